@@ -1,0 +1,55 @@
+"""ncengine: the nearest-ETF head of *Guiding Neural Collapse*, neural-collapse metrics, and a training loop.
+
+`import ncengine as nc` is light: public names load what they need on first use, so that reading a config never loads
+torch. Tensors carry their axes in their names (`means_DK`); class means are columns.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ncengine.config import RunConfig as RunConfig
+    from ncengine.geometry.nearest import etf_weights as etf_weights
+    from ncengine.geometry.nearest import nearest_etf as nearest_etf
+    from ncengine.geometry.polar import polar as polar
+    from ncengine.geometry.simplex import simplex_basis as simplex_basis
+    from ncengine.geometry.simplex import simplex_etf as simplex_etf
+    from ncengine.heads import FixedETFHead as FixedETFHead
+    from ncengine.heads import LinearHead as LinearHead
+    from ncengine.heads import NearestETFHead as NearestETFHead
+    from ncengine.measurement import Measurement as Measurement
+    from ncengine.measurement import Meter as Meter
+    from ncengine.measurement import measure as measure
+    from ncengine.preset_configs import PRESETS as presets
+    from ncengine.train import run as run
+
+_WHERE = {
+    "simplex_basis": ("ncengine.geometry.simplex", "simplex_basis"),
+    "simplex_etf": ("ncengine.geometry.simplex", "simplex_etf"),
+    "polar": ("ncengine.geometry.polar", "polar"),
+    "nearest_etf": ("ncengine.geometry.nearest", "nearest_etf"),
+    "etf_weights": ("ncengine.geometry.nearest", "etf_weights"),
+    "NearestETFHead": ("ncengine.heads", "NearestETFHead"),
+    "FixedETFHead": ("ncengine.heads", "FixedETFHead"),
+    "LinearHead": ("ncengine.heads", "LinearHead"),
+    "measure": ("ncengine.measurement", "measure"),
+    "Meter": ("ncengine.measurement", "Meter"),
+    "Measurement": ("ncengine.measurement", "Measurement"),
+    "RunConfig": ("ncengine.config", "RunConfig"),
+    "presets": ("ncengine.preset_configs", "PRESETS"),
+    "run": ("ncengine.train", "run"),
+}
+__all__ = sorted(_WHERE)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use (PEP 562)."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'ncengine' has no attribute {name!r}; it has {', '.join(__all__)}")
+    module, attribute = _WHERE[name]
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value

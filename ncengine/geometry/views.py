@@ -1,0 +1,92 @@
+"""Three-dimensional views of the frame R^{K−1} in which the ETF's vertices never move.
+
+A picture is a (K−1, 3) matrix applied to coordinates c = Rᵀ(h − μ_G). K = 4, 3, 2 are exact: a tetrahedron, a triangle,
+a line, nothing projected away. For K ≥ 5 the *spherical view* is an orthogonal projection P ∈ St(K−1, 3) in which all K
+vertices lie on a sphere, spread as evenly as possible: every centred tight frame of K vectors in R³ is a projection of
+the simplex (Naimark), so the equal-norm ones are found by minimising over the Stiefel manifold
+
+    mean_{i<j} 1/‖p̂_i − p̂_j‖²  +  20 · CV(‖p_i‖)²,   p_i = the projected vertex i, p̂_i = p_i/‖p_i‖
+
+K = 5 … 64 are shipped (`spherical.npz`, made by scripts/make_spherical_views.py); others are computed, with fixed seeds.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+SHIPPED = Path(__file__).with_name("spherical.npz")
+FloatArray = npt.NDArray[np.float32]
+
+
+def optimise_spherical(classes: int, *, steps: int = 600, starts: int = 3) -> FloatArray:
+    """Return P (K−1, 3), orthonormal columns, for K ≥ 5: the best of `starts` seeded Riemannian optimisations."""
+    import torch
+
+    from ncengine.geometry.riemannian import stiefel
+    from ncengine.geometry.simplex import simplex_etf
+
+    manifold = stiefel()
+    import geoopt
+
+    vertices = simplex_etf(classes, dtype=torch.float64)
+    first, second = torch.triu_indices(classes, classes, 1)
+
+    def energy(projection: torch.Tensor) -> torch.Tensor:
+        points = vertices @ projection
+        norms = points.norm(dim=1)
+        directions = points / norms[:, None]
+        squared = 2 - 2 * (directions @ directions.mT)[first, second]
+        repulsion = (1 / squared.clamp(min=1e-9)).mean()
+        return repulsion + 20 * norms.var(correction=0) / norms.mean() ** 2
+
+    best: tuple[float, torch.Tensor] | None = None
+    for seed in range(starts):
+        generator = torch.Generator().manual_seed(seed)
+        start = torch.linalg.qr(torch.randn(classes - 1, 3, generator=generator, dtype=torch.float64)).Q
+        projection = geoopt.ManifoldParameter(start, manifold=manifold)
+        optimiser = geoopt.optim.RiemannianAdam([projection], lr=0.05)
+        for step in range(steps):
+            optimiser.param_groups[0]["lr"] = 0.05 * 0.5 * (1 + math.cos(math.pi * step / steps))
+            optimiser.zero_grad()
+            energy(projection).backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+        reached = float(energy(projection.detach()))
+        if best is None or reached < best[0]:
+            best = reached, torch.linalg.qr(projection.detach()).Q
+    if best is None:
+        raise ValueError(f"starts must be at least 1, got {starts}")
+    return best[1].numpy().astype(np.float32)
+
+
+@cache
+def _shipped() -> dict[str, FloatArray]:
+    with np.load(SHIPPED, allow_pickle=False) as stored:
+        return {key: stored[key] for key in stored.files}
+
+
+@cache
+def view_matrix(classes: int) -> FloatArray:
+    """Return the (K−1, 3) matrix of the default view: exact for K ≤ 4, spherical for K ≥ 5.
+
+    It is scaled so that the vertices √(K/(K−1)) V of the ETF, which have norm one, keep norm one in the picture.
+    Raises ValueError for fewer than two classes.
+    """
+    if classes < 2:
+        raise ValueError(f"a view needs at least 2 classes, got {classes}")
+    if classes <= 4:
+        return np.eye(classes - 1, 3, dtype=np.float32)
+    projection = _shipped().get(f"K{classes}")
+    if projection is None:
+        projection = optimise_spherical(classes)
+    scaled: FloatArray = projection * np.float32(math.sqrt((classes - 1) / 3))
+    return scaled
+
+
+def view_name(classes: int) -> str:
+    """Return `line`, `triangle`, `tetrahedron` (exact) or `spherical`."""
+    return {2: "line", 3: "triangle", 4: "tetrahedron"}.get(classes, "spherical")

@@ -1,0 +1,66 @@
+"""What every head shares: features on a sphere, shape checks, one call signature.
+
+`head(features_BD, labels_B) -> logits_BK` in training mode, `head(features_BD)` in evaluation mode; `weight` (K, d) and
+`bias` (K) or None are what evaluation uses. Features are raw: a head scales them itself, h = τ f/‖f‖ (Markou et al.
+2024, §3.2), and `penultimate` is that map, so that measurements see the features that the classifier sees.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Head(nn.Module):
+    """A classifier over penultimate features; subclasses say where its weight and bias come from."""
+
+    def __init__(self, features: int, classes: int, *, temperature: float, normalise: bool) -> None:
+        super().__init__()
+        if classes < 2:
+            raise ValueError(f"a classifier needs at least 2 classes, got {classes}")
+        if features < 1:
+            raise ValueError(f"features must be at least 1, got {features}")
+        if not temperature > 0:
+            raise ValueError(f"temperature must be > 0, got {temperature}")
+        self.features, self.classes = features, classes
+        self.temperature, self.normalise = temperature, normalise
+
+    def penultimate(self, features_BD: Tensor) -> Tensor:
+        """Return h (B, d): the features on a sphere of radius τ, or as they are where `normalise` is off."""
+        if features_BD.ndim != 2 or features_BD.shape[1] != self.features:
+            raise ValueError(
+                f"features must be (N, {self.features}) to match the head, got {tuple(features_BD.shape)}; "
+                f"set backbone.features={features_BD.shape[-1]}"
+            )
+        if not self.normalise:
+            return features_BD
+        return self.temperature * functional.normalize(features_BD, dim=1)
+
+    def require_labels(self, features_BD: Tensor, labels_B: Tensor | None) -> Tensor:
+        """Return the labels, or raise ValueError where a training step came without fitting ones."""
+        if labels_B is None:
+            raise ValueError("a training step needs labels: call head(features, labels), or head.eval() first")
+        if labels_B.shape != features_BD.shape[:1]:
+            raise ValueError(f"labels must be ({features_BD.shape[0]},), got {tuple(labels_B.shape)}")
+        return labels_B
+
+
+def require_etf_room(features: int, classes: int) -> None:
+    """Raise ValueError where a simplex ETF of K classes does not fit: d ≥ K − 1 is needed."""
+    if features < classes - 1:
+        raise ValueError(
+            f"{classes} classes need at least {classes - 1} features for a simplex ETF, got {features}; "
+            f"set backbone.features={classes - 1} or more"
+        )
+
+
+def affine(features_BD: Tensor, weight_KD: Tensor, bias_K: Tensor | None) -> Tensor:
+    """Return logits h Wᵀ + b (B, K)."""
+    return functional.linear(features_BD, weight_KD.to(features_BD.dtype), None if bias_K is None else bias_K)
+
+
+def running_mean(average_D: Tensor, batch_D: Tensor, weight: Tensor) -> None:
+    """Move the running mean towards the batch's by `weight` in [0, 1], in place and without gradient."""
+    with torch.no_grad():
+        average_D.lerp_(batch_D.detach().to(average_D.dtype), weight)

@@ -1,0 +1,27 @@
+"""The learned linear classifier: the baseline of every comparison.
+
+Features are normalised by default, as in the other heads, so that a comparison changes the classifier alone; with
+`normalise=False` this is the ordinary last layer of a network.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ncengine.heads.base import Head, affine
+
+
+class LinearHead(Head):
+    """Logits h Wᵀ + b with W (K, d) and, where `bias`, b (K) learned."""
+
+    def __init__(
+        self, features: int, classes: int, *, temperature: float = 5.0, normalise: bool = True, bias: bool = True
+    ) -> None:
+        super().__init__(features, classes, temperature=temperature, normalise=normalise)
+        layer = nn.Linear(features, classes, bias=bias)
+        self.weight = layer.weight
+        self.bias = layer.bias if bias else None
+
+    def forward(self, features_BD: Tensor, labels_B: Tensor | None = None) -> Tensor:
+        """Return logits (B, K); labels are accepted, and not needed, in either mode."""
+        return affine(self.penultimate(features_BD), self.weight, self.bias)

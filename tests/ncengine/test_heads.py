@@ -1,0 +1,138 @@
+"""Heads: against a slow reference of method §1–3, gradient paths, evaluation from running state, checkpoints."""
+
+import math
+
+import pytest
+import torch
+
+import ncengine as nc
+from ncengine.geometry.class_means import averaging_weight
+
+
+def batch(features=16, classes=5, size=40, seed=0, missing=()):
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, classes, (size,), generator=generator)
+    for label in missing:
+        labels[labels == label] = (label + 1) % classes
+    return torch.randn(size, features, generator=generator, dtype=torch.float64), labels
+
+
+def reference_logits(batches, classes, tau=5.0, delta=1e-3):
+    """Method §1–3 with loops, in float64: logits of the last batch."""
+    running, previous, seen = None, None, set()
+    for t, (raw, labels) in enumerate(batches, start=1):
+        h = tau * raw / raw.norm(dim=1, keepdim=True)
+        mu = h.mean(0)
+        alpha = max(2 / (t + 1), 1e-4)
+        columns = []
+        for c in range(classes):
+            rows = h[labels == c]
+            old = torch.zeros(h.shape[1], dtype=h.dtype) if running is None else running[:, c]
+            if len(rows) == 0:
+                columns.append(old)
+            elif c not in seen:
+                columns.append(rows.mean(0) - mu)
+                seen.add(c)
+            else:
+                columns.append(alpha * (rows.mean(0) - mu) + (1 - alpha) * old)
+        running = torch.stack(columns, dim=1)
+        basis = nc.simplex_basis(classes, dtype=h.dtype)
+        a = 2 / math.sqrt(classes - 1) * running / running.norm() @ basis
+        if previous is not None:
+            a = a + delta * previous
+        left, _, right = torch.linalg.svd(a, full_matrices=False)
+        previous = left @ right
+        weight = math.sqrt(classes / (classes - 1)) * basis @ previous.T
+        logits = h @ weight.T - weight @ mu
+    return logits
+
+
+@pytest.mark.parametrize("missing", [(), (2,)])
+def test_nearest_head_agrees_with_the_method_step_by_step(missing):
+    head = nc.NearestETFHead(16, 5).double()
+    batches = [batch(seed=s, missing=missing if s == 1 else ()) for s in range(4)]
+    for features, labels in batches:
+        logits = head(features, labels)
+    torch.testing.assert_close(logits, reference_logits(batches, 5), atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+def test_gradient_of_the_whole_head(implicit):
+    """gradcheck differentiates the map from features to logits, both paths; without the second it must not hold."""
+    features, labels = batch(features=6, classes=4, size=12)
+
+    def logits(raw):
+        head = nc.NearestETFHead(6, 4, implicit_gradient=implicit).double()
+        return head(raw, labels)
+
+    holds = torch.autograd.gradcheck(
+        logits, (features.requires_grad_(),), atol=1e-6, raise_exception=False
+    )
+    assert holds == implicit
+
+
+def test_a_class_absent_from_the_batch_keeps_its_mean_and_an_unseen_one_is_zero():
+    head = nc.NearestETFHead(16, 5).double()
+    head(*batch(missing=(3,)))
+    assert head.means[:, 3].abs().max() == 0
+    head(*batch(seed=1))
+    kept = head.means[:, 3].clone()
+    assert kept.abs().max() > 0
+    head(*batch(seed=2, missing=(3,)))
+    torch.testing.assert_close(head.means[:, 3], kept)
+
+
+@pytest.mark.parametrize("make", [nc.NearestETFHead, nc.FixedETFHead, nc.LinearHead])
+def test_evaluation_uses_weight_and_bias_and_never_the_batch(make):
+    head = make(16, 5).double()
+    for seed in range(3):
+        head(*batch(seed=seed))
+    head.eval()
+    features, _ = batch(seed=9)
+    h = 5 * features / features.norm(dim=1, keepdim=True)
+    whole = head(features)
+    torch.testing.assert_close(whole, h @ head.weight.T + head.bias)
+    torch.testing.assert_close(torch.cat([head(features[:7]), head(features[7:])]), whole)
+
+
+@pytest.mark.parametrize("make", [nc.NearestETFHead, nc.FixedETFHead, nc.LinearHead])
+def test_a_checkpoint_continues_bit_for_bit(make):
+    torch.manual_seed(0)
+    first = make(16, 5)
+    data = [(features.float(), labels) for features, labels in (batch(seed=s) for s in range(6))]
+    for features, labels in data[:3]:
+        first(features, labels)
+    second = make(16, 5)
+    second.load_state_dict(first.state_dict())
+    for features, labels in data[3:]:
+        torch.testing.assert_close(second(features, labels), first(features, labels), atol=0, rtol=0)
+
+
+def test_etf_heads_need_room_and_labels_in_training():
+    for make in (nc.NearestETFHead, nc.FixedETFHead):
+        assert make(3, 4).weight.shape == (4, 3)
+        with pytest.raises(ValueError, match=r"backbone\.features=4"):
+            make(3, 5)
+        with pytest.raises(ValueError, match="needs labels"):
+            make(16, 5)(torch.randn(4, 16))
+        with pytest.raises(ValueError, match=r"backbone\.features=8"):
+            make(16, 5)(torch.randn(4, 8), torch.zeros(4, dtype=torch.int64))
+
+
+def test_canonical_fixed_etf_and_bfloat16_autocast():
+    head = nc.FixedETFHead(9, 5, rotation="canonical")
+    torch.testing.assert_close(head.weight, nc.etf_weights(torch.eye(9, 4)))
+    nearest = nc.NearestETFHead(16, 5)
+    features, labels = batch()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = nearest(features.float().requires_grad_(), labels)
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(nearest.weight @ nearest.weight.T, (torch.eye(5) - 0.2) * 1.25)
+
+
+def test_averaging_schedules():
+    assert [averaging_weight(t, "ema-decay") for t in (1, 3, 10**6)] == [1.0, 0.5, 1e-4]
+    assert averaging_weight(4, "cma") == 0.25
+    assert (1 - averaging_weight(5, "ema", 10.0)) ** 10 == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="averaging must be"):
+        averaging_weight(1, "mean")
