@@ -1,0 +1,93 @@
+"""The local job engine: one detached process an attempt, and one warm process that has torch imported already.
+
+A worker is the leader of its own session, so that a Ctrl-C or a crash of the server does not reach it; the next server
+adopts it by its identity. A warm worker waits on its standard input for one line naming the attempt; the end of that
+input (the server is gone) ends it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from backend.jobs.processes import ProcessIdentity, identity_of
+from backend.store.database import Store
+
+WARM_DELAY_S = 8.0
+"""How long after a launch the next warm worker is started, so that its imports do not slow the first epoch."""
+
+
+class LocalEngine:
+    """Starts workers, and keeps one warm where `warm` is asked for."""
+
+    def __init__(self, store: Store, *, warm: bool) -> None:
+        self._store, self._keep_warm = store, warm
+        self._lock = threading.Lock()
+        self._waiting: subprocess.Popen[bytes] | None = None
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._timer: threading.Timer | None = None
+        self._closed = False
+
+    def warm_up(self) -> None:
+        """Start the waiting worker, if one is wanted and none waits."""
+        with self._lock:
+            if self._closed or not self._keep_warm or (self._waiting and self._waiting.poll() is None):
+                return
+            self._waiting = self._spawn(["--warm"], stdin=subprocess.PIPE)
+
+    def submit(self, run_id: str, number: int, device: str) -> ProcessIdentity:
+        """Run an attempt in a process of its own, the warm one if it waits, and return who that is."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, None
+        process = None
+        if waiting is not None and waiting.poll() is None and waiting.stdin is not None:
+            try:
+                waiting.stdin.write(json.dumps({"run": run_id, "attempt": number, "device": device}).encode() + b"\n")
+                waiting.stdin.close()
+                process = waiting
+            except BrokenPipeError:
+                process = None
+        if process is None:
+            process = self._spawn([run_id, str(number), "--device", device], stdin=subprocess.DEVNULL)
+        self._children.append(process)
+        if self._keep_warm:
+            self._timer = threading.Timer(WARM_DELAY_S, self.warm_up)
+            self._timer.daemon = True
+            self._timer.start()
+        return identity_of(process.pid)
+
+    def reap(self) -> None:
+        """Collect children that have ended, so that none stays a zombie."""
+        self._children = [child for child in self._children if child.poll() is None]
+
+    def close(self) -> None:
+        """Let the waiting worker go; running workers go on."""
+        with self._lock:
+            self._closed = True
+            waiting, self._waiting = self._waiting, None
+        if self._timer is not None:
+            self._timer.cancel()
+        if waiting is not None and waiting.stdin is not None:
+            waiting.stdin.close()
+            try:
+                waiting.wait(timeout=2)
+            except subprocess.TimeoutExpired:
+                waiting.kill()
+                waiting.wait()
+
+    def _spawn(self, arguments: list[str], stdin: int) -> subprocess.Popen[bytes]:
+        log = (self._store.data_dir / "worker.log").open("ab")
+        with log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "backend.worker", "--data", str(self._store.data_dir), *arguments],
+                stdin=stdin,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd=Path(self._store.data_dir),
+                env={**os.environ, "COLLAPSE_DATABASE_URL": self._store.url, "PYTHONUNBUFFERED": "1"},
+            )

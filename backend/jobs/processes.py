@@ -1,0 +1,55 @@
+"""Who a process is: its pid, when it started, and the boot it started in; never a pid alone, which others inherit."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessIdentity:
+    """A process of this machine, told apart from a later one with the same pid."""
+
+    pid: int
+    started: str
+    boot_id: str
+
+    def alive(self) -> bool:
+        """Whether that very process still runs (a zombie does not)."""
+        if self.boot_id != boot_id():
+            return False
+        try:
+            process = psutil.Process(self.pid)
+            return start_of(self.pid) == self.started and process.status() != psutil.STATUS_ZOMBIE
+        except (psutil.NoSuchProcess, FileNotFoundError):
+            return False
+
+    def signal_group(self, number: signal.Signals) -> None:
+        """Send a signal to the process group that this process leads, if it is still that process."""
+        if self.alive():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+
+def boot_id() -> str:
+    """Return what tells this boot of the machine from the last."""
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text().strip() if path.exists() else str(int(psutil.boot_time()))
+
+
+def start_of(pid: int) -> str:
+    """Return when a process started, in the kernel's own clock where there is one, which no clock change moves."""
+    stat = Path(f"/proc/{pid}/stat")
+    if stat.exists():
+        return stat.read_text().rpartition(")")[2].split()[19]
+    return f"{psutil.Process(pid).create_time():.2f}"
+
+
+def identity_of(pid: int) -> ProcessIdentity:
+    """Return the identity of a running process."""
+    return ProcessIdentity(pid, start_of(pid), boot_id())

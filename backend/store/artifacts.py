@@ -1,0 +1,133 @@
+"""Arrays as safetensors files in the data directory: written aside, fsynced, renamed, with hash and size in a row.
+
+The row is committed in the transaction of the events that speak of it (`event_log.append`), so neither a file without
+an event nor an event without a file is ever seen; a file whose row was never committed is an orphan and harmless.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+from safetensors import numpy as safetensors_numpy
+
+from backend.errors import Unusable
+from backend.store.database import Store
+from backend.store.models import artifact
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A file that stands on disk and waits for its row."""
+
+    kind: str
+    step: int
+    path: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An artifact read back: arrays by name and the JSON that was stored with them."""
+
+    arrays: Arrays
+    state: dict[str, Any]
+
+
+def resolve(store: Store, relative: str) -> Path:
+    """Return the path inside the data directory; raises Unusable where it would lead outside."""
+    path = (store.data_dir / relative).resolve()
+    if not path.is_relative_to(store.data_dir.resolve()):
+        raise Unusable(f"the artifact path {relative!r} leads outside the data directory; the row was tampered with")
+    return path
+
+
+def write(
+    store: Store,
+    run_id: str,
+    kind: str,
+    step: int,
+    attempt: int,
+    arrays: Mapping[str, npt.NDArray[Any]],
+    state: Mapping[str, Any] | None = None,
+) -> Written:
+    """Write arrays durably and return what the row will say."""
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    # ascontiguousarray makes scalars one-dimensional; safetensors keeps shapes, so they are put back.
+    contiguous = {name: array.reshape(arrays[name].shape) for name, array in contiguous.items()}
+    content = safetensors_numpy.save(contiguous, metadata={"state": json.dumps(dict(state or {}))})
+    relative = f"runs/{run_id}/{kind}-{step:09d}-a{attempt}.safetensors"
+    path = resolve(store, relative)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".partial")
+    try:
+        with aside.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+    return Written(kind, step, relative, hashlib.sha256(content).hexdigest(), len(content))
+
+
+def read(store: Store, row: sa.Row[Any]) -> Loaded | None:
+    """Return the arrays of an artifact row, or None where the file is gone or its hash is not the row's."""
+    try:
+        content = resolve(store, row.path).read_bytes()
+    except FileNotFoundError:
+        return None
+    if hashlib.sha256(content).hexdigest() != row.sha256:
+        return None
+    header_size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + header_size])
+    return Loaded(safetensors_numpy.load(content), json.loads(header.get("__metadata__", {}).get("state", "{}")))
+
+
+def rows(store: Store, run_id: str, kind: str) -> list[sa.Row[Any]]:
+    """Return the artifact rows of a run and kind, newest first."""
+    query = sa.select(artifact).where(artifact.c.run_id == run_id, artifact.c.kind == kind)
+    with store.reading() as connection:
+        return list(connection.execute(query.order_by(artifact.c.step.desc())))
+
+
+def row_at(store: Store, run_id: str, kind: str, step: int) -> sa.Row[Any] | None:
+    """Return the artifact row of a run, kind and step, or None."""
+    query = sa.select(artifact).where(
+        artifact.c.run_id == run_id, artifact.c.kind == kind, artifact.c.step == step
+    )
+    with store.reading() as connection:
+        return connection.execute(query).one_or_none()
+
+
+def prune(store: Store, run_id: str, kind: str, keep: int) -> None:
+    """Remove all but the newest `keep` artifacts of a kind: rows first, then files."""
+    old = rows(store, run_id, kind)[keep:]
+    if not old:
+        return
+    with store.writing() as connection:
+        for row in old:
+            connection.execute(
+                artifact.delete().where(
+                    artifact.c.run_id == run_id, artifact.c.kind == kind, artifact.c.step == row.step
+                )
+            )
+    for row in old:
+        resolve(store, row.path).unlink(missing_ok=True)

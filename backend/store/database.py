@@ -1,0 +1,172 @@
+"""Opening the store: the data directory, the database in it or elsewhere, migrations, version checks.
+
+SQLite runs in WAL mode with synchronous NORMAL, foreign keys on, and writers that say `BEGIN IMMEDIATE`: with the
+driver's deferred transactions two writers can both read before either writes, and one of the updates is lost or fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from backend.errors import Unusable
+
+HEAD_REVISION = "0001"
+KNOWN_REVISIONS = ("0001",)
+LEAST_FREE_BYTES = 64 * 2**20
+BUSY_TIMEOUT_MS = 20_000
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store: where files go and the database that names them."""
+
+    data_dir: Path
+    engine: Engine
+    url: str
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection for reading a consistent snapshot."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that holds the write lock from its start; committed at the end, rolled back on an error."""
+        with self.engine.connect().execution_options(collapse_write=True) as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def now() -> str:
+    """The present moment, UTC, ISO 8601 with milliseconds: sorts as text."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def open_store(data_dir: Path, url: str | None = None) -> Store:
+    """Open, create or migrate the store in `data_dir`; raises Unusable with the remedy where that cannot be done."""
+    data_dir = data_dir.expanduser().absolute()
+    _require_usable(data_dir)
+    database_url = url or f"sqlite:///{data_dir / 'collapse.db'}"
+    engine = _make_engine(database_url)
+    try:
+        _migrate(engine, database_url, data_dir)
+    except BaseException:
+        engine.dispose()
+        raise
+    return Store(data_dir, engine, database_url)
+
+
+def _require_usable(data_dir: Path) -> None:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        probe = data_dir / f".probe-{os.getpid()}"
+        probe.write_bytes(b"probe")
+        probe.unlink()
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Unusable(
+                f"the data directory {data_dir} is on a full disk; free some space or choose another with --data"
+            ) from error
+        raise Unusable(
+            f"the data directory {data_dir} cannot be written ({error.strerror}); "
+            "make it writable for this user or choose another with --data or COLLAPSE_DATA"
+        ) from error
+    free = shutil.disk_usage(data_dir).free
+    if free < LEAST_FREE_BYTES:
+        raise Unusable(
+            f"the data directory {data_dir} has {free // 2**20} MiB free and needs {LEAST_FREE_BYTES // 2**20} MiB; "
+            "free some space or choose another with --data"
+        )
+
+
+def _make_engine(url: str) -> Engine:
+    if not url.startswith("sqlite"):
+        try:
+            return sa.create_engine(url, pool_pre_ping=True)
+        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
+            raise Unusable(
+                f"the database URL is not understood ({error}); "
+                "use sqlite:///FILE or, with the extra `postgres`, postgresql+psycopg://USER@HOST/NAME"
+            ) from error
+    import pysqlite3
+
+    # SQLite before 3.51.3 has a WAL-reset corruption bug; pysqlite3 brings a newer one than Python's own.
+    engine = sa.create_engine(url, module=pysqlite3.dbapi2)
+
+    @sa.event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions are begun below, not by the driver
+        cursor = connection.cursor()
+        for pragma in (
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "foreign_keys=ON",
+            "cache_size=-4096",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        write = connection.get_execution_options().get("collapse_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine
+
+
+def _migrate(engine: Engine, url: str, data_dir: Path) -> None:
+    """Bring the database to this version's schema; an older one is backed up first, a newer one refused."""
+    try:
+        with engine.connect() as connection:
+            has_version = sa.inspect(connection).has_table("alembic_version")
+            revision = (
+                connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() if has_version else None
+            )
+    except sa.exc.DatabaseError as error:
+        raise Unusable(
+            f"the database cannot be read ({error.orig}); restore it from a backup in {data_dir} or choose another "
+            "data directory with --data"
+        ) from error
+    if revision == HEAD_REVISION:
+        return
+    if revision is not None and revision not in KNOWN_REVISIONS:
+        raise Unusable(
+            f"the database was made by a newer version of Collapse Lab (schema {revision}, this one knows "
+            f"{HEAD_REVISION}); upgrade collapse-lab, or choose another data directory with --data"
+        )
+    if revision is not None and url.startswith("sqlite"):
+        _back_up(engine, data_dir / f"collapse-before-{HEAD_REVISION}.db")
+    # Alembic is loaded only when there is something to do: it would cost every start a fifth of a second.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    with engine.connect().execution_options(collapse_write=True) as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _back_up(engine: Engine, target: Path) -> None:
+    with engine.connect() as connection:
+        connection.exec_driver_sql("ROLLBACK")
+        connection.exec_driver_sql("VACUUM INTO ?", (str(target),))
