@@ -1,0 +1,287 @@
+"""`collapse`: serve, run, runs, export, presets, doctor. Imports wait until a command needs them, so that help is quick."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from backend.store.database import Store
+    from ncengine.config import RunConfig
+
+app = typer.Typer(
+    name="collapse",
+    help="A live observatory of neural collapse: train, watch the geometry evolve, export figures.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", envvar="COLLAPSE_DATA", help="Data directory (default: the platform's user data directory)."),
+]
+Database = Annotated[
+    str | None, typer.Option("--database-url", envvar="COLLAPSE_DATABASE_URL", help="Database (default: SQLite there).")
+]
+ServerUrl = Annotated[
+    str | None,
+    typer.Option("--server", envvar="COLLAPSE_SERVER", help="Work through the server at this URL instead."),
+]
+Token = Annotated[str | None, typer.Option(envvar="COLLAPSE_TOKEN", help="The server's token.")]
+
+
+def _data_dir(given: Path | None) -> Path:
+    from backend.settings import default_data_dir
+
+    return given or default_data_dir()
+
+
+def _open(data: Path | None, url: str | None) -> Store:
+    from backend.store.database import open_store
+
+    return open_store(_data_dir(data), url)
+
+
+@app.command()
+def serve(
+    data: Data = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; another than loopback needs --token.")] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(envvar="COLLAPSE_PORT", min=1, max=65535, help="Port (default: 8050, or a free one).")
+    ] = None,
+    token: Token = None,
+    database_url: Database = None,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
+    demonstration: Annotated[
+        bool, typer.Option("--demonstration/--no-demonstration", help="Start a first run where there is none.")
+    ] = True,
+    warm: Annotated[bool, typer.Option("--warm/--no-warm", help="Keep a worker ready with torch imported.")] = True,
+) -> None:
+    """Start the server: pages, API and jobs in one process."""
+    from importlib import import_module
+
+    from backend.server import serve as start
+
+    # The pages are found by name: the service knows nothing of them, and runs without them.
+    pages = import_module("dashboard.app").attach
+    start(
+        _data_dir(data),
+        host=host,
+        port=port,
+        token=token,
+        database_url=database_url,
+        open_browser=open_browser,
+        demonstration=demonstration,
+        warm=warm,
+        pages=pages,
+    )
+
+
+def _config(what: str, settings: list[str]) -> RunConfig:
+    """Return the config that a preset's name or a JSON file gives, with `--set` applied."""
+    from backend.errors import Invalid
+    from ncengine.config import RunConfig, with_overrides
+    from ncengine.preset_configs import PRESETS
+
+    if what in PRESETS:
+        config = PRESETS[what]()
+    elif Path(what).is_file():
+        config = RunConfig.model_validate_json(Path(what).read_text())
+    else:
+        raise Invalid(f"{what!r} is neither a preset nor a file; presets are {', '.join(PRESETS)}")
+    overrides: dict[str, object] = {}
+    for setting in settings:
+        path, separator, text = setting.partition("=")
+        if not separator or not path:
+            raise Invalid(f"--set takes NAME=VALUE such as optimiser.lr=0.1, got {setting!r}")
+        try:
+            overrides[path] = json.loads(text)
+        except json.JSONDecodeError:
+            overrides[path] = text
+    return with_overrides(config, overrides) if overrides else config
+
+
+@app.command()
+def run(
+    what: Annotated[str, typer.Argument(help="A preset's name, or a JSON file with a config.", metavar="PRESET|FILE")],
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a setting: optimiser.lr=0.1", metavar="NAME=VALUE")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Repeat with this many seeds, as a group.")] = 1,
+    name: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
+    data: Data = None,
+    database_url: Database = None,
+    server: ServerUrl = None,
+    token: Token = None,
+) -> None:
+    """Train, with progress here and live in the browser when a server runs on the same data."""
+    from backend import terminal
+    from ncengine.config import with_overrides
+
+    config = _config(what, setting or [])
+    first = config.seed
+    configs = [config] + [with_overrides(config, {"seed": first + i}) for i in range(1, seeds)]
+    label = name or (what if not Path(what).is_file() else Path(what).stem)
+    group = label if seeds > 1 else None
+    if server:
+        failed = terminal.run_remote(server, token, configs, label, group)
+    else:
+        store = _open(data, database_url)
+        try:
+            failed = terminal.run_here(store, configs, label, group)
+        finally:
+            store.close()
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def runs(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON array, for scripts.")] = False,
+    status: Annotated[str | None, typer.Option(help="Only runs in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="At most this many, newest first.")] = 100,
+    data: Data = None,
+    database_url: Database = None,
+    server: ServerUrl = None,
+    token: Token = None,
+) -> None:
+    """List runs, newest first."""
+    from backend import terminal, views, wire
+    from backend.errors import Invalid
+    from backend.store import runs as run_store
+
+    if status is not None and status not in run_store.STATUSES:
+        raise Invalid(f"--status must be one of {', '.join(run_store.STATUSES)}, got {status!r}")
+    items: list[wire.RunWire]
+    if server:
+        items = terminal.remote(server, token, lambda client: client.runs(limit=limit, **({"status": status} if status else {}))).items
+    else:
+        store = _open(data, database_url)
+        try:
+            items = [views.run_wire(row) for row in run_store.listing(store, status=status, limit=limit)[0]]
+        finally:
+            store.close()
+    if as_json:
+        print(json.dumps([item.model_dump(mode="json") for item in items], indent=2))
+    else:
+        terminal.print_runs(items)
+
+
+@app.command()
+def export(
+    run_id: Annotated[str, typer.Argument(metavar="RUN")],
+    figure: Annotated[str, typer.Argument(help="geometry, angles or curves")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")],
+    format_: Annotated[str | None, typer.Option("--format", help="pdf, svg, png or csv (default: by the file's name).")] = None,
+    epoch: Annotated[float | None, typer.Option(min=0, help="Epoch (default: the newest).")] = None,
+    view: Annotated[str | None, typer.Option(help="View of the geometry.")] = None,
+    venue: Annotated[str, typer.Option(help="Width by venue: neurips, neurips-half, icml, cvpr.")] = "icml",
+    keys: Annotated[str | None, typer.Option(help="Metrics of `curves`, comma-separated.")] = None,
+    split: Annotated[str | None, typer.Option(help="train, test, or both (train,test).")] = None,
+    camera: Annotated[str | None, typer.Option(help="ex,ey,ez,ux,uy,uz,zoom")] = None,
+    layers: Annotated[str | None, typer.Option(help="features,classifier,names,legend")] = None,
+    serif: Annotated[bool, typer.Option("--serif/--sans", help="Type of the text.")] = True,
+    unit: Annotated[str, typer.Option(help="cos or angle, for `angles`.")] = "cos",
+    data: Data = None,
+    database_url: Database = None,
+    server: ServerUrl = None,
+    token: Token = None,
+) -> None:
+    """Write a figure of a run: true vector PDF or SVG, PNG, or the drawn data as CSV."""
+    from typing import get_args
+
+    from backend import terminal
+    from backend.errors import Invalid
+    from backend.paper.request import FigureName, Format
+
+    kind: Any = format_ or output.suffix.removeprefix(".").lower()
+    if kind not in get_args(Format):
+        raise Invalid(f"--format must be one of {', '.join(get_args(Format))}, got {kind!r}")
+    if figure not in get_args(FigureName):
+        raise Invalid(f"the figure must be one of {', '.join(get_args(FigureName))}, got {figure!r}")
+    name: Any = figure
+    options: dict[str, Any] = {
+        "epoch": epoch,
+        "view": view,
+        "venue": venue,
+        "keys": keys,
+        "split": split,
+        "camera": camera,
+        "layers": layers,
+        "serif": serif,
+        "unit": unit,
+    }
+    if server:
+        query = {key: value for key, value in options.items() if value is not None}
+        content = terminal.remote(server, token, lambda client: client.figure(run_id, figure, kind, **query))
+    else:
+        from backend.paper.figures import render
+        from backend.paper.gather import gather
+
+        store = _open(data, database_url)
+        try:
+            content = render(gather(store, run_id, name, kind, **options))
+        finally:
+            store.close()
+    aside = output.with_name(f".{output.name}.partial")
+    aside.write_bytes(content)
+    aside.replace(output)
+    print(f"{output}: {len(content) / 1000:.1f} kB")
+
+
+@app.command()
+def presets(schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a config.")] = False) -> None:
+    """List the ready-made configs."""
+    from ncengine.config import RunConfig
+    from ncengine.preset_configs import PRESETS
+
+    if schema:
+        print(json.dumps(RunConfig.model_json_schema(), indent=2))
+        return
+    for name, preset in PRESETS.items():
+        print(f"{name:16} {(preset.__doc__ or '').strip().splitlines()[0]}")
+
+
+@app.command()
+def doctor(data: Data = None, database_url: Database = None) -> None:
+    """Say what works on this machine and what to do about the rest."""
+    from backend.doctor import examine
+
+    findings = examine(_data_dir(data), database_url)
+    for finding in findings:
+        print(f"{'ok  ' if finding.ok else 'TO DO'[:4]}  {finding.what}: {finding.found}")
+        if finding.remedy:
+            print(f"      {finding.remedy}")
+    if not all(finding.ok for finding in findings if finding.required):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command; errors that a person can mend are one line on standard error, without a traceback."""
+    from backend.errors import CollapseError
+
+    try:
+        app()
+    except CollapseError as error:
+        print(f"collapse: {error}", file=sys.stderr)
+        sys.exit(2)
+    except ValueError as error:
+        if "pydantic" not in type(error).__module__:
+            print(f"collapse: {error}", file=sys.stderr)
+            sys.exit(2)
+        from backend.wire import field_errors
+
+        for found in field_errors(error.errors()):  # type: ignore[attr-defined]
+            print(f"collapse: {found.path + ': ' if found.path else ''}{found.message}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""What there is: presets, the config's schema, metrics, the machine; and whether a config could be launched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Annotated, Any
+
+import psutil
+from fastapi import APIRouter, Body
+from pydantic import ValidationError
+
+from backend import wire
+from backend.errors import Invalid
+from backend.routes.runs import Here
+from backend.store import runs
+from ncengine import __version__
+from ncengine.config import RunConfig
+from ncengine.data.facts import FACTS
+from ncengine.metrics import METRICS
+from ncengine.preset_configs import PRESETS
+
+router = APIRouter(prefix="/api/v1", tags=["catalogue"])
+
+
+@router.get("/presets")
+def presets() -> wire.Items[wire.PresetWire]:
+    """Return the ready-made configs."""
+    items = [
+        wire.PresetWire(
+            name=name, title=name, description=(preset.__doc__ or "").strip().splitlines()[0], config=preset()
+        )
+        for name, preset in PRESETS.items()
+    ]
+    return wire.Items[wire.PresetWire](items=items)
+
+
+@router.get("/schema/config")
+def schema() -> dict[str, Any]:
+    """Return RunConfig's JSON schema, from which forms are made."""
+    return RunConfig.model_json_schema()
+
+
+@router.post("/config/check")
+def check(here: Here, config: Annotated[dict[str, Any], Body()]) -> wire.ConfigCheck:
+    """Say what is wrong with a config, field by field, or that it can be launched."""
+    try:
+        found = RunConfig.model_validate(config)
+        here.require_device(found)
+    except ValidationError as error:
+        return wire.ConfigCheck(errors=wire.field_errors(list(error.errors())), config=None, facts={})
+    except Invalid as error:
+        return wire.ConfigCheck(errors=[wire.FieldError(path="device", message=str(error))], config=None, facts={})
+    facts = {
+        "classes": found.classes,
+        "train": found.train_size,
+        "steps": max(1, found.train_size // found.batch_size) * found.epochs,
+    }
+    return wire.ConfigCheck(errors=[], config=found, facts=facts)
+
+
+@router.get("/data")
+def data() -> dict[str, dict[str, Any]]:
+    """Return what is known of each data set."""
+    return {
+        name: {"title": facts.title, "class_names": list(facts.class_names), "train": facts.train, "test": facts.test}
+        for name, facts in FACTS.items()
+    }
+
+
+@router.get("/metrics")
+def metrics() -> wire.Items[wire.MetricWire]:
+    """Return every metric with its label, formula, direction and source."""
+    fields = ("key", "label", "symbol", "direction", "source", "reading")
+    return wire.Items[wire.MetricWire](
+        items=[wire.MetricWire(**{name: getattr(spec, name) for name in fields}) for spec in METRICS.values()]
+    )
+
+
+@router.get("/system")
+def system(here: Here) -> wire.System:
+    """Return the machine and what this server does now."""
+    return wire.System(
+        version=__version__,
+        devices=list(here.supervisor.slots),
+        cores=os.cpu_count() or 1,
+        memory_bytes=psutil.virtual_memory().total,
+        server_memory_bytes=psutil.Process().memory_info().rss,
+        disk_free_bytes=shutil.disk_usage(here.store.data_dir).free,
+        running=runs.listing(here.store, status="running", limit=1)[2],
+        queued=runs.listing(here.store, status="queued", limit=1)[2],
+    )

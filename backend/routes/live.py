@@ -1,0 +1,41 @@
+"""The stream of facts: server-sent events that replay from any point and then follow."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query
+from fastapi.sse import EventSourceResponse
+
+from backend.errors import Invalid
+from backend.routes.runs import Here, parse_cursors
+from backend.store import runs
+from backend.stream import follow
+
+router = APIRouter(prefix="/api/v1", tags=["stream"])
+MAX_RUNS = 32
+
+
+@router.get("/stream", response_class=EventSourceResponse)
+async def stream(
+    here: Here,
+    runs_: Annotated[str, Query(alias="runs", max_length=1000, description="comma-separated run ids")],
+    after: Annotated[str, Query(max_length=2000, description="seq, or run:seq,… for several runs")] = "",
+    last_event_id: Annotated[str | None, Header(max_length=2000)] = None,
+) -> EventSourceResponse:
+    """Return the events of one or several runs, from `after` or the Last-Event-ID on, and then as they come.
+
+    With several runs the id is `run:seq`; after a reconnection the other runs start again at `after`, so a reader
+    passes over numbers that it has.
+    """
+    run_ids = list(dict.fromkeys(filter(None, runs_.split(","))))
+    if not 1 <= len(run_ids) <= MAX_RUNS:
+        raise Invalid(f"`runs` must name 1 to {MAX_RUNS} runs, got {len(run_ids)}")
+    for run_id in run_ids:
+        runs.get(here.store, run_id)
+    cursors = parse_cursors(after, run_ids) | (parse_cursors(last_event_id, run_ids) if last_event_id else {})
+    if last_event_id and len(run_ids) > 1:
+        named = last_event_id.rpartition(":")[0]
+        cursors = parse_cursors(after, run_ids) | {named: cursors[named]}
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return EventSourceResponse(follow(here.store, here.wakeups, cursors, several=len(run_ids) > 1), headers=headers)

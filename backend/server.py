@@ -1,0 +1,107 @@
+"""Starting and stopping the one server process: lock, port, token, uvicorn, and the printed address."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import webbrowser
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from backend import lock
+from backend.app import Application
+from backend.errors import Unusable
+from backend.settings import DEFAULT_PORT, Settings, kept_token, require_safe_host
+from backend.store.database import open_store
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which ends open streams when it is asked to stop instead of waiting for them."""
+
+    def __init__(self, config: uvicorn.Config, application: Application) -> None:
+        super().__init__(config)
+        self._application = application
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._application.context.wakeups.close()
+        super().handle_exit(sig, frame)
+
+
+def free_socket(host: str, port: int, *, exact: bool) -> socket.socket:
+    """Return a bound socket on `port`, or, unless it must be that one, on another free port where it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        if exact:
+            listener.close()
+            raise Unusable(f"port {port} on {host} cannot be used ({error.strerror}); choose another with --port") from error
+        listener.bind((host, 0))
+    return listener
+
+
+def serve(
+    data_dir: Path,
+    *,
+    host: str,
+    port: int | None,
+    token: str | None,
+    database_url: str | None,
+    open_browser: bool,
+    demonstration: bool,
+    warm: bool,
+    pages: Any,
+) -> None:
+    """Serve until interrupted; raises Unusable with the remedy where that cannot begin."""
+    require_safe_host(host, token_given=bool(token))
+    store = open_store(data_dir, database_url)
+    try:
+        listener = free_socket(host, port if port is not None else DEFAULT_PORT, exact=port is not None)
+        settings = Settings(
+            data_dir=store.data_dir,
+            host=host,
+            port=listener.getsockname()[1],
+            token=token or kept_token(store.data_dir),
+            database_url=database_url,
+            warm=warm,
+            demonstration=demonstration,
+        )
+        with listener, lock.holding(store.data_dir, settings.url):
+            _run(settings, store, listener, moved=port is None and settings.port != DEFAULT_PORT, open_browser=open_browser, pages=pages)
+    finally:
+        store.close()
+
+
+def _run(settings: Settings, store: Any, listener: socket.socket, *, moved: bool, open_browser: bool, pages: Any) -> None:
+    application = Application(settings, store)
+    if pages is not None:
+        application.add_pages(pages)
+    if moved:
+        print(f"Port {DEFAULT_PORT} is taken; using {settings.port} instead.", file=sys.stderr)
+    address = f"{replace(settings, host='127.0.0.1' if settings.host in ('0.0.0.0', '::') else settings.host).url}/?token={settings.token}"  # noqa: S104  (compared, not bound)
+    print(f"Collapse Lab is at {address}", flush=True)
+    print(f"Data in {settings.data_dir}. Ctrl-C stops the server; runs under way go on.", flush=True)
+    config = uvicorn.Config(
+        application.guarded,
+        log_level="warning",
+        access_log=False,  # addresses may carry a token
+        ws="websockets-sansio",
+        timeout_graceful_shutdown=3,
+    )
+    server = Server(config, application)
+    if open_browser and _has_screen():
+        import threading
+
+        threading.Timer(0.8, webbrowser.open, (address,)).start()
+    server.run(sockets=[listener])
+
+
+def _has_screen() -> bool:
+    return sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,0 +1,65 @@
+"""How a server is configured: options of `collapse serve`, or the COLLAPSE_* environment variables of the same names."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from backend.errors import Unusable
+
+DEFAULT_PORT = 8050
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A server's settings, checked."""
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    token: str = ""
+    database_url: str | None = None
+    warm: bool = True
+    demonstration: bool = True
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+
+def default_data_dir() -> Path:
+    """Return the platform's user data directory for Collapse Lab."""
+    return Path(platformdirs.user_data_dir("collapse-lab", appauthor=False))
+
+
+def require_safe_host(host: str, token_given: bool) -> None:
+    """Refuse to listen beyond this machine without a token that the operator chose."""
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError as error:
+        raise Unusable(f"--host must be an IP address or localhost, got {host!r}") from error
+    if not loopback and not token_given:
+        raise Unusable(
+            f"listening on {host} lets other machines in: give a token of your own with --token or COLLAPSE_TOKEN, "
+            "or leave --host at 127.0.0.1 and use an SSH tunnel"
+        )
+
+
+def kept_token(data_dir: Path) -> str:
+    """Return this data directory's token, made at random on first use and readable by its owner alone.
+
+    It is kept so that open pages survive a restart of the server.
+    """
+    path = data_dir / "token"
+    if path.exists():
+        held = path.read_text().strip()
+        if held:
+            return held
+    token = secrets.token_urlsafe(24)
+    path.touch(mode=0o600)
+    path.write_text(token)
+    return token

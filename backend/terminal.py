@@ -1,0 +1,170 @@
+"""Progress and tables in the terminal, for runs here or on a server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from backend import lock, wire
+from backend.client import Client
+from backend.errors import Unusable
+from backend.jobs.supervisor import Supervisor
+from backend.store import event_log, runs
+from backend.store.database import Store
+from ncengine.config import RunConfig
+
+POLL_S = 0.2
+Result = TypeVar("Result")
+
+
+def remote(server: str, token: str | None, call: Callable[[Client], Awaitable[Result]]) -> Result:
+    """Make one call to a server; raises Unusable where it cannot be reached."""
+
+    async def work() -> Result:
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        async with httpx.AsyncClient(base_url=server, headers=headers, timeout=60) as http:
+            return await call(Client(http))
+
+    try:
+        return asyncio.run(work())
+    except httpx.TransportError as error:
+        raise Unusable(f"the server at {server} cannot be reached ({error}); is it running, and the tunnel open?") from error
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[facts]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+def facts_of(scalars: dict[str, dict[str, Any]]) -> str:
+    """Return the line of numbers beside a progress bar."""
+    train, test = scalars.get("train", {}), scalars.get("test", {})
+    parts = [
+        f"{label} {float(split[key]):{form}}"
+        for label, split, key, form in (
+            ("NC1", train, "nc1", ".3g"),
+            ("NC3", train, "nc3", ".3g"),
+            ("train", train, "top1", ".1%"),
+            ("test", test, "top1", ".1%"),
+        )
+        if key in split
+    ]
+    return "  ".join(parts)
+
+
+def run_here(store: Store, configs: Sequence[RunConfig], name: str, group: str | None) -> bool:
+    """Run configs one after another on this data directory; return whether any failed.
+
+    Where a server holds the data directory its supervisor takes the runs from the queue; otherwise one is started here.
+    """
+    served = lock.holder(store.data_dir)
+    console = Console(stderr=True)
+    failed = False
+    if served:
+        console.print(f"The server at {served.get('url', '?')} runs it; watch it there.")
+    for config in configs:
+        run_id, _ = runs.create(store, config, name=name, group=group)
+        supervisor = None if served else Supervisor(store, warm=False, only=run_id)
+        console.print(f"run {run_id}")
+        try:
+            if supervisor is not None:
+                supervisor.start()
+            failed |= _follow(store, run_id, config, supervisor)
+        except KeyboardInterrupt:
+            _cancel(store, run_id, console)
+            raise SystemExit(130) from None
+        finally:
+            if supervisor is not None:
+                supervisor.close()
+    return failed
+
+
+def _follow(store: Store, run_id: str, config: RunConfig, supervisor: Supervisor | None) -> bool:
+    seen = 0
+    with _progress() as progress:
+        task = progress.add_task("queued", total=config.epochs, facts="")
+        while True:
+            row = runs.get(store, run_id)
+            for event in event_log.after(store, run_id, seen, 1000):
+                seen = event.seq
+                if event.type == "EpochMeasured":
+                    facts = facts_of(event.payload["scalars"])
+                    progress.update(task, completed=event.payload["epoch"], facts=facts)
+                elif event.type == "AttemptFailed":
+                    progress.console.print(f"attempt {event.payload['attempt']}: {event.payload['reason']}")
+            progress.update(task, description=row.status)
+            if row.status in runs.ENDED and seen >= row.last_seq:
+                if row.error:
+                    progress.console.print(f"[red]failed: {row.error}")
+                return bool(row.status != "finished")
+            time.sleep(POLL_S)
+
+
+def _cancel(store: Store, run_id: str, console: Console) -> None:
+    """Stop a run on Ctrl-C and wait for its end, so that nothing is left half done."""
+    console.print("stopping …")
+    if runs.get(store, run_id).status in runs.ENDED:
+        return
+    runs.request_cancel(store, run_id)
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline and runs.get(store, run_id).status not in runs.ENDED:
+        time.sleep(POLL_S)
+    console.print(f"run {run_id} is {runs.get(store, run_id).status}; its numbers so far are kept")
+
+
+def run_remote(server: str, token: str | None, configs: Sequence[RunConfig], name: str, group: str | None) -> bool:
+    """Run configs on a server and show their progress; return whether any failed. Ctrl-C leaves them running there."""
+
+    async def work(client: Client) -> bool:
+        failed = False
+        for config in configs:
+            run = await client.launch(config.model_dump(mode="json"), name=name, group=group)
+            Console(stderr=True).print(f"run {run.id} on {server}")
+            with _progress() as progress:
+                task = progress.add_task("queued", total=config.epochs, facts="")
+                while run.status not in runs.ENDED:
+                    await asyncio.sleep(1.0)
+                    run = await client.run(run.id)
+                    facts = facts_of(run.summary)
+                    progress.update(task, description=run.status, completed=run.epoch, facts=facts)
+            failed |= run.status != "finished"
+        return failed
+
+    return remote(server, token, work)
+
+
+def print_runs(items: Sequence[wire.RunWire]) -> None:
+    """Print runs as a table."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("id", "status", "name", "head", "data", "seed", "epoch", "NC1", "NC3", "train", "test", "created"):
+        table.add_column(column)
+    for item in items:
+        train, test = item.summary.get("train", {}), item.summary.get("test", {})
+        table.add_row(
+            item.id,
+            item.status,
+            item.name,
+            item.config.head.name,
+            item.config.data.name,
+            str(item.config.seed),
+            f"{item.epoch}/{item.config.epochs}",
+            *(f"{float(train[key]):.3g}" if key in train else "" for key in ("nc1", "nc3")),
+            *(f"{float(split['top1']):.1%}" if "top1" in split else "" for split in (train, test)),
+            item.created_at[:16].replace("T", " "),
+        )
+    Console(width=None if Console().is_terminal else 160).print(table)
+
+

@@ -1,0 +1,212 @@
+"""What travels over HTTP: the typed shapes that pages, scripts and the command line share.
+
+Numbers that JSON lacks travel as "NaN", "Infinity" and "-Infinity" (see `store.event_log.encode_numbers`). Arrays travel
+in Plotly's own typed form, so that a browser draws what the store sends with no conversion on the way.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from ncengine.config import RunConfig
+
+Status = Literal["queued", "running", "paused", "finished", "cancelled", "failed"]
+Number = Annotated[float | Literal["NaN", "Infinity", "-Infinity"], BeforeValidator(lambda value: value)]
+Summary = dict[str, dict[str, Number]]
+Item = TypeVar("Item")
+
+
+class Wire(BaseModel):
+    """Base of wire models: unknown keys in a request are errors."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class TypedArray(Wire):
+    """An array as Plotly.js reads it: `dtype` f4 or i4, base64 of the little-endian bytes, `shape` "rows,columns"."""
+
+    dtype: Literal["f4", "i4"]
+    bdata: str
+    shape: str
+
+
+class RunWire(Wire):
+    """A run as it stands."""
+
+    id: str
+    name: str
+    status: Status
+    group: str | None
+    tags: list[str]
+    config: RunConfig
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+    epoch: int
+    """The last epoch measured."""
+    classes: int
+    class_names: list[str]
+    stopping: bool
+    """The user has asked for it to stop and it has not yet."""
+    last_seq: int
+    summary: Summary
+    error: str | None
+
+
+class RunPage(Wire):
+    """A page of runs, newest first."""
+
+    items: list[RunWire]
+    next_cursor: str | None
+    total: int
+
+
+class NewRun(Wire):
+    """A run to launch. Unknown config keys and impossible combinations are refused with the fields named."""
+
+    config: RunConfig
+    name: str | None = Field(default=None, max_length=200)
+    tags: list[Annotated[str, Field(max_length=50)]] = Field(default_factory=list, max_length=50)
+    group: str | None = Field(default=None, max_length=200)
+
+
+class RunChanges(Wire):
+    """What may be changed of a run at any time."""
+
+    name: str | None = Field(default=None, min_length=1, max_length=200)
+    tags: list[Annotated[str, Field(max_length=50)]] | None = Field(default=None, max_length=50)
+    group: str | None = Field(default=None, max_length=200)
+
+
+class EventPage(Wire):
+    """Events of a run in order; ask again with `after=next_after`."""
+
+    items: list[dict[str, Any]]
+    next_after: int
+
+
+class Geometry(Wire):
+    """One capture: coordinates in the frame of the nearest ETF, ready to draw."""
+
+    run: str
+    seq: int
+    epoch: float
+    step: int
+    class_names: list[str]
+    view: str
+    view_matrix: list[list[float]]
+    vertices: list[list[float]]
+    facts: dict[str, Any]
+    arrays: dict[str, TypedArray]
+
+
+class Series(Wire):
+    """Metrics over epochs: `values[split][key][i]` belongs to `epochs[i]`."""
+
+    run: str
+    epochs: list[int]
+    values: dict[str, dict[str, list[Number | None]]]
+
+
+class MetricWire(Wire):
+    """What a metric says about itself."""
+
+    key: str
+    label: str
+    symbol: str
+    direction: Literal["low", "high"]
+    source: str
+    reading: str
+
+
+class PresetWire(Wire):
+    """A ready-made config."""
+
+    name: str
+    title: str
+    description: str
+    config: RunConfig
+
+
+class Items(Wire, Generic[Item]):
+    """A short list that is never paged."""
+
+    items: list[Item]
+
+
+class FieldError(Wire):
+    """What is wrong with one field; `path` is dotted, empty for the config as a whole."""
+
+    path: str
+    message: str
+
+
+class ConfigCheck(Wire):
+    """Whether a config could be launched, and how large it is."""
+
+    errors: list[FieldError]
+    config: RunConfig | None
+    facts: dict[str, Any]
+
+
+class System(Wire):
+    """The machine and this server."""
+
+    version: str
+    devices: list[str]
+    cores: int
+    memory_bytes: int
+    server_memory_bytes: int
+    disk_free_bytes: int
+    running: int
+    queued: int
+
+
+class Problem(Wire):
+    """An error as RFC 9457 describes it."""
+
+    model_config = ConfigDict(extra="allow")
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] | None = None
+
+
+def typed_array(array: npt.NDArray[Any]) -> TypedArray:
+    """Return an array of floats or integers in Plotly's typed form, as f4 or i4."""
+    kind = "i4" if np.issubdtype(array.dtype, np.integer) else "f4"
+    content = np.ascontiguousarray(array, dtype=f"<{kind}").tobytes()
+    shape = ",".join(str(size) for size in array.shape)
+    return TypedArray(dtype=kind, bdata=base64.b64encode(content).decode(), shape=shape)
+
+
+def from_typed(array: TypedArray) -> npt.NDArray[Any]:
+    """Return the NumPy array that a typed form describes."""
+    flat = np.frombuffer(base64.b64decode(array.bdata), dtype=f"<{array.dtype}")
+    return flat.reshape([int(size) for size in array.shape.split(",")])
+
+
+def field_errors(errors: list[Mapping[str, Any]], *, drop: int = 0) -> list[FieldError]:
+    """Return pydantic's errors with dotted paths, without the tags of unions and the first `drop` steps."""
+    found = []
+    for error in errors:
+        steps = [str(step) for step in error["loc"][drop:]]
+        if len(steps) > 2 and steps[0] in RunConfig.model_fields:
+            del steps[1]  # the tag of a discriminated union
+        elif len(steps) == 2 and steps[0] in RunConfig.model_fields and steps[1] == error.get("input", {}):
+            del steps[1]
+        message = str(error["msg"]).removeprefix("Value error, ")
+        if error["type"] == "extra_forbidden":
+            message = f"there is no setting {'.'.join(steps)!r}"
+        path = ".".join(steps)
+        if not path and message.startswith(("backbone.features", "batch_size", "data.classes")):
+            path = message.split(" ", 1)[0]
+        found.append(FieldError(path=path, message=message))
+    return found
