@@ -197,7 +197,7 @@ def export(
 
     from backend import terminal
     from backend.errors import Invalid
-    from backend.paper.request import FigureName, Format
+    from backend.figure_options import FigureName, Format
 
     kind: Any = format_ or output.suffix.removeprefix(".").lower()
     if kind not in get_args(Format):
@@ -254,9 +254,9 @@ def doctor(data: Data = None, database_url: Database = None) -> None:
 
     findings = examine(_data_dir(data), database_url)
     for finding in findings:
-        print(f"{'ok  ' if finding.ok else 'TO DO'[:4]}  {finding.what}: {finding.found}")
+        print(f"{'ok' if finding.ok else '—' if not finding.required else 'TO DO':5}  {finding.what}: {finding.found}")
         if finding.remedy:
-            print(f"      {finding.remedy}")
+            print(f"       {finding.remedy}")
     if not all(finding.ok for finding in findings if finding.required):
         raise typer.Exit(1)
 

@@ -58,9 +58,9 @@ class Guard:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 4403})
                 return
-            await refusal(scope, receive, _with_headers(send))
+            await refusal(scope, receive, _with_headers(send, scope["path"]))
             return
-        await self._app(scope, receive, _with_headers(send))
+        await self._app(scope, receive, _with_headers(send, scope["path"]) if scope["type"] == "http" else send)
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
@@ -118,10 +118,13 @@ def _problem(status: int, title: str, detail: str) -> Response:
     return JSONResponse(content, status_code=status, headers=headers, media_type="application/problem+json")
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, path: str) -> Send:
+    # Assets are asked for again by their ETag, so that no page runs yesterday's script after an upgrade.
+    more = [*HEADERS, (b"cache-control", b"no-cache")] if path.startswith("/assets/") else HEADERS
+
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", []), *HEADERS]
+            message["headers"] = [*message.get("headers", []), *more]
         await send(message)
 
     return sending

@@ -36,6 +36,7 @@ def run_wire(row: sa.Row[Any]) -> wire.RunWire:
         last_seq=row.last_seq,
         summary=row.summary,
         error=row.error,
+        demonstration=row.demonstration,
     )
 
 

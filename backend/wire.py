@@ -57,6 +57,8 @@ class RunWire(Wire):
     last_seq: int
     summary: Summary
     error: str | None
+    demonstration: bool
+    """The run that a first start begins by itself."""
 
 
 class RunPage(Wire):

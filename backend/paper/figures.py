@@ -21,7 +21,7 @@ from backend import palette, wire
 from backend.errors import Invalid
 from backend.paper.camera import F64, Camera, parse_camera
 from backend.paper.fonts import with_embedded_fonts
-from backend.paper.request import VENUES, FigureRequest
+from backend.figure_options import VENUES, FigureRequest
 
 INK = palette.TOKENS["light"]
 SMALL_PT, TEXT_PT = 7.0, 8.0
@@ -109,7 +109,7 @@ def draw_geometry(request: FigureRequest) -> Figure:
     axes.scatter(*means[order].T, s=28, c=colours[order], edgecolors="white", linewidths=0.5, zorder=6)
     reach = 1.35 / camera.zoom
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
-    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_aspect("equal")
     axes.axis("off")
     if "names" in request.layers and len(means) <= NAMES_UP_TO:
         _names(axes, means, geometry.class_names)
@@ -191,6 +191,8 @@ def draw_angles(request: FigureRequest) -> Figure:
     else:
         axes.set(xticks=[], yticks=[])
     bar = figure.colorbar(mesh, ax=axes, shrink=0.8)
+    bar.solids.set_rasterized(False)  # type: ignore[union-attr]
+    bar.solids.set_edgecolor("face")  # type: ignore[union-attr]
     bar.outline.set_visible(False)  # type: ignore[operator]
     middle = rf"$-1/{classes - 1}$" if request.unit == "cos" else f"{centre:.1f}°"
     ends = [f"{centre - spread:.2f}", f"{centre + spread:.2f}"]

@@ -24,6 +24,7 @@ def font_subset(family: str, characters: str) -> bytes:
     """Return a TrueType file with the glyphs of `characters` alone; the same characters give the same bytes."""
     font = TTFont(io.BytesIO(_font_bytes(family)), recalcTimestamp=False)
     options = subset.Options(hinting=False, layout_features=["kern"], name_IDs=[1, 2], notdef_outline=True)
+    options.drop_tables += ["FFTM"]
     subsetter = subset.Subsetter(options)
     subsetter.populate(text=characters)
     subsetter.subset(font)

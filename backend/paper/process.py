@@ -14,7 +14,7 @@ import threading
 import orjson
 
 from backend.errors import CollapseError, Invalid
-from backend.paper.request import FigureRequest
+from backend.figure_options import FigureRequest
 
 TIMEOUT_S = 60.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Response
 from fastapi.sse import EventSourceResponse
 
 from backend.errors import Invalid
@@ -16,7 +16,13 @@ router = APIRouter(prefix="/api/v1", tags=["stream"])
 MAX_RUNS = 32
 
 
-@router.get("/stream", response_class=EventSourceResponse)
+@router.get(
+    "/stream",
+    # The response is made by hand: batches of events are one write, and an unknown run is a 404 before the stream begins.
+    response_model=None,
+    response_class=Response,
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+)
 async def stream(
     here: Here,
     runs_: Annotated[str, Query(alias="runs", max_length=1000, description="comma-separated run ids")],

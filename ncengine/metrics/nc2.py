@@ -111,15 +111,15 @@ _FAMILY: list[tuple[str, str, str, str, str, Callable[[F64], float]]] = [
 ]
 
 NC2: list[MetricSpec] = []
-for _which, _noun, _lift in (("means", "class means", _of_means), ("weights", "classifier", _of_weights)):
+for _which, _of, _lift in (("means", "", _of_means), ("weights", ", classifier", _of_weights)):
     for _name, _label, _symbol, _source, _reading, _measure in _FAMILY:
         NC2.append(
-            MetricSpec(f"nc2_{_name}_{_which}", f"{_label}, {_noun}", _symbol, "low", zero, _source, _reading, _lift(_measure))
+            MetricSpec(f"nc2_{_name}_{_which}", f"{_label}{_of}", _symbol, "low", zero, _source, _reading, _lift(_measure))
         )
     NC2.append(
         MetricSpec(
             f"nc2_etf_{_which}",
-            f"NC2 Gram distance to the ETF, {_noun}",
+            f"NC2 Gram distance to the ETF{_of}",
             "‖HᵀH/‖HᵀH‖ − T‖" if _which == "means" else "‖WWᵀ/‖WWᵀ‖ − T‖",
             "low",
             zero,
@@ -131,7 +131,7 @@ for _which, _noun, _lift in (("means", "class means", _of_means), ("weights", "c
     NC2.append(
         MetricSpec(
             f"gnc2_{_which}",
-            f"Hyperspherical energy above the ETF's, {_noun}",
+            f"Hyperspherical energy above the ETF's{_of}",
             "mean log(1/‖û_i − û_j‖)",
             "low",
             zero,
@@ -143,7 +143,7 @@ for _which, _noun, _lift in (("means", "class means", _of_means), ("weights", "c
     NC2.append(
         MetricSpec(
             f"etf_distance_{_which}",
-            f"Distance to the nearest ETF, {_noun}",
+            f"NC2 distance to the nearest ETF{_of}",
             "min ‖H̃ − UM/√(K−1)‖²",
             "low",
             zero,

@@ -1,0 +1,111 @@
+"""The pages, natively on the FastAPI application. They speak to the service through its HTTP client alone.
+
+`attach` uses httpx's ASGI transport, so a callback's call stays inside the process; `create` with another transport
+serves the same pages for a remote server.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+from dash import ClientsideFunction, Dash, Input, Output, State, html
+from fastapi import FastAPI
+
+from backend.client import ApiError, Client
+from backend.settings import Settings
+from dashboard import ids
+from dashboard.components import frame
+from dashboard.pages import new, run, runs
+
+ASSETS = Path(__file__).with_name("assets")
+INDEX = """<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <title>{%title%}</title>
+    <link rel="icon" href="/assets/mark.svg" type="image/svg+xml">
+    <style>/*palette*/</style>
+    {%css%}
+  </head>
+  <body>
+    {%app_entry%}
+    <footer>{%config%}{%scripts%}{%renderer%}</footer>
+  </body>
+</html>"""
+
+
+def attach(api: FastAPI, settings: Settings) -> None:
+    """Mount the pages on the service's application."""
+    http = httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url=settings.url, timeout=120)
+    create(api, Client(http))
+
+
+def create(api: FastAPI, client: Client) -> Dash:
+    """Return the Dash application on `api`, with pages that read through `client`."""
+    app = Dash(
+        "collapse-lab",
+        server=api,
+        title="Collapse Lab",
+        update_title=None,
+        assets_folder=str(ASSETS),
+        # Named here rather than found by walking the folder: the walk happens at the first visit of `/` alone.
+        include_assets_files=False,
+        external_stylesheets=["/assets/style.css"],
+        external_scripts=["/assets/callbacks.js", {"src": "/assets/main.mjs", "type": "module"}],
+        suppress_callback_exceptions=True,
+        index_string=INDEX.replace("/*palette*/", frame.css_variables()),
+    )
+    app.layout = frame.layout()
+
+    @app.callback(Output(ids.DEVICE, "children"), Input(ids.MANTINE, "id"))
+    async def device(_: str) -> str:
+        return frame.device_words(await client.system())
+
+    @app.callback(Output(ids.PAGE, "children"), Input(ids.URL, "pathname"))
+    async def page(path: str | None) -> Any:
+        return await _page(client, path or "/")
+
+    app.clientside_callback(
+        ClientsideFunction("collapse", "whereAmI"),
+        *(Output(frame.link_id(path), "className") for path, _ in frame.PAGES),
+        Input(ids.URL, "pathname"),
+    )
+    app.clientside_callback(
+        ClientsideFunction("collapse", "toggleScheme"),
+        Output(ids.SCHEME, "data"),
+        Input(ids.SCHEME_TOGGLE, "n_clicks"),
+        State(ids.SCHEME, "data"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
+        ClientsideFunction("collapse", "applyScheme"),
+        Output(ids.MANTINE, "forceColorScheme"),
+        Input(ids.SCHEME, "data"),
+    )
+    for page_module in (run, new, runs):
+        page_module.register(app, client)
+    return app
+
+
+async def _page(client: Client, path: str) -> Any:
+    if path == "/":
+        # A first start lands on the demonstration; afterwards the list is what one looks for.
+        held = await client.runs(limit=2)
+        only = held.items[0] if held.total == 1 else None
+        if only is None or not only.demonstration or only.status not in ("queued", "running"):
+            return runs.layout()
+        path = f"/runs/{only.id}"
+    if path == "/runs":
+        return runs.layout()
+    if path == "/new":
+        return new.layout(await client.presets())
+    if path.startswith("/runs/"):
+        run_id = path.removeprefix("/runs/").strip("/")
+        try:
+            return run.layout(await client.run(run_id), await client.metrics())
+        except ApiError as error:
+            return run.missing(run_id, str(error))
+    return html.Div([html.H1("No such page"), html.P(f"There is nothing at {path}.")], className="panel empty")

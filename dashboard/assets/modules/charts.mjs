@@ -1,0 +1,85 @@
+// The heatmap of cosines and the curves over epochs, filled into the figures that the server sent.
+
+import { digits } from "./run-model.mjs";
+
+const DEGREES = 180 / Math.PI;
+
+/** Return the K×K values to show, null on the diagonal, with the ideal and the largest distance from it. */
+export function heatmapValues({ data, rows }, unit) {
+  const ideal = -1 / (rows - 1);
+  const convert = unit === "angle" ? (v) => Math.acos(Math.max(-1, Math.min(1, v))) * DEGREES : (v) => v;
+  const centre = convert(ideal);
+  let spread = unit === "angle" ? 0.1 : 1e-3;
+  const z = Array.from({ length: rows }, (_, i) =>
+    Array.from({ length: rows }, (_, j) => {
+      if (i === j) return null;
+      const value = convert(data[i * rows + j]);
+      spread = Math.max(spread, Math.abs(value - centre));
+      return value;
+    }),
+  );
+  return { z, centre, spread };
+}
+
+export function drawHeatmap(graph, cosines, unit, css) {
+  const { z, centre, spread } = heatmapValues(cosines, unit);
+  const k = cosines.rows;
+  const scale = [[0, "#2166ac"], [0.5, css("neutral")], [1, "#b2182b"]];
+  const ends = unit === "angle" ? [centre - spread, centre + spread].map((v) => `${v.toFixed(1)}°`)
+    : [centre - spread, centre + spread].map((v) => v.toFixed(2));
+  const change = {
+    z: [z], zmin: centre - spread, zmax: centre + spread,
+    colorscale: [scale], reversescale: unit === "angle",
+    "colorbar.tickvals": [[centre - spread, centre, centre + spread]],
+    "colorbar.ticktext": [[ends[0], unit === "angle" ? `${centre.toFixed(1)}°` : `−1/${k - 1}`, ends[1]]],
+    hovertemplate: unit === "angle" ? "%{y}, %{x}: %{z:.1f}°<extra></extra>" : "%{y}, %{x}: %{z:.3f}<extra></extra>",
+  };
+  window.Plotly.restyle(graph, change, [0]);
+}
+
+/** A logarithmic axis is right where all values are positive and span more than a factor of twenty. */
+export function wantsLog(values) {
+  const known = values.filter((v) => v !== null && Number.isFinite(v));
+  return known.length > 1 && known.every((v) => v > 0) && Math.max(...known) > 20 * Math.min(...known);
+}
+
+/** What one chart shows of a run: train, test, ideal, and where the terminal phase began. */
+export function chartData(run, spec) {
+  if (spec.steps) return { x: [run.steps.epoch, [], []], y: [run.steps[spec.steps], [], []], log: false, ideal: null };
+  const [train, test] = ["train", "test"].map((split) => run.series[split][spec.key] ?? []);
+  const ideal = run.started?.metrics[spec.key]?.ideal ?? null;
+  const log = wantsLog([...train, ...test]);
+  const line = ideal === null || log ? [[], []] : [[0, run.epochs], [ideal, ideal]];
+  return { x: [run.measuredEpochs, run.measuredEpochs, line[0]], y: [train, test, line[1]], log, ideal };
+}
+
+export function drawChart(graph, run, spec, css, selectedEpoch) {
+  const { x, y, log, ideal } = chartData(run, spec);
+  const known = y.flat().filter((v) => v !== null && Number.isFinite(v));
+  const shapes = [];
+  const mark = (epoch, dash) => shapes.push({
+    type: "line", x0: epoch, x1: epoch, y0: 0, y1: 1, yref: "paper", layer: "below",
+    line: { color: css(dash ? "accent" : "ink-3"), width: dash ? 1 : 0.8, dash: dash ?? "solid" },
+  });
+  if (run.terminalPhase !== null) mark(run.terminalPhase);
+  if (selectedEpoch !== null) mark(selectedEpoch, "dot");
+  const annotations = log && ideal !== null
+    ? [{ x: 1, y: 0, xref: "paper", yref: "paper", xanchor: "right", yanchor: "bottom", showarrow: false,
+         text: `ideal ${digits(ideal)} ↓`, font: { size: 10, color: css("ink-3") } }]
+    : [];
+  const colour = { "line.color": [css("head"), css("head"), css("ink-3")] };
+  const percent = spec.percent && known.length ? { "yaxis.tickformat": ".0%" } : { "yaxis.tickformat": "" };
+  window.Plotly.update(graph, { x, y, ...colour }, {
+    "yaxis.type": log ? "log" : "linear", "yaxis.dtick": log ? "D2" : null, "xaxis.range": [0, run.epochs], shapes, annotations,
+    "yaxis.autorange": true, ...percent,
+  });
+}
+
+export function themeAxes(graph, css) {
+  const change = { "font.color": css("ink-2") };
+  for (const axis of ["xaxis", "yaxis"]) {
+    change[`${axis}.gridcolor`] = css("line");
+    change[`${axis}.zerolinecolor`] = css("line");
+  }
+  window.Plotly.relayout(graph, change);
+}

@@ -1,0 +1,82 @@
+// What a page knows of a run: a plain object that events change, and the sentences that are read from it.
+
+import { number } from "./typed.mjs";
+
+export function emptyRun(epochs) {
+  return {
+    epochs, status: "queued", error: null, started: null, epoch: 0, step: 0, captures: [], series: { train: {}, test: {} },
+    measuredEpochs: [], steps: { epoch: [], loss: [], lr: [] }, terminalPhase: null, pace: [], seq: 0,
+  };
+}
+
+const ENDS = { RunFinished: "finished", RunCancelled: "cancelled", RunFailed: "failed" };
+
+/** Change `run` by one event. Captures are told apart by their step, epochs by their number. */
+export function apply(run, event) {
+  run.seq = event.seq;
+  if (event.type === "RunQueued") Object.assign(run, { status: "queued", error: null });
+  else if (event.type === "RunStarted") Object.assign(run, { status: "running", started: event });
+  else if (event.type === "Resumed") Object.assign(run, { status: "running", pace: [] });
+  else if (event.type === "AttemptFailed") run.status = "queued";
+  else if (event.type in ENDS) Object.assign(run, { status: ENDS[event.type], error: event.error ?? null });
+  else if (event.type === "GeometryCaptured") {
+    const { arrays, ...capture } = event;
+    run.captures.push(capture);
+  } else if (event.type === "EpochMeasured") {
+    run.status = "running";
+    run.epoch = event.epoch;
+    run.terminalPhase = event.terminal_phase;
+    run.measuredEpochs.push(event.epoch);
+    run.pace.push({ epoch: event.epoch, at: Date.parse(event.at) });
+    if (run.pace.length > 6) run.pace.shift();
+    for (const [split, scalars] of Object.entries(event.scalars)) {
+      for (const [key, value] of Object.entries(scalars)) {
+        (run.series[split][key] ??= new Array(run.measuredEpochs.length - 1).fill(null)).push(number(value));
+      }
+    }
+  } else if (event.type === "StepMeasured") {
+    const perEpoch = run.started?.steps_per_epoch ?? 1;
+    run.steps.epoch.push(event.step / perEpoch);
+    run.steps.loss.push(number(event.loss));
+    run.steps.lr.push(event.lr);
+    run.step = event.step;
+  }
+}
+
+/** Seconds left at the pace of the last epochs, or null where there is no pace yet. */
+export function secondsLeft(run, now) {
+  if (run.status !== "running" || run.pace.length < 2) return null;
+  const [first, last] = [run.pace[0], run.pace.at(-1)];
+  const perEpoch = (last.at - first.at) / (last.epoch - first.epoch) / 1000;
+  return Math.max(0, perEpoch * (run.epochs - last.epoch) - Math.max(0, now - last.at) / 1000);
+}
+
+/** "34 s", "2 min 10 s", "3 h 5 min". */
+export function duration(seconds) {
+  const s = Math.round(seconds);
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60 ? `${s % 60} s` : ""}`.trim();
+  return `${Math.floor(s / 3600)} h ${Math.round((s % 3600) / 60)} min`;
+}
+
+export function statusWords(run) {
+  if (run.status === "running") return `running ${Math.floor((100 * run.epoch) / run.epochs)} %`;
+  return run.status;
+}
+
+export function progressWords(run, now) {
+  const where = `epoch ${run.epoch} of ${run.epochs}`;
+  if (run.status === "failed") return run.error ?? where;
+  const left = secondsLeft(run, now);
+  return left === null ? where : `${where} · about ${duration(left)} left`;
+}
+
+/** Three significant digits, without exponents where a person would write none. */
+export function digits(value) {
+  if (value === null || value === undefined) return "";
+  if (!Number.isFinite(value)) return String(value);
+  if (value !== 0 && Math.abs(value) < 1e-3) return value.toExponential(1);
+  return Number(value.toPrecision(3)).toString();
+}
+
+export const percent = (value) => (value === null || value === undefined ? "" : `${(100 * value).toFixed(1)} %`);

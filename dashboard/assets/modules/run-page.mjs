@@ -1,0 +1,322 @@
+// The live page of one run: events in, pictures out. The server's layout is the frame; this fills it.
+
+import { drawChart, drawHeatmap, themeAxes } from "./charts.mjs";
+import { apply, digits, emptyRun, percent, progressWords, statusWords } from "./run-model.mjs";
+import { Scene } from "./scene.mjs";
+import { RunStream } from "./stream.mjs";
+
+const CACHE = 600;
+const PLAY_MS = 120;
+
+export class RunPage {
+  constructor(root) {
+    this.root = root;
+    this.runId = root.dataset.run;
+    this.groups = JSON.parse(root.dataset.charts);
+    this.run = emptyRun(Number(root.dataset.epochs));
+    this.frames = new Map(); // step → prepared capture
+    this.index = -1; // the capture shown
+    this.follows = true;
+    this.unit = "cos";
+    this.group = 0;
+    this.abort = new AbortController();
+    this.buildSlider();
+    const listen = (target, type, work) => target.addEventListener(type, work, { signal: this.abort.signal });
+    listen(root, "click", (event) => this.click(event));
+    listen(document, "keydown", (event) => this.key(event));
+    this.clock = setInterval(() => this.words(), 1000);
+    this.themeWatch = new MutationObserver(() => this.theme());
+    this.themeWatch.observe(document.documentElement, { attributeFilter: ["data-mantine-color-scheme"] });
+    this.ready().then(() => {
+      if (!this.abort.signal.aborted) this.begin();
+    });
+  }
+
+  graph(id) {
+    return document.getElementById(id)?.querySelector(".js-plotly-plot");
+  }
+
+  /** The graphs are mounted by Dash some time after the page; wait for all of them. */
+  async ready() {
+    const ids = ["scene-graph", "angles-graph", ...this.charts()];
+    while (!this.abort.signal.aborted && !(window.Plotly && ids.every((id) => this.graph(id)?._fullLayout))) {
+      await new Promise((resolve) => setTimeout(resolve, 30));
+    }
+  }
+
+  charts() {
+    return [0, 1, 2, 3].map((i) => `chart-${i}`);
+  }
+
+  begin() {
+    this.scene = new Scene(this.graph("scene-graph"), JSON.parse(this.root.dataset.traces));
+    this.stream = new RunStream(this.runId, (events) => this.take(events), (state) => this.connection(state));
+    this.theme();
+  }
+
+  close() {
+    this.abort.abort();
+    clearInterval(this.clock);
+    clearInterval(this.player);
+    this.themeWatch.disconnect();
+    this.stream?.close();
+    this.connection("");
+  }
+
+  css(name) {
+    return getComputedStyle(this.root).getPropertyValue(`--${name}`).trim();
+  }
+
+  part(name) {
+    return this.root.querySelector(`[data-part="${name}"]`);
+  }
+
+  connection(state) {
+    const dot = document.querySelector('[data-part="connection"]');
+    if (!dot) return;
+    dot.dataset.state = state;
+    dot.textContent = { live: "live", reconnecting: "reconnecting, nothing is lost" }[state] ?? "";
+  }
+
+  // ── events ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  take(events) {
+    let measured = false;
+    let arrived = null;
+    for (const event of events) {
+      const begins = event.type === "RunStarted" && this.run.started === null;
+      apply(this.run, event);
+      if (begins) this.scene.begin(event);
+      if (event.type === "EpochMeasured" || event.type === "StepMeasured") measured = true;
+      if (event.type === "GeometryCaptured") {
+        measured ||= this.follows;
+        if (event.arrays) arrived = this.keep(event.step, event.arrays);
+      }
+    }
+    this.sizeSlider();
+    if (arrived && this.follows) this.show(this.run.captures.length - 1);
+    if (measured) this.drawCurves();
+    this.words();
+  }
+
+  keep(step, arrays) {
+    const frame = this.scene.prepare(arrays);
+    this.frames.set(step, frame);
+    if (this.frames.size > CACHE) this.frames.delete(this.frames.keys().next().value);
+    return frame;
+  }
+
+  // ── replay ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  buildSlider() {
+    const place = this.part("slider");
+    place.replaceChildren();
+    this.slider = Object.assign(document.createElement("input"), { type: "range", min: 0, max: 0, value: 0, step: 1 });
+    this.slider.setAttribute("aria-label", "Epoch shown");
+    this.slider.addEventListener("input", () => this.scrub(Number(this.slider.value)));
+    place.append(this.slider);
+  }
+
+  sizeSlider() {
+    this.slider.max = Math.max(0, this.run.captures.length - 1);
+    if (this.follows) this.slider.value = this.slider.max;
+  }
+
+  scrub(index) {
+    const last = this.run.captures.length - 1;
+    const ended = ["finished", "cancelled", "failed"].includes(this.run.status);
+    this.follows = index >= last && !ended;
+    this.show(Math.max(0, Math.min(index, last)));
+  }
+
+  /** Show a capture, fetching it if it is not here; the newest wish wins. */
+  async show(index) {
+    this.index = index;
+    this.slider.value = index;
+    this.words();
+    const capture = this.run.captures[index];
+    if (!capture) return;
+    const frame = this.frames.get(capture.step) ?? (await this.fetchFrame(capture));
+    if (!frame || this.index !== index) return;
+    this.drawFrame(frame, index);
+    // Trails run through the captures before; what of them is missing is fetched behind the picture.
+    for (let i = Math.max(0, index - 8); i < index && this.index === index; i += 1) {
+      const before = this.run.captures[i];
+      if (!this.frames.has(before.step)) await this.fetchFrame(before);
+      if (i === index - 1 && this.index === index) this.drawFrame(frame, index);
+    }
+  }
+
+  async fetchFrame(capture) {
+    try {
+      const answer = await fetch(capture.href, { signal: this.abort.signal });
+      if (!answer.ok) throw new Error((await answer.json()).detail);
+      return this.keep(capture.step, (await answer.json()).arrays);
+    } catch (error) {
+      if (error.name !== "AbortError") this.part("replay-note").textContent = error.message;
+      return null;
+    }
+  }
+
+  drawFrame(frame, index) {
+    this.part("replay-note").textContent = "";
+    this.root.dataset.shownStep = this.run.captures[index].step;
+    const before = this.run.captures.slice(0, index).map((c) => this.frames.get(c.step)).filter(Boolean);
+    this.scene.draw(frame, before);
+    this.shown = frame;
+    drawHeatmap(this.graph("angles-graph"), frame.cosines, this.unit, (name) => this.css(name));
+    if (!this.follows) this.drawCurves();
+  }
+
+  play() {
+    if (this.player) {
+      clearInterval(this.player);
+      this.player = null;
+    } else {
+      if (this.index >= this.run.captures.length - 1) this.scrub(0);
+      this.player = setInterval(() => {
+        if (this.index >= this.run.captures.length - 1) this.play();
+        else if (this.frames.has(this.run.captures[this.index].step)) this.scrub(this.index + 1);
+      }, PLAY_MS);
+    }
+    this.words();
+  }
+
+  // ── words and charts ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  words() {
+    const { run } = this;
+    const say = (name, text) => {
+      const place = this.part(name);
+      if (place && place.textContent !== text) place.textContent = text;
+    };
+    this.root.dataset.status = run.status;
+    say("status", statusWords(run));
+    say("epoch", progressWords(run, Date.now()));
+    const bar = this.part("progress");
+    if (bar) bar.style.width = `${(100 * run.epoch) / run.epochs}%`;
+    const capture = this.run.captures[this.index];
+    const at = capture ? capture.epoch : 0;
+    say("shown-epoch", capture ? `epoch ${Number.isInteger(at) ? at : at.toFixed(2)}` : "waiting for the first capture");
+    const ended = ["finished", "cancelled", "failed"].includes(run.status);
+    say("follow", this.follows && !ended ? "follows the run" : ended ? "newest" : "back to live");
+    this.part("play").textContent = this.player ? "❚❚" : "▶";
+    this.readings(at);
+    if (capture) this.sentence(capture);
+  }
+
+  readings(at) {
+    const epochs = this.run.measuredEpochs;
+    const index = this.follows ? epochs.length - 1 : epochs.findLastIndex((epoch) => epoch <= at);
+    for (const tile of this.root.querySelectorAll("[data-reading]")) {
+      const key = tile.dataset.reading;
+      const form = tile.dataset.percent ? percent : digits;
+      const [train, test] = ["train", "test"].map((split) => this.run.series[split][key]?.[index]);
+      const ideal = this.run.started?.metrics[key]?.ideal;
+      tile.querySelector("[data-value]").textContent = index < 0 ? "" : form(train);
+      const notes = index < 0 ? [] : [`test ${form(test)}`];
+      if (ideal !== undefined && ideal !== null && !tile.dataset.percent) notes.push(`ideal ${digits(ideal)}`);
+      tile.querySelector("[data-note]").textContent = notes.join(" · ");
+    }
+  }
+
+  sentence(capture) {
+    const names = this.run.started.class_names;
+    const target = (Math.acos(-1 / (names.length - 1)) * 180) / Math.PI;
+    const pair = capture.smallest_pair.map((i) => names[i]).join(" and ");
+    const lines = [
+      ["Smallest angle", `${capture.smallest_angle_deg.toFixed(1)}°`], [pair, ""],
+      ["Target", `${target.toFixed(1)}°`], ["Mean off by", `${capture.mean_angle_error_deg.toFixed(1)}°`],
+    ];
+    if (this.run.terminalPhase !== null) lines.push([`Terminal phase since epoch ${this.run.terminalPhase}`, ""]);
+    const place = this.part("sentence");
+    const text = JSON.stringify(lines);
+    if (place.dataset.said === text) return;
+    place.dataset.said = text;
+    place.replaceChildren(...lines.map(([words, value]) => {
+      const line = document.createElement("p");
+      line.append(words);
+      if (value) line.append(" ", Object.assign(document.createElement("b"), { textContent: value }));
+      return line;
+    }));
+  }
+
+  drawCurves() {
+    const at = this.follows ? null : (this.run.captures[this.index]?.epoch ?? null);
+    this.charts().forEach((id, i) => drawChart(this.graph(id), this.run, this.groups[this.group].charts[i], (n) => this.css(n), at));
+  }
+
+  theme() {
+    if (!this.scene) return;
+    const css = (name) => this.css(name);
+    this.scene.theme(css);
+    for (const id of ["angles-graph", ...this.charts()]) themeAxes(this.graph(id), css);
+    if (this.shown) drawHeatmap(this.graph("angles-graph"), this.shown.cosines, this.unit, css);
+    this.drawCurves();
+  }
+
+  // ── hands ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  click(event) {
+    const button = event.target.closest("button");
+    if (!button) return;
+    const { layer, unit, group, part } = button.dataset;
+    if (layer) this.toggle(layer);
+    else if (unit) this.choose(button, () => {
+      this.unit = unit;
+      if (this.shown) drawHeatmap(this.graph("angles-graph"), this.shown.cosines, unit, (name) => this.css(name));
+    });
+    else if (group) this.choose(button, () => {
+      this.group = Number(group);
+      this.root.querySelectorAll("[data-chart-title]").forEach((title, i) => {
+        title.textContent = this.groups[this.group].charts[i].title;
+      });
+      this.drawCurves();
+    });
+    else if (part === "play") this.play();
+    else if (part === "follow") this.newest();
+  }
+
+  newest() {
+    if (this.player) this.play();
+    this.follows = !["finished", "cancelled", "failed"].includes(this.run.status);
+    this.show(this.run.captures.length - 1);
+    this.drawCurves();
+  }
+
+  choose(button, work) {
+    for (const other of button.parentElement.querySelectorAll("button")) other.setAttribute("aria-pressed", String(other === button));
+    work();
+  }
+
+  toggle(layer) {
+    const button = this.root.querySelector(`button[data-layer="${layer}"]`);
+    const on = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", String(on));
+    this.scene?.show(layer, on);
+  }
+
+  key(event) {
+    if (event.target.closest("input:not([type=range]), textarea, [role=dialog]") || event.ctrlKey || event.metaKey || event.altKey) return;
+    const step = (count) => this.scrub(this.index + count);
+    const keys = {
+      " ": () => this.play(), ArrowLeft: () => step(event.shiftKey ? -10 : -1), ArrowRight: () => step(event.shiftKey ? 10 : 1),
+      Home: () => this.scrub(0), End: () => this.newest(), f: () => this.toggle("features"), t: () => this.toggle("trails"),
+      c: () => this.toggle("classifier"), n: () => this.toggle("names"), e: () => document.getElementById("export-open")?.click(),
+    };
+    const work = keys[event.key];
+    if (!work || (event.target.closest("button") && event.key === " ")) return;
+    event.preventDefault();
+    work();
+  }
+
+  /** What an export of this moment needs: the capture shown, the camera, the layers, the unit. */
+  moment() {
+    const capture = this.run.captures[this.index];
+    const layers = Object.entries(this.scene?.layers ?? {}).filter(([, on]) => on).map(([name]) => name);
+    return {
+      run: this.runId, epoch: capture?.epoch ?? null, camera: this.scene?.cameraText() ?? null,
+      layers: layers.filter((name) => name !== "trails"), unit: this.unit, view: this.run.started?.view ?? null,
+    };
+  }
+}

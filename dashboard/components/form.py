@@ -1,0 +1,169 @@
+"""A form from RunConfig's JSON schema: sections, fields that apply, units and help; nothing here names a setting twice.
+
+The schema's unions (data set, backbone, classifier, optimiser, schedule, batches) become a choice of kind followed by
+that kind's own fields. A new setting or kind in the engine appears by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dash_mantine_components as dmc
+from dash import html
+
+from dashboard import ids
+
+SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Data", ("data", "batch_size", "sampler")),
+    ("Head", ("head",)),
+    ("Backbone and optimiser", ("backbone", "optimiser", "schedule")),
+    ("Run", ("epochs", "seed", "device", "precision", "deterministic")),
+    ("Measurement", ("measure",)),
+)
+SHORT_CHOICE = 4
+"""Up to this many kinds are shown side by side, more as a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of the form, as the schema describes it."""
+
+    path: str
+    title: str
+    help: str
+    kind: str
+    value: Any
+    options: tuple[tuple[str, str], ...] = ()
+    minimum: float | None = None
+    whole: bool = False
+    chooses_part: bool = False
+
+
+def fields(schema: Mapping[str, Any], config: Mapping[str, Any], path: str) -> list[Field]:
+    """Return the fields of one property of RunConfig, for the values in `config`; a part gives several."""
+    node = schema["properties"][path]
+    if "$ref" in node or "oneOf" in node:
+        value = config[path]
+        part = _part(schema, node, value)
+        kinds = _kinds(schema, node)
+        found = []
+        if kinds:
+            help_text = str(part.get("description", ""))
+            title = node.get("title", path)
+            found.append(Field(f"{path}.name", title, help_text, "choice", value["name"], kinds, chooses_part=True))
+        return found + [
+            _field(f"{path}.{name}", inner, value.get(name))
+            for name, inner in part["properties"].items()
+            if name != "name" and _applies(name, value)
+        ]
+    return [_field(path, node, config.get(path))]
+
+
+def _applies(name: str, part: Mapping[str, Any]) -> bool:
+    """Whether a setting means anything beside the others of its part."""
+    return name != "half_life_steps" or part.get("averaging") == "ema"
+
+
+def _resolve(schema: Mapping[str, Any], reference: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = schema["$defs"][reference.rpartition("/")[2]]
+    return found
+
+
+def _part(schema: Mapping[str, Any], node: Mapping[str, Any], value: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "oneOf" in node:
+        return _resolve(schema, node["discriminator"]["mapping"][value["name"]])
+    return _resolve(schema, node["$ref"])
+
+
+def _kinds(schema: Mapping[str, Any], node: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, name) for name in node.get("discriminator", {}).get("mapping", {}))
+
+
+def _field(path: str, node: Mapping[str, Any], value: Any) -> Field:
+    title, help_text = node.get("title", path), node.get("description", "")
+    if "enum" in node:
+        return Field(path, title, help_text, "choice", value, tuple((str(v), str(v)) for v in node["enum"]))
+    kind = node.get("type")
+    if kind == "boolean":
+        return Field(path, title, help_text, "switch", value)
+    if kind in ("integer", "number"):
+        return Field(path, title, help_text, "number", value, minimum=node.get("minimum"), whole=kind == "integer")
+    if path == "data.classes":
+        return Field(path, title, help_text, "classes", [str(label) for label in value or []])
+    return Field(path, title, help_text, "text", value)
+
+
+def defaults_of(schema: Mapping[str, Any], path: str, name: str) -> dict[str, Any]:
+    """Return a part of kind `name` with the schema's defaults."""
+    part = _resolve(schema, schema["properties"][path]["discriminator"]["mapping"][name])
+    return {key: inner.get("default") for key, inner in part["properties"].items()} | {"name": name}
+
+
+def typed(field_path: str, value: Any) -> Any:
+    """Return what a component holds as the config means it: labels as numbers, an empty choice as none."""
+    if field_path == "data.classes":
+        return [int(label) for label in value] if value else None
+    return None if value == "" else value
+
+
+def assembled(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config `base` with dotted values put in; values of parts that are not there are left out."""
+    tree = {key: dict(inner) if isinstance(inner, Mapping) else inner for key, inner in base.items()}
+    for path, value in values.items():
+        part, dot, leaf = path.partition(".")
+        if not dot:
+            tree[part] = typed(path, value)
+        elif leaf in tree[part]:
+            tree[part][leaf] = typed(path, value)
+    return tree
+
+
+def render(
+    schema: Mapping[str, Any], config: Mapping[str, Any], class_names: list[str], devices: list[str]
+) -> list[Any]:
+    """Return the form's sections for a config."""
+    sections = []
+    for title, paths in SECTIONS:
+        items = [_component(item, class_names, devices) for path in paths for item in fields(schema, config, path)]
+        sections.append(html.Section([html.H2(title), html.Div(items, className="fields")], className="panel form-section"))
+    return sections
+
+
+def _component(field: Field, class_names: list[str], devices: list[str]) -> Any:
+    identity = ids.field(field.path, "part" if field.chooses_part else "value")
+    data = [{"value": value, "label": label} for value, label in field.options]
+    control: Any
+    if field.path == "device":
+        choices = ["auto", *devices]
+        control = dmc.Select(id=identity, data=choices, value=field.value, allowDeselect=False)
+    elif field.kind == "classes":
+        names = [{"value": str(label), "label": name} for label, name in enumerate(class_names)]
+        control = dmc.MultiSelect(id=identity, data=names, value=field.value, placeholder="all", clearable=True)
+    elif field.kind == "choice" and len(data) <= SHORT_CHOICE:
+        control = dmc.SegmentedControl(id=identity, data=data, value=field.value, size="sm")
+    elif field.kind == "choice":
+        control = dmc.Select(id=identity, data=data, value=field.value, allowDeselect=False)
+    elif field.kind == "switch":
+        control = dmc.Switch(id=identity, checked=field.value)
+    elif field.kind == "number":
+        control = dmc.NumberInput(id=identity, value=field.value, allowDecimal=not field.whole, step=_step(field), hideControls=False)
+    else:
+        control = dmc.TextInput(id=identity, value=field.value)
+    return html.Div(
+        [
+            html.Label(field.title, className="field-title"),
+            control,
+            html.P(field.help, className="field-help"),
+            html.P("", id=ids.problem(field.path), className="field-problem", role="alert"),
+        ],
+        className="field",
+        **{"data-field": field.path},
+    )
+
+
+def _step(field: Field) -> float:
+    if field.whole or not isinstance(field.value, int | float) or field.value == 0:
+        return 1
+    return float(f"{abs(field.value) / 10:.0e}")

@@ -1,0 +1,79 @@
+"""The frame of every page: top bar, theme, and the colours as CSS variables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dash_mantine_components as dmc
+from dash import dcc, html
+
+from backend import wire
+from backend.palette import HEADS, TOKENS, Theme
+from dashboard import ids
+
+PAGES = (("/runs", "Runs"), ("/new", "New run"))
+BRAND = [
+    "#eef3fd", "#d9e3f8", "#b1c6f1", "#86a7ea", "#638de4", "#4c7ce1", "#3f73e0", "#3162c7", "#2457c5", "#174a9f",
+]  # fmt: skip
+
+
+def css_variables() -> str:
+    """Return the palette as CSS variables for both themes; a part of a page sets `--head` by its run's head."""
+
+    def block(theme: Theme) -> str:
+        variables = "".join(f"--{name}:{value};" for name, value in TOKENS[theme].items())
+        return variables + "".join(f"--head-{name}:{value};" for name, value in HEADS[theme].items())
+
+    return (
+        f":root{{{block('light')}color-scheme:light}}"
+        f":root[data-mantine-color-scheme=dark]{{{block('dark')}color-scheme:dark}}"
+    )
+
+
+def link_id(path: str) -> str:
+    """Return the id of the top bar's link to a page."""
+    return f"nav{path.replace('/', '-')}"
+
+
+def device_words(system: wire.System) -> str:
+    """Return where runs go on this server's machine."""
+    gpus = [device for device in system.devices if device != "cpu"]
+    return f"{len(gpus)} GPU" if gpus else f"CPU · {system.cores} cores"
+
+
+def layout() -> Any:
+    """Return the application's layout: the frame around a page that the address chooses."""
+    links = [dcc.Link(words, href=path, className="nav-link", id=link_id(path)) for path, words in PAGES]
+    bar = html.Header(
+        [
+            dcc.Link([html.Img(src="/assets/mark.svg", alt="", width=22, height=22), html.B("Collapse Lab")], href="/runs", className="mark"),
+            html.Nav(links, className="nav"),
+            html.Span("", className="connection", **{"data-part": "connection", "aria-live": "polite"}),
+            html.Span("", id=ids.DEVICE, className="device"),
+            html.Button("theme", id=ids.SCHEME_TOGGLE, className="quiet", title="Light or dark"),
+        ],
+        className="top-bar",
+    )
+    return dmc.MantineProvider(
+        [
+            dcc.Location(id=ids.URL),
+            dcc.Store(id=ids.SCHEME, storage_type="local"),
+            bar,
+            html.Main(id=ids.PAGE, className="page"),
+        ],
+        id=ids.MANTINE,
+        defaultColorScheme="auto",
+        theme={
+            "colors": {"brand": BRAND},
+            "primaryColor": "brand",
+            "primaryShade": {"light": 8, "dark": 4},
+            "fontFamily": "'Inter Variable', system-ui, sans-serif",
+            "defaultRadius": 6,
+            "fontSizes": {"sm": "13px", "md": "14px"},
+        },
+    )
+
+
+def message(words: str, *, bad: bool = False) -> Any:
+    """Return one line of news; errors are announced to screen readers at once."""
+    return html.Div(words, className="message bad" if bad else "message", role="alert" if bad else "status")

@@ -1,0 +1,113 @@
+"""The heatmap and the curves without their data, and which metrics stand together."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+import plotly.graph_objects as go
+
+TRANSPARENT = "rgba(0,0,0,0)"
+FONT = {"family": "Inter Variable, sans-serif", "size": 11}
+
+
+class Chart(TypedDict, total=False):
+    """One chart: a metric over epochs by `key`, or a quantity of the training steps by `steps`."""
+
+    title: str
+    key: str
+    steps: str
+    percent: bool
+
+
+class Group(TypedDict):
+    """Four charts that are looked at together."""
+
+    name: str
+    charts: list[Chart]
+
+
+GROUPS: list[Group] = [
+    {
+        "name": "Collapse",
+        "charts": [
+            {"title": "NC1 within-class variability", "key": "nc1"},
+            {"title": "NC2 distance to the nearest ETF", "key": "etf_distance_means"},
+            {"title": "NC3 self-duality", "key": "nc3"},
+            {"title": "Top-1 accuracy", "key": "top1", "percent": True},
+        ],
+    },
+    {
+        "name": "Angles",
+        "charts": [
+            {"title": "NC2 equal angles", "key": "nc2_equiangular_means"},
+            {"title": "NC2 equal norms", "key": "nc2_equinorm_means"},
+            {"title": "NC4 nearest-mean disagreement", "key": "nc4_ncc_mismatch", "percent": True},
+            {"title": "Cosine margin", "key": "cosine_margin"},
+        ],
+    },
+    {
+        "name": "Loss",
+        "charts": [
+            {"title": "Cross-entropy", "key": "loss"},
+            {"title": "Loss of the training steps", "steps": "loss"},
+            {"title": "Top-1 accuracy", "key": "top1", "percent": True},
+            {"title": "Learning rate", "steps": "lr"},
+        ],
+    },
+]
+READINGS: list[tuple[str, str, bool]] = [
+    ("NC1 variability", "nc1", False),
+    ("NC2 equal angles", "nc2_equiangular_means", False),
+    ("NC3 duality", "nc3", False),
+    ("Accuracy", "top1", True),
+]
+
+
+def angles_figure(class_names: list[str], uirevision: str) -> go.Figure:
+    """Return the K×K heatmap of cosines between class means, empty; names on both sides up to 30 classes."""
+    few = len(class_names) <= 30
+    figure = go.Figure(
+        go.Heatmap(
+            z=[],
+            x=class_names,
+            y=class_names,
+            xgap=1 if few else 0,
+            ygap=1 if few else 0,
+            colorbar={"thickness": 10, "len": 0.9, "outlinewidth": 0, "x": 1.04, "tickfont": {"size": 11}},
+        )
+    )
+    axis: dict[str, Any] = {"showgrid": False, "zeroline": False, "showticklabels": few, "ticks": "", "type": "category", "showline": False}
+    figure.update_layout(
+        margin={"l": 56, "r": 8, "t": 4, "b": 52},
+        paper_bgcolor=TRANSPARENT,
+        plot_bgcolor=TRANSPARENT,
+        font=FONT,
+        uirevision=uirevision,
+        xaxis={**axis, "tickangle": -90, "constrain": "domain"},
+        yaxis={**axis, "autorange": "reversed", "scaleanchor": "x", "constrain": "domain"},
+    )
+    return figure
+
+
+def chart_figure(epochs: int, uirevision: str) -> go.Figure:
+    """Return one chart over epochs, empty: train solid, test dotted, ideal dashed."""
+    line: dict[str, Any] = {"mode": "lines", "x": [], "y": [], "showlegend": False}
+    template = "epoch %{x:.4~g}: %{y:.3~g}"
+    figure = go.Figure(
+        [
+            go.Scatter(**line, line={"width": 1.5}, hovertemplate=template + "<extra>train</extra>"),
+            go.Scatter(**line, line={"width": 1.5, "dash": "dot"}, hovertemplate=template + "<extra>test</extra>"),
+            go.Scatter(**line, line={"width": 1, "dash": "dash"}, hovertemplate="ideal %{y:.3~g}<extra></extra>"),
+        ]
+    )
+    figure.update_layout(
+        margin={"l": 38, "r": 10, "t": 4, "b": 20},
+        paper_bgcolor=TRANSPARENT,
+        plot_bgcolor=TRANSPARENT,
+        font=FONT,
+        uirevision=uirevision,
+        hovermode="x",
+        xaxis={"range": [0, epochs], "showgrid": False, "zeroline": False},
+        yaxis={"zeroline": False, "nticks": 5},
+    )
+    return figure

@@ -1,0 +1,77 @@
+"""Every id that a callback, a script or a test uses, in one place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+URL = "url"
+PAGE = "page"
+DEVICE = "device"
+MANTINE = "mantine"
+SCHEME = "scheme"
+SCHEME_TOGGLE = "scheme-toggle"
+
+RUN_PAGE = "run-page"
+SCENE_GRAPH = "scene-graph"
+ANGLES_GRAPH = "angles-graph"
+RUN_ID = "run-id"
+CANCEL = "cancel"
+RETRY = "retry"
+RUN_MESSAGE = "run-message"
+
+EXPORT_OPEN = "export-open"
+EXPORT_MODAL = "export-modal"
+EXPORT_MOMENT = "export-moment"
+EXPORT_FIGURE = "export-figure"
+EXPORT_VENUE = "export-venue"
+EXPORT_FORMAT = "export-format"
+EXPORT_TYPE = "export-type"
+EXPORT_SHOW = "export-show"
+EXPORT_KEYS = "export-keys"
+EXPORT_KEYS_BOX = "export-keys-box"
+EXPORT_SHOW_BOX = "export-show-box"
+EXPORT_PREVIEW = "export-preview"
+EXPORT_SAVE = "export-save"
+EXPORT_COMMAND = "export-command"
+EXPORT_CAPTION = "export-caption"
+
+RUNS_GRID = "runs-grid"
+RUNS_COUNT = "runs-count"
+RUNS_FILTER = "runs-filter"
+RUNS_TICK = "runs-tick"
+RUNS_DELETE = "runs-delete"
+RUNS_CONFIRM = "runs-confirm"
+RUNS_CONFIRM_TEXT = "runs-confirm-text"
+RUNS_CONFIRM_YES = "runs-confirm-yes"
+RUNS_CONFIRM_NO = "runs-confirm-no"
+RUNS_UNDO = "runs-undo"
+RUNS_DELETED = "runs-deleted"
+RUNS_MESSAGE = "runs-message"
+
+FORM = "new-form"
+FORM_CONFIG = "new-config"
+FORM_PRESET = "new-preset"
+FORM_NAME = "new-name"
+FORM_LAUNCH = "new-launch"
+FORM_SUMMARY = "new-summary"
+FORM_MESSAGE = "new-message"
+
+
+def chart(index: int) -> str:
+    """Id of one of the four charts of the live page."""
+    return f"chart-{index}"
+
+
+def field(path: Any, kind: str) -> dict[str, Any]:
+    """Id of a form field; `kind` is `value` for plain fields and `part` for those that choose a part's kind."""
+    return {"form": kind, "path": path}
+
+
+def problem(path: Any) -> dict[str, Any]:
+    """Id of the line under a field that says what is wrong with it."""
+    return {"form": "problem", "path": path}
+
+
+def preset(name: Any) -> dict[str, Any]:
+    """Id of a preset's card."""
+    return {"preset": name}

@@ -1,0 +1,180 @@
+"""New run: presets, the form that follows the config's schema, checked as one types, and Launch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dash_mantine_components as dmc
+from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
+
+from backend import wire
+from backend.client import ApiError, Client
+from dashboard import ids
+from dashboard.components import form
+from dashboard.components.frame import message
+
+Config = dict[str, Any]
+
+
+def layout(presets: list[wire.PresetWire]) -> Any:
+    """Return the page with the first preset chosen."""
+    cards = [
+        html.Button(
+            [html.B(preset.title), html.Span(preset.description), html.Small(f"{preset.config.epochs} epochs")],
+            id=ids.preset(preset.name),
+            type="button",
+            className="card",
+        )
+        for preset in presets
+        if preset.name != "first-light"
+    ]
+    launch = html.Aside(
+        html.Div(
+            [
+                html.H2("Before you launch"),
+                html.Div(id=ids.FORM_SUMMARY),
+                html.Label("Name", className="field-title"),
+                dmc.TextInput(id=ids.FORM_NAME, placeholder="named by data and head"),
+                dmc.Button("Launch", id=ids.FORM_LAUNCH, fullWidth=True, mt=12),
+                html.Div(id=ids.FORM_MESSAGE),
+            ],
+            className="panel launch",
+        )
+    )
+    return html.Div(
+        [
+            dcc.Store(id=ids.FORM_PRESET, data="fashion-nearest"),
+            dcc.Store(id=ids.FORM_CONFIG),
+            html.Div([html.H1("New run"), html.Span("start from a preset, change what you need", className="ink-2")], className="page-head"),
+            html.Div(cards, className="cards"),
+            html.Div([html.Div(id=ids.FORM), launch], className="new-grid"),
+        ],
+        **{"data-page": "new"},
+    )
+
+
+def changes(config: Config, preset: Config) -> dict[str, tuple[Any, Any]]:
+    """Return the settings in which two configs differ, dotted, as (from, to)."""
+
+    def flat(tree: Config) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in tree.items():
+            if isinstance(value, dict):
+                found |= {f"{key}.{inner}": item for inner, item in value.items()}
+            else:
+                found[key] = value
+        return found
+
+    before, after = flat(preset), flat(config)
+    return {path: (before.get(path), value) for path, value in after.items() if before.get(path) != value}
+
+
+def setting(value: Any) -> str:
+    """Return a value as `--set` takes it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value).replace(" ", "")
+
+
+def summary(check: wire.ConfigCheck, config: Config, preset: wire.PresetWire) -> Any:
+    """Return what is worth knowing before a launch: size, command, differences from the preset."""
+    different = changes(config, preset.config.model_dump(mode="json"))
+    command = f"collapse run {preset.name}" + "".join(f" \\\n  --set {path}={setting(to)}" for path, (_, to) in different.items())
+    facts: list[Any] = []
+    if not check.errors:
+        facts.append(html.P(f"{check.facts['classes']} classes, {check.facts['train']:,} training samples, {check.facts['steps']:,} steps"))
+    facts += [html.P("The same from a terminal", className="field-title"), html.Pre(command, className="command")]
+    if different:
+        rows = [html.P([path, "  ", html.B(f"{setting(old)} → {setting(new)}")]) for path, (old, new) in different.items()]
+        facts += [html.P("Changed from the preset", className="field-title"), html.Div(rows, className="changes")]
+    return facts
+
+
+def register(app: Dash, client: Client) -> None:
+    """The form's life: choose a preset or a part's kind, check what is typed, launch."""
+
+    async def presets() -> dict[str, wire.PresetWire]:
+        return {preset.name: preset for preset in await client.presets()}
+
+    @app.callback(
+        Output(ids.FORM_PRESET, "data"),
+        Output({"preset": ALL}, "className"),
+        Input({"preset": ALL}, "n_clicks"),
+        State(ids.FORM_PRESET, "data"),
+        State({"preset": ALL}, "id"),
+    )
+    def choose(_clicks: list[int | None], chosen: str, cards: list[dict[str, str]]) -> Any:
+        if isinstance(ctx.triggered_id, dict) and any(_clicks):
+            chosen = ctx.triggered_id["preset"]
+        return chosen, ["card chosen" if card["preset"] == chosen else "card" for card in cards]
+
+    @app.callback(
+        Output(ids.FORM, "children"),
+        Input(ids.FORM_PRESET, "data"),
+        Input({"form": "part", "path": ALL}, "value"),
+        State({"form": "part", "path": ALL}, "id"),
+        State(ids.FORM_CONFIG, "data"),
+    )
+    async def draw(name: str, kinds: list[str], parts: list[dict[str, str]], config: Config | None) -> Any:
+        schema, data, system = await client.schema(), await client.data(), await client.system()
+        if config is None or ctx.triggered_id == ids.FORM_PRESET:
+            config = (await presets())[name].config.model_dump(mode="json")
+        else:
+            changed = {part["path"].partition(".")[0]: kind for part, kind in zip(parts, kinds, strict=True)}
+            stale = {path: kind for path, kind in changed.items() if config[path]["name"] != kind}
+            if not stale:
+                return no_update
+            config = config | {path: form.defaults_of(schema, path, kind) for path, kind in stale.items()}
+        return form.render(schema, config, data[config["data"]["name"]]["class_names"], system.devices) + [
+            dcc.Store(id={"form": "base", "path": "config"}, data=config)
+        ]
+
+    @app.callback(
+        Output(ids.FORM_CONFIG, "data"),
+        Output({"form": "problem", "path": ALL}, "children"),
+        Output(ids.FORM_SUMMARY, "children"),
+        Output(ids.FORM_LAUNCH, "disabled"),
+        Output(ids.FORM_MESSAGE, "children"),
+        Input({"form": "base", "path": ALL}, "data"),
+        Input({"form": "value", "path": ALL}, "value"),
+        Input({"form": "value", "path": ALL}, "checked"),
+        State({"form": "value", "path": ALL}, "id"),
+        State({"form": "problem", "path": ALL}, "id"),
+        State(ids.FORM_PRESET, "data"),
+        prevent_initial_call=True,
+    )
+    async def check(
+        bases: list[Config],
+        values: list[Any],
+        switches: list[bool | None],
+        fields: list[dict[str, str]],
+        problems: list[dict[str, str]],
+        preset: str,
+    ) -> Any:
+        if not bases:
+            return no_update, [no_update] * len(problems), no_update, no_update, no_update
+        held = {f["path"]: v if s is None else s for f, v, s in zip(fields, values, switches, strict=True)}
+        config = form.assembled(bases[0], held)
+        found = await client.check(config)
+        errors = {error.path: error.message for error in found.errors}
+        elsewhere = [text for path, text in errors.items() if path not in {p["path"] for p in problems}]
+        lines = [errors.get(problem["path"], "") for problem in problems]
+        news = [message(text, bad=True) for text in elsewhere]
+        return config, lines, summary(found, config, (await presets())[preset]), bool(errors), news
+
+    @app.callback(
+        Output(ids.URL, "pathname", allow_duplicate=True),
+        Output(ids.FORM_MESSAGE, "children", allow_duplicate=True),
+        Input(ids.FORM_LAUNCH, "n_clicks"),
+        State(ids.FORM_CONFIG, "data"),
+        State(ids.FORM_NAME, "value"),
+        prevent_initial_call=True,
+    )
+    async def launch(clicks: int | None, config: Config, name: str | None) -> Any:
+        if not clicks:
+            return no_update, no_update
+        try:
+            run = await client.launch(config, name=name or None)
+        except ApiError as error:
+            return no_update, message(str(error), bad=True)
+        return f"/runs/{run.id}", no_update

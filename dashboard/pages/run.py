@@ -1,0 +1,220 @@
+"""The live page: the frame that assets/modules/run-page.mjs fills."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import dash_mantine_components as dmc
+from dash import Dash, Input, Output, State, dcc, html, no_update
+
+from backend import wire
+from backend.client import ApiError, Client
+from backend.palette import class_colours
+from dashboard import ids
+from dashboard.components.frame import message
+from dashboard.figures.charts import GROUPS, READINGS, angles_figure, chart_figure
+from dashboard.figures.scene import TRACES, scene_figure
+from dashboard.pages import export
+
+CONFIG = {"displayModeBar": False, "responsive": True, "scrollZoom": True}
+FLAT_CONFIG = {**CONFIG, "scrollZoom": False}
+CHART_PX, ANGLES_PX = 118, 236
+
+
+def layout(run: wire.RunWire, metrics: list[wire.MetricWire]) -> Any:
+    """Return the page of a run in any state."""
+    head = run.config.head.name
+    return html.Div(
+        [
+            dcc.Store(id=ids.RUN_ID, data=run.id),
+            _header(run),
+            html.Div(id=ids.RUN_MESSAGE),
+            html.Div([_scene(run), html.Div([_readings(), _angles(run), _curves(run)], className="column")], className="run-grid"),
+            export.modal(run, metrics),
+        ],
+        id=ids.RUN_PAGE,
+        style={"--head": f"var(--head-{head})"},
+        **{
+            "data-run": run.id,
+            "data-epochs": str(run.config.epochs),
+            "data-status": run.status,
+            "data-traces": json.dumps({name: index for index, name in enumerate(TRACES)}),
+            "data-charts": json.dumps(GROUPS),
+        },
+    )
+
+
+def missing(run_id: str, words: str) -> Any:
+    """Return the page of a run that is not there."""
+    return html.Div(
+        [html.H1("No such run"), html.P(words), dcc.Link("All runs", href="/runs", className="link")],
+        className="panel empty",
+        **{"data-missing": run_id},
+    )
+
+
+def _header(run: wire.RunWire) -> Any:
+    return html.Div(
+        [
+            html.H1(run.name, title=f"run {run.id}"),
+            html.Span(run.status, className="status", **{"data-part": "status", "aria-live": "polite"}),
+            html.Div(html.Div(**{"data-part": "progress"}), className="progress"),
+            html.Span("", className="ink-2", **{"data-part": "epoch"}),
+            html.Div(
+                [
+                    dmc.Button("Cancel", id=ids.CANCEL, variant="default", size="xs", className="while-active"),
+                    dmc.Button("Retry", id=ids.RETRY, variant="default", size="xs", className="while-broken"),
+                    dmc.Button("Export figure", id=ids.EXPORT_OPEN, size="xs"),
+                ],
+                className="actions",
+            ),
+        ],
+        className="run-header",
+    )
+
+
+def _pressed(words: str, on: bool, **data: str) -> Any:
+    return html.Button(words, type="button", **{f"data-{key}": value for key, value in data.items()}, **{"aria-pressed": str(on).lower()})
+
+
+def _scene(run: wire.RunWire) -> Any:
+    layers = ("features", "trails", "classifier", "names")
+    colours = class_colours(run.classes)
+    legend = [
+        html.Span([html.I(style={"background": colour}), name])
+        for name, colour in zip(run.class_names, colours, strict=True)
+    ]
+    words = {2: "Line", 3: "Triangle", 4: "Tetrahedron"}.get(run.classes, "Spherical")
+    return html.Section(
+        [
+            html.Div(
+                [
+                    html.Span(words, className="view-name", title="How the ETF's frame is seen in three dimensions"),
+                    html.Div([_pressed(layer, True, layer=layer) for layer in layers], className="chips"),
+                ],
+                className="panel-head",
+            ),
+            dcc.Graph(
+                id=ids.SCENE_GRAPH,
+                figure=scene_figure(run.class_names, run.id),
+                config=CONFIG,
+                className="scene",
+                responsive=True,
+            ),
+            html.Div(legend if run.classes <= 30 else f"{run.classes} classes", className="legend"),
+            html.Div(
+                [
+                    html.Button("▶", type="button", className="play", title="Play (space)", **{"data-part": "play"}),
+                    html.Div(**{"data-part": "slider"}, className="slider"),
+                    html.Span("", className="shown", **{"data-part": "shown-epoch"}),
+                    html.Button("follows the run", type="button", className="pill", **{"data-part": "follow"}),
+                    html.Span("", className="bad-words", role="alert", **{"data-part": "replay-note"}),
+                ],
+                className="replay",
+            ),
+        ],
+        className="panel scene-panel",
+        **{"data-part": "scene"},
+    )
+
+
+def _readings() -> Any:
+    tiles = []
+    for title, key, is_percent in READINGS:
+        flag = {"data-percent": "1"} if is_percent else {}
+        value = html.Strong("", **{"data-value": "1"})
+        note = html.Small("", **{"data-note": "1"})
+        tiles.append(html.Div([html.Span(title), value, note], **{"data-reading": key}, **flag))
+    return html.Section(tiles, className="panel readings", **{"data-part": "readings"})
+
+
+def _angles(run: wire.RunWire) -> Any:
+    return html.Section(
+        [
+            html.Div(
+                [
+                    html.H2("Cosines between class means"),
+                    html.Div([_pressed("cos", True, unit="cos"), _pressed("angle", False, unit="angle")], className="segments"),
+                ],
+                className="panel-head",
+            ),
+            html.Div(
+                [
+                    dcc.Graph(
+                        id=ids.ANGLES_GRAPH,
+                        figure=angles_figure(run.class_names, run.id),
+                        config=FLAT_CONFIG,
+                        className="angles",
+                        style={"height": ANGLES_PX},
+                        responsive=True,
+                    ),
+                    html.Div(className="sentence", **{"data-part": "sentence"}),
+                ],
+                className="angles-body",
+            ),
+        ],
+        className="panel angles-panel",
+        **{"data-part": "angles"},
+    )
+
+
+def _curves(run: wire.RunWire) -> Any:
+    groups = [_pressed(group["name"], index == 0, group=str(index)) for index, group in enumerate(GROUPS)]
+    cells = [
+        html.Div(
+            [
+                html.H3(chart["title"], **{"data-chart-title": str(index)}),
+                dcc.Graph(
+                    id=ids.chart(index),
+                    figure=chart_figure(run.config.epochs, run.id),
+                    config=FLAT_CONFIG,
+                    style={"height": CHART_PX},
+                    responsive=True,
+                ),
+            ]
+        )
+        for index, chart in enumerate(GROUPS[0]["charts"])
+    ]
+    key = html.Span("— train  ··· test  - - ideal  | terminal phase", className="ink-2 key")
+    return html.Section(
+        [html.Div([html.Div(groups, className="segments"), key], className="panel-head"), html.Div(cells, className="charts")],
+        className="panel",
+        **{"data-part": "curves"},
+    )
+
+
+def register(app: Dash, client: Client) -> None:
+    """Cancel and retry."""
+
+    @app.callback(
+        Output(ids.RUN_MESSAGE, "children"),
+        Input(ids.CANCEL, "n_clicks"),
+        State(ids.RUN_ID, "data"),
+        prevent_initial_call=True,
+    )
+    async def cancel(clicks: int | None, run_id: str) -> Any:
+        if not clicks:
+            return no_update
+        try:
+            await client.cancel(run_id)
+        except ApiError as error:
+            return message(str(error), bad=True)
+        return message("Cancelling: the numbers so far are kept.")
+
+    @app.callback(
+        Output(ids.RUN_MESSAGE, "children", allow_duplicate=True),
+        Input(ids.RETRY, "n_clicks"),
+        State(ids.RUN_ID, "data"),
+        prevent_initial_call=True,
+    )
+    async def retry(clicks: int | None, run_id: str) -> Any:
+        if not clicks:
+            return no_update
+        try:
+            await client.retry(run_id)
+        except ApiError as error:
+            return message(str(error), bad=True)
+        return message("Queued again: it continues from its newest checkpoint.")
+
+    export.register(app)
