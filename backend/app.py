@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -28,6 +29,7 @@ from ncengine import __version__
 from ncengine.preset_configs import PRESETS
 
 log = logging.getLogger("collapse")
+THREADS = 8
 
 
 class Application:
@@ -58,6 +60,8 @@ def _api(context: Context) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         if context.settings.demonstration and run_store.is_empty(context.store):
             run_store.create(context.store, PRESETS["first-light"](), name="first-light", demonstration=True)
+        # Forty threads, the default, would each keep an arena of memory; the store has one writer at a time anyway.
+        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         context.supervisor.start()
         async with context.wakeups:
             yield

@@ -26,6 +26,8 @@ from backend.figure_options import VENUES, FigureRequest
 INK = palette.TOKENS["light"]
 SMALL_PT, TEXT_PT = 7.0, 8.0
 NAMES_UP_TO = 30
+LEAST_SPREAD = {"cos": 0.25, "angle": 15.0}
+"""The colour scale never spans less than this around the ideal, so that a collapsed run fades to calm."""
 
 
 def render(request: FigureRequest) -> bytes:
@@ -168,7 +170,7 @@ def draw_angles(request: FigureRequest) -> Figure:
     if request.unit == "angle":
         values, centre = np.degrees(np.arccos(np.clip(cosines, -1, 1))), math.degrees(math.acos(ideal))
     shown = np.where(np.eye(classes, dtype=bool), np.nan, values)
-    spread = max(float(np.nanmax(np.abs(shown - centre))), 1e-3 if request.unit == "cos" else 0.1)
+    spread = max(float(np.nanmax(np.abs(shown - centre))), LEAST_SPREAD[request.unit])
     colours = [palette.LOW, INK["neutral"], palette.HIGH]
     if request.unit == "angle":
         colours.reverse()

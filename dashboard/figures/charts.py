@@ -66,9 +66,13 @@ READINGS: list[tuple[str, str, bool]] = [
 def angles_figure(class_names: list[str], uirevision: str) -> go.Figure:
     """Return the K×K heatmap of cosines between class means, empty; names on both sides up to 30 classes."""
     few = len(class_names) <= 30
+    last = len(class_names) - 0.5
     figure = go.Figure(
         go.Heatmap(
-            z=[],
+            z=[[None] * len(class_names)] * len(class_names),
+            zmin=-1,
+            zmax=1,
+            showscale=False,  # Plotly cannot tick a colour bar without a value; the first drawing switches it on
             x=class_names,
             y=class_names,
             xgap=1 if few else 0,
@@ -83,8 +87,8 @@ def angles_figure(class_names: list[str], uirevision: str) -> go.Figure:
         plot_bgcolor=TRANSPARENT,
         font=FONT,
         uirevision=uirevision,
-        xaxis={**axis, "tickangle": -90, "constrain": "domain"},
-        yaxis={**axis, "autorange": "reversed", "scaleanchor": "x", "constrain": "domain"},
+        xaxis={**axis, "tickangle": -90, "constrain": "domain", "range": [-0.5, last]},
+        yaxis={**axis, "scaleanchor": "x", "constrain": "domain", "range": [last, -0.5]},
     )
     return figure
 

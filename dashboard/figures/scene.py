@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from backend.palette import TOKENS, class_colours
 
-ZOOM = 1.9
+ZOOM = 2.15
 REACH = 1.55
 CAMERA = {"eye": {"x": 1.25, "y": 1.25, "z": 0.8}, "up": {"x": 0, "y": 0, "z": 1}, "center": {"x": 0, "y": 0, "z": 0}}
 CAMERA["projection"] = {"type": "orthographic"}  # type: ignore[assignment,dict-item]
@@ -56,7 +56,7 @@ def scene_figure(class_names: list[str], uirevision: str) -> go.Figure:
             **empty,
             mode="markers+text",
             marker={"size": 7.5, "color": colours, "line": rim},
-            textfont={"size": 19},
+            textfont={"size": 21},
             hovertemplate="class mean of %{customdata}<extra></extra>",
             **named,
         ),

@@ -72,7 +72,7 @@ def layout() -> Any:
                     "theme": {"function": GRID_THEME},
                     "rowSelection": {"mode": "multiRow", "enableClickSelection": False},
                     "animateRows": False,
-                    "overlayNoRowsTemplate": "No runs yet. Start one with New run.",
+                    "localeText": {"noRowsToShow": "No runs here. Start one with New run."},
                 },
                 style={"height": "calc(100vh - 190px)", "minHeight": 320},
                 className="grid",

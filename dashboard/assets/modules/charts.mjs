@@ -3,13 +3,15 @@
 import { digits } from "./run-model.mjs";
 
 const DEGREES = 180 / Math.PI;
+// The colour scale never spans less than this around the ideal, so that a collapsed run fades to calm.
+const LEAST_SPREAD = { cos: 0.25, angle: 15 };
 
 /** Return the K×K values to show, null on the diagonal, with the ideal and the largest distance from it. */
 export function heatmapValues({ data, rows }, unit) {
   const ideal = -1 / (rows - 1);
   const convert = unit === "angle" ? (v) => Math.acos(Math.max(-1, Math.min(1, v))) * DEGREES : (v) => v;
   const centre = convert(ideal);
-  let spread = unit === "angle" ? 0.1 : 1e-3;
+  let spread = LEAST_SPREAD[unit];
   const z = Array.from({ length: rows }, (_, i) =>
     Array.from({ length: rows }, (_, j) => {
       if (i === j) return null;
@@ -28,7 +30,7 @@ export function drawHeatmap(graph, cosines, unit, css) {
   const ends = unit === "angle" ? [centre - spread, centre + spread].map((v) => `${v.toFixed(1)}°`)
     : [centre - spread, centre + spread].map((v) => v.toFixed(2));
   const change = {
-    z: [z], zmin: centre - spread, zmax: centre + spread,
+    z: [z], showscale: true, zmin: centre - spread, zmax: centre + spread,
     colorscale: [scale], reversescale: unit === "angle",
     "colorbar.tickvals": [[centre - spread, centre, centre + spread]],
     "colorbar.ticktext": [[ends[0], unit === "angle" ? `${centre.toFixed(1)}°` : `−1/${k - 1}`, ends[1]]],
@@ -41,6 +43,11 @@ export function drawHeatmap(graph, cosines, unit, css) {
 export function wantsLog(values) {
   const known = values.filter((v) => v !== null && Number.isFinite(v));
   return known.length > 1 && known.every((v) => v > 0) && Math.max(...known) > 20 * Math.min(...known);
+}
+
+/** Whether positive values span more than so many powers of ten: minor ticks are then too many. */
+export function spansDecades(values, decades) {
+  return Math.log10(Math.max(...values) / Math.min(...values)) > decades;
 }
 
 /** What one chart shows of a run: train, test, ideal, and where the terminal phase began. */
@@ -64,13 +71,13 @@ export function drawChart(graph, run, spec, css, selectedEpoch) {
   if (run.terminalPhase !== null) mark(run.terminalPhase);
   if (selectedEpoch !== null) mark(selectedEpoch, "dot");
   const annotations = log && ideal !== null
-    ? [{ x: 1, y: 0, xref: "paper", yref: "paper", xanchor: "right", yanchor: "bottom", showarrow: false,
+    ? [{ x: 0.01, y: 0, xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom", showarrow: false,
          text: `ideal ${digits(ideal)} ↓`, font: { size: 10, color: css("ink-3") } }]
     : [];
   const colour = { "line.color": [css("head"), css("head"), css("ink-3")] };
   const percent = spec.percent && known.length ? { "yaxis.tickformat": ".0%" } : { "yaxis.tickformat": "" };
   window.Plotly.update(graph, { x, y, ...colour }, {
-    "yaxis.type": log ? "log" : "linear", "yaxis.dtick": log ? "D2" : null, "xaxis.range": [0, run.epochs], shapes, annotations,
+    "yaxis.type": log ? "log" : "linear", "yaxis.dtick": log ? (spansDecades(known, 1.8) ? 1 : "D2") : null, "xaxis.range": [0, run.epochs], shapes, annotations,
     "yaxis.autorange": true, ...percent,
   });
 }
