@@ -46,9 +46,7 @@ class Application:
         )
         self.api = _api(self.context)
         hosts = allowed_hosts(settings.host, settings.port)
-        self.guarded: ASGIApp = Guard(
-            self.api, token=settings.token, hosts=hosts, cookie=f"collapse-{settings.port}"
-        )
+        self.guarded: ASGIApp = Guard(self.api, token=settings.token, hosts=hosts, cookie=f"collapse-{settings.port}")
 
     def add_pages(self, attach: Callable[[FastAPI, Settings], None]) -> None:
         """Let the dashboard mount its pages on the application."""

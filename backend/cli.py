@@ -1,4 +1,4 @@
-"""`collapse`: serve, run, runs, export, presets, doctor. Imports wait until a command needs them, so that help is quick."""
+"""`collapse`: serve, run, runs, export, presets, doctor. Imports wait until they are needed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ app = typer.Typer(
 )
 Data = Annotated[
     Path | None,
-    typer.Option("--data", envvar="COLLAPSE_DATA", help="Data directory (default: the platform's user data directory)."),
+    typer.Option(
+        "--data", envvar="COLLAPSE_DATA", help="Data directory (default: the platform's user data directory)."
+    ),
 ]
 Database = Annotated[
     str | None, typer.Option("--database-url", envvar="COLLAPSE_DATABASE_URL", help="Database (default: SQLite there).")
@@ -159,7 +161,9 @@ def runs(
         raise Invalid(f"--status must be one of {', '.join(run_store.STATUSES)}, got {status!r}")
     items: list[wire.RunWire]
     if server:
-        items = terminal.remote(server, token, lambda client: client.runs(limit=limit, **({"status": status} if status else {}))).items
+        items = terminal.remote(
+            server, token, lambda client: client.runs(limit=limit, **({"status": status} if status else {}))
+        ).items
     else:
         store = _open(data, database_url)
         try:
@@ -177,7 +181,9 @@ def export(
     run_id: Annotated[str, typer.Argument(metavar="RUN")],
     figure: Annotated[str, typer.Argument(help="geometry, angles or curves")],
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")],
-    format_: Annotated[str | None, typer.Option("--format", help="pdf, svg, png or csv (default: by the file's name).")] = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", help="pdf, svg, png or csv (default: by the file's name).")
+    ] = None,
     epoch: Annotated[float | None, typer.Option(min=0, help="Epoch (default: the newest).")] = None,
     view: Annotated[str | None, typer.Option(help="View of the geometry.")] = None,
     venue: Annotated[str, typer.Option(help="Width by venue: neurips, neurips-half, icml, cvpr.")] = "icml",
@@ -235,7 +241,9 @@ def export(
 
 
 @app.command()
-def presets(schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a config.")] = False) -> None:
+def presets(
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a config.")] = False,
+) -> None:
     """List the ready-made configs."""
     from ncengine.config import RunConfig
     from ncengine.preset_configs import PRESETS

@@ -97,5 +97,7 @@ def _gpu() -> Finding:
 
 def _browser() -> Finding:
     found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    remedy = "" if found else "pages open in any browser; install one here or use an SSH tunnel from a machine that has one."
+    remedy = (
+        "" if found else "pages open in any browser; install one here or use an SSH tunnel from a machine that has one."
+    )
     return Finding("browser", found is not None, found or "none on this machine", remedy, required=False)

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 OPEN_PATHS = frozenset({"/healthz"})
 MAX_BODY_BYTES = 2 * 2**20
 CONTENT_SECURITY_POLICY = (
-    # Dash writes inline scripts and compiles clientside callbacks; Plotly writes inline styles. Everything else is ours.
+    # Dash writes inline scripts and compiles clientside callbacks; Plotly writes inline styles. The rest is ours.
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; worker-src 'self' blob:; connect-src 'self'; frame-ancestors 'none'; base-uri 'self'; "
     "form-action 'self'; object-src 'none'"

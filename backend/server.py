@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 import sys
@@ -42,7 +43,9 @@ def free_socket(host: str, port: int, *, exact: bool) -> socket.socket:
     except OSError as error:
         if exact:
             listener.close()
-            raise Unusable(f"port {port} on {host} cannot be used ({error.strerror}); choose another with --port") from error
+            raise Unusable(
+                f"port {port} on {host} cannot be used ({error.strerror}); choose another with --port"
+            ) from error
         listener.bind((host, 0))
     return listener
 
@@ -74,18 +77,28 @@ def serve(
             demonstration=demonstration,
         )
         with listener, lock.holding(store.data_dir, settings.url):
-            _run(settings, store, listener, moved=port is None and settings.port != DEFAULT_PORT, open_browser=open_browser, pages=pages)
+            _run(
+                settings,
+                store,
+                listener,
+                moved=port is None and settings.port != DEFAULT_PORT,
+                open_browser=open_browser,
+                pages=pages,
+            )
     finally:
         store.close()
 
 
-def _run(settings: Settings, store: Any, listener: socket.socket, *, moved: bool, open_browser: bool, pages: Any) -> None:
+def _run(
+    settings: Settings, store: Any, listener: socket.socket, *, moved: bool, open_browser: bool, pages: Any
+) -> None:
     application = Application(settings, store)
     if pages is not None:
         application.add_pages(pages)
     if moved:
         print(f"Port {DEFAULT_PORT} is taken; using {settings.port} instead.", file=sys.stderr)
-    address = f"{replace(settings, host='127.0.0.1' if settings.host in ('0.0.0.0', '::') else settings.host).url}/?token={settings.token}"  # noqa: S104  (compared, not bound)
+    shown = "127.0.0.1" if ipaddress.ip_address(socket.gethostbyname(settings.host)).is_unspecified else settings.host
+    address = f"{replace(settings, host=shown).url}/?token={settings.token}"
     print(f"Collapse Lab is at {address}", flush=True)
     print(f"Data in {settings.data_dir}. Ctrl-C stops the server; runs under way go on.", flush=True)
     config = uvicorn.Config(

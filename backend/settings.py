@@ -1,4 +1,4 @@
-"""How a server is configured: options of `collapse serve`, or the COLLAPSE_* environment variables of the same names."""
+"""How a server is configured: options of `collapse serve`, or COLLAPSE_* environment variables of the same names."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Live is replay plus tail over one query: what an EventSource hears, from any point, without loss or doubles.
 
 Wake-ups are only hints: SQLite's `data_version` on a connection of its own (it changes when anybody else commits), or a
-short timer elsewhere. After each, every viewer asks the store for what follows its own last number. Messages are batched
-to at most one write per `BATCH_S` and viewer; the newest capture's arrays are sent along, older ones by `href`.
+short timer elsewhere. After each, every viewer asks the store for what follows its own last number. Messages are
+batched to at most one write per `BATCH_S` and viewer; the newest capture's arrays are sent along, older ones by `href`.
 """
 
 from __future__ import annotations
@@ -75,9 +75,7 @@ class Wakeups:
                 raw.close()
 
 
-async def follow(
-    store: Store, wakeups: Wakeups, cursors: dict[str, int], *, several: bool
-) -> AsyncIterator[bytes]:
+async def follow(store: Store, wakeups: Wakeups, cursors: dict[str, int], *, several: bool) -> AsyncIterator[bytes]:
     """Yield server-sent events that follow each run's cursor, for ever; comments keep an idle connection alive."""
     wakeups.joined()
     try:
@@ -118,6 +116,8 @@ def _read(store: Store, cursors: dict[str, int], several: bool) -> tuple[bytes, 
                 arrays = typed_arrays(store, run_id, row.payload["step"])
                 content["arrays"] = {name: array.model_dump() for name, array in arrays.items()}
             number = f"{run_id}:{row.seq}" if several else str(row.seq)
-            parts.append(b"event: %b\nid: %b\ndata: %b\n\n" % (row.type.encode(), number.encode(), orjson.dumps(content)))
+            parts.append(
+                b"event: %b\nid: %b\ndata: %b\n\n" % (row.type.encode(), number.encode(), orjson.dumps(content))
+            )
         cursors[run_id] = rows[-1].seq
     return b"".join(parts), more

@@ -35,7 +35,9 @@ def remote(server: str, token: str | None, call: Callable[[Client], Awaitable[Re
     try:
         return asyncio.run(work())
     except httpx.TransportError as error:
-        raise Unusable(f"the server at {server} cannot be reached ({error}); is it running, and the tunnel open?") from error
+        raise Unusable(
+            f"the server at {server} cannot be reached ({error}); is it running, and the tunnel open?"
+        ) from error
 
 
 def _progress() -> Progress:
@@ -166,5 +168,3 @@ def print_runs(items: Sequence[wire.RunWire]) -> None:
             item.created_at[:16].replace("T", " "),
         )
     Console(width=None if Console().is_terminal else 160).print(table)
-
-

@@ -1,7 +1,7 @@
 """What travels over HTTP: the typed shapes that pages, scripts and the command line share.
 
-Numbers that JSON lacks travel as "NaN", "Infinity" and "-Infinity" (see `store.event_log.encode_numbers`). Arrays travel
-in Plotly's own typed form, so that a browser draws what the store sends with no conversion on the way.
+Numbers that JSON lacks travel as "NaN", "Infinity" and "-Infinity" (see `store.event_log.encode_numbers`). Arrays
+travel in Plotly's own typed form, so that a browser draws what the store sends with no conversion on the way.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ class Problem(Wire):
 
 def typed_array(array: npt.NDArray[Any]) -> TypedArray:
     """Return an array of floats or integers in Plotly's typed form, as f4 or i4."""
-    kind = "i4" if np.issubdtype(array.dtype, np.integer) else "f4"
+    kind: Literal["f4", "i4"] = "i4" if np.issubdtype(array.dtype, np.integer) else "f4"
     content = np.ascontiguousarray(array, dtype=f"<{kind}").tobytes()
     shape = ",".join(str(size) for size in array.shape)
     return TypedArray(dtype=kind, bdata=base64.b64encode(content).decode(), shape=shape)

@@ -24,7 +24,15 @@ from backend.errors import CollapseError, Fenced
 from backend.store import artifacts, event_log, runs
 from backend.store.database import Store, open_store
 from backend.store.event_log import Entry
-from ncengine.events import CheckpointSaved, EpochMeasured, Event, GeometryCaptured, RunFinished, RunStarted, StepMeasured
+from ncengine.events import (
+    CheckpointSaved,
+    EpochMeasured,
+    Event,
+    GeometryCaptured,
+    RunFinished,
+    RunStarted,
+    StepMeasured,
+)
 
 FLUSH_S = 0.1
 KEPT_CHECKPOINTS = 2
@@ -71,7 +79,7 @@ class Recorder:
             wanted = self.flush()
             artifacts.prune(self._store, self._run_id, "checkpoint", KEPT_CHECKPOINTS)
             return wanted
-        # An epoch's facts wait for its geometry and checkpoint, which come at once; the rest goes out ten times a second.
+        # An epoch's facts wait for its geometry and checkpoint, which come at once; the rest goes ten times a second.
         if isinstance(event, EpochMeasured) or time.monotonic() - self._flushed < FLUSH_S:
             return "run"
         return self.flush()
@@ -159,7 +167,9 @@ def _drain(events: Iterator[Event], recorder: Recorder) -> int:
 def _reason(error: Exception) -> str:
     """Return the error in one line, with the remedy where one is known."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk of the data directory is full; free some space, then retry: the run continues from its checkpoint"
+        return (
+            "the disk of the data directory is full; free some space, then retry: the run continues from its checkpoint"
+        )
     if type(error).__name__ == "OutOfMemoryError":
         return "out of memory on the device; lower batch_size or choose a smaller backbone"
     text = str(error).strip() or type(error).__name__

@@ -41,7 +41,22 @@ _WHERE = {
     "presets": ("ncengine.preset_configs", "PRESETS"),
     "run": ("ncengine.train", "run"),
 }
-__all__ = sorted(_WHERE)
+__all__ = [
+    "FixedETFHead",
+    "LinearHead",
+    "Measurement",
+    "Meter",
+    "NearestETFHead",
+    "RunConfig",
+    "etf_weights",
+    "measure",
+    "nearest_etf",
+    "polar",
+    "presets",
+    "run",
+    "simplex_basis",
+    "simplex_etf",
+]
 __version__ = "0.1.0"
 
 

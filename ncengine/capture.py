@@ -1,6 +1,6 @@
 """Geometry captures: the picture's data, in the frame of the nearest ETF, in which the vertices never move.
 
-    c = Rᵀ(h − μ_G)/m̄,   R = the frame of the ETF nearest to the measured class means,   m̄ = mean_c ‖μ_c − μ_G‖
+c = Rᵀ(h − μ_G)/m̄,   R = the frame of the ETF nearest to the measured class means,   m̄ = mean_c ‖μ_c − μ_G‖
 """
 
 from __future__ import annotations

@@ -22,7 +22,9 @@ def save(trainer: Trainer, epoch: int) -> CheckpointSaved:
     tensors |= {f"backbone/{name}": value for name, value in trainer.backbone.state_dict().items()}
     tensors |= {f"head/{name}": value for name, value in trainer.head.state_dict().items()}
     for index, slots in trainer.optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser/{index}/{name}": torch.as_tensor(value) for name, value in slots.items() if value is not None}
+        tensors |= {
+            f"optimiser/{index}/{name}": torch.as_tensor(value) for name, value in slots.items() if value is not None
+        }
     if trainer.frame_DR is not None:
         tensors["frame"] = trainer.frame_DR
     return CheckpointSaved(

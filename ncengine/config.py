@@ -259,7 +259,7 @@ class RunConfig(_Part):
         if self.head.name != "linear" and self.backbone.features < self.classes - 1:
             raise ValueError(
                 f"backbone.features must be at least {self.classes - 1} for a {self.head.name} head with "
-                f"{self.classes} classes, got {self.backbone.features}; set backbone.features={self.classes - 1} or more"
+                f"{self.classes} classes, got {self.backbone.features}; set backbone.features={self.classes - 1}"
             )
         if self.batch_size > self.train_size:
             raise ValueError(
@@ -290,7 +290,9 @@ def with_overrides(config: RunConfig, settings: dict[str, object]) -> RunConfig:
         for step, parent in enumerate(parents):
             child = node.get(parent)
             if not isinstance(child, dict):
-                raise ValueError(f"there is no setting {'.'.join(parents[: step + 1])!r}; see `collapse presets --schema`")
+                raise ValueError(
+                    f"there is no setting {'.'.join(parents[: step + 1])!r}; see `collapse presets --schema`"
+                )
             node = child
         if leaf == "name" and parents and node.get("name") != value:
             node.clear()

@@ -6,7 +6,7 @@ or sit far from the origin:
     δ_i = h_i − s_{y_i},   S = Σ δ_i δ_iᵀ,   Σ_W N = S − Σ_c (Σ_{i∈c} δ_i)(Σ_{i∈c} δ_i)ᵀ / n_c
 
 and two meters merge exactly (Chan, Golub, LeVeque 1983). Memory is O(K D + D²) plus the samples kept for the metrics
-that need a second pass (loss, top1, nc4, margins): all of them up to `keep_bytes`, beyond that every 2nd, 4th, … sample,
+that need a second pass (loss, top1, nc4, margins): all up to `keep_bytes`, beyond that every 2nd, 4th, … sample,
 which the flag `sampled` and `Measurement.samples` say.
 """
 
@@ -197,7 +197,9 @@ class Meter:
         if low < 0 or high >= self.classes:
             raise ValueError(f"labels must lie in 0 … {self.classes - 1}, got {low if low < 0 else high}")
         if not bool(torch.isfinite(features_BD).all()):
-            raise ValueError("features must be finite, got NaN or infinity: the training has diverged; lower optimiser.lr")
+            raise ValueError(
+                "features must be finite, got NaN or infinity: the training has diverged; lower optimiser.lr"
+            )
 
     def _keep(self, features_BD: Tensor, labels_B: Tensor) -> None:
         start = -self._seen_rows % self._stride

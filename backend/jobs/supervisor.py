@@ -158,7 +158,9 @@ class Supervisor:
                 log.warning("run %s attempt %d is gone; trying again from its checkpoint", run_id, number)
         else:
             error = f"{reason}, {crashes} times; see the run's worker.log, then retry"
-            runs.end(self.store, run_id, number, "failed", Entry("RunFailed", {"error": error}), error=error, before=[failed])
+            runs.end(
+                self.store, run_id, number, "failed", Entry("RunFailed", {"error": error}), error=error, before=[failed]
+            )
 
     def _crashes(self, run_id: str) -> int:
         """How many attempts crashed since the user last queued the run."""

@@ -1,4 +1,4 @@
-"""The page's camera in a printed figure: orthographic, as Plotly has it, so that a file shows what the screen showed."""
+"""The page's camera in a printed figure: orthographic, as Plotly has it, so a file shows what the screen did."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ def parse_camera(text: str | None) -> Camera:
     if len(numbers) != 7 or not np.isfinite(numbers).all() or not numbers[6] > 0:
         raise Invalid(f"camera must be seven numbers ex,ey,ez,ux,uy,uz,zoom with zoom > 0, got {text!r}")
     eye, up = tuple(numbers[:3]), tuple(numbers[3:6])
-    if np.linalg.norm(np.cross(eye, up)) < 1e-6 * max(1.0, np.linalg.norm(eye)):
+    if np.linalg.norm(np.cross(eye, up)) < 1e-6 * max(1.0, float(np.linalg.norm(eye))):
         raise Invalid(f"the camera's up must not point along its eye, got {text!r}")
     return Camera(eye, up, numbers[6])  # type: ignore[arg-type]

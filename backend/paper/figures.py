@@ -19,9 +19,9 @@ from matplotlib.figure import Figure
 
 from backend import palette, wire
 from backend.errors import Invalid
+from backend.figure_options import VENUES, FigureRequest
 from backend.paper.camera import F64, Camera, parse_camera
 from backend.paper.fonts import with_embedded_fonts
-from backend.figure_options import VENUES, FigureRequest
 
 INK = palette.TOKENS["light"]
 SMALL_PT, TEXT_PT = 7.0, 8.0
@@ -36,7 +36,7 @@ def render(request: FigureRequest) -> bytes:
         raise Invalid(f"venue must be one of {', '.join(VENUES)}, got {request.venue!r}")
     if request.format == "csv":
         return TABLES[request.figure](request).encode()
-    style = {
+    style: dict[Any, Any] = {
         "font.family": ["DejaVu Serif" if request.serif else "DejaVu Sans"],
         "mathtext.fontset": "dejavuserif" if request.serif else "dejavusans",
         "font.size": TEXT_PT,
@@ -100,15 +100,25 @@ def draw_geometry(request: FigureRequest) -> Figure:
     if "features" in request.layers:
         cloud, cloud_depth = camera.project(points["features"])
         order = cloud_depth.argsort()
-        axes.scatter(*cloud[order].T, s=3.2, c=colours[labels[order]], alpha=0.42, linewidths=0, zorder=3)
+        axes.scatter(
+            cloud[order, 0], cloud[order, 1], s=3.2, c=colours[labels[order]], alpha=0.42, linewidths=0, zorder=3
+        )
     order = depth.argsort()
-    axes.scatter(*vertices[order].T, s=34, facecolors="none", edgecolors=colours[order], linewidths=1.0, zorder=4)
+    axes.scatter(
+        vertices[order, 0],
+        vertices[order, 1],
+        s=34,
+        facecolors="none",
+        edgecolors=list(colours[order]),
+        linewidths=1.0,
+        zorder=4,
+    )
     if "classifier" in request.layers:
         rows, _ = camera.project(points["weights"])
-        axes.scatter(*rows.T, s=17, marker="D", c=colours, edgecolors="white", linewidths=0.4, zorder=5)
+        axes.scatter(rows[:, 0], rows[:, 1], s=17, marker="D", c=colours, edgecolors="white", linewidths=0.4, zorder=5)
     means, depth = camera.project(points["means"])
     order = depth.argsort()
-    axes.scatter(*means[order].T, s=28, c=colours[order], edgecolors="white", linewidths=0.5, zorder=6)
+    axes.scatter(means[order, 0], means[order, 1], s=28, c=colours[order], edgecolors="white", linewidths=0.5, zorder=6)
     reach = 1.35 / camera.zoom
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
     axes.set_aspect("equal")
@@ -195,7 +205,7 @@ def draw_angles(request: FigureRequest) -> Figure:
     bar = figure.colorbar(mesh, ax=axes, shrink=0.8)
     bar.solids.set_rasterized(False)  # type: ignore[union-attr]
     bar.solids.set_edgecolor("face")  # type: ignore[union-attr]
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     middle = rf"$-1/{classes - 1}$" if request.unit == "cos" else f"{centre:.1f}°"
     ends = [f"{centre - spread:.2f}", f"{centre + spread:.2f}"]
     bar.set_ticks([centre - spread, centre, centre + spread], labels=[ends[0], middle, ends[1]])
@@ -276,9 +286,7 @@ def table_curves(request: FigureRequest) -> str:
     if series is None:
         raise Invalid("this table needs at least one measured epoch, and the run has none yet")
     columns = {
-        f"{split}/{key}": values
-        for split in request.splits
-        for key, values in series.values.get(split, {}).items()
+        f"{split}/{key}": values for split in request.splits for key, values in series.values.get(split, {}).items()
     }
     lines = [",".join(["epoch", *columns])]
     for index, epoch in enumerate(series.epochs):

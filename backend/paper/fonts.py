@@ -1,4 +1,4 @@
-"""Fonts inside an SVG: the glyphs that its text uses, as a subset of the font file, so that text stays text anywhere."""
+"""Fonts inside an SVG: the glyphs that its text uses, as a subset, so that text stays text anywhere."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from backend import views
 from backend.errors import Invalid
-from backend.paper.camera import parse_camera
 from backend.figure_options import LAYERS, VENUES, FigureName, FigureRequest, Format
+from backend.paper.camera import parse_camera
 from backend.store import runs
 from backend.store.database import Store
 from ncengine.metrics import METRICS

@@ -50,7 +50,9 @@ class PaperProcess:
             process.kill()
             process.wait()
             self._process = None
-            raise CollapseError(f"drawing {request.figure}.{request.format} failed or took over {TIMEOUT_S:g} s; try again")
+            raise CollapseError(
+                f"drawing {request.figure}.{request.format} failed or took over {TIMEOUT_S:g} s; try again"
+            )
         answer = orjson.loads(head)
         if "error" in answer:
             raise Invalid(answer["error"]) if answer["invalid"] else CollapseError(answer["error"])

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from backend.paper.gather import gather
 from backend.figure_options import MEDIA_TYPES, FigureName, Format
+from backend.paper.gather import gather
 from backend.routes.runs import Here
 
 router = APIRouter(prefix="/api/v1", tags=["figures"])

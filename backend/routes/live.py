@@ -18,7 +18,7 @@ MAX_RUNS = 32
 
 @router.get(
     "/stream",
-    # The response is made by hand: batches of events are one write, and an unknown run is a 404 before the stream begins.
+    # Made by hand: a batch of events is one write, and an unknown run is a 404 before the stream begins.
     response_model=None,
     response_class=Response,
     responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},

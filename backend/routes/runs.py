@@ -118,7 +118,9 @@ def metrics(
     if format == "json":
         return found
     columns = {f"{split}/{key}": values for split, known in found.values.items() for key, values in known.items()}
-    return Response(table(["epoch", *columns], zip(found.epochs, *columns.values(), strict=True)), media_type="text/csv")
+    return Response(
+        table(["epoch", *columns], zip(found.epochs, *columns.values(), strict=True)), media_type="text/csv"
+    )
 
 
 def table(header: list[str], rows: Any) -> str:

@@ -110,9 +110,7 @@ def rows(store: Store, run_id: str, kind: str) -> list[sa.Row[Any]]:
 
 def row_at(store: Store, run_id: str, kind: str, step: int) -> sa.Row[Any] | None:
     """Return the artifact row of a run, kind and step, or None."""
-    query = sa.select(artifact).where(
-        artifact.c.run_id == run_id, artifact.c.kind == kind, artifact.c.step == step
-    )
+    query = sa.select(artifact).where(artifact.c.run_id == run_id, artifact.c.kind == kind, artifact.c.step == step)
     with store.reading() as connection:
         return connection.execute(query).one_or_none()
 

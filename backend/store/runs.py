@@ -85,15 +85,19 @@ def listing(
     store: Store, *, status: str | None = None, words: str = "", cursor: str | None = None, limit: int = 100
 ) -> tuple[list[sa.Row[Any]], str | None, int]:
     """Return a page of runs, newest first, the cursor of the next page, and how many match in all."""
-    matching = [run.c.deleted_at.is_(None)]
+    matching: list[sa.ColumnElement[bool]] = [run.c.deleted_at.is_(None)]
     if status is not None:
         matching.append(run.c.status == status)
     for word in words.lower().split():
-        matching.append(sa.func.lower(run.c.name + " " + sa.cast(run.c.config, sa.Text)).contains(word, autoescape=True))
+        matching.append(
+            sa.func.lower(run.c.name + " " + sa.cast(run.c.config, sa.Text)).contains(word, autoescape=True)
+        )
     page = sa.select(run).where(*matching).order_by(run.c.created_at.desc(), run.c.id.desc()).limit(limit + 1)
     if cursor is not None:
         created_at, _, last_id = cursor.partition("~")
-        page = page.where(sa.tuple_(run.c.created_at, run.c.id) < sa.tuple_(sa.literal(created_at), sa.literal(last_id)))
+        page = page.where(
+            sa.tuple_(run.c.created_at, run.c.id) < sa.tuple_(sa.literal(created_at), sa.literal(last_id))
+        )
     with store.reading() as connection:
         total = connection.execute(sa.select(sa.func.count()).select_from(run).where(*matching)).scalar_one()
         found = list(connection.execute(page))
@@ -127,9 +131,7 @@ def claim(store: Store, run_id: str, device: str) -> int | None:
         number = connection.execute(statement).scalar_one_or_none()
         if number is None:
             return None
-        connection.execute(
-            attempt.insert().values(run_id=run_id, number=number, device=device, claimed_at=now())
-        )
+        connection.execute(attempt.insert().values(run_id=run_id, number=number, device=device, claimed_at=now()))
     return int(number)
 
 
@@ -250,5 +252,3 @@ def restore(store: Store, run_id: str) -> None:
     get(store, run_id, deleted=True)
     with store.writing() as connection:
         connection.execute(sa.update(run).where(run.c.id == run_id).values(deleted_at=None))
-
-

@@ -127,7 +127,9 @@ def render(
     sections = []
     for title, paths in SECTIONS:
         items = [_component(item, class_names, devices) for path in paths for item in fields(schema, config, path)]
-        sections.append(html.Section([html.H2(title), html.Div(items, className="fields")], className="panel form-section"))
+        sections.append(
+            html.Section([html.H2(title), html.Div(items, className="fields")], className="panel form-section")
+        )
     return sections
 
 
@@ -148,7 +150,9 @@ def _component(field: Field, class_names: list[str], devices: list[str]) -> Any:
     elif field.kind == "switch":
         control = dmc.Switch(id=identity, checked=field.value)
     elif field.kind == "number":
-        control = dmc.NumberInput(id=identity, value=field.value, allowDecimal=not field.whole, step=_step(field), hideControls=False)
+        control = dmc.NumberInput(
+            id=identity, value=field.value, allowDecimal=not field.whole, step=_step(field), hideControls=False
+        )
     else:
         control = dmc.TextInput(id=identity, value=field.value)
     return html.Div(

@@ -46,7 +46,11 @@ def layout() -> Any:
     links = [dcc.Link(words, href=path, className="nav-link", id=link_id(path)) for path, words in PAGES]
     bar = html.Header(
         [
-            dcc.Link([html.Img(src="/assets/mark.svg", alt="", width=22, height=22), html.B("Collapse Lab")], href="/runs", className="mark"),
+            dcc.Link(
+                [html.Img(src="/assets/mark.svg", alt="", width=22, height=22), html.B("Collapse Lab")],
+                href="/runs",
+                className="mark",
+            ),
             html.Nav(links, className="nav"),
             html.Span("", className="connection", **{"data-part": "connection", "aria-live": "polite"}),
             html.Span("", id=ids.DEVICE, className="device"),

@@ -80,7 +80,14 @@ def angles_figure(class_names: list[str], uirevision: str) -> go.Figure:
             colorbar={"thickness": 10, "len": 0.9, "outlinewidth": 0, "x": 1.04, "tickfont": {"size": 11}},
         )
     )
-    axis: dict[str, Any] = {"showgrid": False, "zeroline": False, "showticklabels": few, "ticks": "", "type": "category", "showline": False}
+    axis: dict[str, Any] = {
+        "showgrid": False,
+        "zeroline": False,
+        "showticklabels": few,
+        "ticks": "",
+        "type": "category",
+        "showline": False,
+    }
     figure.update_layout(
         margin={"l": 56, "r": 8, "t": 4, "b": 52},
         paper_bgcolor=TRANSPARENT,

@@ -11,8 +11,12 @@ from backend.palette import TOKENS, class_colours
 
 ZOOM = 2.15
 REACH = 1.55
-CAMERA = {"eye": {"x": 1.25, "y": 1.25, "z": 0.8}, "up": {"x": 0, "y": 0, "z": 1}, "center": {"x": 0, "y": 0, "z": 0}}
-CAMERA["projection"] = {"type": "orthographic"}  # type: ignore[assignment,dict-item]
+CAMERA: dict[str, Any] = {
+    "eye": {"x": 1.25, "y": 1.25, "z": 0.8},
+    "up": {"x": 0, "y": 0, "z": 1},
+    "center": {"x": 0, "y": 0, "z": 0},
+}
+CAMERA["projection"] = {"type": "orthographic"}
 TRACES = ("guides", "spokes", "vertices", "features", "trails", "weights", "means")
 HIDDEN_AXIS: dict[str, Any] = {"visible": False, "range": [-REACH, REACH], "autorange": False}
 

@@ -12,7 +12,11 @@ from backend import wire
 from backend.figure_options import MEDIA_TYPES, VENUES
 from dashboard import ids
 
-FIGURES = (("geometry", "Geometry, this view"), ("angles", "Cosines between class means"), ("curves", "Curves over epochs"))
+FIGURES = (
+    ("geometry", "Geometry, this view"),
+    ("angles", "Cosines between class means"),
+    ("curves", "Curves over epochs"),
+)
 LAYERS = ("features", "classifier", "names", "legend")
 
 
@@ -20,8 +24,24 @@ def modal(run: wire.RunWire, metrics: list[wire.MetricWire]) -> Any:
     """Return the dialog, closed."""
     options = html.Div(
         [
-            _field("Figure", dmc.Select(id=ids.EXPORT_FIGURE, data=[{"value": v, "label": w} for v, w in FIGURES], value="geometry", allowDeselect=False)),
-            _field("Venue", dmc.Select(id=ids.EXPORT_VENUE, data=[{"value": v, "label": w} for v, (w, _) in VENUES.items()], value="icml", allowDeselect=False)),
+            _field(
+                "Figure",
+                dmc.Select(
+                    id=ids.EXPORT_FIGURE,
+                    data=[{"value": v, "label": w} for v, w in FIGURES],
+                    value="geometry",
+                    allowDeselect=False,
+                ),
+            ),
+            _field(
+                "Venue",
+                dmc.Select(
+                    id=ids.EXPORT_VENUE,
+                    data=[{"value": v, "label": w} for v, (w, _) in VENUES.items()],
+                    value="icml",
+                    allowDeselect=False,
+                ),
+            ),
             html.Div(
                 _field(
                     "Metrics",
@@ -34,10 +54,26 @@ def modal(run: wire.RunWire, metrics: list[wire.MetricWire]) -> Any:
                 ),
                 id=ids.EXPORT_KEYS_BOX,
             ),
-            _field("Format", dmc.SegmentedControl(id=ids.EXPORT_FORMAT, data=[{"value": f, "label": f.upper()} for f in MEDIA_TYPES], value="pdf", size="xs")),
+            _field(
+                "Format",
+                dmc.SegmentedControl(
+                    id=ids.EXPORT_FORMAT,
+                    data=[{"value": f, "label": f.upper()} for f in MEDIA_TYPES],
+                    value="pdf",
+                    size="xs",
+                ),
+            ),
             _field("Type", dmc.SegmentedControl(id=ids.EXPORT_TYPE, data=["serif", "sans"], value="serif", size="xs")),
             html.Div(
-                _field("Show", dmc.ChipGroup([dmc.Chip(layer, value=layer, size="xs") for layer in LAYERS], id=ids.EXPORT_SHOW, multiple=True, value=list(LAYERS))),
+                _field(
+                    "Show",
+                    dmc.ChipGroup(
+                        [dmc.Chip(layer, value=layer, size="xs") for layer in LAYERS],
+                        id=ids.EXPORT_SHOW,
+                        multiple=True,
+                        value=list(LAYERS),
+                    ),
+                ),
                 id=ids.EXPORT_SHOW_BOX,
             ),
             html.A("Save", id=ids.EXPORT_SAVE, className="save", href="#", download=""),
@@ -49,7 +85,9 @@ def modal(run: wire.RunWire, metrics: list[wire.MetricWire]) -> Any:
         [
             html.P("Preview", className="field-title"),
             html.Div(html.Img(id=ids.EXPORT_PREVIEW, alt="Preview of the figure"), className="preview"),
-            html.P("Text stays text, fonts are embedded, nothing is rasterised in PDF and SVG.", className="field-help"),
+            html.P(
+                "Text stays text, fonts are embedded, nothing is rasterised in PDF and SVG.", className="field-help"
+            ),
             html.P("Caption", className="field-title"),
             html.P("", id=ids.EXPORT_CAPTION, className="caption"),
         ]
@@ -73,7 +111,9 @@ def _field(title: str, control: Any) -> Any:
     return html.Div([html.Label(title, className="field-title"), control], className="field")
 
 
-def query(moment: dict[str, Any], figure: str, venue: str, kind: str, keys: list[str], shown: list[str]) -> dict[str, str]:
+def query(
+    moment: dict[str, Any], figure: str, venue: str, kind: str, keys: list[str], shown: list[str]
+) -> dict[str, str]:
     """Return the query parameters of a figure of what the page shows."""
     found = {"venue": venue, "serif": str(kind == "serif").lower()}
     if figure == "curves":
@@ -135,7 +175,14 @@ def register(app: Dash) -> None:
         prevent_initial_call=True,
     )
     def follow(
-        moment: dict[str, Any] | None, figure: str, venue: str, format_: str, kind: str, shown: list[str], keys: list[str], run_id: str
+        moment: dict[str, Any] | None,
+        figure: str,
+        venue: str,
+        format_: str,
+        kind: str,
+        shown: list[str],
+        keys: list[str],
+        run_id: str,
     ) -> Any:
         if not moment:
             return (no_update,) * 7

@@ -45,7 +45,10 @@ def layout(presets: list[wire.PresetWire]) -> Any:
         [
             dcc.Store(id=ids.FORM_PRESET, data="fashion-nearest"),
             dcc.Store(id=ids.FORM_CONFIG),
-            html.Div([html.H1("New run"), html.Span("start from a preset, change what you need", className="ink-2")], className="page-head"),
+            html.Div(
+                [html.H1("New run"), html.Span("start from a preset, change what you need", className="ink-2")],
+                className="page-head",
+            ),
             html.Div(cards, className="cards"),
             html.Div([html.Div(id=ids.FORM), launch], className="new-grid"),
         ],
@@ -79,13 +82,17 @@ def setting(value: Any) -> str:
 def summary(check: wire.ConfigCheck, config: Config, preset: wire.PresetWire) -> Any:
     """Return what is worth knowing before a launch: size, command, differences from the preset."""
     different = changes(config, preset.config.model_dump(mode="json"))
-    command = f"collapse run {preset.name}" + "".join(f" \\\n  --set {path}={setting(to)}" for path, (_, to) in different.items())
+    command = f"collapse run {preset.name}" + "".join(
+        f" \\\n  --set {path}={setting(to)}" for path, (_, to) in different.items()
+    )
     facts: list[Any] = []
     if not check.errors:
-        facts.append(html.P(f"{check.facts['classes']} classes, {check.facts['train']:,} training samples, {check.facts['steps']:,} steps"))
+        facts.append(html.P("{classes} classes, {train:,} training samples, {steps:,} steps".format(**check.facts)))
     facts += [html.P("The same from a terminal", className="field-title"), html.Pre(command, className="command")]
     if different:
-        rows = [html.P([path, "  ", html.B(f"{setting(old)} → {setting(new)}")]) for path, (old, new) in different.items()]
+        rows = [
+            html.P([path, "  ", html.B(f"{setting(old)} → {setting(new)}")]) for path, (old, new) in different.items()
+        ]
         facts += [html.P("Changed from the preset", className="field-title"), html.Div(rows, className="changes")]
     return facts
 
@@ -125,9 +132,9 @@ def register(app: Dash, client: Client) -> None:
             if not stale:
                 return no_update
             config = config | {path: form.defaults_of(schema, path, kind) for path, kind in stale.items()}
-        return form.render(schema, config, data[config["data"]["name"]]["class_names"], system.devices) + [
-            dcc.Store(id={"form": "base", "path": "config"}, data=config)
-        ]
+        names = data[config["data"]["name"]]["class_names"]
+        base = dcc.Store(id={"form": "base", "path": "config"}, data=config)
+        return [*form.render(schema, config, names, system.devices), base]
 
     @app.callback(
         Output(ids.FORM_CONFIG, "data"),

@@ -30,7 +30,10 @@ def layout(run: wire.RunWire, metrics: list[wire.MetricWire]) -> Any:
             dcc.Store(id=ids.RUN_ID, data=run.id),
             _header(run),
             html.Div(id=ids.RUN_MESSAGE),
-            html.Div([_scene(run), html.Div([_readings(), _angles(run), _curves(run)], className="column")], className="run-grid"),
+            html.Div(
+                [_scene(run), html.Div([_readings(), _angles(run), _curves(run)], className="column")],
+                className="run-grid",
+            ),
             export.modal(run, metrics),
         ],
         id=ids.RUN_PAGE,
@@ -75,7 +78,12 @@ def _header(run: wire.RunWire) -> Any:
 
 
 def _pressed(words: str, on: bool, **data: str) -> Any:
-    return html.Button(words, type="button", **{f"data-{key}": value for key, value in data.items()}, **{"aria-pressed": str(on).lower()})
+    return html.Button(
+        words,
+        type="button",
+        **{f"data-{key}": value for key, value in data.items()},
+        **{"aria-pressed": str(on).lower()},
+    )
 
 
 def _scene(run: wire.RunWire) -> Any:
@@ -135,7 +143,10 @@ def _angles(run: wire.RunWire) -> Any:
             html.Div(
                 [
                     html.H2("Cosines between class means"),
-                    html.Div([_pressed("cos", True, unit="cos"), _pressed("angle", False, unit="angle")], className="segments"),
+                    html.Div(
+                        [_pressed("cos", True, unit="cos"), _pressed("angle", False, unit="angle")],
+                        className="segments",
+                    ),
                 ],
                 className="panel-head",
             ),
@@ -178,7 +189,10 @@ def _curves(run: wire.RunWire) -> Any:
     ]
     key = html.Span("— train  ··· test  - - ideal  | terminal phase", className="ink-2 key")
     return html.Section(
-        [html.Div([html.Div(groups, className="segments"), key], className="panel-head"), html.Div(cells, className="charts")],
+        [
+            html.Div([html.Div(groups, className="segments"), key], className="panel-head"),
+            html.Div(cells, className="charts"),
+        ],
         className="panel",
         **{"data-part": "curves"},
     )

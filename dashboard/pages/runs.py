@@ -17,27 +17,45 @@ from dashboard.components.frame import message
 TICK_MS = 1500
 LIMIT = 500
 GRID_THEME = (
-    "themeQuartz.withParams({accentColor: 'var(--accent)', backgroundColor: 'var(--panel)', foregroundColor: 'var(--ink)',"
-    " borderColor: 'var(--line)', headerBackgroundColor: 'var(--panel)', rowHoverColor: 'var(--background)',"
-    " fontFamily: 'Inter Variable', fontSize: 13, rowHeight: 34, headerHeight: 34, wrapperBorderRadius: 8,"
-    " selectedRowBackgroundColor: 'var(--background)'})"
+    "themeQuartz.withParams({accentColor: 'var(--accent)', backgroundColor: 'var(--panel)',"
+    " foregroundColor: 'var(--ink)', borderColor: 'var(--line)', headerBackgroundColor: 'var(--panel)',"
+    " rowHoverColor: 'var(--background)', fontFamily: 'Inter Variable', fontSize: 13, rowHeight: 34,"
+    " headerHeight: 34, wrapperBorderRadius: 8, selectedRowBackgroundColor: 'var(--background)'})"
 )
-NUMBER = {"type": "rightAligned", "width": 92}
+
+
+def _number(field: str, title: str, form: str | None = None, width: int = 86) -> dict[str, Any]:
+    """Return a right-aligned column, its numbers in a d3 format; an absent number stays empty."""
+    column = {"field": field, "headerName": title, "type": "rightAligned", "width": width}
+    if form is None:
+        return column
+    function = f"params.value == null ? '' : d3.format('{form}')(params.value)"
+    return column | {"valueFormatter": {"function": function}}
+
+
 COLUMNS: list[dict[str, Any]] = [
-    {"field": "status", "headerName": "Status", "width": 150, "cellClassRules": {"bad-words": "params.value.startsWith('failed')", "active": "params.value.startsWith('running')"}},
-    {"field": "name", "headerName": "Name", "flex": 1, "minWidth": 150, "cellClass": "row-link"},
-    {"field": "head", "headerName": "Head", "width": 115},
-    {"field": "data", "headerName": "Data", "width": 160},
-    {"field": "backbone", "headerName": "Backbone", "width": 110},
-    {"field": "seed", "headerName": "Seed", **NUMBER, "width": 76},
-    {"field": "nc1", "headerName": "NC1", **NUMBER, "valueFormatter": {"function": "params.value == null ? '' : d3.format('.3~g')(params.value)"}},
-    {"field": "nc2", "headerName": "NC2 ∠", **NUMBER, "valueFormatter": {"function": "params.value == null ? '' : d3.format('.3~g')(params.value)"}},
-    {"field": "nc3", "headerName": "NC3", **NUMBER, "valueFormatter": {"function": "params.value == null ? '' : d3.format('.3~g')(params.value)"}},
-    {"field": "train", "headerName": "train", **NUMBER, "valueFormatter": {"function": "params.value == null ? '' : d3.format('.1%')(params.value)"}},
-    {"field": "test", "headerName": "test", **NUMBER, "valueFormatter": {"function": "params.value == null ? '' : d3.format('.1%')(params.value)"}},
-    {"field": "time", "headerName": "time", **NUMBER, "width": 110},
-    {"field": "created", "headerName": "started", "width": 130},
-]  # fmt: skip
+    {
+        "field": "status",
+        "headerName": "Status",
+        "width": 140,
+        "cellClassRules": {
+            "bad-words": "params.value.startsWith('failed')",
+            "active": "params.value.startsWith('running')",
+        },
+    },
+    {"field": "name", "headerName": "Name", "flex": 1, "minWidth": 140, "cellClass": "row-link"},
+    {"field": "head", "headerName": "Head", "width": 110},
+    {"field": "data", "headerName": "Data", "width": 155},
+    {"field": "backbone", "headerName": "Backbone", "width": 105},
+    _number("seed", "Seed", width=74),
+    _number("nc1", "NC1", ".3~g"),
+    _number("nc2", "NC2 ∠", ".3~g"),
+    _number("nc3", "NC3", ".3~g"),
+    _number("train", "train", ".1%"),
+    _number("test", "test", ".1%"),
+    _number("time", "time", width=104),
+    {"field": "created", "headerName": "started", "width": 140},
+]
 
 
 def layout() -> Any:
@@ -60,8 +78,13 @@ def layout() -> Any:
                 ],
                 className="page-head",
             ),
-            dmc.TextInput(id=ids.RUNS_FILTER, placeholder="filter by words of name or config", className="filter", debounce=200),
-            html.Div([html.Div(id=ids.RUNS_MESSAGE), html.Button("Undo", id=ids.RUNS_UNDO, className="quiet", hidden=True)], className="undo-line"),
+            dmc.TextInput(
+                id=ids.RUNS_FILTER, placeholder="filter by words of name or config", className="filter", debounce=200
+            ),
+            html.Div(
+                [html.Div(id=ids.RUNS_MESSAGE), html.Button("Undo", id=ids.RUNS_UNDO, className="quiet", hidden=True)],
+                className="undo-line",
+            ),
             dag.AgGrid(
                 id=ids.RUNS_GRID,
                 columnDefs=COLUMNS,

@@ -45,7 +45,8 @@ def _resnet18(config: cfg.ResNet18, shape: Shape) -> nn.Module:
     network.maxpool = nn.Identity()
     own = network.fc.in_features
     network.fc = nn.Identity() if config.features == own else nn.Linear(own, config.features)
-    return network
+    built: nn.Module = network
+    return built
 
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {"cnn-small": _cnn_small, "mlp": _mlp, "resnet18": _resnet18}

@@ -100,7 +100,7 @@ def epoch_order(labels: Tensor, sampler: str, seed: int, epoch: int) -> Tensor:
 
 
 def balanced_rows(labels: Tensor, count: int) -> Tensor:
-    """Return up to `count` rows, the first ⌊count/K⌋ (at least one) of each class, in row order: the same every time."""
+    """Return up to `count` rows, the first ⌊count/K⌋ (at least one) of each class, in row order: always the same."""
     classes = int(labels.max()) + 1
     each = max(1, count // classes)
     rows = [torch.nonzero(labels == label).flatten()[:each] for label in range(classes)]

@@ -60,7 +60,8 @@ def polar_gradient(factor_DR: Tensor, right_RR: Tensor, sigma_R: Tensor, upstrea
     inner = factor_Q.mT @ upstream_Q
     solved = (inner - inner.mT) / (bounded_R[:, None] + bounded_R[None, :])
     outside = (upstream_Q - factor_Q @ inner) / bounded_R
-    return (factor_Q @ solved + outside) @ right_RR.mT
+    gradient: Tensor = (factor_Q @ solved + outside) @ right_RR.mT
+    return gradient
 
 
 class Polar(torch.autograd.Function):
@@ -69,12 +70,12 @@ class Polar(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, matrix_DR: Tensor) -> Tensor:
         left, sigma_R, right_h = torch.linalg.svd(matrix_DR.to(torch.float64), full_matrices=False)
-        factor_DR = left @ right_h
+        factor_DR: Tensor = left @ right_h
         ctx.save_for_backward(factor_DR, right_h.mT, sigma_R)
         return factor_DR.to(matrix_DR.dtype)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream_DR: Tensor) -> Tensor:
         factor_DR, right_RR, sigma_R = ctx.saved_tensors
         gradient = polar_gradient(factor_DR, right_RR, sigma_R, upstream_DR.to(torch.float64))
@@ -88,5 +89,5 @@ def polar(a: Tensor) -> Tensor:
     """
     if a.ndim != 2 or a.shape[0] < a.shape[1]:
         raise ValueError(f"polar needs a (D, R) matrix with D >= R, got {tuple(a.shape)}")
-    factor: Tensor = Polar.apply(a)  # type: ignore[no-untyped-call]
+    factor: Tensor = Polar.apply(a)
     return factor

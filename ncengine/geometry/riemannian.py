@@ -66,7 +66,7 @@ class RiemannianPolar(torch.autograd.Function):
         return factor_DR.to(matrix_DR.dtype)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream_DR: Tensor) -> tuple[Tensor, None]:
         factor_DR, right_RR, sigma_R = ctx.saved_tensors
         gradient = polar_gradient(factor_DR, right_RR, sigma_R, upstream_DR.to(torch.float64))
@@ -75,5 +75,5 @@ class RiemannianPolar(torch.autograd.Function):
 
 def riemannian_polar(matrix_DR: Tensor, start_DR: Tensor) -> Tensor:
     """Return polar(matrix) (D, R) found iteratively from `start_DR`, differentiable in `matrix_DR`."""
-    factor: Tensor = RiemannianPolar.apply(matrix_DR, start_DR)  # type: ignore[no-untyped-call]
+    factor: Tensor = RiemannianPolar.apply(matrix_DR, start_DR)
     return factor

@@ -30,8 +30,6 @@ def simplex_basis(
     return basis.to(dtype=dtype or torch.get_default_dtype(), device=device)
 
 
-def simplex_etf(
-    classes: int, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None
-) -> Tensor:
+def simplex_etf(classes: int, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> Tensor:
     """Return the K unit rows √(K/(K−1)) V (K, K−1) of the simplex ETF in its own frame; cosines are −1/(K−1)."""
     return simplex_basis(classes, dtype=dtype, device=device) * math.sqrt(classes / (classes - 1))

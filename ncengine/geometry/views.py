@@ -7,7 +7,7 @@ the simplex (Naimark), so the equal-norm ones are found by minimising over the S
 
     mean_{i<j} 1/‖p̂_i − p̂_j‖²  +  20 · CV(‖p_i‖)²,   p_i = the projected vertex i, p̂_i = p_i/‖p_i‖
 
-K = 5 … 64 are shipped (`spherical.npz`, made by scripts/make_spherical_views.py); others are computed, with fixed seeds.
+K = 5 … 64 are shipped (`spherical.npz`, made by scripts/make_spherical_views.py); others are computed, seeded.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def optimise_spherical(classes: int, *, steps: int = 600, starts: int = 3) -> Fl
         directions = points / norms[:, None]
         squared = 2 - 2 * (directions @ directions.mT)[first, second]
         repulsion = (1 / squared.clamp(min=1e-9)).mean()
-        return repulsion + 20 * norms.var(correction=0) / norms.mean() ** 2
+        total: torch.Tensor = repulsion + 20 * norms.var(correction=0) / norms.mean() ** 2
+        return total
 
     best: tuple[float, torch.Tensor] | None = None
     for seed in range(starts):

@@ -12,9 +12,7 @@ from ncengine.heads.nearest_etf import NearestETFHead
 
 
 def _linear(config: cfg.LinearHead, features: int, classes: int, seed: int) -> Head:
-    return LinearHead(
-        features, classes, temperature=config.temperature, normalise=config.normalise, bias=config.bias
-    )
+    return LinearHead(features, classes, temperature=config.temperature, normalise=config.normalise, bias=config.bias)
 
 
 def _fixed(config: cfg.FixedETFHead, features: int, classes: int, seed: int) -> Head:

@@ -37,6 +37,16 @@ class Head(nn.Module):
             return features_BD
         return self.temperature * functional.normalize(features_BD, dim=1)
 
+    @property
+    def weight(self) -> Tensor:
+        """The classifier's rows W (K, d) that evaluation uses."""
+        raise NotImplementedError(f"{type(self).__name__} must say what its weight is")
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The classifier's offset b (K) that evaluation uses, or None."""
+        raise NotImplementedError(f"{type(self).__name__} must say what its bias is")
+
     def require_labels(self, features_BD: Tensor, labels_B: Tensor | None) -> Tensor:
         """Return the labels, or raise ValueError where a training step came without fitting ones."""
         if labels_B is None:

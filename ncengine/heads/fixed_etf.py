@@ -23,7 +23,7 @@ class FixedETFHead(Head):
     step: Tensor
     global_mean: Tensor
     frame: Tensor
-    weight: Tensor
+    etf: Tensor
 
     def __init__(
         self,
@@ -47,9 +47,14 @@ class FixedETFHead(Head):
         elif rotation != "canonical":
             raise ValueError(f"rotation must be 'canonical' or 'haar', got {rotation!r}")
         self.register_buffer("frame", frame_DR)
-        self.register_buffer("weight", etf_weights(frame_DR))
+        self.register_buffer("etf", etf_weights(frame_DR))
         self.register_buffer("global_mean", torch.zeros(features))
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def weight(self) -> Tensor:
+        """W (K, d), frozen."""
+        return self.etf
 
     @property
     def bias(self) -> Tensor:

@@ -18,9 +18,17 @@ class LinearHead(Head):
         self, features: int, classes: int, *, temperature: float = 5.0, normalise: bool = True, bias: bool = True
     ) -> None:
         super().__init__(features, classes, temperature=temperature, normalise=normalise)
-        layer = nn.Linear(features, classes, bias=bias)
-        self.weight = layer.weight
-        self.bias = layer.bias if bias else None
+        self.layer = nn.Linear(features, classes, bias=bias)
+
+    @property
+    def weight(self) -> Tensor:
+        """W (K, d), learned."""
+        return self.layer.weight
+
+    @property
+    def bias(self) -> Tensor | None:
+        """b (K), learned, or None."""
+        return self.layer.bias
 
     def forward(self, features_BD: Tensor, labels_B: Tensor | None = None) -> Tensor:
         """Return logits (B, K); labels are accepted, and not needed, in either mode."""

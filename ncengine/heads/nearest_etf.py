@@ -56,7 +56,7 @@ class NearestETFHead(Head):
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         # The count on the host, so that α_t needs no copy from the device; read back once after a checkpoint is loaded.
         self._host_step: int | None = 0
-        self.register_load_state_dict_post_hook(_forget_host_step)
+        self.register_load_state_dict_post_hook(_forget_host_step)  # type: ignore[no-untyped-call]
 
     @property
     def weight(self) -> Tensor:

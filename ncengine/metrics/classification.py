@@ -28,5 +28,12 @@ LOSS = MetricSpec(
     "loss", "Cross-entropy", "−log p_y", "low", zero, "", "Mean cross-entropy in evaluation mode, in nats.", loss
 )
 TOP1 = MetricSpec(
-    "top1", "Top-1 accuracy", "P[argmax = y]", "high", lambda _classes: 1.0, "", "Share of samples classified right.", top1
+    "top1",
+    "Top-1 accuracy",
+    "P[argmax = y]",
+    "high",
+    lambda _classes: 1.0,
+    "",
+    "Share of samples classified right.",
+    top1,
 )

@@ -114,7 +114,9 @@ NC2: list[MetricSpec] = []
 for _which, _of, _lift in (("means", "", _of_means), ("weights", ", classifier", _of_weights)):
     for _name, _label, _symbol, _source, _reading, _measure in _FAMILY:
         NC2.append(
-            MetricSpec(f"nc2_{_name}_{_which}", f"{_label}{_of}", _symbol, "low", zero, _source, _reading, _lift(_measure))
+            MetricSpec(
+                f"nc2_{_name}_{_which}", f"{_label}{_of}", _symbol, "low", zero, _source, _reading, _lift(_measure)
+            )
         )
     NC2.append(
         MetricSpec(

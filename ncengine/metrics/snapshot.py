@@ -139,9 +139,7 @@ class Snapshot:
         norms_K = np.linalg.norm(self.weight_centred_KD, axis=1)
         units_KD = self.weight_centred_KD / np.where(norms_K > 0, norms_K, 1.0)[:, None]
         cosines_NK = self._around_global_mean(units_KD)
-        norms_N = np.concatenate(
-            [np.linalg.norm(chunk - self.global_mean_D, axis=1) for chunk in self._chunks()]
-        )
+        norms_N = np.concatenate([np.linalg.norm(chunk - self.global_mean_D, axis=1) for chunk in self._chunks()])
         cosines_NK /= np.where(norms_N > 0, norms_N, 1.0)[:, None]
         rows = np.arange(len(cosines_NK))
         own = np.searchsorted(self.present, self.labels_N)

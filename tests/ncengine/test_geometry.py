@@ -1,4 +1,4 @@
-"""The nearest ETF: against the unreduced problem, gradcheck, equivariance, degenerate input, closed form and optimiser."""
+"""The nearest ETF: against the unreduced problem, gradcheck, equivariance, degenerate input, two routes."""
 
 import math
 

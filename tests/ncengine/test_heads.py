@@ -65,9 +65,7 @@ def test_gradient_of_the_whole_head(implicit):
         head = nc.NearestETFHead(6, 4, implicit_gradient=implicit).double()
         return head(raw, labels)
 
-    holds = torch.autograd.gradcheck(
-        logits, (features.requires_grad_(),), atol=1e-6, raise_exception=False
-    )
+    holds = torch.autograd.gradcheck(logits, (features.requires_grad_(),), atol=1e-6, raise_exception=False)
     assert holds == implicit
 
 

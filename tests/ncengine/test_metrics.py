@@ -1,5 +1,6 @@
-"""Each metric: against its formula, invariant where it must be, ideal at collapse, defined when degenerate, mergeable."""
+"""Each metric: against its formula, invariant where it must be, ideal at collapse, defined when degenerate."""
 
+import itertools
 import math
 
 import numpy as np
@@ -80,7 +81,7 @@ def test_any_split_and_order_of_batches_gives_the_same(cuts, seed):
     whole = measured(data, labels, weight, bias).scalars
     bounds = [0, *sorted(cuts), 400]
     meters = []
-    for low, high in zip(bounds, bounds[1:], strict=False):
+    for low, high in itertools.pairwise(bounds):
         meter = nc.Meter(5, 12)
         meter.update(torch.tensor(data[low:high]), torch.tensor(labels[low:high]))
         meters.append(meter)

@@ -51,9 +51,7 @@ def gnc2(rows):
     energy = np.mean([math.log(1 / np.linalg.norm(units[i] - units[j])) for i in range(k) for j in range(k) if i != j])
     etf = np.eye(k) - 1 / k
     etf = etf / np.linalg.norm(etf, axis=1, keepdims=True)
-    ideal = np.mean(
-        [math.log(1 / np.linalg.norm(etf[i] - etf[j])) for i in range(k) for j in range(k) if i != j]
-    )
+    ideal = np.mean([math.log(1 / np.linalg.norm(etf[i] - etf[j])) for i in range(k) for j in range(k) if i != j])
     return energy - ideal
 
 

@@ -1,0 +1,52 @@
+# Collapse Lab. `make run` and `make test` need Python >= 3.11, make and a package index, nothing else.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_ARGS ?=
+
+.PHONY: help run test check bench clean
+
+help:
+	@echo "make run     install, start the server, open it in a browser"
+	@echo "make test    install what tests need, browser included, and run everything"
+	@echo "make check   ruff, strict types, import contracts"
+	@echo "make bench   measure speed; writes benchmarks/results/"
+
+# A stamp says what is installed: nothing is installed twice until pyproject.toml changes.
+$(VENV)/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; set PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing Collapse Lab; the first time this takes a few minutes ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+# Debian's Chromium where we may install it, else Playwright's own.
+$(VENV)/browser: $(VENV)/installed-dev
+	@if command -v chromium >/dev/null 2>&1; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	else $(BIN)/playwright install chromium; fi
+	@touch $@
+
+run: $(VENV)/installed
+	@exec $(BIN)/collapse serve $(RUN_ARGS)
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check $(VENV)/browser
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/browser
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
