@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import socket
@@ -113,7 +114,9 @@ def _run(
         import threading
 
         threading.Timer(0.8, webbrowser.open, (address,)).start()
-    server.run(sockets=[listener])
+    # Ctrl-C is how one stops it: a clean end, not an error.
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
 
 
 def _has_screen() -> bool:

@@ -20,6 +20,9 @@ from backend.store.database import Store
 WARM_DELAY_S = 8.0
 """How long after a launch the next warm worker is started, so that its imports do not slow the first epoch."""
 
+LEFT_RUNNING: list[subprocess.Popen[bytes]] = []
+"""Workers that outlive their engine; held so that Python does not warn of processes which are meant to go on."""
+
 
 class LocalEngine:
     """Starts workers, and keeps one warm where `warm` is asked for."""
@@ -65,12 +68,14 @@ class LocalEngine:
         self._children = [child for child in self._children if child.poll() is None]
 
     def close(self) -> None:
-        """Let the waiting worker go; running workers go on."""
+        """Let the waiting worker go; running workers go on, without a parent that asks after them."""
         with self._lock:
             self._closed = True
             waiting, self._waiting = self._waiting, None
         if self._timer is not None:
             self._timer.cancel()
+        self.reap()
+        LEFT_RUNNING.extend(self._children)
         if waiting is not None and waiting.stdin is not None:
             waiting.stdin.close()
             try:

@@ -1,0 +1,288 @@
+"""The API of a real server: launching, reading, refusing; and the guard around everything."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+import subprocess
+
+import httpx
+import pytest
+
+from backend import wire
+from backend.client import ApiError, Client
+from backend.settings import require_safe_host
+from tests.conftest import COLLAPSE, ServerProcess, tiny, wait_for
+
+
+@pytest.fixture(scope="module")
+def finished(quiet_server):
+    """A run that has been launched over HTTP and is done."""
+    with quiet_server.client() as http:
+        answer = http.post(
+            "/api/v1/runs", json={"config": tiny().model_dump(mode="json"), "name": "tiny", "tags": ["a"]}
+        )
+        assert answer.status_code == 201, answer.text
+        run_id = answer.json()["id"]
+        assert answer.headers["location"] == f"/api/v1/runs/{run_id}"
+        wait_for(lambda: http.get(f"/api/v1/runs/{run_id}").json()["status"] == "finished", 90, "the end of the run")
+        yield run_id
+
+
+def test_a_run_is_what_the_contract_says(quiet_server, finished):
+    with quiet_server.client() as http:
+        run = http.get(f"/api/v1/runs/{finished}").json()
+        page = http.get("/api/v1/runs", params={"q": "tiny", "status": "finished"}).json()
+    assert {"id", "name", "status", "group", "tags", "config", "created_at", "last_seq", "summary", "error"} <= set(run)
+    assert run["summary"]["train"]["nc1"] > 0
+    assert set(run["summary"]) == {"train", "test"}
+    assert set(page) == {"items", "next_cursor", "total"}
+    assert [item["id"] for item in page["items"]] == [finished]
+
+
+def test_events_are_numbered_without_gaps_and_paged(quiet_server, finished):
+    with quiet_server.client() as http:
+        events, after = [], 0
+        while True:
+            page = http.get(f"/api/v1/runs/{finished}/events", params={"after": after, "limit": 7}).json()
+            if not page["items"]:
+                break
+            events += page["items"]
+            after = page["next_after"]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    types = [event["type"] for event in events]
+    assert types[:3] == ["RunQueued", "RunStarted", "GeometryCaptured"]
+    assert types[-1] == "RunFinished"
+    assert [event["epoch"] for event in events if event["type"] == "EpochMeasured"] == [1, 2, 3]
+    started = events[1]
+    assert started["metrics"]["cosine_margin"]["ideal"] == pytest.approx(10 / 9)
+    captures = [event for event in events if event["type"] == "GeometryCaptured"]
+    assert captures[0]["step"] == 0, "the first geometry is captured before step 1"
+    assert sum(0 < capture["epoch"] < 1 for capture in captures) == 2
+
+
+def test_geometry_is_in_the_frame_of_the_etf(quiet_server, finished):
+    with quiet_server.client() as http:
+        newest = wire.Geometry.model_validate(http.get(f"/api/v1/runs/{finished}/geometry").json())
+        first = wire.Geometry.model_validate(http.get(f"/api/v1/runs/{finished}/geometry", params={"epoch": 0}).json())
+        later = http.get(f"/api/v1/runs/{finished}/geometry", params={"epoch": 1.9}).json()
+    assert (newest.epoch, first.epoch, later["epoch"]) == (3, 0, 1)
+    means = wire.from_typed(newest.arrays["means"])
+    assert means.shape == (10, 9)
+    assert wire.from_typed(newest.arrays["features"]).shape == (100, 9)
+    # In this frame the vertices do not move, and the class means have come nearer to them than they were.
+    distance = lambda geometry: abs(wire.from_typed(geometry.arrays["means"]) - geometry.vertices).mean()
+    assert distance(newest) < 0.5 * distance(first)
+
+
+def test_metrics_as_json_and_csv_agree(quiet_server, finished):
+    with quiet_server.client() as http:
+        series = http.get(f"/api/v1/runs/{finished}/metrics", params={"keys": "nc1,nc3"}).json()
+        text = http.get(f"/api/v1/runs/{finished}/metrics", params={"keys": "nc1,nc3", "format": "csv"}).text
+        unknown = http.get(f"/api/v1/runs/{finished}/metrics", params={"keys": "nc9"})
+    lines = [line.split(",") for line in text.splitlines()]
+    assert lines[0] == ["epoch", "train/nc1", "train/nc3", "test/nc1", "test/nc3"]
+    assert [float(line[1]) for line in lines[1:]] == series["values"]["train"]["nc1"]
+    assert unknown.status_code == 404
+    assert "it has loss, top1, nc1" in unknown.json()["detail"]
+
+
+def test_a_key_launches_once(quiet_server):
+    body = {"config": tiny(epochs=1, seed=77).model_dump(mode="json")}
+    with quiet_server.client() as http:
+        first = http.post("/api/v1/runs", json=body, headers={"Idempotency-Key": "once"})
+        second = http.post("/api/v1/runs", json=body, headers={"Idempotency-Key": "once"})
+        body["config"]["seed"] = 78
+        third = http.post("/api/v1/runs", json=body, headers={"Idempotency-Key": "once"})
+    assert (first.status_code, second.status_code, third.status_code) == (201, 200, 409)
+    assert first.json()["id"] == second.json()["id"]
+
+
+BAD_CONFIGS = {
+    "unknown key": ({"epocks": 3}, "epocks", "there is no setting 'epocks'"),
+    "unknown key of a part": ({"head": {"name": "linear", "delta": 1}}, "head.delta", "no setting 'head.delta'"),
+    "too few features": ({"backbone": {"name": "mlp", "features": 5}}, "backbone.features", "at least 9"),
+    "batch larger than the data": ({"data": {"name": "digits"}, "batch_size": 5000}, "batch_size", "at most the 1442"),
+    "unknown data set": ({"data": {"name": "mnist"}}, "data", "fashion-mnist-mini"),
+    "impossible number": ({"optimiser": {"name": "sgd", "lr": 0}}, "optimiser.lr", "greater than 0"),
+    "no such device": ({"device": "cuda:7"}, "device", "set device=auto"),
+    "same class twice": ({"data": {"name": "digits", "classes": [1, 1]}}, "data.classes", "different labels"),
+}
+
+
+@pytest.mark.parametrize("case", list(BAD_CONFIGS))
+def test_an_impossible_config_names_the_field_and_the_remedy(quiet_server, case):
+    config, path, words = BAD_CONFIGS[case]
+    with quiet_server.client() as http:
+        before = http.get("/api/v1/runs").json()["total"]
+        answer = http.post("/api/v1/runs", json={"config": config})
+        checked = http.post("/api/v1/config/check", json=config).json()
+        assert http.get("/api/v1/runs").json()["total"] == before, "nothing half-made stays"
+    assert answer.status_code == 422
+    assert answer.headers["content-type"].startswith("application/problem+json")
+    assert words in answer.json()["detail"]
+    assert [error["path"] for error in answer.json()["errors"]] == [path]
+    assert [error["path"] for error in checked["errors"]] == [path]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/v1/runs/nosuchrun0", 404),
+        ("GET", "/api/v1/runs/nosuchrun0/geometry", 404),
+        ("GET", "/api/v1/runs/nosuchrun0/events", 404),
+        ("POST", "/api/v1/runs/nosuchrun0/cancel", 404),
+        ("DELETE", "/api/v1/runs/nosuchrun0", 404),
+        ("GET", "/api/v1/stream?runs=nosuchrun0", 404),
+        ("GET", "/api/v1/stream?runs=", 422),
+        ("GET", "/api/v1/runs/..%2f..%2fetc", 404),
+        ("GET", "/api/v2/anything", 404),
+        ("GET", "/api/v1/runs?limit=0", 422),
+        ("GET", "/api/v1/runs?status=asleep", 422),
+    ],
+)
+def test_what_is_not_there_is_a_problem(quiet_server, method, path, status):
+    with quiet_server.client() as http:
+        answer = http.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"].startswith("application/problem+json")
+    assert answer.json()["status"] == status
+    assert answer.json()["detail"]
+
+
+def test_the_client_is_typed_and_raises_problems(quiet_server, finished):
+    async def work():
+        headers = {"authorization": f"Bearer {quiet_server.token}"}
+        async with httpx.AsyncClient(base_url=quiet_server.url, headers=headers) as http:
+            client = Client(http)
+            run = await client.run(finished)
+            assert run.config == tiny()
+            changed = await http.patch(f"/api/v1/runs/{finished}", json={"name": "renamed"})
+            assert changed.json()["name"] == "renamed"
+            await client.delete(finished)
+            with pytest.raises(ApiError, match="there is no run"):
+                await client.run(finished)
+            restored = await client.restore(finished)
+            assert restored.summary == run.summary
+            assert {"fashion-nearest", "first-light"} <= {preset.name for preset in await client.presets()}
+            assert "nc1" in {metric.key for metric in await client.metrics()}
+            assert (await client.system()).cores >= 1
+
+    asyncio.run(work())
+
+
+# ── the guard ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def port_of(server: ServerProcess) -> str:
+    return server.url.rpartition(":")[2]
+
+
+GUARDED = ["/", "/runs", "/api/v1/runs", "/_dash-layout", "/_dash-dependencies", "/assets/style.css", "/api/docs"]
+
+
+@pytest.mark.parametrize("path", GUARDED)
+def test_nothing_answers_without_the_token(quiet_server, path):
+    assert httpx.get(quiet_server.url + path).status_code == 401
+    wrong = httpx.get(quiet_server.url + path, headers={"authorization": "Bearer wrong"})
+    assert wrong.status_code == 401
+    assert httpx.get(f"{quiet_server.url}{path}?token=wrong").status_code == 401
+    with quiet_server.client() as http:
+        assert http.get(path).status_code == 200
+
+
+def test_healthz_answers_without_a_token(quiet_server):
+    assert httpx.get(f"{quiet_server.url}/healthz").json()["status"] == "ok"
+
+
+def test_the_token_in_the_address_becomes_a_strict_cookie(quiet_server):
+    with httpx.Client(base_url=quiet_server.url) as browser:
+        answer = browser.get(f"/runs?q=1&token={quiet_server.token}")
+        assert answer.status_code == 303
+        assert answer.headers["location"] == "/runs?q=1"
+        cookie = answer.headers["set-cookie"].lower()
+        assert "httponly" in cookie
+        assert "samesite=strict" in cookie
+        assert browser.get("/api/v1/runs").status_code == 200
+
+
+def test_the_redirect_stays_on_this_server(quiet_server):
+    answer = httpx.get(f"{quiet_server.url}//evil.example/?token={quiet_server.token}")
+    assert answer.headers["location"].startswith("/evil.example")
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8050", "127.0.0.1", "127.0.0.1:1", "localhost.evil:80"])
+def test_a_foreign_host_is_refused(quiet_server, host):
+    with quiet_server.client() as http:
+        answer = http.get("/api/v1/runs", headers={"host": host})
+    assert answer.status_code == 403
+    assert answer.json()["title"] == "Foreign Host"
+    assert httpx.get(f"{quiet_server.url}/healthz", headers={"host": host}).status_code == 403
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1:{port}", "http://127.0.0.1:1"])
+def test_a_foreign_origin_is_refused(quiet_server, origin):
+    headers = {"origin": origin.format(port=port_of(quiet_server))}
+    with quiet_server.client() as http:
+        assert http.get("/api/v1/runs", headers=headers).status_code == 403
+        assert http.post("/_dash-update-component", json={}, headers=headers).status_code == 403
+        assert http.get("/api/v1/runs", headers={"origin": quiet_server.url}).status_code == 200
+
+
+def test_websockets_are_guarded(quiet_server):
+    from websockets.exceptions import InvalidStatus
+    from websockets.sync.client import connect
+
+    address = quiet_server.url.replace("http", "ws") + "/_dash-ws-callback"
+    bearer = {"authorization": f"Bearer {quiet_server.token}"}
+    for origin, headers in ((quiet_server.url, {}), ("http://evil.example", bearer)):
+        with pytest.raises(InvalidStatus) as refused, connect(address, origin=origin, additional_headers=headers):
+            pass
+        assert refused.value.response.status_code == 403
+    with connect(address, origin=quiet_server.url, additional_headers=bearer):
+        pass
+
+
+def test_a_large_body_is_refused(quiet_server):
+    with quiet_server.client() as http:
+        answer = http.post("/api/v1/config/check", content=b"{" + b" " * 3_000_000 + b"}")
+    assert answer.status_code == 413
+
+
+def test_headers_and_secrets(quiet_server):
+    with quiet_server.client() as http:
+        headers = http.get("/runs").headers
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    token = quiet_server.data / "token"
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    # The log holds the token once, in the printed address, and in no request.
+    assert quiet_server.log.read_text().count(quiet_server.token) == 1
+
+
+def test_another_address_needs_a_token_of_ones_own():
+    require_safe_host("127.0.0.1", token_given=False)
+    require_safe_host("0.0.0.0", token_given=True)  # noqa: S104
+    with pytest.raises(Exception, match="give a token"):
+        require_safe_host("0.0.0.0", token_given=False)  # noqa: S104
+    with pytest.raises(Exception, match="IP address or localhost"):
+        require_safe_host("somewhere", token_given=False)
+
+
+def test_a_second_server_on_the_same_data_names_the_first(quiet_server):
+    second = subprocess.run(
+        [COLLAPSE, "serve", "--no-open", "--data", str(quiet_server.data)], capture_output=True, text=True, timeout=60
+    )
+    assert second.returncode == 2
+    assert f"pid {quiet_server.process.pid}, {quiet_server.url}" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_the_server_never_imports_torch():
+    code = (
+        "import sys, backend.server, dashboard.app\n"
+        "assert not {'torch', 'matplotlib', 'sklearn', 'scipy'} & set(sys.modules), 'heavy'"
+    )
+    import sys
+
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60)

@@ -1,0 +1,235 @@
+"""The event log under real writers, the fence, files and their hashes, and data directories that cannot be used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import namedtuple
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from backend import lock
+from backend.errors import Conflict, Fenced, NotFound, Unusable
+from backend.store import artifacts, event_log, runs
+from backend.store.database import open_store
+from backend.store.event_log import Entry
+from backend.store.models import event
+from tests.conftest import tiny
+
+WRITER = """
+import sys
+from pathlib import Path
+from backend.store.database import open_store
+from backend.store.event_log import Entry, append
+store = open_store(Path(sys.argv[1]))
+for i in range(250):
+    append(store, sys.argv[2], 1, [Entry("LogLine", {"text": f"{sys.argv[3]}-{i}"})] * (1 + i % 3))
+"""
+
+
+def running(store, **changes):
+    run_id, _ = runs.create(store, tiny(**changes))
+    assert runs.claim(store, run_id, "cpu") == 1
+    return run_id
+
+
+def test_four_writer_processes_leave_no_gap_and_lose_nothing(store):
+    run_id = running(store)
+    command = [sys.executable, "-c", WRITER, str(store.data_dir), run_id]
+    writers = [subprocess.Popen([*command, str(i)], stderr=subprocess.PIPE) for i in range(4)]
+    for writer in writers:
+        _, errors = writer.communicate(timeout=120)
+        assert writer.returncode == 0, errors.decode()
+    expected = 4 * sum(1 + i % 3 for i in range(250))
+    rows = event_log.after(store, run_id, 1, 10_000)
+    assert [row.seq for row in rows] == list(range(2, expected + 2))
+    for writer in range(4):
+        own = [row.payload["text"] for row in rows if row.payload["text"].startswith(f"{writer}-")]
+        assert own == [f"{writer}-{i}" for i in range(250) for _ in range(1 + i % 3)]
+    assert runs.get(store, run_id).last_seq == expected + 1
+
+
+def test_an_attempt_that_lost_the_run_is_fenced_and_writes_nothing(store):
+    run_id = running(store)
+    assert runs.end(store, run_id, 1, "queued", Entry("AttemptFailed", {"attempt": 1, "reason": "test"}))
+    assert runs.claim(store, run_id, "cpu") == 2
+    before = runs.get(store, run_id).last_seq
+    with pytest.raises(Fenced):
+        event_log.append(store, run_id, 1, [Entry("LogLine", {"text": "late"})], {"epoch": 99})
+    assert runs.get(store, run_id).last_seq == before
+    assert runs.get(store, run_id).epoch == 0
+    assert not runs.end(store, run_id, 1, "finished", Entry("RunFinished", {}))
+
+
+def test_only_one_claimer_wins(store):
+    run_id, _ = runs.create(store, tiny())
+    assert [runs.claim(store, run_id, "cpu") for _ in range(3)] == [1, None, None]
+
+
+def test_a_file_and_its_event_are_one(store):
+    run_id = running(store)
+    arrays = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "scalar": np.array(7)}
+    written = artifacts.write(store, run_id, "geometry", 5, 1, arrays, {"note": "x"})
+    assert artifacts.row_at(store, run_id, "geometry", 5) is None, "a file without its event is not seen"
+    event_log.append(store, run_id, 1, [Entry("GeometryCaptured", {"step": 5}, written)])
+    loaded = artifacts.read(store, artifacts.row_at(store, run_id, "geometry", 5))
+    np.testing.assert_array_equal(loaded.arrays["a"], arrays["a"])
+    assert loaded.arrays["scalar"].shape == ()
+    assert loaded.state == {"note": "x"}
+
+
+def test_a_failed_append_leaves_neither_event_nor_row(store):
+    run_id = running(store)
+    written = artifacts.write(store, run_id, "geometry", 5, 1, {"a": np.zeros(2)})
+    with pytest.raises(sa.exc.IntegrityError):
+        event_log.append(store, run_id, 1, [Entry("A", {}, written), Entry("B", {}, written)])
+    assert runs.get(store, run_id).last_seq == 1
+    assert len(event_log.after(store, run_id, 0, 10)) == 1
+
+
+def test_a_damaged_file_is_noticed(store):
+    run_id = running(store)
+    written = artifacts.write(store, run_id, "checkpoint", 5, 1, {"a": np.zeros(2)})
+    event_log.append(store, run_id, 1, [Entry("CheckpointSaved", {"epoch": 1}, written)])
+    path = store.data_dir / written.path
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    row = artifacts.row_at(store, run_id, "checkpoint", 5)
+    assert artifacts.read(store, row) is None
+    path.unlink()
+    assert artifacts.read(store, row) is None
+
+
+def test_paths_stay_inside_the_data_directory(store):
+    for path in ("../outside", "/etc/passwd", "runs/../../x"):
+        with pytest.raises(Unusable, match="outside the data directory"):
+            artifacts.resolve(store, path)
+
+
+def test_nan_and_infinity_survive(store):
+    run_id = running(store)
+    values = {"scalars": {"train": {"nc1": float("nan"), "loss": float("inf"), "top1": 0.5, "nc3": -float("inf")}}}
+    event_log.append(store, run_id, 1, [Entry("EpochMeasured", values)], {"summary": values["scalars"]})
+    stored = event_log.newest(store, run_id, "EpochMeasured").payload["scalars"]["train"]
+    assert stored == {"nc1": "NaN", "loss": "Infinity", "top1": 0.5, "nc3": "-Infinity"}
+    assert runs.get(store, run_id).summary["train"]["nc1"] == "NaN"
+
+
+def test_states_move_only_legally(store):
+    run_id, _ = runs.create(store, tiny())
+    with pytest.raises(Conflict, match="queued: cancel it before"):
+        runs.delete(store, run_id)
+    with pytest.raises(Conflict, match="only a failed or cancelled"):
+        runs.retry(store, run_id)
+    assert runs.request_cancel(store, run_id) == "cancelled"
+    with pytest.raises(Conflict, match="only a queued or running"):
+        runs.request_cancel(store, run_id)
+    runs.retry(store, run_id)
+    assert runs.claim(store, run_id, "cpu") == 1
+    assert runs.request_cancel(store, run_id) == "running"
+    assert event_log.append(store, run_id, 1, []) == "cancel"
+    assert runs.end(store, run_id, 1, "cancelled", Entry("RunCancelled", {"epoch": 0}))
+    runs.delete(store, run_id)
+    with pytest.raises(NotFound):
+        runs.get(store, run_id)
+    assert runs.listing(store)[2] == 0
+    runs.restore(store, run_id)
+    assert runs.get(store, run_id).status == "cancelled"
+    seqs = [row.seq for row in event_log.after(store, run_id, 0, 100)]
+    assert seqs == list(range(1, len(seqs) + 1))
+
+
+def test_listing_pages_through_every_run_once(store):
+    made = {runs.create(store, tiny(seed=i), name=f"alpha-{i}")[0] for i in range(7)}
+    seen, cursor = [], None
+    while True:
+        rows, cursor, total = runs.listing(store, limit=3, cursor=cursor)
+        seen += [row.id for row in rows]
+        assert total == 7
+        if cursor is None:
+            break
+    assert len(seen) == 7
+    assert set(seen) == made
+    assert runs.listing(store, words="ALPHA-3 digits")[2] == 1
+    assert runs.listing(store, words="100%")[2] == 0, "a percent sign is a letter, not a pattern"
+
+
+def test_an_idempotency_key_gives_the_same_run_or_a_conflict(store):
+    first = runs.create(store, tiny(), idempotency_key="k")
+    assert runs.create(store, tiny(), idempotency_key="k") == (first[0], False)
+    with pytest.raises(Conflict, match="another config"):
+        runs.create(store, tiny(seed=1), idempotency_key="k")
+
+
+def test_a_database_of_a_newer_version_is_refused(tmp_path):
+    store = open_store(tmp_path)
+    with store.writing() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    store.close()
+    with pytest.raises(Unusable, match="newer version of Collapse Lab \\(schema 9999"):
+        open_store(tmp_path)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path):
+    (tmp_path / "collapse.db").write_bytes(b"this is a letter, not a database, and long enough to look at" * 50)
+    with pytest.raises(Unusable, match="cannot be read"):
+        open_store(tmp_path)
+
+
+def test_the_schema_is_what_the_models_say(store):
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    from backend.store.models import metadata
+
+    with store.reading() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_data_directory_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unusable, match=r"cannot be written .* choose another with --data"):
+        open_store(tmp_path / "file" / "data")
+
+
+def test_a_full_disk_is_refused(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: usage(10**9, 10**9, 1000))
+    with pytest.raises(Unusable, match="0 MiB free and needs 64 MiB"):
+        open_store(tmp_path)
+    assert not (tmp_path / "collapse.db").exists()
+
+
+def test_one_server_a_data_directory(tmp_path):
+    holder = (
+        "import sys, time; from pathlib import Path; from backend.lock import holding\n"
+        "with holding(Path(sys.argv[1]), 'http://127.0.0.1:1'): print('held', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", holder, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "held\n"
+        assert lock.holder(tmp_path) == {"pid": process.pid, "url": "http://127.0.0.1:1"}
+        with pytest.raises(Unusable, match=rf"pid {process.pid}, http://127\.0\.0\.1:1"), lock.holding(tmp_path, "x"):
+            pass
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    assert lock.holder(tmp_path) is None, "the kernel drops the lock of a killed server"
+    with lock.holding(tmp_path, "x"):
+        pass
+
+
+def test_sqlite_is_set_up_for_writers(store):
+    with store.reading() as connection:
+        answers = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "foreign_keys")
+        }
+        version = connection.exec_driver_sql("SELECT sqlite_version()").scalar()
+    assert answers == {"journal_mode": "wal", "foreign_keys": 1}
+    assert tuple(int(part) for part in version.split(".")) >= (3, 51, 3)
+    with pytest.raises(sa.exc.IntegrityError), store.writing() as connection:
+        connection.execute(event.insert().values(run_id="none", seq=1, type="x", at="", payload={}))

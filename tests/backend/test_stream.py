@@ -1,0 +1,128 @@
+"""The stream: replay plus tail, resumed from any point without loss or doubles, while a real writer writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from backend.jobs.processes import identity_of
+from backend.store import artifacts, event_log, runs
+from backend.store.database import open_store
+from backend.store.event_log import Entry
+from tests.conftest import tiny
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from backend.store.database import open_store
+from backend.store.event_log import Entry, append
+store = open_store(Path(sys.argv[1]))
+for i in range(400):
+    append(store, sys.argv[2], 1, [Entry("LogLine", {"text": str(i)})])
+    time.sleep(0.005)
+"""
+
+
+def messages(lines):
+    """Yield (event, id, data) of a text/event-stream."""
+    held = {}
+    for line in lines:
+        if line.startswith(("event: ", "id: ", "data: ")):
+            name, _, value = line.partition(": ")
+            held[name] = value
+        elif not line and "data" in held:
+            yield held["event"], held["id"], json.loads(held["data"])
+            held = {}
+
+
+@pytest.fixture
+def written(quiet_server):
+    """A running run that only the test writes to, in the server's own store: its device is no slot of this machine."""
+    store = open_store(quiet_server.data)
+    run_id, _ = runs.create(store, tiny(device="cuda:9"), name="streamed")
+    number = runs.claim(store, run_id, "cuda:9")
+    me = identity_of(os.getpid())
+    runs.record_process(store, run_id, number, me.pid, me.started, me.boot_id)
+    yield store, run_id
+    runs.end(store, run_id, number, "cancelled", Entry("RunCancelled", {"epoch": 0}))
+    store.close()
+
+
+def test_reconnecting_loses_and_doubles_nothing(quiet_server, written):
+    store, run_id = written
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(store.data_dir), run_id])
+    rng = random.Random(0)  # noqa: S311  (where to cut the line, not a secret)
+    seen: list[int] = []
+    with quiet_server.client() as http:
+        while len(seen) < 401:
+            headers = {"last-event-id": str(seen[-1])} if seen else {}
+            wanted = rng.randint(1, 60)
+            with http.stream("GET", f"/api/v1/stream?runs={run_id}", headers=headers) as answer:
+                assert answer.headers["content-type"].startswith("text/event-stream")
+                for count, (_, number, data) in enumerate(messages(answer.iter_lines()), start=1):
+                    assert int(number) == data["seq"]
+                    seen.append(data["seq"])
+                    if count >= wanted or len(seen) >= 401:
+                        break
+    assert writer.wait(timeout=30) == 0
+    assert seen == list(range(1, 402))
+
+
+def test_two_runs_in_one_stream_carry_their_names(quiet_server, written):
+    store, run_id = written
+    other, _ = runs.create(store, tiny(seed=5, epochs=1), name="other")
+    with quiet_server.client() as http, http.stream("GET", f"/api/v1/stream?runs={run_id},{other}") as answer:
+        ids = set()
+        for event, number, data in messages(answer.iter_lines()):
+            assert event == data["type"]
+            ids.add(number)
+            if {f"{run_id}:1", f"{other}:1"} <= ids:
+                break
+
+
+def test_the_newest_capture_brings_its_arrays_along(quiet_server, written):
+    store, run_id = written
+    cosines = np.eye(3, dtype=np.float32)
+    for step in (0, 1, 2):
+        file = artifacts.write(
+            store, run_id, "geometry", step, 1, {"means": np.full((3, 2), step, "f4"), "cosines_means": cosines}
+        )
+        event_log.append(store, run_id, 1, [Entry("GeometryCaptured", {"epoch": float(step), "step": step}, file)])
+    with quiet_server.client() as http, http.stream("GET", f"/api/v1/stream?runs={run_id}&after=1") as answer:
+        captures = []
+        for _, _, data in messages(answer.iter_lines()):
+            captures.append(data)
+            if len(captures) == 3:
+                break
+    assert [bool(capture.get("arrays")) for capture in captures] == [False, False, True]
+    assert captures[2]["arrays"]["means"]["shape"] == "3,2"
+    assert captures[0]["href"].endswith("/geometry?epoch=0.0")
+
+
+@pytest.mark.parametrize("after", ["x", "other:3", "1:2:3"])
+def test_a_wrong_position_is_refused(quiet_server, written, after):
+    _, run_id = written
+    with quiet_server.client() as http:
+        answer = http.get("/api/v1/stream", params={"runs": run_id, "after": after})
+    assert answer.status_code == 422
+    assert "must be a number" in answer.json()["detail"]
+
+
+def test_the_stream_ends_when_the_server_stops(start_server):
+    server = start_server("--no-demonstration", "--no-warm")
+    store = open_store(server.data)
+    run_id, _ = runs.create(store, tiny(), name="quiet")
+    runs.request_cancel(store, run_id)
+    store.close()
+    with server.client() as http, http.stream("GET", f"/api/v1/stream?runs={run_id}") as answer:
+        lines = answer.iter_lines()
+        next(lines)
+        assert server.stop() == 0, server.log.read_text()
+        assert not list(lines), "the stream is closed, not cut"
+    assert "Traceback" not in server.log.read_text()
