@@ -20,9 +20,6 @@ from backend.store.database import Store
 WARM_DELAY_S = 8.0
 """How long after a launch the next warm worker is started, so that its imports do not slow the first epoch."""
 
-LEFT_RUNNING: list[subprocess.Popen[bytes]] = []
-"""Workers that outlive their engine; held so that Python does not warn of processes which are meant to go on."""
-
 
 class LocalEngine:
     """Starts workers, and keeps one warm where `warm` is asked for."""
@@ -75,7 +72,8 @@ class LocalEngine:
         if self._timer is not None:
             self._timer.cancel()
         self.reap()
-        LEFT_RUNNING.extend(self._children)
+        for child in self._children:
+            child.returncode = 0  # Python would warn of a process left running; these are meant to go on
         if waiting is not None and waiting.stdin is not None:
             waiting.stdin.close()
             try:

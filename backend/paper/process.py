@@ -10,6 +10,7 @@ import contextlib
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import orjson
 
@@ -46,20 +47,21 @@ class PaperProcess:
             head = process.stdout.readline()
         except BrokenPipeError:
             head = b""
-        if not head:
+        answer: dict[str, Any] = orjson.loads(head) if head.endswith(b"\n") else {}
+        if "error" in answer:
+            raise Invalid(answer["error"]) if answer["invalid"] else CollapseError(answer["error"])
+        content = process.stdout.read(answer.get("bytes", 0))
+        if not content or len(content) < answer["bytes"]:  # it died while drawing or while writing
             process.kill()
-            process.wait()
-            self._process = None
+            self.close()
             raise CollapseError(
                 f"drawing {request.figure}.{request.format} failed or took over {TIMEOUT_S:g} s; try again"
             )
-        answer = orjson.loads(head)
-        if "error" in answer:
-            raise Invalid(answer["error"]) if answer["invalid"] else CollapseError(answer["error"])
-        return process.stdout.read(answer["bytes"])
+        return content
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
+            self.close()
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "backend.paper.process"],
                 stdin=subprocess.PIPE,
@@ -69,7 +71,7 @@ class PaperProcess:
         return self._process
 
     def close(self) -> None:
-        """End the process."""
+        """End the process and close its pipes."""
         process, self._process = self._process, None
         if process is None:
             return

@@ -1,0 +1,242 @@
+"""A walk through the product in a real browser, reading what a person reads and the coordinates in Plotly's figures."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+from pypdf import PdfReader
+
+from tests.conftest import wait_for
+
+TRACES = {"guides": 0, "spokes": 1, "vertices": 2, "features": 3, "trails": 4, "weights": 5, "means": 6}
+
+
+def points(page: Page, trace: str) -> np.ndarray:
+    """Coordinates (n, 3) that the scene draws, straight from Plotly's data."""
+    script = """i => { const t = document.querySelector('#scene-graph .js-plotly-plot')?.data[i] ?? {};
+                       return ['x', 'y', 'z'].map(a => Array.from(t[a] ?? [])); }"""
+    return np.array(page.evaluate(script, TRACES[trace]), dtype=float).T
+
+
+def figure(page: Page, graph: str, path: str) -> object:
+    return page.evaluate(
+        "([g, p]) => p.split('.').reduce((o, k) => o?.[k], document.querySelector(`#${g} .js-plotly-plot`))",
+        [graph, path],
+    )
+
+
+def shown_step(page: Page) -> int | None:
+    step = page.get_attribute("#run-page", "data-shown-step")
+    return None if step is None else int(step)
+
+
+def part(page: Page, name: str):
+    return page.locator(f'[data-part="{name}"]')
+
+
+@pytest.fixture
+def server(start_server):
+    return start_server()
+
+
+def test_the_walk(server, open_window, tmp_path):
+    own = server.url
+    window = open_window(f"{own}/?token={server.token}", own)
+    page = window.page
+
+    # 2. An empty store: the demonstration runs, and the address lands on its live page.
+    expect(page.locator("h1")).to_have_text("first-light")
+    assert "token" not in page.url
+    wait_for(lambda: len(points(page, "means")) == 10, 40, "the first class means")
+    expect(part(page, "connection")).to_have_text("live")
+    vertices = points(page, "vertices")
+    assert np.allclose(np.linalg.norm(vertices, axis=1), 1, atol=0.01), "the vertices lie on a sphere"
+    before, first_step = points(page, "means"), shown_step(page)
+    wait_for(lambda: (shown_step(page) or 0) > (first_step or 0) + 20, 40, "movement")
+    after = points(page, "means")
+    assert np.abs(after - before).max() > 0.01, "the class means are seen to move"
+    assert np.array_equal(points(page, "vertices"), vertices), "the vertices never move"
+    demonstration = page.get_attribute("#run-page", "data-run")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("the numbers so far are kept")).to_be_visible()
+    expect(part(page, "status")).to_have_text("cancelled", timeout=15_000)
+
+    # 3. New run: a preset, an impossible value with the error at its field, and Launch.
+    page.get_by_role("link", name="New run").first.click()
+    page.get_by_role("button", name=re.compile("^digits-nearest")).click()
+    features = page.locator('[data-field="backbone.features"]')
+    epochs = page.locator('[data-field="epochs"] input')
+    expect(epochs).to_have_value("20")
+    features.locator("input").fill("5")
+    expect(features.locator(".field-problem")).to_contain_text("at least 9")
+    expect(page.get_by_role("button", name="Launch")).to_be_disabled()
+    features.locator("input").fill("32")
+    expect(features.locator(".field-problem")).to_have_text("")
+    epochs.fill("12")
+    expect(page.locator(".command").first).to_contain_text("--set epochs=12")
+    expect(page.locator(".command").first).to_contain_text("--set backbone.features=32")
+    page.locator('[data-field="head.name"]').get_by_text("linear", exact=True).click()
+    expect(page.locator('[data-field="head.bias"]')).to_be_visible()
+    expect(page.locator('[data-field="head.delta"]')).to_have_count(0)
+    expect(epochs).to_have_value("12")
+    page.locator('[data-field="head.name"]').get_by_text("nearest-etf", exact=True).click()
+    expect(page.locator('[data-field="head.delta"] input')).to_have_value("0.001")
+    expect(page.get_by_role("button", name="Launch")).to_be_enabled()
+    page.get_by_role("button", name="Launch").click()
+    page.wait_for_url(re.compile(r"/runs/[0-9a-z]{10}$"))
+    run_id = page.url.rpartition("/")[2]
+    assert run_id != demonstration
+
+    # 4. The live page: the camera survives, the curves grow, the slider replays.
+    wait_for(lambda: len(points(page, "means")) == 10, 40, "the first class means")
+    page.evaluate(
+        "() => Plotly.relayout(document.querySelector('#scene-graph .js-plotly-plot'),"
+        " {'scene.camera.eye': {x: 0.3, y: -1.4, z: 0.9}})"
+    )
+    step = shown_step(page)
+    wait_for(lambda: (shown_step(page) or 0) > step, 40, "the next capture")
+    eye = figure(page, "scene-graph", "_fullLayout.scene.camera.eye")
+    assert eye == {"x": 0.3, "y": -1.4, "z": 0.9}, "the camera survives updates"
+    expect(part(page, "status")).to_have_text("finished", timeout=60_000)
+    expect(part(page, "epoch")).to_have_text("epoch 12 of 12")
+    with server.client() as http:
+        run = http.get(f"/api/v1/runs/{run_id}").json()
+        series = http.get(f"/api/v1/runs/{run_id}/metrics", params={"keys": "nc1"}).json()
+        newest = http.get(f"/api/v1/runs/{run_id}/geometry").json()
+        events = http.get(f"/api/v1/runs/{run_id}/events", params={"limit": 2000}).json()["items"]
+    assert run["config"]["backbone"]["features"] == 32
+    wait_for(lambda: figure(page, "chart-0", "data.0.y") == series["values"]["train"]["nc1"], 10, "the whole curve")
+    assert figure(page, "chart-0", "data.1.y") == series["values"]["test"]["nc1"]
+    assert figure(page, "chart-3", "data.2.y") == [1, 1], "the ideal is a line"
+    reading = page.locator('[data-reading="nc1"] [data-value]')
+    assert float(reading.inner_text()) == pytest.approx(run["summary"]["train"]["nc1"], rel=5e-3)
+    heat = np.array(figure(page, "angles-graph", "data.0.z"), dtype=float)
+    assert heat.shape == (10, 10)
+    assert np.isnan(heat.diagonal()).all()
+    low, high = figure(page, "angles-graph", "data.0.zmin"), figure(page, "angles-graph", "data.0.zmax")
+    assert (low + high) / 2 == pytest.approx(-1 / 9), "centred at −1/(K−1)"
+    expect(part(page, "sentence")).to_contain_text(f"{newest['facts']['smallest_angle_deg']:.1f}°")
+    expect(part(page, "sentence")).to_contain_text("Target 96.4°")
+    captures = [event for event in events if event["type"] == "GeometryCaptured"]
+    last = points(page, "means")
+    slider = part(page, "slider").locator("input")
+    assert slider.get_attribute("max") == str(len(captures) - 1)
+    slider.focus()
+    page.keyboard.press("Home")
+    wait_for(lambda: shown_step(page) == 0, 10, "the first capture")
+    expect(part(page, "shown-epoch")).to_have_text("epoch 0")
+    assert np.abs(points(page, "means") - last).max() > 0.1
+    page.keyboard.press("ArrowRight")
+    wait_for(lambda: shown_step(page) == captures[1]["step"], 10, "the second capture")
+
+    # A finished run replays after a reload too.
+    page.reload()
+    wait_for(lambda: shown_step(page) == captures[-1]["step"], 20, "the newest capture")
+    slider = part(page, "slider").locator("input")
+    slider.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowLeft")
+    wait_for(lambda: shown_step(page) == captures[-4]["step"], 10, "three captures back")
+    names = [name for name in figure(page, "scene-graph", "data.6.text") if name]
+    assert 5 <= len(names) <= 10
+    page.get_by_role("button", name="angle", exact=True).click()
+    centre = (figure(page, "angles-graph", "data.0.zmin") + figure(page, "angles-graph", "data.0.zmax")) / 2
+    assert centre == pytest.approx(96.379, abs=1e-3)
+    page.get_by_role("button", name="Angles", exact=True).click()
+    expect(page.locator("[data-chart-title='2']")).to_have_text("NC4 nearest-mean disagreement")
+    page.get_by_role("button", name="theme").click()
+    expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", "dark")
+    assert page.evaluate("() => getComputedStyle(document.body).backgroundColor") == "rgb(15, 17, 21)"
+
+    # 6. Export: the preview is the file, at the epoch shown.
+    page.get_by_role("button", name="Export figure").click()
+    preview = page.locator("#export-preview")
+    expect(preview).to_have_attribute("src", re.compile("geometry.svg"))
+    wait_for(lambda: preview.evaluate("image => image.complete && image.naturalWidth > 0"), 20, "the preview")
+    expect(page.locator("#export-command")).to_contain_text(f"collapse export {run_id} geometry")
+    expect(page.locator("#export-command")).to_contain_text(f"--epoch {captures[-4]['epoch']:g}")
+    with page.expect_download() as download:
+        page.locator("#export-save").click()
+    reader = PdfReader(io.BytesIO(Path(download.value.path()).read_bytes()))
+    assert "Pullover" not in reader.pages[0].extract_text()
+    assert "class mean" in reader.pages[0].extract_text()
+    page.keyboard.press("Escape")
+
+    # 5. Runs: status and final metrics, delete with confirmation, undo.
+    page.get_by_role("link", name="Runs").first.click()
+    row = page.locator(f'.ag-row[row-id="{run_id}"]').first
+    expect(row).to_contain_text("finished")
+    expect(row).to_contain_text("100.0%")
+    row.locator(".ag-selection-checkbox input").check()
+    page.get_by_role("button", name="Delete 1").click()
+    expect(page.get_by_text("Undo brings them back")).to_be_visible()
+    page.locator("#runs-confirm-yes").click()
+    expect(page.get_by_text("Deleted 1 run.")).to_be_visible()
+    expect(page.locator(f'.ag-row[row-id="{run_id}"]')).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(f'.ag-row[row-id="{run_id}"]').first).to_be_visible()
+    page.locator(f'.ag-row[row-id="{run_id}"] .row-link').click()
+    expect(part(page, "status")).to_have_text("finished")
+    assert window.complaints == []
+
+
+def test_small_classes_are_exact_and_the_phone_works(start_server, open_window):
+    server = start_server("--no-demonstration", "--no-warm")
+    configs = {
+        "tetrahedron": {"data": {"name": "digits", "classes": [0, 1, 2, 3]}},
+        "triangle": {"data": {"name": "digits", "classes": [0, 1, 2]}},
+        "line": {"data": {"name": "digits", "classes": [3, 8]}},
+    }
+    with server.client() as http:
+        for name, config in configs.items():
+            size = len(config["data"]["classes"])
+            whole = config | {
+                "epochs": 2,
+                "batch_size": 32,
+                "backbone": {"name": "mlp", "features": size - 1, "width": 32},
+            }
+            answer = http.post("/api/v1/runs", json={"config": whole, "name": name})
+            assert answer.status_code == 201, answer.text
+        runs = http.get("/api/v1/runs").json()["items"]
+        wait_for(lambda: http.get("/api/v1/runs?status=finished").json()["total"] == 3, 120, "three runs")
+    for run in runs:
+        size = len(run["class_names"])
+        window = open_window(f"{server.url}/runs/{run['id']}?token={server.token}", server.url, device_scale_factor=1)
+        page = window.page
+        page.set_viewport_size({"width": 390, "height": 844})
+        wait_for(lambda p=page, k=size: len(points(p, "means")) == k, 30, run["name"])
+        vertices = points(page, "vertices")
+        cosines = vertices @ vertices.T
+        assert np.allclose(cosines, (np.eye(size) * size - 1) / (size - 1), atol=1e-5), "nothing is projected away"
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= 390, "nothing sticks out on a phone"
+        assert window.complaints == []
+
+
+def test_a_lost_server_shows_and_heals(start_server, open_window):
+    server = start_server("--no-demonstration", "--no-warm")
+    with server.client() as http:
+        config = {"data": {"name": "digits"}, "backbone": {"name": "mlp"}, "batch_size": 64, "epochs": 400}
+        run_id = http.post("/api/v1/runs", json={"config": config}).json()["id"]
+    window = open_window(f"{server.url}/runs/{run_id}?token={server.token}", server.url)
+    page = window.page
+    wait_for(lambda: (shown_step(page) or 0) > 0, 40, "movement")
+    port = server.url.rpartition(":")[2]
+    server.kill()
+    expect(part(page, "connection")).to_have_text("reconnecting, nothing is lost")
+    lost_at = shown_step(page)
+    start_server("--no-demonstration", "--no-warm", "--port", port, data=server.data)
+    expect(part(page, "connection")).to_have_text("live", timeout=20_000)
+    wait_for(lambda: shown_step(page) > lost_at, 40, "movement after the server came back")
+    epochs = figure(page, "chart-0", "data.0.x")
+    assert epochs == list(range(1, len(epochs) + 1)), "no epoch is lost or doubled"
+
+
+def test_a_run_that_is_not_there_says_so(quiet_server, open_window):
+    window = open_window(f"{quiet_server.url}/runs/nosuchrun0?token={quiet_server.token}", quiet_server.url)
+    expect(window.page.get_by_text("No such run")).to_be_visible()
+    assert window.complaints == []

@@ -1,0 +1,98 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { chartData, heatmapValues, wantsLog } from "../../dashboard/assets/modules/charts.mjs";
+import { place, screen } from "../../dashboard/assets/modules/labels.mjs";
+import {
+  apply, digits, duration, emptyRun, percent, progressWords, secondsLeft, statusWords,
+} from "../../dashboard/assets/modules/run-model.mjs";
+import { merge } from "../../dashboard/assets/modules/stream.mjs";
+
+const at = (second) => new Date(1e12 + 1000 * second).toISOString();
+const epoch = (number, second, nc1 = 1 / number) => ({
+  type: "EpochMeasured", seq: number + 1, epoch: number, at: at(second), terminal_phase: null,
+  scalars: { train: { nc1 }, test: { nc1: 2 * nc1 } },
+});
+
+test("events build the run's state", () => {
+  const run = emptyRun(10);
+  apply(run, { type: "RunStarted", seq: 1, steps_per_epoch: 4, metrics: { nc1: { ideal: 0 } } });
+  assert.equal(run.status, "running");
+  apply(run, epoch(1, 0));
+  apply(run, { ...epoch(2, 3), scalars: { train: { nc1: "NaN", nc3: 5 }, test: {} } });
+  assert.deepEqual(run.measuredEpochs, [1, 2]);
+  assert.ok(Number.isNaN(run.series.train.nc1[1]));
+  assert.deepEqual(run.series.train.nc3, [null, 5], "a metric that came later stands at its own epoch");
+  apply(run, { type: "StepMeasured", seq: 4, step: 6, loss: 0.3, lr: 0.1 });
+  assert.deepEqual(run.steps.epoch, [1.5]);
+  apply(run, { type: "AttemptFailed", seq: 5 });
+  assert.equal(run.status, "queued");
+  apply(run, { type: "RunFailed", seq: 6, error: "out of memory" });
+  assert.equal(progressWords(run, 0), "out of memory");
+});
+
+test("the time left follows the last epochs and counts down", () => {
+  const run = emptyRun(10);
+  apply(run, epoch(1, 0));
+  assert.equal(secondsLeft(run, Date.parse(at(1))), null, "one epoch is no pace");
+  apply(run, epoch(2, 4));
+  assert.equal(secondsLeft(run, Date.parse(at(4))), 32);
+  assert.equal(secondsLeft(run, Date.parse(at(14))), 22);
+  assert.equal(progressWords(run, Date.parse(at(4))), "epoch 2 of 10 · about 32 s left");
+  assert.equal(statusWords(run), "running 20 %");
+});
+
+test("numbers and durations as a person writes them", () => {
+  assert.equal(duration(34.4), "34 s");
+  assert.equal(duration(130), "2 min 10 s");
+  assert.equal(duration(11100), "3 h 5 min");
+  assert.equal(digits(0.186321), "0.186");
+  assert.equal(digits(0.00001234), "1.2e-5");
+  assert.equal(digits(0), "0");
+  assert.equal(digits(null), "");
+  assert.equal(percent(0.9821), "98.2 %");
+});
+
+test("only the newest capture keeps its arrays, and what was seen is dropped", () => {
+  const pending = [];
+  let last = 0;
+  last = merge(pending, { seq: 1, arrays: {} }, last);
+  last = merge(pending, { seq: 2 }, last);
+  last = merge(pending, { seq: 2 }, last);
+  last = merge(pending, { seq: 3, arrays: {} }, last);
+  assert.equal(last, 3);
+  assert.deepEqual(pending.map((event) => [event.seq, "arrays" in event]), [[1, false], [2, false], [3, true]]);
+});
+
+test("the heatmap is centred at the ideal and empty on its diagonal", () => {
+  const cosines = { rows: 3, data: Float32Array.from([1, 0.5, -0.5, 0.5, 1, -0.5, -0.5, -0.5, 1]) };
+  const { z, centre, spread } = heatmapValues(cosines, "cos");
+  assert.equal(centre, -0.5);
+  assert.equal(spread, 1);
+  assert.deepEqual(z.map((row, i) => row[i]), [null, null, null]);
+  assert.ok(Math.abs(heatmapValues(cosines, "angle").centre - 120) < 1e-9);
+});
+
+test("an axis is logarithmic over decades of positive values alone", () => {
+  assert.equal(wantsLog([1, 0.01]), true);
+  assert.equal(wantsLog([1, 0.5]), false);
+  assert.equal(wantsLog([1, 0]), false);
+  assert.equal(wantsLog([null, 1, 0.01]), true);
+});
+
+test("a chart has train, test and the ideal as a line", () => {
+  const run = emptyRun(4);
+  apply(run, { type: "RunStarted", seq: 1, steps_per_epoch: 4, metrics: { nc1: { ideal: 0 } } });
+  apply(run, epoch(1, 0, 1));
+  apply(run, epoch(2, 1, 0.5));
+  const { x, y } = chartData(run, { key: "nc1" });
+  assert.deepEqual(y, [[1, 0.5], [2, 1], [0, 0]]);
+  assert.deepEqual(x[2], [0, 4]);
+});
+
+test("names give way to each other, nearest to the eye first", () => {
+  const camera = { eye: { x: 0, y: 0, z: 2 }, up: { x: 0, y: 1, z: 0 } };
+  const points = screen([[0, 0, 0, 5], [0, 0, 0, 0], [0, 1, 2, 0]], camera);
+  assert.deepEqual(points[1], { x: 0, y: 0, depth: 1 });
+  const size = { charWidth: 1, lineHeight: 1, gap: 0.5 };
+  assert.deepEqual(place(points, ["aa", "bb", "cc", "dd"], size), [null, "bottom center", "top center", "top center"]);
+});
