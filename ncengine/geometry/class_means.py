@@ -28,15 +28,18 @@ def averaging_weight(step: int, averaging: Averaging, half_life_steps: float = 1
     raise ValueError(f"averaging must be 'ema-decay', 'cma' or 'ema', got {averaging!r}")
 
 
-def batch_class_means(features_BD: Tensor, labels_B: Tensor, classes: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return centred class means (D, K), the batch's global mean (D,) and which classes are present (K, bool).
+def batch_shares(labels_B: Tensor, classes: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return the weights (B, K+1) of a batch's means, and which classes are present (K) as zeros and ones.
 
-    Columns of absent classes are zero. Gradient flows to the features through both means.
+    `features_BD.mT @ shares` holds the centred class means (D, K) and the batch's global mean (D) as its columns: each
+    is a weighted sum of the batch, with 1/n_c − 1/B or −1/B for the class means and 1/B for the global mean. Columns
+    of absent classes are zero.
     """
-    one_hot_BK = torch.nn.functional.one_hot(labels_B, classes).to(features_BD.dtype)
-    counts_K = one_hot_BK.sum(0)
-    present_K = counts_K > 0
-    global_D = features_BD.mean(0)
-    sums_DK = features_BD.mT @ one_hot_BK
-    means_DK = (sums_DK / counts_K.clamp(min=1) - global_D[:, None]) * present_K
-    return means_DK, global_D, present_K
+    each = 1 / len(labels_B)
+    one_hot_BC = torch.zeros(len(labels_B), classes + 1, dtype=dtype, device=labels_B.device)
+    one_hot_BC.scatter_(1, labels_B[:, None], 1)
+    counts_C = one_hot_BC.sum(0)
+    present_C = counts_C.clamp(max=1)
+    offset_C = present_C * each
+    offset_C[-1] = -each
+    return one_hot_BC.div_(counts_C.clamp_(min=1)).sub_(offset_C), present_C[:-1]

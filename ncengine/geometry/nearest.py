@@ -12,21 +12,23 @@ suffices:
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ncengine.geometry.polar import polar
+from ncengine.geometry.polar import PolarFactor, polar_factor, polar_gradient
 from ncengine.geometry.riemannian import riemannian_polar
-from ncengine.geometry.simplex import simplex_basis, simplex_etf
+from ncengine.geometry.simplex import constant, simplex_basis, simplex_etf
 
 Solver = Literal["polar", "riemannian"]
+SMALLEST_NORM = 1e-30
+"""Below this ‖H‖ counts as this in divisions, so that 0/0 is 0."""
 
 
 def first_frame(features: int, classes: int, *, like: Tensor) -> Tensor:
     """Return the first K−1 unit vectors of R^D as a frame (D, K−1), with the dtype and device of `like`."""
-    return torch.eye(features, classes - 1, dtype=like.dtype, device=like.device)
+    return torch.eye(classes - 1, features, dtype=like.dtype, device=like.device).mT
 
 
 def nearest_etf(
@@ -56,25 +58,78 @@ def nearest_etf(
     if solver not in ("polar", "riemannian"):
         raise ValueError(f"solver must be 'polar' or 'riemannian', got {solver!r}")
 
-    # The problem is small and its derivative divides by singular values: float32 or better, whatever autocast says.
-    dtype = torch.promote_types(means_DK.dtype, torch.float32)
-    with torch.autocast(means_DK.device.type, enabled=False):
-        means = means_DK.to(dtype)
-        fallback = first_frame(features, classes, like=means) if previous_DR is None else previous_DR.to(dtype)
-        fallback = fallback.detach()
-        norm = torch.linalg.vector_norm(means)
-        empty = norm == 0
-        # Dividing by 1 where the norm is 0 keeps the gradient finite; a device-side choice, so nothing waits here.
-        normalised = means / torch.where(empty, torch.ones_like(norm), norm)
-        basis = simplex_basis(classes, dtype=dtype, device=means.device)
-        matrix = (2 / math.sqrt(rank)) * (normalised @ basis)
-        if previous_DR is not None:
-            matrix = matrix + delta * fallback
-        matrix = torch.where(empty, fallback, matrix)
-        return polar(matrix) if solver == "polar" else riemannian_polar(matrix, fallback)
+    held_DR = first_frame(features, classes, like=means_DK) if previous_DR is None else previous_DR.detach()
+    frame: Tensor = NearestETF.apply(means_DK, held_DR, 0.0 if previous_DR is None else delta, solver)
+    return frame
+
+
+class Solution(NamedTuple):
+    """The nearest ETF's frame with what its derivative needs.
+
+    `polar` (float64) is of A = H V + w R_prox, w = δ ‖H‖ √(K−1)/2: the problem's matrix times ‖H‖ √(K−1)/2, which moves
+    no polar factor and saves divisions by what may be zero. Where H is zero, w = 1 and the frame is R_prox itself.
+    """
+
+    polar: PolarFactor
+    means_DK: Tensor
+    held_DR: Tensor
+    norm: Tensor
+
+
+def solve(means_DK: Tensor, held_DR: Tensor, delta: float, solver: Solver) -> Solution:
+    """Return the solution for centred means H (D, K) and R_prox (D, K−1), float32 or float64; no shape is checked."""
+    rank = held_DR.shape[1]
+    held = held_DR.clone()  # the caller goes on to overwrite its own
+    norm = torch.linalg.vector_norm(means_DK)
+    weight = (norm * (delta * math.sqrt(rank) / 2)).masked_fill(norm == 0, 1)
+    basis = constant(simplex_basis, rank + 1, means_DK.dtype, means_DK.device)
+    matrix_DR = torch.addcmul((basis.mT @ means_DK.mT).mT, held, weight)
+    found = polar_factor(matrix_DR) if solver == "polar" else riemannian_polar(matrix_DR, held)
+    return Solution(found, means_DK, held, norm)
+
+
+def pull_back(solution: Solution, delta: float, upstream_DR: Tensor) -> Tensor:
+    """Return the gradient (D, K) with respect to H of a scalar whose gradient at the frame is `upstream_DR`.
+
+    With Γ = ∂/∂A it is Γ Vᵀ + (∂w/∂‖H‖) ⟨Γ, R_prox⟩ H/‖H‖.
+    """
+    rank = upstream_DR.shape[1]
+    gradient_DR = polar_gradient(solution.polar, upstream_DR).to(solution.means_DK.dtype)
+    basis = constant(simplex_basis, rank + 1, gradient_DR.dtype, gradient_DR.device)
+    along = torch.dot(gradient_DR.mT.flatten(), solution.held_DR.mT.flatten()) * (delta * math.sqrt(rank) / 2)
+    rate = along / solution.norm.clamp(min=SMALLEST_NORM)
+    return torch.addcmul((basis @ gradient_DR.mT).mT, solution.means_DK, rate)
+
+
+class NearestETF(torch.autograd.Function):
+    """`solve` and `pull_back` as one differentiable step, in float32 or better whatever the caller's precision."""
+
+    @staticmethod
+    def forward(ctx: Any, means_DK: Tensor, held_DR: Tensor, delta: float, solver: Solver) -> Tensor:
+        dtype = torch.promote_types(means_DK.dtype, torch.float32)
+        found = solve(means_DK.to(dtype), held_DR.to(dtype), delta, solver)
+        save(ctx, found)
+        ctx.delta, ctx.dtype = delta, means_DK.dtype
+        return found.polar.factor_DR.to(dtype)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, upstream_DR: Tensor) -> tuple[Tensor | None, ...]:
+        return pull_back(saved(ctx), ctx.delta, upstream_DR).to(ctx.dtype), None, None, None
+
+
+def save(ctx: Any, solution: Solution, *more: Tensor) -> None:
+    """Keep a solution, and what else a backward pass needs, in an autograd context."""
+    ctx.save_for_backward(*solution.polar, solution.means_DK, solution.held_DR, solution.norm, *more)
+
+
+def saved(ctx: Any) -> Solution:
+    """Return the solution that `save` kept; what else was kept follows it in `ctx.saved_tensors`."""
+    kept = ctx.saved_tensors
+    return Solution(PolarFactor(*kept[:4]), *kept[4:7])
 
 
 def etf_weights(frame_DR: Tensor) -> Tensor:
     """Return the classifier W = √(K/(K−1)) V Rᵀ (K, D) of a frame R (D, K−1): unit rows, cosines −1/(K−1)."""
-    etf = simplex_etf(frame_DR.shape[1] + 1, dtype=frame_DR.dtype, device=frame_DR.device)
+    etf = constant(simplex_etf, frame_DR.shape[1] + 1, frame_DR.dtype, frame_DR.device)
     return etf @ frame_DR.mT

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ncengine.geometry.polar import polar_gradient
+from ncengine.geometry.polar import PolarFactor, bounded
 
 
 def stiefel() -> Any:
@@ -53,27 +53,10 @@ def maximise_alignment(
     )
 
 
-class RiemannianPolar(torch.autograd.Function):
-    """The iterative solution with the exact derivative at it: S = RᵀA is symmetric there, as for the closed form."""
-
-    @staticmethod
-    def forward(ctx: Any, matrix_DR: Tensor, start_DR: Tensor) -> Tensor:
-        target = matrix_DR.detach().to(torch.float64)
-        factor_DR, _ = maximise_alignment(target, start_DR.detach().to(torch.float64))
-        product = factor_DR.mT @ target
-        sigma_R, right_RR = torch.linalg.eigh((product + product.mT) / 2)
-        ctx.save_for_backward(factor_DR, right_RR, sigma_R)
-        return factor_DR.to(matrix_DR.dtype)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, upstream_DR: Tensor) -> tuple[Tensor, None]:
-        factor_DR, right_RR, sigma_R = ctx.saved_tensors
-        gradient = polar_gradient(factor_DR, right_RR, sigma_R, upstream_DR.to(torch.float64))
-        return gradient.to(upstream_DR.dtype), None
-
-
-def riemannian_polar(matrix_DR: Tensor, start_DR: Tensor) -> Tensor:
-    """Return polar(matrix) (D, R) found iteratively from `start_DR`, differentiable in `matrix_DR`."""
-    factor: Tensor = RiemannianPolar.apply(matrix_DR, start_DR)
-    return factor
+def riemannian_polar(matrix_DR: Tensor, start_DR: Tensor) -> PolarFactor:
+    """Return polar(A) (D, R) found iteratively from `start_DR`; S = RᵀA is symmetric there, as for the closed form."""
+    matrix = matrix_DR.to(torch.float64)
+    factor_DR, _ = maximise_alignment(matrix, start_DR.to(torch.float64))
+    product_RR = factor_DR.mT @ matrix
+    sigma_R, right_RR = torch.linalg.eigh((product_RR + product_RR.mT) / 2)
+    return bounded(factor_DR, right_RR, sigma_R)

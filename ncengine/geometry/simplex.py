@@ -7,7 +7,9 @@ Source: Papyan, Han, Donoho 2020 (simplex ETF); Markou et al. 2024, §3 (M); Lan
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -33,3 +35,13 @@ def simplex_basis(
 def simplex_etf(classes: int, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> Tensor:
     """Return the K unit rows √(K/(K−1)) V (K, K−1) of the simplex ETF in its own frame; cosines are −1/(K−1)."""
     return simplex_basis(classes, dtype=dtype, device=device) * math.sqrt(classes / (classes - 1))
+
+
+@functools.lru_cache(maxsize=64)
+def constant(which: Callable[..., Tensor], classes: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return `simplex_basis` or `simplex_etf` made once per size, type and device; to be read, never written.
+
+    A training step needs them each time, and making them is a dozen small operations.
+    """
+    with torch.inference_mode(False):  # an inference tensor could not be saved for a backward pass
+        return which(classes, dtype=dtype, device=device)

@@ -7,9 +7,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from ncengine.geometry.sphere import on_sphere
 
 
 class Head(nn.Module):
@@ -28,14 +29,16 @@ class Head(nn.Module):
 
     def penultimate(self, features_BD: Tensor) -> Tensor:
         """Return h (B, d): the features on a sphere of radius τ, or as they are where `normalise` is off."""
+        self.require_features(features_BD)
+        return on_sphere(features_BD, self.temperature) if self.normalise else features_BD
+
+    def require_features(self, features_BD: Tensor) -> None:
+        """Raise ValueError where features are not (N, d)."""
         if features_BD.ndim != 2 or features_BD.shape[1] != self.features:
             raise ValueError(
                 f"features must be (N, {self.features}) to match the head, got {tuple(features_BD.shape)}; "
                 f"set backbone.features={features_BD.shape[-1]}"
             )
-        if not self.normalise:
-            return features_BD
-        return self.temperature * functional.normalize(features_BD, dim=1)
 
     @property
     def weight(self) -> Tensor:
@@ -68,9 +71,3 @@ def require_etf_room(features: int, classes: int) -> None:
 def affine(features_BD: Tensor, weight_KD: Tensor, bias_K: Tensor | None) -> Tensor:
     """Return logits h Wᵀ + b (B, K)."""
     return functional.linear(features_BD, weight_KD.to(features_BD.dtype), None if bias_K is None else bias_K)
-
-
-def running_mean(average_D: Tensor, batch_D: Tensor, weight: Tensor) -> None:
-    """Move the running mean towards the batch's by `weight` in [0, 1], in place and without gradient."""
-    with torch.no_grad():
-        average_D.lerp_(batch_D.detach().to(average_D.dtype), weight)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ncengine.geometry.nearest import etf_weights, first_frame
-from ncengine.heads.base import Head, affine, require_etf_room, running_mean
+from ncengine.heads.base import Head, affine, require_etf_room
 
 Rotation = Literal["canonical", "haar"]
 
@@ -66,7 +66,9 @@ class FixedETFHead(Head):
         h_BD = self.penultimate(features_BD)
         if self.training:
             self.require_labels(features_BD, labels_B)
-            self.step += 1
-            # ema-decay, α_t = max(2/(t+1), 1e-4), from the step on the device: nothing is copied back to the host.
-            running_mean(self.global_mean, h_BD.mean(0), (2.0 / (self.step + 1)).clamp(min=1e-4))
+            with torch.no_grad():
+                self.step.add_(1)
+                # ema-decay, α_t = max(2/(t+1), 1e-4), from the step on the device: nothing is copied back to the host.
+                alpha = (2.0 / (self.step + 1)).clamp(min=1e-4)
+                self.global_mean.lerp_(h_BD.mean(0).to(self.global_mean.dtype), alpha)
         return affine(h_BD, self.weight, self.bias)

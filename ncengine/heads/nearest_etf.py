@@ -9,19 +9,26 @@ b from the running global mean.
 
 from __future__ import annotations
 
+import contextlib
+from typing import Any, NamedTuple, cast
+
 import torch
 from torch import Tensor
 
-from ncengine.geometry.class_means import Averaging, averaging_weight, batch_class_means
-from ncengine.geometry.nearest import Solver, etf_weights, first_frame, nearest_etf
-from ncengine.heads.base import Head, affine, require_etf_room, running_mean
+from ncengine.geometry.class_means import Averaging, averaging_weight, batch_shares
+from ncengine.geometry.nearest import Solver, etf_weights, first_frame, pull_back, save, saved, solve
+from ncengine.geometry.simplex import constant, simplex_etf
+from ncengine.geometry.sphere import pull_back as sphere_pull_back
+from ncengine.geometry.sphere import to_sphere
+from ncengine.heads.base import Head, affine, require_etf_room
 
 
 class NearestETFHead(Head):
     """Sets the classifier to the ETF nearest to the class means and differentiates through that choice.
 
-    All state is in buffers: `means` (d, K) running centred class means, `seen` (K) classes met so far, `global_mean`
-    (d), `frame` (d, K−1) the last solution, `step` the count t. They travel with checkpoints and `.to(device)`.
+    All state is in buffers: `means` (d, K) running centred class means, `seen` (K) one for each class met so far,
+    `global_mean` (d), `frame` (d, K−1) the last solution, `step` the count t. They travel with checkpoints and
+    `.to(device)`.
     """
 
     means: Tensor
@@ -49,13 +56,13 @@ class NearestETFHead(Head):
         self.delta, self.solver = delta, solver
         self.averaging, self.half_life_steps = averaging, half_life_steps
         self.implicit_gradient = implicit_gradient
-        self.register_buffer("means", torch.zeros(features, classes))
-        self.register_buffer("seen", torch.zeros(classes, dtype=torch.bool))
+        self.register_buffer("means", torch.zeros(classes, features).mT)
+        self.register_buffer("seen", torch.zeros(classes))
         self.register_buffer("global_mean", torch.zeros(features))
         self.register_buffer("frame", first_frame(features, classes, like=torch.empty(0)))
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         # The count on the host, so that α_t needs no copy from the device; read back once after a checkpoint is loaded.
-        self._host_step: int | None = 0
+        self._host_step = _HostStep()
         self.register_load_state_dict_post_hook(_forget_host_step)  # type: ignore[no-untyped-call]
 
     @property
@@ -73,35 +80,119 @@ class NearestETFHead(Head):
         if not self.training:
             return affine(self.penultimate(features_BD), self.weight, self.bias)
         labels_B = self.require_labels(features_BD, labels_B)
-        with torch.autocast(features_BD.device.type, enabled=False):
-            h_BD = self.penultimate(features_BD.to(torch.promote_types(features_BD.dtype, torch.float32)))
-            frame_DR, mean_D = self._advance(h_BD, labels_B)
-            weight_KD = etf_weights(frame_DR)
-            # h Wᵀ + b with b = −W μ_G is (h − μ_G) Wᵀ: the same numbers without the cancellation.
-            return affine(h_BD - mean_D, weight_KD, None)
-
-    def _advance(self, h_BD: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Take a batch into the running means; return the frame (d, K−1) and the batch's global mean (d)."""
-        if self._host_step is None:
-            self._host_step = int(self.step)
-        self._host_step += 1
-        alpha = averaging_weight(self._host_step, self.averaging, self.half_life_steps)
-        source = h_BD if self.implicit_gradient else h_BD.detach()
-        batch_DK, mean_D, present_K = batch_class_means(source, labels_B, self.classes)
-        mixed_DK = alpha * batch_DK + (1 - alpha) * self.means
-        first_K = present_K & ~self.seen
-        means_DK = torch.where(first_K, batch_DK, torch.where(present_K, mixed_DK, self.means))
-        had_frame = self._host_step > 1
-        frame_DR = nearest_etf(means_DK, self.frame if had_frame else None, delta=self.delta, solver=self.solver)
+        step = self._host_step.advance(self.step)
+        alpha = averaging_weight(step, self.averaging, self.half_life_steps)
+        delta = 0.0 if step == 1 else self.delta
+        self.require_features(features_BD)
+        with _full_precision(features_BD.device.type):
+            features_BD = features_BD.to(torch.promote_types(features_BD.dtype, torch.float32))
+            shares_BC, present_K = batch_shares(labels_B, self.classes, features_BD.dtype)
+            # Per class: 1 the first time it is seen, α_t from then on, 0 where the batch has none of it.
+            weight_K = present_K.lerp(present_K * alpha, self.seen)
+            options = StepOptions(
+                self.temperature if self.normalise else None, delta, self.solver, self.implicit_gradient
+            )
+            logits_BK, means_DK, mean_D, frame_DR = NearestETFLogits.apply(
+                features_BD, shares_BC, weight_K, self.means, self.frame, options
+            )
         with torch.no_grad():
-            self.step += 1
+            self.step.add_(1)
             self.means.copy_(means_DK)
-            self.seen |= present_K
+            torch.maximum(self.seen, present_K, out=self.seen)
             self.frame.copy_(frame_DR)
-            running_mean(self.global_mean, mean_D, torch.as_tensor(alpha, device=h_BD.device))
-        return frame_DR, mean_D
+            self.global_mean.lerp_(mean_D, alpha)
+        return cast(Tensor, logits_BK)
+
+
+class StepOptions(NamedTuple):
+    """What a step's operator needs beside tensors: τ (None leaves features as they are), δ, solver, gradient path."""
+
+    radius: float | None
+    delta: float
+    solver: Solver
+    implicit: bool
+
+
+class NearestETFLogits(torch.autograd.Function):
+    """Logits of a training step, forward and backward side by side: one operator instead of sixty small ones.
+
+    With h (B, D) the features f on the sphere and S (B, K+1) the weights of the batch's means:
+
+        [H_batch | μ] = hᵀ S,   H = H_{t−1} + α (H_batch − H_{t−1}),   R = nearest ETF of H,   W = η V Rᵀ
+        Z = h Wᵀ − 1 (W μ)ᵀ                                                       η = √(K/(K−1))
+
+    and, for G = ∂/∂Z and g = Gᵀ1,
+
+        ∂/∂h = G W + S [α ∂/∂H | ∂/∂μ]ᵀ,   ∂/∂W = Gᵀ h − g μᵀ,   ∂/∂R = η (∂/∂W)ᵀ V,   ∂/∂μ = −Wᵀ g
+
+    with ∂/∂H from ∂/∂R by `geometry.nearest.pull_back` and ∂/∂f from ∂/∂h by `geometry.sphere.pull_back`. Without the
+    implicit gradient the second term of ∂/∂h is left out. Rows of features are contiguous throughout, so products are
+    written for (C, D) operands and transposed as views.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        features_BD: Tensor,
+        shares_BC: Tensor,
+        weight_K: Tensor,
+        running_DK: Tensor,
+        held_DR: Tensor,
+        options: StepOptions,
+    ) -> tuple[Tensor, ...]:
+        h_BD, scale_B1 = (features_BD, weight_K) if options.radius is None else to_sphere(features_BD, options.radius)
+        batch_DC = (shares_BC.mT @ h_BD).mT
+        mean_D = batch_DC[:, -1]
+        means_DK = running_DK.lerp(batch_DC[:, :-1], weight_K)
+        solution = solve(means_DK, held_DR, options.delta, options.solver)
+        frame_DR = solution.polar.factor_DR.to(h_BD.dtype)
+        weight_KD = etf_weights(frame_DR)
+        logits_BK = torch.addmm(weight_KD @ mean_D, h_BD, weight_KD.mT, beta=-1)
+        ctx.options = options
+        save(ctx, solution, h_BD, scale_B1, shares_BC, weight_K, mean_D, weight_KD)
+        ctx.mark_non_differentiable(means_DK, mean_D, frame_DR)
+        return logits_BK, means_DK, mean_D, frame_DR
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, upstream_BK: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        h_BD, scale_B1, shares_BC, weight_K, mean_D, weight_KD = ctx.saved_tensors[-6:]
+        options: StepOptions = ctx.options
+        if options.implicit:
+            total_K = upstream_BK.sum(0)
+            to_weight_KD = torch.addr(upstream_BK.mT @ h_BD, total_K, mean_D, alpha=-1)
+            etf_KR = constant(simplex_etf, len(total_K), h_BD.dtype, h_BD.device)
+            to_means_DK = pull_back(saved(ctx), options.delta, (etf_KR.mT @ to_weight_KD).mT) * weight_K
+            to_mean_1D = (total_K @ weight_KD).neg_()[None]
+            # Both terms in one product: [G | S] [W; α (∂/∂H)ᵀ; (∂/∂μ)ᵀ].
+            below_ED = torch.cat([weight_KD, to_means_DK.mT, to_mean_1D])
+            gradient_BD = torch.cat([upstream_BK, shares_BC], dim=1) @ below_ED
+        else:
+            gradient_BD = upstream_BK @ weight_KD
+        if options.radius is not None:
+            sphere_pull_back(gradient_BD, h_BD, scale_B1, options.radius, out=gradient_BD)
+        return gradient_BD, None, None, None, None, None
+
+
+class _HostStep:
+    """The count of steps on the host; unknown after a checkpoint was loaded, until the buffer is read once."""
+
+    def __init__(self) -> None:
+        self.count: int | None = 0
+
+    def advance(self, buffer: Tensor) -> int:
+        """Count one step and return it; `buffer` holds the steps before it."""
+        self.count = (int(buffer) if self.count is None else self.count) + 1
+        return self.count
 
 
 def _forget_host_step(head: torch.nn.Module, _incompatible: object) -> None:
     if isinstance(head, NearestETFHead):
-        head._host_step = None
+        head._host_step.count = None
+
+
+def _full_precision(device_type: str) -> contextlib.AbstractContextManager[object]:
+    """Return a context without autocast, which costs nothing where there was none."""
+    if torch.is_autocast_enabled(device_type):
+        return torch.autocast(device_type, enabled=False)
+    return contextlib.nullcontext()

@@ -8,6 +8,7 @@ import torch
 
 import ncengine as nc
 from ncengine.geometry.polar import floor_hits
+from ncengine.geometry.sphere import on_sphere
 from ncengine.geometry.views import optimise_spherical, view_matrix
 
 
@@ -61,6 +62,25 @@ def test_gradcheck(features, classes, with_previous):
 
 def test_gradcheck_of_the_polar_factor():
     assert torch.autograd.gradcheck(nc.polar, (torch.randn(6, 4, dtype=torch.float64, requires_grad=True),), atol=1e-6)
+
+
+@pytest.mark.parametrize("condition", [1.0, 900.0, 1100.0, 1e7])
+def test_both_ways_to_the_polar_factor_are_exact(condition):
+    """Eigenvectors of AᵀA up to a condition number of 1/WELL_CONDITIONED = 1000, the SVD beyond."""
+    left, right = frame(40, 6), frame(6, 6, seed=2)
+    matrix = left @ torch.diag(torch.logspace(0, -math.log10(condition), 6, dtype=torch.float64)) @ right.T
+    # 1e-16 κ² for the eigenvectors, 1e-16 κ for the SVD.
+    torch.testing.assert_close(nc.polar(matrix), left @ right.T, atol=1e-9, rtol=0)
+
+
+def test_features_on_a_sphere():
+    features = torch.randn(5, 7, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(on_sphere(features, 3.0), 3 * features / features.norm(dim=1, keepdim=True))
+    assert torch.autograd.gradcheck(lambda f: on_sphere(f, 3.0), (features,))
+    zero = torch.zeros(2, 7, requires_grad=True)
+    on_sphere(zero, 3.0).sum().backward()
+    assert torch.equal(on_sphere(zero, 3.0), zero)
+    assert torch.isfinite(zero.grad).all()
 
 
 def test_equivariant_under_rotation_and_invariant_under_scale():

@@ -56,17 +56,40 @@ def test_nearest_head_agrees_with_the_method_step_by_step(missing):
     torch.testing.assert_close(logits, reference_logits(batches, 5), atol=1e-10, rtol=1e-10)
 
 
+@pytest.mark.parametrize("normalise", [True, False])
 @pytest.mark.parametrize("implicit", [True, False])
-def test_gradient_of_the_whole_head(implicit):
+def test_gradient_of_the_whole_head(implicit, normalise):
     """gradcheck differentiates the map from features to logits, both paths; without the second it must not hold."""
     features, labels = batch(features=6, classes=4, size=12)
 
     def logits(raw):
-        head = nc.NearestETFHead(6, 4, implicit_gradient=implicit).double()
+        head = nc.NearestETFHead(6, 4, implicit_gradient=implicit, normalise=normalise).double()
+        head(*batch(features=6, classes=4, size=12, seed=3))  # so that the proximal term takes part
         return head(raw, labels)
 
     holds = torch.autograd.gradcheck(logits, (features.requires_grad_(),), atol=1e-6, raise_exception=False)
     assert holds == implicit
+
+
+def test_the_step_is_the_composition_of_its_parts():
+    """The one operator of a training step, and autograd through the public functions that it stands for."""
+    (raw, labels), (other, other_labels) = batch(seed=1), batch(seed=2)
+    head = nc.NearestETFHead(16, 5, delta=0.1).double()
+    head(other, other_labels)
+    before = {name: buffer.clone() for name, buffer in head.named_buffers()}
+    first, second = raw.clone().requires_grad_(), raw.clone().requires_grad_()
+    upstream = torch.randn(40, 5, dtype=torch.float64)
+    (head(first, labels) * upstream).sum().backward()
+
+    h = 5 * second / second.norm(dim=1, keepdim=True)
+    mu = h.mean(0)
+    columns = torch.stack([h[labels == c].mean(0) - mu for c in range(5)], dim=1)
+    alpha = averaging_weight(2, "ema-decay")
+    means = alpha * columns + (1 - alpha) * before["means"]
+    weight = nc.etf_weights(nc.nearest_etf(means, before["frame"], delta=0.1))
+    ((h @ weight.T - weight @ mu) * upstream).sum().backward()
+    torch.testing.assert_close(first.grad, second.grad)
+    torch.testing.assert_close(head.means, means.detach())
 
 
 def test_a_class_absent_from_the_batch_keeps_its_mean_and_an_unseen_one_is_zero():
