@@ -12,7 +12,7 @@ import pytest
 from backend import wire
 from backend.client import ApiError, Client
 from backend.settings import require_safe_host
-from tests.conftest import COLLAPSE, ServerProcess, tiny, wait_for
+from tests.harness import COLLAPSE, ServerProcess, tiny, wait_for
 
 
 @pytest.fixture(scope="module")

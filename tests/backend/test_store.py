@@ -16,7 +16,7 @@ from backend.store import artifacts, event_log, runs
 from backend.store.database import open_store
 from backend.store.event_log import Entry
 from backend.store.models import event
-from tests.conftest import tiny
+from tests.harness import tiny
 
 WRITER = """
 import sys

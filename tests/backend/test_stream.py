@@ -15,7 +15,7 @@ from backend.jobs.processes import identity_of
 from backend.store import artifacts, event_log, runs
 from backend.store.database import open_store
 from backend.store.event_log import Entry
-from tests.conftest import tiny
+from tests.harness import tiny
 
 WRITER = """
 import sys, time

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from pypdf import PdfReader
 
-from tests.conftest import wait_for
+from tests.harness import wait_for
 
 TRACES = {"guides": 0, "spokes": 1, "vertices": 2, "features": 3, "trails": 4, "weights": 5, "means": 6}
 

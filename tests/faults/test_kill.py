@@ -12,7 +12,7 @@ from backend.jobs.supervisor import Supervisor
 from backend.store import artifacts, event_log, runs
 from backend.store.database import open_store
 from ncengine.train import run as train
-from tests.conftest import tiny, wait_for
+from tests.harness import tiny, wait_for
 
 
 def check(store, run_id, epochs):

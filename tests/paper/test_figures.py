@@ -25,7 +25,7 @@ from backend.store.event_log import Entry
 from backend.worker import Recorder
 from ncengine.events import RunFinished
 from ncengine.train import run as train
-from tests.conftest import tiny
+from tests.harness import tiny
 
 FIGURES = ("geometry", "angles", "curves")
 

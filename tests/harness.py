@@ -1,0 +1,119 @@
+"""Real servers, real processes, a real browser: what tests, benchmarks and the script of the README's pictures start.
+
+Everybody ends only what they started, by id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+from playwright.sync_api import Browser, Playwright
+
+from backend.store.database import Store
+from ncengine.config import Digits, MeasureConfig, Mlp, RunConfig
+
+COLLAPSE = Path(sys.executable).with_name("collapse")
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--enable-unsafe-swiftshader",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+]
+
+
+def open_chromium(playwright: Playwright) -> Browser:
+    """Start Debian's Chromium where it is installed, else Playwright's own; WebGL in software."""
+    return playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_ARGUMENTS)
+
+
+def tiny(**changes: object) -> RunConfig:
+    """Return a run of a few seconds on real data."""
+    settings: dict[str, object] = {
+        "data": Digits(),
+        "backbone": Mlp(features=16, width=32, depth=1),
+        "epochs": 3,
+        "batch_size": 64,
+        "measure": MeasureConfig(first_epoch_captures=2, features=100),
+    }
+    return RunConfig.model_validate(settings | changes)
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60, what: str = "the condition") -> object:
+    """Return the condition's first true value, or fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"{what} did not come within {seconds} s")
+
+
+class ServerProcess:
+    """A `collapse serve` of its own, on a free port."""
+
+    def __init__(self, data: Path, *options: str) -> None:
+        self.data = data
+        self.log = data.with_suffix(".log")
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("COLLAPSE_")}
+        environment.pop("DISPLAY", None)
+        self.started = time.monotonic()
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [COLLAPSE, "serve", "--data", str(data), "--no-open", *options],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+            )
+        address = wait_for(self._address, 30, f"the address in {self.log}")
+        self.url, self.token = str(address).split("/?token=")
+        wait_for(self._healthy, 30, "/healthz")
+        self.up_after_s = time.monotonic() - self.started
+
+    def _address(self) -> str | None:
+        if self.process.poll() is not None:
+            raise AssertionError(f"the server ended at once: {self.log.read_text()}")
+        found = re.search(r"(http://\S+/\?token=\S+)", self.log.read_text())
+        return found.group(1) if found else None
+
+    def _healthy(self) -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"{self.url}/healthz").status_code == 200
+        return False
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {self.token}"}, timeout=60)
+
+    def stop(self) -> int:
+        """Ctrl-C, as a user would."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=20)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def end_workers(store: Store) -> None:
+    """End the workers of a store's running attempts, by their recorded identity."""
+    from backend.jobs.processes import ProcessIdentity
+    from backend.store import runs
+
+    for row in runs.owned_attempts(store):
+        if row.pid is not None:
+            ProcessIdentity(row.pid, row.process_started, row.boot_id).signal_group(signal.SIGKILL)
