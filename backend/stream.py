@@ -2,7 +2,8 @@
 
 Wake-ups are only hints: SQLite's `data_version` on a connection of its own (it changes when anybody else commits), or a
 short timer elsewhere. After each, every viewer asks the store for what follows its own last number. Messages are
-batched to at most one write per `BATCH_S` and viewer; the newest capture's arrays are sent along, older ones by `href`.
+batched to one write per `BATCH_S` and viewer on average: a write may come early once, so that events at that very pace
+are not held back by each other's jitter. The newest capture's arrays are sent along, older ones by `href`.
 """
 
 from __future__ import annotations
@@ -80,21 +81,21 @@ async def follow(store: Store, wakeups: Wakeups, cursors: dict[str, int], *, sev
     wakeups.joined()
     try:
         yield b"retry: 1000\n\n"
-        sent = 0.0
+        due = 0.0
         while not wakeups.closing:
             change = wakeups.next_change()
             chunk, more = await asyncio.to_thread(_read, store, cursors, several)
             if chunk:
                 yield chunk
-                sent = time.monotonic()
+                due = max(due, time.monotonic()) + BATCH_S
             if more:
                 continue
             try:
                 await asyncio.wait_for(change.wait(), HEARTBEAT_S)
             except TimeoutError:
                 yield b": still here\n\n"
-            # Hold the next write back until BATCH_S after the last, and let what comes meanwhile ride along.
-            await asyncio.sleep(max(0.0, sent + BATCH_S - time.monotonic()))
+            # Hold the next write back, and let what comes meanwhile ride along.
+            await asyncio.sleep(max(0.0, due - BATCH_S - time.monotonic()))
     finally:
         wakeups.left()
 

@@ -66,7 +66,7 @@ def series(store: Store, run_id: str, keys: list[str] | None = None) -> wire.Ser
     return wire.Series(run=run_id, epochs=[payload["epoch"] for payload in payloads], values=splits)
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=32)
 def typed_arrays(store: Store, run_id: str, step: int) -> dict[str, wire.TypedArray]:
     """Return a capture's arrays as they travel; read and encoded once for all who look."""
     row = artifacts.row_at(store, run_id, "geometry", step)

@@ -39,7 +39,7 @@ from ncengine.measurement import Meter
 from ncengine.metrics import METRICS
 from ncengine.optim import lr_factor, make_optimiser
 
-EVALUATION_BATCH = 1000
+EVALUATION_BATCH = 250
 STEP_EVENTS_PER_EPOCH = 8
 SAMPLE_PER_CLASS = 50
 """Training samples a class whose means stand in for the whole split's within the first epoch."""
@@ -67,7 +67,9 @@ class Trainer:
             torch.backends.cudnn.deterministic = True
             torch.backends.cudnn.benchmark = False
         features = config.backbone.features
-        self.backbone = make_backbone(config.backbone, config.facts.shape).to(self.device)
+        backbone = make_backbone(config.backbone, config.facts.shape)
+        # Channels last: convolutions on the CPU take two thirds of the time in training, a quarter in evaluation.
+        self.backbone = backbone.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.head = make_head(config.head, features, config.classes, config.seed).to(self.device)
         self.optimiser = make_optimiser(config.optimiser, [*self.backbone.parameters(), *self.head.parameters()])
         self.train_split, self.test_split = load(config, self.device)

@@ -107,7 +107,7 @@ def draw_geometry(request: FigureRequest) -> Figure:
     axes.scatter(
         vertices[order, 0],
         vertices[order, 1],
-        s=34,
+        s=58,
         facecolors="none",
         edgecolors=list(colours[order]),
         linewidths=1.0,

@@ -1,10 +1,11 @@
-"""The heatmap and the curves without their data, and which metrics stand together."""
+"""The heatmap and the curves without their data, and which metrics stand together.
+
+Figures are dictionaries as Plotly.js reads them: `plotly.graph_objects` would cost the server 13 MB of validators.
+"""
 
 from __future__ import annotations
 
 from typing import Any, TypedDict
-
-import plotly.graph_objects as go
 
 TRANSPARENT = "rgba(0,0,0,0)"
 FONT = {"family": "Inter Variable, sans-serif", "size": 11}
@@ -63,62 +64,56 @@ READINGS: list[tuple[str, str, bool]] = [
 ]
 
 
-def angles_figure(class_names: list[str], uirevision: str) -> go.Figure:
+def angles_figure(class_names: list[str], uirevision: str) -> dict[str, Any]:
     """Return the K×K heatmap of cosines between class means, empty; names on both sides up to 30 classes."""
     few = len(class_names) <= 30
     last = len(class_names) - 0.5
-    figure = go.Figure(
-        go.Heatmap(
-            z=[[None] * len(class_names)] * len(class_names),
-            zmin=-1,
-            zmax=1,
-            showscale=False,  # Plotly cannot tick a colour bar without a value; the first drawing switches it on
-            x=class_names,
-            y=class_names,
-            xgap=1 if few else 0,
-            ygap=1 if few else 0,
-            colorbar={"thickness": 10, "len": 0.9, "outlinewidth": 0, "x": 1.04, "tickfont": {"size": 11}},
-        )
-    )
     axis: dict[str, Any] = {
+        "automargin": True,
+        "constrain": "domain",
         "showgrid": False,
-        "zeroline": False,
+        "showline": False,
         "showticklabels": few,
         "ticks": "",
         "type": "category",
-        "showline": False,
+        "zeroline": False,
     }
-    figure.update_layout(
-        margin={"l": 56, "r": 8, "t": 4, "b": 52},
-        paper_bgcolor=TRANSPARENT,
-        plot_bgcolor=TRANSPARENT,
-        font=FONT,
-        uirevision=uirevision,
-        xaxis={**axis, "tickangle": -90, "constrain": "domain", "range": [-0.5, last]},
-        yaxis={**axis, "scaleanchor": "x", "constrain": "domain", "range": [last, -0.5]},
-    )
-    return figure
+    heatmap = {
+        "type": "heatmap",
+        "z": [[None] * len(class_names)] * len(class_names),
+        "zmin": -1,
+        "zmax": 1,
+        "showscale": False,  # Plotly cannot tick a colour bar without a value; the first drawing switches it on
+        "x": class_names,
+        "y": class_names,
+        "xgap": 1 if few else 0,
+        "ygap": 1 if few else 0,
+        "colorbar": {"thickness": 10, "len": 0.9, "outlinewidth": 0, "x": 1.04, "tickfont": {"size": 11}},
+    }
+    layout = _layout({"l": 56, "r": 8, "t": 4, "b": 52}, uirevision) | {
+        "xaxis": {**axis, "tickangle": -90, "range": [-0.5, last]},
+        "yaxis": {**axis, "scaleanchor": "x", "range": [last, -0.5]},
+    }
+    return {"data": [heatmap], "layout": layout}
 
 
-def chart_figure(epochs: int, uirevision: str) -> go.Figure:
+def chart_figure(epochs: int, uirevision: str) -> dict[str, Any]:
     """Return one chart over epochs, empty: train solid, test dotted, ideal dashed."""
-    line: dict[str, Any] = {"mode": "lines", "x": [], "y": [], "showlegend": False}
+    empty: dict[str, Any] = {"type": "scatter", "mode": "lines", "x": [], "y": [], "showlegend": False}
     template = "epoch %{x:.4~g}: %{y:.3~g}"
-    figure = go.Figure(
-        [
-            go.Scatter(**line, line={"width": 1.5}, hovertemplate=template + "<extra>train</extra>"),
-            go.Scatter(**line, line={"width": 1.5, "dash": "dot"}, hovertemplate=template + "<extra>test</extra>"),
-            go.Scatter(**line, line={"width": 1, "dash": "dash"}, hovertemplate="ideal %{y:.3~g}<extra></extra>"),
-        ]
-    )
-    figure.update_layout(
-        margin={"l": 38, "r": 10, "t": 4, "b": 20},
-        paper_bgcolor=TRANSPARENT,
-        plot_bgcolor=TRANSPARENT,
-        font=FONT,
-        uirevision=uirevision,
-        hovermode="x",
-        xaxis={"range": [0, epochs], "showgrid": False, "zeroline": False},
-        yaxis={"zeroline": False, "nticks": 5},
-    )
-    return figure
+    lines = [
+        {**empty, "line": {"width": 1.5}, "hovertemplate": template + "<extra>train</extra>"},
+        {**empty, "line": {"width": 1.5, "dash": "dot"}, "hovertemplate": template + "<extra>test</extra>"},
+        {**empty, "line": {"width": 1, "dash": "dash"}, "hovertemplate": "ideal %{y:.3~g}<extra></extra>"},
+    ]
+    layout = _layout({"l": 38, "r": 10, "t": 4, "b": 20}, uirevision) | {
+        "hovermode": "x",
+        "xaxis": {"range": [0, epochs], "showgrid": False, "zeroline": False},
+        "yaxis": {"zeroline": False, "nticks": 5, "showticklabels": False},
+    }
+    return {"data": lines, "layout": layout}
+
+
+def _layout(margin: dict[str, int], uirevision: str) -> dict[str, Any]:
+    colours = {"paper_bgcolor": TRANSPARENT, "plot_bgcolor": TRANSPARENT}
+    return {"margin": margin, "font": FONT, "uirevision": uirevision, **colours}

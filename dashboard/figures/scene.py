@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import plotly.graph_objects as go
-
 from backend.palette import TOKENS, class_colours
+from dashboard.figures.charts import FONT, TRANSPARENT
 
 ZOOM = 2.15
 REACH = 1.55
@@ -21,7 +20,7 @@ TRACES = ("guides", "spokes", "vertices", "features", "trails", "weights", "mean
 HIDDEN_AXIS: dict[str, Any] = {"visible": False, "range": [-REACH, REACH], "autorange": False}
 
 
-def scene_figure(class_names: list[str], uirevision: str) -> go.Figure:
+def scene_figure(class_names: list[str], uirevision: str) -> dict[str, Any]:
     """Return the scene for a run's classes: nearest ETF, features, trails, classifier rows and class means, empty.
 
     Open rings are the ETF's vertices, dots the class means, diamonds the classifier's rows; trace order is `TRACES`.
@@ -33,59 +32,55 @@ def scene_figure(class_names: list[str], uirevision: str) -> go.Figure:
     named: dict[str, Any] = {"customdata": class_names, "showlegend": False}
     rim = {"color": light["panel"], "width": 1}
     traces = {
-        "guides": go.Scatter3d(**_great_circles(), mode="lines", line={"color": light["guide"], "width": 1.5}, **quiet),
-        "spokes": go.Scatter3d(**empty, mode="lines", line={"color": light["spoke"], "width": 3}, **quiet),
-        "vertices": go.Scatter3d(
+        "guides": {**_great_circles(), **quiet, "mode": "lines", "line": {"color": light["guide"], "width": 1.5}},
+        "spokes": {**empty, **quiet, "mode": "lines", "line": {"color": light["spoke"], "width": 3}},
+        "vertices": {
             **empty,
-            mode="markers",
-            marker={
-                "size": 13,
-                "symbol": "circle-open",
-                "color": colours,
-                "line": {"color": colours, "width": 2},
-            },
-            hovertemplate="vertex of %{customdata}<extra></extra>",
             **named,
-        ),
-        "features": go.Scatter3d(**empty, mode="markers", marker={"size": 3, "opacity": 0.42}, **quiet),
-        "trails": go.Scatter3d(**empty, mode="lines", line={"width": 2}, opacity=0.7, **quiet),
-        "weights": go.Scatter3d(
-            **empty,
-            mode="markers",
-            marker={"size": 5, "symbol": "diamond", "color": colours, "line": {"width": 0}},
-            hovertemplate="classifier row of %{customdata}<extra></extra>",
-            **named,
-        ),
-        "means": go.Scatter3d(
-            **empty,
-            mode="markers+text",
-            marker={"size": 7.5, "color": colours, "line": rim},
-            textfont={"size": 21},
-            hovertemplate="class mean of %{customdata}<extra></extra>",
-            **named,
-        ),
-    }
-    figure = go.Figure([traces[name] for name in TRACES])
-    figure.update_layout(
-        margin={"l": 0, "r": 0, "t": 0, "b": 0},
-        paper_bgcolor="rgba(0,0,0,0)",
-        font={"family": "Inter Variable, sans-serif"},
-        showlegend=False,
-        uirevision=uirevision,
-        meta={"zoom": ZOOM, "camera": CAMERA},
-        scene={
-            "xaxis": HIDDEN_AXIS,
-            "yaxis": HIDDEN_AXIS,
-            "zaxis": HIDDEN_AXIS,
-            "aspectmode": "manual",
-            "aspectratio": {"x": ZOOM, "y": ZOOM, "z": ZOOM},
-            "camera": CAMERA,
-            "dragmode": "orbit",
-            "bgcolor": "rgba(0,0,0,0)",
-            "uirevision": uirevision,
+            "mode": "markers",
+            "marker": {"size": 7.5, "symbol": "circle-open", "color": colours, "line": {"color": colours, "width": 2}},
+            "hovertemplate": "vertex of %{customdata}<extra></extra>",
         },
-    )
-    return figure
+        "features": {**empty, **quiet, "mode": "markers", "marker": {"size": 1.9, "opacity": 0.42}},
+        "trails": {**empty, **quiet, "mode": "lines", "line": {"width": 2}, "opacity": 0.7},
+        "weights": {
+            **empty,
+            **named,
+            "mode": "markers",
+            "marker": {"size": 3.6, "symbol": "diamond", "color": colours, "line": {"width": 0}},
+            "hovertemplate": "classifier row of %{customdata}<extra></extra>",
+        },
+        "means": {
+            **empty,
+            **named,
+            "mode": "markers+text",
+            "marker": {"size": 5, "color": colours, "line": rim},
+            "textfont": {"size": 11},
+            "hovertemplate": "class mean of %{customdata}<extra></extra>",
+        },
+    }
+    return {
+        "data": [{"type": "scatter3d", "name": name, **traces[name]} for name in TRACES],
+        "layout": {
+            "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
+            "paper_bgcolor": TRANSPARENT,
+            "font": FONT,
+            "showlegend": False,
+            "uirevision": uirevision,
+            "meta": {"zoom": ZOOM, "camera": CAMERA},
+            "scene": {
+                "xaxis": HIDDEN_AXIS,
+                "yaxis": HIDDEN_AXIS,
+                "zaxis": HIDDEN_AXIS,
+                "aspectmode": "manual",
+                "aspectratio": {"x": ZOOM, "y": ZOOM, "z": ZOOM},
+                "camera": CAMERA,
+                "dragmode": "orbit",
+                "bgcolor": TRANSPARENT,
+                "uirevision": uirevision,
+            },
+        },
+    }
 
 
 def _great_circles() -> dict[str, list[float | None]]:

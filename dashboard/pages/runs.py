@@ -24,7 +24,7 @@ GRID_THEME = (
 )
 
 
-def _number(field: str, title: str, form: str | None = None, width: int = 86) -> dict[str, Any]:
+def _number(field: str, title: str, form: str | None = None, width: int = 92) -> dict[str, Any]:
     """Return a right-aligned column, its numbers in a d3 format; an absent number stays empty."""
     column = {"field": field, "headerName": title, "type": "rightAligned", "width": width}
     if form is None:
@@ -37,24 +37,24 @@ COLUMNS: list[dict[str, Any]] = [
     {
         "field": "status",
         "headerName": "Status",
-        "width": 140,
+        "width": 128,
         "cellClassRules": {
             "bad-words": "params.value.startsWith('failed')",
             "active": "params.value.startsWith('running')",
         },
     },
-    {"field": "name", "headerName": "Name", "flex": 1, "minWidth": 140, "cellClass": "row-link"},
-    {"field": "head", "headerName": "Head", "width": 110},
-    {"field": "data", "headerName": "Data", "width": 155},
-    {"field": "backbone", "headerName": "Backbone", "width": 105},
-    _number("seed", "Seed", width=74),
+    {"field": "name", "headerName": "Name", "flex": 1, "minWidth": 130, "cellClass": "row-link"},
+    {"field": "head", "headerName": "Head", "width": 100},
+    {"field": "data", "headerName": "Data", "width": 148},
+    {"field": "backbone", "headerName": "Backbone", "width": 98},
+    _number("seed", "Seed", width=66),
     _number("nc1", "NC1", ".3~g"),
     _number("nc2", "NC2 ∠", ".3~g"),
     _number("nc3", "NC3", ".3~g"),
-    _number("train", "train", ".1%"),
-    _number("test", "test", ".1%"),
-    _number("time", "time", width=104),
-    {"field": "created", "headerName": "started", "width": 140},
+    _number("train", "train", ".1%", width=80),
+    _number("test", "test", ".1%", width=80),
+    _number("time", "time", width=100),
+    {"field": "created", "headerName": "created", "width": 136},
 ]
 
 

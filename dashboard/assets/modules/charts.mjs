@@ -56,7 +56,8 @@ export function chartData(run, spec) {
   const [train, test] = ["train", "test"].map((split) => run.series[split][spec.key] ?? []);
   const ideal = run.started?.metrics[spec.key]?.ideal ?? null;
   const log = wantsLog([...train, ...test]);
-  const line = ideal === null || log ? [[], []] : [[0, run.epochs], [ideal, ideal]];
+  // Without a value there is no axis to draw the ideal on; on a logarithmic one there is no place for zero.
+  const line = ideal === null || log || train.length === 0 ? [[], []] : [[0, run.epochs], [ideal, ideal]];
   return { x: [run.measuredEpochs, run.measuredEpochs, line[0]], y: [train, test, line[1]], log, ideal };
 }
 
@@ -75,10 +76,10 @@ export function drawChart(graph, run, spec, css, selectedEpoch) {
          text: `ideal ${digits(ideal)} ↓`, font: { size: 10, color: css("ink-3") } }]
     : [];
   const colour = { "line.color": [css("head"), css("head"), css("ink-3")] };
-  const percent = spec.percent && known.length ? { "yaxis.tickformat": ".0%" } : { "yaxis.tickformat": "" };
+  const percent = { "yaxis.tickformat": spec.percent ? ".0%" : "" };
   window.Plotly.update(graph, { x, y, ...colour }, {
     "yaxis.type": log ? "log" : "linear", "yaxis.dtick": log ? (spansDecades(known, 1.8) ? 1 : "D2") : null, "xaxis.range": [0, run.epochs], shapes, annotations,
-    "yaxis.autorange": true, ...percent,
+    "yaxis.autorange": true, "yaxis.showticklabels": known.length > 0, ...percent,
   });
 }
 

@@ -9,6 +9,7 @@ export function emptyRun(epochs) {
   };
 }
 
+export const ENDED = new Set(["finished", "cancelled", "failed"]);
 const ENDS = { RunFinished: "finished", RunCancelled: "cancelled", RunFailed: "failed" };
 
 /** Change `run` by one event. Captures are told apart by their step, epochs by their number. */

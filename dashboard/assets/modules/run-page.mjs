@@ -1,12 +1,15 @@
 // The live page of one run: events in, pictures out. The server's layout is the frame; this fills it.
 
+import { Calm } from "./calm.mjs";
 import { drawChart, drawHeatmap, themeAxes } from "./charts.mjs";
-import { apply, digits, emptyRun, percent, progressWords, statusWords } from "./run-model.mjs";
-import { Scene } from "./scene.mjs";
+import { apply, digits, ENDED, emptyRun, percent, progressWords, statusWords } from "./run-model.mjs";
+import { Scene, TRAIL } from "./scene.mjs";
 import { RunStream } from "./stream.mjs";
 
 const CACHE = 600;
 const PLAY_MS = 120;
+// The heatmap is read, not watched: it may lag the scene by this much, which leaves the paint to the scene.
+const HEATMAP_MS = 200;
 
 export class RunPage {
   constructor(root) {
@@ -18,6 +21,9 @@ export class RunPage {
     this.index = -1; // the capture shown
     this.follows = true;
     this.unit = "cos";
+    this.heatmap = new Calm(HEATMAP_MS, () => {
+      if (this.shown) drawHeatmap(this.graph("angles-graph"), this.shown.cosines, this.unit, (name) => this.css(name));
+    });
     this.group = 0;
     this.abort = new AbortController();
     this.buildSlider();
@@ -50,6 +56,8 @@ export class RunPage {
 
   begin() {
     this.scene = new Scene(this.graph("scene-graph"), JSON.parse(this.root.dataset.traces));
+    // Dash draws its graphs again when the theme changes, from a layout that knows nothing of our shapes.
+    for (const id of this.charts()) this.graph(id).on("plotly_react", () => requestAnimationFrame(() => this.drawCurves()));
     this.stream = new RunStream(this.runId, (events) => this.take(events), (state) => this.connection(state));
     this.theme();
   }
@@ -58,6 +66,7 @@ export class RunPage {
     this.abort.abort();
     clearInterval(this.clock);
     clearInterval(this.player);
+    this.heatmap.close();
     this.themeWatch.disconnect();
     this.stream?.close();
     this.connection("");
@@ -89,7 +98,6 @@ export class RunPage {
       if (begins) this.scene.begin(event);
       if (event.type === "EpochMeasured" || event.type === "StepMeasured") measured = true;
       if (event.type === "GeometryCaptured") {
-        measured ||= this.follows;
         if (event.arrays) arrived = this.keep(event.step, event.arrays);
       }
     }
@@ -124,8 +132,7 @@ export class RunPage {
 
   scrub(index) {
     const last = this.run.captures.length - 1;
-    const ended = ["finished", "cancelled", "failed"].includes(this.run.status);
-    this.follows = index >= last && !ended;
+    this.follows = index >= last && !this.ended;
     this.show(Math.max(0, Math.min(index, last)));
   }
 
@@ -139,12 +146,16 @@ export class RunPage {
     const frame = this.frames.get(capture.step) ?? (await this.fetchFrame(capture));
     if (!frame || this.index !== index) return;
     this.drawFrame(frame, index);
-    // Trails run through the captures before; what of them is missing is fetched behind the picture.
-    for (let i = Math.max(0, index - 8); i < index && this.index === index; i += 1) {
-      const before = this.run.captures[i];
-      if (!this.frames.has(before.step)) await this.fetchFrame(before);
-      if (i === index - 1 && this.index === index) this.drawFrame(frame, index);
-    }
+    // Trails run through the captures before. While the run goes on they are of those that were drawn; else what of
+    // them is missing is fetched behind the picture.
+    if (this.follows && !this.ended) return;
+    const missing = this.run.captures.slice(Math.max(0, index - TRAIL), index).filter((c) => !this.frames.has(c.step));
+    for (const before of missing) if (this.index === index) await this.fetchFrame(before);
+    if (missing.length && this.index === index) this.drawFrame(frame, index);
+  }
+
+  get ended() {
+    return ENDED.has(this.run.status);
   }
 
   async fetchFrame(capture) {
@@ -161,10 +172,10 @@ export class RunPage {
   drawFrame(frame, index) {
     this.part("replay-note").textContent = "";
     this.root.dataset.shownStep = this.run.captures[index].step;
-    const before = this.run.captures.slice(0, index).map((c) => this.frames.get(c.step)).filter(Boolean);
+    const before = this.run.captures.slice(Math.max(0, index - TRAIL), index).map((c) => this.frames.get(c.step)).filter(Boolean);
     this.scene.draw(frame, before);
     this.shown = frame;
-    drawHeatmap(this.graph("angles-graph"), frame.cosines, this.unit, (name) => this.css(name));
+    this.heatmap.draw();
     if (!this.follows) this.drawCurves();
   }
 
@@ -198,8 +209,7 @@ export class RunPage {
     const capture = this.run.captures[this.index];
     const at = capture ? capture.epoch : 0;
     say("shown-epoch", capture ? `epoch ${Number.isInteger(at) ? at : at.toFixed(2)}` : "waiting for the first capture");
-    const ended = ["finished", "cancelled", "failed"].includes(run.status);
-    say("follow", this.follows && !ended ? "follows the run" : ended ? "newest" : "back to live");
+    say("follow", this.ended ? "newest" : this.follows ? "follows the run" : "back to live");
     this.part("play").textContent = this.player ? "❚❚" : "▶";
     this.readings(at);
     if (capture) this.sentence(capture);
@@ -251,7 +261,7 @@ export class RunPage {
     const css = (name) => this.css(name);
     this.scene.theme(css);
     for (const id of ["angles-graph", ...this.charts()]) themeAxes(this.graph(id), css);
-    if (this.shown) drawHeatmap(this.graph("angles-graph"), this.shown.cosines, this.unit, css);
+    this.heatmap.draw();
     this.drawCurves();
   }
 
@@ -264,7 +274,7 @@ export class RunPage {
     if (layer) this.toggle(layer);
     else if (unit) this.choose(button, () => {
       this.unit = unit;
-      if (this.shown) drawHeatmap(this.graph("angles-graph"), this.shown.cosines, unit, (name) => this.css(name));
+      this.heatmap.draw();
     });
     else if (group) this.choose(button, () => {
       this.group = Number(group);
@@ -279,7 +289,7 @@ export class RunPage {
 
   newest() {
     if (this.player) this.play();
-    this.follows = !["finished", "cancelled", "failed"].includes(this.run.status);
+    this.follows = !this.ended;
     this.show(this.run.captures.length - 1);
     this.drawCurves();
   }

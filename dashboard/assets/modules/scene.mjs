@@ -3,8 +3,9 @@
 import { place, screen } from "./labels.mjs";
 import { decode, fromRows, project } from "./typed.mjs";
 
-const TRAIL = 8;
+export const TRAIL = 8;
 const NAMES_UP_TO = 30;
+const SOFTWARE = /swiftshader|llvmpipe|software/i;
 
 export class Scene {
   constructor(graph, traces) {
@@ -15,8 +16,18 @@ export class Scene {
     this.names = [];
     this.layers = { features: true, trails: true, classifier: true, names: true };
     this.means = null;
+    this.sparePixels();
     graph.on("plotly_relayout", () => this.drawNames());
     graph.addEventListener("dblclick", () => this.resetCamera());
+  }
+
+  /** Plotly draws twice the pixels each way for smoothness: free on a GPU, and most of a frame's time in software. */
+  sparePixels() {
+    const { glplot } = this.graph._fullLayout.scene._scene;
+    const named = glplot.gl.getExtension("WEBGL_debug_renderer_info");
+    if (!named || !SOFTWARE.test(glplot.gl.getParameter(named.UNMASKED_RENDERER_WEBGL))) return;
+    glplot.pixelRatio = 1;
+    window.dispatchEvent(new Event("resize"));
   }
 
   /** Draw what never moves: the ETF's vertices and spokes. */
@@ -42,22 +53,23 @@ export class Scene {
     };
   }
 
-  /** Draw one prepared capture, with trails through the means of those before it. */
+  /** Draw one prepared capture, with trails through the means of those `before` it. */
   draw(frame, before) {
     this.means = frame.means;
     const { features, trails, weights, means } = this.traces;
-    const trail = this.trail([...before.slice(-TRAIL), frame]);
+    const trail = this.trail([...before, frame]);
     const parts = [frame.features, trail.points, frame.weights, frame.means];
-    window.Plotly.restyle(
-      this.graph,
-      {
-        x: parts.map((p) => p[0]), y: parts.map((p) => p[1]), z: parts.map((p) => p[2]),
-        "marker.color": [frame.featureColours, undefined, this.colours, this.colours],
-        "line.color": [undefined, trail.colours, undefined, undefined],
-      },
-      [features, trails, weights, means],
-    );
-    this.drawNames();
+    const change = {
+      x: parts.map((p) => p[0]), y: parts.map((p) => p[1]), z: parts.map((p) => p[2]),
+      "marker.color": [frame.featureColours, undefined, this.colours, this.colours],
+      "line.color": [undefined, trail.colours, undefined, undefined],
+    };
+    const names = this.placeNames();
+    if (names) {
+      change.text = [undefined, undefined, undefined, names.text];
+      change.textposition = [undefined, undefined, undefined, names.textposition];
+    }
+    window.Plotly.restyle(this.graph, change, [features, trails, weights, means]);
   }
 
   trail(frames) {
@@ -85,22 +97,25 @@ export class Scene {
     }
   }
 
+  /** Draw the names anew where they have to move: the camera or a layer has changed. */
   drawNames() {
-    if (!this.means || this.naming) return;
+    const names = this.means && this.placeNames();
+    if (names) window.Plotly.restyle(this.graph, { text: [names.text], textposition: [names.textposition] }, [this.traces.means]);
+  }
+
+  /** Return the names' text and positions, or null where they are as drawn: drawing text is the dearest part. */
+  placeNames() {
     const wanted = this.layers.names && this.names.length <= NAMES_UP_TO;
     const { camera, aspectratio } = this.scene();
     const unit = 3.2 / (Math.min(this.graph.clientWidth, this.graph.clientHeight) * aspectratio.x);
     const size = { charWidth: 7.4 * unit, lineHeight: 13 * unit, gap: 7 * unit };
     const placed = wanted ? place(screen(this.means, camera), this.names, size) : this.names.map(() => null);
     const text = this.names.map((name, i) => (placed[i] ? name : ""));
-    const key = JSON.stringify([text, placed]);
-    if (key === this.namesDrawn) return;
+    const textposition = placed.map((position) => position ?? "top center");
+    const key = JSON.stringify([text, textposition]);
+    if (key === this.namesDrawn) return null;
     this.namesDrawn = key;
-    this.naming = true;
-    const positions = placed.map((position) => position ?? "top center");
-    window.Plotly.restyle(this.graph, { text: [text], textposition: [positions] }, [this.traces.means]).finally(() => {
-      this.naming = false;
-    });
+    return { text, textposition };
   }
 
   scene() {

@@ -1,0 +1,40 @@
+"""`python -m benchmarks [NAME …]`: run benchmarks, print their figures, write benchmarks/results/."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from benchmarks import digits, head, live, service
+from benchmarks.report import Figure, machine, write
+
+BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
+    "head": head.measure,
+    "digits": digits.measure,
+    "service": service.measure,
+    "live": live.measure,
+}
+
+
+def main(names: list[str]) -> int:
+    """Run the named benchmarks, or all; return 1 where a figure misses its bound."""
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        print(f"there is no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    print(machine())
+    missed = 0
+    for name in names or BENCHMARKS:
+        print(f"\n{name} …", flush=True)
+        figures = BENCHMARKS[name]()
+        for figure in figures:
+            mark = "" if not figure.bound else "  holds" if figure.holds else "  MISSED"
+            note = f"  ({figure.note})" if figure.note else ""
+            print(f"  {figure.value:9.3g} {figure.unit:3} {figure.bound:8}{mark:8} {figure.what}{note}", flush=True)
+            missed += not figure.holds
+        write(name, figures)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
