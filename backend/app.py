@@ -45,7 +45,7 @@ class Application:
             paper=PaperProcess(),
         )
         self.api = _api(self.context)
-        hosts = allowed_hosts(settings.host, settings.port)
+        hosts = allowed_hosts(settings.host, settings.port, settings.allow_hosts)
         self.guarded: ASGIApp = Guard(self.api, token=settings.token, hosts=hosts, cookie=f"collapse-{settings.port}")
 
     def add_pages(self, attach: Callable[[FastAPI, Settings], None]) -> None:

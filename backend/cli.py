@@ -63,6 +63,14 @@ def serve(
         bool, typer.Option("--demonstration/--no-demonstration", help="Start a first run where there is none.")
     ] = True,
     warm: Annotated[bool, typer.Option("--warm/--no-warm", help="Keep a worker ready with torch imported.")] = True,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="COLLAPSE_ALLOW_HOST",
+            help="Another address under which browsers may ask for this server, as they send it.",
+            metavar="NAME:PORT",
+        ),
+    ] = None,
 ) -> None:
     """Start the server: pages, API and jobs in one process."""
     from importlib import import_module
@@ -80,6 +88,7 @@ def serve(
         open_browser=open_browser,
         demonstration=demonstration,
         warm=warm,
+        allow_hosts=tuple(allow_host or ()),
         pages=pages,
     )
 

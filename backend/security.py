@@ -35,10 +35,10 @@ REFUSED_PAGE = """<!doctype html><meta charset="utf-8"><title>Collapse Lab</titl
 that <code>collapse serve</code> printed, the one with <code>?token=</code>.</p>"""
 
 
-def allowed_hosts(host: str, port: int) -> frozenset[str]:
-    """Return the Host headers that mean this server: its own address, and the names of this machine's loopback."""
+def allowed_hosts(host: str, port: int, more: Iterable[str] = ()) -> frozenset[str]:
+    """Return the Host headers that mean this server: its own address, this machine's loopback, and `more` as given."""
     names = {host, "127.0.0.1", "localhost", "[::1]"}
-    return frozenset(f"{name}:{port}" for name in names)
+    return frozenset(f"{name}:{port}" for name in names) | frozenset(more)
 
 
 class Guard:

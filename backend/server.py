@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import os
@@ -23,11 +24,18 @@ from backend.store.database import open_store
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which ends open streams when it is asked to stop instead of waiting for them."""
+    """uvicorn's server, which opens a browser when it is up, and ends open streams when it is to stop."""
 
-    def __init__(self, config: uvicorn.Config, application: Application) -> None:
+    def __init__(self, config: uvicorn.Config, application: Application, address: str | None) -> None:
         super().__init__(config)
-        self._application = application
+        self._application, self._address = application, address
+        self._opening: asyncio.Task[bool] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and then open `address` in a browser: not before there is something to see."""
+        await super().startup(sockets=sockets)
+        if self.started and self._address is not None:
+            self._opening = asyncio.create_task(asyncio.to_thread(webbrowser.open, self._address))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._application.context.wakeups.close()
@@ -61,6 +69,7 @@ def serve(
     open_browser: bool,
     demonstration: bool,
     warm: bool,
+    allow_hosts: tuple[str, ...],
     pages: Any,
 ) -> None:
     """Serve until interrupted; raises Unusable with the remedy where that cannot begin."""
@@ -76,6 +85,7 @@ def serve(
             database_url=database_url,
             warm=warm,
             demonstration=demonstration,
+            allow_hosts=allow_hosts,
         )
         with listener, lock.holding(store.data_dir, settings.url):
             _run(
@@ -109,11 +119,7 @@ def _run(
         ws="websockets-sansio",
         timeout_graceful_shutdown=3,
     )
-    server = Server(config, application)
-    if open_browser and _has_screen():
-        import threading
-
-        threading.Timer(0.8, webbrowser.open, (address,)).start()
+    server = Server(config, application, address if open_browser and _has_screen() else None)
     # Ctrl-C is how one stops it: a clean end, not an error.
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listener])

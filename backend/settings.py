@@ -25,6 +25,8 @@ class Settings:
     database_url: str | None = None
     warm: bool = True
     demonstration: bool = True
+    allow_hosts: tuple[str, ...] = ()
+    """Host headers, `name:port`, under which other machines or a container's host reach this server."""
 
     @property
     def url(self) -> str:

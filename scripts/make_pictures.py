@@ -1,0 +1,78 @@
+"""Make the README's screenshot and clip from a real run: a first start, watched in a browser until it has finished.
+
+Needs what `make test` installs. Writes docs/pictures/run.png, docs/pictures/geometry.svg (the exported figure of the
+same moment) and docs/pictures/collapse.gif, one frame for each capture that the page drew.
+"""
+
+import io
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.harness import ServerProcess, open_chromium  # noqa: E402  (the path is set above)
+
+PICTURES = ROOT / "docs" / "pictures"
+FRAME_MS, LAST_FRAME_MS, CLIP_WIDTH = 150, 2500, 800
+PATIENCE_S = 300
+
+
+def shot(page: Page) -> Image.Image:
+    """Return what the page shows."""
+    return Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+
+
+def watch(page: Page) -> list[Image.Image]:
+    """Return a picture of each capture that the page draws, until the run has finished."""
+    frames, seen, deadline = [], None, time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        status = page.inner_text('[data-part="status"]')
+        step = page.get_attribute("#run-page", "data-shown-step")
+        if step is not None and step != seen:
+            seen = step
+            picture = shot(page)
+            height = round(picture.height * CLIP_WIDTH / picture.width)
+            frames.append(picture.resize((CLIP_WIDTH, height), Image.Resampling.LANCZOS))
+        if status == "finished":
+            return frames
+        time.sleep(0.05)
+    raise TimeoutError(f"the run did not finish within {PATIENCE_S} s")
+
+
+def main() -> None:
+    """Make the pictures."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        server = ServerProcess(Path(folder) / "data")
+        browser = open_chromium(playwright)
+        try:
+            page = browser.new_page(viewport={"width": 1440, "height": 860})
+            page.goto(f"{server.url}/?token={server.token}")
+            page.wait_for_selector("#run-page")
+            frames = watch(page)
+            time.sleep(1)
+            shot(page).save(PICTURES / "run.png", optimize=True)
+            run = page.get_attribute("#run-page", "data-run")
+            with server.client() as http:
+                figure = http.get(f"/api/v1/runs/{run}/figures/geometry.svg")
+            (PICTURES / "geometry.svg").write_bytes(figure.content)
+        finally:
+            browser.close()
+            server.stop()
+    # One palette for all frames, so that what does not move does not flicker.
+    palette = frames[-1].quantize(96, method=Image.Quantize.MEDIANCUT)
+    reduced = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    durations = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
+    target = PICTURES / "collapse.gif"
+    reduced[0].save(target, save_all=True, append_images=reduced[1:], duration=durations, loop=0, optimize=True)
+    print(f"{len(frames)} frames, {target.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()
