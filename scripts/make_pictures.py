@@ -16,7 +16,8 @@ from playwright.sync_api import Page, sync_playwright
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.harness import ServerProcess, open_chromium  # noqa: E402  (the path is set above)
+from backend.palette import CLASSES_10, HIGH, LOW, TOKENS  # noqa: E402  (the path is set above)
+from tests.harness import ServerProcess, open_chromium  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures"
 FRAME_MS, LAST_FRAME_MS, CLIP_WIDTH = 150, 2500, 800
@@ -26,6 +27,22 @@ PATIENCE_S = 300
 def shot(page: Page) -> Image.Image:
     """Return what the page shows."""
     return Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+
+
+def clip_palette() -> Image.Image:
+    """Return one palette for all frames, so that what does not move does not flicker: the project's colours, blended.
+
+    A palette found from the pictures themselves would be all greys, which is what most of a page is.
+    """
+    light = TOKENS["light"]
+    inks = [*CLASSES_10, LOW, HIGH, light["accent"], light["good"]]
+    blends = [(ink, share) for ink in inks for share in (1, 0.85, 0.7, 0.55, 0.42, 0.3, 0.2, 0.1)]
+    blends += [("#000000", step / 40) for step in range(41)]
+    blends += [(light["ink"], 1), (light["line"], 1), (light["neutral"], 1), (light["background"], 1)]
+    entries = [round(255 + share * (part - 255)) for ink, share in blends for part in bytes.fromhex(ink[1:])]
+    image = Image.new("P", (1, 1))
+    image.putpalette(entries)
+    return image
 
 
 def watch(page: Page) -> list[Image.Image]:
@@ -65,8 +82,7 @@ def main() -> None:
         finally:
             browser.close()
             server.stop()
-    # One palette for all frames, so that what does not move does not flicker.
-    palette = frames[-1].quantize(96, method=Image.Quantize.MEDIANCUT)
+    palette = clip_palette()
     reduced = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     durations = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
     target = PICTURES / "collapse.gif"

@@ -1,0 +1,110 @@
+"""Every command and every piece of Python that the README shows is run; every picture and link is there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.harness import wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("*/README.md")), *sorted(ROOT.glob("benchmarks/results/*.md"))]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.+?)```", README, re.S)
+
+
+COMMANDS = [line for block in blocks("sh") for line in block.strip().splitlines()]
+ELSEWHERE = ("make ", "ssh ", "docker ")
+"""Beginnings of commands with tests of their own: they start a server, leave this machine, or need a container engine."""
+
+
+def test_the_commands_of_the_terminal_work_in_order(tmp_path):
+    lines = [line for line in COMMANDS if not line.startswith(ELSEWHERE)]
+    assert any(line.startswith("collapse run ") for line in lines)
+    (tmp_path / ".venv").symlink_to(Path(sys.executable).parents[1])
+    environment = {**os.environ, "COLLAPSE_DATA": str(tmp_path / "data")}
+    script = "set -euo pipefail\n" + "\n".join(lines)
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "geometry.pdf").read_bytes().startswith(b"%PDF")
+    assert "<svg" in (tmp_path / "angles.svg").read_text()
+    assert (tmp_path / "curves.csv").read_text().startswith("epoch,train/nc1,train/nc3,train/top1,test/nc1")
+    assert "finished" in done.stdout
+
+
+def test_the_python_works_in_order(tmp_path):
+    code = "\n".join(blocks("python"))
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 3, "one measurement and two epochs"
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("make ")])
+def test_the_make_targets_exist(line):
+    done = subprocess.run(["make", "-n", *line.split()[1:]], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_make_run_serves_and_ctrl_c_stops_it_cleanly(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "COLLAPSE_DATA": str(tmp_path / "data"), "COLLAPSE_PORT": str(port)}
+    command = ["make", "run", "RUN_ARGS=--no-open --no-demonstration --no-warm"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    try:
+
+        def healthy() -> bool:
+            try:
+                return httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+            except httpx.TransportError:
+                return False
+
+        wait_for(healthy, 60, "the server")
+    finally:
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal's Ctrl-C does
+        printed, _ = process.communicate(timeout=30)
+    assert f"http://127.0.0.1:{port}/?token=".encode() in printed
+    assert b"Traceback" not in printed
+    assert b"Installing" not in printed, "what is installed is not installed again"
+
+
+@pytest.mark.skipif(shutil.which("ssh") is None, reason="no ssh client on this machine")
+def test_the_tunnel_is_understood():
+    for line in (line for line in COMMANDS if line.startswith("ssh ")):
+        done = subprocess.run(["ssh", "-G", *line.split()[1:]], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "localforward 8050 [127.0.0.1]:8050" in done.stdout
+
+
+def test_the_container_commands_name_files_that_exist():
+    lines = [line for line in COMMANDS if line.startswith("docker ")]
+    assert lines
+    for line in lines:
+        for name in re.findall(r"-f (\S+)", line):
+            assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_and_pictures_are_there(document):
+    for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+        if not target.startswith("http"):
+            assert (document.parent / target).exists(), target
