@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import colorsys
+import math
 from typing import Literal
 
 Theme = Literal["light", "dark"]
@@ -52,14 +52,34 @@ LOW, HIGH = "#2166ac", "#b2182b"
 """The ends of the cosine heatmap's diverging scale; its middle is the panel's tint (`neutral`)."""
 
 
+LIGHTNESS, CHROMA = 0.68, 0.12
+"""OKLCH lightness and chroma of even hues: readable on both themes, inside sRGB for every hue."""
+
+
 def class_colours(classes: int) -> list[str]:
-    """Return one colour a class: Petroff's ten, evenly spaced hues up to 30, one grey beyond."""
+    """Return one colour a class: Petroff's ten, even hues at one OKLCH lightness up to 30, one grey beyond."""
     if classes <= len(CLASSES_10):
         return list(CLASSES_10[:classes])
     if classes <= 30:
-        return [_hex(colorsys.hls_to_rgb(index / classes, 0.5, 0.5)) for index in range(classes)]
+        return [oklch(LIGHTNESS, CHROMA, 360 * index / classes) for index in range(classes)]
     return [TOKENS["light"]["ink-3"]] * classes
 
 
-def _hex(rgb: tuple[float, float, float]) -> str:
-    return "#" + "".join(f"{round(255 * part):02x}" for part in rgb)
+def oklch(lightness: float, chroma: float, hue_deg: float) -> str:
+    """Return the sRGB colour of an OKLCH one, clipped to the gamut (Ottosson 2020)."""
+    a = chroma * math.cos(math.radians(hue_deg))
+    b = chroma * math.sin(math.radians(hue_deg))
+    l, m, s = (  # noqa: E741  (the cones' own letters)
+        (lightness + u * a + v * b) ** 3
+        for u, v in ((0.3963377774, 0.2158037573), (-0.1055613458, -0.0638541728), (-0.0894841775, -1.2914855480))
+    )
+    linear = (
+        4.0767416621 * l - 3.3077115913 * m + 0.2309699292 * s,
+        -1.2684380046 * l + 2.6097574011 * m - 0.3413193965 * s,
+        -0.0041960863 * l - 0.7034186147 * m + 1.7076147010 * s,
+    )
+    return "#" + "".join(f"{round(255 * _gamma(min(max(part, 0.0), 1.0))):02x}" for part in linear)
+
+
+def _gamma(part: float) -> float:
+    return 12.92 * part if part <= 0.0031308 else 1.055 * part ** (1 / 2.4) - 0.055

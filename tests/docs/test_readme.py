@@ -27,7 +27,7 @@ def blocks(language: str) -> list[str]:
 
 COMMANDS = [line for block in blocks("sh") for line in block.strip().splitlines()]
 ELSEWHERE = ("make ", "ssh ", "docker ")
-"""Beginnings of commands with tests of their own: they start a server, leave this machine, or need a container engine."""
+"""Beginnings of commands with tests of their own: they start a server, leave this machine, or need a container."""
 
 
 def test_the_commands_of_the_terminal_work_in_order(tmp_path):

@@ -1,0 +1,180 @@
+"""`collapse` as a user types it: a real process each time."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from backend.store import runs
+from backend.store.database import open_store
+from tests.harness import COLLAPSE, end_workers, tiny, wait_for
+
+
+def collapse(data, *arguments, expect: int = 0, **environment):
+    held = {k: v for k, v in os.environ.items() if not k.startswith("COLLAPSE_")}
+    done = subprocess.run(
+        [COLLAPSE, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        env={**held, "COLLAPSE_DATA": str(data), "COLUMNS": "200", **environment},
+    )
+    assert done.returncode == expect, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def config_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("config") / "small.json"
+    path.write_text(tiny().model_dump_json())
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, config_file):
+    """A data directory with two finished runs, made by the command line without a server."""
+    folder = tmp_path_factory.mktemp("cli") / "data"
+    done = collapse(folder, "run", str(config_file), "--seeds", "2", "--set", "epochs=2", "--name", "pair")
+    assert "2/2" in done.stderr, "progress is shown"
+    return folder
+
+
+def test_runs_lists_what_was_run(data):
+    listed = json.loads(collapse(data, "runs", "--json").stdout)
+    assert [(run["name"], run["group"], run["status"], run["config"]["seed"]) for run in listed] == [
+        ("pair", "pair", "finished", 1),
+        ("pair", "pair", "finished", 0),
+    ]
+    assert listed[0]["summary"]["train"]["nc1"] > 0
+    table = collapse(data, "runs").stdout
+    assert table.count("finished") == 2
+    assert json.loads(collapse(data, "runs", "--json", "--status", "failed").stdout) == []
+
+
+def test_export_writes_each_format_or_nothing(data, tmp_path):
+    run = json.loads(collapse(data, "runs", "--json").stdout)[0]["id"]
+    starts = {"pdf": b"%PDF", "svg": b"<?xml", "png": b"\x89PNG", "csv": b"kind,class"}
+    for format_, start in starts.items():
+        target = tmp_path / f"figure.{format_}"
+        collapse(data, "export", run, "geometry", "-o", str(target))
+        assert target.read_bytes().startswith(start)
+    collapse(data, "export", run, "curves", "--format", "svg", "--keys", "nc1", "-o", str(tmp_path / "named-otherwise"))
+    assert b"<svg" in (tmp_path / "named-otherwise").read_bytes()
+    before = sorted(tmp_path.iterdir())
+    for wrong, words in (
+        (("export", "nosuchrun0", "geometry", "-o", "x.pdf"), "there is no run 'nosuchrun0'"),
+        (("export", run, "portrait", "-o", "x.pdf"), "must be one of geometry, angles, curves"),
+        (("export", run, "geometry", "-o", "x.docx"), "--format must be one of pdf, svg, png, csv"),
+        (("export", run, "curves", "--keys", "nc9", "-o", "x.pdf"), "has no metric 'nc9'"),
+        (("export", run, "geometry", "--camera", "1,2", "-o", "x.pdf"), "camera must be seven numbers"),
+    ):
+        done = collapse(data, *wrong[:-1], str(tmp_path / wrong[-1]), expect=2)
+        assert words in done.stderr
+    assert sorted(tmp_path.iterdir()) == before, "nothing half-written stays"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "nosuchpreset"), "neither a preset nor a file; presets are first-light"),
+        (("run", "digits-nearest", "--set", "epochs"), "--set takes NAME=VALUE"),
+        (("run", "digits-nearest", "--set", "epocks=3"), "there is no setting 'epocks'"),
+        (("run", "digits-nearest", "--set", "head.delta.x=3"), "there is no setting 'head.delta'"),
+        (("run", "digits-nearest", "--set", "backbone.features=4"), "set backbone.features=9"),
+        (("run", "digits-nearest", "--set", "batch_size=99999"), "batch_size"),
+        (("runs", "--status", "asleep"), "--status must be one of queued"),
+        (("runs", "--server", "http://127.0.0.1:1", "--token", "x"), "cannot be reached"),
+    ],
+)
+def test_what_is_wrong_is_one_line_with_the_remedy(tmp_path, arguments, words):
+    done = collapse(tmp_path / "data", *arguments, expect=2)
+    assert words in done.stderr
+    assert all(line.startswith("collapse: ") for line in done.stderr.strip().splitlines())
+
+
+def test_presets_and_the_schema():
+    listed = subprocess.run([COLLAPSE, "presets"], capture_output=True, text=True, check=True).stdout
+    for name in ("first-light", "digits-nearest", "digits-fixed", "digits-linear", "fashion-nearest"):
+        assert f"{name} " in listed
+    schema = json.loads(subprocess.run([COLLAPSE, "presets", "--schema"], capture_output=True, check=True).stdout)
+    assert "optimiser" in schema["properties"]
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; import backend.cli\n"
+        "heavy = {'torch', 'numpy', 'sqlalchemy', 'fastapi', 'dash', 'pydantic', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_doctor_says_what_works(data):
+    said = collapse(data, "doctor").stdout
+    assert "data set fashion-mnist-mini: 5000 training and 1000 test samples" in said
+    assert "data set digits: 1442 training and 355 test samples" in said
+    assert "ok     server: not running" in said
+
+
+def test_doctor_says_what_to_do(tmp_path):
+    (tmp_path / "collapse.db").write_bytes(b"no database at all, but long enough to be looked at" * 40)
+    said = collapse(tmp_path, "doctor", expect=1).stdout
+    assert "TO DO  data directory: the database cannot be read" in said
+
+
+def test_a_run_beside_a_server_is_the_servers(start_server, config_file):
+    """`collapse run` on a served data directory: the server's supervisor runs it, so its pages show it live."""
+    server = start_server("--no-demonstration", "--no-warm")
+    done = collapse(server.data, "run", str(config_file), "--name", "from the terminal")
+    assert f"The server at {server.url} runs it" in done.stderr
+    with server.client() as http:
+        items = http.get("/api/v1/runs").json()["items"]
+    assert [(item["name"], item["status"]) for item in items] == [("from the terminal", "finished")]
+    through = collapse("/nonexistent", "runs", "--json", "--server", server.url, "--token", server.token)
+    assert json.loads(through.stdout)[0]["id"] == items[0]["id"]
+    wrong = collapse("/nonexistent", "runs", "--server", server.url, "--token", "wrong", expect=2)
+    assert "the token is not this server's" in wrong.stderr
+
+
+def test_a_run_on_a_remote_server_and_its_figure(start_server, config_file, tmp_path):
+    server = start_server("--no-demonstration", "--no-warm")
+    access = {"COLLAPSE_SERVER": server.url, "COLLAPSE_TOKEN": server.token}
+    collapse("/nonexistent", "run", str(config_file), "--name", "remote", **access)
+    run = json.loads(collapse("/nonexistent", "runs", "--json", **access).stdout)[0]
+    assert (run["name"], run["status"]) == ("remote", "finished")
+    target = tmp_path / "remote.pdf"
+    collapse("/nonexistent", "export", run["id"], "angles", "-o", str(target), **access)
+    assert target.read_bytes().startswith(b"%PDF")
+
+
+def test_ctrl_c_stops_the_run_and_keeps_its_numbers(tmp_path, config_file):
+    data = tmp_path / "data"
+    command = [COLLAPSE, "run", str(config_file), "--set", "epochs=2000", "--data", str(data)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    store = None
+    try:
+        wait_for((data / "collapse.db").exists, 30, "the store")
+        time.sleep(0.5)
+        store = open_store(data)
+        wait_for(lambda: runs.listing(store)[0] and runs.listing(store)[0][0].epoch >= 1, 60, "an epoch")
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+        row = runs.listing(store)[0][0]
+        assert process.returncode == 130
+        assert row.status == "cancelled"
+        assert row.summary["train"]["nc1"] > 0
+        assert "its numbers so far are kept" in errors
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        if store is not None:
+            end_workers(store)
+            store.close()

@@ -1,0 +1,76 @@
+"""Figures without data: valid for Plotly, traces where the scripts look for them; colours as designed."""
+
+from __future__ import annotations
+
+import re
+
+import plotly.graph_objects as go
+import pytest
+
+from backend import palette
+from dashboard.figures.charts import GROUPS, READINGS, angles_figure, chart_figure
+from dashboard.figures.scene import TRACES, scene_figure
+from ncengine.metrics import METRICS
+
+NAMES = [f"class {index}" for index in range(12)]
+
+
+@pytest.mark.parametrize("figure", [scene_figure(NAMES, "r"), angles_figure(NAMES, "r"), chart_figure(40, "r")])
+def test_plotly_knows_every_setting(figure):
+    go.Figure(figure)  # raises ValueError for a name or value that Plotly does not have
+
+
+def test_the_scene_has_its_traces_in_order_and_keeps_the_camera():
+    figure = scene_figure(NAMES, "run-1")
+    assert [trace["name"] for trace in figure["data"]] == list(TRACES)
+    means = figure["data"][TRACES.index("means")]
+    vertices = figure["data"][TRACES.index("vertices")]
+    assert means["marker"]["color"] == vertices["marker"]["color"] == palette.class_colours(12)
+    assert vertices["marker"]["symbol"] == "circle-open"
+    assert vertices["marker"]["size"] > means["marker"]["size"], "at collapse each ring is seen around its dot"
+    assert figure["layout"]["scene"]["camera"]["projection"]["type"] == "orthographic"
+    assert figure["layout"]["scene"]["uirevision"] == "run-1"
+
+
+def test_names_are_written_up_to_thirty_classes():
+    few, many = (angles_figure([str(i) for i in range(k)], "r")["layout"]["xaxis"]["showticklabels"] for k in (30, 31))
+    assert (few, many) == (True, False)
+
+
+def test_every_chart_and_reading_is_a_metric_that_there_is():
+    keys = [chart["key"] for group in GROUPS for chart in group["charts"] if "key" in chart]
+    assert {*keys, *(key for _, key, _ in READINGS)} <= set(METRICS)
+    wanted = {"loss", "top1", "nc1", "nc3", "nc4_ncc_mismatch", "etf_distance_means"}
+    assert wanted <= set(keys)
+
+
+def test_colours_of_classes():
+    assert palette.class_colours(10) == list(palette.CLASSES_10)
+    hues = palette.class_colours(30)
+    assert len(set(hues)) == 30
+    assert all(re.fullmatch(r"#[0-9a-f]{6}", colour) for colour in hues)
+    assert len(set(palette.class_colours(100))) == 1
+
+
+def test_oklch_agrees_with_the_published_values():
+    # White, black, and sRGB red, whose OKLCH coordinates are (0.62796, 0.25768, 29.234°).
+    assert palette.oklch(1, 0, 0) == "#ffffff"
+    assert palette.oklch(0, 0, 0) == "#000000"
+    assert palette.oklch(0.627955, 0.257683, 29.2339) == "#ff0000"
+
+
+def test_even_hues_are_equally_light():
+    def luminance_like(colour: str) -> float:
+        """OKLab lightness of an sRGB colour."""
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        r, g, b = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+        cones = (
+            0.4122214708 * r + 0.5363325363 * g + 0.0514459929 * b,
+            0.2119034982 * r + 0.6806995451 * g + 0.1073969566 * b,
+            0.0883024619 * r + 0.2817188376 * g + 0.6299787005 * b,
+        )
+        return sum(w * c ** (1 / 3) for w, c in zip((0.2104542553, 0.7936177850, -0.0040720468), cones, strict=True))
+
+    found = [luminance_like(colour) for colour in palette.class_colours(24)]
+    # Eight bits a channel, and no clipping: all hues are inside sRGB.
+    assert max(found) - min(found) < 0.01
