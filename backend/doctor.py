@@ -52,7 +52,8 @@ def _engine() -> list[Finding]:
     """Ask torch and the data sets in a process of its own: a broken CUDA must not take the doctor with it."""
     import json
 
-    found = subprocess.run([sys.executable, "-W", "ignore", "-c", PROBE], capture_output=True, text=True, check=False)
+    probe = [sys.executable, "-P", "-W", "ignore", "-c", PROBE]
+    found = subprocess.run(probe, capture_output=True, text=True, check=False)
     if found.returncode:
         reason = (found.stderr.strip().splitlines() or ["no message"])[-1]
         return [Finding("PyTorch and data", False, reason, "install again with `make run`, or pip install -e .")]

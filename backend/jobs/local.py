@@ -93,7 +93,7 @@ class LocalEngine:
         log = (self._store.data_dir / "worker.log").open("ab")
         with log:
             return subprocess.Popen(
-                [sys.executable, "-m", "backend.worker", "--data", str(self._store.data_dir), *arguments],
+                [sys.executable, "-P", "-m", "backend.worker", "--data", str(self._store.data_dir), *arguments],
                 stdin=stdin,
                 stdout=log,
                 stderr=log,

@@ -93,8 +93,9 @@ class Supervisor:
         while not self._stop.is_set():
             try:
                 self.look()
-            except sa.exc.SQLAlchemyError:
-                log.exception("the store could not be read; trying again")
+            except (sa.exc.SQLAlchemyError, OSError):
+                # A full disk, say, or no process to be had; a run claimed meanwhile counts as a crash: tried again.
+                log.exception("the store or a worker could not be reached; trying again")
                 self._stop.wait(1.0)
             self._nudge.wait(TICK_S)
             self._nudge.clear()

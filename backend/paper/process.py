@@ -63,7 +63,7 @@ class PaperProcess:
         if self._process is None or self._process.poll() is not None:
             self.close()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "backend.paper.process"],
+                [sys.executable, "-P", "-m", "backend.paper.process"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,

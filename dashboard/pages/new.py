@@ -176,6 +176,7 @@ def register(app: Dash, client: Client) -> None:
         State(ids.FORM_CONFIG, "data"),
         State(ids.FORM_NAME, "value"),
         prevent_initial_call=True,
+        running=[(Output(ids.FORM_LAUNCH, "loading"), True, False)],  # also keeps a second click from a second run
     )
     async def launch(clicks: int | None, config: Config, name: str | None) -> Any:
         if not clicks:

@@ -68,6 +68,28 @@ def test_a_killed_worker_is_resumed_bit_for_bit(store, moment):
     assert found == {split: dict(scalars) for split, scalars in expected.items()}
 
 
+def test_a_worker_that_cannot_be_started_is_tried_again(store, monkeypatch):
+    run_id, _ = runs.create(store, tiny(epochs=1, device="cpu"))
+    monkeypatch.setattr("backend.jobs.supervisor.START_GRACE_S", 1.0)
+    supervisor = Supervisor(store, warm=False)
+    submit, refused = supervisor.engine.submit, []
+
+    def refusing_once(*order):
+        if not refused:
+            refused.append(order)
+            raise OSError("no process to be had")
+        return submit(*order)
+
+    monkeypatch.setattr(supervisor.engine, "submit", refusing_once)
+    supervisor.start()
+    try:
+        wait_for(lambda: runs.get(store, run_id).status == "finished", 60, "the end of the run")
+    finally:
+        supervisor.close()
+    assert runs.get(store, run_id).attempt == 2
+    check(store, run_id, 1)
+
+
 def test_a_worker_that_always_dies_is_given_up_with_a_reason(store):
     run_id, _ = runs.create(store, tiny(epochs=500, device="cpu"))
     supervisor = Supervisor(store, warm=False)

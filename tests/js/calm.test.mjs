@@ -12,6 +12,17 @@ test("the first wish is fulfilled at once, a burst once more at its end", async 
   assert.equal(done, 2);
 });
 
+test("what is asked for now is done now, and once", async () => {
+  let done = 0;
+  const calm = new Calm(30, () => { done += 1; });
+  calm.draw();
+  calm.draw();
+  calm.run();
+  assert.equal(done, 2);
+  await new Promise((resolve) => setTimeout(resolve, 80));
+  assert.equal(done, 2);
+});
+
 test("a closed one stays quiet", async () => {
   let done = 0;
   const calm = new Calm(20, () => { done += 1; });

@@ -16,8 +16,9 @@ export class Calm {
     else this.timer = setTimeout(() => this.run(), wait);
   }
 
+  /** Do it now: what a person asked for does not wait. */
   run() {
-    this.timer = null;
+    this.close();
     this.last = this.now();
     this.work();
   }

@@ -261,7 +261,7 @@ export class RunPage {
     const css = (name) => this.css(name);
     this.scene.theme(css);
     for (const id of ["angles-graph", ...this.charts()]) themeAxes(this.graph(id), css);
-    this.heatmap.draw();
+    this.heatmap.run();
     this.drawCurves();
   }
 
@@ -274,7 +274,7 @@ export class RunPage {
     if (layer) this.toggle(layer);
     else if (unit) this.choose(button, () => {
       this.unit = unit;
-      this.heatmap.draw();
+      this.heatmap.run();
     });
     else if (group) this.choose(button, () => {
       this.group = Number(group);
