@@ -64,9 +64,10 @@ def create(api: FastAPI, client: Client) -> Dash:
     async def device(_: str) -> str:
         return frame.device_words(await client.system())
 
-    @app.callback(Output(ids.PAGE, "children"), Input(ids.URL, "pathname"))
+    @app.callback(Output(ids.PAGE, "children"), Output(ids.URL, "pathname"), Input(ids.URL, "pathname"))
     async def page(path: str | None) -> Any:
-        return await _page(client, path or "/")
+        where = await _landing(client) if path in (None, "/") else str(path)
+        return await _page(client, where), where
 
     app.clientside_callback(
         ClientsideFunction("collapse", "whereAmI"),
@@ -90,14 +91,15 @@ def create(api: FastAPI, client: Client) -> Dash:
     return app
 
 
+async def _landing(client: Client) -> str:
+    """Return where `/` leads: a first start to the demonstration, later ones to the list."""
+    held = await client.runs(limit=2)
+    only = held.items[0] if held.total == 1 else None
+    live = only is not None and only.demonstration and only.status in ("queued", "running")
+    return f"/runs/{only.id}" if only is not None and live else "/runs"
+
+
 async def _page(client: Client, path: str) -> Any:
-    if path == "/":
-        # A first start lands on the demonstration; afterwards the list is what one looks for.
-        held = await client.runs(limit=2)
-        only = held.items[0] if held.total == 1 else None
-        if only is None or not only.demonstration or only.status not in ("queued", "running"):
-            return runs.layout()
-        path = f"/runs/{only.id}"
     if path == "/runs":
         return runs.layout()
     if path == "/new":

@@ -51,6 +51,7 @@ def test_the_walk(server, open_window, tmp_path):
 
     # 2. An empty store: the demonstration runs, and the address lands on its live page.
     expect(page.locator("h1")).to_have_text("first-light")
+    page.wait_for_url(re.compile(r"/runs/[0-9a-z]{10}$"))
     assert "token" not in page.url
     wait_for(lambda: len(points(page, "means")) == 10, 40, "the first class means")
     expect(part(page, "connection")).to_have_text("live")
