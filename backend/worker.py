@@ -9,6 +9,7 @@ stored are not stored twice.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import json
 import os
@@ -19,6 +20,8 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from backend.errors import CollapseError, Fenced
 from backend.store import artifacts, event_log, runs
@@ -106,6 +109,9 @@ class Recorder:
 
     def fail(self, error: str, log: str) -> None:
         """Store that the run cannot go on, with the reason in one line and the log beside it."""
+        # What came before is not lost; where just that could not be stored, the reason still is.
+        with contextlib.suppress(SQLAlchemyError):
+            self.flush()
         self._end("failed", Entry("RunFailed", {"error": error}), error, [Entry("LogLine", {"text": log})])
 
     def _end(self, status: str, entry: Entry, error: str | None = None, before: list[Entry] | None = None) -> None:

@@ -159,8 +159,8 @@ def _component(field: Field, class_names: list[str], devices: list[str]) -> Any:
         [
             html.Label(field.title, className="field-title"),
             control,
-            html.P(field.help, className="field-help"),
             html.P("", id=ids.problem(field.path), className="field-problem", role="alert"),
+            html.P(field.help, className="field-help"),
         ],
         className="field",
         **{"data-field": field.path},

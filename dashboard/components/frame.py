@@ -16,6 +16,11 @@ BRAND = [
     "#eef3fd", "#d9e3f8", "#b1c6f1", "#86a7ea", "#638de4", "#4c7ce1", "#3f73e0", "#3162c7", "#2457c5", "#174a9f",
 ]  # fmt: skip
 
+DARK = [
+    "#eceef2", "#a9b0bd", "#8b93a1", "#5c6370", "#282d36", "#1d2128", "#16191f", "#0f1115", "#0c0e12", "#08090c",
+]  # fmt: skip
+"""Mantine's dark shades from text to body, so that fields and dialogs are of the same palette as the rest."""
+
 
 def css_variables() -> str:
     """Return the palette as CSS variables for both themes; a part of a page sets `--head` by its run's head."""
@@ -68,7 +73,7 @@ def layout() -> Any:
         id=ids.MANTINE,
         defaultColorScheme="auto",
         theme={
-            "colors": {"brand": BRAND},
+            "colors": {"brand": BRAND, "dark": DARK},
             "primaryColor": "brand",
             "primaryShade": {"light": 8, "dark": 4},
             "fontFamily": "'Inter Variable', system-ui, sans-serif",

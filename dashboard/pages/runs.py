@@ -20,7 +20,8 @@ GRID_THEME = (
     "themeQuartz.withParams({accentColor: 'var(--accent)', backgroundColor: 'var(--panel)',"
     " foregroundColor: 'var(--ink)', borderColor: 'var(--line)', headerBackgroundColor: 'var(--panel)',"
     " rowHoverColor: 'var(--background)', fontFamily: 'Inter Variable', fontSize: 13, rowHeight: 34,"
-    " headerHeight: 34, wrapperBorderRadius: 8, selectedRowBackgroundColor: 'var(--background)'})"
+    " headerHeight: 34, cellHorizontalPadding: 10, wrapperBorderRadius: 8,"
+    " selectedRowBackgroundColor: 'var(--background)'})"
 )
 
 
@@ -37,7 +38,8 @@ COLUMNS: list[dict[str, Any]] = [
     {
         "field": "status",
         "headerName": "Status",
-        "width": 128,
+        "width": 124,
+        "tooltipField": "status",
         "cellClassRules": {
             "bad-words": "params.value.startsWith('failed')",
             "active": "params.value.startsWith('running')",
@@ -53,8 +55,8 @@ COLUMNS: list[dict[str, Any]] = [
     _number("nc3", "NC3", ".3~g"),
     _number("train", "train", ".1%", width=80),
     _number("test", "test", ".1%", width=80),
-    _number("time", "time", width=100),
-    {"field": "created", "headerName": "created", "width": 136},
+    _number("time", "time", width=92),
+    {"field": "created", "headerName": "created, UTC", "width": 148},
 ]
 
 
@@ -137,7 +139,7 @@ def row(run: wire.RunWire, now: datetime) -> dict[str, Any]:
         "id": run.id,
         "status": status,
         "name": run.name,
-        "head": run.config.head.name,
+        "head": run.config.head.name.replace("etf", "ETF"),
         "data": run.config.data.name,
         "backbone": run.config.backbone.name,
         "seed": run.config.seed,

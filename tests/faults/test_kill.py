@@ -131,6 +131,7 @@ def test_an_error_of_the_run_fails_it_at_once_with_its_words(store):
     assert "lower optimiser.lr" in row.error
     assert row.attempt == 1, "an error that would come again is not tried again"
     assert "Traceback" in event_log.newest(store, run_id, "LogLine").payload["text"]
+    assert event_log.newest(store, run_id, "GeometryCaptured") is not None, "what came before the error is kept"
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(store):

@@ -208,7 +208,7 @@ export class RunPage {
     if (bar) bar.style.width = `${(100 * run.epoch) / run.epochs}%`;
     const capture = this.run.captures[this.index];
     const at = capture ? capture.epoch : 0;
-    say("shown-epoch", capture ? `epoch ${Number.isInteger(at) ? at : at.toFixed(2)}` : "waiting for the first capture");
+    say("shown-epoch", capture ? `epoch ${Number.isInteger(at) ? at : at.toFixed(2)}` : this.ended ? "no capture" : "waiting for the first capture");
     say("follow", this.ended ? "newest" : this.follows ? "follows the run" : "back to live");
     this.part("play").textContent = this.player ? "❚❚" : "▶";
     this.readings(at);
