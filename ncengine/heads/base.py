@@ -70,4 +70,5 @@ def require_etf_room(features: int, classes: int) -> None:
 
 def affine(features_BD: Tensor, weight_KD: Tensor, bias_K: Tensor | None) -> Tensor:
     """Return logits h Wᵀ + b (B, K)."""
-    return functional.linear(features_BD, weight_KD.to(features_BD.dtype), None if bias_K is None else bias_K)
+    dtype = features_BD.dtype
+    return functional.linear(features_BD, weight_KD.to(dtype), None if bias_K is None else bias_K.to(dtype))

@@ -76,7 +76,10 @@ class NearestETFHead(Head):
         return -self.weight @ self.global_mean
 
     def forward(self, features_BD: Tensor, labels_B: Tensor | None = None) -> Tensor:
-        """Return logits (B, K); in training the class means and the frame take the batch in first."""
+        """Return logits (B, K); in training the class means and the frame take the batch in first.
+
+        A training step computes in the head's own precision, float32 or better, whatever the features'.
+        """
         if not self.training:
             return affine(self.penultimate(features_BD), self.weight, self.bias)
         labels_B = self.require_labels(features_BD, labels_B)
@@ -85,22 +88,21 @@ class NearestETFHead(Head):
         delta = 0.0 if step == 1 else self.delta
         self.require_features(features_BD)
         with _full_precision(features_BD.device.type):
-            features_BD = features_BD.to(torch.promote_types(features_BD.dtype, torch.float32))
-            shares_BC, present_K = batch_shares(labels_B, self.classes, features_BD.dtype)
+            dtype = torch.promote_types(self.means.dtype, torch.float32)
+            shares_BC, present_K = batch_shares(labels_B, self.classes, dtype)
             # Per class: 1 the first time it is seen, α_t from then on, 0 where the batch has none of it.
-            weight_K = present_K.lerp(present_K * alpha, self.seen)
-            options = StepOptions(
-                self.temperature if self.normalise else None, delta, self.solver, self.implicit_gradient
-            )
+            weight_K = present_K.lerp(present_K * alpha, self.seen.to(dtype))
+            radius = self.temperature if self.normalise else None
+            options = StepOptions(radius, delta, self.solver, self.implicit_gradient)
             logits_BK, means_DK, mean_D, frame_DR = NearestETFLogits.apply(
-                features_BD, shares_BC, weight_K, self.means, self.frame, options
+                features_BD.to(dtype), shares_BC, weight_K, self.means.to(dtype), self.frame.to(dtype), options
             )
         with torch.no_grad():
             self.step.add_(1)
             self.means.copy_(means_DK)
-            torch.maximum(self.seen, present_K, out=self.seen)
+            self.seen.copy_(torch.maximum(self.seen, present_K))
             self.frame.copy_(frame_DR)
-            self.global_mean.lerp_(mean_D, alpha)
+            self.global_mean.lerp_(mean_D.to(self.global_mean.dtype), alpha)
         return cast(Tensor, logits_BK)
 
 

@@ -140,6 +140,24 @@ def test_etf_heads_need_room_and_labels_in_training():
             make(16, 5)(torch.randn(4, 8), torch.zeros(4, dtype=torch.int64))
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("make", [nc.NearestETFHead, nc.FixedETFHead])
+def test_features_of_another_precision_are_taken(make, dtype):
+    plain, other = make(16, 5), make(16, 5)
+    features, labels = batch()
+    features = features.to(torch.bfloat16).float()  # the same numbers in every precision
+    for _ in range(2):
+        expected = plain(features, labels)
+        leaf = features.to(dtype).requires_grad_()
+        found = other(leaf, labels)
+        found.float().sum().backward()
+        assert torch.isfinite(leaf.grad).all()
+        torch.testing.assert_close(found.float(), expected, atol=0.1 if dtype == torch.bfloat16 else 1e-5, rtol=0.02)
+    assert other.weight.dtype == torch.float32
+    other.eval()
+    assert other(features.to(dtype)).shape == (40, 5)
+
+
 def test_canonical_fixed_etf_and_bfloat16_autocast():
     head = nc.FixedETFHead(9, 5, rotation="canonical")
     torch.testing.assert_close(head.weight, nc.etf_weights(torch.eye(9, 4)))
