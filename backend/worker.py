@@ -13,11 +13,13 @@ import contextlib
 import errno
 import json
 import os
+import select
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -214,14 +216,15 @@ def main() -> int:
 
 
 def _import_everything() -> None:
-    """Load what a run needs before there is one: torch, the engine, the data sets' readers, the first kernels."""
-    import sklearn.datasets
+    """Load what a run needs before there is one; what only some need, only as long as nobody waits."""
     import torch
 
     import ncengine.train  # noqa: F401
 
-    assert sklearn.datasets.load_digits is not None  # noqa: S101  (lazy module: touching it loads it)
-    torch.nn.functional.conv2d(torch.zeros(2, 1, 8, 8), torch.zeros(1, 1, 3, 3))
+    torch.nn.functional.conv2d(torch.zeros(2, 1, 8, 8), torch.zeros(1, 1, 3, 3))  # the first kernels
+    for name in ("sklearn.datasets", "torchvision"):
+        if not select.select([sys.stdin], [], [], 0)[0]:
+            import_module(name)
 
 
 if __name__ == "__main__":

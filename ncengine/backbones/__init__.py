@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torchvision
 from torch import nn
 
 from ncengine import config as cfg
@@ -39,6 +38,8 @@ def _mlp(config: cfg.Mlp, shape: Shape) -> nn.Module:
 
 
 def _resnet18(config: cfg.ResNet18, shape: Shape) -> nn.Module:
+    import torchvision  # a third of a second that the other networks do not need
+
     network = torchvision.models.resnet18(weights=None)
     # The CIFAR stem: images of 32×32 would be 8×8 after the ImageNet stem's strides.
     network.conv1 = nn.Conv2d(shape[0], 64, 3, padding=1, bias=False)
