@@ -10,6 +10,7 @@ from dash import dcc, html
 from backend import wire
 from backend.palette import HEADS, TOKENS, Theme
 from dashboard import ids
+from dashboard.figures.scene import scene_figure
 
 PAGES = (("/runs", "Runs"), ("/new", "New run"))
 BRAND = [
@@ -65,7 +66,7 @@ def layout() -> Any:
     )
     return dmc.MantineProvider(
         [
-            dcc.Location(id=ids.URL),
+            dcc.Location(id=ids.URL, refresh="callback-nav"),
             dcc.Store(id=ids.SCHEME, storage_type="local"),
             bar,
             html.Main(id=ids.PAGE, className="page"),
@@ -80,6 +81,15 @@ def layout() -> Any:
             "defaultRadius": 6,
             "fontSizes": {"sm": "13px", "md": "14px"},
         },
+    )
+
+
+def warm_up() -> Any:
+    """Return an unseen scene: Plotly is loaded and its shaders compiled before the first picture is wanted."""
+    return html.Div(
+        dcc.Graph(figure=scene_figure(["", ""], ""), responsive=False, config={"staticPlot": True}),
+        className="warm-up",
+        **{"aria-hidden": "true"},
     )
 
 

@@ -11,7 +11,7 @@ from backend import wire
 from backend.client import ApiError, Client
 from dashboard import ids
 from dashboard.components import form
-from dashboard.components.frame import message
+from dashboard.components.frame import message, warm_up
 
 Config = dict[str, Any]
 
@@ -51,6 +51,7 @@ def layout(presets: list[wire.PresetWire]) -> Any:
             ),
             html.Div(cards, className="cards"),
             html.Div([html.Div(id=ids.FORM), launch], className="new-grid"),
+            warm_up(),
         ],
         **{"data-page": "new"},
     )

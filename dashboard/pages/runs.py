@@ -12,7 +12,7 @@ from dash import Dash, Input, Output, State, dcc, html, no_update
 from backend import wire
 from backend.client import ApiError, Client
 from dashboard import ids
-from dashboard.components.frame import message
+from dashboard.components.frame import message, warm_up
 
 TICK_MS = 1500
 LIMIT = 500
@@ -102,6 +102,7 @@ def layout() -> Any:
                 style={"height": "calc(100vh - 190px)", "minHeight": 320},
                 className="grid",
             ),
+            warm_up(),
             dmc.Modal(
                 [
                     html.P(id=ids.RUNS_CONFIRM_TEXT),

@@ -69,7 +69,8 @@ def polar_factor(matrix_DR: Tensor) -> PolarFactor:
     matrix = matrix_DR.to(torch.float64)
     if matrix.device.type == "cpu":
         squared_R, right_RR = torch.linalg.eigh(matrix.mT @ matrix)
-        if float(squared_R[0]) > WELL_CONDITIONED**2 * float(squared_R[-1]):
+        ascending = squared_R.tolist()
+        if ascending[0] > WELL_CONDITIONED**2 * ascending[-1]:
             sigma_R = squared_R.sqrt()
             inverse_RR = (right_RR / sigma_R) @ right_RR.mT
             return PolarFactor((inverse_RR @ matrix.mT).mT, right_RR, sigma_R, inverse_RR)

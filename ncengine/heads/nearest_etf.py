@@ -91,7 +91,7 @@ class NearestETFHead(Head):
             dtype = torch.promote_types(self.means.dtype, torch.float32)
             shares_BC, present_K = batch_shares(labels_B, self.classes, dtype)
             # Per class: 1 the first time it is seen, α_t from then on, 0 where the batch has none of it.
-            weight_K = present_K.lerp(present_K * alpha, self.seen.to(dtype))
+            weight_K = torch.addcmul(present_K, present_K, self.seen.to(dtype), value=alpha - 1)
             radius = self.temperature if self.normalise else None
             options = StepOptions(radius, delta, self.solver, self.implicit_gradient)
             logits_BK, means_DK, mean_D, frame_DR = NearestETFLogits.apply(
@@ -100,7 +100,7 @@ class NearestETFHead(Head):
         with torch.no_grad():
             self.step.add_(1)
             self.means.copy_(means_DK)
-            self.seen.copy_(torch.maximum(self.seen, present_K))
+            self.seen.clamp_(min=present_K)
             self.frame.copy_(frame_DR)
             self.global_mean.lerp_(mean_D.to(self.global_mean.dtype), alpha)
         return cast(Tensor, logits_BK)

@@ -79,15 +79,16 @@ export function drawChart(graph, run, spec, css, selectedEpoch) {
   const percent = { "yaxis.tickformat": spec.percent ? ".0%" : "" };
   window.Plotly.update(graph, { x, y, ...colour }, {
     "yaxis.type": log ? "log" : "linear", "yaxis.dtick": log ? (spansDecades(known, 1.8) ? 1 : "D2") : null, "xaxis.range": [0, run.epochs], shapes, annotations,
-    "yaxis.autorange": true, "yaxis.showticklabels": known.length > 0, ...percent,
+    "yaxis.autorange": true, "yaxis.showticklabels": known.length > 0, ...percent, ...axesTheme(css),
   });
 }
 
-export function themeAxes(graph, css) {
+/** The colours of words and grid lines, as a change of a graph's layout. */
+export function axesTheme(css) {
   const change = { "font.color": css("ink-2") };
   for (const axis of ["xaxis", "yaxis"]) {
     change[`${axis}.gridcolor`] = css("line");
     change[`${axis}.zerolinecolor`] = css("line");
   }
-  window.Plotly.relayout(graph, change);
+  return change;
 }

@@ -1,7 +1,7 @@
 // The live page of one run: events in, pictures out. The server's layout is the frame; this fills it.
 
 import { Calm } from "./calm.mjs";
-import { drawChart, drawHeatmap, themeAxes } from "./charts.mjs";
+import { axesTheme, drawChart, drawHeatmap } from "./charts.mjs";
 import { apply, digits, ENDED, emptyRun, percent, progressWords, statusWords } from "./run-model.mjs";
 import { Scene, TRAIL } from "./scene.mjs";
 import { RunStream } from "./stream.mjs";
@@ -33,6 +33,12 @@ export class RunPage {
     this.clock = setInterval(() => this.words(), 1000);
     this.themeWatch = new MutationObserver(() => this.theme());
     this.themeWatch.observe(document.documentElement, { attributeFilter: ["data-mantine-color-scheme"] });
+    this.early = []; // what is heard before there is a graph to draw it in
+    this.stream = new RunStream(
+      this.runId,
+      (events) => (this.scene ? this.take(events) : this.early.push(...events)),
+      (state) => this.connection(state),
+    );
     this.ready().then(() => {
       if (!this.abort.signal.aborted) this.begin();
     });
@@ -58,8 +64,8 @@ export class RunPage {
     this.scene = new Scene(this.graph("scene-graph"), JSON.parse(this.root.dataset.traces));
     // Dash draws its graphs again when the theme changes, from a layout that knows nothing of our shapes.
     for (const id of this.charts()) this.graph(id).on("plotly_react", () => requestAnimationFrame(() => this.drawCurves()));
-    this.stream = new RunStream(this.runId, (events) => this.take(events), (state) => this.connection(state));
     this.theme();
+    this.take(this.early);
   }
 
   close() {
@@ -260,7 +266,7 @@ export class RunPage {
     if (!this.scene) return;
     const css = (name) => this.css(name);
     this.scene.theme(css);
-    for (const id of ["angles-graph", ...this.charts()]) themeAxes(this.graph(id), css);
+    window.Plotly.relayout(this.graph("angles-graph"), axesTheme(css));
     this.heatmap.run();
     this.drawCurves();
   }

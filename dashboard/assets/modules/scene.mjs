@@ -26,8 +26,9 @@ export class Scene {
     const { glplot } = this.graph._fullLayout.scene._scene;
     const named = glplot.gl.getExtension("WEBGL_debug_renderer_info");
     if (!named || !SOFTWARE.test(glplot.gl.getParameter(named.UNMASKED_RENDERER_WEBGL))) return;
-    glplot.pixelRatio = 1;
-    window.dispatchEvent(new Event("resize"));
+    const { canvas } = glplot;
+    Object.assign(glplot, { pixelRatio: 1 });
+    Object.assign(canvas, { width: canvas.clientWidth, height: canvas.clientHeight });
   }
 
   /** Draw what never moves: the ETF's vertices and spokes. */
@@ -137,8 +138,11 @@ export class Scene {
 
   theme(css) {
     const { guides, spokes, means } = this.traces;
-    window.Plotly.restyle(this.graph, { "line.color": [css("guide"), css("spoke")] }, [guides, spokes]);
-    const rim = { "marker.line.color": css("panel"), "textfont.color": css("ink") };
-    window.Plotly.restyle(this.graph, rim, [means]);
+    const change = {
+      "line.color": [css("guide"), css("spoke"), undefined],
+      "marker.line.color": [undefined, undefined, css("panel")],
+      "textfont.color": [undefined, undefined, css("ink")],
+    };
+    window.Plotly.restyle(this.graph, change, [guides, spokes, means]);
   }
 }
