@@ -66,7 +66,7 @@ def nearest_etf(
 class Solution(NamedTuple):
     """The nearest ETF's frame with what its derivative needs.
 
-    `polar` (float64) is of A = H V + w R_prox, w = δ ‖H‖ √(K−1)/2: the problem's matrix times ‖H‖ √(K−1)/2, which moves
+    `polar` is of A = H V + w R_prox, w = δ ‖H‖ √(K−1)/2: the problem's matrix times ‖H‖ √(K−1)/2, which moves
     no polar factor and saves divisions by what may be zero. Where H is zero, w = 1 and the frame is R_prox itself.
     """
 
@@ -81,7 +81,7 @@ def solve(means_DK: Tensor, held_DR: Tensor, delta: float, solver: Solver) -> So
     rank = held_DR.shape[1]
     held = held_DR.clone()  # the caller goes on to overwrite its own
     norm = torch.linalg.vector_norm(means_DK)
-    weight = (norm * (delta * math.sqrt(rank) / 2)).masked_fill(norm == 0, 1)
+    weight = torch.add(norm == 0, norm, alpha=delta * math.sqrt(rank) / 2)
     basis = constant(simplex_basis, rank + 1, means_DK.dtype, means_DK.device)
     matrix_DR = torch.addcmul((basis.mT @ means_DK.mT).mT, held, weight)
     found = polar_factor(matrix_DR) if solver == "polar" else riemannian_polar(matrix_DR, held)
@@ -94,7 +94,7 @@ def pull_back(solution: Solution, delta: float, upstream_DR: Tensor) -> Tensor:
     With Γ = ∂/∂A it is Γ Vᵀ + (∂w/∂‖H‖) ⟨Γ, R_prox⟩ H/‖H‖.
     """
     rank = upstream_DR.shape[1]
-    gradient_DR = polar_gradient(solution.polar, upstream_DR).to(solution.means_DK.dtype)
+    gradient_DR = polar_gradient(solution.polar, upstream_DR)
     basis = constant(simplex_basis, rank + 1, gradient_DR.dtype, gradient_DR.device)
     along = torch.dot(gradient_DR.mT.flatten(), solution.held_DR.mT.flatten()) * (delta * math.sqrt(rank) / 2)
     rate = along / solution.norm.clamp(min=SMALLEST_NORM)
@@ -110,7 +110,7 @@ class NearestETF(torch.autograd.Function):
         found = solve(means_DK.to(dtype), held_DR.to(dtype), delta, solver)
         save(ctx, found)
         ctx.delta, ctx.dtype = delta, means_DK.dtype
-        return found.polar.factor_DR.to(dtype)
+        return found.polar.factor_DR
 
     @staticmethod
     @torch.autograd.function.once_differentiable

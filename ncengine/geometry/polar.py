@@ -48,10 +48,10 @@ def floor_hits() -> int:
 
 
 class PolarFactor(NamedTuple):
-    """polar(A) = R with what its derivative needs, all float64.
+    """polar(A) = R with what its derivative needs.
 
-    `factor_DR` = R, `right_RR` = Q (columns), `sigma_R` the singular values bounded below by the floor, in any order,
-    and `inverse_RR` = Q diag(1/σ) Qᵀ = S⁻¹.
+    `factor_DR` = R in the dtype of A; in float64 `right_RR` = Q (columns), `sigma_R` the singular values bounded below
+    by the floor, in any order, and `inverse_RR` = Q diag(1/σ) Qᵀ = S⁻¹.
     """
 
     factor_DR: Tensor
@@ -73,9 +73,10 @@ def polar_factor(matrix_DR: Tensor) -> PolarFactor:
         if ascending[0] > WELL_CONDITIONED**2 * ascending[-1]:
             sigma_R = squared_R.sqrt()
             inverse_RR = (right_RR / sigma_R) @ right_RR.mT
-            return PolarFactor((inverse_RR @ matrix.mT).mT, right_RR, sigma_R, inverse_RR)
+            factor_DR = (inverse_RR @ matrix.mT).mT.to(matrix_DR.dtype)
+            return PolarFactor(factor_DR, right_RR, sigma_R, inverse_RR)
     left, sigma_R, right_h = torch.linalg.svd(matrix, full_matrices=False)
-    return bounded(left @ right_h, right_h.mT, sigma_R)
+    return bounded((left @ right_h).to(matrix_DR.dtype), right_h.mT, sigma_R)
 
 
 def bounded(factor_DR: Tensor, right_RR: Tensor, sigma_R: Tensor) -> PolarFactor:
@@ -87,31 +88,32 @@ def bounded(factor_DR: Tensor, right_RR: Tensor, sigma_R: Tensor) -> PolarFactor
 
 
 def polar_gradient(found: PolarFactor, upstream_DR: Tensor) -> Tensor:
-    """Return the gradient (D, R), float64, with respect to A of a scalar whose gradient at polar(A) is `upstream_DR`.
+    """Return the gradient (D, R) with respect to A of a scalar whose gradient at polar(A) is `upstream_DR`.
 
-    With Ĉ = Qᵀ RᵀG Q the formula above is R Q (X̂ − Ĉ diag(1/σ)) Qᵀ + G S⁻¹: everything but three products is R×R.
+    With Ĉ = Qᵀ RᵀG Q the formula above is R Q (X̂ − Ĉ diag(1/σ)) Qᵀ + G S⁻¹. Everything but three products is R×R and
+    in float64, since it divides by σ; the three are in the dtype of R and G.
     """
     factor_DR, right_RR, sigma_R, inverse_RR = found
-    upstream = upstream_DR.to(torch.float64)
-    inner_RR = right_RR.mT @ (factor_DR.mT @ upstream) @ right_RR
+    dtype = factor_DR.dtype
+    inner_RR = right_RR.mT @ (factor_DR.mT @ upstream_DR).to(torch.float64) @ right_RR
     solved_RR = (inner_RR - inner_RR.mT) / (sigma_R[:, None] + sigma_R)
-    along_RR = right_RR @ (solved_RR - inner_RR / sigma_R) @ right_RR.mT
-    return torch.addmm(inverse_RR @ upstream.mT, along_RR.mT, factor_DR.mT).mT
+    along_RR = (right_RR @ (solved_RR - inner_RR / sigma_R) @ right_RR.mT).to(dtype)
+    return torch.addmm(inverse_RR.to(dtype) @ upstream_DR.mT, along_RR.mT, factor_DR.mT).mT
 
 
 class Polar(torch.autograd.Function):
-    """polar(A) in float64 inside whatever the caller's precision; A is small and the division by σ is delicate."""
+    """`polar_factor` and `polar_gradient` as one differentiable step."""
 
     @staticmethod
     def forward(ctx: Any, matrix_DR: Tensor) -> Tensor:
         found = polar_factor(matrix_DR)
         ctx.save_for_backward(*found)
-        return found.factor_DR.to(matrix_DR.dtype)
+        return found.factor_DR
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream_DR: Tensor) -> Tensor:
-        return polar_gradient(PolarFactor(*ctx.saved_tensors), upstream_DR).to(upstream_DR.dtype)
+        return polar_gradient(PolarFactor(*ctx.saved_tensors), upstream_DR)
 
 
 def polar(a: Tensor) -> Tensor:

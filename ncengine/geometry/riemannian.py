@@ -59,4 +59,4 @@ def riemannian_polar(matrix_DR: Tensor, start_DR: Tensor) -> PolarFactor:
     factor_DR, _ = maximise_alignment(matrix, start_DR.to(torch.float64))
     product_RR = factor_DR.mT @ matrix
     sigma_R, right_RR = torch.linalg.eigh((product_RR + product_RR.mT) / 2)
-    return bounded(factor_DR, right_RR, sigma_R)
+    return bounded(factor_DR.to(matrix_DR.dtype), right_RR, sigma_R)

@@ -147,7 +147,7 @@ class NearestETFLogits(torch.autograd.Function):
         mean_D = batch_DC[:, -1]
         means_DK = running_DK.lerp(batch_DC[:, :-1], weight_K)
         solution = solve(means_DK, held_DR, options.delta, options.solver)
-        frame_DR = solution.polar.factor_DR.to(h_BD.dtype)
+        frame_DR = solution.polar.factor_DR
         weight_KD = etf_weights(frame_DR)
         logits_BK = torch.addmm(weight_KD @ mean_D, h_BD, weight_KD.mT, beta=-1)
         ctx.options = options
