@@ -83,10 +83,10 @@ class NearestETFHead(Head):
         if not self.training:
             return affine(self.penultimate(features_BD), self.weight, self.bias)
         labels_B = self.require_labels(features_BD, labels_B)
-        step = self._host_step.advance(self.step)
+        self.require_features(features_BD)
+        step = self._host_step.next(self.step)
         alpha = averaging_weight(step, self.averaging, self.half_life_steps)
         delta = 0.0 if step == 1 else self.delta
-        self.require_features(features_BD)
         with _full_precision(features_BD.device.type):
             dtype = torch.promote_types(self.means.dtype, torch.float32)
             shares_BC, present_K = batch_shares(labels_B, self.classes, dtype)
@@ -97,6 +97,7 @@ class NearestETFHead(Head):
             logits_BK, means_DK, mean_D, frame_DR = NearestETFLogits.apply(
                 features_BD.to(dtype), shares_BC, weight_K, self.means.to(dtype), self.frame.to(dtype), options
             )
+        self._host_step.count = step  # only now: a batch that was refused is no step
         with torch.no_grad():
             self.step.add_(1)
             self.means.copy_(means_DK)
@@ -142,7 +143,10 @@ class NearestETFLogits(torch.autograd.Function):
         held_DR: Tensor,
         options: StepOptions,
     ) -> tuple[Tensor, ...]:
-        h_BD, scale_B1 = (features_BD, weight_K) if options.radius is None else to_sphere(features_BD, options.radius)
+        if options.radius is None:
+            h_BD, scale_B1 = features_BD, features_BD.new_ones(())
+        else:
+            h_BD, scale_B1 = to_sphere(features_BD, options.radius)
         batch_DC = (shares_BC.mT @ h_BD).mT
         mean_D = batch_DC[:, -1]
         means_DK = running_DK.lerp(batch_DC[:, :-1], weight_K)
@@ -182,10 +186,11 @@ class _HostStep:
     def __init__(self) -> None:
         self.count: int | None = 0
 
-    def advance(self, buffer: Tensor) -> int:
-        """Count one step and return it; `buffer` holds the steps before it."""
-        self.count = (int(buffer) if self.count is None else self.count) + 1
-        return self.count
+    def next(self, buffer: Tensor) -> int:
+        """Return the number of the step to come; `buffer` holds the steps before it."""
+        if self.count is None:
+            self.count = int(buffer)
+        return self.count + 1
 
 
 def _forget_host_step(head: torch.nn.Module, _incompatible: object) -> None:

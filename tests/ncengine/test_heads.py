@@ -103,6 +103,17 @@ def test_a_class_absent_from_the_batch_keeps_its_mean_and_an_unseen_one_is_zero(
     torch.testing.assert_close(head.means[:, 3], kept)
 
 
+def test_a_refused_batch_is_no_step():
+    first, second = nc.NearestETFHead(16, 5).double(), nc.NearestETFHead(16, 5).double()
+    features, labels = batch(seed=0)
+    with pytest.raises(ValueError, match="to match the head"):
+        second(features[:, :3], labels)
+    with pytest.raises(RuntimeError, match="out of bounds"):
+        second(features, labels + 6)
+    for seed in range(3):
+        torch.testing.assert_close(second(*batch(seed=seed)), first(*batch(seed=seed)), atol=0, rtol=0)
+
+
 @pytest.mark.parametrize("make", [nc.NearestETFHead, nc.FixedETFHead, nc.LinearHead])
 def test_evaluation_uses_weight_and_bias_and_never_the_batch(make):
     head = make(16, 5).double()

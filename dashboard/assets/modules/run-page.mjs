@@ -63,7 +63,7 @@ export class RunPage {
   begin() {
     this.scene = new Scene(this.graph("scene-graph"), JSON.parse(this.root.dataset.traces));
     // Dash draws its graphs again when the theme changes, from a layout that knows nothing of our shapes.
-    for (const id of this.charts()) this.graph(id).on("plotly_react", () => requestAnimationFrame(() => this.drawCurves()));
+    this.charts().forEach((id, i) => this.graph(id).on("plotly_react", () => requestAnimationFrame(() => this.drawCurve(i))));
     this.theme();
     this.take(this.early);
   }
@@ -258,8 +258,12 @@ export class RunPage {
   }
 
   drawCurves() {
+    this.charts().forEach((_, i) => this.drawCurve(i));
+  }
+
+  drawCurve(i) {
     const at = this.follows ? null : (this.run.captures[this.index]?.epoch ?? null);
-    this.charts().forEach((id, i) => drawChart(this.graph(id), this.run, this.groups[this.group].charts[i], (n) => this.css(n), at));
+    drawChart(this.graph(this.charts()[i]), this.run, this.groups[this.group].charts[i], (name) => this.css(name), at);
   }
 
   theme() {

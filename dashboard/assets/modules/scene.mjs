@@ -27,8 +27,9 @@ export class Scene {
     const named = glplot.gl.getExtension("WEBGL_debug_renderer_info");
     if (!named || !SOFTWARE.test(glplot.gl.getParameter(named.UNMASKED_RENDERER_WEBGL))) return;
     const { canvas } = glplot;
-    Object.assign(glplot, { pixelRatio: 1 });
-    Object.assign(canvas, { width: canvas.clientWidth, height: canvas.clientHeight });
+    glplot.pixelRatio = 1;
+    canvas.width = canvas.clientWidth;
+    canvas.height = canvas.clientHeight;
   }
 
   /** Draw what never moves: the ETF's vertices and spokes. */
