@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from backend import wire
 from backend.errors import CollapseError
+from backend.jobs.local import Reading
 from backend.jobs.supervisor import Supervisor
 from backend.paper.process import PaperProcess
 from backend.routes import catalogue, figures, live, runs
@@ -40,7 +41,9 @@ class Application:
         self.context = Context(
             settings=settings,
             store=store,
-            supervisor=Supervisor(store, warm=settings.warm),
+            supervisor=Supervisor(
+                store, warm=settings.warm, reading=Reading(settings.data_roots, settings.mirror, confined=True)
+            ),
             wakeups=Wakeups(store),
             paper=PaperProcess(),
         )

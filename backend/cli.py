@@ -34,6 +34,10 @@ ServerUrl = Annotated[
     str | None,
     typer.Option("--server", envvar="COLLAPSE_SERVER", help="Work through the server at this URL instead."),
 ]
+Mirror = Annotated[
+    str | None,
+    typer.Option(envvar="COLLAPSE_MIRROR", help="Fetch data sets' files from this address instead of their hosts."),
+]
 Token = Annotated[str | None, typer.Option(envvar="COLLAPSE_TOKEN", help="The server's token.")]
 
 
@@ -71,6 +75,13 @@ def serve(
             metavar="NAME:PORT",
         ),
     ] = None,
+    data_root: Annotated[
+        list[Path] | None,
+        typer.Option(
+            envvar="COLLAPSE_DATA_ROOT", help="A folder below which runs may read one's own images and arrays."
+        ),
+    ] = None,
+    mirror: Mirror = None,
 ) -> None:
     """Start the server: pages, API and jobs in one process."""
     from importlib import import_module
@@ -89,6 +100,8 @@ def serve(
         demonstration=demonstration,
         warm=warm,
         allow_hosts=tuple(allow_host or ()),
+        data_roots=tuple(path.resolve() for path in data_root or ()),
+        mirror=mirror,
         pages=pages,
     )
 
@@ -129,9 +142,11 @@ def run(
     database_url: Database = None,
     server: ServerUrl = None,
     token: Token = None,
+    mirror: Mirror = None,
 ) -> None:
     """Train, with progress here and live in the browser when a server runs on the same data."""
     from backend import terminal
+    from backend.jobs.local import Reading
     from ncengine.config import with_overrides
 
     config = _config(what, setting or [])
@@ -144,7 +159,7 @@ def run(
     else:
         store = _open(data, database_url)
         try:
-            failed = terminal.run_here(store, configs, label, group)
+            failed = terminal.run_here(store, configs, label, group, Reading(mirror=mirror))
         finally:
             store.close()
     if failed:

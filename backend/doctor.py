@@ -12,6 +12,7 @@ from pathlib import Path
 from backend import lock
 from backend.errors import CollapseError
 from backend.jobs.supervisor import gpu_slots
+from backend.settings import datasets_dir
 from backend.store.database import open_store
 from ncengine import __version__
 from ncengine.data.facts import FACTS
@@ -20,8 +21,9 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "firefox")
 PROBE = """
 import torch, json
 from ncengine.config import RunConfig
-from ncengine.data.loading import LOADERS
-sizes = {name: [len(load()[1]), len(load()[3])] for name, load in LOADERS.items()}
+from ncengine.data.loading import EMBEDDED
+held = {name: load() for name, load in EMBEDDED.items()}
+sizes = {name: [len(raw.train_labels), len(raw.test_labels)] for name, raw in held.items()}
 print(json.dumps({"torch": torch.__version__, "cuda": torch.cuda.is_available(), "sizes": sizes}))
 """
 
@@ -42,6 +44,7 @@ def examine(data_dir: Path, database_url: str | None) -> list[Finding]:
     return [
         Finding("Collapse Lab", True, f"{__version__}, Python {platform.python_version()} on {platform.platform()}"),
         *_engine(),
+        *_published(data_dir),
         *_store(data_dir, database_url),
         _gpu(),
         _browser(),
@@ -68,6 +71,22 @@ def _engine() -> list[Finding]:
     ]
     where = "with a GPU" if facts["cuda"] else "on the CPU"
     return [Finding("PyTorch", True, f"{facts['torch']} {where}"), *sets]
+
+
+def _published(data_dir: Path) -> list[Finding]:
+    """Say which downloadable sets are here."""
+    from ncengine.data.places import Places
+    from ncengine.data.published import READERS, folders_of
+
+    places = Places(directory=datasets_dir(data_dir))
+    here = [
+        name
+        for name in READERS
+        if any(file.suffix != ".partial" for folder in folders_of(name, places) for file in folder.glob("*"))
+    ]
+    others = ", ".join(name for name in READERS if name not in here)
+    remedy = f"a run with data.download=true fetches what is not: {others}" if others else ""
+    return [Finding("further data sets here", bool(here), ", ".join(here) or "none", remedy, required=False)]
 
 
 def _store(data_dir: Path, database_url: str | None) -> list[Finding]:

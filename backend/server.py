@@ -70,6 +70,8 @@ def serve(
     demonstration: bool,
     warm: bool,
     allow_hosts: tuple[str, ...],
+    data_roots: tuple[Path, ...],
+    mirror: str | None,
     pages: Any,
 ) -> None:
     """Serve until interrupted; raises Unusable with the remedy where that cannot begin."""
@@ -86,6 +88,8 @@ def serve(
             warm=warm,
             demonstration=demonstration,
             allow_hosts=allow_hosts,
+            data_roots=data_roots,
+            mirror=mirror,
         )
         with listener, lock.holding(store.data_dir, settings.url):
             _run(

@@ -27,10 +27,19 @@ class Settings:
     demonstration: bool = True
     allow_hosts: tuple[str, ...] = ()
     """Host headers, `name:port`, under which other machines or a container's host reach this server."""
+    data_roots: tuple[Path, ...] = ()
+    """Folders, beside the data directory's own `datasets`, below which runs may read one's own data."""
+    mirror: str | None = None
+    """Address of a folder with the data sets' files, asked instead of their own hosts."""
 
     @property
     def url(self) -> str:
         return f"http://{self.host}:{self.port}"
+
+
+def datasets_dir(data_dir: Path) -> Path:
+    """Return where downloaded data sets lie, and where one's own may always be put."""
+    return data_dir / "datasets"
 
 
 def default_data_dir() -> Path:

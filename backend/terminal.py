@@ -15,10 +15,12 @@ from rich.table import Table
 from backend import lock, wire
 from backend.client import Client
 from backend.errors import Unusable
+from backend.jobs.local import Reading
 from backend.jobs.supervisor import Supervisor
 from backend.store import event_log, runs
 from backend.store.database import Store
 from ncengine.config import RunConfig
+from ncengine.data import settle
 
 POLL_S = 0.2
 Result = TypeVar("Result")
@@ -67,7 +69,17 @@ def facts_of(scalars: dict[str, dict[str, Any]]) -> str:
     return "  ".join(parts)
 
 
-def run_here(store: Store, configs: Sequence[RunConfig], name: str, group: str | None) -> bool:
+def progress_words(payload: dict[str, Any]) -> str:
+    """Return how far a download or a reading is, in words."""
+    done, total, unit = payload["done"], payload["total"], payload["unit"]
+    scale, unit = (1e6, "MB") if unit == "bytes" else (1, unit)
+    of = "" if total is None else f" of {total / scale:,.0f}"
+    return f"{payload['what']}: {done / scale:,.0f}{of} {unit}"
+
+
+def run_here(
+    store: Store, configs: Sequence[RunConfig], name: str, group: str | None, reading: Reading | None = None
+) -> bool:
     """Run configs one after another on this data directory; return whether any failed.
 
     Where a server holds the data directory its supervisor takes the runs from the queue; otherwise one is started here.
@@ -77,9 +89,9 @@ def run_here(store: Store, configs: Sequence[RunConfig], name: str, group: str |
     failed = False
     if served:
         console.print(f"The server at {served.get('url', '?')} runs it; watch it there.")
-    for config in configs:
+    for config in map(settle, configs):
         run_id, _ = runs.create(store, config, name=name, group=group)
-        supervisor = None if served else Supervisor(store, warm=False, only=run_id)
+        supervisor = None if served else Supervisor(store, warm=False, only=run_id, reading=reading)
         console.print(f"run {run_id}")
         try:
             if supervisor is not None:
@@ -105,6 +117,10 @@ def _follow(store: Store, run_id: str, config: RunConfig, supervisor: Supervisor
                 if event.type == "EpochMeasured":
                     facts = facts_of(event.payload["scalars"])
                     progress.update(task, completed=event.payload["epoch"], facts=facts)
+                elif event.type == "DataProgressed":
+                    progress.update(task, facts=progress_words(event.payload))
+                elif event.type == "LogLine" and row.status == "running":
+                    progress.console.print(event.payload["text"])
                 elif event.type == "AttemptFailed":
                     progress.console.print(f"attempt {event.payload['attempt']}: {event.payload['reason']}")
             progress.update(task, description=row.status)

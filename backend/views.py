@@ -49,16 +49,23 @@ def event_json(row: sa.Row[Any]) -> dict[str, Any]:
 
 
 def series(store: Store, run_id: str, keys: list[str] | None = None) -> wire.Series:
-    """Return a run's metrics over its epochs; a key that an epoch lacks is null there."""
+    """Return a run's metrics over its epochs; a key that an epoch lacks is null there.
+
+    Hidden layers that were measured are splits of their own, `layer:NAME`.
+    """
     runs.get(store, run_id)
     query = sa.select(event.c.payload).where(event.c.run_id == run_id, event.c.type == "EpochMeasured")
     with store.reading() as connection:
         payloads = list(connection.execute(query.order_by(event.c.seq)).scalars())
     splits: dict[str, dict[str, list[Any]]] = {}
-    present = {split: list(scalars) for payload in payloads for split, scalars in payload["scalars"].items()}
+    measured = [
+        payload["scalars"] | {f"layer:{name}": scalars for name, scalars in payload.get("layers", {}).items()}
+        for payload in payloads
+    ]
+    present = {split: list(scalars) for epoch in measured for split, scalars in epoch.items()}
     for split, known in present.items():
         chosen = known if keys is None else [key for key in keys if key in known]
-        splits[split] = {key: [payload["scalars"].get(split, {}).get(key) for payload in payloads] for key in chosen}
+        splits[split] = {key: [epoch.get(split, {}).get(key) for epoch in measured] for key in chosen}
     if keys is not None:
         unknown = [key for key in keys if payloads and not any(key in values for values in splits.values())]
         if unknown:

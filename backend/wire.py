@@ -208,7 +208,8 @@ def field_errors(errors: list[Mapping[str, Any]], *, drop: int = 0) -> list[Fiel
         if error["type"] == "extra_forbidden":
             message = f"there is no setting {'.'.join(steps)!r}"
         path = ".".join(steps)
-        if not path and message.startswith(("backbone.features", "batch_size", "data.classes")):
-            path = message.split(" ", 1)[0]
+        # A config that is impossible as a whole names, as its first word, the setting to change.
+        if not path and (named := message.split(" ", 1)[0].rstrip(":")).partition(".")[0] in RunConfig.model_fields:
+            path = named
         found.append(FieldError(path=path, message=message))
     return found

@@ -26,9 +26,12 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.errors import CollapseError, Fenced
+from backend.jobs.local import Reading
+from backend.settings import datasets_dir
 from backend.store import artifacts, event_log, runs
 from backend.store.database import Store, open_store
 from backend.store.event_log import Entry
+from ncengine.array_file import Damaged
 from ncengine.events import (
     CheckpointSaved,
     EpochMeasured,
@@ -124,7 +127,7 @@ class Recorder:
 def newest_checkpoint(store: Store, run_id: str, number: int) -> CheckpointSaved | None:
     """Return the newest checkpoint whose file is whole; a damaged one is passed over, with an event."""
     for row in artifacts.rows(store, run_id, "checkpoint"):
-        loaded = artifacts.read(store, row)
+        loaded = _whole(store, row)
         if loaded is not None:
             state = loaded.state
             return CheckpointSaved(epoch=state["epoch"], step=state["step"], tensors=loaded.arrays, state=state)
@@ -133,20 +136,30 @@ def newest_checkpoint(store: Store, run_id: str, number: int) -> CheckpointSaved
     return None
 
 
-def execute(store: Store, run_id: str, number: int, device: str) -> int:
+def _whole(store: Store, row: Any) -> artifacts.Loaded | None:
+    try:
+        return artifacts.read(store, row)
+    except Damaged:
+        return None
+
+
+def execute(store: Store, run_id: str, number: int, device: str, reading: Reading) -> int:
     """Run one attempt to its end; return the process's exit status."""
     recorder = Recorder(store, run_id, number)
     try:
         from ncengine.config import with_overrides
+        from ncengine.data.places import Places
+        from ncengine.data.settling import require_inside
         from ncengine.train import run as train
 
         config = runs.config_of(runs.get(store, run_id))
+        datasets = datasets_dir(store.data_dir)
+        if reading.confined and (path := getattr(config.data, "path", None)) is not None:
+            require_inside(path, (datasets, *reading.roots))  # links may lead elsewhere since the run was launched
         resume = newest_checkpoint(store, run_id, number)
         placed = config if config.device == device else with_overrides(config, {"device": device})
-        if resume is not None:  # the device is where, not what: a run may continue on another one
-            state = {**resume.state, "config_hash": placed.hash()}
-            resume = CheckpointSaved(epoch=resume.epoch, step=resume.step, tensors=resume.tensors, state=state)
-        return _drain(train(placed, resume=resume), recorder)
+        places = Places(directory=datasets, mirror=reading.mirror)
+        return _drain(train(placed, resume=resume, places=places), recorder)
     except Fenced as error:
         print(error, file=sys.stderr)
         return 3
@@ -178,8 +191,6 @@ def _reason(error: Exception) -> str:
         return (
             "the disk of the data directory is full; free some space, then retry: the run continues from its checkpoint"
         )
-    if type(error).__name__ == "OutOfMemoryError":
-        return "out of memory on the device; lower batch_size or choose a smaller backbone"
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0][:500]
 
@@ -191,6 +202,9 @@ def main() -> int:
     parser.add_argument("attempt", nargs="?", type=int)
     parser.add_argument("--data", required=True, type=Path)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--data-root", action="append", default=[], type=Path)
+    parser.add_argument("--mirror")
+    parser.add_argument("--confined", action="store_true")
     parser.add_argument("--warm", action="store_true")
     given = parser.parse_args()
     # Ctrl-C belongs to whoever started us; the user stops a run through the store.
@@ -210,7 +224,7 @@ def main() -> int:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     try:
-        return execute(store, run_id, number, device)
+        return execute(store, run_id, number, device, Reading(tuple(given.data_root), given.mirror, given.confined))
     finally:
         store.close()
 

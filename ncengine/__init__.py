@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ncengine.geometry.simplex import simplex_basis as simplex_basis
     from ncengine.geometry.simplex import simplex_etf as simplex_etf
     from ncengine.heads import FixedETFHead as FixedETFHead
+    from ncengine.heads import LearnedETFHead as LearnedETFHead
     from ncengine.heads import LinearHead as LinearHead
     from ncengine.heads import NearestETFHead as NearestETFHead
     from ncengine.measurement import Measurement as Measurement
@@ -33,6 +34,7 @@ _WHERE = {
     "etf_weights": ("ncengine.geometry.nearest", "etf_weights"),
     "NearestETFHead": ("ncengine.heads", "NearestETFHead"),
     "FixedETFHead": ("ncengine.heads", "FixedETFHead"),
+    "LearnedETFHead": ("ncengine.heads", "LearnedETFHead"),
     "LinearHead": ("ncengine.heads", "LinearHead"),
     "measure": ("ncengine.measurement", "measure"),
     "Meter": ("ncengine.measurement", "Meter"),
@@ -43,6 +45,7 @@ _WHERE = {
 }
 __all__ = [
     "FixedETFHead",
+    "LearnedETFHead",
     "LinearHead",
     "Measurement",
     "Meter",

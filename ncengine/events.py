@@ -48,6 +48,26 @@ class RunStarted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DataProgressed(Event):
+    """Data is being fetched or read: `done` of `total` (None where unknown) `unit`s, and an estimate of the rest."""
+
+    type: ClassVar[str] = "DataProgressed"
+    what: str
+    done: int
+    total: int | None
+    unit: str
+    remaining_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine(Event):
+    """Something that whoever looks at the run should know, in a sentence."""
+
+    type: ClassVar[str] = "LogLine"
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed(Event):
     """Training goes on after the checkpoint of `epoch`."""
 
@@ -58,18 +78,31 @@ class Resumed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepMeasured(Event):
-    """The mean training loss since the last such event, and the learning rate, at `step`."""
+    """The mean training loss since the last such event, the learning rate, and how the steps went.
+
+    `seconds` of a step by phase (data, forward, head, backward, optimiser), peak `memory_bytes` by phase on a GPU and
+    of the process on a CPU, `samples_per_s`, and `remaining_s`, an estimate of the time left with measurements.
+    """
 
     type: ClassVar[str] = "StepMeasured"
     epoch: int
     step: int
     loss: float
     lr: float
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    memory_bytes: Mapping[str, int] = field(default_factory=dict)
+    samples_per_s: float | None = None
+    remaining_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochMeasured(Event):
-    """All metrics of both splits after `epoch` (1-based), in evaluation mode over whole splits in fixed order."""
+    """All metrics of both splits after `epoch` (1-based), in evaluation mode over whole splits in fixed order.
+
+    `scalars` has the splits `train` and `test` (empty where there is none) and, under label noise, `train_true`: the
+    training features by their true labels. `layers` has those of hidden layers, measured on the training split.
+    `measure_s` is how long measuring took.
+    """
 
     type: ClassVar[str] = "EpochMeasured"
     epoch: int
@@ -77,6 +110,8 @@ class EpochMeasured(Event):
     scalars: Mapping[str, Scalars]
     flags: Mapping[str, tuple[str, ...]]
     terminal_phase: int | None
+    layers: Mapping[str, Scalars] = field(default_factory=dict)
+    measure_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,16 +1,18 @@
 """The training loop: `run(config)` is a generator of events, and reads top to bottom.
 
-    RunStarted, GeometryCaptured (step 0), then for each epoch StepMeasured …, EpochMeasured, GeometryCaptured,
-    CheckpointSaved, and at the end RunFinished
+    DataProgressed …, RunStarted, GeometryCaptured (step 0), then for each epoch StepMeasured …, EpochMeasured,
+    GeometryCaptured, CheckpointSaved, and at the end RunFinished
 
-Closing the generator stops the run. `resume` takes a CheckpointSaved and continues after its epoch: batch orders come
-from (seed, epoch) alone, so the numbers are those of a run that was never interrupted. Nothing here reads a clock or
-the environment; torch's random state is seeded from the config.
+Closing the generator stops the run. `resume` continues after a checkpoint, at whatever step it was made: batch orders
+and random crops come from (seed, epoch, step) alone, so the numbers are those of a run that was never interrupted. The
+clock is an argument and changes nothing but reported times; torch's random state is seeded from the config.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,8 +22,13 @@ import ncengine
 from ncengine import checkpoint
 from ncengine.backbones import make_backbone
 from ncengine.capture import capture, measured_frame, sample_budget
-from ncengine.config import RunConfig
-from ncengine.data.loading import Split, balanced_rows, epoch_order, load
+from ncengine.config import Agd, RunConfig
+from ncengine.data import settle
+from ncengine.data.loading import load
+from ncengine.data.order import balanced_rows, epoch_order
+from ncengine.data.places import Places
+from ncengine.data.split import Split
+from ncengine.device import choose_device, device_words, global_settings, memory_advice
 from ncengine.events import (
     CheckpointSaved,
     EpochMeasured,
@@ -35,51 +42,77 @@ from ncengine.events import (
 from ncengine.geometry.simplex import simplex_etf
 from ncengine.geometry.views import view_matrix, view_name
 from ncengine.heads import make_head
+from ncengine.losses import loss_of
 from ncengine.measurement import Meter
 from ncengine.metrics import METRICS
-from ncengine.optim import lr_factor, make_optimiser
+from ncengine.optim import AutomaticGradientDescent, lr_factor, make_optimiser
+from ncengine.stopwatch import Stopwatch
+from ncengine.taps import require_layers, tapped
 
 EVALUATION_BATCH = 250
+"""Samples in an evaluation pass, or four training batches where those are fewer: without gradients they need less."""
 STEP_EVENTS_PER_EPOCH = 8
 SAMPLE_PER_CLASS = 50
 """Training samples a class whose means stand in for the whole split's within the first epoch."""
 TERMINAL_ACCURACY = 0.999
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the torch device for a config's `device`; raises ValueError where it is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device={name} is not there: {torch.cuda.device_count()} GPUs found; set device=auto or cpu")
-    return device
+AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Trainer:
-    """Everything that lives as long as a run: network, head, optimiser, data, and what was measured so far."""
+    """Everything that lives as long as a run: network, head, optimisers, data, and what was measured so far."""
 
-    def __init__(self, config: RunConfig) -> None:
-        self.config = config
-        self.device = choose_device(config.device)
+    def __init__(
+        self, config: RunConfig, device: torch.device, splits: tuple[Split, Split], clock: Callable[[], float]
+    ) -> None:
+        self.config, self.device = config, device
+        self.train_split, self.test_split = splits
         torch.manual_seed(config.seed)
-        if config.deterministic:
-            torch.backends.cudnn.deterministic = True
-            torch.backends.cudnn.benchmark = False
         features = config.backbone.features
-        backbone = make_backbone(config.backbone, config.facts.shape)
-        # Channels last: convolutions on the CPU take two thirds of the time in training, a quarter in evaluation.
-        self.backbone = backbone.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.head = make_head(config.head, features, config.classes, config.seed).to(self.device)
-        self.optimiser = make_optimiser(config.optimiser, [*self.backbone.parameters(), *self.head.parameters()])
-        self.train_split, self.test_split = load(config, self.device)
-        self.steps_per_epoch = max(1, len(self.train_split) // config.batch_size)
+        self.backbone = make_backbone(
+            config.backbone,
+            config.facts.shape,
+            len(self.train_split),
+            linear_maps_only=isinstance(config.optimiser, Agd),
+        ).to(device)
+        if config.channels_last:
+            # Channels last: convolutions on the CPU take two thirds of the time in training, a quarter in evaluation.
+            self.backbone.to(memory_format=torch.channels_last)
+        require_layers(self.backbone, config.measure.layers)
+        self.head = make_head(config.head, features, config.classes, config.seed).to(device)
+        self.optimisers = [
+            found
+            for found in (
+                make_optimiser(config.optimiser, self.backbone, self.head),
+                self.head.manifold_optimiser(),
+            )
+            if found is not None
+        ]
+        self.base_rates = [group["lr"] for group in self.all_groups()]
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
+        self._network: Callable[[Tensor], Tensor] = torch.compile(self.backbone) if config.compile else self.backbone
+        self.steps_per_epoch = config.steps_per_epoch
         self.total_steps = self.steps_per_epoch * config.epochs
         self.cloud_rows = balanced_rows(self.train_split.labels, sample_budget(config.classes, config.measure.features))
         self.sample_rows = balanced_rows(self.train_split.labels, SAMPLE_PER_CLASS * config.classes)
+        self.watch = Stopwatch(device, clock)
+        self._clock = clock
+        self._measure_s: list[float] = []
+        self._step_s = 0.0
+        self._measured_epochs = [config.measure.measured(e, config.epochs) for e in range(1, config.epochs + 1)]
         self.step = 0
+        self.loss_sum, self.loss_steps = torch.zeros((), device=device), 0
+        self.not_finite_at = torch.zeros((), dtype=torch.int64, device=device)
         self.frame_DR: Tensor | None = None
         self.terminal_phase: int | None = None
+
+    def all_groups(self) -> list[dict[str, float]]:
+        """Return the parameter groups of all optimisers, in order."""
+        return [group for optimiser in self.optimisers for group in optimiser.param_groups]
+
+    @property
+    def epoch(self) -> int:
+        """Whole epochs done."""
+        return self.step // self.steps_per_epoch
 
     def started(self) -> RunStarted:
         """Return the event that labels everything that follows."""
@@ -91,7 +124,7 @@ class Trainer:
             parameters=sum(p.numel() for p in [*self.backbone.parameters(), *self.head.parameters()]),
             steps_per_epoch=self.steps_per_epoch,
             epochs=self.config.epochs,
-            device=_device_words(self.device),
+            device=device_words(self.device),
             view=view_name(k),
             view_matrix=view_matrix(k).tolist(),
             vertices=simplex_etf(k, dtype=torch.float32).tolist(),
@@ -109,30 +142,81 @@ class Trainer:
             versions={"collapse-lab": ncengine.__version__, "torch": torch.__version__, "numpy": np.__version__},
         )
 
-    def train_step(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Take one optimisation step and return its loss, still on the device."""
-        factor = lr_factor(self.config.schedule, self.step, self.total_steps)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.config.optimiser.lr * factor
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.precision == "bfloat16"):
-            logits = self.head(self.backbone(images), labels)
-        loss = nn.functional.cross_entropy(logits.float(), labels)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
+    def _autocast(self) -> torch.autocast:
+        dtype = AUTOCAST.get(self.config.precision)
+        return torch.autocast(self.device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
+
+    def _arranged(self, samples: Tensor) -> Tensor:
+        return samples if self.config.channels_last or samples.ndim != 4 else samples.contiguous()
+
+    def train_step(self, samples: Tensor, labels: Tensor) -> None:
+        """Take one optimisation step; its loss is added to `loss_sum`. Raises FloatingPointError where that is none."""
+        config, watch = self.config, self.watch
+        factor = lr_factor(config.schedule, self.step, self.total_steps, self.steps_per_epoch)
+        for group, rate in zip(self.all_groups(), self.base_rates, strict=True):
+            group["lr"] = rate * factor
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        parts = config.optimiser.accumulate
+        for part_samples, part_labels in zip(samples.chunk(parts), labels.chunk(parts), strict=True):
+            with self._autocast():
+                features = self._network(self._arranged(part_samples))
+                watch.mark("forward")
+                logits = self.head(features, part_labels)
+            loss = loss_of(config.loss, logits.float(), part_labels)
+            if parts > 1:
+                loss = loss * (len(part_labels) / len(labels))
+            watch.mark("head")
+            self._require_number(loss, part_samples)
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            self.loss_sum += loss.detach()
+            watch.mark("backward")
+        if config.optimiser.clip_norm is not None:
+            for optimiser in self.optimisers:
+                self.scaler.unscale_(optimiser)
+            parameters = [*self.backbone.parameters(), *self.head.parameters()]
+            nn.utils.clip_grad_norm_(parameters, config.optimiser.clip_norm)
+        for optimiser in self.optimisers:
+            self.scaler.step(optimiser)
+        self.scaler.update()
+        self.head.after_step()
         self.step += 1
-        return loss.detach()
+        self.loss_steps += 1
+        watch.mark("optimiser")
+
+    def _require_number(self, loss: Tensor, samples: Tensor) -> None:
+        """Stop at the step whose loss is no number; on a GPU only note it, since looking would wait for the device."""
+        if self.device.type == "cuda":
+            first = (self.not_finite_at == 0) & ~torch.isfinite(loss.detach())
+            self.not_finite_at = torch.where(first, self.step + 1, self.not_finite_at)
+        elif not bool(torch.isfinite(loss.detach())):
+            raise self._diverged(self.step + 1, samples)
+
+    def require_finite(self) -> None:
+        """Raise FloatingPointError where a loss on the GPU was no number."""
+        if self.device.type == "cuda" and (step := int(self.not_finite_at)):
+            raise self._diverged(step, None)
+
+    def _diverged(self, step: int, samples: Tensor | None) -> FloatingPointError:
+        tensors: list[tuple[str, Tensor]] = [] if samples is None else [("the batch's samples", samples)]
+        tensors += [(f"backbone.{name}", value) for name, value in self.backbone.state_dict().items()]
+        tensors += [(f"head.{name}", value) for name, value in self.head.state_dict().items()]
+        bad = next((n for n, t in tensors if t.is_floating_point() and not bool(torch.isfinite(t).all())), "the logits")
+        rate = getattr(self.config.optimiser, "lr", None)
+        remedy = "lower optimiser.gain" if rate is None else f"lower optimiser.lr (now {rate:g})"
+        return FloatingPointError(
+            f"the loss is no number at step {step}: {bad} is the first tensor that is not finite; training diverged: "
+            f"{remedy} or set optimiser.clip_norm; the newest checkpoint is kept"
+        )
 
     @torch.no_grad()
-    def penultimate(self, split: Split, rows: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield penultimate features and labels in evaluation mode, in fixed order; the caller drains it at once."""
-        count = len(split) if rows is None else len(rows)
-        for start in range(0, count, EVALUATION_BATCH):
-            chosen = slice(start, start + EVALUATION_BATCH) if rows is None else rows[start : start + EVALUATION_BATCH]
-            images, labels = split.batch(chosen)
-            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.precision == "bfloat16"):
-                raw = self.backbone(images)
-            yield self.head.penultimate(raw.float()), labels
+    def penultimate(self, split: Split, rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield penultimate features and their rows in evaluation mode, in order; the caller drains it at once."""
+        size = min(EVALUATION_BATCH, 4 * self.config.batch_size)
+        for samples, chosen in split.evaluation(rows, size):
+            with self._autocast():
+                raw = self.backbone(self._arranged(samples))
+            yield self.head.penultimate(raw.float()), chosen
 
     def set_training(self, mode: bool) -> None:
         """Switch network and head between training and evaluation mode."""
@@ -141,30 +225,59 @@ class Trainer:
 
     def measure_split(self, split: Split, rows: Tensor | None = None) -> Meter:
         """Return a meter fed with a split, or some of its rows, in evaluation mode."""
-        self.set_training(False)
-        meter = Meter(self.config.classes, self.config.backbone.features)
-        for features_BD, labels_B in self.penultimate(split, rows):
-            meter.update(features_BD, labels_B)
-        self.set_training(True)
-        return meter
+        return self._meters(split, split.all_rows() if rows is None else rows, ())[0]
 
-    def measure_epoch(self, epoch: int) -> tuple[EpochMeasured, GeometryCaptured]:
+    def _meters(
+        self, split: Split, rows: Tensor, layers: tuple[str, ...]
+    ) -> tuple[Meter, Meter | None, dict[str, Meter]]:
+        """Return meters of a split by its labels, by its true labels where they differ, and of hidden layers."""
+        classes, features = self.config.classes, self.config.backbone.features
+        meter = Meter(classes, features)
+        true_meter = None if split.true_labels is None else Meter(classes, features)
+        layer_meters: dict[str, Meter] = {}
+        self.set_training(False)
+        with tapped(self.backbone, layers) as held:
+            for features_BD, chosen in self.penultimate(split, rows):
+                meter.update(features_BD, split.labels[chosen])
+                if true_meter is not None and split.true_labels is not None:
+                    true_meter.update(features_BD, split.true_labels[chosen])
+                for name, layer_BC in held.items():
+                    layer_meter = layer_meters.setdefault(name, Meter(classes, layer_BC.shape[1]))
+                    layer_meter.update(layer_BC, split.labels[chosen])
+        self.set_training(True)
+        return meter, true_meter, layer_meters
+
+    def measure_epoch(self) -> tuple[EpochMeasured, GeometryCaptured]:
         """Measure both splits and capture the geometry at the end of an epoch."""
-        train_meter = self.measure_split(self.train_split)
-        test_meter = self.measure_split(self.test_split)
+        began, epoch = self._clock(), self.epoch
+        train_meter, true_meter, layers = self._meters(
+            self.train_split, self.train_split.all_rows(), self.config.measure.layers
+        )
         weight, bias = self.head.weight, self.head.bias
-        train = train_meter.compute(weight, bias)
-        test = test_meter.compute(weight, bias, class_means_DK=train_meter.means_DK)
-        if self.terminal_phase is None and train.scalars["top1"] >= TERMINAL_ACCURACY:
+        found = {"train": train_meter.compute(weight, bias)}
+        if true_meter is not None:
+            found["train_true"] = true_meter.compute(weight, bias)
+        scalars = {split: measurement.scalars for split, measurement in found.items()}
+        flags = {split: tuple(sorted(measurement.flags)) for split, measurement in found.items()}
+        scalars["test"], flags["test"] = {}, ()
+        if len(self.test_split):
+            test_meter = self.measure_split(self.test_split)
+            test = test_meter.compute(weight, bias, class_means_DK=train_meter.means_DK)
+            scalars["test"], flags["test"] = test.scalars, tuple(sorted(test.flags))
+        if self.terminal_phase is None and scalars["train"]["top1"] >= TERMINAL_ACCURACY:
             self.terminal_phase = epoch
+        captured = self.capture(float(epoch), train_meter)
+        self._measure_s.append(self._clock() - began)
         measured = EpochMeasured(
             epoch=epoch,
             step=self.step,
-            scalars={"train": train.scalars, "test": test.scalars},
-            flags={"train": tuple(sorted(train.flags)), "test": tuple(sorted(test.flags))},
+            scalars=scalars,
+            flags=flags,
+            layers={name: meter.compute().scalars for name, meter in layers.items()},
             terminal_phase=self.terminal_phase,
+            measure_s=self._measure_s[-1],
         )
-        return measured, self.capture(float(epoch), train_meter)
+        return measured, captured
 
     def capture(self, epoch: float, meter: Meter | None = None) -> GeometryCaptured:
         """Capture the geometry now, with class means from `meter` or from a fixed sample of the training split."""
@@ -181,72 +294,115 @@ class Trainer:
             weight_KD=self.head.weight,
             bias_K=self.head.bias,
             features_ND=torch.cat([features for features, _ in cloud]),
-            labels_N=torch.cat([labels for _, labels in cloud]),
+            labels_N=self.train_split.labels[torch.cat([rows for _, rows in cloud])],
         )
 
+    def step_measured(self) -> StepMeasured:
+        """Return what the steps since the last such event were like, and begin anew."""
+        self.require_finite()
+        seconds, memory_bytes = self.watch.take()
+        steps = self.loss_steps
+        loss = float(self.loss_sum) / steps
+        if not np.isfinite(loss):
+            raise self._diverged(self.step, None)
+        self.loss_sum.zero_()
+        self.loss_steps = 0
+        self._step_s = sum(seconds.values()) / steps
+        return StepMeasured(
+            epoch=(self.step - 1) // self.steps_per_epoch + 1,
+            step=self.step,
+            loss=loss,
+            lr=self._reported_rate(),
+            seconds={phase: spent / steps for phase, spent in seconds.items()},
+            memory_bytes=memory_bytes,
+            samples_per_s=self.config.batch_size / self._step_s if self._step_s > 0 else None,
+            remaining_s=self._remaining_s(),
+        )
 
-def run(config: RunConfig, *, resume: CheckpointSaved | None = None) -> Iterator[Event]:
+    def _reported_rate(self) -> float:
+        first = self.optimisers[0]
+        if isinstance(first, AutomaticGradientDescent):
+            return first.automatic_rate
+        return float(first.param_groups[0]["lr"])
+
+    def _remaining_s(self) -> float:
+        """Return an estimate of the time left: steps and measurements to come at the pace of those before."""
+        pace = sum(self._measure_s) / len(self._measure_s) if self._measure_s else 0.0
+        return (self.total_steps - self.step) * self._step_s + sum(self._measured_epochs[self.epoch :]) * pace
+
+
+def run(
+    config: RunConfig,
+    *,
+    resume: CheckpointSaved | Path | None = None,
+    places: Places | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Iterator[Event]:
     """Train as `config` says and yield events; `resume` continues after a checkpoint of the same config.
 
-    Raises ValueError where the device is not there or the checkpoint does not fit, and FloatingPointError where the
-    loss stops being a number.
+    `resume` is the event itself, a checkpoint's file, or a folder of them (`ncengine.save_checkpoint`), of which the
+    newest whole one is taken. `places` says where data sets lie. Raises ValueError where something of the config is
+    not there or does not fit, FileNotFoundError for a data set that may not be downloaded, FloatingPointError where the
+    loss stops being a number, and MemoryError, with the sizes, where memory does not suffice.
     """
-    trainer = Trainer(config)
-    first_epoch = 1
-    if resume is None:
-        yield trainer.started()
-        trainer.set_training(True)
-        yield trainer.capture(0.0)
-    else:
-        checkpoint.restore(trainer, resume)
-        first_epoch = resume.epoch + 1
-        yield Resumed(epoch=resume.epoch, step=trainer.step)
+    config = settle(config)
+    saved = checkpoint.load_checkpoint(resume) if isinstance(resume, Path) else resume
+    if saved is not None:
+        checkpoint.require_fitting(saved, config)
+    device = choose_device(config.device)
+    with global_settings(config, device), memory_advice(config):
+        splits = yield from load(config, device, places or Places())
+        trainer = Trainer(config, device, splits, clock)
+        if saved is None:
+            yield trainer.started()
+            trainer.set_training(True)
+            yield trainer.capture(0.0)
+        else:
+            checkpoint.restore(trainer, saved)
+            yield Resumed(epoch=trainer.epoch, step=trainer.step)
+        yield from _epochs(trainer)
 
-    cadence = config.measure
-    report_every = max(1, trainer.steps_per_epoch // STEP_EVENTS_PER_EPOCH)
-    early = _early_steps(trainer.steps_per_epoch, cadence.first_epoch_captures)
+
+def _epochs(trainer: Trainer) -> Iterator[Event]:
+    config, cadence, steps = trainer.config, trainer.config.measure, trainer.steps_per_epoch
+    report_every = max(1, steps // STEP_EVENTS_PER_EPOCH)
+    early = _early_steps(steps, cadence.first_epoch_captures)
     measured: EpochMeasured | None = None
     trainer.set_training(True)
-    for epoch in range(first_epoch, config.epochs + 1):
+    while trainer.step < trainer.total_steps:
+        epoch, first = trainer.epoch + 1, trainer.step % steps
         order = epoch_order(trainer.train_split.labels, config.sampler.name, config.seed, epoch).to(trainer.device)
-        loss_sum, loss_steps = torch.zeros((), device=trainer.device), 0
-        for index in range(trainer.steps_per_epoch):
-            rows = order[index * config.batch_size : (index + 1) * config.batch_size]
-            loss_sum += trainer.train_step(*trainer.train_split.batch(rows))
-            loss_steps += 1
-            if (index + 1) % report_every == 0:
-                yield _step_measured(trainer, epoch, float(loss_sum) / loss_steps)
-                loss_sum.zero_()
-                loss_steps = 0
-            if epoch == 1 and index + 1 in early:
-                yield trainer.capture((index + 1) / trainer.steps_per_epoch)
-        if epoch % cadence.every == 0 or epoch == config.epochs:
-            measured, captured = trainer.measure_epoch(epoch)
+        if first == 0:
+            trainer.loss_sum.zero_()
+            trainer.loss_steps = 0
+        trainer.watch.start()
+        for samples, labels in trainer.train_split.training(
+            order, config.batch_size, seed=config.seed, epoch=epoch, first=first, steps=steps
+        ):
+            trainer.watch.mark("data")
+            trainer.train_step(samples, labels)
+            done = trainer.step - (epoch - 1) * steps
+            if done % report_every == 0:
+                yield trainer.step_measured()
+                trainer.watch.start()
+            if epoch == 1 and done in early:
+                yield trainer.capture(done / steps)
+                trainer.watch.start()
+            if cadence.checkpoint_steps and trainer.step % cadence.checkpoint_steps == 0 and done < steps:
+                yield checkpoint.save(trainer)
+                trainer.watch.start()
+        if cadence.measured(epoch, config.epochs):
+            measured, captured = trainer.measure_epoch()
             yield measured
             yield captured
         if epoch % cadence.checkpoint_every == 0 or epoch == config.epochs:
-            yield checkpoint.save(trainer, epoch)
+            yield checkpoint.save(trainer)
     # A run resumed after its last epoch has nothing left to train; its numbers are measured again, from the checkpoint.
     if measured is None:
-        measured, _ = trainer.measure_epoch(config.epochs)
+        measured, _ = trainer.measure_epoch()
     yield RunFinished(epoch=config.epochs, step=trainer.step, summary=measured.scalars)
-
-
-def _step_measured(trainer: Trainer, epoch: int, loss: float) -> StepMeasured:
-    if not np.isfinite(loss):
-        raise FloatingPointError(
-            f"the loss is {loss} at step {trainer.step}: training diverged; lower optimiser.lr "
-            f"(now {trainer.config.optimiser.lr:g})"
-        )
-    return StepMeasured(epoch=epoch, step=trainer.step, loss=loss, lr=trainer.optimiser.param_groups[0]["lr"])
 
 
 def _early_steps(steps: int, captures: int) -> frozenset[int]:
     """Return the steps of the first epoch after which the geometry is captured, evenly spread, none at its end."""
     return frozenset(round(steps * (i + 1) / (captures + 1)) for i in range(captures)) - {0, steps}
-
-
-def _device_words(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 from backend.jobs.processes import ProcessIdentity, identity_of
@@ -28,11 +29,26 @@ WORKER_ENVIRONMENT = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What workers may read: own files only below `roots` where they are `confined`, and a mirror for downloads."""
+
+    roots: tuple[Path, ...] = ()
+    mirror: str | None = None
+    confined: bool = False
+
+    def options(self) -> list[str]:
+        """Return the worker's command-line options."""
+        found = [option for root in self.roots for option in ("--data-root", str(root))]
+        found += ["--mirror", self.mirror] if self.mirror else []
+        return found + ["--confined"] * self.confined
+
+
 class LocalEngine:
     """Starts workers, and keeps one warm where `warm` is asked for."""
 
-    def __init__(self, store: Store, *, warm: bool) -> None:
-        self._store, self._keep_warm = store, warm
+    def __init__(self, store: Store, *, warm: bool, reading: Reading) -> None:
+        self._store, self._keep_warm, self._reading = store, warm, reading
         self._lock = threading.Lock()
         self._waiting: subprocess.Popen[bytes] | None = None
         self._children: list[subprocess.Popen[bytes]] = []
@@ -93,7 +109,11 @@ class LocalEngine:
         log = (self._store.data_dir / "worker.log").open("ab")
         with log:
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", "backend.worker", "--data", str(self._store.data_dir), *arguments],
+                [
+                    *(sys.executable, "-P", "-m", "backend.worker", "--data", str(self._store.data_dir)),
+                    *self._reading.options(),
+                    *arguments,
+                ],
                 stdin=stdin,
                 stdout=log,
                 stderr=log,

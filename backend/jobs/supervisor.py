@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from backend.jobs.local import LocalEngine
+from backend.jobs.local import LocalEngine, Reading
 from backend.jobs.processes import ProcessIdentity
 from backend.store import event_log, runs
 from backend.store.database import Store
@@ -64,9 +64,9 @@ def pick_slot(wanted: str, free: list[str]) -> str | None:
 class Supervisor:
     """One thread that looks at the store five times a second, or when it is nudged."""
 
-    def __init__(self, store: Store, *, warm: bool, only: str | None = None) -> None:
+    def __init__(self, store: Store, *, warm: bool, only: str | None = None, reading: Reading | None = None) -> None:
         self.store, self._only = store, only
-        self.engine = LocalEngine(store, warm=warm)
+        self.engine = LocalEngine(store, warm=warm, reading=reading or Reading())
         self.slots: tuple[str, ...] = (*gpu_slots(), "cpu")
         self._stop, self._nudge = threading.Event(), threading.Event()
         self._asked: dict[Attempt, float] = {}

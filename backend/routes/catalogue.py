@@ -45,16 +45,19 @@ def schema() -> dict[str, Any]:
 def check(here: Here, config: Annotated[dict[str, Any], Body()]) -> wire.ConfigCheck:
     """Say what is wrong with a config, field by field, or that it can be launched."""
     try:
-        found = RunConfig.model_validate(config)
+        found = here.settled(RunConfig.model_validate(config))
         here.require_device(found)
     except ValidationError as error:
         return wire.ConfigCheck(errors=wire.field_errors(list(error.errors())), config=None, facts={})
     except Invalid as error:
-        return wire.ConfigCheck(errors=[wire.FieldError(path="device", message=str(error))], config=None, facts={})
+        errors = [wire.FieldError.model_validate(found) for found in error.extra["errors"]]  # type: ignore[attr-defined]
+        return wire.ConfigCheck(errors=errors, config=None, facts={})
     facts = {
         "classes": found.classes,
         "train": found.train_size,
-        "steps": max(1, found.train_size // found.batch_size) * found.epochs,
+        "steps": found.steps_per_epoch * found.epochs,
+        "test": found.facts.test,
+        "class_names": list(found.facts.class_names),
     }
     return wire.ConfigCheck(errors=[], config=found, facts=facts)
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastapi import Request
+from pydantic import ValidationError
 
+from backend import wire
 from backend.errors import Invalid
 from backend.jobs.supervisor import Supervisor, pick_slot
 from backend.paper.process import PaperProcess
-from backend.settings import Settings
+from backend.settings import Settings, datasets_dir
 from backend.store.database import Store
 from backend.stream import Wakeups
 from ncengine.config import RunConfig
+from ncengine.data import settle
 
 
 @dataclass(slots=True)
@@ -33,6 +36,17 @@ class Context:
                 f"device={config.device} is not on this machine, which has {have}; set device=auto",
                 errors=[{"path": "device", "message": f"not on this machine, which has {have}"}],
             )
+
+    def settled(self, config: RunConfig) -> RunConfig:
+        """Return the config with what its own files hold; raises Invalid where they may not be read or do not fit."""
+        roots = (datasets_dir(self.settings.data_dir), *self.settings.data_roots)
+        try:
+            return settle(config, roots=roots)
+        except ValidationError as error:
+            found = [{"path": e.path, "message": e.message} for e in wire.field_errors(list(error.errors()))]
+            raise Invalid("the config does not fit its data: " + found[0]["message"], errors=found) from error
+        except (ValueError, OSError) as error:
+            raise Invalid(str(error), errors=[{"path": "data.path", "message": str(error)}]) from error
 
 
 def context(request: Request) -> Context:

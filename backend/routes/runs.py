@@ -25,9 +25,10 @@ def launch(
     idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
 ) -> wire.RunWire:
     """Queue a run. The same Idempotency-Key gives the same run again instead of a second one."""
-    here.require_device(body.config)
+    config = here.settled(body.config)
+    here.require_device(config)
     run_id, new = runs.create(
-        here.store, body.config, name=body.name, tags=body.tags, group=body.group, idempotency_key=idempotency_key
+        here.store, config, name=body.name, tags=body.tags, group=body.group, idempotency_key=idempotency_key
     )
     if not new:
         response.status_code = 200

@@ -7,21 +7,18 @@ an event nor an event without a file is ever seen; a file whose row was never co
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
-from safetensors import numpy as safetensors_numpy
 
 from backend.errors import Unusable
 from backend.store.database import Store
 from backend.store.models import artifact
+from ncengine import array_file
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -63,28 +60,11 @@ def write(
     state: Mapping[str, Any] | None = None,
 ) -> Written:
     """Write arrays durably and return what the row will say."""
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    # ascontiguousarray makes scalars one-dimensional; safetensors keeps shapes, so they are put back.
-    contiguous = {name: array.reshape(arrays[name].shape) for name, array in contiguous.items()}
-    content = safetensors_numpy.save(contiguous, metadata={"state": json.dumps(dict(state or {}))})
+    content = array_file.encode(arrays, state or {})
     relative = f"runs/{run_id}/{kind}-{step:09d}-a{attempt}.safetensors"
     path = resolve(store, relative)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".partial")
-    try:
-        with aside.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        aside.replace(path)
-    except OSError:
-        aside.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    array_file.write(path, content)
     return Written(kind, step, relative, hashlib.sha256(content).hexdigest(), len(content))
 
 
@@ -96,9 +76,7 @@ def read(store: Store, row: sa.Row[Any]) -> Loaded | None:
         return None
     if hashlib.sha256(content).hexdigest() != row.sha256:
         return None
-    header_size = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + header_size])
-    return Loaded(safetensors_numpy.load(content), json.loads(header.get("__metadata__", {}).get("state", "{}")))
+    return Loaded(*array_file.decode(content, row.path))
 
 
 def rows(store: Store, run_id: str, kind: str) -> list[sa.Row[Any]]:

@@ -7,7 +7,7 @@ that kind's own fields. A new setting or kind in the engine appears by itself.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dash_mantine_components as dmc
@@ -17,9 +17,9 @@ from dashboard import ids
 
 SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Data", ("data", "batch_size", "sampler")),
-    ("Head", ("head",)),
+    ("Head", ("head", "loss")),
     ("Backbone and optimiser", ("backbone", "optimiser", "schedule")),
-    ("Run", ("epochs", "seed", "device", "precision", "deterministic")),
+    ("Run", ("epochs", "seed", "device", "precision", "deterministic", "channels_last", "compile")),
     ("Measurement", ("measure",)),
 )
 SHORT_CHOICE = 4
@@ -39,6 +39,7 @@ class Field:
     minimum: float | None = None
     whole: bool = False
     chooses_part: bool = False
+    """Another value brings other fields: of another kind of part, or of those that apply beside it."""
 
 
 def fields(schema: Mapping[str, Any], config: Mapping[str, Any], path: str) -> list[Field]:
@@ -53,17 +54,18 @@ def fields(schema: Mapping[str, Any], config: Mapping[str, Any], path: str) -> l
             help_text = str(part.get("description", ""))
             title = node.get("title", path)
             found.append(Field(f"{path}.name", title, help_text, "choice", value["name"], kinds, chooses_part=True))
+        governing = {name for inner in part["properties"].values() for name in inner.get("applies_if", {})}
         return found + [
-            _field(f"{path}.{name}", inner, value.get(name))
+            replace(_field(f"{path}.{name}", inner, value.get(name)), chooses_part=name in governing)
             for name, inner in part["properties"].items()
-            if name != "name" and _applies(name, value)
+            if name != "name" and not inner.get("hidden") and _applies(inner, value)
         ]
     return [_field(path, node, config.get(path))]
 
 
-def _applies(name: str, part: Mapping[str, Any]) -> bool:
-    """Whether a setting means anything beside the others of its part."""
-    return name != "half_life_steps" or part.get("averaging") == "ema"
+def _applies(node: Mapping[str, Any], part: Mapping[str, Any]) -> bool:
+    """Whether a setting means anything beside the others of its part, as the schema's `applies_if` says."""
+    return all(part.get(name) in allowed for name, allowed in node.get("applies_if", {}).items())
 
 
 def _resolve(schema: Mapping[str, Any], reference: str) -> Mapping[str, Any]:
@@ -83,6 +85,8 @@ def _kinds(schema: Mapping[str, Any], node: Mapping[str, Any]) -> tuple[tuple[st
 
 def _field(path: str, node: Mapping[str, Any], value: Any) -> Field:
     title, help_text = node.get("title", path), node.get("description", "")
+    # What may be left empty: the schema says "this or null".
+    node = {**node, **next((inner for inner in node.get("anyOf", []) if inner.get("type") != "null"), {})}
     if "enum" in node:
         return Field(path, title, help_text, "choice", value, tuple((str(v), str(v)) for v in node["enum"]))
     kind = node.get("type")
@@ -92,7 +96,25 @@ def _field(path: str, node: Mapping[str, Any], value: Any) -> Field:
         return Field(path, title, help_text, "number", value, minimum=node.get("minimum"), whole=kind == "integer")
     if path == "data.classes":
         return Field(path, title, help_text, "classes", [str(label) for label in value or []])
+    if kind == "array":
+        return Field(path, title, help_text, "text", ", ".join(map(str, value or [])))
     return Field(path, title, help_text, "text", value)
+
+
+def changed(schema: Mapping[str, Any], config: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the config with what was chosen in fields that bring others, or None where all of it is so already.
+
+    Another kind of a part starts from that kind's defaults; its other fields, drawn for the old kind, are left out.
+    """
+    tree = {key: dict(inner) if isinstance(inner, Mapping) else inner for key, inner in config.items()}
+    kinds = {path.removesuffix(".name"): kind for path, kind in chosen.items() if path.endswith(".name")}
+    renamed = {part: kind for part, kind in kinds.items() if tree[part]["name"] != kind}
+    tree |= {part: defaults_of(schema, part, kind) for part, kind in renamed.items()}
+    for path, value in chosen.items():
+        part, _, leaf = path.partition(".")
+        if part not in renamed and leaf in tree[part]:
+            tree[part][leaf] = value
+    return None if tree == config else tree
 
 
 def defaults_of(schema: Mapping[str, Any], path: str, name: str) -> dict[str, Any]:
@@ -101,11 +123,20 @@ def defaults_of(schema: Mapping[str, Any], path: str, name: str) -> dict[str, An
     return {key: inner.get("default") for key, inner in part["properties"].items()} | {"name": name}
 
 
-def typed(field_path: str, value: Any) -> Any:
-    """Return what a component holds as the config means it: labels as numbers, an empty choice as none."""
+def typed(field_path: str, value: Any, before: Any) -> Any:
+    """Return what a component holds as the config means it: labels as numbers, lists from text, nothing as none.
+
+    `before` is the value that the field had, which tells a list from a text.
+    """
     if field_path == "data.classes":
-        return [int(label) for label in value] if value else None
-    return None if value == "" else value
+        labels = value.split(",") if isinstance(value, str) else value
+        return [int(label) for label in labels if str(label).strip().isdigit()] if labels else None
+    if isinstance(before, list | tuple):
+        items = value if isinstance(value, list) else str(value or "").split(",")
+        return [str(item).strip() for item in items if str(item).strip()]
+    if value == "":
+        return "" if isinstance(before, str) else None
+    return value
 
 
 def assembled(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,9 +145,9 @@ def assembled(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, A
     for path, value in values.items():
         part, dot, leaf = path.partition(".")
         if not dot:
-            tree[part] = typed(path, value)
+            tree[part] = typed(path, value, tree[part])
         elif leaf in tree[part]:
-            tree[part][leaf] = typed(path, value)
+            tree[part][leaf] = typed(path, value, tree[part][leaf])
     return tree
 
 
@@ -140,6 +171,8 @@ def _component(field: Field, class_names: list[str], devices: list[str]) -> Any:
     if field.path == "device":
         choices = ["auto", *devices]
         control = dmc.Select(id=identity, data=choices, value=field.value, allowDeselect=False)
+    elif field.kind == "classes" and not class_names:
+        control = dmc.TextInput(id=identity, value=", ".join(field.value), placeholder="all")
     elif field.kind == "classes":
         names = [{"value": str(label), "label": name} for label, name in enumerate(class_names)]
         control = dmc.MultiSelect(id=identity, data=names, value=field.value, placeholder="all", clearable=True)

@@ -128,12 +128,12 @@ def register(app: Dash, client: Client) -> None:
         if config is None or ctx.triggered_id == ids.FORM_PRESET:
             config = (await presets())[name].config.model_dump(mode="json")
         else:
-            changed = {part["path"].partition(".")[0]: kind for part, kind in zip(parts, kinds, strict=True)}
-            stale = {path: kind for path, kind in changed.items() if config[path]["name"] != kind}
-            if not stale:
+            chosen = {part["path"]: kind for part, kind in zip(parts, kinds, strict=True)}
+            config = form.changed(schema, config, chosen)
+            if config is None:
                 return no_update
-            config = config | {path: form.defaults_of(schema, path, kind) for path, kind in stale.items()}
-        names = data[config["data"]["name"]]["class_names"]
+        known = data.get(config["data"]["name"])
+        names = known["class_names"] if known else []
         base = dcc.Store(id={"form": "base", "path": "config"}, data=config)
         return [*form.render(schema, config, names, system.devices), base]
 
@@ -164,6 +164,9 @@ def register(app: Dash, client: Client) -> None:
         held = {f["path"]: v if s is None else s for f, v, s in zip(fields, values, switches, strict=True)}
         config = form.assembled(bases[0], held)
         found = await client.check(config)
+        if found.config is not None:  # numbers as numbers; what own files hold is looked up again at launch
+            config = found.config.model_dump(mode="json")
+            config["data"] |= {"found": None} if "found" in config["data"] else {}
         errors = {error.path: error.message for error in found.errors}
         elsewhere = [text for path, text in errors.items() if path not in {p["path"] for p in problems}]
         lines = [errors.get(problem["path"], "") for problem in problems]

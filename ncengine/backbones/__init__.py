@@ -1,4 +1,4 @@
-"""Backbones: image (B, C, H, W) to penultimate features (B, d). One builder each, registered in `BACKBONES`."""
+"""Backbones: samples to penultimate features (B, d). One builder each, registered in `BACKBONES`."""
 
 from __future__ import annotations
 
@@ -7,52 +7,45 @@ from collections.abc import Callable
 from torch import nn
 
 from ncengine import config as cfg
+from ncengine.backbones.free import FreeFeatures
+from ncengine.backbones.published import resnet, torchvision_model, vgg, vit_tiny
+from ncengine.backbones.small import Shape, cnn_small, mlp
 
-Shape = tuple[int, int, int]
-
-
-def _cnn_small(config: cfg.CnnSmall, shape: Shape) -> nn.Module:
-    channels, height, width = shape
-    layers: list[nn.Module] = []
-    for index, out in enumerate((config.width, 2 * config.width, 4 * config.width)):
-        layers += [nn.Conv2d(channels, out, 3, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
-        if min(height, width) >= 4 and index < 2:
-            layers.append(nn.MaxPool2d(2))
-            height, width = height // 2, width // 2
-        channels = out
-    pooled_h, pooled_w = min(height, 3), min(width, 3)
-    layers += [nn.AdaptiveAvgPool2d((pooled_h, pooled_w)), nn.Flatten()]
-    layers.append(nn.Linear(channels * pooled_h * pooled_w, config.features))
-    return nn.Sequential(*layers)
+BACKBONES: dict[str, Callable[..., nn.Module]] = {
+    "cnn-small": cnn_small,
+    "mlp": mlp,
+    **dict.fromkeys(("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50"), resnet),
+    **dict.fromkeys(("vgg11-bn", "vgg13-bn", "vgg16-bn", "vgg19-bn"), vgg),
+    "vit-tiny": vit_tiny,
+    "torchvision": torchvision_model,
+}
 
 
-def _mlp(config: cfg.Mlp, shape: Shape) -> nn.Module:
-    channels, height, width = shape
-    size = channels * height * width
-    layers: list[nn.Module] = [nn.Flatten()]
-    for _ in range(config.depth):
-        layers += [nn.Linear(size, config.width, bias=False), nn.BatchNorm1d(config.width), nn.ReLU(inplace=True)]
-        size = config.width
-    layers.append(nn.Linear(size, config.features))
-    return nn.Sequential(*layers)
+def make_backbone(
+    config: cfg.BackboneConfig, shape: Shape, samples: int, *, linear_maps_only: bool = False
+) -> nn.Module:
+    """Return the network that `config` describes for samples of `shape`, freshly initialised.
+
+    `samples` is the number of training samples, which free features need; `linear_maps_only` leaves out biases and the
+    scales of normalisations (AGD steps weights of rank ≥ 2 alone).
+    """
+    if isinstance(config, cfg.FreeFeatures):
+        return FreeFeatures(samples, config.features, config.scale)
+    network = BACKBONES[config.name](config, shape)
+    if linear_maps_only:
+        without_vectors(network)
+    return network
 
 
-def _resnet18(config: cfg.ResNet18, shape: Shape) -> nn.Module:
-    import torchvision  # a third of a second that the other networks do not need
-
-    network = torchvision.models.resnet18(weights=None)
-    # The CIFAR stem: images of 32×32 would be 8×8 after the ImageNet stem's strides.
-    network.conv1 = nn.Conv2d(shape[0], 64, 3, padding=1, bias=False)
-    network.maxpool = nn.Identity()
-    own = network.fc.in_features
-    network.fc = nn.Identity() if config.features == own else nn.Linear(own, config.features)
-    built: nn.Module = network
-    return built
-
-
-BACKBONES: dict[str, Callable[..., nn.Module]] = {"cnn-small": _cnn_small, "mlp": _mlp, "resnet18": _resnet18}
-
-
-def make_backbone(config: cfg.BackboneConfig, shape: Shape) -> nn.Module:
-    """Return the network that `config` describes for images of `shape` (C, H, W), freshly initialised."""
-    return BACKBONES[config.name](config, shape)
+def without_vectors(network: nn.Module) -> None:
+    """Take biases and the scales of normalisations out of a network, in place."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
+            module.register_parameter("bias", None)
+        elif isinstance(module, nn.modules.batchnorm._NormBase | nn.LayerNorm | nn.GroupNorm):
+            module.register_parameter("weight", None)
+            module.register_parameter("bias", None)
+            if isinstance(module, nn.modules.batchnorm._NormBase):
+                module.affine = False
+            else:
+                module.elementwise_affine = False

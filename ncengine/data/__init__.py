@@ -1,1 +1,5 @@
-"""Data sets: what is known of them (`facts`, light) and how they are loaded (`loading`, with torch)."""
+"""Data sets: what is known of them (`facts`, light), looking at own files (`settling`), and loading (with torch)."""
+
+from ncengine.data.settling import settle
+
+__all__ = ["settle"]

@@ -1,42 +1,29 @@
-"""Data sets in memory as uint8, normalised on the training device; batch orders with their own random numbers."""
+"""From a config to its two splits on the training device: source, class subset, samples per class, long tail, noise."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from ncengine.config import RunConfig
+from ncengine.data import arrays, folders, generated, published
+from ncengine.data.augment import Augmentation
+from ncengine.data.places import Places
+from ncengine.data.raw import Labels, Loading, Raw, Samples
+from ncengine.data.split import Split, make_source
+from ncengine.events import DataProgressed, LogLine
 
-Images = npt.NDArray[np.uint8]
-Labels = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Split:
-    """One split on the training device: images uint8 (N, C, H, W), labels int64 (N) as 0 … K−1."""
-
-    images: Tensor
-    labels: Tensor
-    mean: float
-    std: float
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def batch(self, rows: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """Return normalised float32 images (B, C, H, W) and labels (B)."""
-        return self.images[rows].to(torch.float32).div_(255).sub_(self.mean).div_(self.std), self.labels[rows]
+Splits = Generator[DataProgressed | LogLine, None, tuple[Split, Split]]
 
 
-def _fashion_mini() -> tuple[Images, Labels, Images, Labels]:
+def _fashion_mini() -> Raw:
     with np.load(Path(__file__).with_name("fashion_mnist_mini.npz"), allow_pickle=False) as stored:
-        return (
+        return Raw(
             stored["train_images"],
             stored["train_labels"].astype(np.int64),
             stored["test_images"],
@@ -44,7 +31,7 @@ def _fashion_mini() -> tuple[Images, Labels, Images, Labels]:
         )
 
 
-def _digits() -> tuple[Images, Labels, Images, Labels]:
+def _digits() -> Raw:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -54,54 +41,105 @@ def _digits() -> tuple[Images, Labels, Images, Labels]:
     is_test = np.zeros(len(labels), dtype=bool)
     for digit in range(10):
         is_test[np.flatnonzero(labels == digit)[4::5]] = True
-    return images[~is_test], labels[~is_test], images[is_test], labels[is_test]
+    return Raw(images[~is_test], labels[~is_test], images[is_test], labels[is_test])
 
 
-LOADERS: dict[str, Callable[[], tuple[Images, Labels, Images, Labels]]] = {
-    "fashion-mnist-mini": _fashion_mini,
-    "digits": _digits,
-}
+EMBEDDED: dict[str, Callable[[], Raw]] = {"fashion-mnist-mini": _fashion_mini, "digits": _digits}
+"""Sets that come with the engine or with scikit-learn: always there."""
 
 
-def load(config: RunConfig, device: torch.device) -> tuple[Split, Split]:
-    """Return the training and test splits of the config's classes, on `device`."""
-    train_images, train_labels, test_images, test_labels = LOADERS[config.data.name]()
-    mean, std = config.facts.mean, config.facts.std
+def _raw(config: RunConfig, places: Places) -> Loading:
+    """Return the data set itself."""
+    data = config.data
+    match data.name:
+        case "fashion-mnist-mini" | "digits" as name:
+            return EMBEDDED[name]()
+        case "synthetic":
+            return generated.synthetic(data, config.seed)
+        case "ufm":
+            return generated.ufm(data)
+        case "image-folder" | "imagenet":
+            return (yield from folders.load(data, places))
+        case "arrays":
+            return (yield from arrays.load(data, places))
+        case name:
+            return (yield from published.READERS[name](data, places))
 
-    def split(images: Images, labels: Labels) -> Split:
-        position = np.full(len(config.facts.class_names), -1, dtype=np.int64)
-        position[list(config.labels)] = np.arange(config.classes)
-        mapped = position[labels]
-        rows = mapped >= 0
-        return Split(
-            torch.from_numpy(images[rows])[:, None].to(device), torch.from_numpy(mapped[rows]).to(device), mean, std
-        )
 
-    return split(train_images, train_labels), split(test_images, test_labels)
+def load(config: RunConfig, device: torch.device, places: Places) -> Splits:
+    """Return the training and test splits of a settled config, on `device`; says how far it is meanwhile.
 
-
-def epoch_order(labels: Tensor, sampler: str, seed: int, epoch: int) -> Tensor:
-    """Return a permutation of the samples for this epoch, from (seed, epoch) alone, so that a resumed run repeats it.
-
-    `shuffled` is uniform. `stratified` shuffles within classes and deals the classes out evenly over the epoch, so that
-    every batch holds each class in its share of the data.
+    Raises FileNotFoundError where files are missing and may not be downloaded, OSError where they could not be, and
+    ValueError where what is there is damaged or does not fit the config.
     """
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    labels = labels.cpu()
-    shuffled = torch.randperm(len(labels), generator=generator)
-    if sampler == "shuffled":
-        return shuffled
-    ordered = shuffled[torch.sort(labels[shuffled], stable=True).indices]
-    counts = torch.bincount(labels)
-    rank = torch.cat([torch.arange(int(count)) for count in counts])
-    jitter = torch.rand(len(labels), generator=generator)
-    share = (rank + jitter) / counts[labels[ordered]]
-    return ordered[share.argsort()]
+    raw = yield from _raw(config, places)
+    data, facts = config.data, config.facts
+    position = np.full(len(facts.class_names), -1, dtype=np.int64)
+    position[list(config.labels)] = np.arange(config.classes)
+    for name, labels in (("training", raw.train_labels), ("test", raw.test_labels)):
+        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(position):
+            raise ValueError(
+                f"{name} labels must lie in 0 … {len(position) - 1}, got {int(labels.min())} … {int(labels.max())}"
+            )
+    generator = np.random.default_rng([config.seed, 1])
+    samples, true_labels = _chosen(raw.train, position[raw.train_labels])
+    rows = kept_rows(true_labels, config.train_per_class, generator)
+    samples, true_labels = samples[rows], true_labels[rows]
+    missing = sorted(set(range(config.classes)) - set(true_labels.tolist()))
+    if missing:
+        raise ValueError(f"classes {[config.class_names[label] for label in missing]} have no training sample")
+    noisy = data.label_noise != "none"
+    labels = true_labels
+    if noisy:
+        labels = noisy_labels(true_labels, config.classes, data.label_noise, data.noise_rate, generator)
+    test_samples, test_labels = _chosen(raw.test, position[raw.test_labels])
+    augmentation = Augmentation(
+        crop_padding=getattr(data, "crop_padding", 0),
+        flip=getattr(data, "flip", False),
+        cutout=getattr(data, "cutout", 0),
+    )
+    train = Split(
+        make_source(samples, device),
+        torch.from_numpy(labels).to(device),
+        torch.from_numpy(true_labels).to(device) if noisy else None,
+        facts.mean,
+        facts.std,
+        augmentation,
+    )
+    test = Split(
+        make_source(test_samples, device),
+        torch.from_numpy(test_labels).to(device),
+        mean=facts.mean,
+        std=facts.std,
+    )
+    return train, test
 
 
-def balanced_rows(labels: Tensor, count: int) -> Tensor:
-    """Return up to `count` rows, the first ⌊count/K⌋ (at least one) of each class, in row order: always the same."""
-    classes = int(labels.max()) + 1
-    each = max(1, count // classes)
-    rows = [torch.nonzero(labels == label).flatten()[:each] for label in range(classes)]
-    return torch.cat(rows).sort().values
+def _chosen(samples: Samples, labels: Labels) -> tuple[Samples, Labels]:
+    """Return the samples whose label takes part."""
+    rows = np.flatnonzero(labels >= 0)
+    return (samples, labels) if len(rows) == len(labels) else (samples[rows], labels[rows])
+
+
+def kept_rows(labels: Labels, counts: tuple[int, ...], generator: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Return, in order, as many rows of each class as `counts` says (all where that is more), drawn by `generator`."""
+    kept = []
+    for label, count in enumerate(counts):
+        rows = np.flatnonzero(labels == label)
+        kept.append(rows if count >= len(rows) else generator.permutation(rows)[:count])
+    return np.sort(np.concatenate(kept))
+
+
+def noisy_labels(
+    labels: Labels,
+    classes: int,
+    kind: Literal["none", "symmetric", "pairwise"],
+    rate: float,
+    generator: np.random.Generator,
+) -> Labels:
+    """Return labels of which a share `rate` is wrong: any other class (`symmetric`) or the next one (`pairwise`)."""
+    found = labels.copy()
+    rows = generator.permutation(len(labels))[: round(rate * len(labels))]
+    shift = generator.integers(1, classes, size=len(rows)) if kind == "symmetric" else 1
+    found[rows] = (labels[rows] + shift) % classes
+    return found

@@ -12,16 +12,25 @@ suffices:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ncengine.geometry.polar import PolarFactor, polar_factor, polar_gradient
+from ncengine.geometry.polar import PolarFactor, polar_by_products, polar_factor, polar_gradient
 from ncengine.geometry.riemannian import riemannian_polar
 from ncengine.geometry.simplex import constant, simplex_basis, simplex_etf
 
-Solver = Literal["polar", "riemannian"]
+Rotation = Literal["canonical", "haar"]
+DeltaMode = Literal["fixed", "relative"]
+Solver = Literal["auto", "polar", "matmul", "riemannian"]
+SOLVERS: dict[Solver, Callable[[Tensor, Tensor], PolarFactor]] = {
+    "polar": lambda matrix_DR, _held_DR: polar_factor(matrix_DR),
+    "matmul": lambda matrix_DR, _held_DR: polar_by_products(matrix_DR),
+    "riemannian": riemannian_polar,
+}
+"""Ways to the same factor: exact, by products alone, and geoopt's iteration from the frame that is held."""
 SMALLEST_NORM = 1e-30
 """Below this ‖H‖ counts as this in divisions, so that 0/0 is 0."""
 
@@ -29,6 +38,21 @@ SMALLEST_NORM = 1e-30
 def first_frame(features: int, classes: int, *, like: Tensor) -> Tensor:
     """Return the first K−1 unit vectors of R^D as a frame (D, K−1), with the dtype and device of `like`."""
     return torch.eye(classes - 1, features, dtype=like.dtype, device=like.device).mT
+
+
+def rotated_frame(features: int, classes: int, rotation: Rotation, seed: int) -> Tensor:
+    """Return a float32 frame (D, K−1): the first K−1 unit vectors (`canonical`) or Haar-random by the seed (`haar`)."""
+    canonical_DR = first_frame(features, classes, like=torch.empty(0))
+    if rotation == "canonical":
+        return canonical_DR
+    if rotation != "haar":
+        raise ValueError(f"rotation must be 'canonical' or 'haar', got {rotation!r}")
+    generator = torch.Generator().manual_seed(seed)
+    gaussian = torch.randn(features, classes - 1, generator=generator, dtype=torch.float64)
+    orthonormal, triangle = torch.linalg.qr(gaussian)
+    # QR is unique, and the factor Haar-distributed, once the triangle's diagonal is positive (Mezzadri 2007).
+    frame_DR: Tensor = orthonormal * triangle.diagonal().sign()
+    return frame_DR.to(canonical_DR.dtype)
 
 
 def nearest_etf(
@@ -39,8 +63,9 @@ def nearest_etf(
     `means_DK` holds the class means minus their mean as columns, any scale: it is divided by its Frobenius norm, and
     the gradient flows through that norm. `previous_DR` is R_prox (no gradient); without it the proximal term is left
     out. With all-zero means the previous frame, or the first K−1 unit vectors, is returned. `solver` is the closed
-    form or geoopt's iteration to the same point. Raises ValueError for D < K−1, for shapes that do not fit, for a
-    negative delta and for an unknown solver.
+    form by decomposition (`polar`) or by products alone (`matmul`), the quicker of the two for the device (`auto`), or
+    geoopt's iteration to the same point (`riemannian`). Raises ValueError for D < K−1, for shapes that do not fit, for
+    a negative delta and for an unknown solver.
     """
     if means_DK.ndim != 2:
         raise ValueError(f"means must be (features, classes), one column a class, got shape {tuple(means_DK.shape)}")
@@ -55,12 +80,37 @@ def nearest_etf(
         raise ValueError(f"delta must be >= 0, got {delta}")
     if previous_DR is not None and previous_DR.shape != (features, rank):
         raise ValueError(f"the previous frame must be {(features, rank)}, got {tuple(previous_DR.shape)}")
-    if solver not in ("polar", "riemannian"):
-        raise ValueError(f"solver must be 'polar' or 'riemannian', got {solver!r}")
+    require_solver(solver)
 
     held_DR = first_frame(features, classes, like=means_DK) if previous_DR is None else previous_DR.detach()
     frame: Tensor = NearestETF.apply(means_DK, held_DR, 0.0 if previous_DR is None else delta, solver)
     return frame
+
+
+def require_solver(solver: str) -> None:
+    """Raise ValueError for a name that is no solver's."""
+    if solver != "auto" and solver not in SOLVERS:
+        raise ValueError(f"solver must be 'auto', {', '.join(map(repr, SOLVERS))}, got {solver!r}")
+
+
+def chosen_solver(solver: Solver, device_type: str) -> Solver:
+    """Return what `auto` means: decompositions on a CPU, where they win at every size that `make bench` measures,
+    products on a GPU, where a decomposition of a small matrix is a long chain of tiny kernels.
+    """
+    if solver != "auto":
+        return solver
+    return "polar" if device_type == "cpu" else "matmul"
+
+
+def effective_delta(delta: float, mode: DeltaMode, classes: int) -> float:
+    """Return δ as the problem takes it: `fixed` as it is, `relative` times 200/(K−1).
+
+    The data term's singular values are about 2/(K−1) there, so a fixed δ = 1e-3 is 0.5 % of it at K = 10 and half of it
+    at K = 1000; relative to it, the same number means the same pull.
+    """
+    if mode not in ("fixed", "relative"):
+        raise ValueError(f"delta_mode must be 'fixed' or 'relative', got {mode!r}")
+    return delta if mode == "fixed" else delta * 2 / (classes - 1) * 100
 
 
 class Solution(NamedTuple):
@@ -84,7 +134,7 @@ def solve(means_DK: Tensor, held_DR: Tensor, delta: float, solver: Solver) -> So
     weight = torch.add(norm == 0, norm, alpha=delta * math.sqrt(rank) / 2)
     basis = constant(simplex_basis, rank + 1, means_DK.dtype, means_DK.device)
     matrix_DR = torch.addcmul((basis.mT @ means_DK.mT).mT, held, weight)
-    found = polar_factor(matrix_DR) if solver == "polar" else riemannian_polar(matrix_DR, held)
+    found = SOLVERS[chosen_solver(solver, matrix_DR.device.type)](matrix_DR, held)
     return Solution(found, means_DK, held, norm)
 
 

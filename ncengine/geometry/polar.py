@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ncengine.geometry.matmul_polar import lyapunov, matmul_polar
+
 FLOOR = 1e-6
 """Smallest σ/σ_max that the derivative uses: below it the gradient is that of the clamped problem, finite."""
 WELL_CONDITIONED = 1e-3
@@ -51,7 +53,8 @@ class PolarFactor(NamedTuple):
     """polar(A) = R with what its derivative needs.
 
     `factor_DR` = R in the dtype of A; in float64 `right_RR` = Q (columns), `sigma_R` the singular values bounded below
-    by the floor, in any order, and `inverse_RR` = Q diag(1/σ) Qᵀ = S⁻¹.
+    by the floor, in any order, and `inverse_RR` = Q diag(1/σ) Qᵀ = S⁻¹. Found by products alone, there are no singular
+    values: `sigma_R` is empty, and `right_RR` is S itself.
     """
 
     factor_DR: Tensor
@@ -79,6 +82,15 @@ def polar_factor(matrix_DR: Tensor) -> PolarFactor:
     return bounded((left @ right_h).to(matrix_DR.dtype), right_h.mT, sigma_R)
 
 
+def polar_by_products(matrix_DR: Tensor) -> PolarFactor:
+    """Return the polar factor of A (D, R) by products alone, in float64; where they do not suffice, by the SVD."""
+    matrix = matrix_DR.to(torch.float64)
+    factor_DR, symmetric_RR, inverse_RR, arrived = matmul_polar(matrix)
+    if not bool(arrived):
+        return polar_factor(matrix_DR)
+    return PolarFactor(factor_DR.to(matrix_DR.dtype), symmetric_RR, matrix.new_empty(0), inverse_RR)
+
+
 def bounded(factor_DR: Tensor, right_RR: Tensor, sigma_R: Tensor) -> PolarFactor:
     """Return R, Q and σ as a PolarFactor, with σ bounded below by the floor and the bounds counted."""
     floor = (sigma_R.amax() * FLOOR).clamp(min=torch.finfo(sigma_R.dtype).tiny)
@@ -95,10 +107,14 @@ def polar_gradient(found: PolarFactor, upstream_DR: Tensor) -> Tensor:
     """
     factor_DR, right_RR, sigma_R, inverse_RR = found
     dtype = factor_DR.dtype
-    inner_RR = right_RR.mT @ (factor_DR.mT @ upstream_DR).to(torch.float64) @ right_RR
-    solved_RR = (inner_RR - inner_RR.mT) / (sigma_R[:, None] + sigma_R)
-    along_RR = (right_RR @ (solved_RR - inner_RR / sigma_R) @ right_RR.mT).to(dtype)
-    return torch.addmm(inverse_RR.to(dtype) @ upstream_DR.mT, along_RR.mT, factor_DR.mT).mT
+    inner_RR = (factor_DR.mT @ upstream_DR).to(torch.float64)
+    if len(sigma_R):
+        inner_RR = right_RR.mT @ inner_RR @ right_RR
+        solved_RR = (inner_RR - inner_RR.mT) / (sigma_R[:, None] + sigma_R)
+        along_RR = right_RR @ (solved_RR - inner_RR / sigma_R) @ right_RR.mT
+    else:
+        along_RR = lyapunov(right_RR, inner_RR - inner_RR.mT) - inner_RR @ inverse_RR
+    return torch.addmm(inverse_RR.to(dtype) @ upstream_DR.mT, along_RR.to(dtype).mT, factor_DR.mT).mT
 
 
 class Polar(torch.autograd.Function):

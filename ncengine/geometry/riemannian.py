@@ -16,13 +16,18 @@ from torch import Tensor
 from ncengine.geometry.polar import PolarFactor, bounded
 
 
-def stiefel() -> Any:
-    """Return geoopt's Stiefel manifold with the Euclidean metric."""
+def geoopt() -> Any:
+    """Return the module geoopt, imported without the one warning that importing it gives."""
     with warnings.catch_warnings():
         # geoopt 0.5.1 decorates with torch.jit.script, which torch 2.14 announces as deprecated.
         warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated")
-        import geoopt
-    return geoopt.EuclideanStiefel()
+        import geoopt as module
+    return module
+
+
+def stiefel() -> Any:
+    """Return geoopt's Stiefel manifold with the Euclidean metric."""
+    return geoopt().EuclideanStiefel()
 
 
 def maximise_alignment(

@@ -27,12 +27,10 @@ def optimise_spherical(classes: int, *, steps: int = 600, starts: int = 3) -> Fl
     """Return P (K−1, 3), orthonormal columns, for K ≥ 5: the best of `starts` seeded Riemannian optimisations."""
     import torch
 
-    from ncengine.geometry.riemannian import stiefel
+    from ncengine.geometry.riemannian import geoopt, stiefel
     from ncengine.geometry.simplex import simplex_etf
 
     manifold = stiefel()
-    import geoopt
-
     vertices = simplex_etf(classes, dtype=torch.float64)
     first, second = torch.triu_indices(classes, classes, 1)
 
@@ -49,8 +47,8 @@ def optimise_spherical(classes: int, *, steps: int = 600, starts: int = 3) -> Fl
     for seed in range(starts):
         generator = torch.Generator().manual_seed(seed)
         start = torch.linalg.qr(torch.randn(classes - 1, 3, generator=generator, dtype=torch.float64)).Q
-        projection = geoopt.ManifoldParameter(start, manifold=manifold)
-        optimiser = geoopt.optim.RiemannianAdam([projection], lr=0.05)
+        projection = geoopt().ManifoldParameter(start, manifold=manifold)
+        optimiser = geoopt().optim.RiemannianAdam([projection], lr=0.05)
         for step in range(steps):
             optimiser.param_groups[0]["lr"] = 0.05 * 0.5 * (1 + math.cos(math.pi * step / steps))
             optimiser.zero_grad()

@@ -2,49 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 from ncengine import config as cfg
 from ncengine.heads.base import Head
 from ncengine.heads.fixed_etf import FixedETFHead
+from ncengine.heads.learned_etf import LearnedETFHead
 from ncengine.heads.linear import LinearHead
 from ncengine.heads.nearest_etf import NearestETFHead
 
-
-def _linear(config: cfg.LinearHead, features: int, classes: int, seed: int) -> Head:
-    return LinearHead(features, classes, temperature=config.temperature, normalise=config.normalise, bias=config.bias)
-
-
-def _fixed(config: cfg.FixedETFHead, features: int, classes: int, seed: int) -> Head:
-    return FixedETFHead(
-        features,
-        classes,
-        temperature=config.temperature,
-        normalise=config.normalise,
-        rotation=config.rotation,
-        seed=seed,
-    )
-
-
-def _nearest(config: cfg.NearestETFHead, features: int, classes: int, seed: int) -> Head:
-    return NearestETFHead(
-        features,
-        classes,
-        temperature=config.temperature,
-        normalise=config.normalise,
-        delta=config.delta,
-        averaging=config.averaging,
-        half_life_steps=config.half_life_steps,
-        implicit_gradient=config.implicit_gradient,
-    )
-
-
-HEADS: dict[str, Callable[..., Head]] = {"linear": _linear, "fixed-etf": _fixed, "nearest-etf": _nearest}
+HEADS: dict[str, type[Head]] = {
+    "linear": LinearHead,
+    "fixed-etf": FixedETFHead,
+    "learned-etf": LearnedETFHead,
+    "nearest-etf": NearestETFHead,
+}
 
 
 def make_head(config: cfg.HeadConfig, features: int, classes: int, seed: int) -> Head:
-    """Return the head that `config` describes for features of dimension d and K classes."""
-    return HEADS[config.name](config, features, classes, seed)
+    """Return the head that `config` describes for features of dimension d and K classes.
+
+    A head's settings are its arguments, by the same names; those that draw something take the seed beside them.
+    """
+    options: dict[str, Any] = config.model_dump(exclude={"name"})
+    if config.name != "linear":
+        options["seed"] = seed
+    return HEADS[config.name](features, classes, **options)
 
 
-__all__ = ["FixedETFHead", "Head", "LinearHead", "NearestETFHead", "make_head"]
+__all__ = ["FixedETFHead", "Head", "LearnedETFHead", "LinearHead", "NearestETFHead", "make_head"]

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -50,6 +51,17 @@ class Head(nn.Module):
         """The classifier's offset b (K) that evaluation uses, or None."""
         raise NotImplementedError(f"{type(self).__name__} must say what its bias is")
 
+    def euclidean_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters that the network's optimiser trains: all, but for those on a manifold."""
+        return list(self.parameters())
+
+    def manifold_optimiser(self) -> torch.optim.Optimizer | None:
+        """Return an optimiser of the parameters on a manifold, or None where there are none."""
+        return None
+
+    def after_step(self) -> None:
+        """Do what a head does to its parameters after every optimisation step; nothing, as a rule."""
+
     def require_labels(self, features_BD: Tensor, labels_B: Tensor | None) -> Tensor:
         """Return the labels, or raise ValueError where a training step came without fitting ones."""
         if labels_B is None:
@@ -66,6 +78,16 @@ def require_etf_room(features: int, classes: int) -> None:
             f"{classes} classes need at least {classes - 1} features for a simplex ETF, got {features}; "
             f"set backbone.features={classes - 1} or more"
         )
+
+
+@torch.no_grad()
+def follow_mean(global_mean_D: Tensor, step: Tensor, h_BD: Tensor) -> None:
+    """Let the running global mean and its step count, both buffers, take a batch's features in.
+
+    The released schedule, α_t = max(2/(t+1), 1e-4), from the step on the device: nothing is copied back to the host.
+    """
+    step.add_(1)
+    global_mean_D.lerp_(h_BD.mean(0).to(global_mean_D.dtype), (2.0 / (step + 1)).clamp(min=1e-4))
 
 
 def affine(features_BD: Tensor, weight_KD: Tensor, bias_K: Tensor | None) -> Tensor:

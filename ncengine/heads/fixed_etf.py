@@ -6,15 +6,11 @@ average of the batches' global means, in training and in evaluation, and never t
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-from ncengine.geometry.nearest import etf_weights, first_frame
-from ncengine.heads.base import Head, affine, require_etf_room
-
-Rotation = Literal["canonical", "haar"]
+from ncengine.geometry.nearest import Rotation, etf_weights, rotated_frame
+from ncengine.heads.base import Head, affine, follow_mean, require_etf_room
 
 
 class FixedETFHead(Head):
@@ -37,15 +33,7 @@ class FixedETFHead(Head):
     ) -> None:
         super().__init__(features, classes, temperature=temperature, normalise=normalise)
         require_etf_room(features, classes)
-        frame_DR = first_frame(features, classes, like=torch.empty(0))
-        if rotation == "haar":
-            generator = torch.Generator().manual_seed(seed)
-            gaussian = torch.randn(features, classes - 1, generator=generator, dtype=torch.float64)
-            orthonormal, triangle = torch.linalg.qr(gaussian)
-            # QR is unique, and the factor Haar-distributed, once the triangle's diagonal is positive (Mezzadri 2007).
-            frame_DR = (orthonormal * triangle.diagonal().sign()).to(frame_DR.dtype)
-        elif rotation != "canonical":
-            raise ValueError(f"rotation must be 'canonical' or 'haar', got {rotation!r}")
+        frame_DR = rotated_frame(features, classes, rotation, seed)
         self.register_buffer("frame", frame_DR)
         self.register_buffer("etf", etf_weights(frame_DR))
         self.register_buffer("global_mean", torch.zeros(features))
@@ -66,9 +54,5 @@ class FixedETFHead(Head):
         h_BD = self.penultimate(features_BD)
         if self.training:
             self.require_labels(features_BD, labels_B)
-            with torch.no_grad():
-                self.step.add_(1)
-                # ema-decay, α_t = max(2/(t+1), 1e-4), from the step on the device: nothing is copied back to the host.
-                alpha = (2.0 / (self.step + 1)).clamp(min=1e-4)
-                self.global_mean.lerp_(h_BD.mean(0).to(self.global_mean.dtype), alpha)
+            follow_mean(self.global_mean, self.step, h_BD)
         return affine(h_BD, self.weight, self.bias)

@@ -6,19 +6,32 @@ Features are normalised by default, as in the other heads, so that a comparison 
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from ncengine.heads.base import Head, affine
 
 
 class LinearHead(Head):
-    """Logits h Wᵀ + b with W (K, d) and, where `bias`, b (K) learned."""
+    """Logits h Wᵀ + b with W (K, d) and, where `bias`, b (K) learned.
+
+    With `renormalise`, `after_step` scales W's rows to length one, as the released code does after every step.
+    """
 
     def __init__(
-        self, features: int, classes: int, *, temperature: float = 5.0, normalise: bool = True, bias: bool = True
+        self,
+        features: int,
+        classes: int,
+        *,
+        temperature: float = 5.0,
+        normalise: bool = True,
+        bias: bool = True,
+        renormalise: bool = False,
     ) -> None:
         super().__init__(features, classes, temperature=temperature, normalise=normalise)
         self.layer = nn.Linear(features, classes, bias=bias)
+        self.renormalise = renormalise
+        self.after_step()
 
     @property
     def weight(self) -> Tensor:
@@ -29,6 +42,12 @@ class LinearHead(Head):
     def bias(self) -> Tensor | None:
         """b (K), learned, or None."""
         return self.layer.bias
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Scale the rows of W to length one, where that is asked for."""
+        if self.renormalise:
+            self.layer.weight.copy_(nn.functional.normalize(self.layer.weight, dim=1))
 
     def forward(self, features_BD: Tensor, labels_B: Tensor | None = None) -> Tensor:
         """Return logits (B, K); labels are accepted, and not needed, in either mode."""

@@ -10,21 +10,38 @@ b from the running global mean.
 from __future__ import annotations
 
 import contextlib
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
 from ncengine.geometry.class_means import Averaging, averaging_weight, batch_shares
-from ncengine.geometry.nearest import Solver, etf_weights, first_frame, pull_back, save, saved, solve
+from ncengine.geometry.nearest import (
+    DeltaMode,
+    Rotation,
+    Solver,
+    effective_delta,
+    etf_weights,
+    pull_back,
+    require_solver,
+    rotated_frame,
+    save,
+    saved,
+    solve,
+)
 from ncengine.geometry.simplex import constant, simplex_etf
 from ncengine.geometry.sphere import pull_back as sphere_pull_back
 from ncengine.geometry.sphere import to_sphere
 from ncengine.heads.base import Head, affine, require_etf_room
 
+FirstFrame = Literal["solved", "canonical", "haar"]
+
 
 class NearestETFHead(Head):
     """Sets the classifier to the ETF nearest to the class means and differentiates through that choice.
+
+    `delta_mode` says whether δ counts as it is or relative to the data term (`geometry.nearest.effective_delta`).
+    `first_frame`: `solved`, the first step has no proximal term, or `canonical` or `haar`, it is held to that frame.
 
     All state is in buffers: `means` (d, K) running centred class means, `seen` (K) one for each class met so far,
     `global_mean` (d), `frame` (d, K−1) the last solution, `step` the count t. They travel with checkpoints and
@@ -45,21 +62,31 @@ class NearestETFHead(Head):
         temperature: float = 5.0,
         normalise: bool = True,
         delta: float = 1e-3,
+        delta_mode: DeltaMode = "fixed",
         averaging: Averaging = "ema-decay",
         half_life_steps: float = 100.0,
         implicit_gradient: bool = True,
-        solver: Solver = "polar",
+        first_frame: FirstFrame = "solved",
+        solver: Solver = "auto",
+        seed: int = 0,
     ) -> None:
         super().__init__(features, classes, temperature=temperature, normalise=normalise)
         require_etf_room(features, classes)
         averaging_weight(1, averaging, half_life_steps)  # an unknown name fails here, not at the first step
-        self.delta, self.solver = delta, solver
+        if first_frame not in ("solved", "canonical", "haar"):
+            raise ValueError(f"first_frame must be 'solved', 'canonical' or 'haar', got {first_frame!r}")
+        if delta < 0:
+            raise ValueError(f"delta must be >= 0, got {delta}")
+        require_solver(solver)
+        self.delta, self.solver = effective_delta(delta, delta_mode, classes), solver
+        self.first_delta = 0.0 if first_frame == "solved" else self.delta
+        start: Rotation = "haar" if first_frame == "haar" else "canonical"
         self.averaging, self.half_life_steps = averaging, half_life_steps
         self.implicit_gradient = implicit_gradient
         self.register_buffer("means", torch.zeros(classes, features).mT)
         self.register_buffer("seen", torch.zeros(classes))
         self.register_buffer("global_mean", torch.zeros(features))
-        self.register_buffer("frame", first_frame(features, classes, like=torch.empty(0)))
+        self.register_buffer("frame", rotated_frame(features, classes, start, seed))
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         # The count on the host, so that α_t needs no copy from the device; read back once after a checkpoint is loaded.
         self._host_step = _HostStep()
@@ -86,7 +113,7 @@ class NearestETFHead(Head):
         self.require_features(features_BD)
         step = self._host_step.next(self.step)
         alpha = averaging_weight(step, self.averaging, self.half_life_steps)
-        delta = 0.0 if step == 1 else self.delta
+        delta = self.first_delta if step == 1 else self.delta
         with _full_precision(features_BD.device.type):
             dtype = torch.promote_types(self.means.dtype, torch.float32)
             shares_BC, present_K = batch_shares(labels_B, self.classes, dtype)

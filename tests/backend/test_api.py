@@ -103,7 +103,7 @@ BAD_CONFIGS = {
     "unknown key of a part": ({"head": {"name": "linear", "delta": 1}}, "head.delta", "no setting 'head.delta'"),
     "too few features": ({"backbone": {"name": "mlp", "features": 5}}, "backbone.features", "at least 9"),
     "batch larger than the data": ({"data": {"name": "digits"}, "batch_size": 5000}, "batch_size", "at most the 1442"),
-    "unknown data set": ({"data": {"name": "mnist"}}, "data", "fashion-mnist-mini"),
+    "unknown data set": ({"data": {"name": "mnist-3d"}}, "data", "fashion-mnist-mini"),
     "impossible number": ({"optimiser": {"name": "sgd", "lr": 0}}, "optimiser.lr", "greater than 0"),
     "no such device": ({"device": "cuda:7"}, "device", "set device=auto"),
     "same class twice": ({"data": {"name": "digits", "classes": [1, 1]}}, "data.classes", "different labels"),

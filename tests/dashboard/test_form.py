@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+import ncengine.config as config_module
 from dashboard.components import form
 from dashboard.pages import new
-from ncengine.config import (
-    AdamW,
-    CnnSmall,
-    FixedETFHead,
-    LinearHead,
-    Mlp,
-    NearestETFHead,
-    ResNet18,
-    RunConfig,
-    with_overrides,
-)
+from ncengine.config import AdamW, Cifar10, MultiStep, NearestETFHead, RunConfig, with_overrides
 from ncengine.preset_configs import PRESETS
 
 SCHEMA = RunConfig.model_json_schema()
@@ -28,20 +19,59 @@ def paths(config: RunConfig) -> set[str]:
 
 
 def settings(config: RunConfig) -> set[str]:
+    """All settings of a config that mean anything beside its others."""
     found = set()
     for name, value in config.model_dump(mode="json").items():
-        found |= {f"{name}.{inner}" for inner in value} if isinstance(value, dict) else {name}
+        if not isinstance(value, dict):
+            found.add(name)
+            continue
+        for inner, node in SCHEMA["$defs"][type(getattr(config, name)).__name__]["properties"].items():
+            applies = node.get("applies_if", {}).items()
+            if not node.get("hidden") and all(value[other] in allowed for other, allowed in applies):
+                found.add(f"{name}.{inner}")
     return found
 
 
-@pytest.mark.parametrize("head", [NearestETFHead(averaging="ema"), FixedETFHead(), LinearHead()])
-@pytest.mark.parametrize("backbone", [CnnSmall(), Mlp(), ResNet18()])
-def test_every_setting_has_a_field_and_no_other(head, backbone):
-    config = RunConfig(head=head, backbone=backbone, optimiser=AdamW())
-    missing = settings(config) - paths(config)
-    # Choices of one kind are no choice, and so have no field.
-    assert missing <= {"loss.name", "measure.name"}
-    assert paths(config) <= settings(config)
+def kinds() -> list[tuple[str, str]]:
+    return [
+        (part, kind)
+        for part, node in SCHEMA["properties"].items()
+        for kind in node.get("discriminator", {}).get("mapping", {})
+    ]
+
+
+@pytest.mark.parametrize(("part", "kind"), kinds())
+def test_every_setting_of_every_kind_has_a_field_and_no_other(part, kind):
+    tree = RunConfig().model_dump(mode="json")
+    tree[part] = form.defaults_of(SCHEMA, part, kind)
+    model = getattr(config_module, SCHEMA["properties"][part]["discriminator"]["mapping"][kind].rpartition("/")[2])
+    # Some kinds go together with no other, which is not looked at here.
+    parts = {name: getattr(RunConfig(), name) for name in RunConfig.model_fields}
+    built = RunConfig.model_construct(**(parts | {part: model.model_validate(tree[part])}))
+    found = {field.path for _, names in form.SECTIONS for name in names for field in form.fields(SCHEMA, tree, name)}
+    # The measurement has one kind, and so no choice of one.
+    assert found == settings(built) - {"measure.name"}
+
+
+def test_a_setting_that_governs_others_brings_them():
+    tree = RunConfig().model_dump(mode="json")
+    changed = form.changed(SCHEMA, tree, {"data.name": "fashion-mnist-mini", "data.label_noise": "pairwise"})
+    assert changed is not None
+    assert "data.noise_rate" in {field.path for field in form.fields(SCHEMA, changed, "data")}
+    assert form.changed(SCHEMA, changed, {"data.label_noise": "pairwise"}) is None
+    other = form.changed(SCHEMA, changed, {"data.name": "cifar10", "data.label_noise": "pairwise"})
+    assert other is not None
+    assert other["data"] == Cifar10().model_dump(mode="json"), "another kind starts from its own defaults"
+
+
+def test_lists_and_empty_numbers_come_back_as_what_they_are():
+    tree = RunConfig(schedule=MultiStep()).model_dump(mode="json")
+    held = {"schedule.milestones": "10, 20", "optimiser.clip_norm": "", "measure.layers": "0, 3", "data.classes": []}
+    config = RunConfig.model_validate(form.assembled(tree, held))
+    assert config.schedule.milestones == (10, 20)
+    assert config.optimiser.clip_norm is None
+    assert form.typed("measure.layers", "layer1, layer2.0", []) == ["layer1", "layer2.0"]
+    assert form.typed("data.path", "", "") == ""
 
 
 def test_every_field_has_words():

@@ -5,7 +5,7 @@ import { number } from "./typed.mjs";
 export function emptyRun(epochs) {
   return {
     epochs, status: "queued", error: null, started: null, epoch: 0, step: 0, captures: [], series: { train: {}, test: {} },
-    measuredEpochs: [], steps: { epoch: [], loss: [], lr: [] }, terminalPhase: null, pace: [], seq: 0,
+    measuredEpochs: [], steps: { epoch: [], loss: [], lr: [] }, terminalPhase: null, pace: [], seq: 0, data: null, left: null, speed: null,
   };
 }
 
@@ -16,8 +16,9 @@ const ENDS = { RunFinished: "finished", RunCancelled: "cancelled", RunFailed: "f
 export function apply(run, event) {
   run.seq = event.seq;
   if (event.type === "RunQueued") Object.assign(run, { status: "queued", error: null });
-  else if (event.type === "RunStarted") Object.assign(run, { status: "running", started: event });
-  else if (event.type === "Resumed") Object.assign(run, { status: "running", pace: [] });
+  else if (event.type === "RunStarted") Object.assign(run, { status: "running", started: event, data: null });
+  else if (event.type === "Resumed") Object.assign(run, { status: "running", pace: [], left: null, data: null });
+  else if (event.type === "DataProgressed") Object.assign(run, { status: "running", data: event });
   else if (event.type === "AttemptFailed") run.status = "queued";
   else if (event.type in ENDS) Object.assign(run, { status: ENDS[event.type], error: event.error ?? null });
   else if (event.type === "GeometryCaptured") {
@@ -31,8 +32,9 @@ export function apply(run, event) {
     run.pace.push({ epoch: event.epoch, at: Date.parse(event.at) });
     if (run.pace.length > 6) run.pace.shift();
     for (const [split, scalars] of Object.entries(event.scalars)) {
+      const series = (run.series[split] ??= {});
       for (const [key, value] of Object.entries(scalars)) {
-        (run.series[split][key] ??= new Array(run.measuredEpochs.length - 1).fill(null)).push(number(value));
+        (series[key] ??= new Array(run.measuredEpochs.length - 1).fill(null)).push(number(value));
       }
     }
   } else if (event.type === "StepMeasured") {
@@ -41,12 +43,15 @@ export function apply(run, event) {
     run.steps.loss.push(number(event.loss));
     run.steps.lr.push(event.lr);
     run.step = event.step;
+    run.speed = event.samples_per_s ?? null;
+    run.left = event.remaining_s == null ? null : { seconds: number(event.remaining_s), at: Date.parse(event.at) };
   }
 }
 
-/** Seconds left at the pace of the last epochs, or null where there is no pace yet. */
+/** Seconds left at the pace of the last epochs, before there are two of them by the run's own estimate, or null. */
 export function secondsLeft(run, now) {
-  if (run.status !== "running" || run.pace.length < 2) return null;
+  if (run.status !== "running") return null;
+  if (run.pace.length < 2) return run.left && Math.max(0, run.left.seconds - Math.max(0, now - run.left.at) / 1000);
   const [first, last] = [run.pace[0], run.pace.at(-1)];
   const perEpoch = (last.at - first.at) / (last.epoch - first.epoch) / 1000;
   return Math.max(0, perEpoch * (run.epochs - last.epoch) - Math.max(0, now - last.at) / 1000);
@@ -68,8 +73,17 @@ export function statusWords(run) {
 export function progressWords(run, now) {
   const where = `epoch ${run.epoch} of ${run.epochs}`;
   if (run.status === "failed") return run.error ?? where;
+  if (run.status === "running" && run.data) return dataWords(run.data);
   const left = secondsLeft(run, now);
   return left === null ? where : `${where} · about ${duration(left)} left`;
+}
+
+/** "downloading cifar-10-binary.tar.gz: 34 of 170 MB · about 12 s left". */
+export function dataWords({ what, done, total, unit, remaining_s: left }) {
+  const [scale, name] = unit === "bytes" ? [1e6, "MB"] : [1, unit];
+  const size = (count) => Math.round(count / scale).toLocaleString("en");
+  const of = total === null ? "" : ` of ${size(total)}`;
+  return `${what}: ${size(done)}${of} ${name}${left === null ? "" : ` · about ${duration(left)} left`}`;
 }
 
 /** Three significant digits, without exponents where a person would write none. */

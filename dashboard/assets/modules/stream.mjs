@@ -2,7 +2,7 @@
 
 export const TYPES = [
   "RunQueued", "RunStarted", "Resumed", "StepMeasured", "EpochMeasured", "GeometryCaptured", "CheckpointSaved",
-  "AttemptFailed", "RunFinished", "RunCancelled", "RunFailed", "LogLine",
+  "AttemptFailed", "DataProgressed", "RunFinished", "RunCancelled", "RunFailed", "LogLine",
 ];
 
 /** Drop what was seen, keep order, and let only the newest capture carry arrays: newest wins. */

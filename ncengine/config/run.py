@@ -1,0 +1,206 @@
+"""`RunConfig`: a whole run, validated once; and how settings are changed by dotted names.
+
+No torch here: a config is read, checked and shown by processes that never train.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from ncengine.config.backbone import BackboneConfig, CnnSmall
+from ncengine.config.data import DataConfig, FashionMnistMini
+from ncengine.config.head import HeadConfig, NearestETFHead
+from ncengine.config.part import Part
+from ncengine.config.training import (
+    CrossEntropy,
+    LossConfig,
+    MeasureConfig,
+    OneCycle,
+    OptimiserConfig,
+    SamplerConfig,
+    ScheduleConfig,
+    Sgd,
+    Stratified,
+)
+from ncengine.data.counts import class_counts
+from ncengine.data.facts import DataFacts, facts_of
+
+
+class RunConfig(Part):
+    """A whole run: data, network, classifier, training and measurement."""
+
+    data: DataConfig = FashionMnistMini()
+    backbone: BackboneConfig = CnnSmall()
+    head: HeadConfig = NearestETFHead()
+    loss: LossConfig = CrossEntropy()
+    optimiser: OptimiserConfig = Sgd()
+    schedule: ScheduleConfig = OneCycle()
+    sampler: SamplerConfig = Stratified()
+    batch_size: int = Field(default=128, ge=2, le=65_536, title="Batch size")
+    """Samples in a step; at most the training set."""
+    epochs: int = Field(default=40, ge=1, le=100_000, title="Epochs")
+    """Passes over the training set."""
+    measure: MeasureConfig = MeasureConfig()
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, title="Seed")
+    """Of the initial weights and of the order of the batches."""
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", title="Device")
+    """auto takes a GPU where there is one; or cpu, cuda, cuda:1."""
+    precision: Literal["float32", "tf32", "bfloat16", "float16"] = Field(default="float32", title="Precision")
+    """tf32: float32 with quicker products on newer GPUs; bfloat16, float16: the backbone under autocast. The ETF stays
+    in float32 or better."""
+    channels_last: bool = Field(default=True, title="Channels last")
+    """Memory order of images in the network; quicker for most convolutions."""
+    compile: bool = Field(default=False, title="Compile")
+    """Compile the backbone with torch.compile: a slow first step, quicker ones after it."""
+    deterministic: bool = Field(default=True, title="Deterministic")
+    """The same config gives the same numbers on the same machine."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether what the data holds is known; of one's own files it is once `ncengine.data.settle` has looked."""
+        return getattr(self.data, "found", True) is not None
+
+    @property
+    def facts(self) -> DataFacts:
+        """What is known of the data set before loading it; raises ValueError where nobody has looked at own files."""
+        return facts_of(self.data)
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The data set's labels that take part, in the order of this run's classes."""
+        chosen = getattr(self.data, "classes", None)
+        return tuple(range(len(self.facts.class_names))) if chosen is None else chosen
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(self.facts.class_names[label] for label in self.labels)
+
+    @property
+    def classes(self) -> int:
+        """K, the number of classes."""
+        return len(self.labels)
+
+    @property
+    def train_per_class(self) -> tuple[int, ...]:
+        """Training samples of each of this run's classes, after limits and the long tail."""
+        counts = [self.facts.train_per_class[label] for label in self.labels]
+        factor = None if self.data.imbalance == "none" else self.data.imbalance_factor
+        limit = None if self.data.name in ("ufm", "synthetic") else getattr(self.data, "per_class", None)
+        return class_counts(counts, limit=limit, imbalance=self.data.imbalance, factor=factor)
+
+    @property
+    def train_size(self) -> int:
+        return sum(self.train_per_class)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in a pass over the training set; the rest of it sits that pass out."""
+        return max(1, self.train_size // self.batch_size)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        _require_fitting_parts(self)
+        if self.settled:
+            _require_fitting_data(self)
+        return self
+
+    def canonical_json(self) -> str:
+        """The config as JSON with sorted keys and no spaces: equal configs give equal text."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    def hash(self) -> str:
+        """SHA-256 of the canonical JSON, as hex."""
+        return hashlib.sha256(self.canonical_json().encode()).hexdigest()
+
+
+def _require_fitting_parts(config: RunConfig) -> None:
+    """Raise ValueError where parts of a config exclude each other, whatever the data."""
+    if (config.data.name == "ufm") != (config.backbone.name == "free-features"):
+        raise ValueError(
+            f"backbone.name must be free-features for the data set ufm, and for no other, got {config.backbone.name} "
+            f"with {config.data.name}; set both or neither"
+        )
+    optimiser = config.optimiser
+    if optimiser.name == "sgd" and optimiser.nesterov and optimiser.momentum == 0:
+        raise ValueError("optimiser.nesterov must come with momentum above 0, got 0; set optimiser.momentum=0.9")
+    if optimiser.name == "agd":
+        if config.head.name == "linear" and config.head.bias:
+            raise ValueError("head.bias must be off for agd, which has no step for biases; set head.bias=false")
+        if config.backbone.name == "vit-tiny":
+            raise ValueError("optimiser.name must be another than agd for vit-tiny, whose positions are no linear maps")
+    if config.schedule.name == "multi-step":
+        milestones = config.schedule.milestones
+        if list(milestones) != sorted(set(milestones)) or milestones[0] < 1:
+            raise ValueError(f"schedule.milestones must ascend from 1 on, got {list(milestones)}")
+    if optimiser.accumulate > config.batch_size // 2:
+        raise ValueError(
+            f"optimiser.accumulate must leave parts of at least 2 samples, got {optimiser.accumulate} for "
+            f"batch_size={config.batch_size}; set optimiser.accumulate={max(1, config.batch_size // 2)} or less"
+        )
+    if len(set(config.measure.layers)) != len(config.measure.layers):
+        raise ValueError(f"measure.layers must be different names, got {list(config.measure.layers)}")
+
+
+def _require_fitting_data(config: RunConfig) -> None:
+    """Raise ValueError where a config asks of its data what that does not have."""
+    facts = config.facts
+    known = len(facts.class_names)
+    chosen = getattr(config.data, "classes", None)
+    if chosen is not None:
+        bad = [label for label in chosen if not 0 <= label < known]
+        if bad or len(set(chosen)) != len(chosen) or len(chosen) < 2:
+            raise ValueError(
+                f"data.classes must be at least 2 different labels of 0 … {known - 1}, got {list(chosen)}; "
+                "leave it empty for all classes"
+            )
+    if known < 2:
+        raise ValueError(f"data.path must hold at least 2 classes, got {known} ({', '.join(facts.class_names)})")
+    if len(facts.shape) == 1 and config.backbone.name != "mlp":
+        raise ValueError(
+            f"backbone.name must be mlp for vectors such as {config.data.name}, got {config.backbone.name}; "
+            "set backbone.name=mlp"
+        )
+    if len(facts.shape) == 1 and any(getattr(config.data, name, 0) for name in ("flip", "crop_padding", "cutout")):
+        raise ValueError("data.flip must be off, and crop_padding and cutout 0, for vectors: they are for images")
+    if config.backbone.name == "vit-tiny" and any(side % config.backbone.patch for side in facts.shape[1:]):
+        raise ValueError(
+            f"backbone.patch must divide the image's sides {facts.shape[1:]}, got {config.backbone.patch}; "
+            "7 divides 28, 4 divides 32"
+        )
+    if config.head.name != "linear" and config.backbone.features < config.classes - 1:
+        raise ValueError(
+            f"backbone.features must be at least {config.classes - 1} for a {config.head.name} head with "
+            f"{config.classes} classes, got {config.backbone.features}; set backbone.features={config.classes - 1}"
+        )
+    if config.batch_size > config.train_size:
+        raise ValueError(
+            f"batch_size must be at most the {config.train_size} training samples, got {config.batch_size}; "
+            f"set batch_size={config.train_size} or less"
+        )
+
+
+def with_overrides(config: RunConfig, settings: dict[str, object]) -> RunConfig:
+    """Return the config with dotted settings replaced, such as `{"optimiser.lr": 0.1}`; validated as a whole.
+
+    Changing a part's `name` starts that part from the new kind's defaults. Raises ValueError (or pydantic's
+    ValidationError) where a path does not exist or the result is impossible.
+    """
+    tree = config.model_dump(mode="json")
+    for path, value in sorted(settings.items(), key=lambda item: not item[0].endswith(".name")):
+        *parents, leaf = path.split(".")
+        node = tree
+        for step, parent in enumerate(parents):
+            child = node.get(parent)
+            if not isinstance(child, dict):
+                raise ValueError(
+                    f"there is no setting {'.'.join(parents[: step + 1])!r}; see `collapse presets --schema`"
+                )
+            node = child
+        if leaf == "name" and parents and node.get("name") != value:
+            node.clear()
+        node[leaf] = value
+    return RunConfig.model_validate(tree)

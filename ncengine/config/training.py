@@ -1,0 +1,184 @@
+"""How a run trains, as a config says it: loss, optimiser, schedule, batches; and when it measures."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ncengine.config.part import Part, applies_if
+
+
+class CrossEntropy(Part):
+    """Cross-entropy of the softmax."""
+
+    name: Literal["cross-entropy"] = "cross-entropy"
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, title="Label smoothing")
+    """Share of the target spread evenly over all classes (Szegedy et al. 2016)."""
+
+
+class MeanSquaredError(Part):
+    """Squares of the logits' distances from their targets (Hui, Belkin 2021)."""
+
+    name: Literal["mse"] = "mse"
+    weight: float = Field(default=1.0, gt=0, le=1e4, title="Weight of the true class")
+    """Factor of the true class's square; 15 is used for many classes."""
+    target: float = Field(default=1.0, gt=0, le=1e4, title="Target of the true class")
+    """The true class's logit to reach, the others' being 0; 30 is used for many classes."""
+
+
+LossConfig = Annotated[CrossEntropy | MeanSquaredError, Field(discriminator="name", title="Loss")]
+
+
+class _Optimiser(Part):
+    clip_norm: float | None = Field(default=None, gt=0, le=1e6, title="Clip gradients at")
+    """Largest norm of the whole gradient; empty leaves it as it is."""
+    accumulate: int = Field(default=1, ge=1, le=1024, title="Parts of a batch")
+    """Passes that a batch is split into, with one step at their end; saves memory."""
+
+
+class _Rated(_Optimiser):
+    weight_decay: float = Field(default=5e-4, ge=0, le=10, title="Weight decay")
+    """L2 penalty (SGD, Adam) or decoupled decay (AdamW)."""
+    decay_norms_and_biases: bool = Field(default=True, title="Decay norms and biases")
+    """Off exempts what has one dimension: biases and the scales of normalisations."""
+    head_weight_decay: float | None = Field(default=None, ge=0, le=10, title="Decay of the classifier")
+    """Weight decay of a learned classifier; empty takes the general one."""
+    feature_weight_decay: float | None = Field(default=None, ge=0, le=10, title="Decay of free features")
+    """Weight decay of the unconstrained-features model's features; empty takes the general one."""
+
+
+class Sgd(_Rated):
+    """Stochastic gradient descent with momentum."""
+
+    name: Literal["sgd"] = "sgd"
+    lr: float = Field(default=0.1, gt=0, le=100, title="Learning rate")
+    """Learning rate; the peak for schedules that vary it."""
+    momentum: float = Field(default=0.9, ge=0, lt=1, title="Momentum")
+    """Share of the previous update kept."""
+    nesterov: bool = Field(default=False, title="Nesterov")
+    """Look ahead along the momentum (needs momentum above 0)."""
+
+
+class Adam(_Rated):
+    """Adam with an L2 penalty (Kingma, Ba 2015)."""
+
+    name: Literal["adam"] = "adam"
+    lr: float = Field(default=1e-3, gt=0, le=100, title="Learning rate")
+    """Learning rate; the peak for schedules that vary it."""
+
+
+class AdamW(_Rated):
+    """Adam with decoupled weight decay (Loshchilov, Hutter 2019)."""
+
+    name: Literal["adamw"] = "adamw"
+    lr: float = Field(default=1e-3, gt=0, le=100, title="Learning rate")
+    """Learning rate; the peak for schedules that vary it."""
+
+
+class Agd(_Optimiser):
+    """Automatic gradient descent: no learning rate (Bernstein et al. 2023). Networks lose biases and affine norms."""
+
+    name: Literal["agd"] = "agd"
+    gain: float = Field(default=10.0, gt=0, le=1000, title="Gain")
+    """Factor of the automatic step; the paper trains with 10."""
+
+
+OptimiserConfig = Annotated[Sgd | Adam | AdamW | Agd, Field(discriminator="name", title="Optimiser")]
+
+
+class _Schedule(Part):
+    warmup_epochs: float = Field(default=0.0, ge=0, le=1000, title="Warm-up epochs")
+    """Epochs in which the rate rises from nearly zero, in a line, before the schedule begins."""
+
+
+class OneCycle(_Schedule):
+    """Rise over the first 30 % of the steps, then fall to nearly zero (Smith, Topin 2019)."""
+
+    name: Literal["one-cycle"] = "one-cycle"
+
+
+class Cosine(_Schedule):
+    """From the learning rate to zero along a cosine."""
+
+    name: Literal["cosine"] = "cosine"
+
+
+class Constant(_Schedule):
+    """The learning rate as it is."""
+
+    name: Literal["constant"] = "constant"
+
+
+class Step(_Schedule):
+    """Fall by a factor every so many epochs."""
+
+    name: Literal["step"] = "step"
+    every: int = Field(default=40, ge=1, le=100_000, title="Every epochs")
+    """Epochs between two falls."""
+    factor: float = Field(default=0.1, gt=0, le=1, title="Factor")
+    """What the rate is multiplied by."""
+
+
+class MultiStep(_Schedule):
+    """Fall by a factor after given epochs."""
+
+    name: Literal["multi-step"] = "multi-step"
+    milestones: tuple[int, ...] = Field(default=(60, 120, 160), min_length=1, max_length=100, title="After epochs")
+    """Epochs after which the rate falls, ascending."""
+    factor: float = Field(default=0.2, gt=0, le=1, title="Factor")
+    """What the rate is multiplied by."""
+
+
+ScheduleConfig = Annotated[
+    OneCycle | Cosine | Constant | Step | MultiStep, Field(discriminator="name", title="Schedule")
+]
+
+
+class Shuffled(Part):
+    """A fresh random order each epoch."""
+
+    name: Literal["shuffled"] = "shuffled"
+
+
+class Stratified(Part):
+    """Each batch holds the classes in equal shares, as far as they go."""
+
+    name: Literal["stratified"] = "stratified"
+
+
+SamplerConfig = Annotated[Shuffled | Stratified, Field(discriminator="name", title="Batches")]
+
+
+class MeasureConfig(Part):
+    """When and how much of the geometry is measured."""
+
+    cadence: Literal["every", "geometric"] = Field(default="every", title="Cadence")
+    """every: each so many epochs; geometric: ever further apart, for long runs. Both after the dense first epochs."""
+    every: int = Field(default=1, ge=1, le=10_000, title="Measure every", json_schema_extra=applies_if(cadence="every"))
+    """Epochs between measurements; the last epoch is always measured."""
+    growth: float = Field(default=1.15, gt=1, le=10, title="Growth", json_schema_extra=applies_if(cadence="geometric"))
+    """Each measured epoch is this many times the one before."""
+    dense_epochs: int = Field(default=0, ge=0, le=10_000, title="Dense first epochs")
+    """Every epoch up to this one is measured, whatever the cadence."""
+    layers: tuple[str, ...] = Field(default=(), max_length=64, title="Hidden layers")
+    """Names of the backbone's modules whose outputs are measured too, averaged over positions."""
+    features: int = Field(default=250, ge=1, le=10_000, title="Features in a picture")
+    """Training samples in each geometry capture, class-balanced; 64 KiB a capture is the upper limit."""
+    first_epoch_captures: int = Field(default=8, ge=0, le=200, title="Captures in the first epoch")
+    """Geometry captures within the first epoch, where most of it moves."""
+    checkpoint_every: int = Field(default=1, ge=1, le=10_000, title="Checkpoint every")
+    """Epochs between checkpoints; a stopped run continues from the newest."""
+    checkpoint_steps: int | None = Field(default=None, ge=1, le=10_000_000, title="Checkpoint every steps")
+    """Steps between further checkpoints within long epochs; empty makes none."""
+
+    def measured(self, epoch: int, epochs: int) -> bool:
+        """Return whether `epoch` (1 … epochs) is measured."""
+        if epoch == epochs or epoch <= self.dense_epochs:
+            return True
+        if self.cadence == "every":
+            return epoch % self.every == 0
+        mark = max(1, self.dense_epochs)
+        while mark < epoch:
+            mark = max(mark + 1, round(mark * self.growth))
+        return mark == epoch

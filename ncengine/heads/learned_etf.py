@@ -1,0 +1,88 @@
+"""A simplex ETF whose rotation is learned: the way between a fixed ETF and the nearest one.
+
+W = √(K/(K−1)) V Rᵀ with R a point of the Stiefel manifold St(d, K−1), trained by Riemannian gradient descent (geoopt:
+Kochurov, Karimov, Kozlukov 2020; Bécigneul, Ganea 2019); b = −W μ_G with the running average of the batches' global
+means. W is an exact simplex ETF at every step; where its frame points is learned by the loss.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from ncengine.geometry.nearest import Rotation, etf_weights, rotated_frame
+from ncengine.geometry.riemannian import geoopt, stiefel
+from ncengine.heads.base import Head, affine, follow_mean, require_etf_room
+
+ManifoldOptimiser = Literal["riemannian-adam", "riemannian-sgd"]
+STABILISE_EVERY = 10
+"""Steps after which geoopt puts R back onto the manifold, from which float32 drifts by about 1e-7 a step."""
+
+
+class LearnedETFHead(Head):
+    """The classifier is a simplex ETF with a learned frame `frame` (d, K−1), a `geoopt.ManifoldParameter`.
+
+    Train `frame` with `manifold_optimiser()`, not with an optimiser that knows no manifold; `euclidean_parameters()`
+    leaves it out.
+    """
+
+    frame: nn.Parameter
+    step: Tensor
+    global_mean: Tensor
+
+    def __init__(
+        self,
+        features: int,
+        classes: int,
+        *,
+        temperature: float = 5.0,
+        normalise: bool = True,
+        rotation: Rotation = "haar",
+        optimiser: ManifoldOptimiser = "riemannian-adam",
+        lr: float = 1e-2,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(features, classes, temperature=temperature, normalise=normalise)
+        require_etf_room(features, classes)
+        if optimiser not in ("riemannian-adam", "riemannian-sgd"):
+            raise ValueError(f"optimiser must be 'riemannian-adam' or 'riemannian-sgd', got {optimiser!r}")
+        self._optimiser, self.lr = optimiser, lr
+        manifold = stiefel()
+        self.frame = geoopt().ManifoldParameter(
+            rotated_frame(features, classes, rotation, seed).contiguous(), manifold=manifold
+        )
+        self.register_buffer("global_mean", torch.zeros(features))
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def weight(self) -> Tensor:
+        """W (K, d), an exact simplex ETF."""
+        return etf_weights(self.frame)
+
+    @property
+    def bias(self) -> Tensor:
+        """b = −W μ_G (K) with the running global mean."""
+        return -self.weight @ self.global_mean
+
+    def euclidean_parameters(self) -> list[nn.Parameter]:
+        """Return nothing: all that is learned lies on a manifold."""
+        return []
+
+    def manifold_optimiser(self) -> torch.optim.Optimizer:
+        """Return geoopt's Riemannian Adam or SGD (momentum 0.9) over the frame."""
+        optimisers = geoopt().optim
+        if self._optimiser == "riemannian-adam":
+            found = optimisers.RiemannianAdam([self.frame], lr=self.lr, stabilize=STABILISE_EVERY)
+        else:
+            found = optimisers.RiemannianSGD([self.frame], lr=self.lr, momentum=0.9, stabilize=STABILISE_EVERY)
+        return cast(torch.optim.Optimizer, found)
+
+    def forward(self, features_BD: Tensor, labels_B: Tensor | None = None) -> Tensor:
+        """Return logits (B, K); in training the running global mean takes the batch in."""
+        h_BD = self.penultimate(features_BD)
+        if self.training:
+            self.require_labels(features_BD, labels_B)
+            follow_mean(self.global_mean, self.step, h_BD)
+        return affine(h_BD, self.weight, self.bias)
