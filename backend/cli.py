@@ -270,13 +270,15 @@ def presets(
 ) -> None:
     """List the ready-made configs."""
     from ncengine.config import RunConfig
-    from ncengine.preset_configs import PRESETS
+    from ncengine.preset_configs import PRESET_GROUPS
 
     if schema:
         print(json.dumps(RunConfig.model_json_schema(), indent=2))
         return
-    for name, preset in PRESETS.items():
-        print(f"{name:16} {(preset.__doc__ or '').strip().splitlines()[0]}")
+    for group, held in PRESET_GROUPS.items():
+        print(f"{group}:")
+        for name, preset in held.items():
+            print(f"  {name:40} {(preset.__doc__ or '').strip().splitlines()[0]}")
 
 
 @app.command()

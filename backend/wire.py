@@ -128,9 +128,10 @@ class MetricWire(Wire):
 
 
 class PresetWire(Wire):
-    """A ready-made config."""
+    """A ready-made config; `group` says whether it is quick, larger, or of a publication."""
 
     name: str
+    group: Literal["quick", "larger", "paper", "released-code"]
     title: str
     description: str
     config: RunConfig

@@ -8,23 +8,27 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from ncengine.events import GeometryCaptured, smallest_angle
 from ncengine.geometry.nearest import nearest_etf
+from ncengine.geometry.views import blocks, travelling_frame
 from ncengine.measurement import Meter
 from ncengine.metrics.snapshot import off_diagonal
 
 CAPTURE_BYTES = 64 * 1024
+COSINES = ("cosines_means", "cosines_weights")
 HOLD = 1e-6
 """Proximal weight between captures: it chooses among equals where class means are rank-deficient, and no more."""
 
 
 def sample_budget(classes: int, wanted: int) -> int:
     """Return how many features a capture holds: `wanted`, or what 64 KiB leave beside means, rows and cosines."""
-    fixed = 4 * (2 * classes * (classes - 1) + 2 * classes * classes)
-    return max(classes, min(wanted, (CAPTURE_BYTES - fixed) // (4 * classes)))
+    dimensions = classes - 1 if travelling_frame(classes) is None else 3
+    fixed = 4 * (2 * classes * dimensions + 2 * math.ceil(classes / blocks(classes)) ** 2)
+    return max(classes, min(wanted, (CAPTURE_BYTES - fixed) // (4 * (dimensions + 1))))
 
 
 def measured_frame(meter: Meter, previous_DR: Tensor | None) -> Tensor:
@@ -40,6 +44,18 @@ def measured_frame(meter: Meter, previous_DR: Tensor | None) -> Tensor:
         padded = torch.nn.functional.pad(centred_DK, (0, 0, 0, missing))
         return nearest_etf(padded, None)[: meter.features]
     return nearest_etf(centred_DK, previous_DR, delta=HOLD)
+
+
+def block_means(cosines_KK: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.float64]:
+    """Return the mean cosine between different classes of each pair of blocks of `size` neighbouring classes."""
+    starts = np.arange(0, len(cosines_KK), size)
+    different = 1.0 - np.eye(len(cosines_KK))
+    sums, counts = (
+        np.add.reduceat(np.add.reduceat(matrix, starts, axis=0), starts, axis=1)
+        for matrix in (cosines_KK * different, different)
+    )
+    found: npt.NDArray[np.float64] = sums / np.maximum(counts, 1)
+    return found
 
 
 def capture(
@@ -74,6 +90,11 @@ def capture(
         "cosines_weights": found["cosines_weights"],
         "frame": frame,
     }
+    reduced = travelling_frame(meter.classes)
+    if reduced is not None:
+        arrays |= {f"{name}_whole": arrays[name] for name in ("means", "weights")}
+        arrays |= {name: arrays[name] @ reduced for name in ("means", "weights", "features")}
+        arrays |= {name: block_means(arrays[name], blocks(meter.classes)) for name in COSINES}
     return GeometryCaptured(
         epoch=epoch,
         step=step,

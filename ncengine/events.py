@@ -123,6 +123,9 @@ class GeometryCaptured(Event):
     of the class means (of the centred rows, `weight_norm`, for the classifier), so that vertices sit at radius one.
     `residual` is the share of the class means' norm outside the frame. `epoch` is a whole number at the end of an
     epoch and a fraction within the first; `samples` is how many training samples the class means are of.
+
+    Above 128 classes `means`, `weights` and `features` hold three coordinates, those of the spherical view, and the
+    cosines are means over blocks of neighbouring classes; `means_whole` and `weights_whole` hold all K−1 coordinates.
     """
 
     type: ClassVar[str] = "GeometryCaptured"

@@ -40,7 +40,7 @@ from ncengine.events import (
     StepMeasured,
 )
 from ncengine.geometry.simplex import simplex_etf
-from ncengine.geometry.views import view_matrix, view_name
+from ncengine.geometry.views import travelling_frame, view_matrix, view_name
 from ncengine.heads import make_head
 from ncengine.losses import loss_of
 from ncengine.measurement import Meter
@@ -117,6 +117,7 @@ class Trainer:
     def started(self) -> RunStarted:
         """Return the event that labels everything that follows."""
         k = self.config.classes
+        vertices, reduced = simplex_etf(k, dtype=torch.float32).numpy(), travelling_frame(k)
         return RunStarted(
             classes=k,
             class_names=self.config.class_names,
@@ -126,8 +127,8 @@ class Trainer:
             epochs=self.config.epochs,
             device=device_words(self.device),
             view=view_name(k),
-            view_matrix=view_matrix(k).tolist(),
-            vertices=simplex_etf(k, dtype=torch.float32).tolist(),
+            view_matrix=(view_matrix(k) if reduced is None else np.eye(3)).tolist(),
+            vertices=(vertices if reduced is None else vertices @ reduced).tolist(),
             metrics={
                 key: {
                     "label": spec.label,

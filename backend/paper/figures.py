@@ -174,12 +174,12 @@ def draw_angles(request: FigureRequest) -> Figure:
     """The K×K cosines (or angles) between class means, centred at the simplex's −1/(K−1)."""
     geometry = _geometry(request)
     cosines = wire.from_typed(geometry.arrays["cosines_means"]).astype(np.float64)
-    classes = len(cosines)
+    classes = len(geometry.class_names)  # rows may stand for blocks of neighbouring classes
     ideal = -1 / (classes - 1)
     values, centre = cosines, ideal
     if request.unit == "angle":
         values, centre = np.degrees(np.arccos(np.clip(cosines, -1, 1))), math.degrees(math.acos(ideal))
-    shown = np.where(np.eye(classes, dtype=bool), np.nan, values)
+    shown = np.where(np.eye(len(values), dtype=bool) & (len(values) == classes), np.nan, values)
     spread = max(float(np.nanmax(np.abs(shown - centre))), LEAST_SPREAD[request.unit])
     colours = [palette.LOW, INK["neutral"], palette.HIGH]
     if request.unit == "angle":
@@ -274,7 +274,11 @@ def table_angles(request: FigureRequest) -> str:
     geometry = _geometry(request)
     cosines = wire.from_typed(geometry.arrays["cosines_means"]).astype(np.float64)
     values = cosines if request.unit == "cos" else np.degrees(np.arccos(np.clip(cosines, -1, 1)))
+    classes, rows = len(geometry.class_names), len(values)
+    size = math.ceil(classes / rows)
     names = [_quoted(name) for name in geometry.class_names]
+    if size > 1:
+        names = [f"{first + 1}–{min(classes, first + size)}" for first in range(0, classes, size)]
     lines = [",".join(["class", *names])]
     lines += [",".join([name, *(f"{value:.7g}" for value in row)]) for name, row in zip(names, values, strict=True)]
     return "\n".join(lines) + "\n"

@@ -18,7 +18,7 @@ from ncengine import __version__
 from ncengine.config import RunConfig
 from ncengine.data.facts import FACTS
 from ncengine.metrics import METRICS
-from ncengine.preset_configs import PRESETS
+from ncengine.preset_configs import PRESET_GROUPS
 
 router = APIRouter(prefix="/api/v1", tags=["catalogue"])
 
@@ -28,9 +28,14 @@ def presets() -> wire.Items[wire.PresetWire]:
     """Return the ready-made configs."""
     items = [
         wire.PresetWire(
-            name=name, title=name, description=(preset.__doc__ or "").strip().splitlines()[0], config=preset()
+            name=name,
+            group=group,
+            title=name,
+            description=(preset.__doc__ or "").strip().splitlines()[0],
+            config=preset(),
         )
-        for name, preset in PRESETS.items()
+        for group, held in PRESET_GROUPS.items()
+        for name, preset in held.items()
     ]
     return wire.Items[wire.PresetWire](items=items)
 

@@ -26,7 +26,12 @@ def layout(presets: list[wire.PresetWire]) -> Any:
             className="card",
         )
         for preset in presets
-        if preset.name != "first-light"
+        if preset.name != "first-light" and preset.group == "quick"
+    ]
+    groups = {"larger": "Larger", "paper": "The paper's settings", "released-code": "The released code's choices"}
+    more = [
+        {"group": words, "items": [preset.name for preset in presets if preset.group == group]}
+        for group, words in groups.items()
     ]
     launch = html.Aside(
         html.Div(
@@ -50,6 +55,15 @@ def layout(presets: list[wire.PresetWire]) -> Any:
                 className="page-head",
             ),
             html.Div(cards, className="cards"),
+            dmc.Select(
+                id=ids.FORM_MORE,
+                label="Larger ones, and those of the paper",
+                placeholder="choose one",
+                data=more,
+                searchable=True,
+                w=420,
+                mb=12,
+            ),
             html.Div([html.Div(id=ids.FORM), launch], className="new-grid"),
             warm_up(),
         ],
@@ -107,14 +121,18 @@ def register(app: Dash, client: Client) -> None:
     @app.callback(
         Output(ids.FORM_PRESET, "data"),
         Output({"preset": ALL}, "className"),
+        Output(ids.FORM_MORE, "value"),
         Input({"preset": ALL}, "n_clicks"),
+        Input(ids.FORM_MORE, "value"),
         State(ids.FORM_PRESET, "data"),
         State({"preset": ALL}, "id"),
     )
-    def choose(_clicks: list[int | None], chosen: str, cards: list[dict[str, str]]) -> Any:
+    def choose(_clicks: list[int | None], more: str | None, chosen: str, cards: list[dict[str, str]]) -> Any:
         if isinstance(ctx.triggered_id, dict) and any(_clicks):
-            chosen = ctx.triggered_id["preset"]
-        return chosen, ["card chosen" if card["preset"] == chosen else "card" for card in cards]
+            chosen, more = ctx.triggered_id["preset"], None
+        elif ctx.triggered_id == ids.FORM_MORE and more is not None:
+            chosen = more
+        return chosen, ["card chosen" if card["preset"] == chosen else "card" for card in cards], more
 
     @app.callback(
         Output(ids.FORM, "children"),

@@ -6,15 +6,18 @@ const DEGREES = 180 / Math.PI;
 // The colour scale never spans less than this around the ideal, so that a collapsed run fades to calm.
 const LEAST_SPREAD = { cos: 0.25, angle: 15 };
 
-/** Return the K×K values to show, null on the diagonal, with the ideal and the largest distance from it. */
-export function heatmapValues({ data, rows }, unit) {
-  const ideal = -1 / (rows - 1);
+/**
+ * Return the values to show, null on the diagonal, with the ideal of `classes` and the largest distance from it. Where
+ * rows stand for blocks of neighbouring classes, the diagonal is a value like others.
+ */
+export function heatmapValues({ data, rows }, unit, classes = rows) {
+  const ideal = -1 / (classes - 1);
   const convert = unit === "angle" ? (v) => Math.acos(Math.max(-1, Math.min(1, v))) * DEGREES : (v) => v;
   const centre = convert(ideal);
   let spread = LEAST_SPREAD[unit];
   const z = Array.from({ length: rows }, (_, i) =>
     Array.from({ length: rows }, (_, j) => {
-      if (i === j) return null;
+      if (i === j && rows === classes) return null;
       const value = convert(data[i * rows + j]);
       spread = Math.max(spread, Math.abs(value - centre));
       return value;
@@ -23,9 +26,19 @@ export function heatmapValues({ data, rows }, unit) {
   return { z, centre, spread };
 }
 
-export function drawHeatmap(graph, cosines, unit, css) {
-  const { z, centre, spread } = heatmapValues(cosines, unit);
-  const k = cosines.rows;
+/** Names of blocks of neighbouring classes: "1–16", "17–32" … */
+export function blockNames(rows, classes) {
+  const size = Math.ceil(classes / rows);
+  return Array.from({ length: rows }, (_, i) => `${i * size + 1}–${Math.min(classes, (i + 1) * size)}`);
+}
+
+export function drawHeatmap(graph, cosines, unit, css, k) {
+  const { z, centre, spread } = heatmapValues(cosines, unit, k);
+  if (cosines.rows !== k && graph.data[0].x.length !== cosines.rows) {
+    const names = blockNames(cosines.rows, k);
+    const range = [-0.5, cosines.rows - 0.5];
+    window.Plotly.update(graph, { x: [names], y: [names] }, { "xaxis.range": range, "yaxis.range": [...range].reverse() }, [0]);
+  }
   const scale = [[0, "#2166ac"], [0.5, css("neutral")], [1, "#b2182b"]];
   const ends = unit === "angle" ? [centre - spread, centre + spread].map((v) => `${v.toFixed(1)}°`)
     : [centre - spread, centre + spread].map((v) => v.toFixed(2));

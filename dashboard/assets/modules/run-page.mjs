@@ -22,7 +22,7 @@ export class RunPage {
     this.follows = true;
     this.unit = "cos";
     this.heatmap = new Calm(HEATMAP_MS, () => {
-      if (this.shown) drawHeatmap(this.graph("angles-graph"), this.shown.cosines, this.unit, (name) => this.css(name));
+      if (this.shown) this.drawAngles();
     });
     this.group = 0;
     this.abort = new AbortController();
@@ -230,10 +230,15 @@ export class RunPage {
       const [train, test] = ["train", "test"].map((split) => this.run.series[split][key]?.[index]);
       const ideal = this.run.started?.metrics[key]?.ideal;
       tile.querySelector("[data-value]").textContent = index < 0 ? "" : form(train);
-      const notes = index < 0 ? [] : [`test ${form(test)}`];
+      const notes = index < 0 || test === undefined ? [] : [`test ${form(test)}`];
       if (ideal !== undefined && ideal !== null && !tile.dataset.percent) notes.push(`ideal ${digits(ideal)}`);
       tile.querySelector("[data-note]").textContent = notes.join(" · ");
     }
+  }
+
+  drawAngles() {
+    const classes = this.run.started.classes;
+    drawHeatmap(this.graph("angles-graph"), this.shown.cosines, this.unit, (name) => this.css(name), classes);
   }
 
   sentence(capture) {
