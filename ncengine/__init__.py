@@ -10,7 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ncengine.checkpoint import load_checkpoint as load_checkpoint
+    from ncengine.checkpoint import save_checkpoint as save_checkpoint
     from ncengine.config import RunConfig as RunConfig
+    from ncengine.data.places import Places as Places
     from ncengine.geometry.nearest import etf_weights as etf_weights
     from ncengine.geometry.nearest import nearest_etf as nearest_etf
     from ncengine.geometry.polar import polar as polar
@@ -39,7 +42,10 @@ _WHERE = {
     "measure": ("ncengine.measurement", "measure"),
     "Meter": ("ncengine.measurement", "Meter"),
     "Measurement": ("ncengine.measurement", "Measurement"),
+    "Places": ("ncengine.data.places", "Places"),
     "RunConfig": ("ncengine.config", "RunConfig"),
+    "load_checkpoint": ("ncengine.checkpoint", "load_checkpoint"),
+    "save_checkpoint": ("ncengine.checkpoint", "save_checkpoint"),
     "presets": ("ncengine.preset_configs", "PRESETS"),
     "run": ("ncengine.train", "run"),
 }
@@ -50,13 +56,16 @@ __all__ = [
     "Measurement",
     "Meter",
     "NearestETFHead",
+    "Places",
     "RunConfig",
     "etf_weights",
+    "load_checkpoint",
     "measure",
     "nearest_etf",
     "polar",
     "presets",
     "run",
+    "save_checkpoint",
     "simplex_basis",
     "simplex_etf",
 ]

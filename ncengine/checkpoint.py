@@ -39,15 +39,16 @@ def save(trainer: Trainer) -> CheckpointSaved:
         tensors["random-cuda"] = torch.cuda.get_rng_state(trainer.device)
     tensors |= {f"backbone/{name}": value for name, value in trainer.backbone.state_dict().items()}
     tensors |= {f"head/{name}": value for name, value in trainer.head.state_dict().items()}
-    steps_taken: list[list[Any]] = []
+    plain: dict[str, Any] = {}
+    group_steps = []
     for number, optimiser in enumerate(trainer.optimisers):
-        state = optimiser.state_dict()
-        for index, slots in state["state"].items():
+        # geoopt's SGD counts its steps in the group.
+        group_steps.append([group.get("step") for group in optimiser.param_groups])
+        for index, slots in optimiser.state_dict()["state"].items():
             for name, value in slots.items():
-                if value is not None:
-                    tensors[f"optimiser/{number}/{index}/{name}"] = torch.as_tensor(value)
-        # geoopt counts its steps in the group, where torch has none of its own.
-        steps_taken.append([group.get("step") for group in state["param_groups"]])
+                # A number that is no tensor stays one: 0.9 to a float32 step count is another power.
+                place = tensors if isinstance(value, Tensor) else plain
+                place[f"optimiser/{number}/{index}/{name}"] = value
     tensors["loss"] = trainer.loss_sum
     if trainer.frame_DR is not None:
         tensors["frame"] = trainer.frame_DR
@@ -61,11 +62,17 @@ def save(trainer: Trainer) -> CheckpointSaved:
             "epoch": trainer.epoch,
             "step": trainer.step,
             "loss_steps": trainer.loss_steps,
-            "optimiser_steps": steps_taken,
+            "plain": plain,
+            "group_steps": group_steps,
+            "transposed": [name for name, value in tensors.items() if _is_transposed(value)],
             "scaler": trainer.scaler.state_dict(),
             "terminal_phase": trainer.terminal_phase,
         },
     )
+
+
+def _is_transposed(value: Tensor) -> bool:
+    return value.ndim == 2 and not value.is_contiguous() and value.T.is_contiguous()
 
 
 def require_fitting(saved: CheckpointSaved, config: RunConfig) -> None:
@@ -106,27 +113,33 @@ def restore(trainer: Trainer, saved: CheckpointSaved) -> None:
     """Put a trainer into the state of `saved`; raises ValueError where that is of another config or format."""
     require_fitting(saved, trainer.config)
     parts: dict[str, dict[str, Tensor]] = {"backbone": {}, "head": {}, "optimiser": {}}
+    transposed = set(saved.state["transposed"])
     for name, array in saved.tensors.items():
         kind, _, rest = name.partition("/")
         if rest:
-            parts[kind][rest] = torch.tensor(array)
+            # The order in memory decides the order in which products add up, and so their last bits.
+            parts[kind][rest] = torch.tensor(array.T).T if name in transposed else torch.tensor(array)
     trainer.backbone.load_state_dict(parts["backbone"])
     trainer.head.load_state_dict(parts["head"])
     for number, optimiser in enumerate(trainer.optimisers):
         slots: dict[int, dict[str, Any]] = {}
-        for name, tensor in parts["optimiser"].items():
+        plain = {name.partition("/")[2]: value for name, value in saved.state["plain"].items()}
+        for name, value in (parts["optimiser"] | plain).items():
             owner, index, slot = name.split("/", 2)
             if int(owner) == number:
-                slots.setdefault(int(index), {})[slot] = tensor
+                slots.setdefault(int(index), {})[slot] = value
         groups = optimiser.state_dict()["param_groups"]
-        for group, taken in zip(groups, saved.state["optimiser_steps"][number], strict=True):
-            if taken is not None:
-                group["step"] = taken
+        for group, taken in zip(groups, saved.state["group_steps"][number], strict=True):
+            group |= {} if taken is None else {"step": taken}
         optimiser.load_state_dict({"state": slots, "param_groups": groups})
+        # torch's Adam, from which geoopt's inherits, makes a tensor of a step count that was none.
+        for held, given in zip(optimiser.state.values(), slots.values(), strict=True):
+            held.update({slot: value for slot, value in given.items() if not isinstance(value, Tensor)})
     if trainer.scaler.is_enabled():
         trainer.scaler.load_state_dict(saved.state["scaler"])
     if "frame" in saved.tensors:
-        trainer.frame_DR = torch.tensor(saved.tensors["frame"])
+        frame = saved.tensors["frame"]
+        trainer.frame_DR = torch.tensor(frame.T).T if "frame" in transposed else torch.tensor(frame)
     trainer.loss_sum = torch.tensor(saved.tensors["loss"], device=trainer.device)
     trainer.loss_steps = saved.state["loss_steps"]
     torch.set_rng_state(torch.tensor(saved.tensors["random"]))
@@ -155,7 +168,7 @@ def load_checkpoint(path: Path) -> CheckpointSaved:
     Raises FileNotFoundError where there is none, and `array_file.Damaged`, a ValueError, where a file is cut short, was
     changed, or is no checkpoint.
     """
-    if not path.is_dir():
+    if path.is_file():
         tensors, state = array_file.decode(path.read_bytes(), str(path))
         if "step" not in state:
             raise Damaged(f"{path} is a file of arrays, but no checkpoint")

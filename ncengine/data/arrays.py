@@ -8,9 +8,10 @@ Names: `train_images`, `train_labels`, `test_images`, `test_labels` (also `x_tra
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,19 +52,26 @@ class _Held:
             ) from error
 
 
-def _opened(data: Arrays) -> _Held:
+@contextlib.contextmanager
+def _opened(data: Arrays) -> Iterator[_Held]:
+    """Give the arrays that `data.path` holds."""
     path = Path(data.path).expanduser()
     if path.is_dir():
         files = {file.stem: file for file in sorted(path.glob("*.npy"))}
-        return _Held(list(files), lambda name: np.load(files[name], mmap_mode="r", allow_pickle=False))
+        yield _Held(list(files), lambda name: np.load(files[name], mmap_mode="r", allow_pickle=False))
+        return
     if not data.path or not path.is_file():
         raise ValueError(f"data.path must be a .npz or .safetensors file or a folder of .npy files, got {data.path!r}")
     if path.suffix.lower() == ".npz":
-        try:
-            archive = np.load(path, allow_pickle=False)
-        except (ValueError, OSError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} is no .npz file, or damaged ({error})") from error
-        return _Held(archive.files, lambda name: archive[name])
+        with path.open("rb") as stream:  # NumPy leaves a file open that it cannot read
+            try:
+                archive = np.load(stream, allow_pickle=False)
+                names = list(archive.files)
+            except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+                raise ValueError(f"{path} is no .npz file, or damaged ({error})") from error
+            with archive:
+                yield _Held(names, lambda name: archive[name])
+        return
     if path.suffix.lower() == ".safetensors":
         from safetensors import SafetensorError, safe_open
 
@@ -71,12 +79,12 @@ def _opened(data: Arrays) -> _Held:
             opened: Any = safe_open(path, framework="numpy")
         except SafetensorError as error:
             raise ValueError(f"{path} is no .safetensors file, or damaged ({error})") from error
-        return _Held(list(opened.keys()), opened.get_tensor)
+        yield _Held(list(opened.keys()), opened.get_tensor)
+        return
     raise ValueError(f"data.path must end in .npz or .safetensors, or be a folder of .npy files, got {path.name}")
 
 
-def _splits(data: Arrays) -> tuple[Array, Labels, Array, Labels, tuple[str, ...] | None]:
-    held = _opened(data)
+def _splits(data: Arrays, held: _Held) -> tuple[Array, Labels, Array, Labels, tuple[str, ...] | None]:
     names = tuple(str(name) for name in held["class_names"]) if "class_names" in held else None
     if "train_images" in held and "train_labels" in held:
         train, train_labels = held["train_images"], _labels(held["train_labels"], "train_labels")
@@ -115,7 +123,8 @@ def _same_length(images: Array, labels: Labels, name: str) -> None:
 
 
 def _checked(data: Arrays) -> tuple[Array, Labels, Array, Labels, tuple[str, ...]]:
-    train, train_labels, test, test_labels, names = _splits(data)
+    with _opened(data) as held:
+        train, train_labels, test, test_labels, names = _splits(data, held)
     _same_length(train, train_labels, "train_images")
     _same_length(test, test_labels, "test_images")
     classes = int(train_labels.max()) + 1

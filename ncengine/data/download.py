@@ -80,6 +80,7 @@ def _continue(url: str, name: str, partial: Path, places: Places) -> Generator[D
     try:
         opened = urllib.request.urlopen(request, timeout=TIMEOUT_S)  # noqa: S310 (https or http, checked above)
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code == 416:  # nothing is left to send, or what is here is longer than the file
             return
         raise

@@ -85,6 +85,8 @@ def load(config: RunConfig, device: torch.device, places: Places) -> Splits:
     samples, true_labels = _chosen(raw.train, position[raw.train_labels])
     rows = kept_rows(true_labels, config.train_per_class, generator)
     samples, true_labels = samples[rows], true_labels[rows]
+    if data.name == "ufm":
+        samples = np.arange(len(rows))  # features are numbered without gaps
     missing = sorted(set(range(config.classes)) - set(true_labels.tolist()))
     if missing:
         raise ValueError(f"classes {[config.class_names[label] for label in missing]} have no training sample")

@@ -120,7 +120,7 @@ def make_source(samples: Any, device: torch.device) -> Source:
     """Return the source of raw samples: files stay files, arrays go to the device, grey images with a channel axis."""
     if isinstance(samples, Files):
         return FromFiles(samples, device)
-    array = np.ascontiguousarray(samples)
+    array = np.require(samples, requirements=["C", "W"])  # torch warns of what it could not write to
     if array.dtype == np.uint8 and array.ndim == 3:
         array = array[..., None]
     return InMemory(torch.from_numpy(array).to(device))

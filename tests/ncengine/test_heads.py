@@ -114,7 +114,7 @@ def test_a_refused_batch_is_no_step():
         torch.testing.assert_close(second(*batch(seed=seed)), first(*batch(seed=seed)), atol=0, rtol=0)
 
 
-@pytest.mark.parametrize("make", [nc.NearestETFHead, nc.FixedETFHead, nc.LinearHead])
+@pytest.mark.parametrize("make", [nc.NearestETFHead, nc.FixedETFHead, nc.LearnedETFHead, nc.LinearHead])
 def test_evaluation_uses_weight_and_bias_and_never_the_batch(make):
     head = make(16, 5).double()
     for seed in range(3):
@@ -127,7 +127,7 @@ def test_evaluation_uses_weight_and_bias_and_never_the_batch(make):
     torch.testing.assert_close(torch.cat([head(features[:7]), head(features[7:])]), whole)
 
 
-@pytest.mark.parametrize("make", [nc.NearestETFHead, nc.FixedETFHead, nc.LinearHead])
+@pytest.mark.parametrize("make", [nc.NearestETFHead, nc.FixedETFHead, nc.LearnedETFHead, nc.LinearHead])
 def test_a_checkpoint_continues_bit_for_bit(make):
     torch.manual_seed(0)
     first = make(16, 5)
@@ -141,7 +141,7 @@ def test_a_checkpoint_continues_bit_for_bit(make):
 
 
 def test_etf_heads_need_room_and_labels_in_training():
-    for make in (nc.NearestETFHead, nc.FixedETFHead):
+    for make in (nc.NearestETFHead, nc.FixedETFHead, nc.LearnedETFHead):
         assert make(3, 4).weight.shape == (4, 3)
         with pytest.raises(ValueError, match=r"backbone\.features=4"):
             make(3, 5)
@@ -152,7 +152,7 @@ def test_etf_heads_need_room_and_labels_in_training():
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-@pytest.mark.parametrize("make", [nc.NearestETFHead, nc.FixedETFHead])
+@pytest.mark.parametrize("make", [nc.NearestETFHead, nc.FixedETFHead, nc.LearnedETFHead])
 def test_features_of_another_precision_are_taken(make, dtype):
     plain, other = make(16, 5), make(16, 5)
     features, labels = batch()
@@ -186,3 +186,94 @@ def test_averaging_schedules():
     assert (1 - averaging_weight(5, "ema", 10.0)) ** 10 == pytest.approx(0.5)
     with pytest.raises(ValueError, match="averaging must be"):
         averaging_weight(1, "mean")
+
+
+@pytest.mark.parametrize("make", [nc.NearestETFHead, nc.FixedETFHead, nc.LearnedETFHead, nc.LinearHead])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_every_head_works_under_autocast(make, dtype):
+    """Features as a network under autocast makes them; the classifier's own state and gradient stay in float32."""
+    torch.manual_seed(0)
+    head = make(16, 5)
+    features, labels = batch()
+    leaf = features.float().requires_grad_()
+    with torch.autocast("cpu", dtype=dtype):
+        logits = head(torch.nn.functional.linear(leaf, torch.eye(16)), labels)
+    torch.nn.functional.cross_entropy(logits.float(), labels).backward()
+    assert torch.isfinite(leaf.grad).all()
+    assert leaf.grad.abs().max() > 0
+    assert head.weight.dtype == torch.float32
+    if make is not nc.LinearHead:
+        torch.testing.assert_close(head.weight @ head.weight.T, (torch.eye(5) - 0.2) * 1.25)
+
+
+@pytest.mark.parametrize("optimiser", ["riemannian-adam", "riemannian-sgd"])
+def test_the_learned_etf_turns_and_stays_an_etf(optimiser):
+    head = nc.LearnedETFHead(16, 5, optimiser=optimiser, lr=0.02)
+    assert head.euclidean_parameters() == []
+    manifold = head.manifold_optimiser()
+    features, labels = batch(size=200)
+    features = features.float() + 3 * torch.nn.functional.one_hot(labels, 16).float()
+    first, losses = head.weight.detach().clone(), []
+    for _ in range(60):
+        manifold.zero_grad()
+        loss = torch.nn.functional.cross_entropy(head(features, labels), labels)
+        loss.backward()
+        manifold.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.8 * losses[0]
+    assert (head.weight - first).norm() > 0.1
+    # float32, put back onto the manifold every tenth step
+    torch.testing.assert_close(head.weight @ head.weight.T, (torch.eye(5) - 0.2) * 1.25, atol=1e-4, rtol=0)
+
+
+def test_gradcheck_of_the_learned_etf():
+    """With respect to the frame, through the classifier's rows and its offset."""
+    head = nc.LearnedETFHead(6, 4).double().eval()
+    features, _ = batch(features=6, classes=4, size=8)
+
+    def logits(frame):
+        return torch.func.functional_call(head, {"frame": frame}, (features,))
+
+    assert torch.autograd.gradcheck(logits, (head.frame.detach().clone().requires_grad_(),))
+
+
+def test_unit_rows_of_the_linear_head():
+    head = nc.LinearHead(16, 5, renormalise=True)
+    torch.testing.assert_close(head.weight.norm(dim=1), torch.ones(5))
+    with torch.no_grad():
+        head.layer.weight.mul_(torch.arange(1.0, 6.0)[:, None])
+    before = torch.nn.functional.normalize(head.weight.detach(), dim=1)
+    head.after_step()
+    torch.testing.assert_close(head.weight.detach(), before)
+    plain = nc.LinearHead(16, 5)
+    held = plain.weight.detach().clone()
+    plain.after_step()
+    assert torch.equal(plain.weight, held)
+
+
+@pytest.mark.parametrize("first_frame", ["canonical", "haar"])
+def test_the_first_step_may_be_held_to_a_frame(first_frame):
+    """A large δ leaves the first solution at the frame it is held to; without, the first step has no proximal term."""
+    held = nc.NearestETFHead(16, 5, delta=1e6, first_frame=first_frame, seed=3).double()
+    start = held.frame.clone()
+    free = nc.NearestETFHead(16, 5, delta=1e6).double()
+    features, labels = batch()
+    held(features, labels)
+    free(features, labels)
+    torch.testing.assert_close(held.frame, start, atol=1e-4, rtol=0)
+    assert (free.frame - start).norm() > 0.5
+    if first_frame == "haar":
+        assert not torch.equal(start, nc.NearestETFHead(16, 5, first_frame="haar", seed=4).double().frame)
+
+
+@pytest.mark.parametrize("solver", ["polar", "matmul", "riemannian"])
+def test_a_head_may_choose_its_solver(solver):
+    heads = nc.NearestETFHead(16, 5, delta=0.1).double(), nc.NearestETFHead(16, 5, delta=0.1, solver=solver).double()
+    for seed in range(3):
+        features, labels = batch(seed=seed)
+        gradients = []
+        for head in heads:
+            leaf = features.clone().requires_grad_()
+            torch.nn.functional.cross_entropy(head(leaf, labels), labels).backward()
+            gradients.append(leaf.grad)
+        torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-4)
