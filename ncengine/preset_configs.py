@@ -249,7 +249,12 @@ def _of_paper(setting: str, head: str, *, released: bool) -> Preset:
 
 
 PAPER = {f"paper-{s}-{h}": _of_paper(s, h, released=False) for s in PAPER_DATA for h in PAPER_HEADS}
-RELEASED = {f"released-code-{s}-{h}": _of_paper(s, h, released=True) for s in RELEASED_DATA for h in PAPER_HEADS}
+RELEASED = {
+    f"released-code-{setting}-{head}": _of_paper(setting, head, released=True)
+    for setting in RELEASED_DATA
+    for head in PAPER_HEADS
+    if (setting, head) != ("imagenet-resnet50", "nearest")  # where both are the same
+}
 PRESET_GROUPS: dict[Group, dict[str, Preset]] = {
     "quick": QUICK,
     "larger": LARGER,

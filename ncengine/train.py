@@ -194,20 +194,23 @@ class Trainer:
             raise self._diverged(self.step + 1, samples)
 
     def require_finite(self) -> None:
-        """Raise FloatingPointError where a loss on the GPU was no number."""
+        """Raise FloatingPointError where a loss on the GPU was no number, or a parameter is none: none is kept."""
         if self.device.type == "cuda" and (step := int(self.not_finite_at)):
             raise self._diverged(step, None)
+        parameters = [*self.backbone.parameters(), *self.head.parameters()]
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in parameters):
+            raise self._diverged(self.step, None)
 
-    def _diverged(self, step: int, samples: Tensor | None) -> FloatingPointError:
+    def _diverged(self, step: int, samples: Tensor | None, last: str = "the logits") -> FloatingPointError:
         tensors: list[tuple[str, Tensor]] = [] if samples is None else [("the batch's samples", samples)]
         tensors += [(f"backbone.{name}", value) for name, value in self.backbone.state_dict().items()]
         tensors += [(f"head.{name}", value) for name, value in self.head.state_dict().items()]
-        bad = next((n for n, t in tensors if t.is_floating_point() and not bool(torch.isfinite(t).all())), "the logits")
+        bad = next((n for n, t in tensors if t.is_floating_point() and not bool(torch.isfinite(t).all())), last)
         rate = getattr(self.config.optimiser, "lr", None)
         remedy = "lower optimiser.gain" if rate is None else f"lower optimiser.lr (now {rate:g})"
         return FloatingPointError(
-            f"the loss is no number at step {step}: {bad} is the first tensor that is not finite; training diverged: "
-            f"{remedy} or set optimiser.clip_norm; the newest checkpoint is kept"
+            f"training diverged at step {step}: {bad} is the first tensor that holds what is no number; {remedy} or "
+            "set optimiser.clip_norm; the newest checkpoint is kept"
         )
 
     @torch.no_grad()
@@ -217,7 +220,10 @@ class Trainer:
         for samples, chosen in split.evaluation(rows, size):
             with self._autocast():
                 raw = self.backbone(self._arranged(samples))
-            yield self.head.penultimate(raw.float()), chosen
+            features_BD = self.head.penultimate(raw.float())
+            if not bool(torch.isfinite(features_BD).all()):
+                raise self._diverged(self.step, samples, last="the penultimate features")
+            yield features_BD, chosen
 
     def set_training(self, mode: bool) -> None:
         """Switch network and head between training and evaluation mode."""
@@ -250,6 +256,7 @@ class Trainer:
 
     def measure_epoch(self) -> tuple[EpochMeasured, GeometryCaptured]:
         """Measure both splits and capture the geometry at the end of an epoch."""
+        self.require_finite()
         began, epoch = self._clock(), self.epoch
         train_meter, true_meter, layers = self._meters(
             self.train_split, self.train_split.all_rows(), self.config.measure.layers
@@ -282,6 +289,7 @@ class Trainer:
 
     def capture(self, epoch: float, meter: Meter | None = None) -> GeometryCaptured:
         """Capture the geometry now, with class means from `meter` or from a fixed sample of the training split."""
+        self.require_finite()
         meter = self.measure_split(self.train_split, self.sample_rows) if meter is None else meter
         self.frame_DR = measured_frame(meter, self.frame_DR)
         self.set_training(False)
@@ -300,11 +308,11 @@ class Trainer:
 
     def step_measured(self) -> StepMeasured:
         """Return what the steps since the last such event were like, and begin anew."""
-        self.require_finite()
         seconds, memory_bytes = self.watch.take()
         steps = self.loss_steps
         loss = float(self.loss_sum) / steps
         if not np.isfinite(loss):
+            self.require_finite()
             raise self._diverged(self.step, None)
         self.loss_sum.zero_()
         self.loss_steps = 0
@@ -329,7 +337,9 @@ class Trainer:
     def _remaining_s(self) -> float:
         """Return an estimate of the time left: steps and measurements to come at the pace of those before."""
         pace = sum(self._measure_s) / len(self._measure_s) if self._measure_s else 0.0
-        return (self.total_steps - self.step) * self._step_s + sum(self._measured_epochs[self.epoch :]) * pace
+        return (self.total_steps - self.step) * self._step_s + sum(
+            self._measured_epochs[(self.step - 1) // self.steps_per_epoch :]
+        ) * pace
 
 
 def run(

@@ -14,17 +14,19 @@ import pytest
 import torch
 
 import ncengine as nc
-from ncengine.capture import CAPTURE_BYTES, sample_budget
-from ncengine.config import FashionMnistMini, with_overrides
+from ncengine.capture import CAPTURE_BYTES, block_means, sample_budget
+from ncengine.config import FashionMnistMini, MeasureConfig, with_overrides
 from ncengine.data import loading
 from ncengine.data.facts import FACTS
 from ncengine.data.order import balanced_rows, epoch_order
 from ncengine.data.places import Places
+from ncengine.device import memory_advice
+from ncengine.geometry.views import view_matrix
 from ncengine.optim import lr_factor
 from ncengine.preset_configs import PRESETS
 from tests.harness import tiny
 
-HEADS = ("nearest-etf", "fixed-etf", "linear")
+HEADS = ("nearest-etf", "fixed-etf", "learned-etf", "linear")
 
 
 def events(**changes):
@@ -229,3 +231,192 @@ def test_importing_the_engine_loads_no_torch_and_no_web():
         "except AttributeError as error: assert 'NearestETFHead' in str(error)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_step_says_where_its_time_went():
+    found = [e for e in events(epochs=2) if e.type == "StepMeasured"]
+    assert set(found[0].seconds) == {"data", "forward", "head", "backward", "optimiser"}
+    assert all(seconds >= 0 for seconds in found[0].seconds.values())
+    step_s = sum(found[-1].seconds.values())
+    assert found[-1].samples_per_s == pytest.approx(64 / step_s)
+    assert found[-1].memory_bytes["process"] > 1e7
+    assert found[-1].remaining_s < found[0].remaining_s
+
+
+def test_the_clock_is_an_argument():
+    ticks = itertools.count()
+    found = list(nc.run(tiny(device="cpu", epochs=2), clock=lambda: float(next(ticks))))
+    step = next(e for e in found if e.type == "StepMeasured")
+    # One tick a mark: each phase of each step takes one second by this clock.
+    assert step.seconds == {"data": 1, "forward": 1, "head": 1, "backward": 1, "optimiser": 1}
+    assert step.samples_per_s == pytest.approx(64 / 5)
+    measured = [e for e in found if e.type == "EpochMeasured"]
+    assert measured[0].measure_s == 1
+    last = [e for e in found if e.type == "StepMeasured" and e.epoch == 2][-1]
+    assert last.remaining_s == pytest.approx((44 - last.step) * 5 + 1), "two steps and one measurement to come"
+
+
+def test_geometric_cadence_is_dense_at_first_then_ever_further_apart():
+    measure = MeasureConfig(cadence="geometric", growth=1.5, dense_epochs=4)
+    assert [e for e in range(1, 61) if measure.measured(e, 60)] == [1, 2, 3, 4, 6, 9, 14, 21, 32, 48, 60]
+    every = MeasureConfig(every=20, dense_epochs=3)
+    assert [e for e in range(1, 51) if every.measured(e, 50)] == [1, 2, 3, 20, 40, 50]
+    found = events(epochs=5, measure={"cadence": "geometric", "growth": 2.0, "first_epoch_captures": 0})
+    assert [e.epoch for e in found if e.type == "EpochMeasured"] == [1, 2, 4, 5]
+
+
+def test_a_batch_in_parts_takes_the_same_step():
+    """For a head without state and a network without batch statistics, parts add up to the whole batch's gradient."""
+    settings = {"head": {"name": "linear"}, "backbone": {"name": "vit-tiny", "features": 12, "patch": 4}, "epochs": 1}
+    data = {"name": "digits", "per_class": 16}
+    whole, parts = (
+        [
+            e.loss
+            for e in events(data=data, **settings, optimiser={"name": "sgd", "accumulate": n})
+            if hasattr(e, "loss")
+        ]
+        for n in (1, 4)
+    )
+    assert parts == pytest.approx(whole, rel=1e-4)
+
+
+def test_clipping_bounds_the_step():
+    def moved(clip):
+        optimiser = {"name": "sgd", "momentum": 0, "weight_decay": 0, "lr": 1.0, "clip_norm": clip}
+        config = {"optimiser": optimiser, "schedule": {"name": "constant"}, "epochs": 1}
+        measure = {"checkpoint_steps": 1, "first_epoch_captures": 0}
+        saved = [e.tensors for e in events(**config, measure=measure) if e.type == "CheckpointSaved"][:2]
+        names = [n for n in saved[0] if n.startswith("backbone") and "running" not in n and "tracked" not in n]
+        return np.sqrt(sum(np.square(saved[1][n] - saved[0][n]).sum() for n in names))
+
+    assert moved(1e-3) == pytest.approx(1e-3, rel=1e-3)
+    assert moved(None) > 1e-2
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16", "float16"])
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_precisions_and_memory_orders_train(precision, channels_last):
+    found = events(precision=precision, channels_last=channels_last, epochs=2, backbone={"name": "cnn-small"})
+    assert found[-1].summary["train"]["top1"] > 0.6
+
+
+@pytest.mark.parametrize("loss", [{"name": "mse"}, {"name": "cross-entropy", "label_smoothing": 0.1}])
+def test_other_losses_train(loss):
+    assert events(loss=loss, epochs=4)[-1].summary["train"]["top1"] > 0.6
+
+
+def test_a_compiled_network_gives_the_same_numbers():
+    plain, compiled = (events(compile=on, epochs=1)[-1].summary["train"]["loss"] for on in (False, True))
+    # Compiled kernels add up in another order: float32's last digits over 22 steps.
+    assert compiled == pytest.approx(plain, rel=1e-3)
+
+
+def test_divergence_stops_at_the_step_and_names_the_tensor():
+    """Steps so large that weights overflow: the run ends there, and what was before is kept."""
+    optimiser = {"name": "sgd", "lr": 100, "momentum": 0.99, "weight_decay": 10}
+    settings = {"schedule": {"name": "constant"}, "head": {"name": "linear"}, "epochs": 30}
+    measure = {"first_epoch_captures": 0, "checkpoint_steps": 1}
+    config = tiny(device="cpu", optimiser=optimiser, measure=measure, **settings)
+    kept = []
+
+    def train():
+        for event in nc.run(config):
+            kept.extend([event] if event.type == "CheckpointSaved" else [])
+
+    with pytest.raises(FloatingPointError) as failure:
+        train()
+    words = str(failure.value)
+    assert "training diverged at step" in words
+    assert "is the first tensor that holds what is no number" in words
+    assert "step 1:" not in words
+    assert "lower optimiser.lr (now 100)" in words
+    assert kept
+    assert all(np.isfinite(array).all() for array in kept[-1].tensors.values() if array.dtype.kind == "f")
+
+
+def test_memory_that_does_not_suffice_says_how_much_and_what_to_do():
+    config = tiny(device="cpu", backbone={"name": "mlp", "width": 32, "features": 9}, batch_size=64)
+    with pytest.raises(MemoryError) as failure, memory_advice(config):
+        torch.empty(10**15)
+    words = str(failure.value)
+    assert "4000000000000000 bytes could not be allocated" in words
+    assert "batch_size=64" in words
+    assert "set batch_size=32" in words
+    with pytest.raises(RuntimeError, match="something else"), memory_advice(config):
+        raise RuntimeError("something else")
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_every_preset_is_a_config_that_can_be_stored(name):
+    config = PRESETS[name]()
+    assert nc.RunConfig.model_validate_json(config.canonical_json()) == config
+    assert (PRESETS[name].__doc__ or "").strip().endswith(".")
+    if name.startswith("paper-"):
+        assert (config.epochs, config.batch_size, config.optimiser.name) == (200, 256, "agd")
+        assert config.head.temperature == 5.0
+        assert getattr(config.head, "delta", 1e-3) == 1e-3
+    if name.startswith("released-code-"):
+        paper = PRESETS.get(name.replace("released-code-", "paper-"))
+        assert paper is None or paper() != config, "it says where it differs"
+
+
+def test_the_presets_that_stay():
+    wanted = {f"{data}-{head}" for data in ("digits", "fashion") for head in ("nearest", "fixed", "linear")}
+    assert wanted | {"first-light", "ufm-10", "ufm-100"} <= set(PRESETS)
+
+
+IMPOSSIBLE = {
+    "one class": ({"data": {"name": "digits", "classes": [3]}}, "at least 2 different labels"),
+    "ufm alone": ({"data": {"name": "ufm"}}, "backbone.name must be free-features"),
+    "free features alone": ({"backbone": {"name": "free-features"}}, "backbone.name must be free-features"),
+    "vectors": ({"data": {"name": "synthetic"}}, "set backbone.name=mlp"),
+    "agd and a bias": ({"optimiser": {"name": "agd"}, "head": {"name": "linear"}}, "set head.bias=false"),
+    "agd and positions": ({"optimiser": {"name": "agd"}, "backbone": {"name": "vit-tiny", "patch": 7}}, "than agd"),
+    "nesterov": ({"optimiser": {"name": "sgd", "nesterov": True, "momentum": 0}}, "set optimiser.momentum=0.9"),
+    "milestones": ({"schedule": {"name": "multi-step", "milestones": [5, 3]}}, "must ascend"),
+    "parts": ({"batch_size": 8, "optimiser": {"name": "sgd", "accumulate": 5}}, "set optimiser.accumulate=4"),
+    "patch": ({"backbone": {"name": "vit-tiny", "patch": 5, "features": 12}}, "7 divides 28"),
+    "layers": ({"measure": {"layers": ["1", "1"]}}, "must be different names"),
+    "few features": ({"backbone": {"name": "mlp", "features": 8}}, "set backbone.features=9"),
+}
+
+
+@pytest.mark.parametrize("case", list(IMPOSSIBLE))
+def test_impossible_configs_say_what_to_set(case):
+    settings, message = IMPOSSIBLE[case]
+    with pytest.raises(ValueError) as failure:
+        nc.RunConfig.model_validate(settings)
+    assert message in str(failure.value)
+
+
+def test_a_thousand_classes_travel_in_three_dimensions():
+    config = nc.RunConfig.model_validate(
+        {
+            "data": {"name": "ufm", "class_count": 200, "per_class": 2},
+            "backbone": {"name": "free-features", "features": 199},
+            "batch_size": 400,
+            "epochs": 1,
+            "measure": {"first_epoch_captures": 0},
+            "device": "cpu",
+        }
+    )
+    found = list(nc.run(config))
+    started, capture = found[0], [e for e in found if e.type == "GeometryCaptured"][-1]
+    assert np.array(started.vertices).shape == (200, 3)
+    np.testing.assert_allclose(np.linalg.norm(started.vertices, axis=1), 1, atol=1e-4)
+    arrays = capture.arrays
+    assert arrays["means"].shape == arrays["weights"].shape == (200, 3)
+    assert arrays["means_whole"].shape == (200, 199)
+    streamed = sum(array.nbytes for name, array in arrays.items() if not name.endswith(("_whole", "frame")))
+    assert streamed <= CAPTURE_BYTES
+    view = view_matrix(200)
+    np.testing.assert_allclose(arrays["means"], arrays["means_whole"] @ view, atol=1e-5)
+
+
+def test_blocks_of_cosines_leave_the_diagonal_out():
+    cosines = np.arange(25.0).reshape(5, 5)
+    found = block_means(cosines, 2)
+    assert found.shape == (3, 3)
+    assert found[0, 0] == pytest.approx((1 + 5) / 2)
+    assert found[0, 1] == pytest.approx((2 + 3 + 7 + 8) / 4)
+    assert found[2, 2] == 0, "a block of one class holds no pair"
