@@ -57,7 +57,7 @@ def fields(schema: Mapping[str, Any], config: Mapping[str, Any], path: str) -> l
         governing = {name for inner in part["properties"].values() for name in inner.get("applies_if", {})}
         return found + [
             replace(_field(f"{path}.{name}", inner, value.get(name)), chooses_part=name in governing)
-            for name, inner in part["properties"].items()
+            for name, inner in sorted(part["properties"].items(), key=lambda item: item[1].get("late", False))
             if name != "name" and not inner.get("hidden") and _applies(inner, value)
         ]
     return [_field(path, node, config.get(path))]
@@ -129,8 +129,8 @@ def typed(field_path: str, value: Any, before: Any) -> Any:
     `before` is the value that the field had, which tells a list from a text.
     """
     if field_path == "data.classes":
-        labels = value.split(",") if isinstance(value, str) else value
-        return [int(label) for label in labels if str(label).strip().isdigit()] if labels else None
+        labels = value.split(",") if isinstance(value, str) else value or []
+        return [int(label) for label in labels if str(label).strip().isdigit()] or None
     if isinstance(before, list | tuple):
         items = value if isinstance(value, list) else str(value or "").split(",")
         return [str(item).strip() for item in items if str(item).strip()]

@@ -112,6 +112,11 @@ def summary(check: wire.ConfigCheck, config: Config, preset: wire.PresetWire) ->
     return facts
 
 
+def _held(fields: list[dict[str, str]], values: list[Any], switches: list[bool | None]) -> dict[str, Any]:
+    """Return what the form's fields hold, by path: a switch's state, or a value."""
+    return {f["path"]: v if s is None else s for f, v, s in zip(fields, values, switches, strict=True)}
+
+
 def register(app: Dash, client: Client) -> None:
     """The form's life: choose a preset or a part's kind, check what is typed, launch."""
 
@@ -139,17 +144,30 @@ def register(app: Dash, client: Client) -> None:
         Input(ids.FORM_PRESET, "data"),
         Input({"form": "part", "path": ALL}, "value"),
         State({"form": "part", "path": ALL}, "id"),
-        State(ids.FORM_CONFIG, "data"),
+        State({"form": "base", "path": ALL}, "data"),
+        State({"form": "value", "path": ALL}, "value"),
+        State({"form": "value", "path": ALL}, "checked"),
+        State({"form": "value", "path": ALL}, "id"),
     )
-    async def draw(name: str, kinds: list[str], parts: list[dict[str, str]], config: Config | None) -> Any:
+    async def draw(
+        name: str,
+        kinds: list[str],
+        parts: list[dict[str, str]],
+        bases: list[Config],
+        values: list[Any],
+        switches: list[bool | None],
+        fields: list[dict[str, str]],
+    ) -> Any:
         schema, data, system = await client.schema(), await client.data(), await client.system()
-        if config is None or ctx.triggered_id == ids.FORM_PRESET:
+        if not bases or ctx.triggered_id == ids.FORM_PRESET:
             config = (await presets())[name].config.model_dump(mode="json")
         else:
+            # From what is drawn and typed, not from the last check, which may still be under way.
             chosen = {part["path"]: kind for part, kind in zip(parts, kinds, strict=True)}
-            config = form.changed(schema, config, chosen)
-            if config is None:
+            redrawn = form.changed(schema, form.assembled(bases[0], _held(fields, values, switches)), chosen)
+            if redrawn is None:
                 return no_update
+            config = redrawn
         known = data.get(config["data"]["name"])
         names = known["class_names"] if known else []
         base = dcc.Store(id={"form": "base", "path": "config"}, data=config)
@@ -179,8 +197,7 @@ def register(app: Dash, client: Client) -> None:
     ) -> Any:
         if not bases:
             return no_update, [no_update] * len(problems), no_update, no_update, no_update
-        held = {f["path"]: v if s is None else s for f, v, s in zip(fields, values, switches, strict=True)}
-        config = form.assembled(bases[0], held)
+        config = form.assembled(bases[0], _held(fields, values, switches))
         found = await client.check(config)
         if found.config is not None:  # numbers as numbers; what own files hold is looked up again at launch
             config = found.config.model_dump(mode="json")

@@ -11,41 +11,47 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ncengine.config.part import Part, applies_if
+from ncengine.config.part import LATE, Part, applies_if
 
 
 class _Data(Part):
-    imbalance: Literal["none", "exponential", "step"] = Field(default="none", title="Long tail")
+    imbalance: Literal["none", "exponential", "step"] = Field(default="none", title="Long tail", json_schema_extra=LATE)
     """Fewer training samples in later classes: exponential falls from class to class, step in the second half."""
     imbalance_factor: float = Field(
         default=0.01,
         gt=0,
         le=1,
         title="Imbalance factor",
-        json_schema_extra=applies_if(imbalance=("exponential", "step")),
+        json_schema_extra=LATE | applies_if(imbalance=("exponential", "step")),
     )
     """Samples of the rarest class divided by those of the most frequent one."""
-    label_noise: Literal["none", "symmetric", "pairwise"] = Field(default="none", title="Label noise")
+    label_noise: Literal["none", "symmetric", "pairwise"] = Field(
+        default="none", title="Label noise", json_schema_extra=LATE
+    )
     """Wrong training labels: symmetric draws any other class, pairwise the next one. The true ones are kept."""
     noise_rate: float = Field(
-        default=0.2, ge=0, le=1, title="Noise rate", json_schema_extra=applies_if(label_noise=("symmetric", "pairwise"))
+        default=0.2,
+        ge=0,
+        le=1,
+        title="Noise rate",
+        json_schema_extra=LATE | applies_if(label_noise=("symmetric", "pairwise")),
     )
     """Share of the training labels that are wrong."""
 
 
 class _Labelled(_Data):
-    classes: tuple[int, ...] | None = Field(default=None, title="Classes")
+    classes: tuple[int, ...] | None = Field(default=None, title="Classes", json_schema_extra=LATE)
     """Labels to keep, in this order; empty keeps all. Four classes make an exact tetrahedron."""
-    per_class: int | None = Field(default=None, ge=1, le=10_000_000, title="Samples per class")
+    per_class: int | None = Field(default=None, ge=1, le=10_000_000, title="Samples per class", json_schema_extra=LATE)
     """At most this many training samples a class, drawn by the seed; empty takes all."""
 
 
 class _Images(_Labelled):
-    crop_padding: int = Field(default=0, ge=0, le=64, title="Random crop, padding")
+    crop_padding: int = Field(default=0, ge=0, le=64, title="Random crop, padding", json_schema_extra=LATE)
     """Pixels of zeros around a training image before a crop of its own size; 0 leaves it whole."""
-    flip: bool = Field(default=False, title="Random flip")
+    flip: bool = Field(default=False, title="Random flip", json_schema_extra=LATE)
     """Mirror half of the training images."""
-    cutout: int = Field(default=0, ge=0, le=512, title="Cutout")
+    cutout: int = Field(default=0, ge=0, le=512, title="Cutout", json_schema_extra=LATE)
     """Side of a square that is blanked in each training image (DeVries, Taylor 2017); 0 blanks nothing."""
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ncengine.config.part import Part, applies_if
+from ncengine.config.part import LATE, Part, applies_if
 
 
 class CrossEntropy(Part):
@@ -31,20 +31,24 @@ LossConfig = Annotated[CrossEntropy | MeanSquaredError, Field(discriminator="nam
 
 
 class _Optimiser(Part):
-    clip_norm: float | None = Field(default=None, gt=0, le=1e6, title="Clip gradients at")
+    clip_norm: float | None = Field(default=None, gt=0, le=1e6, title="Clip gradients at", json_schema_extra=LATE)
     """Largest norm of the whole gradient; empty leaves it as it is."""
-    accumulate: int = Field(default=1, ge=1, le=1024, title="Parts of a batch")
+    accumulate: int = Field(default=1, ge=1, le=1024, title="Parts of a batch", json_schema_extra=LATE)
     """Passes that a batch is split into, with one step at their end; saves memory."""
 
 
 class _Rated(_Optimiser):
     weight_decay: float = Field(default=5e-4, ge=0, le=10, title="Weight decay")
     """L2 penalty (SGD, Adam) or decoupled decay (AdamW)."""
-    decay_norms_and_biases: bool = Field(default=True, title="Decay norms and biases")
+    decay_norms_and_biases: bool = Field(default=True, title="Decay norms and biases", json_schema_extra=LATE)
     """Off exempts what has one dimension: biases and the scales of normalisations."""
-    head_weight_decay: float | None = Field(default=None, ge=0, le=10, title="Decay of the classifier")
+    head_weight_decay: float | None = Field(
+        default=None, ge=0, le=10, title="Decay of the classifier", json_schema_extra=LATE
+    )
     """Weight decay of a learned classifier; empty takes the general one."""
-    feature_weight_decay: float | None = Field(default=None, ge=0, le=10, title="Decay of free features")
+    feature_weight_decay: float | None = Field(
+        default=None, ge=0, le=10, title="Decay of free features", json_schema_extra=LATE
+    )
     """Weight decay of the unconstrained-features model's features; empty takes the general one."""
 
 
@@ -88,7 +92,7 @@ OptimiserConfig = Annotated[Sgd | Adam | AdamW | Agd, Field(discriminator="name"
 
 
 class _Schedule(Part):
-    warmup_epochs: float = Field(default=0.0, ge=0, le=1000, title="Warm-up epochs")
+    warmup_epochs: float = Field(default=0.0, ge=0, le=1000, title="Warm-up epochs", json_schema_extra=LATE)
     """Epochs in which the rate rises from nearly zero, in a line, before the schedule begins."""
 
 

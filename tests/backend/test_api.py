@@ -7,6 +7,7 @@ import stat
 import subprocess
 
 import httpx
+import numpy as np
 import pytest
 
 from backend import wire
@@ -286,3 +287,70 @@ def test_the_server_never_imports_torch():
     import sys
 
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60)
+
+
+def test_own_arrays_only_from_allowed_folders(quiet_server, tmp_path):
+    """Files below the data directory's `datasets` are always allowed; what a request says was found is not believed."""
+    datasets = quiet_server.data / "datasets"
+    datasets.mkdir(exist_ok=True)
+    arrays = {"images": np.zeros((40, 6, 6), np.uint8), "labels": np.arange(40) % 4}
+    np.savez(datasets / "own.npz", **arrays)
+    np.savez(tmp_path / "secret.npz", **arrays)
+    forged = {"class_names": ["a", "b"], "train_per_class": [5, 5], "test": 2, "shape": [1, 6, 6]}
+
+    def config(path, **data):
+        settings = {"backbone": {"name": "mlp"}, "batch_size": 8, "epochs": 1}
+        return {**settings, "data": {"name": "arrays", "path": str(path), **data}}
+
+    with quiet_server.client() as http:
+        allowed = http.post("/api/v1/runs", json={"config": config(datasets / "own.npz", found=forged)})
+        assert allowed.status_code == 201
+        assert allowed.json()["class_names"] == ["0", "1", "2", "3"], "looked at, not believed"
+        (datasets / "link.npz").symlink_to(tmp_path / "secret.npz")
+        for path in (tmp_path / "secret.npz", datasets / "link.npz", datasets / ".." / "token", "relative.npz", ""):
+            refused = http.post("/api/v1/runs", json={"config": config(path, found=forged)})
+            assert refused.status_code == 422
+            assert refused.json()["errors"][0]["path"] == "data.path"
+            checked = http.post("/api/v1/config/check", json=config(path)).json()
+            assert checked["errors"][0]["path"] == "data.path"
+        too_many = http.post("/api/v1/runs", json={"config": config(datasets / "own.npz") | {"batch_size": 500}})
+        assert too_many.json()["errors"][0]["path"] == "batch_size"
+        ended = wait_for(
+            lambda: (run := http.get(f"/api/v1/runs/{allowed.json()['id']}").json())["status"] == "finished" and run
+        )
+        assert ended["summary"]["train"]["loss"] > 0
+
+
+def test_a_worker_is_confined_too(quiet_server, tmp_path):
+    """A link that leads elsewhere only after the launch: the worker looks again before it reads."""
+    datasets = quiet_server.data / "datasets"
+    (datasets / "later").mkdir(parents=True)
+    arrays = {"images": np.zeros((40, 6, 6), np.uint8), "labels": np.arange(40) % 4}
+    np.savez(datasets / "later" / "own.npz", **arrays)
+    np.savez(tmp_path / "own.npz", **arrays)
+    config = {"backbone": {"name": "mlp"}, "batch_size": 8, "epochs": 1}
+    config["data"] = {"name": "arrays", "path": str(datasets / "swapped" / "own.npz")}
+    (datasets / "swapped").symlink_to(datasets / "later")
+    with quiet_server.client() as http:
+        blocker = http.post("/api/v1/runs", json={"config": tiny(epochs=30).model_dump(mode="json")}).json()["id"]
+        wait_for(lambda: http.get(f"/api/v1/runs/{blocker}").json()["status"] == "running")
+        run_id = http.post("/api/v1/runs", json={"config": config}).json()["id"]
+        (datasets / "swapped").unlink()
+        (datasets / "swapped").symlink_to(tmp_path)
+        http.post(f"/api/v1/runs/{blocker}/cancel")
+        ended = wait_for(lambda: (run := http.get(f"/api/v1/runs/{run_id}").json())["status"] == "failed" and run)
+        assert "under a folder that the operator allows" in ended["error"]
+
+
+def test_hidden_layers_are_splits_of_the_metrics(quiet_server):
+    config = tiny(epochs=2, measure={"layers": ["1"], "first_epoch_captures": 0}).model_dump(mode="json")
+    with quiet_server.client() as http:
+        run_id = http.post("/api/v1/runs", json={"config": config}).json()["id"]
+        wait_for(lambda: http.get(f"/api/v1/runs/{run_id}").json()["status"] == "finished")
+        found = http.get(f"/api/v1/runs/{run_id}/metrics?keys=nc1").json()
+        assert set(found["values"]) == {"train", "test", "layer:1"}
+        assert len(found["values"]["layer:1"]["nc1"]) == 2
+        events = http.get(f"/api/v1/runs/{run_id}/events?limit=1000").json()["items"]
+        step = next(event for event in events if event["type"] == "StepMeasured")
+        assert step["samples_per_s"] > 0
+        assert set(step["seconds"]) == {"data", "forward", "head", "backward", "optimiser"}

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 from pypdf import PdfReader
 
@@ -246,3 +251,125 @@ def test_a_run_that_is_not_there_says_so(quiet_server, open_window):
     window = open_window(f"{quiet_server.url}/runs/nosuchrun0?token={quiet_server.token}", quiet_server.url)
     expect(window.page.get_by_text("No such run")).to_be_visible()
     assert window.complaints == []
+
+
+def choose(page: Page, path: str, option: str) -> None:
+    """Choose a value in a field of the form, however it is drawn."""
+    field = page.locator(f'[data-field="{path}"]')
+    if field.locator(".mantine-SegmentedControl-root").count():
+        field.get_by_text(option, exact=True).click()
+    else:
+        field.locator("input").first.click()
+        page.get_by_role("option", name=option, exact=True).click()
+
+
+def test_own_images_from_the_form(start_server, open_window, tmp_path):
+    """A kind brings its fields, a value those that belong to it; a folder is looked at while one types its path."""
+    root = tmp_path / "pictures"
+    for name, level in (("dark", 40), ("light", 200)):
+        (root / name).mkdir(parents=True)
+        for number in range(40):
+            noise = np.random.default_rng(number).normal(level, 30, (12, 14, 3)).clip(0, 255)
+            Image.fromarray(noise.astype(np.uint8)).save(root / name / f"{number}.png")
+    server = start_server("--no-demonstration", "--data-root", str(root))
+    window = open_window(f"{server.url}/?token={server.token}", server.url)
+    page = window.page
+    page.goto(f"{server.url}/new")
+    choose(page, "data.name", "image-folder")
+    problem = page.locator('[data-field="data.path"] .field-problem')
+    expect(problem).to_have_text("data.path must say where the data lies, got nothing")
+    expect(page.locator("#new-launch")).to_be_disabled()
+    path = page.locator('[data-field="data.path"] input')
+    path.fill("/etc")
+    expect(problem).to_contain_text("under a folder that the operator allows")
+    path.fill(str(root))
+    expect(problem).to_have_text("")
+    expect(page.locator('[data-field="batch_size"] .field-problem')).to_contain_text("at most the 64 training samples")
+    page.locator('[data-field="batch_size"] input').fill("16")
+    expect(page.locator("#new-summary")).to_contain_text("2 classes, 64 training samples")
+    expect(page.locator('[data-field="data.noise_rate"]')).to_have_count(0)
+    choose(page, "data.label_noise", "pairwise")
+    expect(page.locator('[data-field="data.noise_rate"]')).to_be_visible()
+    expect(path).to_have_value(str(root))
+    choose(page, "schedule.name", "multi-step")
+    page.locator('[data-field="schedule.milestones"] input').fill("2, 3")
+    choose(page, "optimiser.name", "agd")
+    page.locator('[data-field="epochs"] input').fill("4")
+    expect(page.locator("#new-launch")).to_be_enabled()
+    expect(page.locator("#new-summary")).to_contain_text("16 steps")
+    page.click("#new-launch")
+    page.wait_for_url(re.compile(r"/runs/[0-9a-z]{10}$"), timeout=20_000)
+    expect(part(page, "status")).to_have_text("finished", timeout=60_000)
+    assert points(page, "means").shape == (2, 3)
+    with server.client() as http:
+        run = http.get(f"/api/v1/runs/{page.url.rpartition('/')[2]}").json()
+    assert run["class_names"] == ["dark", "light"]
+    assert run["config"]["schedule"]["milestones"] == [2, 3]
+    assert set(run["summary"]) == {"train", "train_true", "test"}
+    assert window.complaints == []
+
+
+def test_two_hundred_classes_without_a_test_part(start_server, open_window):
+    """Unconstrained features: no test split, and coordinates that travel in three dimensions."""
+    server = start_server("--no-demonstration")
+    config = {
+        "data": {"name": "ufm", "class_count": 200, "per_class": 2},
+        "backbone": {"name": "free-features", "features": 256},
+        "optimiser": {"name": "sgd", "lr": 20, "weight_decay": 1e-4},
+        "batch_size": 400,
+        "epochs": 30,
+        "measure": {"every": 10},
+    }
+    with server.client() as http:
+        run_id = http.post("/api/v1/runs", json={"config": config}).json()["id"]
+    window = open_window(f"{server.url}/?token={server.token}", server.url)
+    page = window.page
+    page.goto(f"{server.url}/runs/{run_id}")
+    expect(part(page, "status")).to_have_text("finished", timeout=90_000)
+    wait_for(lambda: points(page, "means").shape == (200, 3), 20, "the class means")
+    assert np.allclose(np.linalg.norm(points(page, "vertices"), axis=1), 1, atol=0.01)
+    wait_for(lambda: len(figure(page, "angles-graph", "data.0.z") or []) == 50, 20, "the cosines by blocks of four")
+    assert figure(page, "angles-graph", "data.0.x.0") == "1–4"
+    note = page.locator('[data-reading="nc1"] [data-note]')
+    expect(note).to_have_text("ideal 0")
+    with server.client() as http:
+        for name in ("geometry", "angles", "curves"):
+            for kind in ("pdf", "csv"):
+                answer = http.get(f"/api/v1/runs/{run_id}/figures/{name}.{kind}")
+                assert answer.status_code == 200, answer.text
+    assert window.complaints == []
+
+
+def test_a_download_shows_how_far_it_is_and_can_be_cancelled(start_server, open_window):
+    """A mirror that sends slowly: the page says what comes, and Cancel ends it."""
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(170_000_000))
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                for _ in range(200):
+                    self.wfile.write(bytes(2**18))
+                    time.sleep(0.1)
+
+        def log_message(self, *_arguments: object) -> None:
+            pass
+
+    mirror = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    threading.Thread(target=mirror.serve_forever, daemon=True).start()
+    server = start_server("--no-demonstration", "--mirror", f"http://127.0.0.1:{mirror.server_address[1]}")
+    config = {"data": {"name": "cifar10", "download": True}, "epochs": 1}
+    with server.client() as http:
+        run_id = http.post("/api/v1/runs", json={"config": config}).json()["id"]
+    window = open_window(f"{server.url}/?token={server.token}", server.url)
+    page = window.page
+    page.goto(f"{server.url}/runs/{run_id}")
+    said = re.compile(r"downloading cifar-10-binary\.tar\.gz: \d+ of 170 MB · about .* left")
+    expect(part(page, "epoch")).to_have_text(said, timeout=30_000)
+    page.get_by_role("button", name="Cancel").click()
+    expect(part(page, "status")).to_have_text("cancelled", timeout=20_000)
+    mirror.shutdown()
+    mirror.server_close()
+    held = server.data / "datasets" / "cifar10" / "cifar-10-binary.tar.gz.partial"
+    assert held.stat().st_size > 0, "what came is kept for the next attempt"
