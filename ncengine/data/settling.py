@@ -31,7 +31,8 @@ def settle(config: RunConfig, *, roots: Sequence[Path] | None = None) -> RunConf
 
         found = look(data)
     tree = config.model_dump(mode="json")
-    tree["data"]["found"] = found.model_dump(mode="json")
+    # Whoever trains may stand in another folder.
+    tree["data"] |= {"found": found.model_dump(mode="json"), "path": str(Path(data.path).expanduser().absolute())}
     return type(config).model_validate(tree)
 
 

@@ -28,17 +28,34 @@ def averaging_weight(step: int, averaging: Averaging, half_life_steps: float = 1
     raise ValueError(f"averaging must be 'ema-decay', 'cma' or 'ema', got {averaging!r}")
 
 
+def processes() -> int:
+    """Return how many processes train together (torch.distributed), one where there is no group."""
+    distributed = torch.distributed
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def summed(tensor: Tensor) -> Tensor:
+    """Return the sum of a tensor over all processes that train together; the tensor itself where there is one."""
+    if processes() == 1:
+        return tensor
+    total = tensor.contiguous().clone()
+    torch.distributed.all_reduce(total)
+    return total
+
+
 def batch_shares(labels_B: Tensor, classes: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return the weights (B, K+1) of a batch's means, and which classes are present (K) as zeros and ones.
+
+    Where several processes train together, the batch is all of theirs: sums and counts are added up, then divided.
 
     `features_BD.mT @ shares` holds the centred class means (D, K) and the batch's global mean (D) as its columns: each
     is a weighted sum of the batch, with 1/n_c − 1/B or −1/B for the class means and 1/B for the global mean. Columns
     of absent classes are zero.
     """
-    each = 1 / len(labels_B)
     one_hot_BC = torch.zeros(len(labels_B), classes + 1, dtype=dtype, device=labels_B.device)
     one_hot_BC.scatter_(1, labels_B[:, None], 1)
-    counts_C = one_hot_BC.sum(0)
+    counts_C = summed(one_hot_BC.sum(0))
+    each = 1 / len(labels_B) if processes() == 1 else 1 / float(counts_C.sum())
     present_C = counts_C.clamp(max=1)
     offset_C = present_C * each
     offset_C[-1] = -each

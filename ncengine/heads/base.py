@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ncengine.geometry.class_means import processes, summed
 from ncengine.geometry.sphere import on_sphere
 
 
@@ -87,7 +88,12 @@ def follow_mean(global_mean_D: Tensor, step: Tensor, h_BD: Tensor) -> None:
     The released schedule, α_t = max(2/(t+1), 1e-4), from the step on the device: nothing is copied back to the host.
     """
     step.add_(1)
-    global_mean_D.lerp_(h_BD.mean(0).to(global_mean_D.dtype), (2.0 / (step + 1)).clamp(min=1e-4))
+    mean_D = h_BD.mean(0)
+    if processes() > 1:
+        # Sums and counts, then divided: batches of several processes need not be equally large.
+        total_E = summed(torch.cat([h_BD.sum(0), h_BD.new_tensor([len(h_BD)])]))
+        mean_D = total_E[:-1] / total_E[-1]
+    global_mean_D.lerp_(mean_D.to(global_mean_D.dtype), (2.0 / (step + 1)).clamp(min=1e-4))
 
 
 def affine(features_BD: Tensor, weight_KD: Tensor, bias_K: Tensor | None) -> Tensor:

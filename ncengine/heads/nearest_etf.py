@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from ncengine.geometry.class_means import Averaging, averaging_weight, batch_shares
+from ncengine.geometry.class_means import Averaging, averaging_weight, batch_shares, summed
 from ncengine.geometry.nearest import (
     DeltaMode,
     Rotation,
@@ -156,8 +156,9 @@ class NearestETFLogits(torch.autograd.Function):
         ∂/∂h = G W + S [α ∂/∂H | ∂/∂μ]ᵀ,   ∂/∂W = Gᵀ h − g μᵀ,   ∂/∂R = η (∂/∂W)ᵀ V,   ∂/∂μ = −Wᵀ g
 
     with ∂/∂H from ∂/∂R by `geometry.nearest.pull_back` and ∂/∂f from ∂/∂h by `geometry.sphere.pull_back`. Without the
-    implicit gradient the second term of ∂/∂h is left out. Rows of features are contiguous throughout, so products are
-    written for (C, D) operands and transposed as views.
+    implicit gradient the second term of ∂/∂h is left out. Where several processes train together, hᵀS, Gᵀh and g are
+    sums over all of them, so that each has the ETF and the gradient of the whole batch. Rows of features are contiguous
+    throughout, so products are written for (C, D) operands and transposed as views.
     """
 
     @staticmethod
@@ -174,7 +175,7 @@ class NearestETFLogits(torch.autograd.Function):
             h_BD, scale_B1 = features_BD, features_BD.new_ones(())
         else:
             h_BD, scale_B1 = to_sphere(features_BD, options.radius)
-        batch_DC = (shares_BC.mT @ h_BD).mT
+        batch_DC = summed(shares_BC.mT @ h_BD).mT
         mean_D = batch_DC[:, -1]
         means_DK = running_DK.lerp(batch_DC[:, :-1], weight_K)
         solution = solve(means_DK, held_DR, options.delta, options.solver)
@@ -192,8 +193,8 @@ class NearestETFLogits(torch.autograd.Function):
         h_BD, scale_B1, shares_BC, weight_K, mean_D, weight_KD = ctx.saved_tensors[-6:]
         options: StepOptions = ctx.options
         if options.implicit:
-            total_K = upstream_BK.sum(0)
-            to_weight_KD = torch.addr(upstream_BK.mT @ h_BD, total_K, mean_D, alpha=-1)
+            total_K = summed(upstream_BK.sum(0))
+            to_weight_KD = torch.addr(summed(upstream_BK.mT @ h_BD), total_K, mean_D, alpha=-1)
             etf_KR = constant(simplex_etf, len(total_K), h_BD.dtype, h_BD.device)
             to_means_DK = pull_back(saved(ctx), options.delta, (etf_KR.mT @ to_weight_KD).mT) * weight_K
             to_mean_1D = (total_K @ weight_KD).neg_()[None]

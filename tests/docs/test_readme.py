@@ -35,6 +35,8 @@ def test_the_commands_of_the_terminal_work_in_order(tmp_path):
     assert any(line.startswith("collapse run ") for line in lines)
     (tmp_path / ".venv").symlink_to(Path(sys.executable).parents[1])
     environment = {**os.environ, "COLLAPSE_DATA": str(tmp_path / "data")}
+    made = [block for block in blocks("python") if "np.savez" in block]
+    subprocess.run([sys.executable, "-c", "\n".join(made)], cwd=tmp_path, check=True, timeout=60)
     script = "set -euo pipefail\n" + "\n".join(lines)
     done = subprocess.run(
         ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
@@ -52,7 +54,9 @@ def test_the_python_works_in_order(tmp_path):
         [sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 3, "one measurement and two epochs"
+    said = done.stdout.splitlines()
+    assert len(said) == 5, "one measurement, two epochs, and a run resumed after its end"
+    assert said[-2:] == ["Resumed", "RunFinished"]
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("make ")])
@@ -108,3 +112,13 @@ def test_links_and_pictures_are_there(document):
     for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
         if not target.startswith("http"):
             assert (document.parent / target).exists(), target
+
+
+def test_the_tests_that_hold_the_methods_options_are_there():
+    table = (ROOT / "ncengine" / "README.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", table))
+    there = {
+        name for file in ROOT.glob("tests/**/test_*.py") for name in re.findall(r"def (test_\w+)", file.read_text())
+    }
+    assert len(named) > 50
+    assert named <= there, f"not there: {', '.join(sorted(named - there))}"
