@@ -64,6 +64,7 @@ def _header(run: wire.RunWire) -> Any:
             html.Span(run.status, className="status", **{"data-part": "status", "aria-live": "polite"}),
             html.Div(html.Div(**{"data-part": "progress"}), className="progress"),
             html.Span("", className="ink-2", **{"data-part": "epoch"}),
+            html.Span("", className="bad-words", role="status", **{"data-part": "note"}),
             html.Div(
                 [
                     dmc.Button("Cancel", id=ids.CANCEL, variant="default", size="xs", className="while-active"),

@@ -3,7 +3,7 @@ import test from "node:test";
 import { chartData, heatmapValues, wantsLog } from "../../dashboard/assets/modules/charts.mjs";
 import { place, screen } from "../../dashboard/assets/modules/labels.mjs";
 import {
-  apply, digits, duration, emptyRun, percent, progressWords, secondsLeft, statusWords,
+  apply, dataWords, digits, duration, emptyRun, percent, progressWords, secondsLeft, statusWords,
 } from "../../dashboard/assets/modules/run-model.mjs";
 import { merge } from "../../dashboard/assets/modules/stream.mjs";
 
@@ -95,4 +95,34 @@ test("names give way to each other, nearest to the eye first", () => {
   assert.deepEqual(points[1], { x: 0, y: 0, depth: 1 });
   const size = { charWidth: 1, lineHeight: 1, gap: 0.5 };
   assert.deepEqual(place(points, ["aa", "bb", "cc", "dd"], size), [null, "bottom center", "top center", "top center"]);
+});
+
+test("data under way is said with what is left", () => {
+  const event = { what: "downloading a.gz", done: 34e6, total: 170e6, unit: "bytes", remaining_s: 12.3 };
+  assert.equal(dataWords(event), "downloading a.gz: 34 of 170 MB · about 12 s left");
+  assert.equal(dataWords({ what: "reading", done: 1200, total: null, unit: "images", remaining_s: null }), "reading: 1,200 images");
+  const run = emptyRun(5);
+  apply(run, { type: "DataProgressed", seq: 1, ...event });
+  assert.equal(statusWords(run), "running 0 %");
+  assert.equal(progressWords(run, 0), dataWords(event));
+  apply(run, { type: "LogLine", seq: 2, text: "1 of 121 image files cannot be read" });
+  apply(run, { type: "LogLine", seq: 3, text: "Traceback\n  File" });
+  assert.equal(run.note, "1 of 121 image files cannot be read");
+  apply(run, { type: "RunStarted", seq: 4, steps_per_epoch: 10 });
+  assert.equal(progressWords(run, 0), "epoch 0 of 5");
+});
+
+test("a step says how fast it goes and how long it will take, before two epochs are measured", () => {
+  const run = emptyRun(5);
+  apply(run, { type: "RunStarted", seq: 1, steps_per_epoch: 10 });
+  const at = "2026-01-01T00:00:00Z";
+  apply(run, { type: "StepMeasured", seq: 2, step: 3, loss: 1, lr: 0.1, samples_per_s: 5234, remaining_s: 90, at });
+  assert.equal(progressWords(run, Date.parse(at) + 30_000), "epoch 0 of 5 · 5,200 samples/s · about 1 min left");
+});
+
+test("splits that the charts do not know are kept", () => {
+  const run = emptyRun(5);
+  apply(run, { type: "EpochMeasured", seq: 1, epoch: 1, at: "2026-01-01T00:00:00Z", terminal_phase: null, scalars: { train: { nc1: 1 }, train_true: { nc1: 2 }, test: {} } });
+  assert.deepEqual(run.series.train_true.nc1, [2]);
+  assert.deepEqual(run.series.test, {});
 });

@@ -5,7 +5,7 @@ import { number } from "./typed.mjs";
 export function emptyRun(epochs) {
   return {
     epochs, status: "queued", error: null, started: null, epoch: 0, step: 0, captures: [], series: { train: {}, test: {} },
-    measuredEpochs: [], steps: { epoch: [], loss: [], lr: [] }, terminalPhase: null, pace: [], seq: 0, data: null, left: null, speed: null,
+    measuredEpochs: [], steps: { epoch: [], loss: [], lr: [] }, terminalPhase: null, pace: [], seq: 0, data: null, left: null, speed: null, note: null,
   };
 }
 
@@ -18,6 +18,7 @@ export function apply(run, event) {
   if (event.type === "RunQueued") Object.assign(run, { status: "queued", error: null });
   else if (event.type === "RunStarted") Object.assign(run, { status: "running", started: event, data: null });
   else if (event.type === "Resumed") Object.assign(run, { status: "running", pace: [], left: null, data: null });
+  else if (event.type === "LogLine" && !event.text.includes("\n")) run.note = event.text; // a traceback is for the log
   else if (event.type === "DataProgressed") Object.assign(run, { status: "running", data: event });
   else if (event.type === "AttemptFailed") run.status = "queued";
   else if (event.type in ENDS) Object.assign(run, { status: ENDS[event.type], error: event.error ?? null });
@@ -74,8 +75,11 @@ export function progressWords(run, now) {
   const where = `epoch ${run.epoch} of ${run.epochs}`;
   if (run.status === "failed") return run.error ?? where;
   if (run.status === "running" && run.data) return dataWords(run.data);
+  const words = [where];
+  if (run.status === "running" && run.speed !== null) words.push(`${Math.round(Number(run.speed.toPrecision(2))).toLocaleString("en")} samples/s`);
   const left = secondsLeft(run, now);
-  return left === null ? where : `${where} · about ${duration(left)} left`;
+  if (left !== null) words.push(`about ${duration(left)} left`);
+  return words.join(" · ");
 }
 
 /** "downloading cifar-10-binary.tar.gz: 34 of 170 MB · about 12 s left". */

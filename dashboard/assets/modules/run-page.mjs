@@ -210,6 +210,7 @@ export class RunPage {
     this.root.dataset.status = run.status;
     say("status", statusWords(run));
     say("epoch", progressWords(run, Date.now()));
+    say("note", run.note ?? "");
     const bar = this.part("progress");
     if (bar) bar.style.width = `${(100 * run.epoch) / run.epochs}%`;
     const capture = this.run.captures[this.index];
