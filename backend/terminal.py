@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import httpx
@@ -96,21 +98,37 @@ def run_here(
         try:
             if supervisor is not None:
                 supervisor.start()
-            failed |= _follow(store, run_id, config, supervisor)
-        except KeyboardInterrupt:
-            _cancel(store, run_id, console)
-            raise SystemExit(130) from None
+            with _interrupts() as asked:
+                failed |= _follow(store, run_id, config, asked)
+            if asked:
+                _cancel(store, run_id, console)
+                raise SystemExit(130)
         finally:
             if supervisor is not None:
                 supervisor.close()
     return failed
 
 
-def _follow(store: Store, run_id: str, config: RunConfig, supervisor: Supervisor | None) -> bool:
+@contextlib.contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Give a list that is no longer empty once Ctrl-C was pressed.
+
+    A KeyboardInterrupt would come anywhere, in the middle of a transaction too, and could leave a lock held for good.
+    """
+    asked: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: asked.append(number))
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _follow(store: Store, run_id: str, config: RunConfig, asked: list[int]) -> bool:
+    """Show a run's progress to its end, or until Ctrl-C; return whether it failed."""
     seen = 0
     with _progress() as progress:
         task = progress.add_task("queued", total=config.epochs, facts="")
-        while True:
+        while not asked:
             row = runs.get(store, run_id)
             for event in event_log.after(store, run_id, seen, 1000):
                 seen = event.seq
@@ -129,6 +147,7 @@ def _follow(store: Store, run_id: str, config: RunConfig, supervisor: Supervisor
                     progress.console.print(f"[red]failed: {row.error}")
                 return bool(row.status != "finished")
             time.sleep(POLL_S)
+    return False
 
 
 def _cancel(store: Store, run_id: str, console: Console) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ncengine.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from ncengine.checkpoint import load_checkpoint as load_checkpoint
     from ncengine.checkpoint import save_checkpoint as save_checkpoint
@@ -69,7 +71,6 @@ __all__ = [
     "simplex_basis",
     "simplex_etf",
 ]
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -22,7 +22,7 @@ from ncengine.config import RunConfig
 from ncengine.events import CheckpointSaved
 
 if TYPE_CHECKING:
-    from ncengine.train import Trainer
+    from ncengine.trainer import Trainer
 
 FORMAT = 2
 """Raised whenever an older program could not continue from a newer checkpoint."""

@@ -7,7 +7,9 @@ above 1 % of them the run stops.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -43,6 +45,18 @@ def listed(data: ImageFolder) -> Listing:
     root = Path(data.path).expanduser()
     if not data.path or not root.is_dir():
         raise ValueError(f"data.path must be a folder of images on this machine, got {data.path!r}")
+    return _listed(root, data.test_share, _stamp(root))
+
+
+def _stamp(root: Path) -> tuple[int, ...]:
+    """Return when the folders of classes last changed: what is listed stays true as long as that is the same."""
+    folders = [root, *sorted(root.glob("*/")), *sorted(root.glob("*/*/"))]
+    return tuple(folder.stat().st_mtime_ns for folder in folders)
+
+
+@functools.lru_cache(maxsize=8)
+def _listed(root: Path, test_share: float, _changed: tuple[int, ...]) -> Listing:
+    """List a folder once, however often a form asks: ImageNet has more than a million files."""
     if (root / "train").is_dir():
         held_out = next((root / name for name in ("test", "val") if (root / name).is_dir()), None)
         names, train = _classes(root / "train")
@@ -59,7 +73,7 @@ def listed(data: ImageFolder) -> Listing:
     for name, paths in train.items():
         # By a hash of the name: the same files are held out on every machine, and a new one moves no other.
         ordered = sorted(paths, key=lambda path: hashlib.sha256(Path(path).name.encode()).digest())
-        count = min(max(1, round(data.test_share * len(ordered))), len(ordered) - 1)
+        count = min(max(1, round(test_share * len(ordered))), len(ordered) - 1)
         out[name], kept[name] = sorted(ordered[:count]), sorted(ordered[count:])
     return Listing(names, _rows(kept, names), _rows(out, names))
 
@@ -68,7 +82,12 @@ def _classes(root: Path) -> tuple[tuple[str, ...], dict[str, list[str]]]:
     found: dict[str, list[str]] = {}
     for folder in sorted(root.iterdir()):
         if folder.is_dir() and not folder.name.startswith("."):
-            paths = [str(p) for p in sorted(folder.rglob("*")) if p.suffix.lower() in SUFFIXES and p.is_file()]
+            paths = sorted(
+                str(Path(where, name))
+                for where, _, names in os.walk(folder)
+                for name in names
+                if Path(name).suffix.lower() in SUFFIXES
+            )
             if paths:
                 found[folder.name] = paths
     if len(found) < 2:

@@ -72,6 +72,35 @@ class Head(nn.Module):
         return labels_B
 
 
+class HeadOnRunningMean(Head):
+    """A head whose classifier is a simplex ETF, with b = −W μ_G from the running average of the batches' global means.
+
+    Never the statistics of an evaluated batch. `global_mean` (d) and its count `step` are buffers.
+    """
+
+    step: Tensor
+    global_mean: Tensor
+
+    def __init__(self, features: int, classes: int, *, temperature: float, normalise: bool) -> None:
+        super().__init__(features, classes, temperature=temperature, normalise=normalise)
+        require_etf_room(features, classes)
+        self.register_buffer("global_mean", torch.zeros(features))
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def bias(self) -> Tensor:
+        """b = −W μ_G (K) with the running global mean."""
+        return -self.weight @ self.global_mean
+
+    def forward(self, features_BD: Tensor, labels_B: Tensor | None = None) -> Tensor:
+        """Return logits (B, K); in training the running global mean takes the batch in."""
+        h_BD = self.penultimate(features_BD)
+        if self.training:
+            self.require_labels(features_BD, labels_B)
+            follow_mean(self.global_mean, self.step, h_BD)
+        return affine(h_BD, self.weight, self.bias)
+
+
 def require_etf_room(features: int, classes: int) -> None:
     """Raise ValueError where a simplex ETF of K classes does not fit: d ≥ K − 1 is needed."""
     if features < classes - 1:

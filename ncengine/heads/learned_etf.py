@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from ncengine.geometry.nearest import Rotation, etf_weights, rotated_frame
 from ncengine.geometry.riemannian import geoopt, stiefel
-from ncengine.heads.base import Head, affine, follow_mean, require_etf_room
+from ncengine.heads.base import HeadOnRunningMean
 
 ManifoldOptimiser = Literal["riemannian-adam", "riemannian-sgd"]
 STABILISE_EVERY = 10
 """Steps after which geoopt puts R back onto the manifold, from which float32 drifts by about 1e-7 a step."""
 
 
-class LearnedETFHead(Head):
+class LearnedETFHead(HeadOnRunningMean):
     """The classifier is a simplex ETF with a learned frame `frame` (d, K−1), a `geoopt.ManifoldParameter`.
 
     Train `frame` with `manifold_optimiser()`, not with an optimiser that knows no manifold; `euclidean_parameters()`
@@ -29,8 +29,6 @@ class LearnedETFHead(Head):
     """
 
     frame: nn.Parameter
-    step: Tensor
-    global_mean: Tensor
 
     def __init__(
         self,
@@ -45,7 +43,6 @@ class LearnedETFHead(Head):
         seed: int = 0,
     ) -> None:
         super().__init__(features, classes, temperature=temperature, normalise=normalise)
-        require_etf_room(features, classes)
         if optimiser not in ("riemannian-adam", "riemannian-sgd"):
             raise ValueError(f"optimiser must be 'riemannian-adam' or 'riemannian-sgd', got {optimiser!r}")
         self._optimiser, self.lr = optimiser, lr
@@ -53,18 +50,11 @@ class LearnedETFHead(Head):
         self.frame = geoopt().ManifoldParameter(
             rotated_frame(features, classes, rotation, seed).contiguous(), manifold=manifold
         )
-        self.register_buffer("global_mean", torch.zeros(features))
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     @property
     def weight(self) -> Tensor:
         """W (K, d), an exact simplex ETF."""
         return etf_weights(self.frame)
-
-    @property
-    def bias(self) -> Tensor:
-        """b = −W μ_G (K) with the running global mean."""
-        return -self.weight @ self.global_mean
 
     def euclidean_parameters(self) -> list[nn.Parameter]:
         """Return nothing: all that is learned lies on a manifold."""
@@ -78,11 +68,3 @@ class LearnedETFHead(Head):
         else:
             found = optimisers.RiemannianSGD([self.frame], lr=self.lr, momentum=0.9, stabilize=STABILISE_EVERY)
         return cast(torch.optim.Optimizer, found)
-
-    def forward(self, features_BD: Tensor, labels_B: Tensor | None = None) -> Tensor:
-        """Return logits (B, K); in training the running global mean takes the batch in."""
-        h_BD = self.penultimate(features_BD)
-        if self.training:
-            self.require_labels(features_BD, labels_B)
-            follow_mean(self.global_mean, self.step, h_BD)
-        return affine(h_BD, self.weight, self.bias)
