@@ -66,7 +66,8 @@ class Trainer:
         self.base_rates = [group["lr"] for group in self.all_groups()]
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
         self._network: Callable[[Tensor], Tensor] = torch.compile(self.backbone) if config.compile else self.backbone
-        self.steps_per_epoch = config.steps_per_epoch
+        # Of what could be read, which may be a little less than what was found.
+        self.steps_per_epoch = max(1, len(self.train_split) // config.batch_size)
         self.total_steps = self.steps_per_epoch * config.epochs
         self.cloud_rows = balanced_rows(self.train_split.labels, sample_budget(config.classes, config.measure.features))
         self.sample_rows = balanced_rows(self.train_split.labels, SAMPLE_PER_CLASS * config.classes)

@@ -268,9 +268,10 @@ def test_own_images_from_the_form(start_server, open_window, tmp_path):
     root = tmp_path / "pictures"
     for name, level in (("dark", 40), ("light", 200)):
         (root / name).mkdir(parents=True)
-        for number in range(40):
+        for number in range(60):
             noise = np.random.default_rng(number).normal(level, 30, (12, 14, 3)).clip(0, 255)
             Image.fromarray(noise.astype(np.uint8)).save(root / name / f"{number}.png")
+    (root / "light" / "broken.JPG").write_bytes(b"no image")
     server = start_server("--no-demonstration", "--data-root", str(root))
     window = open_window(f"{server.url}/?token={server.token}", server.url)
     page = window.page
@@ -284,9 +285,9 @@ def test_own_images_from_the_form(start_server, open_window, tmp_path):
     expect(problem).to_contain_text("under a folder that the operator allows")
     path.fill(str(root))
     expect(problem).to_have_text("")
-    expect(page.locator('[data-field="batch_size"] .field-problem')).to_contain_text("at most the 64 training samples")
+    expect(page.locator('[data-field="batch_size"] .field-problem')).to_contain_text("at most the 97 training samples")
     page.locator('[data-field="batch_size"] input').fill("16")
-    expect(page.locator("#new-summary")).to_contain_text("2 classes, 64 training samples")
+    expect(page.locator("#new-summary")).to_contain_text("2 classes, 97 training samples")
     expect(page.locator('[data-field="data.noise_rate"]')).to_have_count(0)
     choose(page, "data.label_noise", "pairwise")
     expect(page.locator('[data-field="data.noise_rate"]')).to_be_visible()
@@ -296,11 +297,13 @@ def test_own_images_from_the_form(start_server, open_window, tmp_path):
     choose(page, "optimiser.name", "agd")
     page.locator('[data-field="epochs"] input').fill("4")
     expect(page.locator("#new-launch")).to_be_enabled()
-    expect(page.locator("#new-summary")).to_contain_text("16 steps")
+    expect(page.locator("#new-summary")).to_contain_text("24 steps")
     page.click("#new-launch")
     page.wait_for_url(re.compile(r"/runs/[0-9a-z]{10}$"), timeout=20_000)
     expect(part(page, "status")).to_have_text("finished", timeout=60_000)
     assert points(page, "means").shape == (2, 3)
+    expect(part(page, "note")).to_contain_text("1 of 121 image files cannot be read and are left out")
+    expect(part(page, "note")).to_contain_text("broken.JPG")
     with server.client() as http:
         run = http.get(f"/api/v1/runs/{page.url.rpartition('/')[2]}").json()
     assert run["class_names"] == ["dark", "light"]

@@ -44,7 +44,7 @@ from ncengine.config import (
     Synthetic,
     TinyImageNet,
 )
-from ncengine.data import published, settle
+from ncengine.data import folders, published, settle
 from ncengine.data.counts import class_counts
 from ncengine.data.download import Remote, fetch
 from ncengine.data.loading import kept_rows, load, noisy_labels
@@ -486,6 +486,23 @@ def test_a_file_that_breaks_while_training_is_left_out_of_its_batch(pictures):
     Path(str(train.source._files.paths[0])).write_bytes(b"gone")
     with pytest.raises(ValueError, match="1 of 16 image files cannot be read"):
         list(train.evaluation(train.all_rows(), 4))
+
+
+def test_images_that_cannot_be_read_leave_no_short_step(tmp_path):
+    """Steps are whole batches of what could be read, not of what was found."""
+    root = tmp_path / "many"
+    for name in ("a", "b"):
+        (root / name).mkdir(parents=True)
+        for number in range(128):
+            Image.fromarray(pixels(6, 6, 3)).save(root / name / f"{number}.bmp")
+    found = settle(folder_config(root))
+    listed = [path for path, _ in folders.listed(found.data).train]
+    for path in listed[:2]:
+        Path(path).write_bytes(b"no image")
+    config = RunConfig.model_validate(found.model_dump() | {"batch_size": found.train_size, "device": "cpu"})
+    halves = RunConfig.model_validate(config.model_dump() | {"batch_size": found.train_size // 2})
+    assert next(event for event in nc.run(halves) if event.type == "RunStarted").steps_per_epoch == 1
+    assert list(nc.run(config))[-1].type == "RunFinished"
 
 
 def test_a_run_on_ones_own_images(pictures):
