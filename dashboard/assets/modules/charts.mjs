@@ -89,7 +89,9 @@ export function drawChart(graph, run, spec, css, selectedEpoch) {
          text: `ideal ${digits(ideal)} ↓`, font: { size: 10, color: css("ink-3") } }]
     : [];
   const colour = { "line.color": [css("head"), css("head"), css("ink-3")] };
-  const percent = { "yaxis.tickformat": spec.percent ? ".0%" : "" };
+  // No share is below nothing or above all; where a line is constant Plotly would show as much again around it.
+  const [least, most] = spec.percent ? [-0.03, 1.03] : [null, null];
+  const percent = { "yaxis.tickformat": spec.percent ? ".0%" : "", "yaxis.minallowed": least, "yaxis.maxallowed": most };
   window.Plotly.update(graph, { x, y, ...colour }, {
     "yaxis.type": log ? "log" : "linear", "yaxis.dtick": log ? (spansDecades(known, 1.8) ? 1 : "D2") : null, "xaxis.range": [0, run.epochs], shapes, annotations,
     "yaxis.autorange": true, "yaxis.showticklabels": known.length > 0, ...percent, ...axesTheme(css),
