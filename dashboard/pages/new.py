@@ -64,7 +64,7 @@ def layout(presets: list[wire.PresetWire]) -> Any:
                 w=420,
                 mb=12,
             ),
-            html.Div([html.Div(id=ids.FORM), launch], className="new-grid"),
+            html.Div([html.Fieldset(id=ids.FORM), launch], className="new-grid"),
             warm_up(),
         ],
         **{"data-page": "new"},
@@ -148,6 +148,7 @@ def register(app: Dash, client: Client) -> None:
         State({"form": "value", "path": ALL}, "value"),
         State({"form": "value", "path": ALL}, "checked"),
         State({"form": "value", "path": ALL}, "id"),
+        running=[(Output(ids.FORM, "disabled"), True, False)],  # what is typed meanwhile would be drawn over
     )
     async def draw(
         name: str,
