@@ -31,7 +31,6 @@ from backend.settings import datasets_dir
 from backend.store import artifacts, event_log, runs
 from backend.store.database import Store, open_store
 from backend.store.event_log import Entry
-from ncengine.array_file import Damaged
 from ncengine.events import (
     CheckpointSaved,
     EpochMeasured,
@@ -127,20 +126,13 @@ class Recorder:
 def newest_checkpoint(store: Store, run_id: str, number: int) -> CheckpointSaved | None:
     """Return the newest checkpoint whose file is whole; a damaged one is passed over, with an event."""
     for row in artifacts.rows(store, run_id, "checkpoint"):
-        loaded = _whole(store, row)
+        loaded = artifacts.read(store, row)
         if loaded is not None:
             state = loaded.state
             return CheckpointSaved(epoch=state["epoch"], step=state["step"], tensors=loaded.arrays, state=state)
         text = f"the checkpoint at step {row.step} is damaged or missing; falling back to the one before"
         event_log.append(store, run_id, number, [Entry("LogLine", {"text": text})])
     return None
-
-
-def _whole(store: Store, row: Any) -> artifacts.Loaded | None:
-    try:
-        return artifacts.read(store, row)
-    except Damaged:
-        return None
 
 
 def execute(store: Store, run_id: str, number: int, device: str, reading: Reading) -> int:

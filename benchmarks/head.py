@@ -23,7 +23,7 @@ import ncengine as nc
 from benchmarks.report import Figure, side_by_side
 from benchmarks.trust_region import TrustRegion
 from ncengine.geometry.nearest import pull_back, solve
-from ncengine.geometry.polar import polar_by_products, polar_factor, polar_gradient
+from ncengine.geometry.polar import PolarFactor, polar_by_products, polar_factor, polar_gradient
 from ncengine.geometry.riemannian import geoopt, maximise_alignment, stiefel
 
 BATCH = 256
@@ -207,10 +207,10 @@ def _solvers() -> list[Figure]:
         upstream_DR = torch.randn_like(matrix_DR)
 
         def both(
-            way: Callable[[Tensor], object], matrix: Tensor = matrix_DR, upstream: Tensor = upstream_DR
+            way: Callable[[Tensor], PolarFactor], matrix: Tensor = matrix_DR, upstream: Tensor = upstream_DR
         ) -> Callable[[], None]:
             def run() -> None:
-                polar_gradient(way(matrix), upstream)  # type: ignore[arg-type]
+                polar_gradient(way(matrix), upstream)
                 if device == "cuda":
                     torch.cuda.synchronize()
 

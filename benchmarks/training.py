@@ -70,7 +70,6 @@ def _steps(config: BackboneConfig, shape: tuple[int, ...], bound: float, *, roun
         backbone = make_backbone(config, shape, 256).to(DEVICE, memory_format=torch.channels_last)
         head = make_head(head_config, config.features, 10, 0).to(DEVICE)
         optimiser = make_optimiser(Sgd(), backbone, head)
-        assert optimiser is not None
 
         def run() -> None:
             optimiser.zero_grad(set_to_none=True)
@@ -173,8 +172,7 @@ def _engine() -> list[Figure]:
         backbone = backbone.to(DEVICE, memory_format=torch.channels_last)
         head = make_head(config.head, config.backbone.features, config.classes, config.seed).to(DEVICE)
         optimiser = make_optimiser(config.optimiser, backbone, head)
-        assert optimiser is not None
-        steps, samples = config.steps_per_epoch, train.source.samples  # type: ignore[attr-defined]
+        steps, samples = config.steps_per_epoch, train.source.samples
         report_every = steps // 8
         mean, std = config.facts.mean[0], config.facts.std[0]
         marks = []

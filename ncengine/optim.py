@@ -104,8 +104,8 @@ def parameter_groups(config: cfg.OptimiserConfig, backbone: nn.Module, head: Hea
     return [{"params": members, "weight_decay": amount} for members, amount in kinds if members]
 
 
-def make_optimiser(config: cfg.OptimiserConfig, backbone: nn.Module, head: Head) -> torch.optim.Optimizer | None:
-    """Return the optimiser that `config` describes, or None where nothing is for it to learn."""
+def make_optimiser(config: cfg.OptimiserConfig, backbone: nn.Module, head: Head) -> torch.optim.Optimizer:
+    """Return the optimiser that `config` describes, over all that lies on no manifold."""
     groups = parameter_groups(config, backbone, head)
     match config:
         case cfg.Sgd():
@@ -116,11 +116,6 @@ def make_optimiser(config: cfg.OptimiserConfig, backbone: nn.Module, head: Head)
             return torch.optim.AdamW(groups, config.lr)
         case cfg.Agd():
             return AutomaticGradientDescent(groups[0]["params"], config.gain)
-
-
-def base_rate(config: cfg.OptimiserConfig) -> float:
-    """Return the rate that a schedule's factor multiplies: the learning rate, 1 for AGD."""
-    return 1.0 if isinstance(config, cfg.Agd) else config.lr
 
 
 def _one_cycle(progress: float) -> float:

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 
 def require_layers(network: nn.Module, names: Sequence[str]) -> None:
@@ -29,7 +30,7 @@ def tapped(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tenso
     held: dict[str, Tensor] = {}
     modules = dict(network.named_modules())
 
-    def keep(name: str) -> object:
+    def keep(name: str) -> RemovableHandle:
         def hook(_module: nn.Module, _inputs: object, output: object) -> None:
             if not isinstance(output, Tensor) or output.ndim < 2:
                 raise ValueError(
@@ -37,12 +38,12 @@ def tapped(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tenso
                 )
             held[name] = pooled(output)
 
-        return modules[name].register_forward_hook(hook)
+        handle: RemovableHandle = modules[name].register_forward_hook(hook)
+        return handle
 
     with contextlib.ExitStack() as stack:
         for name in names:
-            handle = keep(name)
-            stack.callback(handle.remove)  # type: ignore[attr-defined]
+            stack.callback(keep(name).remove)
         yield held
 
 

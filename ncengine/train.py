@@ -10,8 +10,7 @@ clock is an argument and changes nothing but reported times; torch's random stat
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from ncengine import checkpoint
@@ -32,23 +31,24 @@ def run(
     *,
     resume: CheckpointSaved | Path | None = None,
     places: Places | None = None,
-    clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Event]:
     """Train as `config` says and yield events; `resume` continues after a checkpoint of the same config.
 
     `resume` is the event itself, a checkpoint's file, or a folder of them (`ncengine.save_checkpoint`), of which the
-    newest whole one is taken. `places` says where data sets lie. Raises ValueError where something of the config is
-    not there or does not fit, FileNotFoundError for a data set that may not be downloaded, FloatingPointError where the
-    loss stops being a number, and MemoryError, with the sizes, where memory does not suffice.
+    newest whole one is taken. `places` says where data sets lie, and what time it is. Raises ValueError where something
+    of the config is not there or does not fit, FileNotFoundError for a data set that may not be downloaded,
+    FloatingPointError where the loss stops being a number, and MemoryError, with the sizes, where memory does not
+    suffice.
     """
     config = settle(config)
     saved = checkpoint.load_checkpoint(resume) if isinstance(resume, Path) else resume
     if saved is not None:
         checkpoint.require_fitting(saved, config)
     device = choose_device(config.device)
+    places = places or Places()
     with global_settings(config, device), memory_advice(config):
-        splits = yield from load(config, device, places or Places())
-        trainer = Trainer(config, device, splits, clock)
+        splits = yield from load(config, device, places)
+        trainer = Trainer(config, device, splits, places.clock)
         if saved is None:
             yield trainer.started()
             trainer.set_training(True)

@@ -55,14 +55,10 @@ class Trainer:
             self.backbone.to(memory_format=torch.channels_last)
         require_layers(self.backbone, config.measure.layers)
         self.head = make_head(config.head, features, config.classes, config.seed).to(device)
-        self.optimisers = [
-            found
-            for found in (
-                make_optimiser(config.optimiser, self.backbone, self.head),
-                self.head.manifold_optimiser(),
-            )
-            if found is not None
-        ]
+        self.optimisers = [make_optimiser(config.optimiser, self.backbone, self.head)]
+        manifold_optimiser = self.head.manifold_optimiser()
+        if manifold_optimiser is not None:
+            self.optimisers.append(manifold_optimiser)
         self.base_rates = [group["lr"] for group in self.all_groups()]
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
         self._network: Callable[[Tensor], Tensor] = torch.compile(self.backbone) if config.compile else self.backbone
@@ -266,8 +262,9 @@ class Trainer:
 
     def capture(self, epoch: float, meter: Meter | None = None) -> GeometryCaptured:
         """Capture the geometry now, with class means from `meter` or from a fixed sample of the training split."""
-        self.require_finite()
-        meter = self.measure_split(self.train_split, self.sample_rows) if meter is None else meter
+        if meter is None:
+            self.require_finite()
+            meter = self.measure_split(self.train_split, self.sample_rows)
         self.frame_DR = measured_frame(meter, self.frame_DR)
         self.set_training(False)
         cloud = list(self.penultimate(self.train_split, self.cloud_rows))
@@ -289,7 +286,7 @@ class Trainer:
         steps = self.loss_steps
         loss = float(self.loss_sum) / steps
         if not np.isfinite(loss):
-            self.require_finite()
+            self.require_finite()  # which knows the step, on a GPU
             raise self._diverged(self.step, None)
         self.loss_sum.zero_()
         self.loss_steps = 0

@@ -22,6 +22,7 @@ from backend.errors import Invalid
 from backend.figure_options import VENUES, FigureRequest
 from backend.paper.camera import F64, Camera, parse_camera
 from backend.paper.fonts import with_embedded_fonts
+from ncengine.geometry.views import blocks
 
 INK = palette.TOKENS["light"]
 SMALL_PT, TEXT_PT = 7.0, 8.0
@@ -274,8 +275,8 @@ def table_angles(request: FigureRequest) -> str:
     geometry = _geometry(request)
     cosines = wire.from_typed(geometry.arrays["cosines_means"]).astype(np.float64)
     values = cosines if request.unit == "cos" else np.degrees(np.arccos(np.clip(cosines, -1, 1)))
-    classes, rows = len(geometry.class_names), len(values)
-    size = math.ceil(classes / rows)
+    classes = len(geometry.class_names)
+    size = blocks(classes)
     names = [_quoted(name) for name in geometry.class_names]
     if size > 1:
         names = [f"{first + 1}–{min(classes, first + size)}" for first in range(0, classes, size)]

@@ -55,14 +55,11 @@ def check(here: Here, config: Annotated[dict[str, Any], Body()]) -> wire.ConfigC
     except ValidationError as error:
         return wire.ConfigCheck(errors=wire.field_errors(list(error.errors())), config=None, facts={})
     except Invalid as error:
-        errors = [wire.FieldError.model_validate(found) for found in error.extra["errors"]]  # type: ignore[attr-defined]
-        return wire.ConfigCheck(errors=errors, config=None, facts={})
+        return wire.ConfigCheck.model_validate({"errors": error.extra["errors"], "config": None, "facts": {}})
     facts = {
         "classes": found.classes,
         "train": found.train_size,
         "steps": found.steps_per_epoch * found.epochs,
-        "test": found.facts.test,
-        "class_names": list(found.facts.class_names),
     }
     return wire.ConfigCheck(errors=[], config=found, facts=facts)
 

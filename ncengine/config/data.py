@@ -170,10 +170,9 @@ class _Own(_Images):
     """What the data was found to be; filled in when a run is launched."""
 
 
-class ImageFolder(_Own):
-    """One's own images: a folder a class, or train/ and test/ (or val/) with a folder a class each."""
+class Folder(_Own):
+    """What image-folder and imagenet share."""
 
-    name: Literal["image-folder"] = "image-folder"
     image_size: int = Field(default=32, ge=4, le=1024, title="Image size")
     """Side in pixels; images are scaled by their shorter side and cut square in the middle."""
     grey: bool = Field(default=False, title="Grey")
@@ -186,10 +185,16 @@ class ImageFolder(_Own):
     """Processes that read images beside the training, where they are not kept in memory."""
 
 
-class ImageNet(ImageFolder):
+class ImageFolder(Folder):
+    """One's own images: a folder a class, or train/ and test/ (or val/) with a folder a class each."""
+
+    name: Literal["image-folder"] = "image-folder"
+
+
+class ImageNet(Folder):
     """ImageNet from its folders train/ and val/, one folder a class."""
 
-    name: Literal["imagenet"] = "imagenet"  # type: ignore[assignment]
+    name: Literal["imagenet"] = "imagenet"
     image_size: int = Field(default=224, ge=4, le=1024, title="Image size")
     """Side in pixels; images are scaled by their shorter side and cut square in the middle."""
 

@@ -88,9 +88,9 @@ class RunConfig(Part):
     def train_per_class(self) -> tuple[int, ...]:
         """Training samples of each of this run's classes, after limits and the long tail."""
         counts = [self.facts.train_per_class[label] for label in self.labels]
-        factor = None if self.data.imbalance == "none" else self.data.imbalance_factor
         limit = None if self.data.name in ("ufm", "synthetic") else getattr(self.data, "per_class", None)
-        return class_counts(counts, limit=limit, imbalance=self.data.imbalance, factor=factor)
+        data = self.data
+        return class_counts(counts, limit=limit, imbalance=data.imbalance, factor=data.imbalance_factor)
 
     @property
     def train_size(self) -> int:

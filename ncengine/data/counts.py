@@ -13,11 +13,11 @@ Imbalance = Literal["none", "exponential", "step"]
 
 
 def class_counts(
-    available: Sequence[int], *, limit: int | None = None, imbalance: Imbalance = "none", factor: float | None = None
+    available: Sequence[int], *, limit: int | None = None, imbalance: Imbalance = "none", factor: float = 1.0
 ) -> tuple[int, ...]:
     """Return the samples that each class keeps of those available, at least one: n is the largest class's number."""
     held = [count if limit is None else min(count, limit) for count in available]
-    if imbalance == "none" or factor is None:
+    if imbalance == "none":
         return tuple(held)
     most, last = max(held), max(1, len(held) - 1)
     shares = [factor ** (c / last) if imbalance == "exponential" else 1.0 for c in range(len(held))]

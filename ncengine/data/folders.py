@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ncengine.config.data import Found, ImageFolder
+from ncengine.config.data import Folder, Found
 from ncengine.data.places import Places, Reporter
 from ncengine.data.raw import Files, Labels, Loading, Raw, Samples
 from ncengine.events import LogLine
@@ -40,7 +40,7 @@ class Listing:
     test: tuple[tuple[str, int], ...]
 
 
-def listed(data: ImageFolder) -> Listing:
+def listed(data: Folder) -> Listing:
     """Return the image files under `data.path`; raises ValueError where that is no folder of at least two classes."""
     root = Path(data.path).expanduser()
     if not data.path or not root.is_dir():
@@ -102,7 +102,7 @@ def _rows(paths: dict[str, list[str]], names: tuple[str, ...]) -> tuple[tuple[st
     return tuple((path, names.index(name)) for name in names for path in paths.get(name, []))
 
 
-def look(data: ImageFolder) -> Found:
+def look(data: Folder) -> Found:
     """Return what the folder holds, by names and suffixes alone."""
     listing = listed(data)
     counts = np.bincount([label for _, label in listing.train], minlength=len(listing.class_names))
@@ -158,7 +158,7 @@ def require_readable(reasons: list[str], total: int) -> None:
         )
 
 
-def load(data: ImageFolder, places: Places) -> Loading:
+def load(data: Folder, places: Places) -> Loading:
     """Return the images of a folder, in memory where they fit, else as files that are read each epoch."""
     listing = listed(data)
     if data.found is not None and data.found.class_names != listing.class_names:

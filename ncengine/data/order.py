@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ncengine.data.augment import MULTIPLIER
+
 
 def epoch_order(labels: Tensor, sampler: str, seed: int, epoch: int) -> Tensor:
     """Return a permutation of the samples for this epoch, from (seed, epoch) alone, so that a resumed run repeats it.
@@ -12,7 +14,7 @@ def epoch_order(labels: Tensor, sampler: str, seed: int, epoch: int) -> Tensor:
     `shuffled` is uniform. `stratified` shuffles within classes and deals the classes out evenly over the epoch, so that
     every batch holds each class in its share of the data.
     """
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    generator = torch.Generator().manual_seed(seed * MULTIPLIER + epoch)
     labels = labels.cpu()
     shuffled = torch.randperm(len(labels), generator=generator)
     if sampler == "shuffled":

@@ -1,4 +1,4 @@
-"""Where data may come from: a directory for downloaded sets, a mirror, and a clock for estimates; all are arguments."""
+"""What a run needs of the place it runs in: a directory for downloaded sets, a mirror, a clock; all are arguments."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ REPORT_EVERY_S = 1.0
 
 @dataclass(frozen=True)
 class Places:
-    """Where a run finds its data.
+    """Where a run finds its data, and the clock by which it says how long things take.
 
     `directory` holds one folder for each downloadable set; without it nothing is downloaded. `mirror` is the address of
-    a folder with the same files, asked instead of the sets' own hosts.
+    a folder with the same files, asked instead of the sets' own hosts. The clock, in seconds, changes no number but
+    reported times.
     """
 
     directory: Path | None = None
     mirror: str | None = None
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = time.perf_counter
 
 
 class Reporter:

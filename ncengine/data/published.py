@@ -207,9 +207,10 @@ def _tiny_imagenet(data: cfg.TinyImageNet, places: Places) -> Loading:
                 yield from reporter.at(done)
     aside = decoded.with_name(f"{decoded.name}.partial")
     with aside.open("wb") as stream:
-        np.savez(stream, **arrays)  # type: ignore[arg-type]
+        train, test = (arrays["train"], arrays["train_labels"]), (arrays["test"], arrays["test_labels"])
+        np.savez(stream, train=train[0], train_labels=train[1], test=test[0], test_labels=test[1])
     aside.replace(decoded)
-    return Raw(arrays["train"], arrays["train_labels"], arrays["test"], arrays["test_labels"])
+    return Raw(*train, *test)
 
 
 def _read(path: Path, reader: Callable[[bytes, str], npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:

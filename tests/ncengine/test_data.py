@@ -119,6 +119,10 @@ def mirror(tmp_path):
     serving.close()
 
 
+def md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
 def idx(array: np.ndarray) -> bytes:
     header = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
     return gzip.compress(header + array.astype(np.uint8).tobytes(), mtime=0)
@@ -253,7 +257,7 @@ def test_a_published_set_is_fetched_once_checked_and_read(name, mirror, tmp_path
     monkeypatch.setattr(
         published,
         "Remote",
-        lambda name, urls, _md5: Remote(name, urls, hashlib.md5(content[name]).hexdigest()),  # noqa: S324
+        lambda name, urls, _md5: Remote(name, urls, md5(content[name])),
     )
     for key in published.CIFAR:
         held = published.CIFAR[key]
@@ -281,7 +285,7 @@ def test_a_published_set_is_fetched_once_checked_and_read(name, mirror, tmp_path
 def test_a_broken_download_goes_on_where_it_ended(mirror, tmp_path):
     content = pixels(1_000_000).tobytes()
     (mirror.folder / "big").write_bytes(content)
-    remote = Remote("big", (f"{mirror.url}/big",), hashlib.md5(content).hexdigest())  # noqa: S324
+    remote = Remote("big", (f"{mirror.url}/big",), md5(content))
     mirror.breaks_after = 200_000
     with pytest.raises(OSError, match=r"800,000 bytes are kept"):
         drained(fetch(remote, tmp_path / "here", Places()))
@@ -298,7 +302,7 @@ def test_a_server_without_ranges_sends_it_from_the_start(mirror, tmp_path):
     (mirror.folder / "file").write_bytes(content)
     (tmp_path / "file.partial").write_bytes(content[:1000])
     mirror.ranges = False
-    remote = Remote("file", (f"{mirror.url}/file",), hashlib.md5(content).hexdigest())  # noqa: S324
+    remote = Remote("file", (f"{mirror.url}/file",), md5(content))
     _, path = drained(fetch(remote, tmp_path, Places()))
     assert path.read_bytes() == content
 
@@ -320,7 +324,7 @@ def test_progress_comes_with_an_estimate(mirror, tmp_path):
     (mirror.folder / "file").write_bytes(content)
     ticks = iter(range(10_000))
     places = Places(clock=lambda: float(next(ticks)))
-    remote = Remote("file", (f"{mirror.url}/file",), hashlib.md5(content).hexdigest())  # noqa: S324
+    remote = Remote("file", (f"{mirror.url}/file",), md5(content))
     said, _ = drained(fetch(remote, tmp_path, places))
     assert said[-1].done == said[-1].total == 3_000_000
     assert said[-1].remaining_s == 0

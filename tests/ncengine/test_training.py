@@ -246,7 +246,7 @@ def test_a_step_says_where_its_time_went():
 
 def test_the_clock_is_an_argument():
     ticks = itertools.count()
-    found = list(nc.run(tiny(device="cpu", epochs=2), clock=lambda: float(next(ticks))))
+    found = list(nc.run(tiny(device="cpu", epochs=2), places=Places(clock=lambda: float(next(ticks)))))
     step = next(e for e in found if e.type == "StepMeasured")
     # One tick a mark: each phase of each step takes one second by this clock.
     assert step.seconds == {"data": 1, "forward": 1, "head": 1, "backward": 1, "optimiser": 1}
