@@ -16,6 +16,7 @@ from pathlib import Path
 from ncengine import checkpoint
 from ncengine.config import RunConfig
 from ncengine.data import settle
+from ncengine.data.folders import left_out
 from ncengine.data.loading import load
 from ncengine.data.order import epoch_order
 from ncengine.data.places import Places
@@ -87,6 +88,9 @@ def _epochs(trainer: Trainer) -> Iterator[Event]:
             if cadence.checkpoint_steps and trainer.step % cadence.checkpoint_steps == 0 and done < steps:
                 yield checkpoint.save(trainer)
                 trainer.watch.start()
+        for split in (trainer.train_split, trainer.test_split):
+            if reasons := split.source.newly_unreadable():
+                yield left_out(reasons, len(split))
         if cadence.measured(epoch, config.epochs):
             measured, captured = trainer.measure_epoch()
             yield measured

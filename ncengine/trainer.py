@@ -132,7 +132,9 @@ class Trainer:
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
         parts = config.optimiser.accumulate
-        for part_samples, part_labels in zip(samples.chunk(parts), labels.chunk(parts), strict=True):
+        # As equal as can be: the rest of a division could be a single sample, of which there are no batch statistics.
+        shares = zip(samples.tensor_split(parts), labels.tensor_split(parts), strict=True)
+        for part_samples, part_labels in shares:
             with self._autocast():
                 features = self._network(self._arranged(part_samples))
                 watch.mark("forward")

@@ -154,8 +154,17 @@ def require_readable(reasons: list[str], total: int) -> None:
     if len(reasons) > UNREADABLE_SHARE * total:
         raise ValueError(
             f"{len(reasons)} of {total} image files cannot be read, more than {UNREADABLE_SHARE:.0%}: "
-            f"{', '.join(reasons[:NAMED])}{' …' if len(reasons) > NAMED else ''}; remove or replace them"
+            f"{_named(reasons)}; remove or replace them"
         )
+
+
+def left_out(reasons: list[str], total: int) -> LogLine:
+    """Return the words for files that could not be read and are few enough to go on without."""
+    return LogLine(text=f"{len(reasons)} of {total} image files cannot be read and are left out: {_named(reasons)}")
+
+
+def _named(reasons: list[str]) -> str:
+    return ", ".join(reasons[:NAMED]) + (" …" if len(reasons) > NAMED else "")
 
 
 def load(data: Folder, places: Places) -> Loading:
@@ -190,9 +199,7 @@ def load(data: Folder, places: Places) -> Loading:
         parts.append((np.concatenate(images)[rows] if images else np.zeros((0, 1, 1, 1), np.uint8), labels[rows]))
     require_readable(reasons, total)
     if reasons:
-        yield LogLine(
-            text=f"{len(reasons)} of {total} image files cannot be read and are left out: {', '.join(reasons[:NAMED])}"
-        )
+        yield left_out(reasons, total)
     return Raw(*parts[0], *parts[1])
 
 

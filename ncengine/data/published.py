@@ -7,11 +7,13 @@ version.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import tarfile
 import zipfile
-from collections.abc import Callable, Generator
+import zlib
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,7 @@ CIFAR = {
 TINY_IMAGENET = Remote(
     "tiny-imagenet-200.zip", ("http://cs231n.stanford.edu/tiny-imagenet-200.zip",), "90528d7ca1a48142e341f4ef8d21d0de"
 )
+CUT_SHORT = (EOFError, OSError, KeyError, ValueError, zlib.error, tarfile.TarError, zipfile.BadZipFile)
 IDX_PARTS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 
 
@@ -92,7 +95,8 @@ def _idx(data: Any, places: Places) -> Loading:
     for (name, md5), part in zip(known.resources, IDX_PARTS, strict=True):
         remote = Remote(f"{part}-ubyte.gz", tuple(f"{mirror}{name}" for mirror in known.mirrors), md5)
         path = yield from located(remote, data.name, data.download, places)
-        arrays.append(_read(path, read_idx))
+        with _whole(path):
+            arrays.append(read_idx(path.read_bytes(), str(path)))
     return Raw(arrays[0], arrays[1].astype(np.int64), arrays[2], arrays[3].astype(np.int64))
 
 
@@ -103,7 +107,7 @@ def _emnist(data: cfg.Emnist, places: Places) -> Loading:
     remote = Remote("gzip.zip", (datasets.EMNIST.url,), datasets.EMNIST.md5)
     path = yield from located(remote, data.name, data.download, places)
     arrays = []
-    with _opened(path, zipfile.ZipFile) as archive:
+    with _whole(path), zipfile.ZipFile(path) as archive:
         for part in ("train-images-idx3", "train-labels-idx1", "test-images-idx3", "test-labels-idx1"):
             name = f"gzip/emnist-{data.part}-{part}-ubyte.gz"
             arrays.append(read_idx(archive.read(name), name))
@@ -117,7 +121,7 @@ def _cifar(data: Any, places: Places) -> Loading:
     path = yield from located(CIFAR[data.name], data.name, data.download, places)
     label_bytes = 1 if data.name == "cifar10" else 2
     parts: dict[str, list[npt.NDArray[np.uint8]]] = {"train": [], "test": []}
-    with _opened(path, tarfile.open) as archive:
+    with _whole(path), tarfile.open(path) as archive:
         for member in sorted(archive.getmembers(), key=lambda member: member.name):
             stem = Path(member.name).name
             if not stem.endswith(".bin"):
@@ -136,13 +140,15 @@ def _cifar(data: Any, places: Places) -> Loading:
 def _svhn(data: cfg.Svhn, places: Places) -> Loading:
     """SVHN: MATLAB files with X (32, 32, 3, N) and y, in which ten stands for zero."""
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
     from torchvision import datasets
 
     found: list[npt.NDArray[Any]] = []
     for split in ("train", "test"):
         url, name, md5 = datasets.SVHN.split_list[split]
         path = yield from located(Remote(name, (url,), md5), data.name, data.download, places)
-        matrices = loadmat(path)
+        with _whole(path, MatReadError, TypeError):
+            matrices = loadmat(path)
         found += [matrices["X"].transpose(3, 0, 1, 2), matrices["y"].ravel().astype(np.int64) % 10]
     return Raw(*found)
 
@@ -156,7 +162,7 @@ def _stl10(data: cfg.Stl10, places: Places) -> Loading:
     wanted = {f"{split}_{kind}.bin" for split in ("train", "test") for kind in "Xy"}
     held: dict[str, npt.NDArray[np.uint8]] = {}
     reporter = Reporter("reading STL-10", "files", len(wanted), places.clock)
-    with _opened(path, lambda file: tarfile.open(file, "r|gz")) as archive:
+    with _whole(path), tarfile.open(path, "r|gz") as archive:
         for member in archive:  # in the archive's order: going back would mean unpacking it again
             name = Path(member.name).name
             stream = archive.extractfile(member) if name in wanted else None
@@ -183,7 +189,7 @@ def _tiny_imagenet(data: cfg.TinyImageNet, places: Places) -> Loading:
     if decoded.exists():
         with np.load(decoded, allow_pickle=False) as kept:
             return Raw(kept["train"], kept["train_labels"], kept["test"], kept["test_labels"])
-    with _opened(path, zipfile.ZipFile) as archive:
+    with _whole(path), zipfile.ZipFile(path) as archive:
         root = "tiny-imagenet-200"
         labels = {wnid: label for label, wnid in enumerate(archive.read(f"{root}/wnids.txt").decode().split())}
         rows = [line.split("\t") for line in archive.read(f"{root}/val/val_annotations.txt").decode().splitlines()]
@@ -213,17 +219,13 @@ def _tiny_imagenet(data: cfg.TinyImageNet, places: Places) -> Loading:
     return Raw(*train, *test)
 
 
-def _read(path: Path, reader: Callable[[bytes, str], npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+@contextlib.contextmanager
+def _whole(path: Path, *others: type[Exception]) -> Iterator[None]:
+    """Say of which file it was, and what to do, where reading it fails in any of the ways of files cut short."""
+    expected: tuple[type[Exception], ...] = CUT_SHORT + others
     try:
-        return reader(path.read_bytes(), str(path))
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise ValueError(f"{path} is damaged or cut short ({error}); remove it and fetch it again") from error
-
-
-def _opened(path: Path, opener: Callable[[Path], Any]) -> Any:
-    try:
-        return opener(path)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+        yield
+    except expected as error:
         raise ValueError(f"{path} is damaged or cut short ({error}); remove it and fetch it again") from error
 
 

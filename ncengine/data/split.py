@@ -27,6 +27,10 @@ class Source(Protocol):
 
     def batches(self, rows: list[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]: ...
 
+    def newly_unreadable(self) -> list[str]:
+        """Return what could not be read, and why, since this was last asked."""
+        ...
+
 
 @dataclass(frozen=True)
 class InMemory:
@@ -38,13 +42,17 @@ class InMemory:
         for chosen in rows:
             yield self.samples.index_select(0, chosen), None
 
+    def newly_unreadable(self) -> list[str]:
+        return []
+
 
 class FromFiles:
     """Image files read by worker processes, in order; a file that cannot be read is left out of its batch."""
 
     def __init__(self, files: Files, device: torch.device) -> None:
         self._files, self._device = files, device
-        self.unreadable: dict[str, None] = {}
+        self._unreadable: dict[str, None] = {}
+        self._told = 0
 
     def batches(self, rows: list[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:
         loader: torch.utils.data.DataLoader[Any] = torch.utils.data.DataLoader(
@@ -52,12 +60,18 @@ class FromFiles:
             batch_size=None,
             num_workers=min(self._files.workers, len(rows)),
             pin_memory=self._device.type == "cuda",
+            # Each pass draws a seed for its processes; from torch's own random state it would move what networks draw.
+            generator=torch.Generator(),
         )
         for images, readable, reasons in loader:
-            self.unreadable |= dict.fromkeys(reasons)
-            require_readable(list(self.unreadable), len(self._files))
+            self._unreadable |= dict.fromkeys(reasons)
+            require_readable(list(self._unreadable), len(self._files))
             kept = None if bool(readable.all()) else readable.to(self._device)
             yield images.to(self._device, non_blocking=True), kept
+
+    def newly_unreadable(self) -> list[str]:
+        told, self._told = self._told, len(self._unreadable)
+        return list(self._unreadable)[told:]
 
 
 class _Batches(torch.utils.data.Dataset[Any]):

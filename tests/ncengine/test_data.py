@@ -344,6 +344,25 @@ def test_a_damaged_file_says_so(damage, tmp_path):
         drained(READERS["mnist"](Mnist(), Places(directory=tmp_path)))
 
 
+@pytest.mark.parametrize("name", list(PUBLISHED))
+def test_every_file_that_is_cut_short_says_so(name, tmp_path, monkeypatch):
+    """Files that somebody put there by hand have no checksum to fail; reading them does."""
+    make, files = PUBLISHED[name]
+    folder = tmp_path / name
+    folder.mkdir()
+    monkeypatch.setattr(published, "SYSTEM", {})
+    for file, content in files()[0].items():
+        (folder / file).write_bytes(content)
+    for share in (0.2, 0.6, 0.95):
+        for file in sorted(folder.iterdir()):
+            whole = file.read_bytes()
+            file.write_bytes(whole[: int(share * len(whole))])
+            with pytest.raises(ValueError, match=rf"{file.name} is damaged or cut short .*fetch it again"):
+                drained(READERS[name](make(), Places(directory=tmp_path)))
+            file.write_bytes(whole)
+    drained(READERS[name](make(), Places(directory=tmp_path)))
+
+
 @pytest.mark.skipif(not SYSTEM["fashion-mnist"].is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
 def test_all_of_fashion_mnist_as_debian_ships_it():
     config = RunConfig(data=FashionMnist())
@@ -507,6 +526,29 @@ def test_images_that_cannot_be_read_leave_no_short_step(tmp_path):
     halves = RunConfig.model_validate(config.model_dump() | {"batch_size": found.train_size // 2})
     assert next(event for event in nc.run(halves) if event.type == "RunStarted").steps_per_epoch == 1
     assert list(nc.run(config))[-1].type == "RunFinished"
+
+
+def test_files_that_break_while_training_are_named_once(tmp_path):
+    root = tmp_path / "many"
+    for name in ("a", "b"):
+        (root / name).mkdir(parents=True)
+        for number in range(128):
+            Image.fromarray(pixels(6, 6, 3)).save(root / name / f"{number}.bmp")
+    config = settle(folder_config(root, storage="workers", workers=1))
+    broken = Path(folders.listed(config.data).train[3][0])
+    broken.write_bytes(b"no image")
+    config = RunConfig.model_validate(config.model_dump() | {"batch_size": 32, "epochs": 2, "device": "cpu"})
+    said = [event.text for event in nc.run(config) if event.type == "LogLine"]
+    assert len(said) == 1
+    assert said[0].startswith("1 of 204 image files cannot be read and are left out: ")
+    assert str(broken) in said[0]
+
+
+def test_reading_by_processes_leaves_torchs_random_state_alone(pictures):
+    _, (train, _) = loaded(folder_config(pictures, storage="workers", workers=1))
+    before = torch.get_rng_state()
+    list(train.evaluation(train.all_rows(), 4))
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_run_on_ones_own_images(pictures):

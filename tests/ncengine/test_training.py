@@ -281,6 +281,12 @@ def test_a_batch_in_parts_takes_the_same_step():
     assert parts == pytest.approx(whole, rel=1e-4)
 
 
+def test_parts_of_a_batch_are_as_equal_as_can_be():
+    """Ten samples in four parts are 3, 3, 2 and 2: a part of one has no batch statistics."""
+    found = events(batch_size=10, optimiser={"name": "sgd", "accumulate": 4}, epochs=1)
+    assert found[-1].type == "RunFinished"
+
+
 def test_clipping_bounds_the_step():
     def moved(clip):
         optimiser = {"name": "sgd", "momentum": 0, "weight_decay": 0, "lr": 1.0, "clip_norm": clip}
