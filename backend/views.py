@@ -12,8 +12,7 @@ from backend.errors import NotFound, Unusable
 from backend.store import artifacts, event_log, runs
 from backend.store.database import Store
 from backend.store.models import artifact, event
-
-STREAMED_ARRAYS = ("means", "weights", "features", "labels", "cosines_means", "cosines_weights")
+from ncengine.events import STREAMED_ARRAYS
 
 
 def run_wire(row: sa.Row[Any]) -> wire.RunWire:

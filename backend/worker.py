@@ -141,13 +141,15 @@ def execute(store: Store, run_id: str, number: int, device: str, reading: Readin
     try:
         from ncengine.config import with_overrides
         from ncengine.data.places import Places
-        from ncengine.data.settling import require_inside
+        from ncengine.data.settling import require_paths_inside
         from ncengine.train import run as train
 
         config = runs.config_of(runs.get(store, run_id))
         datasets = datasets_dir(store.data_dir)
-        if reading.confined and (path := getattr(config.data, "path", None)) is not None:
-            require_inside(path, (datasets, *reading.roots))  # links may lead elsewhere since the run was launched
+        if reading.confined:
+            require_paths_inside(
+                config, (datasets, *reading.roots)
+            )  # links may lead elsewhere since the run was launched
         resume = newest_checkpoint(store, run_id, number)
         placed = config if config.device == device else with_overrides(config, {"device": device})
         places = Places(directory=datasets, mirror=reading.mirror)

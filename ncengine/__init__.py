@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ncengine.measurement import Measurement as Measurement
     from ncengine.measurement import Meter as Meter
     from ncengine.measurement import measure as measure
+    from ncengine.metrics import catalogue as catalogue
     from ncengine.preset_configs import PRESETS as presets
     from ncengine.train import run as run
 
@@ -43,6 +44,7 @@ _WHERE = {
     "LinearHead": ("ncengine.heads", "LinearHead"),
     "measure": ("ncengine.measurement", "measure"),
     "Meter": ("ncengine.measurement", "Meter"),
+    "catalogue": ("ncengine.metrics", "catalogue"),
     "Measurement": ("ncengine.measurement", "Measurement"),
     "Places": ("ncengine.data.places", "Places"),
     "RunConfig": ("ncengine.config", "RunConfig"),
@@ -60,6 +62,7 @@ __all__ = [
     "NearestETFHead",
     "Places",
     "RunConfig",
+    "catalogue",
     "etf_weights",
     "load_checkpoint",
     "measure",

@@ -6,22 +6,26 @@ c = Rᵀ(h − μ_G)/m̄,   R = the frame of the ETF nearest to the measured cla
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ncengine.events import GeometryCaptured, smallest_angle
+from ncengine.events import GeometryCaptured
 from ncengine.geometry.nearest import nearest_etf
-from ncengine.geometry.views import blocks, travelling_frame
-from ncengine.measurement import Meter
-from ncengine.metrics.snapshot import off_diagonal
+from ncengine.geometry.views import aligned_pca, blocks, travelling_frame
+from ncengine.measurement import Measurement, Meter
 
 CAPTURE_BYTES = 64 * 1024
-COSINES = ("cosines_means", "cosines_weights")
+MARGINS = 4096
+"""Order statistics of the margins that a capture holds, at most."""
+EIGENVALUES = 256
+"""Of each spectrum, at most."""
 HOLD = 1e-6
 """Proximal weight between captures: it chooses among equals where class means are rank-deficient, and no more."""
+Array = npt.NDArray[Any]
 
 
 def sample_budget(classes: int, wanted: int) -> int:
@@ -36,8 +40,9 @@ def measured_frame(meter: Meter, previous_DR: Tensor | None) -> Tensor:
 
     Needs d ≥ K − 1; with fewer features the frame spans what there is, padded with zero columns.
     """
-    means_DK = torch.from_numpy(np.nan_to_num(meter.means_DK))
-    present_K = torch.from_numpy(~np.isnan(meter.means_DK[0]))
+    means_DK = meter.means_DK.cpu()
+    present_K = ~torch.isnan(means_DK[0])
+    means_DK = means_DK.nan_to_num()
     centred_DK = (means_DK - means_DK[:, present_K].mean(1, keepdim=True)) * present_K
     missing = meter.classes - 1 - meter.features
     if missing > 0:
@@ -46,15 +51,26 @@ def measured_frame(meter: Meter, previous_DR: Tensor | None) -> Tensor:
     return nearest_etf(centred_DK, previous_DR, delta=HOLD)
 
 
-def block_means(cosines_KK: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.float64]:
-    """Return the mean cosine between different classes of each pair of blocks of `size` neighbouring classes."""
-    starts = np.arange(0, len(cosines_KK), size)
-    different = 1.0 - np.eye(len(cosines_KK))
-    sums, counts = (
-        np.add.reduceat(np.add.reduceat(matrix, starts, axis=0), starts, axis=1)
-        for matrix in (cosines_KK * different, different)
-    )
-    found: npt.NDArray[np.float64] = sums / np.maximum(counts, 1)
+def in_blocks(matrix_KK: Array, size: int) -> Array:
+    """Return the sums over blocks of `size` neighbouring classes."""
+    starts = np.arange(0, len(matrix_KK), size)
+    found: Array = np.add.reduceat(np.add.reduceat(matrix_KK, starts, axis=0), starts, axis=1)
+    return found
+
+
+def order_statistics(sorted_N: Array, most: int) -> Array:
+    """Return all of sorted values, or `most` of them at evenly spaced ranks, both ends included."""
+    if len(sorted_N) <= most:
+        return sorted_N
+    return sorted_N[np.linspace(0, len(sorted_N) - 1, most).round().astype(np.int64)]
+
+
+def _whole(values: Array, counts: Array) -> Array:
+    """Spread values of the classes present over all classes, zero rows elsewhere."""
+    if len(values) == len(counts):
+        return values
+    found = np.zeros((len(counts), *values.shape[1:]), values.dtype)
+    found[counts > 0] = values
     return found
 
 
@@ -62,51 +78,73 @@ def capture(
     *,
     epoch: float,
     step: int,
-    meter: Meter,
+    measurement: Measurement,
     frame_DR: Tensor,
-    weight_KD: Tensor,
-    bias_K: Tensor | None,
+    previous_pca: Array | None,
     features_ND: Tensor,
     labels_N: Tensor,
 ) -> GeometryCaptured:
-    """Return the capture of a measured split: class means and cosines from `meter`, a cloud from `features_ND`."""
-    found = meter.compute(weight_KD, bias_K, frame_DR=frame_DR).arrays
+    """Return the capture of a measurement that was taken with `frame_DR`, and a cloud from `features_ND`."""
+    found = measurement.arrays
+    counts = found["counts"]
+    classes = len(counts)
     frame = frame_DR.numpy()
     centred_ND = features_ND.cpu().to(torch.float64).numpy() - found["global_mean"]
     inside_NR = centred_ND @ frame
     outside = math.sqrt(max(0.0, float((centred_ND**2).sum() - (inside_NR**2).sum())) / max(1, len(centred_ND)))
-    mean_norm = float(np.linalg.norm(found["means"] - found["global_mean"][:, None], axis=0).mean())
-    weight = weight_KD.detach().cpu().to(torch.float64).numpy()
+    mean_norm = float(np.linalg.norm(found["means"][:, counts > 0].T - found["global_mean"], axis=1).mean())
+    weight = found["weight"][counts > 0]
     weight_norm = float(np.linalg.norm(weight - weight.mean(axis=0), axis=1).mean())
-    cosines = found["cosines_means"]
-    angle, pair = smallest_angle(cosines)
-    target = math.degrees(math.acos(-1 / (len(cosines) - 1)))
-    angles = np.degrees(np.arccos(np.clip(off_diagonal(cosines), -1, 1)))
-    arrays = {
-        "means": found["coordinates_means"] / (mean_norm or 1.0),
-        "weights": found["coordinates_weights"] / (weight_norm or 1.0),
+    coordinates = {
+        "means": _whole(found["coordinates_means"], counts) / (mean_norm or 1.0),
+        "weights": _whole(found["coordinates_weights"], counts) / (weight_norm or 1.0),
         "features": inside_NR / (mean_norm or 1.0),
-        "cosines_means": cosines,
-        "cosines_weights": found["cosines_weights"],
-        "frame": frame,
     }
-    reduced = travelling_frame(meter.classes)
+    pca = aligned_pca(coordinates["means"], previous_pca)
+    arrays: dict[str, Array] = {**coordinates, "frame": frame, "pca": pca}
+    size = blocks(classes)
+    for name in ("cosines_means", "cosines_weights", "cosines_between"):
+        whole = size == 1
+        arrays[name] = _whole(_whole(found[name], counts).T, counts).T if whole else found[f"block_{name}"]
+    arrays |= _of_classes(measurement, size)
+    reduced = travelling_frame(classes)
     if reduced is not None:
         arrays |= {f"{name}_whole": arrays[name] for name in ("means", "weights")}
-        arrays |= {name: arrays[name] @ reduced for name in ("means", "weights", "features")}
-        arrays |= {name: block_means(arrays[name], blocks(meter.classes)) for name in COSINES}
+        arrays["features_pca"] = coordinates["features"] @ pca
+        arrays |= {name: array @ reduced for name, array in coordinates.items()}
+    pairs = None if "means-equal" in measurement.flags else measurement.pairs()
+    first, second, cosine = (0, 1, 1.0) if pairs is None else pairs.worst[0]
     return GeometryCaptured(
         epoch=epoch,
         step=step,
-        samples=int(found["counts"].sum()),
+        samples=int(counts.sum()),
         mean_norm=mean_norm,
         weight_norm=weight_norm,
         residual=outside / (mean_norm or 1.0),
-        smallest_angle_deg=angle,
-        smallest_pair=pair,
-        mean_angle_error_deg=float(np.abs(angles - target).mean()),
+        smallest_angle_deg=math.degrees(math.acos(cosine)),
+        smallest_pair=(first, second),
+        mean_angle_error_deg=math.degrees(math.acos(-1 / (classes - 1))) if pairs is None else pairs.mean_angle_gap_deg,
+        closest=() if pairs is None else pairs.worst,
+        cosine_quantiles={} if pairs is None else {f"{share:g}": value for share, value in pairs.quantiles.items()},
         arrays={
             **{name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()},
             "labels": labels_N.cpu().numpy().astype(np.int32),
         },
     )
+
+
+def _of_classes(measurement: Measurement, size: int) -> dict[str, Array]:
+    """Return spectra, margins, and what is known class by class."""
+    found, counts = measurement.arrays, measurement.arrays["counts"]
+    arrays = {
+        "spectrum_within": found["spectrum_within"][:EIGENVALUES],
+        "spectrum_between": found["spectrum_between"][:EIGENVALUES],
+        "within_variance": _whole(found["within_variance"], counts),
+    }
+    if "margins" in found:
+        arrays["margins"] = order_statistics(found["margins"], MARGINS)
+    if "accuracy" in found:
+        arrays["accuracy"] = found["accuracy"]
+    if "confusion" in found:
+        arrays["confusion"] = found["confusion"] if size == 1 else in_blocks(found["confusion"], size)
+    return arrays

@@ -1,8 +1,8 @@
 """A checkpoint is flat tensors by name and a little JSON, and enough to continue bit for bit on the CPU.
 
 It holds network, head (all of its state is in buffers), optimisers, the scaler of float16, torch's random states, the
-position in the epoch, the losses not yet reported, and the last measured frame; the config and the format's version say
-what it is of. Batch orders and random crops need no state: they are functions of (seed, epoch, step).
+position in the epoch, the losses not yet reported, and the last frame and picture; the config and the format's
+version say what it is of. Batch orders and random crops need no state: they are functions of (seed, epoch, step).
 
 As a file it is safetensors, never pickle, with the hash of its contents (`array_file`).
 """
@@ -13,6 +13,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,6 +53,8 @@ def save(trainer: Trainer) -> CheckpointSaved:
     tensors["loss"] = trainer.loss_sum
     if trainer.frame_DR is not None:
         tensors["frame"] = trainer.frame_DR
+    if trainer.pca is not None:
+        tensors["pca"] = torch.from_numpy(trainer.pca)
     return CheckpointSaved(
         epoch=trainer.epoch,
         step=trainer.step,
@@ -67,6 +70,7 @@ def save(trainer: Trainer) -> CheckpointSaved:
             "transposed": [name for name, value in tensors.items() if _is_transposed(value)],
             "scaler": trainer.scaler.state_dict(),
             "terminal_phase": trainer.terminal_phase,
+            "frame_epoch": trainer.frame_epoch,
         },
     )
 
@@ -140,6 +144,9 @@ def restore(trainer: Trainer, saved: CheckpointSaved) -> None:
     if "frame" in saved.tensors:
         frame = saved.tensors["frame"]
         trainer.frame_DR = torch.tensor(frame.T).T if "frame" in transposed else torch.tensor(frame)
+    if "pca" in saved.tensors:
+        trainer.pca = np.array(saved.tensors["pca"])
+    trainer.frame_epoch = saved.state.get("frame_epoch", 0)
     trainer.loss_sum = torch.tensor(saved.tensors["loss"], device=trainer.device)
     trainer.loss_steps = saved.state["loss_steps"]
     torch.set_rng_state(torch.tensor(saved.tensors["random"]))

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
-import numpy as np
 import numpy.typing as npt
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Scalars = Mapping[str, float]
+STREAMED_ARRAYS = ("means", "weights", "features", "labels", "cosines_means", "cosines_weights")
+"""Of a capture, what travels to everybody who watches; the rest is there for those who ask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +101,10 @@ class EpochMeasured(Event):
     """All metrics of both splits after `epoch` (1-based), in evaluation mode over whole splits in fixed order.
 
     `scalars` has the splits `train` and `test` (empty where there is none) and, under label noise, `train_true`: the
-    training features by their true labels. `layers` has those of hidden layers, measured on the training split.
+    training features by their true labels. `details` says of each split's measurement the rank of Σ_B, how many
+    `samples` second-pass metrics are of, how many there were, the global mean used, and standard errors. `layers` and
+    `layers_test` have the metrics of hidden layers, in the order of the forward pass; `collapse_layer` is the first
+    from which on the nearest class mean is right for 99 % of the training samples ("penultimate" where only that is).
     `measure_s` is how long measuring took.
     """
 
@@ -110,7 +114,10 @@ class EpochMeasured(Event):
     scalars: Mapping[str, Scalars]
     flags: Mapping[str, tuple[str, ...]]
     terminal_phase: int | None
+    details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     layers: Mapping[str, Scalars] = field(default_factory=dict)
+    layers_test: Mapping[str, Scalars] = field(default_factory=dict)
+    collapse_layer: str | None = None
     measure_s: float | None = None
 
 
@@ -124,8 +131,15 @@ class GeometryCaptured(Event):
     `residual` is the share of the class means' norm outside the frame. `epoch` is a whole number at the end of an
     epoch and a fraction within the first; `samples` is how many training samples the class means are of.
 
+    Beside them, not streamed: `cosines_between` (rows: classifier), `pca` (K−1, 3), the leading principal directions of
+    the class means in these coordinates, which do not jump from one capture to the next, `margins` (at most 4096 order
+    statistics), `spectrum_within` and `spectrum_between`, `within_variance` and `accuracy` by class, and `confusion`
+    (K, K; summed over blocks of neighbouring classes above 128).
+
     Above 128 classes `means`, `weights` and `features` hold three coordinates, those of the spherical view, and the
-    cosines are means over blocks of neighbouring classes; `means_whole` and `weights_whole` hold all K−1 coordinates.
+    cosines are means over blocks of neighbouring classes; `means_whole` and `weights_whole` hold all K−1 coordinates,
+    `features_pca` the features along the principal directions. `closest` are the pairs of classes at the smallest
+    angles, `cosine_quantiles` those of all pairs.
     """
 
     type: ClassVar[str] = "GeometryCaptured"
@@ -138,6 +152,24 @@ class GeometryCaptured(Event):
     smallest_angle_deg: float
     smallest_pair: tuple[int, int]
     mean_angle_error_deg: float
+    closest: tuple[tuple[int, int, float], ...] = ()
+    cosine_quantiles: Mapping[str, float] = field(default_factory=dict)
+    arrays: Arrays = field(metadata={"wire": False})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeaturesKept(Event):
+    """The penultimate features of a capture, as `measure.keep_features` asks for.
+
+    Arrays: `features_train` (n, d) float32 and `labels_train` (n) int32, with `all` also `features_test` and
+    `labels_test`; `samples` says how many of each split.
+    """
+
+    type: ClassVar[str] = "FeaturesKept"
+    epoch: float
+    step: int
+    samples: Mapping[str, int]
+    size_bytes: int
     arrays: Arrays = field(metadata={"wire": False})
 
 
@@ -160,11 +192,3 @@ class RunFinished(Event):
     epoch: int
     step: int
     summary: Mapping[str, Scalars]
-
-
-def smallest_angle(cosines_KK: npt.NDArray[Any]) -> tuple[float, tuple[int, int]]:
-    """Return the smallest angle in degrees between two different class means, and the pair."""
-    masked = np.where(np.eye(len(cosines_KK), dtype=bool), -np.inf, cosines_KK)
-    first, second = np.unravel_index(int(masked.argmax()), masked.shape)
-    angle = float(np.degrees(np.arccos(np.clip(masked[first, second], -1, 1))))
-    return angle, (int(min(first, second)), int(max(first, second)))

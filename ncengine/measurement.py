@@ -1,18 +1,15 @@
 """Measure the geometry of features in one streaming pass: `Meter` accumulates, `measure` is the one-call form.
 
-Moments are float64 and shifted by the first class means seen, so that nothing cancels when the features have collapsed
-or sit far from the origin:
-
-    δ_i = h_i − s_{y_i},   S = Σ δ_i δ_iᵀ,   Σ_W N = S − Σ_c (Σ_{i∈c} δ_i)(Σ_{i∈c} δ_i)ᵀ / n_c
-
-and two meters merge exactly (Chan, Golub, LeVeque 1983). Memory is O(K D + D²) plus the samples kept for the metrics
-that need a second pass (loss, top1, nc4, margins): all up to `keep_bytes`, beyond that every 2nd, 4th, … sample,
-which the flag `sampled` and `Measurement.samples` say.
+Moments accumulate exactly (`moments`); metrics that need a second pass (loss, accuracy, nc4, margins, numerical rank,
+AUROC) read the samples that the meter kept (`kept`): all within `keep_bytes`, a thinned set beyond, which the flag
+`sampled`, `Measurement.samples` of `Measurement.of`, and the standard errors say.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,69 +17,126 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ncengine.metrics import Snapshot, evaluate
-from ncengine.metrics.snapshot import F64
+from ncengine.kept import KeptSamples
+from ncengine.metrics import METRICS
+from ncengine.metrics.evaluation import Found, evaluate
+from ncengine.metrics.pair_summary import (
+    PairSummary,
+    angle_matrix,
+    block_cosines,
+    blocks_of,
+    cosine_matrix,
+    summarise,
+)
+from ncengine.metrics.snapshot import Center, Outside, Reference, Snapshot
+from ncengine.metrics.spec import Which
+from ncengine.moments import ClassMoments
 
 KEEP_BYTES = 256 * 2**20
+LARGEST = torch.finfo(torch.float32).max
+Array = npt.NDArray[Any]
+
+
+class LazyArrays(Mapping[str, Array]):
+    """Arrays by name, each made when it is first asked for: K×K matrices cost nothing until somebody looks."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Tensor | Array]]) -> None:
+        self._makers = dict(makers)
+        self._made: dict[str, Array] = {}
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._made:
+            made = self._makers[name]()
+            self._made[name] = made.cpu().numpy() if isinstance(made, Tensor) else made
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
 
 
 @dataclass(frozen=True)
 class Measurement:
     """What one measurement found.
 
-    `scalars` by metric key; `flags` name what was degenerate or bounded (`empty-class`, `one-sample-class`,
-    `means-equal`, `features-below-rank`, `sampled`); `arrays`: `means` (D, K), `global_mean` (D), `counts` (K),
-    `cosines_means` (K', K') over the classes present, `cosines_weights`, `margins` (sorted) and, where a frame was
-    given, `coordinates_means` and `coordinates_weights` (K', K−1). `rank` is that of Σ_B, `samples` the number kept for
-    second-pass metrics, `center` names the global mean used.
+    `scalars` by metric key; `flags` name what was degenerate or bounded:
+
+    - `no-samples`, `empty-class`, `one-sample-class`: classes that have none or one; empty ones are left out;
+    - `means-equal`: all class means coincide, and metrics of their directions are absent; `means-coincide`: some pairs
+      do, and are left out of means over pairs; `weights-equal`: the same of all classifier rows;
+    - `features-below-rank`: D < K' − 1, so that no simplex ETF fits; `rank-deficient`: Σ_B has a smaller rank than
+      min(D, K' − 1), see `rank`;
+    - `overflow`: a value does not fit into a float64, and is absent;
+    - `sampled`: second-pass metrics are of `samples` of the `of` samples seen; `numerical-rank-sampled`: that one is of
+      some samples of each class. `errors` has their standard errors (of numerical_rank, an observed difference).
+
+    `arrays`, made on demand: `means` (D, K), `global_mean` (D), `counts` (K), `weight` (K, D), `bias` (K); of the
+    classes present, K': `within_variance` σ_c² (K'), `cosines_means`, `cosines_weights`, `cosines_between` (rows:
+    weights) and `angles_…` in degrees (K', K'), `block_cosines_…`, their means over at most 64 blocks of neighbouring
+    classes, `spectrum_within` (D) and `spectrum_between` (r), eigenvalues descending; `margins` (sorted), `accuracy`
+    (K, NaN without samples) and `confusion` (K, K, true class by row); with a frame, `coordinates_means` and
+    `coordinates_weights` (K', R), Rᵀ of the centred rows.
     """
 
     scalars: dict[str, float]
     flags: frozenset[str]
-    arrays: dict[str, npt.NDArray[Any]]
+    arrays: Mapping[str, Array]
     rank: int
     samples: int
-    center: str = "classes"
+    of: int
+    errors: dict[str, float]
+    center: Center = "classes"
+    _snapshot: Snapshot | None = field(default=None, repr=False)
+
+    def pairs(self, which: Which = "means", *, worst: int = 16) -> PairSummary:
+        """Return a bounded summary of the K'² cosines: quantiles, the `worst` pairs, block means; by tiles."""
+        if self._snapshot is None:
+            raise ValueError("this measurement has no snapshot to summarise; take it from Meter.compute or measure")
+        return summarise(self._snapshot, which, worst)
 
 
 class Meter:
     """Accumulates features batch by batch; `compute` may be called at any time and leaves the state alone.
 
-    Works on the device of the features it is given. Raises ValueError for labels outside 0 … K−1, for shapes that do
+    Works on the device of the features that it is given, with `update`, `compute` and `reset` as TorchMetrics has them.
+    Where `torch.distributed` is initialised, `compute` is a collective and gives every process the measurement of all
+    of them together (`sync=False` that of its own). Raises ValueError for labels outside 0 … K−1, for shapes that do
     not fit and for features that are not finite.
     """
 
     def __init__(self, classes: int, features: int, *, keep_bytes: int = KEEP_BYTES) -> None:
-        if classes < 2 or features < 1:
-            raise ValueError(f"a meter needs classes >= 2 and features >= 1, got {classes} and {features}")
+        if classes < 1 or features < 1:
+            raise ValueError(f"a meter needs classes >= 1 and features >= 1, got {classes} and {features}")
         self.classes, self.features, self.keep_bytes = classes, features, keep_bytes
-        self._counts_K = torch.zeros(classes, dtype=torch.float64)
-        self._shift_KD = torch.zeros(classes, features, dtype=torch.float64)
-        self._delta_KD = torch.zeros(classes, features, dtype=torch.float64)
-        self._scatter_DD = torch.zeros(features, features, dtype=torch.float64)
-        self._kept: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]] = []
-        self._kept_rows, self._seen_rows, self._stride = 0, 0, 1
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything that was seen."""
+        self._moments = ClassMoments(self.classes, self.features)
+        self._kept = KeptSamples(self.classes, self.features, self.keep_bytes)
 
     @torch.no_grad()
     def update(self, features_BD: Tensor, labels_B: Tensor) -> None:
         """Take a batch in: features (B, D) of any floating dtype, labels (B,) integers in 0 … K−1."""
-        self._check(features_BD, labels_B)
+        self._check_types(features_BD, labels_B)
         if not len(features_BD):
             return
-        if self._counts_K.device != features_BD.device:
-            self._move(features_BD.device)
-        batch_BD = features_BD.detach().to(torch.float64)
+        features_BD = features_BD.detach()
         labels_B = labels_B.detach().to(device=features_BD.device, dtype=torch.int64)
-        one_hot_BK = torch.nn.functional.one_hot(labels_B, self.classes).to(torch.float64)
-        counts_K = one_hot_BK.sum(0)
-        means_KD = (one_hot_BK.mT @ batch_BD) / counts_K.clamp(min=1)[:, None]
-        fresh_K = (self._counts_K == 0) & (counts_K > 0)
-        self._shift_KD = torch.where(fresh_K[:, None], means_KD, self._shift_KD)
-        delta_BD = batch_BD - self._shift_KD[labels_B]
-        self._counts_K += counts_K
-        self._delta_KD += one_hot_BK.mT @ delta_BD
-        self._scatter_DD += delta_BD.mT @ delta_BD
-        self._keep(features_BD, labels_B)
+        if self._moments.device != features_BD.device:
+            self._moments.to(features_BD.device)
+        low, high, finite, fresh = self._looked_at(features_BD, labels_B)
+        if low < 0 or high >= self.classes:
+            raise ValueError(f"labels must lie in 0 … {self.classes - 1}, got {low if low < 0 else high}")
+        if not finite:
+            raise ValueError(
+                f"features must be finite and within ±{LARGEST:.1e}, got NaN, infinity or more: the training has "
+                "diverged; lower optimiser.lr"
+            )
+        self._moments.add(features_BD, labels_B, fresh=fresh)
+        self._kept.add(features_BD, labels_B)
 
     def merge(self, other: Meter) -> None:
         """Take everything that `other` has seen in; the result is that of one meter fed both streams."""
@@ -91,98 +145,137 @@ class Meter:
                 f"meters must agree in (classes, features), got {(self.classes, self.features)} "
                 f"and {(other.classes, other.features)}"
             )
-        device = self._counts_K.device
-        counts_K, shift_KD, delta_KD, scatter_DD = (
-            part.to(device) for part in (other._counts_K, other._shift_KD, other._delta_KD, other._scatter_DD)
-        )
-        fresh_K = (self._counts_K == 0)[:, None]
-        self._shift_KD = torch.where(fresh_K, shift_KD, self._shift_KD)
-        # Moving the other's deviations to our shift: δ' = δ + (s_other − s_ours).
-        move_KD = shift_KD - self._shift_KD
-        cross_DD = delta_KD.mT @ move_KD
-        self._scatter_DD += scatter_DD + cross_DD + cross_DD.mT + (counts_K[:, None] * move_KD).mT @ move_KD
-        self._delta_KD += delta_KD + counts_K[:, None] * move_KD
-        self._counts_K += counts_K
-        for samples, labels in other._kept:
-            self._append(samples, labels)
-        self._seen_rows += other._seen_rows
-        self._stride = max(self._stride, other._stride)
+        self._moments.merge(other._moments)
+        self._kept.merge(other._kept)
 
     @property
-    def means_DK(self) -> F64:
-        """Class means (D, K) in float64; NaN columns for classes without samples."""
-        means_KD = self._shift_KD + self._delta_KD / self._counts_K.clamp(min=1)[:, None]
-        means_KD[self._counts_K == 0] = torch.nan
-        return np.asarray(means_KD.cpu().numpy().T)
+    def means_DK(self) -> Tensor:
+        """Class means (D, K) in float64 on the meter's device; NaN columns for classes without samples."""
+        return self._moments.means_KD.mT.masked_fill(self._moments.counts_K == 0, torch.nan)
 
+    @property
+    def counts_K(self) -> Tensor:
+        """Samples of each class (K), float64."""
+        return self._moments.counts_K
+
+    @torch.no_grad()
     def compute(
         self,
         weight_KD: Tensor | None = None,
         bias_K: Tensor | None = None,
         *,
-        class_means_DK: F64 | None = None,
+        training: Meter | None = None,
         frame_DR: Tensor | None = None,
+        previous_frame_DR: Tensor | None = None,
+        outside: Meter | None = None,
+        center: Center = "classes",
+        sync: bool = True,
     ) -> Measurement:
         """Return the measurement of what was seen so far.
 
-        `weight_KD` and `bias_K` are the classifier of evaluation; `class_means_DK` are the class means that classify in
-        nc4 (a test split passes the training split's), by default this split's own; `frame_DR` asks for coordinates.
+        `weight_KD` and `bias_K` are the classifier of evaluation. `training` is the meter of the training split, where
+        this one is of another: its class means classify in nc4, its counts tell head from tail, its features give the
+        directions of NECO; by default this meter itself. `frame_DR` (D, R) asks for coordinates, and with
+        `previous_frame_DR` for `frame_drift`. `outside` is a meter fed with out-of-distribution features (labels do not
+        matter), for NC5. `center` chooses μ_G. Raises ValueError for shapes that do not fit.
         """
-        if weight_KD is not None and tuple(weight_KD.shape) != (self.classes, self.features):
-            raise ValueError(f"weight must be {(self.classes, self.features)}, got {tuple(weight_KD.shape)}")
-        if bias_K is not None and tuple(bias_K.shape) != (self.classes,):
-            raise ValueError(f"bias must be {(self.classes,)}, got {tuple(bias_K.shape)}")
-        snapshot = self._snapshot(weight_KD, bias_K, class_means_DK)
-        arrays: dict[str, npt.NDArray[Any]] = {
-            "means": snapshot.means_DK,
-            "global_mean": snapshot.global_mean_D,
-            "counts": snapshot.counts_K,
-            "cosines_means": snapshot.mean_cosines,
-        }
-        if snapshot.weight_cosines is not None:
-            arrays["cosines_weights"] = snapshot.weight_cosines
-        if snapshot.margins_N is not None:
-            arrays["margins"] = np.sort(snapshot.margins_N)
-        if frame_DR is not None:
-            frame = frame_DR.detach().cpu().to(torch.float64).numpy()
-            arrays["coordinates_means"] = snapshot.centred_DK.T @ frame
-            if snapshot.weight_centred_KD is not None:
-                arrays["coordinates_weights"] = snapshot.weight_centred_KD @ frame
+        self._check_computed(weight_KD, bias_K, frame_DR, previous_frame_DR, training, outside)
+        own = self._synced(sync)
+        reference = training if training is None else training._synced(sync)
+        other = outside if outside is None else outside._synced(sync)
+        snapshot = own._snapshot(weight_KD, bias_K, reference, other, center, frame_DR, previous_frame_DR)
+        found = evaluate(snapshot, METRICS)
         return Measurement(
-            scalars=evaluate(snapshot),
-            flags=self._flags(snapshot),
-            arrays=arrays,
+            scalars=found.scalars,
+            flags=self._flags(snapshot, found),
+            arrays=LazyArrays(_makers(snapshot, found, frame_DR)),
             rank=len(snapshot.between[1]),
-            samples=len(snapshot.samples_ND),
+            samples=len(snapshot.labels_N),
+            of=snapshot.count,
+            errors=found.errors,
+            center=center,
+            _snapshot=snapshot,
         )
 
-    def _snapshot(self, weight_KD: Tensor | None, bias_K: Tensor | None, reference_DK: F64 | None) -> Snapshot:
-        counts_K = self._counts_K.clamp(min=1)[:, None]
-        scatter_DD = self._scatter_DD - (self._delta_KD / counts_K).mT @ self._delta_KD
-        kept = self._kept
+    def _synced(self, sync: bool) -> Meter:
+        """Return a meter of what all processes have seen, or this one where there is only one process."""
+        from torch import distributed
+
+        if not (sync and distributed.is_available() and distributed.is_initialized()):
+            return self
+        if distributed.get_world_size() == 1:
+            return self
+        # A process that saw nothing yet does not know the device; the backend does.
+        on_gpu = distributed.get_backend() == "nccl"
+        device = torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu")
+        found = Meter(self.classes, self.features, keep_bytes=self.keep_bytes)
+        found._moments = self._moments.clone().to(device).reduced()
+        found._kept = self._kept.reduced(device)
+        return found
+
+    def _snapshot(
+        self,
+        weight_KD: Tensor | None,
+        bias_K: Tensor | None,
+        training: Meter | None,
+        outside: Meter | None,
+        center: Center,
+        frame_DR: Tensor | None,
+        previous_DR: Tensor | None,
+    ) -> Snapshot:
+        moments, device = self._moments, self._moments.device
+        samples_ND, labels_N = self._kept.whole()
+        drift = None
+        if frame_DR is not None and previous_DR is not None:
+            drift = float(torch.linalg.vector_norm(frame_DR.double() - previous_DR.to(frame_DR.device).double()))
         return Snapshot(
-            means_DK=np.nan_to_num(self.means_DK),
-            counts_K=self._counts_K.cpu().numpy().astype(np.int64),
-            scatter_DD=scatter_DD.cpu().numpy(),
-            samples_ND=np.concatenate([s for s, _ in kept]) if kept else np.zeros((0, self.features), np.float32),
-            labels_N=np.concatenate([y for _, y in kept]) if kept else np.zeros(0, np.int64),
-            weight_KD=_float64(weight_KD),
-            bias_K=_float64(bias_K),
-            reference_DK=reference_DK,
+            counts_K=moments.counts_K,
+            means_KD=moments.means_KD,
+            squares_K=moments.central_squares_K,
+            scatter_DD=moments.central_scatter_DD,
+            norms=moments.norm_mean_and_std,
+            samples_ND=samples_ND.to(device),
+            labels_N=labels_N.to(device),
+            weight_KD=_float64(weight_KD, device),
+            bias_K=_float64(bias_K, device),
+            reference=None
+            if training is None
+            else Reference(training._moments.means_KD.to(device), training.counts_K.to(device)),
+            outside=None if outside is None else self._outside(outside, training or self, center),
+            turned=drift,
+            center=center,
         )
 
-    def _flags(self, snapshot: Snapshot) -> frozenset[str]:
-        scale = float(np.abs(snapshot.means_DK).max(initial=0.0))
-        found = {
-            "empty-class": snapshot.classes < self.classes,
-            "one-sample-class": bool((snapshot.counts_K == 1).any()),
-            "means-equal": not np.abs(snapshot.centred_DK).max(initial=0.0) > 1e-12 * scale,
-            "features-below-rank": self.features < snapshot.classes - 1,
-            "sampled": self._stride > 1,
-        }
-        return frozenset(name for name, holds in found.items() if holds)
+    def _outside(self, outside: Meter, training: Meter, center: Center) -> Outside | None:
+        device, count = self._moments.device, float(outside.counts_K.sum())
+        if not count:
+            return None
+        split = training._snapshot(None, None, None, None, center, None, None)
+        return Outside(
+            mean_D=(outside.counts_K @ outside._moments.means_KD / count).to(device),
+            samples_ND=outside._kept.whole()[0].to(device),
+            principal_DR=split.principal_DR.to(device),
+            center_D=split.global_mean_D.to(device),
+        )
 
-    def _check(self, features_BD: Tensor, labels_B: Tensor) -> None:
+    def _flags(self, snapshot: Snapshot, found: Found) -> frozenset[str]:
+        most = min(self.features, max(0, snapshot.classes - 1))
+        named = {
+            "no-samples": snapshot.classes == 0,
+            "empty-class": 0 < snapshot.classes < self.classes,
+            "one-sample-class": bool((snapshot.counts_K == 1).any()),
+            "means-equal": snapshot.classes > 0 and snapshot.means.degenerate,
+            "means-coincide": found.means_coincide,
+            "weights-equal": snapshot.weights is not None and snapshot.weights.degenerate,
+            "features-below-rank": self.features < snapshot.classes - 1,
+            "rank-deficient": 0 < len(snapshot.between[1]) < most,
+            "overflow": found.overflowed,
+            "sampled": len(snapshot.labels_N) < snapshot.count,
+            "numerical-rank-sampled": "numerical_rank" in found.errors,
+        }
+        return frozenset(name for name, holds in named.items() if holds)
+
+    def _check_types(self, features_BD: Tensor, labels_B: Tensor) -> None:
         if features_BD.ndim != 2 or features_BD.shape[1] != self.features:
             raise ValueError(f"features must be (N, {self.features}), got {tuple(features_BD.shape)}")
         if labels_B.shape != features_BD.shape[:1]:
@@ -191,39 +284,86 @@ class Meter:
             raise ValueError(f"labels must be integers, got {labels_B.dtype}")
         if not features_BD.is_floating_point():
             raise ValueError(f"features must be floating point, got {features_BD.dtype}")
-        if not len(features_BD):
-            return
-        low, high = int(labels_B.min()), int(labels_B.max())
-        if low < 0 or high >= self.classes:
-            raise ValueError(f"labels must lie in 0 … {self.classes - 1}, got {low if low < 0 else high}")
-        if not bool(torch.isfinite(features_BD).all()):
+
+    def _looked_at(self, features_BD: Tensor, labels_B: Tensor) -> tuple[int, int, bool, bool]:
+        """Smallest and largest label, whether all is finite, whether classes are unseen: one wait for a GPU."""
+        low, high = labels_B.aminmax()
+        finite = within_range(features_BD)
+        unseen = (self._moments.counts_K == 0).any()
+        found = torch.stack([low, high, finite.long(), unseen.long()]).tolist()
+        return int(found[0]), int(found[1]), bool(found[2]), bool(found[3])
+
+    def _check_computed(
+        self,
+        weight_KD: Tensor | None,
+        bias_K: Tensor | None,
+        frame_DR: Tensor | None,
+        previous_DR: Tensor | None,
+        training: Meter | None,
+        outside: Meter | None,
+    ) -> None:
+        if weight_KD is not None and tuple(weight_KD.shape) != (self.classes, self.features):
+            raise ValueError(f"weight must be {(self.classes, self.features)}, got {tuple(weight_KD.shape)}")
+        if bias_K is not None and tuple(bias_K.shape) != (self.classes,):
+            raise ValueError(f"bias must be {(self.classes,)}, got {tuple(bias_K.shape)}")
+        for name, frame in (("frame", frame_DR), ("previous frame", previous_DR)):
+            if frame is not None and (frame.ndim != 2 or len(frame) != self.features):
+                raise ValueError(f"{name} must be ({self.features}, R), got {tuple(frame.shape)}")
+        for name, tensor in (("weight", weight_KD), ("bias", bias_K), ("frame", frame_DR)):
+            if tensor is not None and not bool(within_range(tensor)):
+                raise ValueError(f"{name} must be finite and within ±{LARGEST:.1e}, got NaN, infinity or more")
+        if training is not None and (training.classes, training.features) != (self.classes, self.features):
             raise ValueError(
-                "features must be finite, got NaN or infinity: the training has diverged; lower optimiser.lr"
+                f"the training meter must have (classes, features) {(self.classes, self.features)}, "
+                f"got {(training.classes, training.features)}"
             )
-
-    def _keep(self, features_BD: Tensor, labels_B: Tensor) -> None:
-        start = -self._seen_rows % self._stride
-        self._seen_rows += len(features_BD)
-        rows = slice(start, None, self._stride)
-        self._append(features_BD[rows].to(torch.float32).cpu().numpy(), labels_B[rows].cpu().numpy())
-
-    def _append(self, samples_ND: npt.NDArray[np.float32], labels_N: npt.NDArray[np.int64]) -> None:
-        self._kept.append((samples_ND.copy(), labels_N.copy()))
-        self._kept_rows += len(samples_ND)
-        row_bytes = 4 * self.features
-        while self._kept_rows * row_bytes > self.keep_bytes and self._kept_rows > self.classes:
-            samples = np.concatenate([s for s, _ in self._kept])[::2]
-            labels = np.concatenate([y for _, y in self._kept])[::2]
-            self._kept, self._kept_rows = [(samples, labels)], len(samples)
-            self._stride *= 2
-
-    def _move(self, device: torch.device) -> None:
-        for name in ("_counts_K", "_shift_KD", "_delta_KD", "_scatter_DD"):
-            setattr(self, name, getattr(self, name).to(device))
+        if outside is not None and outside.features != self.features:
+            raise ValueError(f"the outside meter must have {self.features} features, got {outside.features}")
 
 
-def _float64(tensor: Tensor | None) -> F64 | None:
-    return None if tensor is None else tensor.detach().cpu().to(torch.float64).numpy()
+def within_range(tensor: Tensor) -> Tensor:
+    """Return whether all numbers are finite and in the range in which their fourth powers fit into a float64."""
+    return (tensor.abs() <= LARGEST).all()
+
+
+def _float64(tensor: Tensor | None, device: torch.device) -> Tensor | None:
+    return None if tensor is None else tensor.detach().to(device=device, dtype=torch.float64)
+
+
+def _makers(snapshot: Snapshot, found: Found, frame_DR: Tensor | None) -> dict[str, Callable[[], Tensor | Array]]:
+    means, weights = snapshot.means, snapshot.weights
+    makers: dict[str, Callable[[], Tensor | Array]] = {
+        "means": lambda: snapshot.means_KD.mT.masked_fill(snapshot.counts_K == 0, torch.nan),
+        "global_mean": lambda: snapshot.global_mean_D,
+        "counts": lambda: snapshot.counts_K.long(),
+        "within_variance": lambda: snapshot.variances_K,
+        "spectrum_within": lambda: snapshot.within_spectrum,
+        "spectrum_between": lambda: snapshot.between[1],
+    }
+    matrices = {"means": (means, means)}
+    if weights is not None:
+        makers["weight"] = lambda: snapshot.weight_KD if snapshot.weight_KD is not None else weights.rows_KD
+        matrices |= {"weights": (weights, weights), "between": (weights, means)}
+    if snapshot.bias_K is not None:
+        makers["bias"] = lambda: snapshot.bias_K if snapshot.bias_K is not None else means.offset_D
+    for name, (left, right) in matrices.items():
+        makers[f"cosines_{name}"] = partial(cosine_matrix, left, right)
+        makers[f"angles_{name}"] = partial(angle_matrix, left, right)
+        makers[f"block_cosines_{name}"] = partial(block_cosines, left, right, blocks_of(snapshot.classes))
+    decided = found.decisions
+    for name, array in (
+        ("margins", decided.margins),
+        ("accuracy", decided.accuracy),
+        ("confusion", decided.confusion),
+    ):
+        if array is not None:
+            makers[name] = partial(np.asarray, array)
+    if frame_DR is not None:
+        frame = frame_DR.detach().to(device=means.rows_KD.device, dtype=torch.float64)
+        makers["coordinates_means"] = lambda: means.rows_KD @ frame
+        if weights is not None:
+            makers["coordinates_weights"] = lambda: weights.rows_KD @ frame
+    return makers
 
 
 def measure(
@@ -234,6 +374,7 @@ def measure(
     *,
     classes: int | None = None,
     frame_DR: Tensor | None = None,
+    center: Center = "classes",
 ) -> Measurement:
     """Measure features (N, D) with labels (N,) and, where given, the classifier W (K, D), b (K).
 
@@ -244,6 +385,6 @@ def measure(
         classes = len(weight_KD) if weight_KD is not None else int(labels_N.max()) + 1 if labels_N.numel() else 2
     if features_ND.ndim != 2:
         raise ValueError(f"features must be (N, D), got {tuple(features_ND.shape)}")
-    meter = Meter(max(classes, 2), features_ND.shape[1])
+    meter = Meter(max(classes, 2), features_ND.shape[1], keep_bytes=max(KEEP_BYTES, features_ND.nbytes))
     meter.update(features_ND, labels_N)
-    return meter.compute(weight_KD, bias_K, frame_DR=frame_DR)
+    return meter.compute(weight_KD, bias_K, frame_DR=frame_DR, center=center, sync=False)

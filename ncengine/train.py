@@ -1,7 +1,7 @@
 """The training loop: `run(config)` is a generator of events, and reads top to bottom.
 
     DataProgressed …, RunStarted, GeometryCaptured (step 0), then for each epoch StepMeasured …, EpochMeasured,
-    GeometryCaptured, CheckpointSaved, and at the end RunFinished
+    GeometryCaptured, FeaturesKept (where asked for), CheckpointSaved, and at the end RunFinished
 
 Closing the generator stops the run. `resume` continues after a checkpoint, at whatever step it was made: batch orders
 and random crops come from (seed, epoch, step) alone, so the numbers are those of a run that was never interrupted. The
@@ -19,6 +19,7 @@ from ncengine.data import settle
 from ncengine.data.folders import left_out
 from ncengine.data.loading import load
 from ncengine.data.order import epoch_order
+from ncengine.data.outside import load_outside
 from ncengine.data.places import Places
 from ncengine.device import choose_device, global_settings, memory_advice
 from ncengine.events import CheckpointSaved, EpochMeasured, Event, Resumed, RunFinished
@@ -49,11 +50,12 @@ def run(
     places = places or Places()
     with global_settings(config, device), memory_advice(config):
         splits = yield from load(config, device, places)
-        trainer = Trainer(config, device, splits, places.clock)
+        outside = yield from load_outside(config, device, places)
+        trainer = Trainer(config, device, splits, outside, places.clock)
         if saved is None:
             yield trainer.started()
             trainer.set_training(True)
-            yield trainer.capture(0.0)
+            yield from trainer.captured(0.0)
         else:
             checkpoint.restore(trainer, saved)
             yield Resumed(epoch=trainer.epoch, step=trainer.step)
@@ -83,7 +85,7 @@ def _epochs(trainer: Trainer) -> Iterator[Event]:
                 yield trainer.step_measured()
                 trainer.watch.start()
             if epoch == 1 and done in early:
-                yield trainer.capture(done / steps)
+                yield from trainer.captured(done / steps)
                 trainer.watch.start()
             if cadence.checkpoint_steps and trainer.step % cadence.checkpoint_steps == 0 and done < steps:
                 yield checkpoint.save(trainer)
@@ -92,9 +94,9 @@ def _epochs(trainer: Trainer) -> Iterator[Event]:
             if reasons := split.source.newly_unreadable():
                 yield left_out(reasons, len(split))
         if cadence.measured(epoch, config.epochs):
-            measured, captured = trainer.measure_epoch()
+            measured, beside = trainer.measure_epoch()
             yield measured
-            yield captured
+            yield from beside
         if epoch % cadence.checkpoint_every == 0 or epoch == config.epochs:
             yield checkpoint.save(trainer)
     # A run resumed after its last epoch has nothing left to train; its numbers are measured again, from the checkpoint.

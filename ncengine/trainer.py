@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from ncengine.backbones import make_backbone
 from ncengine.capture import capture, measured_frame, sample_budget
 from ncengine.config import Agd, RunConfig
+from ncengine.config.run import SAMPLE_PER_CLASS
 from ncengine.data.order import balanced_rows
 from ncengine.data.split import Split
 from ncengine.device import device_words
-from ncengine.events import EpochMeasured, GeometryCaptured, RunStarted, StepMeasured
+from ncengine.events import EpochMeasured, FeaturesKept, GeometryCaptured, RunStarted, StepMeasured
 from ncengine.geometry.simplex import simplex_etf
 from ncengine.geometry.views import travelling_frame, view_matrix, view_name
 from ncengine.heads import make_head
 from ncengine.losses import loss_of
-from ncengine.measurement import Meter
+from ncengine.measurement import Measurement, Meter
 from ncengine.metrics import METRICS
+from ncengine.milestones import collapse_layer
 from ncengine.optim import AutomaticGradientDescent, lr_factor, make_optimiser
 from ncengine.stopwatch import Stopwatch
 from ncengine.taps import require_layers, tapped
@@ -28,20 +33,44 @@ from ncengine.version import __version__
 
 EVALUATION_BATCH = 250
 """Samples in an evaluation pass, or four training batches where those are fewer: without gradients they need less."""
-SAMPLE_PER_CLASS = 50
-"""Training samples a class whose means stand in for the whole split's within the first epoch."""
 TERMINAL_ACCURACY = 0.999
 AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass
+class Pass:
+    """What one pass over a split measured: by its labels, by its true ones, of hidden layers; and features kept."""
+
+    meter: Meter
+    true_meter: Meter | None = None
+    layers: dict[str, Meter] = field(default_factory=dict)
+    kept: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+
+def _details(measurement: Measurement) -> dict[str, Any]:
+    return {
+        "rank": measurement.rank,
+        "samples": measurement.samples,
+        "of": measurement.of,
+        "center": measurement.center,
+        "errors": measurement.errors,
+    }
 
 
 class Trainer:
     """Everything that lives as long as a run: network, head, optimisers, data, and what was measured so far."""
 
     def __init__(
-        self, config: RunConfig, device: torch.device, splits: tuple[Split, Split], clock: Callable[[], float]
+        self,
+        config: RunConfig,
+        device: torch.device,
+        splits: tuple[Split, Split],
+        outside: Split | None,
+        clock: Callable[[], float],
     ) -> None:
         self.config, self.device = config, device
         self.train_split, self.test_split = splits
+        self.outside_split = outside
         torch.manual_seed(config.seed)
         features = config.backbone.features
         self.backbone = make_backbone(
@@ -76,6 +105,8 @@ class Trainer:
         self.loss_sum, self.loss_steps = torch.zeros((), device=device), 0
         self.not_finite_at = torch.zeros((), dtype=torch.int64, device=device)
         self.frame_DR: Tensor | None = None
+        self.frame_epoch = 0  # the measured epoch whose frame that is; 0 before the first
+        self.pca: npt.NDArray[np.float32] | None = None
         self.terminal_phase: int | None = None
 
     def all_groups(self) -> list[dict[str, float]]:
@@ -106,6 +137,8 @@ class Trainer:
                 key: {
                     "label": spec.label,
                     "symbol": spec.symbol,
+                    "formula": spec.formula,
+                    "family": spec.family,
                     "direction": spec.direction,
                     "ideal": None if spec.ideal is None else spec.ideal(k),
                     "source": spec.source,
@@ -205,82 +238,135 @@ class Trainer:
         self.backbone.train(mode)
         self.head.train(mode)
 
-    def measure_split(self, split: Split, rows: Tensor | None = None) -> Meter:
-        """Return a meter fed with a split, or some of its rows, in evaluation mode."""
-        return self._meters(split, split.all_rows() if rows is None else rows, ())[0]
+    def measure_split(self, split: Split, rows: Tensor | None = None, *, true: bool = False) -> Pass:
+        """Return what a pass over a split, or some of its rows, in evaluation mode measured.
 
-    def _meters(
-        self, split: Split, rows: Tensor, layers: tuple[str, ...]
-    ) -> tuple[Meter, Meter | None, dict[str, Meter]]:
-        """Return meters of a split by its labels, by its true labels where they differ, and of hidden layers."""
-        classes, features = self.config.classes, self.config.backbone.features
-        meter = Meter(classes, features)
-        true_meter = None if split.true_labels is None else Meter(classes, features)
-        layer_meters: dict[str, Meter] = {}
+        `true` also measures by the true labels, where a split has some; hidden layers are measured on whole splits.
+        """
+        classes, measure = self.config.classes, self.config.measure
+        layers = measure.layers if rows is None else ()
+        found = Pass(Meter(classes, self.config.backbone.features))
+        true_labels = split.true_labels if true else None
+        if true_labels is not None:
+            found.true_meter = Meter(classes, self.config.backbone.features)
+        keeps = measure.keep_features == ("all" if rows is None else "sample")
         self.set_training(False)
         with tapped(self.backbone, layers) as held:
-            for features_BD, chosen in self.penultimate(split, rows):
-                meter.update(features_BD, split.labels[chosen])
-                if true_meter is not None and split.true_labels is not None:
-                    true_meter.update(features_BD, split.true_labels[chosen])
+            for features_BD, chosen in self.penultimate(split, split.all_rows() if rows is None else rows):
+                found.meter.update(features_BD, split.labels[chosen])
+                if found.true_meter is not None and true_labels is not None:
+                    found.true_meter.update(features_BD, true_labels[chosen])
                 for name, layer_BC in held.items():
-                    layer_meter = layer_meters.setdefault(name, Meter(classes, layer_BC.shape[1]))
-                    layer_meter.update(layer_BC, split.labels[chosen])
+                    meter = found.layers.setdefault(name, Meter(classes, layer_BC.shape[1]))
+                    meter.update(layer_BC, split.labels[chosen])
+                if keeps:
+                    found.kept.append((features_BD.cpu(), split.labels[chosen].cpu()))
         self.set_training(True)
-        return meter, true_meter, layer_meters
+        return found
 
-    def measure_epoch(self) -> tuple[EpochMeasured, GeometryCaptured]:
+    def measure_epoch(self) -> tuple[EpochMeasured, list[GeometryCaptured | FeaturesKept]]:
         """Measure both splits and capture the geometry at the end of an epoch."""
         self.require_finite()
         began, epoch = self._clock(), self.epoch
-        train_meter, true_meter, layers = self._meters(
-            self.train_split, self.train_split.all_rows(), self.config.measure.layers
-        )
+        train = self.measure_split(self.train_split, true=True)
+        outside = None
+        if self.outside_split is not None:
+            outside = Meter(1, self.config.backbone.features)
+            for features_BD, chosen in self._evaluated(self.outside_split):
+                outside.update(features_BD, self.outside_split.labels[chosen])
         weight, bias = self.head.weight, self.head.bias
-        found = {"train": train_meter.compute(weight, bias)}
-        if true_meter is not None:
-            found["train_true"] = true_meter.compute(weight, bias)
-        scalars = {split: measurement.scalars for split, measurement in found.items()}
-        flags = {split: tuple(sorted(measurement.flags)) for split, measurement in found.items()}
-        scalars["test"], flags["test"] = {}, ()
+        # A run that is measured again after its last epoch has the frame of that epoch already, not the one before.
+        previous = self.frame_DR if 0 < self.frame_epoch < epoch else None
+        self.frame_DR, self.frame_epoch = measured_frame(train.meter, self.frame_DR), epoch
+        found = {
+            "train": train.meter.compute(
+                weight, bias, outside=outside, frame_DR=self.frame_DR, previous_frame_DR=previous
+            )
+        }
+        if train.true_meter is not None:
+            found["train_true"] = train.true_meter.compute(weight, bias)
+        test = None
         if len(self.test_split):
-            test_meter = self.measure_split(self.test_split)
-            test = test_meter.compute(weight, bias, class_means_DK=train_meter.means_DK)
-            scalars["test"], flags["test"] = test.scalars, tuple(sorted(test.flags))
-        if self.terminal_phase is None and scalars["train"]["top1"] >= TERMINAL_ACCURACY:
+            test = self.measure_split(self.test_split)
+            found["test"] = test.meter.compute(weight, bias, training=train.meter, outside=outside)
+        layers = {name: meter.compute().scalars for name, meter in train.layers.items()}
+        if self.terminal_phase is None and found["train"].scalars["top1"] >= TERMINAL_ACCURACY:
             self.terminal_phase = epoch
-        captured = self.capture(float(epoch), train_meter)
+        captured = self._capture(float(epoch), found["train"])
         self._measure_s.append(self._clock() - began)
         measured = EpochMeasured(
             epoch=epoch,
             step=self.step,
-            scalars=scalars,
-            flags=flags,
-            layers={name: meter.compute().scalars for name, meter in layers.items()},
+            scalars={"test": {}} | {split: measurement.scalars for split, measurement in found.items()},
+            flags={"test": ()} | {split: tuple(sorted(measurement.flags)) for split, measurement in found.items()},
+            details={split: _details(measurement) for split, measurement in found.items()},
+            layers=layers,
+            layers_test={
+                name: meter.compute(training=train.layers[name]).scalars
+                for name, meter in (test.layers if test else {}).items()
+            },
+            collapse_layer=collapse_layer(layers, found["train"].scalars, "penultimate") if layers else None,
             terminal_phase=self.terminal_phase,
             measure_s=self._measure_s[-1],
         )
-        return measured, captured
+        kept = self._kept(float(epoch), {"train": train} | ({"test": test} if test else {}))
+        return measured, [captured, *kept]
 
-    def capture(self, epoch: float, meter: Meter | None = None) -> GeometryCaptured:
-        """Capture the geometry now, with class means from `meter` or from a fixed sample of the training split."""
-        if meter is None:
-            self.require_finite()
-            meter = self.measure_split(self.train_split, self.sample_rows)
-        self.frame_DR = measured_frame(meter, self.frame_DR)
-        self.set_training(False)
-        cloud = list(self.penultimate(self.train_split, self.cloud_rows))
-        self.set_training(True)
-        return capture(
+    def captured(self, epoch: float) -> list[GeometryCaptured | FeaturesKept]:
+        """Capture the geometry now, with class means from a fixed sample of the training split."""
+        self.require_finite()
+        sample = self.measure_split(self.train_split, self.sample_rows)
+        self.frame_DR = measured_frame(sample.meter, self.frame_DR)
+        measurement = sample.meter.compute(self.head.weight, self.head.bias, frame_DR=self.frame_DR)
+        return [self._capture(epoch, measurement), *self._kept(epoch, {"train": sample})]
+
+    def _capture(self, epoch: float, measurement: Measurement) -> GeometryCaptured:
+        if self.frame_DR is None:
+            raise RuntimeError("a capture needs the frame of its measurement")
+        cloud = list(self._evaluated(self.train_split, self.cloud_rows))
+        captured = capture(
             epoch=epoch,
             step=self.step,
-            meter=meter,
+            measurement=measurement,
             frame_DR=self.frame_DR,
-            weight_KD=self.head.weight,
-            bias_K=self.head.bias,
+            previous_pca=self.pca,
             features_ND=torch.cat([features for features, _ in cloud]),
             labels_N=self.train_split.labels[torch.cat([rows for _, rows in cloud])],
         )
+        self.pca = captured.arrays["pca"]
+        return captured
+
+    def _evaluated(self, split: Split, rows: Tensor | None = None) -> list[tuple[Tensor, Tensor]]:
+        """Return penultimate features and their rows, network and head in evaluation mode meanwhile."""
+        self.set_training(False)
+        found = list(self.penultimate(split, split.all_rows() if rows is None else rows))
+        self.set_training(True)
+        return found
+
+    def _kept(self, epoch: float, passes: Mapping[str, Pass]) -> list[FeaturesKept]:
+        """Return the event that keeps features, where the config asks for it; a sample is drawn where none was."""
+        if self.config.measure.keep_features == "none":
+            return []
+        if self.config.measure.keep_features == "sample":
+            kept = passes["train"].kept or self.measure_split(self.train_split, self.sample_rows).kept
+            parts = {"train": kept}
+        else:
+            parts = {split: found.kept for split, found in passes.items() if found.kept}
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        for split, batches in parts.items():
+            arrays[f"features_{split}"] = torch.cat([features for features, _ in batches]).numpy()
+            arrays[f"labels_{split}"] = torch.cat([labels for _, labels in batches]).numpy().astype(np.int32)
+        if not arrays:
+            return []
+        return [
+            FeaturesKept(
+                epoch=epoch,
+                step=self.step,
+                samples={split: len(arrays[f"labels_{split}"]) for split in parts},
+                size_bytes=sum(array.nbytes for array in arrays.values()),
+                arrays=arrays,
+            )
+        ]
 
     def step_measured(self) -> StepMeasured:
         """Return what the steps since the last such event were like, and begin anew."""

@@ -46,7 +46,8 @@ class Context:
             found = [{"path": e.path, "message": e.message} for e in wire.field_errors(list(error.errors()))]
             raise Invalid("the config does not fit its data: " + found[0]["message"], errors=found) from error
         except (ValueError, OSError) as error:
-            raise Invalid(str(error), errors=[{"path": "data.path", "message": str(error)}]) from error
+            path = "measure.outside_path" if str(error).startswith("measure.outside") else "data.path"
+            raise Invalid(str(error), errors=[{"path": path, "message": str(error)}]) from error
 
 
 def context(request: Request) -> Context:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -16,6 +16,7 @@ from ncengine.config.data import DataConfig, FashionMnistMini
 from ncengine.config.head import HeadConfig, NearestETFHead
 from ncengine.config.part import Part
 from ncengine.config.training import (
+    OWN_OUTSIDE,
     CrossEntropy,
     LossConfig,
     MeasureConfig,
@@ -28,6 +29,18 @@ from ncengine.config.training import (
 )
 from ncengine.data.counts import class_counts
 from ncengine.data.facts import DataFacts, facts_of
+
+SAMPLE_PER_CLASS = 50
+"""Training samples a class whose means stand in for the whole split's within the first epoch, and which are kept."""
+KEPT_BYTES = 2 * 2**30
+"""Features of one capture that may be kept, at most."""
+
+
+class KeptFeatures(NamedTuple):
+    """The size of one capture's features, at most, and how many captures keep them."""
+
+    bytes: int
+    captures: int
 
 
 class RunConfig(Part):
@@ -101,6 +114,20 @@ class RunConfig(Part):
         """Whole batches in a pass over the training set; the rest of it sits that pass out."""
         return max(1, self.train_size // self.batch_size)
 
+    @property
+    def kept_features(self) -> KeptFeatures:
+        """How many bytes of penultimate features the run keeps, known before it is launched."""
+        measure = self.measure
+        if measure.keep_features == "none":
+            return KeptFeatures(0, 0)
+        epochs = sum(measure.measured(epoch, self.epochs) for epoch in range(1, self.epochs + 1))
+        row = 4 * self.backbone.features + 4
+        if measure.keep_features == "all":
+            return KeptFeatures(row * (self.train_size + self.facts.test), epochs)
+        rows = sum(min(SAMPLE_PER_CLASS, count) for count in self.train_per_class)
+        early = min(measure.first_epoch_captures, max(0, self.steps_per_epoch - 1))
+        return KeptFeatures(row * rows, epochs + early + 1)
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
         _require_fitting_parts(self)
@@ -141,6 +168,13 @@ def _require_fitting_parts(config: RunConfig) -> None:
             f"optimiser.accumulate must leave parts of at least 2 samples, got {optimiser.accumulate} for "
             f"batch_size={config.batch_size}; set optimiser.accumulate={max(1, config.batch_size // 2)} or less"
         )
+    if config.measure.outside != "none" and config.data.name in ("ufm", "synthetic"):
+        raise ValueError(
+            f"measure.outside must be none for {config.data.name}, whose samples are no images, "
+            f"got {config.measure.outside}; set measure.outside=none"
+        )
+    if config.measure.outside in OWN_OUTSIDE and not config.measure.outside_path:
+        raise ValueError("measure.outside_path must say where the other data lies, got nothing")
     if len(set(config.measure.layers)) != len(config.measure.layers):
         raise ValueError(f"measure.layers must be different names, got {list(config.measure.layers)}")
 
@@ -175,6 +209,20 @@ def _require_fitting_data(config: RunConfig) -> None:
         raise ValueError(
             f"backbone.features must be at least {config.classes - 1} for a {config.head.name} head with "
             f"{config.classes} classes, got {config.backbone.features}; set backbone.features={config.classes - 1}"
+        )
+    same = config.measure.outside == config.data.name and config.data.name not in OWN_OUTSIDE
+    if same and config.classes == known:
+        raise ValueError(
+            f"measure.outside must be another data set than {config.data.name}, of which all classes take part; "
+            "choose another, or leave classes out with data.classes"
+        )
+    if config.measure.outside != "none" and len(facts.shape) != 3:
+        raise ValueError("measure.outside must be none for vectors: other data is brought to the shape of images")
+    kept = config.kept_features.bytes
+    if kept > KEPT_BYTES:
+        raise ValueError(
+            f"measure.keep_features must keep at most {KEPT_BYTES / 2**30:.0f} GiB a capture, got "
+            f"{kept / 2**30:.1f} GiB; set measure.keep_features=sample"
         )
     if config.batch_size > config.train_size:
         raise ValueError(

@@ -154,6 +154,36 @@ class Stratified(Part):
 SamplerConfig = Annotated[Shuffled | Stratified, Field(discriminator="name", title="Batches")]
 
 
+OWN_OUTSIDE = ("image-folder", "arrays")
+DOWNLOADED_OUTSIDE = (
+    "mnist",
+    "fashion-mnist",
+    "kmnist",
+    "emnist",
+    "svhn",
+    "cifar10",
+    "cifar100",
+    "stl10",
+    "tiny-imagenet",
+)
+OutsideName = Literal[
+    "none",
+    "fashion-mnist-mini",
+    "digits",
+    "mnist",
+    "fashion-mnist",
+    "kmnist",
+    "emnist",
+    "svhn",
+    "cifar10",
+    "cifar100",
+    "stl10",
+    "tiny-imagenet",
+    "image-folder",
+    "arrays",
+]
+
+
 class MeasureConfig(Part):
     """When and how much of the geometry is measured."""
 
@@ -169,6 +199,20 @@ class MeasureConfig(Part):
     """Names of the backbone's modules whose outputs are measured too, averaged over positions."""
     features: int = Field(default=250, ge=1, le=10_000, title="Features in a picture")
     """Training samples in each geometry capture, class-balanced; 64 KiB a capture is the upper limit."""
+    outside: OutsideName = Field(default="none", title="Other data, for NC5")
+    """A second data set, of which the run's own is told apart; its images are brought to the same shape. The run's own
+    data set with a choice of classes means the classes left out."""
+    outside_path: str = Field(
+        default="", max_length=4096, title="Path of other data", json_schema_extra=applies_if(outside=OWN_OUTSIDE)
+    )
+    """Where one's own images or arrays lie on the machine that trains, under a folder that the operator allows."""
+    outside_download: bool = Field(
+        default=False, title="Download other data", json_schema_extra=applies_if(outside=DOWNLOADED_OUTSIDE)
+    )
+    """Fetch the files once if this machine does not have them; off never opens a connection."""
+    keep_features: Literal["none", "sample", "all"] = Field(default="none", title="Keep features")
+    """sample: the penultimate features of 50 training samples a class are kept with each capture; all: those of both
+    splits with each measurement. They can be downloaded as .npz."""
     first_epoch_captures: int = Field(default=8, ge=0, le=200, title="Captures in the first epoch")
     """Geometry captures within the first epoch, where most of it moves."""
     checkpoint_every: int = Field(default=1, ge=1, le=10_000, title="Checkpoint every")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from ncengine.config import RunConfig
+from ncengine.config.data import DataConfig
 from ncengine.data import arrays, folders, generated, published
 from ncengine.data.augment import Augmentation
 from ncengine.data.places import Places
@@ -48,14 +49,13 @@ EMBEDDED: dict[str, Callable[[], Raw]] = {"fashion-mnist-mini": _fashion_mini, "
 """Sets that come with the engine or with scikit-learn: always there."""
 
 
-def _raw(config: RunConfig, places: Places) -> Loading:
+def raw_of(data: DataConfig, seed: int, places: Places) -> Loading:
     """Return the data set itself."""
-    data = config.data
     match data.name:
         case "fashion-mnist-mini" | "digits" as name:
             return EMBEDDED[name]()
         case "synthetic":
-            return generated.synthetic(data, config.seed)
+            return generated.synthetic(data, seed)
         case "ufm":
             return generated.ufm(data)
         case "image-folder" | "imagenet":
@@ -72,7 +72,7 @@ def load(config: RunConfig, device: torch.device, places: Places) -> Splits:
     Raises FileNotFoundError where files are missing and may not be downloaded, OSError where they could not be, and
     ValueError where what is there is damaged or does not fit the config.
     """
-    raw = yield from _raw(config, places)
+    raw = yield from raw_of(config.data, config.seed, places)
     data, facts = config.data, config.facts
     position = np.full(len(facts.class_names), -1, dtype=np.int64)
     position[list(config.labels)] = np.arange(config.classes)

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ncengine.config import RunConfig
+    from ncengine.config.data import DataConfig, Found, OwnData
+
+OWN = ("image-folder", "arrays")
+"""Kinds of other data (`measure.outside`) that are one's own files."""
 
 
 def settle(config: RunConfig, *, roots: Sequence[Path] | None = None) -> RunConfig:
@@ -17,34 +21,100 @@ def settle(config: RunConfig, *, roots: Sequence[Path] | None = None) -> RunConf
     `roots` are the folders below which files may lie; None allows all. Raises ValueError for a path outside of them,
     for files that are no data set, and for settings that do not fit what was found.
     """
-    data = config.data
-    if data.name not in ("image-folder", "imagenet", "arrays") or (data.found is not None and roots is None):
+    return _settled_outside(_settled_data(config, roots), roots)
+
+
+def _settled_data(config: RunConfig, roots: Sequence[Path] | None) -> RunConfig:
+    data = _own(config.data)
+    if data is None or (data.found is not None and roots is None):
         return config
     if roots is not None:  # whoever is confined may not say what was found either
         require_inside(data.path, roots)
-    if data.name == "arrays":
-        from ncengine.data.arrays import look as look_at_arrays
-
-        found = look_at_arrays(data)
-    else:
-        from ncengine.data.folders import look
-
-        found = look(data)
     tree = config.model_dump(mode="json")
     # Whoever trains may stand in another folder.
-    tree["data"] |= {"found": found.model_dump(mode="json"), "path": str(Path(data.path).expanduser().absolute())}
+    tree["data"] |= {"found": _look(data).model_dump(mode="json"), "path": _absolute(data.path)}
     return type(config).model_validate(tree)
 
 
-def require_inside(path: str, roots: Sequence[Path]) -> None:
+def _settled_outside(config: RunConfig, roots: Sequence[Path] | None) -> RunConfig:
+    measure = config.measure
+    if measure.outside not in OWN:
+        return config
+    if roots is not None:
+        require_inside(measure.outside_path, roots, "measure.outside_path")
+    other = outside_data(config)
+    if other is not None and (own := _own(other)) is not None:
+        try:
+            _look(own)
+        except (ValueError, OSError) as error:
+            raise ValueError(str(error).replace("data.path", "measure.outside_path")) from error
+    tree = config.model_dump(mode="json")
+    tree["measure"]["outside_path"] = _absolute(measure.outside_path)
+    return type(config).model_validate(tree)
+
+
+def outside_data(config: RunConfig) -> DataConfig | None:
+    """Return the other data set of a settled config, of which its own is told apart, or None where none is asked for.
+
+    It is the run's own data set where that has classes that are left out.
+    """
+    from pydantic import TypeAdapter
+
+    from ncengine.config.data import DataConfig
+
+    measure, shape = config.measure, config.facts.shape
+    if measure.outside == "none":
+        return None
+    if measure.outside == config.data.name and measure.outside not in OWN:
+        return config.data
+    data: dict[str, object] = {"name": measure.outside}
+    if measure.outside in OWN:
+        data["path"] = measure.outside_path
+    if measure.outside == "image-folder":
+        data |= {"image_size": shape[-1], "grey": shape[0] == 1}
+    if measure.outside_download:
+        data["download"] = True
+    chosen: DataConfig = TypeAdapter(DataConfig).validate_python(data)
+    return chosen
+
+
+def _own(data: DataConfig) -> OwnData | None:
+    from ncengine.config.data import Arrays, ImageFolder, ImageNet
+
+    return data if isinstance(data, ImageFolder | ImageNet | Arrays) else None
+
+
+def _look(data: OwnData) -> Found:
+    if data.name == "arrays":
+        from ncengine.data.arrays import look as look_at_arrays
+
+        return look_at_arrays(data)
+    from ncengine.data.folders import look
+
+    return look(data)
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
+
+
+def require_inside(path: str, roots: Sequence[Path], field: str = "data.path") -> None:
     """Raise ValueError where a path, followed through links, lies under none of the allowed roots."""
     if not path:
-        raise ValueError("data.path must say where the data lies, got nothing")
+        raise ValueError(f"{field} must say where the data lies, got nothing")
     resolved = Path(path).expanduser().resolve()
     if any(resolved.is_relative_to(Path(root).expanduser().resolve()) for root in roots):
         return
     allowed = ", ".join(str(root) for root in roots) or "none is allowed yet"
     raise ValueError(
-        f"data.path must lie under a folder that the operator allows ({allowed}), got {path!r}; "
+        f"{field} must lie under a folder that the operator allows ({allowed}), got {path!r}; "
         "start the server with --data-root FOLDER"
     )
+
+
+def require_paths_inside(config: RunConfig, roots: Sequence[Path]) -> None:
+    """Raise ValueError where any path of a config lies under none of the allowed roots."""
+    if (data := _own(config.data)) is not None:
+        require_inside(data.path, roots)
+    if config.measure.outside in OWN:
+        require_inside(config.measure.outside_path, roots, "measure.outside_path")

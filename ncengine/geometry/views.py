@@ -14,8 +14,10 @@ a tight frame, is as good (17.8° between nearest vertices at K = 100, found 18.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -106,6 +108,62 @@ def view_matrix(classes: int) -> FloatArray:
     projection = _shipped()[f"K{classes}"] if classes <= SHIPPED_UP_TO else fibonacci_spherical(classes)
     scaled: FloatArray = projection * np.float32(math.sqrt((classes - 1) / 3))
     return scaled
+
+
+HOLD_PCA = 0.01
+"""Eigenvalues closer than this share of the largest count as equal, and the picture before decides between them."""
+
+
+def aligned_pca(coordinates_KR: npt.NDArray[np.float64], previous_R3: npt.NDArray[Any] | None) -> FloatArray:
+    """Return P (R, 3), orthonormal columns: the leading principal directions of K points, near the picture before.
+
+    Principal directions have no sign, and at collapse all of them are equal, so that the plain ones jump from epoch to
+    epoch. Here P spans the leading eigenvectors of C/λ_max + δ P′P′ᵀ, C the second moments and P′ the picture before,
+    and is turned within that space to where P′ᵀP is nearest to the identity (Procrustes). Directions that do not exist
+    (R < 3) are zero columns. Without a picture before, the largest coordinate of each direction is positive.
+    """
+    rank = coordinates_KR.shape[1]
+    moments_RR = coordinates_KR.T @ coordinates_KR
+    largest = float(np.linalg.eigvalsh(moments_RR)[-1]) if rank else 0.0
+    held = previous_R3 is not None and previous_R3.shape == (rank, 3) and rank >= 3
+    if largest > 0:
+        moments_RR = moments_RR / largest
+    if held and previous_R3 is not None:
+        moments_RR = moments_RR + HOLD_PCA * (previous_R3 @ previous_R3.T)
+    _, vectors = np.linalg.eigh(moments_RR)
+    leading = vectors[:, ::-1][:, :3]
+    if held and previous_R3 is not None:
+        left, _, right = np.linalg.svd(leading.T @ previous_R3)
+        leading = leading @ (left @ right)
+    else:
+        signs = np.sign(leading[np.abs(leading).argmax(axis=0), np.arange(leading.shape[1])])
+        leading = leading * np.where(signs == 0, 1.0, signs)
+    found: FloatArray = np.zeros((rank, 3), dtype=np.float32)
+    found[:, : leading.shape[1]] = leading
+    return found
+
+
+def tetrahedron_matrix(classes: int, four: Sequence[int]) -> FloatArray:
+    """Return the (K−1, 3) matrix of the view of four classes: their vertices at the corners of a tetrahedron, norm one.
+
+    P = √(4(K−1)/(3K)) V⁽⁴⁾ᵀ V₄, with V⁽⁴⁾ (4, K−1) the four classes' rows of the Helmert basis and V₄ (4, 3) the basis
+    for four: what lies between the four vertices is seen whole, and all other vertices fall onto the centre. Raises
+    ValueError where the four are not different classes of 0 … K−1.
+    """
+    if len(four) != 4 or len(set(four)) != 4 or not all(0 <= label < classes for label in four):
+        raise ValueError(f"classes must be 4 different ones of 0 … {classes - 1}, got {list(four)}")
+    scale = math.sqrt(4 * (classes - 1) / (3 * classes))
+    projection: FloatArray = (scale * _basis_rows(classes, four).T @ _basis_rows(4, range(4))).astype(np.float32)
+    return projection
+
+
+def _basis_rows(classes: int, rows: Sequence[int]) -> npt.NDArray[np.float64]:
+    """Return rows of the Helmert basis (n, K−1); `simplex.simplex_basis` without torch."""
+    index, row = np.arange(1, classes), np.asarray(rows)[:, None]
+    found: npt.NDArray[np.float64] = np.where(row < index, 1.0, np.where(row == index, -index, 0.0)) / np.sqrt(
+        index * (index + 1)
+    )
+    return found
 
 
 def view_name(classes: int) -> str:

@@ -1,39 +1,73 @@
-"""Cross-entropy and top-1 accuracy of the classifier that evaluation uses."""
+"""Cross-entropy and accuracy of the classifier that evaluation uses."""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
 
-from ncengine.metrics.snapshot import Snapshot
-from ncengine.metrics.spec import MetricSpec, zero
+from ncengine.metrics.spec import MetricSpec, Samples, one, zero
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ncengine.metrics.samples import Block
 
 
-def loss(snapshot: Snapshot) -> float | None:
-    """Return the mean cross-entropy −log softmax(Wh + b)_y in nats."""
-    logits_NK = snapshot.logits_NK
-    if logits_NK is None:
+def loss(block: Block) -> Tensor | None:
+    """Return −log softmax(Wh + b)_y in nats, of each sample."""
+    logits_BK = block.logits_BK
+    if logits_BK is None:
         return None
-    peak_N1 = logits_NK.max(axis=1, keepdims=True)
-    log_sum_N = np.log(np.exp(logits_NK - peak_N1).sum(axis=1)) + peak_N1[:, 0]
-    return float((log_sum_N - logits_NK[np.arange(len(logits_NK)), snapshot.labels_N]).mean())
+    return logits_BK.logsumexp(1) - logits_BK.gather(1, block.labels_B[:, None])[:, 0]
 
 
-def top1(snapshot: Snapshot) -> float | None:
-    """Return the share of samples whose largest logit is their own class's, in [0, 1]."""
-    logits_NK = snapshot.logits_NK
-    return None if logits_NK is None else float((logits_NK.argmax(axis=1) == snapshot.labels_N).mean())
+def top1(block: Block) -> Tensor | None:
+    """Return whether the largest logit is the own class's."""
+    return None if block.predicted_B is None else block.predicted_B == block.labels_B
+
+
+def top5(block: Block) -> Tensor | None:
+    """Return whether the own class's logit is among the five largest; None with fewer than five classes."""
+    if block.logits_BK is None or block.logits_BK.shape[1] < 5:
+        return None
+    return (block.logits_BK.topk(5).indices == block.labels_B[:, None]).any(1)
 
 
 LOSS = MetricSpec(
-    "loss", "Cross-entropy", "−log p_y", "low", zero, "", "Mean cross-entropy in evaluation mode, in nats.", loss
+    key="loss",
+    label="Cross-entropy",
+    symbol="−log p_y",
+    formula="mean over samples of −log softmax(Wh + b)_y",
+    family="Accuracy",
+    direction="low",
+    ideal=zero,
+    source="standard definition",
+    reading="Mean cross-entropy in evaluation mode, in nats.",
+    how=Samples(loss),
 )
 TOP1 = MetricSpec(
-    "top1",
-    "Top-1 accuracy",
-    "P[argmax = y]",
-    "high",
-    lambda _classes: 1.0,
-    "",
-    "Share of samples classified right.",
-    top1,
+    key="top1",
+    label="Top-1 accuracy",
+    symbol="P[argmax = y]",
+    formula="share of samples with argmax(Wh + b) = y",
+    family="Accuracy",
+    direction="high",
+    ideal=one,
+    source="standard definition",
+    reading="Share of samples classified right.",
+    how=Samples(top1),
+    share=True,
+)
+TOP5 = MetricSpec(
+    key="top5",
+    label="Top-5 accuracy",
+    symbol="P[y among the top 5]",
+    formula="share of samples whose own logit is among the five largest",
+    family="Accuracy",
+    direction="high",
+    ideal=one,
+    source="standard definition",
+    reading="Share of samples whose class is among the five that the classifier finds likeliest; absent below five "
+    "classes.",
+    how=Samples(top5),
+    share=True,
 )

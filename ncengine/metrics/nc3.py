@@ -1,27 +1,33 @@
-"""NC3, self-duality: the classifier aligns with the class means. ‖WH/‖WH‖_F − T‖_F (Zhu et al. 2021)."""
+"""NC3, self-duality: the classifier aligns with the class means. ‖WH/‖WH‖_F − T‖_F (Zhu et al. 2021), W as it is."""
 
 from __future__ import annotations
 
-from ncengine.metrics.nc2 import etf_gap
-from ncengine.metrics.snapshot import Snapshot
-from ncengine.metrics.spec import MetricSpec, zero
+import math
+from typing import TYPE_CHECKING
+
+from ncengine.metrics.spec import MetricSpec, Pairs, zero
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ncengine.metrics.pairs import Tile
 
 
-def nc3(snapshot: Snapshot) -> float | None:
-    """Return ‖WH/‖WH‖_F − T‖_F, in [0, 2], with W as it is; None without a classifier."""
-    rows = snapshot.weight_present_KD
-    if rows is None or snapshot.classes < 2:
-        return None
-    return etf_gap(rows @ snapshot.centred_DK, snapshot.etf_gram)
+def _term(tile: Tile) -> Tensor:
+    norm = tile.snapshot.alignment_norm
+    product = tile.weights_by_means(as_is=True)
+    return ((product / norm if norm > 0 else product) - tile.etf) ** 2
 
 
 NC3 = MetricSpec(
     key="nc3",
     label="NC3 self-duality",
     symbol="‖WH/‖WH‖ − T‖",
+    formula="‖WH/‖WH‖_F − T‖_F, T = (I − 11ᵀ/K)/√(K−1)",
+    family="NC3",
     direction="low",
     ideal=zero,
     source="Zhu et al. 2021",
     reading="How far the classifier is from pointing along the class means, as a simplex ETF.",
-    value=nc3,
+    how=Pairs(("means", "weights"), _term, lambda total, _classes: math.sqrt(total), diagonal=True),
 )

@@ -1,8 +1,8 @@
-"""Everything the metrics read, derived once: class means, frame, cosines, classifier, per-sample decisions.
+"""Everything the metrics read of one split, derived once from accumulated moments, the classifier and kept samples.
 
-Symbols as in the papers: μ_c class means, μ_G = mean of the class means, H = [μ_c − μ_G] (D×K), W (K×D), b (K),
-Σ_W = (1/N) Σ_i (h_i − μ_{y_i})(h_i − μ_{y_i})ᵀ. Classes without samples are left out, with K the number present.
-All arrays are float64 NumPy; nothing here needs torch.
+Symbols as in the papers: μ_c class means, μ_G their mean (or that of all samples), m_c = μ_c − μ_G, H = [m_c] (D×K),
+W (K×D), b (K), Σ_W = (1/N) Σ_i (h_i − μ_{y_i})(h_i − μ_{y_i})ᵀ, Σ_B = (1/K) Σ_c m_c m_cᵀ. Classes without samples are
+left out, with K the number K' present. Tensors are float64 on the meter's device.
 """
 
 from __future__ import annotations
@@ -10,147 +10,194 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
+import torch
+from torch import Tensor
 
-F64 = npt.NDArray[np.float64]
-I64 = npt.NDArray[np.int64]
+from ncengine.metrics.rows import Rows
 
+Center = Literal["classes", "samples"]
 RANK_CUT = 1e-13
 """Eigenvalues of Σ_B below this share of the largest are taken as zero."""
-CHUNK_ROWS = 8192
+LONG_TAIL = 2.0
+"""Training sets whose largest class has at least so many times the samples of the smallest have a head and a tail."""
 
 
-def row_cosines(rows_KD: F64) -> F64:
-    """Return the K×K cosines between rows; rows of norm zero have cosine zero with everything."""
-    norms_K = np.linalg.norm(rows_KD, axis=1)
-    units_KD = rows_KD / np.where(norms_K > 0, norms_K, 1.0)[:, None]
-    return np.clip(units_KD @ units_KD.T, -1.0, 1.0)
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """The training split as other splits see it: its class means decide nc4, its counts tell head from tail."""
+
+    means_KD: Tensor
+    counts_K: Tensor
+    """Of all K classes; rows of `means_KD` without samples are not read."""
 
 
-def off_diagonal(matrix_KK: F64) -> F64:
-    """Return the K(K−1) entries off the diagonal."""
-    return matrix_KK[~np.eye(len(matrix_KK), dtype=bool)]
+@dataclass(frozen=True, eq=False)
+class Outside:
+    """Features of an out-of-distribution set: their mean (D), those kept (n, D), and the directions of NECO (D, r)."""
+
+    mean_D: Tensor
+    samples_ND: Tensor
+    principal_DR: Tensor
+    center_D: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Snapshot:
-    """Accumulated moments of one split, the classifier, and the kept samples.
+    """Moments of one split over all K classes, the classifier as evaluation uses it, and the samples that were kept.
 
-    `means_DK` and `counts_K` cover all K classes (zero columns where the count is zero); `scatter_DD` is Σ_i over the
-    samples of their outer products around their own class mean. `samples_ND` and `labels_N` are the samples kept for
-    the metrics that need a second pass. `reference_DK` are the class means that classify (the training split's).
+    `squares_K` is Σ_{i∈c} ‖h_i − μ_c‖², `scatter_DD` is N Σ_W, `norms` the mean and the standard deviation of ‖h‖.
     """
 
-    means_DK: F64
-    counts_K: I64
-    scatter_DD: F64
-    samples_ND: npt.NDArray[np.float32]
-    labels_N: I64
-    weight_KD: F64 | None = None
-    bias_K: F64 | None = None
-    reference_DK: F64 | None = None
+    counts_K: Tensor
+    means_KD: Tensor
+    squares_K: Tensor
+    scatter_DD: Tensor
+    norms: tuple[float, float]
+    samples_ND: Tensor
+    labels_N: Tensor
+    weight_KD: Tensor | None = None
+    bias_K: Tensor | None = None
+    reference: Reference | None = None
+    outside: Outside | None = None
+    turned: float | None = None
+    """‖R_t − R_{t−1}‖_F of the nearest ETF's frame since the measurement before, where that is known."""
+    center: Center = "classes"
 
     @cached_property
-    def present(self) -> I64:
+    def present(self) -> Tensor:
         """Indices of the classes that have samples."""
-        return np.flatnonzero(self.counts_K)
+        return (self.counts_K > 0).nonzero()[:, 0]
 
     @property
     def classes(self) -> int:
+        """K', the number of classes present."""
         return len(self.present)
 
     @cached_property
-    def global_mean_D(self) -> F64:
-        """μ_G, the mean of the class means present (zero where there is none)."""
+    def count(self) -> int:
+        """N, all samples that were seen."""
+        return int(self.counts_K.sum())
+
+    def of_present(self, values_K: Tensor) -> Tensor:
+        """Return the rows of the classes present, without a copy where all are."""
+        return values_K if self.classes == len(values_K) else values_K[self.present]
+
+    @cached_property
+    def global_mean_D(self) -> Tensor:
+        """μ_G: the mean of the class means present, or of all samples (zero where there is none)."""
         if not self.classes:
-            return np.zeros(len(self.means_DK))
-        return np.asarray(self.means_DK[:, self.present].mean(axis=1))
+            return torch.zeros_like(self.means_KD[0])
+        means = self.of_present(self.means_KD)
+        if self.center == "classes":
+            return means.mean(0)
+        shares_K = self.of_present(self.counts_K) / self.count
+        return shares_K @ means
 
     @cached_property
-    def centred_DK(self) -> F64:
-        """H: centred class means of the classes present, as columns."""
-        return self.means_DK[:, self.present] - self.global_mean_D[:, None]
+    def means(self) -> Rows:
+        """H: centred class means of the classes present, as rows."""
+        means = self.of_present(self.means_KD)
+        scale = float(means.abs().amax()) if self.classes else 0.0
+        return Rows(means - self.global_mean_D, self.global_mean_D, scale)
 
     @cached_property
-    def between(self) -> tuple[F64, F64]:
-        """Principal directions (D, r) and eigenvalues (r) of Σ_B = H Hᵀ/K above the rank cut."""
-        if not self.classes:
-            return np.zeros((len(self.means_DK), 0)), np.zeros(0)
-        left, singular, _ = np.linalg.svd(self.centred_DK / math.sqrt(self.classes), full_matrices=False)
-        eigenvalues = singular**2
-        kept = eigenvalues > RANK_CUT * eigenvalues.max(initial=0.0)
-        return left[:, kept], eigenvalues[kept]
-
-    @cached_property
-    def mean_cosines(self) -> F64:
-        return row_cosines(self.centred_DK.T)
-
-    @cached_property
-    def weight_present_KD(self) -> F64 | None:
-        """Rows of W for the classes present, as they are."""
-        return None if self.weight_KD is None else self.weight_KD[self.present]
-
-    @cached_property
-    def weight_centred_KD(self) -> F64 | None:
-        """Rows w_c − w̄ for the classes present."""
-        rows = self.weight_present_KD
-        return None if rows is None or not len(rows) else rows - rows.mean(axis=0)
-
-    @cached_property
-    def weight_cosines(self) -> F64 | None:
-        return None if self.weight_centred_KD is None else row_cosines(self.weight_centred_KD)
-
-    @cached_property
-    def etf_gram(self) -> F64:
-        """T = (I − 11ᵀ/K)/√(K−1), of unit Frobenius norm."""
-        k = self.classes
-        return np.asarray((np.eye(k) - 1 / k) / math.sqrt(max(k - 1, 1)))
-
-    @cached_property
-    def logits_NK(self) -> F64 | None:
-        """W h + b of the kept samples, over all K classes."""
-        if self.weight_KD is None or not len(self.samples_ND):
+    def weights(self) -> Rows | None:
+        """Rows w_c − w̄ of the classes present."""
+        if self.weight_KD is None or not self.classes:
             return None
-        # Around μ_G, so that a large global mean does not eat the digits that tell classes apart.
-        offset_K = self.weight_KD @ self.global_mean_D + (0.0 if self.bias_K is None else self.bias_K)
-        return self._around_global_mean(self.weight_KD) + offset_K
+        rows = self.of_present(self.weight_KD)
+        mean_D = rows.mean(0)
+        return Rows(rows - mean_D, mean_D, float(rows.abs().amax()))
 
     @cached_property
-    def nearest_mean_N(self) -> I64 | None:
-        """argmin_c ‖h − μ_c‖² of the kept samples with the reference means; classes without one never win."""
-        if not len(self.samples_ND):
-            return None
-        if self.reference_DK is None:
-            means_DK, known = self.means_DK, self.present
-        else:
-            means_DK = self.reference_DK
-            known = np.flatnonzero(np.isfinite(means_DK).all(axis=0))
-        offsets_KD = (means_DK[:, known] - self.global_mean_D[:, None]).T
-        scores = self._around_global_mean(offsets_KD) - 0.5 * (offsets_KD**2).sum(axis=1)
-        return np.asarray(known[scores.argmax(axis=1)])
+    def variances_K(self) -> Tensor:
+        """σ_c² = mean over the class of ‖h − μ_c‖², of the classes present."""
+        return self.of_present(self.squares_K) / self.of_present(self.counts_K)
 
     @cached_property
-    def margins_N(self) -> F64 | None:
-        """cos(h − μ_G, w_y − w̄) − max_{c≠y} cos(h − μ_G, w_c − w̄) of each kept sample."""
-        if self.weight_centred_KD is None or not len(self.samples_ND) or self.classes < 2:
+    def within_trace(self) -> float:
+        """tr(Σ_W)."""
+        return float(self.squares_K.sum()) / max(1, self.count)
+
+    @cached_property
+    def between_trace(self) -> float:
+        """tr(Σ_B)."""
+        return self.means.norm**2 / max(1, self.classes)
+
+    @cached_property
+    def between(self) -> tuple[Tensor, Tensor]:
+        """Principal directions (D, r) and eigenvalues (r), descending, of Σ_B = H Hᵀ/K above the rank cut."""
+        if self.means.degenerate:
+            return self.means_KD.new_zeros(self.means_KD.shape[1], 0), self.means_KD.new_zeros(0)
+        directions_DR, singular_R = self.means.decomposition
+        eigenvalues_R = singular_R**2 / self.classes
+        kept = int((eigenvalues_R > RANK_CUT * eigenvalues_R[0]).sum())
+        return directions_DR[:, :kept], eigenvalues_R[:kept]
+
+    @cached_property
+    def alignment_norm(self) -> float:
+        """‖WH‖_F over the classes present, with W as it is; 0 without a classifier."""
+        return 0.0 if self.weights is None else self.weights.product_norm_as_is(self.means)
+
+    @cached_property
+    def within_spectrum(self) -> Tensor:
+        """Eigenvalues of Σ_W (D), descending; what rounding makes negative is zero."""
+        eigenvalues_D: Tensor = torch.linalg.eigvalsh((self.scatter_DD / max(1, self.count)).cpu())
+        return eigenvalues_D.flip(0).clamp(min=0)
+
+    @cached_property
+    def principal_DR(self) -> Tensor:
+        """The K' − 1 leading principal directions (D, R) of all features around μ_G, those of Σ_W + Σ_B."""
+        means = self.means.rows_KD
+        shares_K1 = (self.of_present(self.counts_K) / max(1, self.count))[:, None]
+        total_DD = self.scatter_DD / max(1, self.count) + (shares_K1 * means).mT @ means
+        _, vectors = torch.linalg.eigh(total_DD.cpu())
+        kept = min(len(total_DD), max(1, self.classes - 1))
+        directions_DR: Tensor = vectors[:, -kept:].to(means.device)
+        return directions_DR
+
+    @cached_property
+    def within_along_between(self) -> Tensor:
+        """pᵣᵀ Σ_W pᵣ (r) along each principal direction of Σ_B."""
+        directions_DR, _ = self.between
+        return ((self.scatter_DD @ directions_DR) * directions_DR).sum(0) / max(1, self.count)
+
+    @cached_property
+    def conditional_within(self) -> Tensor:
+        """Σ_W within span(H), given the rest of R^D: the Schur complement W_pp − W_pq W_qq† W_qp (r, r).
+
+        Σ_T = Σ_W + Σ_B has the inverse (Λ + S)⁻¹ there, which is what tr(Σ_T† Σ_B) needs, and no D×D inverse. What
+        W_qq has below D ε of its largest eigenvalue is rounding.
+        """
+        directions_DR, _ = self.between
+        rank = directions_DR.shape[1]
+        within_DD = self.scatter_DD / max(1, self.count)
+        beside_DR = within_DD @ directions_DR
+        schur = directions_DR.mT @ beside_DR
+        if rank < len(within_DD):
+            basis = torch.linalg.qr(directions_DR.cpu(), mode="complete").Q[:, rank:].to(directions_DR.device)
+            eigenvalues, vectors = torch.linalg.eigh((basis.mT @ within_DD @ basis).cpu())
+            cut = len(within_DD) * torch.finfo(torch.float64).eps * float(eigenvalues[-1].clamp(min=0))
+            known = eigenvalues > cut
+            scaled = (vectors[:, known] / eigenvalues[known].sqrt()).to(basis.device)
+            explained = scaled.mT @ (basis.mT @ beside_DR)
+            schur = schur - explained.mT @ explained
+        return 0.5 * (schur + schur.mT)
+
+    @cached_property
+    def groups(self) -> tuple[Tensor, Tensor] | None:
+        """Positions, among the classes present, of the head's and the tail's classes; None on balanced training data.
+
+        The border is the geometric mean of the largest and the smallest class, which halves an exponential tail and
+        parts the two sizes of a step.
+        """
+        counts_K = self.of_present(self.counts_K if self.reference is None else self.reference.counts_K)
+        if self.classes < 2 or not bool((counts_K > 0).all()):
             return None
-        norms_K = np.linalg.norm(self.weight_centred_KD, axis=1)
-        units_KD = self.weight_centred_KD / np.where(norms_K > 0, norms_K, 1.0)[:, None]
-        cosines_NK = self._around_global_mean(units_KD)
-        norms_N = np.concatenate([np.linalg.norm(chunk - self.global_mean_D, axis=1) for chunk in self._chunks()])
-        cosines_NK /= np.where(norms_N > 0, norms_N, 1.0)[:, None]
-        rows = np.arange(len(cosines_NK))
-        own = np.searchsorted(self.present, self.labels_N)
-        own_N = cosines_NK[rows, own]
-        cosines_NK[rows, own] = -np.inf
-        return np.asarray(own_N - cosines_NK.max(axis=1))
-
-    def _chunks(self) -> list[F64]:
-        count = len(self.samples_ND)
-        return [self.samples_ND[i : i + CHUNK_ROWS].astype(np.float64) for i in range(0, count, CHUNK_ROWS)]
-
-    def _around_global_mean(self, rows_KD: F64) -> F64:
-        """Return (h − μ_G) rowsᵀ (N, K) of the kept samples, in float64, a bounded chunk at a time."""
-        return np.concatenate([(chunk - self.global_mean_D) @ rows_KD.T for chunk in self._chunks()])
+        largest, smallest = float(counts_K.max()), float(counts_K.min())
+        if largest < LONG_TAIL * smallest:
+            return None
+        in_head = counts_K >= math.sqrt(largest * smallest)
+        return in_head.nonzero()[:, 0], (~in_head).nonzero()[:, 0]

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from ncengine.metrics.snapshot import Snapshot
-from ncengine.metrics.spec import MetricSpec
-
-
-def cosine_margin(snapshot: Snapshot) -> float | None:
-    """Return the mean of cos(h−μ_G, w_y−w̄) − max_{c≠y} cos(h−μ_G, w_c−w̄), in [−2, 2]."""
-    margins_N = snapshot.margins_N
-    return None if margins_N is None else float(margins_N.mean())
-
+from ncengine.metrics.spec import MetricSpec, Samples
 
 COSINE_MARGIN = MetricSpec(
     key="cosine_margin",
     label="Cosine margin",
     symbol="cos(h, w_y) − max cos(h, w_c)",
+    formula="mean over samples of cos(h−μ_G, w_y−w̄) − max_{c≠y} cos(h−μ_G, w_c−w̄)",
+    family="Margin",
     direction="high",
     ideal=lambda classes: classes / (classes - 1),
     source="Markou, Ajanthan, Gould 2024",
     reading="How much closer in angle a feature is to its own classifier row than to the next; K/(K−1) at collapse.",
-    value=cosine_margin,
+    how=Samples(lambda block: block.margins_B),
 )

@@ -1,0 +1,256 @@
+"""What a run measures beside its splits: other data, hidden layers, kept features, pictures that do not jump."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+import ncengine as nc
+from ncengine.config.data import FashionMnistMini
+from ncengine.data import settle
+from ncengine.data.loading import load
+from ncengine.data.outside import like, load_outside
+from ncengine.geometry.views import aligned_pca, tetrahedron_matrix
+from ncengine.milestones import collapse_layer, time_to_collapse
+from tests.ncengine.test_training import events, tiny
+
+CPU = torch.device("cpu")
+
+
+def drained(steps):
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def measured(found):
+    return [event for event in found if event.type == "EpochMeasured"]
+
+
+# Other data
+
+
+def test_other_data_is_told_apart():
+    found = measured(events(epochs=6, measure={"outside": "fashion-mnist-mini"}))
+    for split in ("train", "test"):
+        last = found[-1].scalars[split]
+        assert 0 <= last["nc5_ood"] <= 1
+        assert last["ood_auroc_neco"] > 0.6
+        assert last["ood_auroc_logit"] > 0.6
+        assert found[-1].details[split]["errors"]["ood_auroc_neco"] < 0.05
+
+
+def test_other_data_has_the_run_s_shape_and_normalisation():
+    config = nc.RunConfig(data=FashionMnistMini(), batch_size=64, measure={"outside": "digits"})
+    split = drained(load_outside(config, CPU, nc.Places()))
+    train, _ = drained(load(config, CPU, nc.Places()))
+    (samples, _), (ours, _) = (next(iter(s.evaluation(s.all_rows(), 100))) for s in (split, train))
+    assert len(split) == 355
+    assert samples.shape == ours.shape == (100, 1, 28, 28)
+    # Digits are darker than clothes: zero after normalisation is the mean of the run's own data.
+    assert abs(float(ours.mean())) < 0.2
+    assert float(samples.min()) == pytest.approx(float(ours.min()))
+
+
+def test_colour_becomes_grey_and_grey_colour():
+    red = np.zeros((2, 8, 8, 3), np.uint8)
+    red[..., 0] = 200
+    assert like(red, (1, 4, 4)).unique().tolist() == [60]
+    grey = np.full((2, 8, 8, 1), 7, np.uint8)
+    assert like(grey, (3, 16, 16)).shape == (2, 16, 16, 3)
+    with pytest.raises(ValueError, match="1, 3 or 1 channels, got 2"):
+        like(np.zeros((1, 8, 8, 2), np.uint8), (1, 8, 8))
+
+
+def test_classes_left_out_are_other_data():
+    config = nc.RunConfig(
+        data=FashionMnistMini(classes=(0, 3)), batch_size=64, measure={"outside": "fashion-mnist-mini"}
+    )
+    assert len(drained(load_outside(config, CPU, nc.Places()))) == 800
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"measure": {"outside": "digits"}}, "measure.outside must be another data set than digits"),
+        ({"measure": {"outside": "arrays"}}, "measure.outside_path must say where"),
+        ({"measure": {"outside": "cats"}}, "Input should be"),
+        (
+            {"data": {"name": "synthetic"}, "backbone": {"name": "mlp"}, "measure": {"outside": "digits"}},
+            "measure.outside must be none for synthetic",
+        ),
+    ],
+)
+def test_other_data_that_cannot_be_is_refused(settings, message):
+    with pytest.raises(ValidationError, match=message):
+        tiny(**settings)
+
+
+def test_one_s_own_arrays_are_other_data_within_the_allowed_folders(tmp_path):
+    rng = np.random.default_rng(0)
+    inside = tmp_path / "allowed" / "other.npz"
+    inside.parent.mkdir()
+    labels = rng.integers(0, 2, 60)
+    np.savez(inside, images=rng.integers(0, 255, (60, 12, 12, 3), dtype=np.uint8), labels=labels)
+    config = tiny(measure={"outside": "arrays", "outside_path": str(inside)})
+    settled = settle(config, roots=(inside.parent,))
+    split = drained(load_outside(settled, CPU, nc.Places()))
+    assert split.source.samples.shape[1:] == (8, 8, 1)
+    with pytest.raises(ValueError, match=r"measure.outside_path must lie under a folder that the operator allows"):
+        settle(config, roots=(tmp_path / "elsewhere",))
+    with pytest.raises(ValueError, match=r"measure.outside_path"):
+        settle(tiny(measure={"outside": "arrays", "outside_path": str(tmp_path / "none.npz")}))
+
+
+# Hidden layers
+
+
+def test_layers_are_measured_in_the_order_of_the_forward_pass():
+    backbone = {"name": "mlp", "features": 32, "depth": 2}
+    layers = ["3", "1"]
+    found = measured(events(epochs=8, backbone=backbone, measure={"layers": layers}))
+    last = found[-1]
+    assert list(last.layers) == list(last.layers_test) == ["1", "3"]
+    for splits in (last.layers, last.layers_test):
+        assert all(0 < scalars["ncc_accuracy"] <= 1 for scalars in splits.values())
+        assert all("nc1" in scalars and "loss" not in scalars for scalars in splits.values())
+    assert last.layers["1"]["ncc_accuracy"] < last.scalars["train"]["ncc_accuracy"]
+    expected = collapse_layer(last.layers, last.scalars["train"], "penultimate")
+    assert last.collapse_layer == expected
+
+
+def test_the_layer_where_collapse_starts():
+    layers = {name: {"ncc_accuracy": value} for name, value in (("a", 0.995), ("b", 0.9), ("c", 0.99), ("d", 0.999))}
+    assert collapse_layer(layers, {"ncc_accuracy": 1.0}, "penultimate") == "c"
+    assert collapse_layer({"a": {}}, {"ncc_accuracy": 1.0}, "penultimate") == "penultimate"
+    assert collapse_layer(layers, {"ncc_accuracy": 0.5}, "penultimate") is None
+
+
+@pytest.mark.parametrize(
+    ("values", "direction", "expected"),
+    [
+        ([3, 1, 0.5, 0.1], "low", 4),
+        ([0.5, 3, 0.5, 0.1], "low", 4),
+        ([3, 0.4, 0.4, 0.1], "low", 2),
+        ([0.1, 0.1, 0.1, 3], "low", None),
+        ([0.1, None, 0.1, 0.1], "low", 3),
+        ([0.1, float("nan"), 0.1, 0.1], "low", 3),
+        ([0.2, 0.9, 0.95, 1], "high", 2),
+    ],
+)
+def test_time_to_collapse_is_when_a_metric_stays(values, direction, expected):
+    threshold = 0.9 if direction == "high" else 0.4 if expected in (2, 3) else 0.1
+    assert time_to_collapse([1, 2, 3, 4], values, threshold, direction) == expected
+    with pytest.raises(ValueError, match="equally many, got 3 and 4"):
+        time_to_collapse([1, 2, 3], values, 0.1)
+
+
+# Features that are kept
+
+
+@pytest.mark.parametrize("keep", ["sample", "all"])
+def test_features_are_kept_as_large_as_was_said(keep):
+    settings = {"keep_features": keep, "first_epoch_captures": 2}
+    config = tiny(device="cpu", epochs=2, measure=settings)
+    found = list(nc.run(config))
+    kept = [event for event in found if event.type == "FeaturesKept"]
+    captures = [event for event in found if event.type == "GeometryCaptured"]
+    said = config.kept_features
+    assert len(kept) == said.captures == (len(captures) if keep == "sample" else 2)
+    for event in kept:
+        size = sum(array.nbytes for array in event.arrays.values())
+        assert size == event.size_bytes == said.bytes
+        assert event.arrays["features_train"].dtype == np.float32
+        assert event.samples["train"] == (500 if keep == "sample" else 1442)
+        assert ("features_test" in event.arrays) == (keep == "all")
+    # They are what was measured.
+    last, epoch = kept[-1].arrays, measured(found)[-1]
+    again = nc.measure(torch.tensor(last["features_train"]), torch.tensor(last["labels_train"]), classes=10)
+    if keep == "all":
+        assert again.scalars["nc1"] == pytest.approx(epoch.scalars["train"]["nc1"], rel=1e-9)
+
+
+def test_nothing_is_kept_unasked_and_too_much_is_refused():
+    assert not [event for event in events(epochs=1) if event.type == "FeaturesKept"]
+    with pytest.raises(ValidationError, match=r"at most 2 GiB a capture, got 3.0 GiB; set measure.keep_features"):
+        nc.RunConfig(
+            data={"name": "svhn"}, backbone={"name": "mlp", "features": 8192}, measure={"keep_features": "all"}
+        )
+
+
+# Measurements and pictures
+
+
+def test_an_epoch_says_what_its_numbers_are_of():
+    last = measured(events(epochs=2))[-1]
+    details = last.details["train"]
+    assert (details["rank"], details["samples"], details["of"], details["center"]) == (9, 1442, 1442, "classes")
+    assert last.details["test"]["of"] == 355
+
+
+def test_a_resumed_run_knows_the_frame_before():
+    config = tiny(device="cpu", epochs=4, measure={"every": 2, "first_epoch_captures": 2})
+    whole = list(nc.run(config))
+    saved = next(e for e in whole if e.type == "CheckpointSaved" and e.epoch == 3)
+    rest = list(nc.run(config, resume=saved))
+    assert measured(rest)[-1].scalars == measured(whole)[-1].scalars
+    assert "frame_drift" in measured(rest)[-1].scalars["train"]
+    assert "frame_drift" not in measured(whole)[0].scalars["train"]
+
+
+def test_a_capture_holds_what_views_need():
+    arrays = [e for e in events(epochs=2) if e.type == "GeometryCaptured"][-1].arrays
+    for name in ("cosines_means", "cosines_weights", "cosines_between", "confusion"):
+        assert arrays[name].shape == (10, 10), name
+    np.testing.assert_allclose(
+        arrays["confusion"].sum(axis=1),
+        [143, 146, 142, 147, 145, 146, 145, 144, 140, 144],
+    )
+    assert arrays["accuracy"].shape == arrays["within_variance"].shape == (10,)
+    assert len(arrays["spectrum_between"]) == 9
+    assert (np.diff(arrays["margins"]) >= 0).all()
+    assert arrays["pca"].shape == (9, 3)
+
+
+def test_the_principal_picture_does_not_jump():
+    captures = [e.arrays for e in events(epochs=5) if e.type == "GeometryCaptured"]
+    for before, after in itertools.pairwise(captures[1:]):
+        aligned = np.linalg.svd(after["pca"].T @ before["pca"])
+        # The best rotation within the picture's space is none: it has been applied already.
+        np.testing.assert_allclose(aligned[0] @ aligned[2], np.eye(3), atol=1e-5)
+
+
+def test_principal_directions_of_a_simplex_stay_where_they_were():
+    rng = np.random.default_rng(0)
+    vertices = nc.simplex_etf(10, dtype=torch.float64).numpy()
+    first = aligned_pca(vertices, None)
+    np.testing.assert_allclose(first.T @ first, np.eye(3), atol=1e-6)
+    for _ in range(20):
+        second = aligned_pca(vertices + 1e-4 * rng.normal(size=vertices.shape), first)
+        np.testing.assert_allclose(second, first, atol=0.05)
+
+
+def test_principal_directions_are_those_of_the_points_where_they_differ():
+    rng = np.random.default_rng(1)
+    points = rng.normal(size=(30, 8)) * [9, 7, 5, 1, 1, 1, 1, 1]
+    leading = np.linalg.eigh(points.T @ points)[1][:, -3:]
+    found = aligned_pca(points, aligned_pca(rng.normal(size=(30, 8)), None))
+    np.testing.assert_allclose(np.linalg.svd(found.T @ leading)[1], 1, atol=0.01)
+    assert aligned_pca(points[:, :2], None).shape == (2, 3)
+
+
+@pytest.mark.parametrize("classes", [4, 10, 1000])
+def test_four_classes_are_a_tetrahedron_and_the_rest_its_centre(classes):
+    four = (0, 2, 3, 1) if classes == 4 else (7, 0, 3, 5)
+    vertices = nc.simplex_etf(classes).numpy() @ tetrahedron_matrix(classes, four)
+    np.testing.assert_allclose(np.linalg.norm(vertices[list(four)], axis=1), 1, atol=1e-5)
+    cosines = vertices[list(four)] @ vertices[list(four)].T
+    np.testing.assert_allclose(cosines, 4 / 3 * np.eye(4) - 1 / 3, atol=1e-5)
+    rest = np.delete(vertices, list(four), axis=0)
+    np.testing.assert_allclose(rest, 0, atol=1e-5)
+    with pytest.raises(ValueError, match="4 different ones"):
+        tetrahedron_matrix(classes, (1, 1, 2, 3))
