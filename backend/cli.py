@@ -203,7 +203,7 @@ def runs(
 @app.command()
 def export(
     run_id: Annotated[str, typer.Argument(metavar="RUN")],
-    figure: Annotated[str, typer.Argument(help="geometry, angles or curves")],
+    figure: Annotated[str, typer.Argument(help="geometry, angles, curves or margins")],
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")],
     format_: Annotated[
         str | None, typer.Option("--format", help="pdf, svg, png or csv (default: by the file's name).")

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from backend import wire
 
-FigureName = Literal["geometry", "angles", "curves"]
+FigureName = Literal["geometry", "angles", "curves", "margins"]
 Format = Literal["pdf", "svg", "png", "csv"]
 MEDIA_TYPES: dict[Format, str] = {
     "pdf": "application/pdf",

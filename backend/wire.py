@@ -122,9 +122,33 @@ class MetricWire(Wire):
     key: str
     label: str
     symbol: str
+    formula: str
+    family: str
     direction: Literal["low", "high"]
+    ideal: Number | None
+    """Its value at perfect collapse for the number of classes asked for, or null where there is none."""
     source: str
     reading: str
+    exact: bool
+    """Every sample counts, however many there are; otherwise those that were kept for a second pass do."""
+    share: bool
+    """One of 0 … 1, read as per cent."""
+
+
+class Milestones(Wire):
+    """When a run got somewhere, in epochs; null where it has not (yet)."""
+
+    run: str
+    terminal_phase: int | None
+    """The first epoch with a training accuracy of 99.9 %: the terminal phase begins."""
+    key: str
+    split: str
+    threshold: float
+    direction: Literal["low", "high"]
+    time_to_collapse: int | None
+    """The first measured epoch from which on the metric stays at or beyond the threshold."""
+    collapse_layer: str | None
+    """The first measured layer from which on the nearest class mean is right for 99 % of the training samples."""
 
 
 class PresetWire(Wire):

@@ -35,6 +35,7 @@ from ncengine.events import (
     CheckpointSaved,
     EpochMeasured,
     Event,
+    FeaturesKept,
     GeometryCaptured,
     RunFinished,
     RunStarted,
@@ -56,6 +57,7 @@ class Recorder:
         self._epoch_stored = self._newest(EpochMeasured.type, "epoch")
         self._step_stored = self._newest(StepMeasured.type, "step")
         self._capture_stored = self._newest(GeometryCaptured.type, "step")
+        self._features_stored = self._newest(FeaturesKept.type, "step")
 
     def _newest(self, type_: str, key: str) -> int:
         row = event_log.newest(self._store, self._run_id, type_)
@@ -75,6 +77,10 @@ class Recorder:
             if event.step <= self._capture_stored:
                 return "run"
             written = self._write("geometry", event.step, event.arrays, {})
+        elif isinstance(event, FeaturesKept):
+            if event.step <= self._features_stored:
+                return "run"
+            written = self._write("features", event.step, event.arrays, {"epoch": event.epoch})
         elif isinstance(event, CheckpointSaved):
             if artifacts.row_at(self._store, self._run_id, "checkpoint", event.step) is not None:
                 return "run"

@@ -49,6 +49,19 @@ def decode(content: bytes, what: str) -> tuple[Arrays, dict[str, Any]]:
     return arrays, json.loads(text)
 
 
+def mapped(path: Path) -> Arrays:
+    """Return the arrays of a whole file, read from it only as far as they are used."""
+    with path.open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        header = json.loads(stream.read(size))
+    types = {"F32": np.float32, "F64": np.float64, "I32": np.int32, "I64": np.int64, "U8": np.uint8}
+    return {
+        name: np.memmap(path, types[entry["dtype"]], "r", 8 + size + entry["data_offsets"][0], tuple(entry["shape"]))
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
+
+
 def write(path: Path, content: bytes) -> None:
     """Write a file durably: aside, synced, renamed; raises OSError and leaves nothing where that fails."""
     aside = path.with_suffix(".partial")

@@ -83,8 +83,12 @@ def capture(
     previous_pca: Array | None,
     features_ND: Tensor,
     labels_N: Tensor,
+    test: Measurement | None = None,
 ) -> GeometryCaptured:
-    """Return the capture of a measurement that was taken with `frame_DR`, and a cloud from `features_ND`."""
+    """Return the capture of a measurement that was taken with `frame_DR`, and a cloud from `features_ND`.
+
+    Of the test split's measurement, where there is one, only the margins are taken.
+    """
     found = measurement.arrays
     counts = found["counts"]
     classes = len(counts)
@@ -107,6 +111,8 @@ def capture(
         whole = size == 1
         arrays[name] = _whole(_whole(found[name], counts).T, counts).T if whole else found[f"block_{name}"]
     arrays |= _of_classes(measurement, size)
+    if test is not None and "margins" in test.arrays:
+        arrays["margins_test"] = order_statistics(test.arrays["margins"], MARGINS)
     reduced = travelling_frame(classes)
     if reduced is not None:
         arrays |= {f"{name}_whole": arrays[name] for name in ("means", "weights")}

@@ -132,9 +132,9 @@ class GeometryCaptured(Event):
     epoch and a fraction within the first; `samples` is how many training samples the class means are of.
 
     Beside them, not streamed: `cosines_between` (rows: classifier), `pca` (K−1, 3), the leading principal directions of
-    the class means in these coordinates, which do not jump from one capture to the next, `margins` (at most 4096 order
-    statistics), `spectrum_within` and `spectrum_between`, `within_variance` and `accuracy` by class, and `confusion`
-    (K, K; summed over blocks of neighbouring classes above 128).
+    the class means in these coordinates, which do not jump from one capture to the next, `margins` and, at the end of
+    an epoch, `margins_test` (at most 4096 order statistics), `spectrum_within` and `spectrum_between`,
+    `within_variance` and `accuracy` by class, and `confusion` (K, K; summed over blocks of classes above 128).
 
     Above 128 classes `means`, `weights` and `features` hold three coordinates, those of the spherical view, and the
     cosines are means over blocks of neighbouring classes; `means_whole` and `weights_whole` hold all K−1 coordinates,

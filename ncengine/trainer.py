@@ -292,13 +292,15 @@ class Trainer:
         layers = {name: meter.compute().scalars for name, meter in train.layers.items()}
         if self.terminal_phase is None and found["train"].scalars["top1"] >= TERMINAL_ACCURACY:
             self.terminal_phase = epoch
-        captured = self._capture(float(epoch), found["train"])
+        captured = self._capture(float(epoch), found["train"], found.get("test"))
         self._measure_s.append(self._clock() - began)
+        no_test: dict[str, dict[str, float]] = {} if test else {"test": {}}
+        no_test_flags: dict[str, tuple[str, ...]] = {} if test else {"test": ()}
         measured = EpochMeasured(
             epoch=epoch,
             step=self.step,
-            scalars={"test": {}} | {split: measurement.scalars for split, measurement in found.items()},
-            flags={"test": ()} | {split: tuple(sorted(measurement.flags)) for split, measurement in found.items()},
+            scalars={split: measurement.scalars for split, measurement in found.items()} | no_test,
+            flags={split: tuple(sorted(measurement.flags)) for split, measurement in found.items()} | no_test_flags,
             details={split: _details(measurement) for split, measurement in found.items()},
             layers=layers,
             layers_test={
@@ -320,7 +322,7 @@ class Trainer:
         measurement = sample.meter.compute(self.head.weight, self.head.bias, frame_DR=self.frame_DR)
         return [self._capture(epoch, measurement), *self._kept(epoch, {"train": sample})]
 
-    def _capture(self, epoch: float, measurement: Measurement) -> GeometryCaptured:
+    def _capture(self, epoch: float, measurement: Measurement, test: Measurement | None = None) -> GeometryCaptured:
         if self.frame_DR is None:
             raise RuntimeError("a capture needs the frame of its measurement")
         cloud = list(self._evaluated(self.train_split, self.cloud_rows))
@@ -332,6 +334,7 @@ class Trainer:
             previous_pca=self.pca,
             features_ND=torch.cat([features for features, _ in cloud]),
             labels_N=self.train_split.labels[torch.cat([rows for _, rows in cloud])],
+            test=test,
         )
         self.pca = captured.arrays["pca"]
         return captured

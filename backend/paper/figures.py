@@ -250,6 +250,37 @@ def draw_curves(request: FigureRequest) -> Figure:
     return figure
 
 
+def _margins(request: FigureRequest) -> dict[str, F64]:
+    """Return the sorted cosine margins by split, of the splits asked for that the capture has."""
+    arrays = _geometry(request).arrays
+    known = {"train": "margins", "test": "margins_test"}
+    return {
+        split: wire.from_typed(arrays[known[split]]).astype(np.float64)
+        for split in request.splits
+        if known[split] in arrays
+    }
+
+
+def draw_margins(request: FigureRequest) -> Figure:
+    """The P_CM curve: sorted cosine margins over the share of samples; train solid, test dotted, ideal dashed."""
+    classes = len(_geometry(request).class_names)
+    figure = _figure(request, 0.7)
+    axes = figure.add_subplot()
+    colour = palette.HEADS["light"][request.run.config.head.name]
+    for split, values in _margins(request).items():
+        dash = "-" if split == "train" else ":"
+        axes.plot(100 * np.linspace(0, 1, len(values)), values, dash, color=colour, lw=1.1, label=split)
+    axes.axhline(classes / (classes - 1), color=INK["ink-3"], lw=0.7, ls=(0, (6, 4)))
+    axes.axhline(0, color=INK["ink-3"], lw=0.5)
+    axes.set_xlabel("samples, per cent", fontsize=SMALL_PT)
+    axes.set_ylabel("cosine margin", fontsize=SMALL_PT)
+    axes.tick_params(labelsize=SMALL_PT)
+    axes.spines[["top", "right"]].set_visible(False)
+    if "legend" in request.layers:
+        axes.legend(frameon=False, fontsize=SMALL_PT)
+    return figure
+
+
 def table_geometry(request: FigureRequest) -> str:
     """Every drawn point: what it is, its class, its coordinates in the ETF's frame and in the view."""
     geometry = _geometry(request)
@@ -285,6 +316,15 @@ def table_angles(request: FigureRequest) -> str:
     return "\n".join(lines) + "\n"
 
 
+def table_margins(request: FigureRequest) -> str:
+    """The drawn order statistics: split, share of samples, margin."""
+    lines = ["split,share,margin"]
+    for split, values in _margins(request).items():
+        shares = np.linspace(0, 1, len(values))
+        lines += [f"{split},{share:.6f},{value:.7g}" for share, value in zip(shares, values, strict=True)]
+    return "\n".join(lines) + "\n"
+
+
 def table_curves(request: FigureRequest) -> str:
     """Epochs and each drawn metric, a column for each split."""
     series = request.series
@@ -308,9 +348,11 @@ DRAWINGS: dict[str, Callable[[FigureRequest], Figure]] = {
     "geometry": draw_geometry,
     "angles": draw_angles,
     "curves": draw_curves,
+    "margins": draw_margins,
 }
 TABLES: dict[str, Callable[[FigureRequest], str]] = {
     "geometry": table_geometry,
     "angles": table_angles,
     "curves": table_curves,
+    "margins": table_margins,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from backend import views
+from backend import views, wire
 from backend.errors import Invalid
 from backend.figure_options import LAYERS, VENUES, FigureName, FigureRequest, Format
 from backend.paper.camera import parse_camera
@@ -13,6 +13,16 @@ from backend.store.database import Store
 from ncengine.metrics import METRICS
 
 DEFAULT_KEYS = "nc1,etf_distance_means,nc3,top1"
+
+
+def _with_margins(store: Store, run_id: str, geometry: wire.Geometry) -> wire.Geometry:
+    """Return a capture with the margins that it has; only measured epochs have those of the test split."""
+    known = views.captured_arrays(store, run_id, geometry.step)
+    names = [name for name in ("margins", "margins_test") if name in known]
+    if not names:
+        raise Invalid("this capture has no margins: all class means coincide in it, or an older version made it")
+    arrays = geometry.arrays | {name: wire.typed_array(known[name]) for name in names}
+    return geometry.model_copy(update={"arrays": arrays})
 
 
 def gather(
@@ -61,6 +71,8 @@ def gather(
         request.ideals = {key: ideal(run.classes) for key, ideal in ideals.items() if ideal is not None}
         return request
     request.geometry = views.geometry(store, run_id, epoch)
+    if figure == "margins":
+        request.geometry = _with_margins(store, run_id, request.geometry)
     if view is not None and view != request.geometry.view:
         raise Invalid(f"run {run_id} with {run.classes} classes has the view {request.geometry.view}, got {view!r}")
     return request

@@ -7,7 +7,7 @@ import shutil
 from typing import Annotated, Any
 
 import psutil
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Query
 from pydantic import ValidationError
 
 from backend import wire
@@ -60,6 +60,8 @@ def check(here: Here, config: Annotated[dict[str, Any], Body()]) -> wire.ConfigC
         "classes": found.classes,
         "train": found.train_size,
         "steps": found.steps_per_epoch * found.epochs,
+        "kept_captures": found.kept_features.captures,
+        "kept_bytes_each": found.kept_features.bytes,
     }
     return wire.ConfigCheck(errors=[], config=found, facts=facts)
 
@@ -74,12 +76,17 @@ def data() -> dict[str, dict[str, Any]]:
 
 
 @router.get("/metrics")
-def metrics() -> wire.Items[wire.MetricWire]:
-    """Return every metric with its label, formula, direction and source."""
-    fields = ("key", "label", "symbol", "direction", "source", "reading")
-    return wire.Items[wire.MetricWire](
-        items=[wire.MetricWire(**{name: getattr(spec, name) for name in fields}) for spec in METRICS.values()]
-    )
+def metrics(classes: Annotated[int, Query(ge=2, le=1_000_000)] = 10) -> wire.Items[wire.MetricWire]:
+    """Return every metric with its label, formula, direction and source, and its ideal for so many classes."""
+    fields = ("key", "label", "symbol", "formula", "family", "direction", "source", "reading", "exact", "share")
+    items = [
+        wire.MetricWire(
+            **{name: getattr(spec, name) for name in fields},
+            ideal=None if spec.ideal is None else spec.ideal(classes),
+        )
+        for spec in METRICS.values()
+    ]
+    return wire.Items[wire.MetricWire](items=items)
 
 
 @router.get("/system")

@@ -7,11 +7,14 @@ import io
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi.responses import StreamingResponse
 
 from backend import views, wire
 from backend.errors import Invalid
+from backend.npz import streamed
 from backend.routes.context import Context, context
 from backend.store import event_log, runs
+from ncengine.array_file import mapped
 
 router = APIRouter(prefix="/api/v1", tags=["runs"])
 Here = Annotated[Context, Depends(context)]
@@ -134,9 +137,44 @@ def table(header: list[str], rows: Any) -> str:
 
 
 @router.get("/runs/{run_id}/geometry")
-def geometry(here: Here, run_id: str, epoch: Annotated[float | None, Query(ge=0)] = None) -> wire.Geometry:
+def geometry(
+    here: Here,
+    run_id: str,
+    epoch: Annotated[float | None, Query(ge=0)] = None,
+    view: Annotated[str | None, Query(max_length=20, description="pca or tetrahedron instead of the run's own")] = None,
+    classes: Annotated[str | None, Query(max_length=100, description="four classes of a tetrahedron: 0,3,5,8")] = None,
+    arrays: Annotated[str | None, Query(max_length=1000, description="further arrays, comma-separated")] = None,
+) -> wire.Geometry:
     """Return the capture at or before `epoch`, or the newest."""
-    return views.geometry(here.store, run_id, epoch)
+    four = tuple(_whole_number(part, "classes") for part in classes.split(",")) if classes else ()
+    names = tuple(name.strip() for name in arrays.split(",")) if arrays else ()
+    return views.geometry(here.store, run_id, epoch, view=view, four=four, names=names)
+
+
+@router.get("/runs/{run_id}/features.npz", response_class=StreamingResponse)
+def features(here: Here, run_id: str, epoch: Annotated[float | None, Query(ge=0)] = None) -> StreamingResponse:
+    """Return the penultimate features kept at or before `epoch`, or the newest, as arrays for NumPy."""
+    at, path = views.features(here.store, run_id, epoch)
+    headers = {"content-disposition": f'attachment; filename="{run_id}-features-epoch-{at:g}.npz"'}
+    return StreamingResponse(streamed(mapped(path)), media_type="application/zip", headers=headers)
+
+
+@router.get("/runs/{run_id}/milestones")
+def milestones(
+    here: Here,
+    run_id: str,
+    threshold: Annotated[float, Query(description="the value at or beyond which the metric counts as collapsed")],
+    key: Annotated[str, Query(max_length=100)] = "nc1",
+    split: Annotated[str, Query(max_length=200)] = "train",
+) -> wire.Milestones:
+    """Return when the terminal phase began, and the first epoch from which on a metric stays beyond a threshold."""
+    return views.milestones(here.store, run_id, key, split, threshold)
+
+
+def _whole_number(text: str, name: str) -> int:
+    if not text.strip().isdigit():
+        raise Invalid(f"{name} must be whole numbers with commas between them, got {text!r}")
+    return int(text)
 
 
 def parse_cursors(text: str, run_ids: list[str]) -> dict[str, int]:

@@ -79,6 +79,17 @@ def read(store: Store, row: sa.Row[Any]) -> Loaded | None:
     return Loaded(*array_file.decode(content, row.path))
 
 
+def whole_path(store: Store, row: sa.Row[Any]) -> Path | None:
+    """Return the file of an artifact row, read once for its hash, or None where it is gone or was changed."""
+    path = resolve(store, row.path)
+    try:
+        with path.open("rb") as stream:
+            same = hashlib.file_digest(stream, "sha256").hexdigest() == row.sha256
+    except FileNotFoundError:
+        return None
+    return path if same else None
+
+
 def rows(store: Store, run_id: str, kind: str) -> list[sa.Row[Any]]:
     """Return the artifact rows of a run and kind, newest first."""
     query = sa.select(artifact).where(artifact.c.run_id == run_id, artifact.c.kind == kind)

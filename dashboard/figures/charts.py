@@ -7,61 +7,80 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
+from backend import wire
+
 TRANSPARENT = "rgba(0,0,0,0)"
 FONT = {"family": "Inter Variable, sans-serif", "size": 11}
 
 
+CHARTS = 4
+"""Charts that are looked at together."""
+
+
 class Chart(TypedDict, total=False):
-    """One chart: a metric over epochs by `key`, or a quantity of the training steps by `steps`."""
+    """One chart: a metric over epochs by `key`, or a quantity of the training steps by `steps`; `help` explains it."""
 
     title: str
+    help: str
     key: str
     steps: str
     percent: bool
 
 
 class Group(TypedDict):
-    """Four charts that are looked at together."""
+    """Up to four charts that are looked at together."""
 
     name: str
     charts: list[Chart]
 
 
-GROUPS: list[Group] = [
-    {
-        "name": "Collapse",
-        "charts": [
-            {"title": "NC1 within-class variability", "key": "nc1"},
-            {"title": "NC2 distance to the nearest ETF", "key": "etf_distance_means"},
-            {"title": "NC3 self-duality", "key": "nc3"},
-            {"title": "Top-1 accuracy", "key": "top1", "percent": True},
-        ],
-    },
-    {
-        "name": "Angles",
-        "charts": [
-            {"title": "NC2 equal angles", "key": "nc2_equiangular_means"},
-            {"title": "NC2 equal norms", "key": "nc2_equinorm_means"},
-            {"title": "NC4 nearest-mean disagreement", "key": "nc4_ncc_mismatch", "percent": True},
-            {"title": "Cosine margin", "key": "cosine_margin"},
-        ],
-    },
-    {
-        "name": "Loss",
-        "charts": [
-            {"title": "Cross-entropy", "key": "loss"},
-            {"title": "Loss of the training steps", "steps": "loss"},
-            {"title": "Top-1 accuracy", "key": "top1", "percent": True},
-            {"title": "Learning rate", "steps": "lr"},
-        ],
-    },
-]
-READINGS: list[tuple[str, str, bool]] = [
-    ("NC1 variability", "nc1", False),
-    ("NC2 equal angles", "nc2_equiangular_means", False),
-    ("NC3 duality", "nc3", False),
-    ("Accuracy", "top1", True),
-]
+OVERVIEWS: dict[str, tuple[str, ...]] = {
+    "Collapse": ("nc1", "etf_distance_means", "nc3", "top1"),
+    "Angles": ("nc2_equiangular_means", "nc2_equinorm_means", "nc4_ncc_mismatch", "cosine_margin"),
+}
+"""Metrics of several families side by side, by key; what they are called stands in the catalogue."""
+TRAINING: Group = {
+    "name": "Loss",
+    "charts": [
+        {"title": "Cross-entropy", "key": "loss"},
+        {"title": "Loss of the training steps", "steps": "loss"},
+        {"title": "Top-1 accuracy", "key": "top1", "percent": True},
+        {"title": "Learning rate", "steps": "lr"},
+    ],
+}
+READINGS: tuple[tuple[str, str], ...] = (
+    ("NC1 variability", "nc1"),
+    ("NC2 equal angles", "nc2_equiangular_means"),
+    ("NC3 duality", "nc3"),
+    ("Accuracy", "top1"),
+)
+"""The tiles: a short title and a metric's key."""
+
+
+def overviews(metrics: list[wire.MetricWire]) -> list[Group]:
+    """Return the groups that are one click away."""
+    known = {metric.key: metric for metric in metrics}
+    chosen: list[Group] = [
+        {"name": name, "charts": [_chart(known[key]) for key in keys]} for name, keys in OVERVIEWS.items()
+    ]
+    return [*chosen, TRAINING]
+
+
+def families(metrics: list[wire.MetricWire]) -> list[Group]:
+    """Return groups that together hold every metric of the catalogue, by family, in parts of four."""
+    found: list[Group] = []
+    for family in dict.fromkeys(metric.family for metric in metrics):
+        members = [metric for metric in metrics if metric.family == family]
+        parts = [members[first : first + CHARTS] for first in range(0, len(members), CHARTS)]
+        for number, part in enumerate(parts, start=1):
+            name = family if len(parts) == 1 else f"{family}, {number} of {len(parts)}"
+            found.append({"name": name, "charts": [_chart(metric) for metric in part]})
+    return found
+
+
+def _chart(metric: wire.MetricWire) -> Chart:
+    words = f"{metric.formula} ({metric.source}). {metric.reading}"
+    return {"title": metric.label, "help": words, "key": metric.key, "percent": metric.share}
 
 
 def angles_figure(class_names: list[str], uirevision: str) -> dict[str, Any]:

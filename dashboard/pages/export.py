@@ -16,6 +16,7 @@ FIGURES = (
     ("geometry", "Geometry, this view"),
     ("angles", "Cosines between class means"),
     ("curves", "Curves over epochs"),
+    ("margins", "Cosine margins, sorted"),
 )
 LAYERS = ("features", "classifier", "names", "legend")
 
@@ -122,6 +123,8 @@ def query(
         found["epoch"] = repr(moment["epoch"])
     if figure == "angles":
         return found | {"unit": moment.get("unit", "cos")}
+    if figure == "margins":
+        return found
     return found | {"camera": moment.get("camera") or "", "layers": ",".join(shown)}
 
 
@@ -143,6 +146,8 @@ def caption(figure: str, moment: dict[str, Any], keys: list[str]) -> str:
         )
     if figure == "angles":
         return f"Cosines between class means{when}; the scale is centred at the simplex ETF's −1/(K−1)."
+    if figure == "margins":
+        return f"Cosine margins of all samples, sorted{when}: train solid, test dotted, ideal K/(K−1) dashed."
     return f"{', '.join(keys)} over epochs: train solid, test dotted, ideal dashed."
 
 
@@ -196,5 +201,5 @@ def register(app: Dash) -> None:
             command(run_id, figure, format_, options),
             caption(figure, moment, keys),
             figure != "curves",
-            figure == "angles",
+            figure in ("angles", "margins"),
         )

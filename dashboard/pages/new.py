@@ -94,6 +94,14 @@ def setting(value: Any) -> str:
     return str(value).replace(" ", "")
 
 
+def size(count: int) -> str:
+    """Return a number of bytes as people read it: "34 MB"."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:.3g} {unit}"
+    return f"{count} bytes"
+
+
 def summary(check: wire.ConfigCheck, config: Config, preset: wire.PresetWire) -> Any:
     """Return what is worth knowing before a launch: size, command, differences from the preset."""
     different = changes(config, preset.config.model_dump(mode="json"))
@@ -103,6 +111,14 @@ def summary(check: wire.ConfigCheck, config: Config, preset: wire.PresetWire) ->
     facts: list[Any] = []
     if not check.errors:
         facts.append(html.P("{classes} classes, {train:,} training samples, {steps:,} steps".format(**check.facts)))
+        captures, each = check.facts["kept_captures"], check.facts["kept_bytes_each"]
+        if captures:
+            facts.append(
+                html.P(
+                    f"Features kept: {captures:,} captures of up to {size(each)}, {size(captures * each)} in all",
+                    **{"data-part": "kept-features"},
+                )
+            )
     facts += [html.P("The same from a terminal", className="field-title"), html.Pre(command, className="command")]
     if different:
         rows = [

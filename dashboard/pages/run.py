@@ -13,7 +13,7 @@ from backend.client import ApiError, Client
 from backend.palette import class_colours
 from dashboard import ids
 from dashboard.components.frame import message
-from dashboard.figures.charts import GROUPS, READINGS, angles_figure, chart_figure
+from dashboard.figures.charts import CHARTS, READINGS, Group, angles_figure, chart_figure, families, overviews
 from dashboard.figures.scene import TRACES, scene_figure
 from dashboard.pages import export
 
@@ -25,13 +25,21 @@ CHART_PX, ANGLES_PX = 118, 236
 def layout(run: wire.RunWire, metrics: list[wire.MetricWire]) -> Any:
     """Return the page of a run in any state."""
     head = run.config.head.name
+    first = overviews(metrics)
+    groups = [*first, *families(metrics)]
     return html.Div(
         [
             dcc.Store(id=ids.RUN_ID, data=run.id),
             _header(run),
             html.Div(id=ids.RUN_MESSAGE),
             html.Div(
-                [_scene(run), html.Div([_readings(), _angles(run), _curves(run)], className="column")],
+                [
+                    _scene(run),
+                    html.Div(
+                        [_readings(metrics), _angles(run), _curves(run, groups, len(first))],
+                        className="column",
+                    ),
+                ],
                 className="run-grid",
             ),
             export.modal(run, metrics),
@@ -43,7 +51,7 @@ def layout(run: wire.RunWire, metrics: list[wire.MetricWire]) -> Any:
             "data-epochs": str(run.config.epochs),
             "data-status": run.status,
             "data-traces": json.dumps({name: index for index, name in enumerate(TRACES)}),
-            "data-charts": json.dumps(GROUPS),
+            "data-charts": json.dumps(groups),
         },
     )
 
@@ -69,6 +77,7 @@ def _header(run: wire.RunWire) -> Any:
                 [
                     dmc.Button("Cancel", id=ids.CANCEL, variant="default", size="xs", className="while-active"),
                     dmc.Button("Retry", id=ids.RETRY, variant="default", size="xs", className="while-broken"),
+                    _features_link(run),
                     dmc.Button("Export figure", id=ids.EXPORT_OPEN, size="xs"),
                 ],
                 className="actions",
@@ -76,6 +85,15 @@ def _header(run: wire.RunWire) -> Any:
         ],
         className="run-header",
     )
+
+
+def _features_link(run: wire.RunWire) -> Any:
+    """Return the download of what the run keeps of its features, where it keeps some."""
+    if run.config.measure.keep_features == "none":
+        return None
+    href = f"/api/v1/runs/{run.id}/features.npz"
+    words = "The penultimate features and labels of the newest capture, for NumPy"
+    return html.A("Features .npz", href=href, download="", title=words, className="link", **{"data-part": "features"})
 
 
 def _pressed(words: str, on: bool, **data: str) -> Any:
@@ -128,13 +146,15 @@ def _scene(run: wire.RunWire) -> Any:
     )
 
 
-def _readings() -> Any:
+def _readings(metrics: list[wire.MetricWire]) -> Any:
+    known = {metric.key: metric for metric in metrics}
     tiles = []
-    for title, key, is_percent in READINGS:
-        flag = {"data-percent": "1"} if is_percent else {}
+    for title, key in READINGS:
+        flag = {"data-percent": "1"} if known[key].share else {}
         value = html.Strong("", **{"data-value": "1"})
         note = html.Small("", **{"data-note": "1"})
-        tiles.append(html.Div([html.Span(title), value, note], **{"data-reading": key}, **flag))
+        words = f"{known[key].formula}. {known[key].reading}"
+        tiles.append(html.Div([html.Span(title, title=words), value, note], **{"data-reading": key}, **flag))
     return html.Section(tiles, className="panel readings", **{"data-part": "readings"})
 
 
@@ -171,12 +191,14 @@ def _angles(run: wire.RunWire) -> Any:
     )
 
 
-def _curves(run: wire.RunWire) -> Any:
-    groups = [_pressed(group["name"], index == 0, group=str(index)) for index, group in enumerate(GROUPS)]
+def _curves(run: wire.RunWire, groups: list[Group], buttons: int) -> Any:
+    """Return the charts: a few groups as buttons, and every metric of the catalogue, by family, in a list."""
+    pressed = [_pressed(group["name"], index == 0, group=str(index)) for index, group in enumerate(groups[:buttons])]
+    more = html.Div(**{"data-part": "more-metrics", "data-first": str(buttons)}, className="more")
     cells = [
         html.Div(
             [
-                html.H3(chart["title"], **{"data-chart-title": str(index)}),
+                html.H3(chart["title"], title=chart.get("help", ""), **{"data-chart-title": str(index)}),
                 dcc.Graph(
                     id=ids.chart(index),
                     figure=chart_figure(run.config.epochs, run.id),
@@ -186,12 +208,12 @@ def _curves(run: wire.RunWire) -> Any:
                 ),
             ]
         )
-        for index, chart in enumerate(GROUPS[0]["charts"])
+        for index, chart in enumerate(groups[0]["charts"][:CHARTS])
     ]
     key = html.Span("— train  ··· test  - - ideal  | terminal phase", className="ink-2 key")
     return html.Section(
         [
-            html.Div([html.Div(groups, className="segments"), key], className="panel-head"),
+            html.Div([html.Div(pressed, className="segments"), more, key], className="panel-head"),
             html.Div(cells, className="charts"),
         ],
         className="panel",

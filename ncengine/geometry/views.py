@@ -157,6 +157,14 @@ def tetrahedron_matrix(classes: int, four: Sequence[int]) -> FloatArray:
     return projection
 
 
+def simplex_rows(classes: int) -> FloatArray:
+    """Return the K unit vertices (K, K−1) of the simplex ETF in its own frame; `simplex.simplex_etf` without torch."""
+    vertices: FloatArray = (math.sqrt(classes / (classes - 1)) * _basis_rows(classes, range(classes))).astype(
+        np.float32
+    )
+    return vertices
+
+
 def _basis_rows(classes: int, rows: Sequence[int]) -> npt.NDArray[np.float64]:
     """Return rows of the Helmert basis (n, K−1); `simplex.simplex_basis` without torch."""
     index, row = np.arange(1, classes), np.asarray(rows)[:, None]

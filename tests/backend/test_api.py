@@ -85,7 +85,7 @@ def test_metrics_as_json_and_csv_agree(quiet_server, finished):
     assert lines[0] == ["epoch", "train/nc1", "train/nc3", "test/nc1", "test/nc3"]
     assert [float(line[1]) for line in lines[1:]] == series["values"]["train"]["nc1"]
     assert unknown.status_code == 404
-    assert "it has loss, top1, nc1" in unknown.json()["detail"]
+    assert "it has loss, top1, top5, nc1" in unknown.json()["detail"]
 
 
 def test_a_key_launches_once(quiet_server):
@@ -348,7 +348,7 @@ def test_hidden_layers_are_splits_of_the_metrics(quiet_server):
         run_id = http.post("/api/v1/runs", json={"config": config}).json()["id"]
         wait_for(lambda: http.get(f"/api/v1/runs/{run_id}").json()["status"] == "finished")
         found = http.get(f"/api/v1/runs/{run_id}/metrics?keys=nc1").json()
-        assert set(found["values"]) == {"train", "test", "layer:1"}
+        assert set(found["values"]) == {"train", "test", "layer:1", "layer-test:1"}
         assert len(found["values"]["layer:1"]["nc1"]) == 2
         events = http.get(f"/api/v1/runs/{run_id}/events?limit=1000").json()["items"]
         step = next(event for event in events if event["type"] == "StepMeasured")

@@ -35,7 +35,9 @@ export function apply(run, event) {
     for (const [split, scalars] of Object.entries(event.scalars)) {
       const series = (run.series[split] ??= {});
       for (const [key, value] of Object.entries(scalars)) {
-        (series[key] ??= new Array(run.measuredEpochs.length - 1).fill(null)).push(number(value));
+        const values = (series[key] ??= []);
+        while (values.length < run.measuredEpochs.length - 1) values.push(null); // epochs in which it was not defined
+        values.push(number(value));
       }
     }
   } else if (event.type === "StepMeasured") {
@@ -47,6 +49,11 @@ export function apply(run, event) {
     run.speed = event.samples_per_s ?? null;
     run.left = event.remaining_s == null ? null : { seconds: number(event.remaining_s), at: Date.parse(event.at) };
   }
+}
+
+/** Whether a run has a value of any metric of a group of charts. */
+export function hasCharts(run, group) {
+  return group.charts.some((chart) => chart.steps || Object.values(run.series).some((known) => chart.key in known));
 }
 
 /** Seconds left at the pace of the last epochs, before there are two of them by the run's own estimate, or null. */

@@ -2,7 +2,7 @@
 
 import { Calm } from "./calm.mjs";
 import { axesTheme, drawChart, drawHeatmap } from "./charts.mjs";
-import { apply, digits, ENDED, emptyRun, percent, progressWords, statusWords } from "./run-model.mjs";
+import { apply, digits, ENDED, emptyRun, hasCharts, percent, progressWords, statusWords } from "./run-model.mjs";
 import { Scene, TRAIL } from "./scene.mjs";
 import { RunStream } from "./stream.mjs";
 
@@ -27,6 +27,7 @@ export class RunPage {
     this.group = 0;
     this.abort = new AbortController();
     this.buildSlider();
+    this.buildMore();
     const listen = (target, type, work) => target.addEventListener(type, work, { signal: this.abort.signal });
     listen(root, "click", (event) => this.click(event));
     listen(document, "keydown", (event) => this.key(event));
@@ -109,7 +110,10 @@ export class RunPage {
     }
     this.sizeSlider();
     if (arrived && this.follows) this.show(this.run.captures.length - 1);
-    if (measured) this.drawCurves();
+    if (measured) {
+      this.sizeMore();
+      this.drawCurves();
+    }
     this.words();
   }
 
@@ -129,6 +133,37 @@ export class RunPage {
     this.slider.setAttribute("aria-label", "Epoch shown");
     this.slider.addEventListener("input", () => this.scrub(Number(this.slider.value)));
     place.append(this.slider);
+  }
+
+  /** The list of every metric of the catalogue, by family; families of which this run has nothing are left out. */
+  buildMore() {
+    const place = this.part("more-metrics");
+    this.more = document.createElement("select");
+    this.more.setAttribute("aria-label", "More metrics");
+    this.more.append(new Option("more metrics", ""));
+    for (let i = Number(place.dataset.first); i < this.groups.length; i++) this.more.append(new Option(this.groups[i].name, i));
+    this.more.addEventListener("change", () => {
+      for (const button of this.root.querySelectorAll("button[data-group]")) button.setAttribute("aria-pressed", "false");
+      this.chooseGroup(Number(this.more.value));
+    });
+    place.replaceChildren(this.more);
+  }
+
+  sizeMore() {
+    for (const option of this.more.options) {
+      option.hidden = option.disabled = option.value !== "" && !hasCharts(this.run, this.groups[Number(option.value)]);
+    }
+  }
+
+  chooseGroup(group) {
+    this.group = group;
+    this.root.querySelectorAll("[data-chart-title]").forEach((title, i) => {
+      const chart = this.groups[group].charts[i];
+      title.textContent = chart?.title ?? "";
+      title.title = chart?.help ?? "";
+      title.parentElement.style.visibility = chart ? "" : "hidden";
+    });
+    this.drawCurves();
   }
 
   sizeSlider() {
@@ -269,7 +304,8 @@ export class RunPage {
 
   drawCurve(i) {
     const at = this.follows ? null : (this.run.captures[this.index]?.epoch ?? null);
-    drawChart(this.graph(this.charts()[i]), this.run, this.groups[this.group].charts[i], (name) => this.css(name), at);
+    const chart = this.groups[this.group].charts[i];
+    if (chart) drawChart(this.graph(this.charts()[i]), this.run, chart, (name) => this.css(name), at);
   }
 
   theme() {
@@ -293,11 +329,8 @@ export class RunPage {
       this.heatmap.run();
     });
     else if (group) this.choose(button, () => {
-      this.group = Number(group);
-      this.root.querySelectorAll("[data-chart-title]").forEach((title, i) => {
-        title.textContent = this.groups[this.group].charts[i].title;
-      });
-      this.drawCurves();
+      this.more.value = "";
+      this.chooseGroup(Number(group));
     });
     else if (part === "play") this.play();
     else if (part === "follow") this.newest();
