@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from ncengine.measurement import Meter as Meter
     from ncengine.measurement import measure as measure
     from ncengine.metrics import catalogue as catalogue
+    from ncengine.milestones import time_to_collapse as time_to_collapse
+    from ncengine.observe import Observation as Observation
+    from ncengine.observe import Observer as Observer
     from ncengine.preset_configs import PRESETS as presets
     from ncengine.train import run as run
 
@@ -46,6 +49,9 @@ _WHERE = {
     "Meter": ("ncengine.measurement", "Meter"),
     "catalogue": ("ncengine.metrics", "catalogue"),
     "Measurement": ("ncengine.measurement", "Measurement"),
+    "Observation": ("ncengine.observe", "Observation"),
+    "Observer": ("ncengine.observe", "Observer"),
+    "time_to_collapse": ("ncengine.milestones", "time_to_collapse"),
     "Places": ("ncengine.data.places", "Places"),
     "RunConfig": ("ncengine.config", "RunConfig"),
     "load_checkpoint": ("ncengine.checkpoint", "load_checkpoint"),
@@ -60,6 +66,8 @@ __all__ = [
     "Measurement",
     "Meter",
     "NearestETFHead",
+    "Observation",
+    "Observer",
     "Places",
     "RunConfig",
     "catalogue",
@@ -73,6 +81,7 @@ __all__ = [
     "save_checkpoint",
     "simplex_basis",
     "simplex_etf",
+    "time_to_collapse",
 ]
 
 

@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 
-def require_layers(network: nn.Module, names: Sequence[str]) -> None:
-    """Raise ValueError where a name is no module of the network."""
+def require_layers(
+    network: nn.Module, names: Sequence[str], what: str = "measure.layers must be modules of the backbone"
+) -> None:
+    """Raise ValueError where a name is no module of the network; `what` says what names must be."""
     known = [name for name, _ in network.named_modules() if name]
     wrong = [name for name in names if name not in known]
     if wrong:
         shown = ", ".join(known[:40]) + (" …" if len(known) > 40 else "")
-        raise ValueError(
-            f"measure.layers must be modules of the backbone, {wrong[0]!r} is none; it has {shown or 'none'}"
-        )
+        raise ValueError(f"{what}, {wrong[0]!r} is none; it has {shown or 'none'}")
 
 
 @contextlib.contextmanager
@@ -34,7 +34,7 @@ def tapped(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tenso
         def hook(_module: nn.Module, _inputs: object, output: object) -> None:
             if not isinstance(output, Tensor) or output.ndim < 2:
                 raise ValueError(
-                    f"measure.layers: {name} gives no tensor of samples; choose a layer inside or around it"
+                    f"measured layers: {name} gives no tensor of samples; choose a layer inside or around it"
                 )
             held[name] = pooled(output)
 
