@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from benchmarks import digits, head, live, service, training
+from benchmarks import digits, head, live, metrics, service, training
 from benchmarks.report import Figure, machine, write
 
 BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "head": head.measure,
     "training": training.measure,
+    "metrics": metrics.measure,
     "digits": digits.measure,
     "service": service.measure,
     "live": live.measure,

@@ -115,6 +115,7 @@ class Meter:
     def reset(self) -> None:
         """Forget everything that was seen."""
         self._moments = ClassMoments(self.classes, self.features)
+        self._lent = False  # to a measurement, which must not change any more
         self._kept = KeptSamples(self.classes, self.features, self.keep_bytes)
 
     @torch.no_grad()
@@ -125,6 +126,7 @@ class Meter:
             return
         features_BD = features_BD.detach()
         labels_B = labels_B.detach().to(device=features_BD.device, dtype=torch.int64)
+        self._take_back()
         if self._moments.device != features_BD.device:
             self._moments.to(features_BD.device)
         low, high, finite, fresh = self._looked_at(features_BD, labels_B)
@@ -145,8 +147,13 @@ class Meter:
                 f"meters must agree in (classes, features), got {(self.classes, self.features)} "
                 f"and {(other.classes, other.features)}"
             )
+        self._take_back()
         self._moments.merge(other._moments)
         self._kept.merge(other._kept)
+
+    def _take_back(self) -> None:
+        if self._lent:
+            self._moments, self._lent = self._moments.clone(), False
 
     @property
     def means_DK(self) -> Tensor:
@@ -184,6 +191,7 @@ class Meter:
         reference = training if training is None else training._synced(sync)
         other = outside if outside is None else outside._synced(sync)
         snapshot = own._snapshot(weight_KD, bias_K, reference, other, center, frame_DR, previous_frame_DR)
+        own._lent = True
         found = evaluate(snapshot, METRICS)
         return Measurement(
             scalars=found.scalars,
@@ -223,17 +231,13 @@ class Meter:
         frame_DR: Tensor | None,
         previous_DR: Tensor | None,
     ) -> Snapshot:
-        moments, device = self._moments, self._moments.device
+        device = self._moments.device
         samples_ND, labels_N = self._kept.whole()
         drift = None
         if frame_DR is not None and previous_DR is not None:
             drift = float(torch.linalg.vector_norm(frame_DR.double() - previous_DR.to(frame_DR.device).double()))
         return Snapshot(
-            counts_K=moments.counts_K,
-            means_KD=moments.means_KD,
-            squares_K=moments.central_squares_K,
-            scatter_DD=moments.central_scatter_DD,
-            norms=moments.norm_mean_and_std,
+            moments=self._moments,
             samples_ND=samples_ND.to(device),
             labels_N=labels_N.to(device),
             weight_KD=_float64(weight_KD, device),

@@ -16,13 +16,15 @@ from torch import Tensor
 
 CHUNK_BYTES = 32 * 2**20
 """Of one float64 copy of a batch's rows; larger batches are taken in parts."""
+SCATTER_BLOCK = 128
+"""Rows of S that are summed at once."""
 
 
 class ClassMoments:
     """Additive sums about a shift of each class; all tensors are float64 on one device.
 
-    `counts_K` n_c, `shift_KD` s_c, `delta_KD` d_c, `squares_K` q_c, `scatter_DD` S; `norms` are the shift of ‖h‖, the
-    sum of deviations from it and the sum of their squares.
+    `counts_K` n_c, `shift_KD` s_c, `delta_KD` d_c, `squares_K` q_c, `scatter_DD` S, of which only what is on and above
+    the diagonal means anything; `norms` are the shift of ‖h‖, the sum of deviations from it, and of their squares.
     """
 
     ADDITIVE = ("counts_K", "delta_KD", "squares_K", "scatter_DD")
@@ -71,7 +73,10 @@ class ClassMoments:
         self.counts_K += counts_K
         self.delta_KD.index_add_(0, labels_B, delta_BD)
         self.squares_K.index_add_(0, labels_B, (delta_BD**2).sum(1))
-        self.scatter_DD.addmm_(delta_BD.mT, delta_BD)
+        for first in range(0, delta_BD.shape[1], SCATTER_BLOCK):
+            # On and above the diagonal alone: the rest is its mirror image.
+            rows = slice(first, first + SCATTER_BLOCK)
+            self.scatter_DD[rows, first:].addmm_(delta_BD[:, rows].mT, delta_BD[:, first:])
         apart_B = norms_B - self.norms[0]
         self.norms[1] += apart_B.sum()
         self.norms[2] += apart_B @ apart_B
@@ -113,9 +118,10 @@ class ClassMoments:
 
     @property
     def central_scatter_DD(self) -> Tensor:
-        """N Σ_W."""
+        """N Σ_W, whole."""
         counts_K1 = self.counts_K.clamp(min=1)[:, None]
-        return self.scatter_DD - (self.delta_KD / counts_K1).mT @ self.delta_KD
+        upper_DD = (self.scatter_DD - (self.delta_KD / counts_K1).mT @ self.delta_KD).triu()
+        return upper_DD + upper_DD.triu(1).mT
 
     @property
     def norm_mean_and_std(self) -> tuple[float, float]:

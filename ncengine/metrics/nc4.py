@@ -30,11 +30,9 @@ def nearest_is_own(block: Block) -> Tensor | None:
 
 def bias_residual(snapshot: Snapshot) -> float | None:
     """Return ‖W μ_G + b‖₂, over the classes present, in the units of the logits."""
-    if snapshot.weight_KD is None or not snapshot.classes:
+    logits_K = snapshot.center_logits_K
+    if logits_K is None or not snapshot.classes:
         return None
-    logits_K = snapshot.weight_KD @ snapshot.global_mean_D
-    if snapshot.bias_K is not None:
-        logits_K = logits_K + snapshot.bias_K
     return float((snapshot.of_present(logits_K) ** 2).sum().sqrt())
 
 

@@ -13,7 +13,7 @@ from ncengine.metrics.spec import Classwise, MetricSpec, one
 if TYPE_CHECKING:
     from ncengine.metrics.snapshot import Snapshot
 
-ROWS = 512
+ROWS = 256
 
 
 def numerical_rank(snapshot: Snapshot) -> tuple[float, float | None] | None:

@@ -89,7 +89,7 @@ def summarise(snapshot: Snapshot, which: Which, worst: int) -> PairSummary:
     rows = rows_of(snapshot, which)
     if rows is None:
         raise ValueError(f"there are no cosines of {which}: fewer than two of them differ")
-    classes, device = snapshot.classes, snapshot.means_KD.device
+    classes, device = snapshot.classes, snapshot.device
     size = blocks_of(classes)
     target = math.acos(max(-1.0, simplex_cosine(classes)))
     gap = 0.0

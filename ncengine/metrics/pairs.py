@@ -37,7 +37,7 @@ class Tile:
     @cached_property
     def diagonal(self) -> Tensor:
         """Where i = j (b, K')."""
-        index = torch.arange(self.classes, device=self.snapshot.means_KD.device)
+        index = torch.arange(self.classes, device=self.snapshot.device)
         return index[self._block, None] == index
 
     @cached_property

@@ -21,6 +21,12 @@ class Rows:
         self.rows_KD, self.offset_D = rows_KD, offset_D
         self._scale, self._zero = scale, COINCIDENT * scale
 
+    @classmethod
+    def centred(cls, rows_KD: Tensor, offset_D: Tensor) -> Rows:
+        """Return rows less `offset_D`."""
+        low, high = rows_KD.aminmax() if rows_KD.numel() else (torch.zeros(()), torch.zeros(()))
+        return cls(rows_KD - offset_D, offset_D, max(-float(low), float(high)))
+
     def __len__(self) -> int:
         return len(self.rows_KD)
 

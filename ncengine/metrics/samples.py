@@ -16,7 +16,7 @@ from torch import Tensor
 from ncengine.metrics.snapshot import Snapshot
 from ncengine.metrics.spec import MetricSpec, Samples
 
-BLOCK_BYTES = 16 * 2**20
+BLOCK_BYTES = 4 * 2**20
 """Of one float64 matrix (samples × max(K, D)) of a block."""
 CONFUSION_CLASSES = 2048
 """Above this many classes the K×K confusion matrix is not made."""
@@ -38,11 +38,8 @@ class Block:
     @cached_property
     def logits_BK(self) -> Tensor | None:
         """W h + b (B, K), over all K classes."""
-        weight_KD, bias_K = self.snapshot.weight_KD, self.snapshot.bias_K
-        if weight_KD is None or self._products_BK is None:
-            return None
-        offset_K = weight_KD @ self.snapshot.global_mean_D
-        return self._products_BK + (offset_K if bias_K is None else offset_K + bias_K)
+        offset_K = self.snapshot.center_logits_K
+        return None if offset_K is None or self._products_BK is None else self._products_BK + offset_K
 
     @cached_property
     def predicted_B(self) -> Tensor | None:
@@ -52,16 +49,10 @@ class Block:
     @cached_property
     def nearest_mean_B(self) -> Tensor | None:
         """argmin_c ‖h − μ_c‖ with the training split's class means; classes without one never win."""
-        snapshot = self.snapshot
-        if snapshot.reference is None:
-            offsets_KD, known = snapshot.means.rows_KD, snapshot.present
-        else:
-            known = (snapshot.reference.counts_K > 0).nonzero()[:, 0]
-            offsets_KD = snapshot.reference.means_KD[known] - snapshot.global_mean_D
+        offsets_KD, half_squares_K, known = self.snapshot.deciding_means
         if not len(known):
             return None
-        scores_BK = self.centred_BD @ offsets_KD.mT - 0.5 * (offsets_KD**2).sum(1)
-        return known[scores_BK.argmax(1)]
+        return known[(self.centred_BD @ offsets_KD.mT - half_squares_K).argmax(1)]
 
     @cached_property
     def margins_B(self) -> Tensor | None:
@@ -96,9 +87,12 @@ class Decisions:
 def second_pass(snapshot: Snapshot, metrics: Mapping[str, MetricSpec]) -> Decisions:
     """Return what the kept samples say, with the standard errors of a sample where they are not all that were seen."""
     wanted: dict[str, Any] = {key: spec.how.value for key, spec in metrics.items() if isinstance(spec.how, Samples)}
-    sums = {key: torch.zeros(3, dtype=torch.float64, device=snapshot.means_KD.device) for key in wanted}
-    classes, features = snapshot.means_KD.shape
-    margins: list[Tensor] = []
+    sums = {key: torch.zeros(3, dtype=torch.float64, device=snapshot.device) for key in wanted}
+    classes, features = len(snapshot.counts_K), len(snapshot.scatter_DD)
+    # In one piece from the start: small results between large matrices that come and go would keep the heap from
+    # giving their memory back.
+    margins_N = torch.empty(len(snapshot.labels_N), dtype=torch.float32, device=snapshot.labels_N.device)
+    with_margins = 0
     right_K = torch.zeros(classes, dtype=torch.int64, device=snapshot.labels_N.device)
     confusion_KK = right_K.new_zeros(classes * classes) if classes <= CONFUSION_CLASSES else None
     rows = max(1, BLOCK_BYTES // (8 * max(classes, features)))
@@ -115,7 +109,8 @@ def second_pass(snapshot: Snapshot, metrics: Mapping[str, MetricSpec]) -> Decisi
                 known = known[~torch.isnan(known)]
                 sums[key] += torch.stack([known.new_tensor(float(len(known))), known.sum(), (known**2).sum()])
         if block.margins_B is not None:
-            margins.append(block.margins_B.float())
+            margins_N[with_margins : with_margins + len(labels_B)] = block.margins_B
+            with_margins += len(labels_B)
         if block.predicted_B is not None:
             right_K += torch.bincount(labels_B[block.predicted_B == labels_B], minlength=classes)
             if confusion_KK is not None:
@@ -134,7 +129,7 @@ def second_pass(snapshot: Snapshot, metrics: Mapping[str, MetricSpec]) -> Decisi
     return Decisions(
         values=values,
         errors=errors,
-        margins=np.sort(torch.cat(margins).cpu().numpy()) if margins else None,
+        margins=np.sort(margins_N.cpu().numpy()) if with_margins else None,
         accuracy=(right_K.double() / seen_K).cpu().numpy() if decided else None,
         confusion=confusion_KK.view(classes, classes).cpu().numpy() if decided and confusion_KK is not None else None,
     )

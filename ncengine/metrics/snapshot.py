@@ -10,12 +10,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
 from ncengine.metrics.rows import Rows
+
+if TYPE_CHECKING:
+    from ncengine.moments import ClassMoments
 
 Center = Literal["classes", "samples"]
 RANK_CUT = 1e-13
@@ -45,16 +48,9 @@ class Outside:
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """Moments of one split over all K classes, the classifier as evaluation uses it, and the samples that were kept.
+    """Moments of one split over all K classes, the classifier as evaluation uses it, and the samples that were kept."""
 
-    `squares_K` is Σ_{i∈c} ‖h_i − μ_c‖², `scatter_DD` is N Σ_W, `norms` the mean and the standard deviation of ‖h‖.
-    """
-
-    counts_K: Tensor
-    means_KD: Tensor
-    squares_K: Tensor
-    scatter_DD: Tensor
-    norms: tuple[float, float]
+    moments: ClassMoments
     samples_ND: Tensor
     labels_N: Tensor
     weight_KD: Tensor | None = None
@@ -64,6 +60,35 @@ class Snapshot:
     turned: float | None = None
     """‖R_t − R_{t−1}‖_F of the nearest ETF's frame since the measurement before, where that is known."""
     center: Center = "classes"
+
+    @property
+    def device(self) -> torch.device:
+        return self.moments.device
+
+    @property
+    def counts_K(self) -> Tensor:
+        """n_c, float64."""
+        return self.moments.counts_K
+
+    @property
+    def means_KD(self) -> Tensor:
+        """Class means as they are; zero rows where there is none. Made anew each time: K×D may be much."""
+        return self.moments.means_KD
+
+    @cached_property
+    def squares_K(self) -> Tensor:
+        """Σ_{i∈c} ‖h_i − μ_c‖²."""
+        return self.moments.central_squares_K
+
+    @cached_property
+    def scatter_DD(self) -> Tensor:
+        """N Σ_W."""
+        return self.moments.central_scatter_DD
+
+    @cached_property
+    def norms(self) -> tuple[float, float]:
+        """Mean and standard deviation of ‖h‖ over samples."""
+        return self.moments.norm_mean_and_std
 
     @cached_property
     def present(self) -> Tensor:
@@ -88,7 +113,7 @@ class Snapshot:
     def global_mean_D(self) -> Tensor:
         """μ_G: the mean of the class means present, or of all samples (zero where there is none)."""
         if not self.classes:
-            return torch.zeros_like(self.means_KD[0])
+            return self.scatter_DD.new_zeros(len(self.scatter_DD))
         means = self.of_present(self.means_KD)
         if self.center == "classes":
             return means.mean(0)
@@ -99,8 +124,7 @@ class Snapshot:
     def means(self) -> Rows:
         """H: centred class means of the classes present, as rows."""
         means = self.of_present(self.means_KD)
-        scale = float(means.abs().amax()) if self.classes else 0.0
-        return Rows(means - self.global_mean_D, self.global_mean_D, scale)
+        return Rows.centred(means, self.global_mean_D)
 
     @cached_property
     def weights(self) -> Rows | None:
@@ -108,8 +132,7 @@ class Snapshot:
         if self.weight_KD is None or not self.classes:
             return None
         rows = self.of_present(self.weight_KD)
-        mean_D = rows.mean(0)
-        return Rows(rows - mean_D, mean_D, float(rows.abs().amax()))
+        return Rows.centred(rows, rows.mean(0))
 
     @cached_property
     def variances_K(self) -> Tensor:
@@ -130,7 +153,7 @@ class Snapshot:
     def between(self) -> tuple[Tensor, Tensor]:
         """Principal directions (D, r) and eigenvalues (r), descending, of Σ_B = H Hᵀ/K above the rank cut."""
         if self.means.degenerate:
-            return self.means_KD.new_zeros(self.means_KD.shape[1], 0), self.means_KD.new_zeros(0)
+            return self.scatter_DD.new_zeros(len(self.scatter_DD), 0), self.scatter_DD.new_zeros(0)
         directions_DR, singular_R = self.means.decomposition
         eigenvalues_R = singular_R**2 / self.classes
         kept = int((eigenvalues_R > RANK_CUT * eigenvalues_R[0]).sum())
@@ -185,6 +208,27 @@ class Snapshot:
             explained = scaled.mT @ (basis.mT @ beside_DR)
             schur = schur - explained.mT @ explained
         return 0.5 * (schur + schur.mT)
+
+    @cached_property
+    def center_logits_K(self) -> Tensor | None:
+        """W μ_G + b (K); None without a classifier."""
+        if self.weight_KD is None:
+            return None
+        logits_K = self.weight_KD @ self.global_mean_D
+        return logits_K if self.bias_K is None else logits_K + self.bias_K
+
+    @cached_property
+    def deciding_means(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Class means around μ_G that classify samples, half their squared norms, and which classes these are.
+
+        They are the training split's, where this is another one.
+        """
+        if self.reference is None:
+            offsets_KD, known = self.means.rows_KD, self.present
+        else:
+            known = (self.reference.counts_K > 0).nonzero()[:, 0]
+            offsets_KD = self.reference.means_KD[known] - self.global_mean_D
+        return offsets_KD, 0.5 * torch.linalg.vector_norm(offsets_KD, dim=1) ** 2, known
 
     @cached_property
     def groups(self) -> tuple[Tensor, Tensor] | None:

@@ -76,6 +76,16 @@ def test_computing_leaves_the_state_alone_and_reset_forgets_it():
     same(meter.compute(*classifier(weight, bias)), measured(data, labels, weight, bias))
 
 
+def test_a_measurement_stays_as_it_was():
+    data, labels, _, _ = problem()
+    meter = fed(data[:200], labels[:200], 5)
+    found = meter.compute()
+    expected = fed(data[:200], labels[:200], 5).compute().arrays["means"]
+    meter.update(torch.tensor(data[200:]), torch.tensor(labels[200:]))
+    meter.merge(meter)
+    np.testing.assert_array_equal(found.arrays["means"], expected)
+
+
 def test_what_the_caller_does_with_a_batch_afterwards_does_not_matter():
     data, labels, weight, bias = problem()
     features_BD, labels_B = torch.tensor(data), torch.tensor(labels)
