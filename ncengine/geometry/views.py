@@ -65,7 +65,11 @@ def optimise_spherical(classes: int, *, steps: int = 600, starts: int = 3) -> Fl
             best = reached, torch.linalg.qr(projection.detach()).Q
     if best is None:
         raise ValueError(f"starts must be at least 1, got {starts}")
-    return best[1].numpy().astype(np.float32)
+    if classes == 5:  # of five points not all norms can be alike: by Naimark they would be five ±a that sum to zero
+        return best[1].numpy().astype(np.float32)
+    basis = _basis_rows(classes, range(classes))
+    finished: FloatArray = (basis.T @ equal_norms(basis @ best[1].numpy())).astype(np.float32)
+    return finished
 
 
 def fibonacci_spherical(classes: int) -> FloatArray:
@@ -74,18 +78,21 @@ def fibonacci_spherical(classes: int) -> FloatArray:
     K centred points X with XᵀX = I are V P for P = VᵀX. Scaling each to the same norm and the whole to XᵀX = I in turns
     converges to both (Tropp et al. 2005, alternating projection onto tight and equal-norm frames).
     """
-    from ncengine.geometry.simplex import simplex_basis
-
     index = np.arange(classes) + 0.5
     height, turn = 1 - 2 * index / classes, np.pi * (1 + math.sqrt(5)) * index
     radius = np.sqrt(1 - height**2)
     points_K3 = np.stack([radius * np.cos(turn), radius * np.sin(turn), height], axis=1)
-    for _ in range(50):
-        points_K3 /= np.linalg.norm(points_K3, axis=1, keepdims=True)
+    projection: FloatArray = (_basis_rows(classes, range(classes)).T @ equal_norms(points_K3)).astype(np.float32)
+    return projection
+
+
+def equal_norms(points_K3: npt.NDArray[np.float64], turns: int = 200) -> npt.NDArray[np.float64]:
+    """Return points near these with XᵀX = I, a mean of zero and all norms alike, where there are such points."""
+    for _ in range(turns):
+        points_K3 = points_K3 / np.linalg.norm(points_K3, axis=1, keepdims=True)
         left, _, right = np.linalg.svd(points_K3 - points_K3.mean(axis=0), full_matrices=False)
         points_K3 = left @ right
-    projection: FloatArray = (simplex_basis(classes).double().numpy().T @ points_K3).astype(np.float32)
-    return projection
+    return points_K3
 
 
 @cache

@@ -154,6 +154,18 @@ def test_a_hundred_and_fifty_classes_are_seen_in_other_views(quiet_server):
     assert facts["cosine_quantiles"]["0"] < facts["cosine_quantiles"]["0.5"] < facts["cosine_quantiles"]["1"]
 
 
+def test_other_data_of_one_s_own_lies_under_an_allowed_folder(quiet_server):
+    measure = {"outside": "arrays", "outside_path": "/etc/passwd"}
+    config = tiny().model_dump(mode="json")
+    config["measure"] |= measure
+    with quiet_server.client() as http:
+        refused = http.post("/api/v1/runs", json={"config": config})
+        checked = http.post("/api/v1/config/check", json=config).json()
+    assert refused.status_code == 422
+    assert "under a folder that the operator allows" in refused.json()["detail"]
+    assert [error["path"] for error in checked["errors"]] == ["measure.outside_path"]
+
+
 def test_milestones(quiet_server, kept):
     address = f"/api/v1/runs/{kept}/milestones"
     with quiet_server.client() as http:

@@ -155,6 +155,21 @@ def test_the_walk(server, open_window, tmp_path):
     assert centre == pytest.approx(96.379, abs=1e-3)
     page.get_by_role("button", name="Angles", exact=True).click()
     expect(page.locator("[data-chart-title='2']")).to_have_text("NC4 nearest-mean disagreement")
+    # Every metric of the catalogue, by family; those that this run does not have are not offered.
+    more = part(page, "more-metrics").locator("select")
+    more.select_option(label="NC3")
+    expect(page.locator("[data-chart-title='1']")).to_have_text("NC3 distance of classifier and means")
+    assert "W/‖W‖" in (page.locator("[data-chart-title='1']").get_attribute("title") or "")
+    with server.client() as http:
+        drawn = http.get(f"/api/v1/runs/{run_id}/metrics", params={"keys": "nc3_cosine"}).json()["values"]["train"]
+    wait_for(lambda: figure(page, "chart-2", "data.0.y") == drawn["nc3_cosine"], 10, "the curve of nc3_cosine")
+    offered = more.locator("option:not([hidden])").all_text_contents()
+    assert "NC2, 1 of 4" in offered
+    assert not [name for name in offered if name.startswith(("NC5", "Long tail"))]
+    more.select_option(label="Margin")
+    expect(page.locator("[data-chart-title='1']")).to_be_hidden()
+    page.get_by_role("button", name="Collapse", exact=True).click()
+    expect(page.locator("[data-chart-title='1']")).to_have_text("NC2 distance to the nearest ETF")
     page.get_by_role("button", name="theme").click()
     expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", "dark")
     assert page.evaluate("() => getComputedStyle(document.body).backgroundColor") == "rgb(15, 17, 21)"
@@ -188,6 +203,38 @@ def test_the_walk(server, open_window, tmp_path):
     expect(page.locator(f'.ag-row[row-id="{run_id}"]').first).to_be_visible()
     page.locator(f'.ag-row[row-id="{run_id}"] .row-link').click()
     expect(part(page, "status")).to_have_text("finished")
+    assert window.complaints == []
+
+
+def test_features_that_are_kept_are_announced_and_downloaded(start_server, open_window):
+    server = start_server("--no-demonstration", "--no-warm")
+    window = open_window(f"{server.url}/?token={server.token}", server.url)
+    page = window.page
+    page.get_by_role("link", name="New run").first.click()
+    page.get_by_role("button", name=re.compile("^digits-nearest")).click()
+    epochs = page.locator('[data-field="epochs"] input')
+    expect(epochs).to_have_value("20")
+    epochs.fill("2")
+    page.locator('[data-field="measure.keep_features"]').get_by_text("all", exact=True).click()
+    page.locator('[data-field="measure.outside"] input').first.click()
+    page.get_by_role("option", name="fashion-mnist-mini").click()
+    expect(page.locator(".command").first).to_contain_text("--set measure.outside=fashion-mnist-mini")
+    announced = part(page, "kept-features")
+    expect(announced).to_contain_text("Features kept: 2 captures of up to")
+    each = re.search(r"up to ([\d.]+) kB", announced.inner_text())
+    expect(page.get_by_role("button", name="Launch")).to_be_enabled()
+    page.get_by_role("button", name="Launch").click()
+    page.wait_for_url(re.compile(r"/runs/[0-9a-z]{10}$"))
+    expect(part(page, "status")).to_have_text("finished", timeout=60_000)
+    with page.expect_download() as download:
+        part(page, "features").click()
+    with np.load(Path(download.value.path()), allow_pickle=False) as arrays:
+        held = {name: arrays[name] for name in arrays.files}
+    assert set(held) == {f"{kind}_{split}" for kind in ("features", "labels") for split in ("train", "test")}
+    size = sum(array.nbytes for array in held.values())
+    assert float(each.group(1)) == pytest.approx(size / 1e3, rel=0.01)
+    part(page, "more-metrics").locator("select").select_option(label="NC5")
+    wait_for(lambda: len(figure(page, "chart-1", "data.0.y") or []) == 2, 10, "the AUROC of both epochs")
     assert window.complaints == []
 
 

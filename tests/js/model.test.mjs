@@ -3,7 +3,7 @@ import test from "node:test";
 import { chartData, heatmapValues, wantsLog } from "../../dashboard/assets/modules/charts.mjs";
 import { place, screen } from "../../dashboard/assets/modules/labels.mjs";
 import {
-  apply, dataWords, digits, duration, emptyRun, percent, progressWords, secondsLeft, statusWords,
+  apply, dataWords, digits, duration, emptyRun, hasCharts, percent, progressWords, secondsLeft, statusWords,
 } from "../../dashboard/assets/modules/run-model.mjs";
 import { merge } from "../../dashboard/assets/modules/stream.mjs";
 
@@ -28,6 +28,23 @@ test("events build the run's state", () => {
   assert.equal(run.status, "queued");
   apply(run, { type: "RunFailed", seq: 6, error: "out of memory" });
   assert.equal(progressWords(run, 0), "out of memory");
+});
+
+test("epochs in which a metric was not defined are gaps", () => {
+  const run = emptyRun(10);
+  apply(run, { ...epoch(1, 0), scalars: { train: { nc1: 1, nc3: 2 }, test: {} } });
+  apply(run, { ...epoch(2, 1), scalars: { train: { nc1: 1 }, test: {} }, collapse_layer: "layer3" });
+  apply(run, { ...epoch(3, 2), scalars: { train: { nc1: 1, nc3: 4 }, test: {} } });
+  assert.deepEqual(run.series.train.nc3, [2, null, 4]);
+  assert.equal(run.collapseLayer, null);
+});
+
+test("groups of charts of which a run has nothing are told", () => {
+  const run = emptyRun(10);
+  apply(run, epoch(1, 0));
+  assert.ok(hasCharts(run, { charts: [{ key: "nc9" }, { key: "nc1" }] }));
+  assert.ok(!hasCharts(run, { charts: [{ key: "nc5_ood" }] }));
+  assert.ok(hasCharts(run, { charts: [{ steps: "lr" }] }));
 });
 
 test("the time left follows the last epochs and counts down", () => {

@@ -158,16 +158,25 @@ def test_weights_are_a_simplex_etf():
     torch.testing.assert_close(weights @ weights.T, expected)
 
 
-@pytest.mark.parametrize("classes", [6, 8, 10, 47, 64])
+@pytest.mark.parametrize("classes", [6, 8, 10, 47, 64, 65, 100, 129, 333, 1000])
 def test_spherical_view_keeps_vertices_on_a_sphere(classes):
     points = nc.simplex_etf(classes).numpy() @ view_matrix(classes)
     norms = np.linalg.norm(points, axis=1)
     assert norms.mean() == pytest.approx(1, abs=5e-3)
-    assert norms.std() / norms.mean() < 2e-3
+    assert norms.std() / norms.mean() < 1e-5
     directions = points / norms[:, None]
     angle = np.degrees(np.arccos((directions @ directions.T)[~np.eye(classes, dtype=bool)].max()))
     # Even spreading gives about 200/√K degrees; a view with two names on one spot would fail.
     assert angle > 0.8 * 198 / math.sqrt(classes)
+
+
+def test_there_is_a_spherical_view_of_every_number_of_classes():
+    for classes in [*range(5, 66), *range(66, 1001, 37), 1000]:
+        projection = view_matrix(classes).astype(np.float64) / math.sqrt((classes - 1) / 3)
+        np.testing.assert_allclose(projection.T @ projection, np.eye(3), atol=1e-4, err_msg=str(classes))
+        norms = np.linalg.norm(nc.simplex_etf(classes).numpy() @ view_matrix(classes), axis=1)
+        # Five such points do not exist: their complement would be five numbers ±a that sum to zero.
+        assert norms.std() / norms.mean() < (0.07 if classes == 5 else 1e-5), classes
 
 
 @pytest.mark.parametrize("classes", [2, 3, 4])

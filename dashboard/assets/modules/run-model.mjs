@@ -5,7 +5,7 @@ import { number } from "./typed.mjs";
 export function emptyRun(epochs) {
   return {
     epochs, status: "queued", error: null, started: null, epoch: 0, step: 0, captures: [], series: { train: {}, test: {} },
-    measuredEpochs: [], steps: { epoch: [], loss: [], lr: [] }, terminalPhase: null, pace: [], seq: 0, data: null, left: null, speed: null, note: null,
+    measuredEpochs: [], steps: { epoch: [], loss: [], lr: [] }, terminalPhase: null, collapseLayer: null, pace: [], seq: 0, data: null, left: null, speed: null, note: null,
   };
 }
 
@@ -29,6 +29,7 @@ export function apply(run, event) {
     run.status = "running";
     run.epoch = event.epoch;
     run.terminalPhase = event.terminal_phase;
+    run.collapseLayer = event.collapse_layer ?? null;
     run.measuredEpochs.push(event.epoch);
     run.pace.push({ epoch: event.epoch, at: Date.parse(event.at) });
     if (run.pace.length > 6) run.pace.shift();
