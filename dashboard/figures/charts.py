@@ -48,13 +48,8 @@ TRAINING: Group = {
         {"title": "Learning rate", "steps": "lr"},
     ],
 }
-READINGS: tuple[tuple[str, str], ...] = (
-    ("NC1 variability", "nc1"),
-    ("NC2 equal angles", "nc2_equiangular_means"),
-    ("NC3 duality", "nc3"),
-    ("Accuracy", "top1"),
-)
-"""The tiles: a short title and a metric's key."""
+READINGS = ("nc1", "nc2_equiangular_means", "nc3", "top1")
+"""The metrics of the tiles."""
 
 
 def overviews(metrics: list[wire.MetricWire]) -> list[Group]:

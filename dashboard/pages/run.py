@@ -149,12 +149,12 @@ def _scene(run: wire.RunWire) -> Any:
 def _readings(metrics: list[wire.MetricWire]) -> Any:
     known = {metric.key: metric for metric in metrics}
     tiles = []
-    for title, key in READINGS:
+    for key in READINGS:
         flag = {"data-percent": "1"} if known[key].share else {}
         value = html.Strong("", **{"data-value": "1"})
         note = html.Small("", **{"data-note": "1"})
         words = f"{known[key].formula}. {known[key].reading}"
-        tiles.append(html.Div([html.Span(title, title=words), value, note], **{"data-reading": key}, **flag))
+        tiles.append(html.Div([html.Span(known[key].label, title=words), value, note], **{"data-reading": key}, **flag))
     return html.Section(tiles, className="panel readings", **{"data-part": "readings"})
 
 

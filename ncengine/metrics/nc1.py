@@ -24,7 +24,7 @@ def nc1(snapshot: Snapshot) -> float | None:
 
 NC1 = MetricSpec(
     key="nc1",
-    label="NC1 within-class variability",
+    label="NC1 variability",
     symbol="tr(Σ_W Σ_B†)/K",
     formula="tr(Σ_W Σ_B†)/K",
     family="NC1",

@@ -20,7 +20,7 @@ def nc3_distance(snapshot: Snapshot) -> float | None:
     gap_KD = weights.rows_KD / scale - means.rows_KD / means.norm
     offset_D = weights.offset_D / scale
     cross = 2 * float(gap_KD.sum(0) @ offset_D)
-    gap = float(gap_KD.flatten() @ gap_KD.flatten())
+    gap = float(gap_KD.square_().sum())
     return gap + cross + len(means) * float(offset_D @ offset_D)
 
 

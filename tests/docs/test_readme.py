@@ -18,7 +18,12 @@ from tests.harness import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("*/README.md")), *sorted(ROOT.glob("benchmarks/results/*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "docs/metrics.md",
+    *sorted(ROOT.glob("*/README.md")),
+    *sorted(ROOT.glob("benchmarks/results/*.md")),
+]
 
 
 def blocks(language: str) -> list[str]:
@@ -55,7 +60,7 @@ def test_the_python_works_in_order(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
-    assert len(said) == 5, "one measurement, two epochs, and a run resumed after its end"
+    assert len(said) == 6, "two measurements, two epochs, and a run resumed after its end"
     assert said[-2:] == ["Resumed", "RunFinished"]
 
 

@@ -167,7 +167,11 @@ def test_vci_has_its_digits_when_collapsed(spread, features):
     assert measured(data, labels).scalars["vci"] == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(2, 1), (2, 7), (3, 2), (6, 9), (10, 9), (10, 64), (100, 99), (100, 128)], ids=str)
+@pytest.mark.parametrize(
+    "shape",
+    [(2, 1), (2, 7), (3, 2), (6, 9), (10, 9), (10, 64), (100, 99), (100, 128), (1000, 999), (1000, 1200)],
+    ids=str,
+)
 def test_ideal_value_at_perfect_collapse(shape):
     classes, features = shape
     found = nc.measure(*collapsed(classes, features))

@@ -27,7 +27,7 @@ from ncengine.events import RunFinished
 from ncengine.train import run as train
 from tests.harness import tiny
 
-FIGURES = ("geometry", "angles", "curves")
+FIGURES = ("geometry", "angles", "curves", "margins")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_pdf_is_vectors_with_truetype_fonts_inside(kept, figure):
         assert font["/Subtype"] == "/CIDFontType2", f"{name} must be TrueType, never Type 3"
         assert "/FontFile2" in font["/FontDescriptor"].get_object()
     assert reader.metadata["/Title"] == f"{figure} of run {kept.run} (for paper)"
-    words = {"geometry": "nearest ETF", "angles": "9", "curves": "NC1 within-class variability"}[figure]
+    words = {"geometry": "nearest ETF", "angles": "9", "curves": "NC1 variability", "margins": "cosine margin"}[figure]
     assert words in reader.pages[0].extract_text()
     assert len(content) < 100_000
 
