@@ -70,7 +70,8 @@ class Measurement:
       min(D, K' − 1), see `rank`;
     - `overflow`: a value does not fit into a float64, and is absent;
     - `sampled`: second-pass metrics are of `samples` of the `of` samples seen; `numerical-rank-sampled`: that one is of
-      some samples of each class. `errors` has their standard errors (of numerical_rank, an observed difference).
+      some samples of each class. `sizes` says of each metric that is not exact of how many samples it is, `errors` has
+      the standard errors of those that are not of all (of numerical_rank, the difference from half as many).
 
     `arrays`, made on demand: `means` (D, K), `global_mean` (D), `counts` (K), `weight` (K, D), `bias` (K); of the
     classes present, K': `within_variance` σ_c² (K'), `cosines_means`, `cosines_weights`, `cosines_between` (rows:
@@ -87,6 +88,7 @@ class Measurement:
     samples: int
     of: int
     errors: dict[str, float]
+    sizes: dict[str, int]
     center: Center = "classes"
     _snapshot: Snapshot | None = field(default=None, repr=False)
 
@@ -201,6 +203,7 @@ class Meter:
             samples=len(snapshot.labels_N),
             of=snapshot.count,
             errors=found.errors,
+            sizes=found.sizes,
             center=center,
             _snapshot=snapshot,
         )

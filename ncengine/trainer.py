@@ -54,6 +54,7 @@ def _details(measurement: Measurement) -> dict[str, Any]:
         "of": measurement.of,
         "center": measurement.center,
         "errors": measurement.errors,
+        "sizes": {key: measurement.sizes[key] for key in measurement.errors},
     }
 
 

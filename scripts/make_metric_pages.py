@@ -176,14 +176,14 @@ def page(values: dict[str, Any]) -> str:
         lines += [
             f"### {spec.label}",
             "",
-            f"`{spec.key}` = {spec.formula.replace('|', chr(92) + '|')}",
+            f"`{spec.key}` = `{spec.formula}`",
             "",
             f"{spec.reading} Ideal: {ideal_words(spec)}; {better}; {'exact' if spec.exact else 'of kept samples'}. "
             f"Source: {spec.source}.",
             "",
             f"![{spec.label} at three moments](pictures/metrics/{spec.key}.png)",
             "",
-            f"{words(DRAWINGS[spec.key], spec.key)} {', '.join(numbers)}.",
+            f"{words(DRAWINGS[spec.key], spec.key)} Here: {', '.join(numbers)}.",
             "",
         ]
     return "\n".join(lines)

@@ -70,9 +70,7 @@ def gather(
         ideals = {key: METRICS[key].ideal for key in wanted if key in METRICS}
         request.ideals = {key: ideal(run.classes) for key, ideal in ideals.items() if ideal is not None}
         return request
-    request.geometry = views.geometry(store, run_id, epoch)
+    request.geometry = views.geometry(store, run_id, epoch, view=view)
     if figure == "margins":
         request.geometry = _with_margins(store, run_id, request.geometry)
-    if view is not None and view != request.geometry.view:
-        raise Invalid(f"run {run_id} with {run.classes} classes has the view {request.geometry.view}, got {view!r}")
     return request

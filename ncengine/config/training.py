@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -154,34 +154,12 @@ class Stratified(Part):
 SamplerConfig = Annotated[Shuffled | Stratified, Field(discriminator="name", title="Batches")]
 
 
-OWN_OUTSIDE = ("image-folder", "arrays")
-DOWNLOADED_OUTSIDE = (
-    "mnist",
-    "fashion-mnist",
-    "kmnist",
-    "emnist",
-    "svhn",
-    "cifar10",
-    "cifar100",
-    "stl10",
-    "tiny-imagenet",
-)
-OutsideName = Literal[
-    "none",
-    "fashion-mnist-mini",
-    "digits",
-    "mnist",
-    "fashion-mnist",
-    "kmnist",
-    "emnist",
-    "svhn",
-    "cifar10",
-    "cifar100",
-    "stl10",
-    "tiny-imagenet",
-    "image-folder",
-    "arrays",
+DownloadedName = Literal[
+    "mnist", "fashion-mnist", "kmnist", "emnist", "svhn", "cifar10", "cifar100", "stl10", "tiny-imagenet"
 ]
+OwnName = Literal["image-folder", "arrays"]
+OutsideName = Literal["none", "fashion-mnist-mini", "digits", DownloadedName, OwnName]
+OWN_OUTSIDE, DOWNLOADED_OUTSIDE = get_args(OwnName), get_args(DownloadedName)
 
 
 class MeasureConfig(Part):

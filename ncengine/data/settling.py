@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ncengine.config.training import OWN_OUTSIDE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ncengine.config import RunConfig
     from ncengine.config.data import DataConfig, Found, OwnData
-
-OWN = ("image-folder", "arrays")
-"""Kinds of other data (`measure.outside`) that are one's own files."""
 
 
 def settle(config: RunConfig, *, roots: Sequence[Path] | None = None) -> RunConfig:
@@ -38,7 +37,7 @@ def _settled_data(config: RunConfig, roots: Sequence[Path] | None) -> RunConfig:
 
 def _settled_outside(config: RunConfig, roots: Sequence[Path] | None) -> RunConfig:
     measure = config.measure
-    if measure.outside not in OWN:
+    if measure.outside not in OWN_OUTSIDE:
         return config
     if roots is not None:
         require_inside(measure.outside_path, roots, "measure.outside_path")
@@ -65,10 +64,10 @@ def outside_data(config: RunConfig) -> DataConfig | None:
     measure, shape = config.measure, config.facts.shape
     if measure.outside == "none":
         return None
-    if measure.outside == config.data.name and measure.outside not in OWN:
+    if measure.outside == config.data.name and measure.outside not in OWN_OUTSIDE:
         return config.data
     data: dict[str, object] = {"name": measure.outside}
-    if measure.outside in OWN:
+    if measure.outside in OWN_OUTSIDE:
         data["path"] = measure.outside_path
     if measure.outside == "image-folder":
         data |= {"image_size": shape[-1], "grey": shape[0] == 1}
@@ -116,5 +115,5 @@ def require_paths_inside(config: RunConfig, roots: Sequence[Path]) -> None:
     """Raise ValueError where any path of a config lies under none of the allowed roots."""
     if (data := _own(config.data)) is not None:
         require_inside(data.path, roots)
-    if config.measure.outside in OWN:
+    if config.measure.outside in OWN_OUTSIDE:
         require_inside(config.measure.outside_path, roots, "measure.outside_path")

@@ -18,8 +18,8 @@ COLLAPSED = 1e-3
 """Up to this ‖Δ‖/‖H_c u‖ a class is decomposed in two parts."""
 
 
-def mean_numerical_rank(snapshot: Snapshot, rows: int, *, halved: bool = False) -> tuple[float, bool] | None:
-    """Return the mean over classes of (‖H_c‖_*/‖H_c‖_F)² of at most `rows` samples each, and whether that is all.
+def mean_numerical_rank(snapshot: Snapshot, rows: int, *, halved: bool = False) -> tuple[float, int] | None:
+    """Return the mean over classes of (‖H_c‖_*/‖H_c‖_F)² of at most `rows` samples each, and how many these are.
 
     `halved` takes every second one of them. None where no class has a sample other than zero.
     """
@@ -49,7 +49,7 @@ def mean_numerical_rank(snapshot: Snapshot, rows: int, *, halved: bool = False) 
         known += int((~torch.isnan(ranks_C)).sum())
     if not known:
         return None
-    return total / known, bool((most_K >= snapshot.counts_K).all())
+    return total / known, int(most_K.sum())
 
 
 def _numerical_ranks(samples_CRD: Tensor, taken_C: Tensor) -> Tensor:

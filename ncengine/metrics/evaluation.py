@@ -14,10 +14,11 @@ from ncengine.metrics.spec import Classwise, MetricSpec, Moments
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Values by key, the errors of those that are of a sample, and what the second pass decided of each sample."""
+    """Values by key; of those that are not exact, errors and of how many samples; and what the second pass decided."""
 
     scalars: dict[str, float]
     errors: dict[str, float]
+    sizes: dict[str, int]
     decisions: Decisions
     means_coincide: bool
     overflowed: bool
@@ -28,18 +29,21 @@ def evaluate(snapshot: Snapshot, metrics: Mapping[str, MetricSpec]) -> Found:
     """Return all metrics that are defined for the snapshot, in the order of `metrics`."""
     values: dict[str, float | None] = {}
     decisions = second_pass(snapshot, metrics)
-    errors = dict(decisions.errors)
+    errors, sizes = dict(decisions.errors), dict(decisions.sizes)
     for key, spec in metrics.items():
         if isinstance(spec.how, Moments):
             values[key] = spec.how.value(snapshot)
         elif isinstance(spec.how, Classwise):
             found = spec.how.value(snapshot)
-            values[key] = None if found is None else found[0]
-            if found is not None and found[1] is not None:
-                errors[key] = found[1]
+            if found is None:
+                continue
+            values[key], error, sizes[key] = found
+            if error is not None:
+                errors[key] = error
     pairs, coincide = values_over_pairs(snapshot, metrics)
     values |= pairs | decisions.values
     defined = {key: value for key in metrics if (value := values.get(key)) is not None}
     scalars = {key: value for key, value in defined.items() if math.isfinite(value)}
     errors = {key: error for key, error in errors.items() if key in scalars and math.isfinite(error)}
-    return Found(scalars, errors, decisions, coincide, overflowed=len(scalars) < len(defined))
+    sizes = {key: size for key, size in sizes.items() if key in scalars}
+    return Found(scalars, errors, sizes, decisions, coincide, overflowed=len(scalars) < len(defined))

@@ -31,7 +31,7 @@ def orthogonality(snapshot: Snapshot) -> float | None:
 
 
 def _auroc(score: str) -> Classwise:
-    def value(snapshot: Snapshot) -> tuple[float, float | None] | None:
+    def value(snapshot: Snapshot) -> tuple[float, float | None, int] | None:
         from ncengine.metrics import outside
 
         return outside.auroc(snapshot, outside.SCORES[score])

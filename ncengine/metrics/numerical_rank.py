@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 ROWS = 256
 
 
-def numerical_rank(snapshot: Snapshot) -> tuple[float, float | None] | None:
-    """Return the mean over classes, in [1, min(n_c, D)], and its observed error where samples were left out."""
+def numerical_rank(snapshot: Snapshot) -> tuple[float, float | None, int] | None:
+    """Return the mean over classes, in [1, min(n_c, D)], its error where samples are left out, and how many count."""
     from ncengine.metrics.classwise import mean_numerical_rank
 
     found = mean_numerical_rank(snapshot, ROWS)
     if found is None:
         return None
-    value, whole = found
-    if whole:
-        return value, None
+    value, size = found
+    if size == snapshot.count:
+        return value, None, size
     half = mean_numerical_rank(snapshot, ROWS, halved=True)
-    return value, abs(value - half[0]) if half else None
+    return value, abs(value - half[0]) if half else None, size
 
 
 NUMERICAL_RANK = MetricSpec(

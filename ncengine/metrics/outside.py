@@ -33,8 +33,8 @@ def largest_logit(snapshot: Snapshot, _outside: Outside, samples_ND: Tensor) -> 
 SCORES: dict[str, Score] = {"neco": neco, "logit": largest_logit}
 
 
-def auroc(snapshot: Snapshot, score: Score) -> tuple[float, float | None] | None:
-    """Return P[score(in) > score(out)] + ½ P[=] over the kept samples, in [0, 1], and its standard error.
+def auroc(snapshot: Snapshot, score: Score) -> tuple[float, float | None, int] | None:
+    """Return P[score(in) > score(out)] + ½ P[=] over the kept samples, in [0, 1], its standard error, and how many.
 
     The error is that of Hanley and McNeil 1982, of samples that stand for a larger population. None without both kinds
     of samples, or without what the score needs.
@@ -53,7 +53,7 @@ def auroc(snapshot: Snapshot, score: Score) -> tuple[float, float | None] | None
     area = float(below + up_to) / (2 * count * other)
     first, second = area / (2 - area), 2 * area**2 / (1 + area)
     variance = area * (1 - area) + (count - 1) * (first - area**2) + (other - 1) * (second - area**2)
-    return area, math.sqrt(max(0.0, variance) / (count * other))
+    return area, math.sqrt(max(0.0, variance) / (count * other)), count + other
 
 
 def _scores(snapshot: Snapshot, outside: Outside, score: Score, samples_ND: Tensor) -> Tensor | None:

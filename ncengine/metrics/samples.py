@@ -72,10 +72,11 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class Decisions:
-    """What the second pass found: values and standard errors by key, the margins, and who was taken for whom."""
+    """What the second pass found: values, standard errors and sizes by key, the margins, and who was taken for whom."""
 
     values: dict[str, float]
     errors: dict[str, float]
+    sizes: dict[str, int]
     margins: npt.NDArray[np.float32] | None
     """Sorted, ascending."""
     accuracy: npt.NDArray[np.float64] | None
@@ -116,11 +117,11 @@ def second_pass(snapshot: Snapshot, metrics: Mapping[str, MetricSpec]) -> Decisi
             if confusion_KK is not None:
                 confusion_KK += torch.bincount(labels_B * classes + block.predicted_B, minlength=classes**2)
     kept, whole = len(snapshot.labels_N), snapshot.count
-    values, errors = {}, {}
+    values, errors, sizes = {}, {}, {}
     for key, three in sums.items():
         count, total, squares = three.tolist()
         if count:
-            values[key] = total / count
+            values[key], sizes[key] = total / count, int(count)
             if kept < whole and count > 1:
                 variance = max(0.0, squares / count - values[key] ** 2) * count / (count - 1)
                 errors[key] = math.sqrt(variance / count * (1 - kept / whole))
@@ -129,6 +130,7 @@ def second_pass(snapshot: Snapshot, metrics: Mapping[str, MetricSpec]) -> Decisi
     return Decisions(
         values=values,
         errors=errors,
+        sizes=sizes,
         margins=np.sort(margins_N.cpu().numpy()) if with_margins else None,
         accuracy=(right_K.double() / seen_K).cpu().numpy() if decided else None,
         confusion=confusion_KK.view(classes, classes).cpu().numpy() if decided and confusion_KK is not None else None,

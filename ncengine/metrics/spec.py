@@ -54,9 +54,9 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Classwise:
-    """Read off each class's own samples, of those that were kept: the value, and its observed error or None."""
+    """Read off the samples that were kept, all together: the value, its observed error or None, and of how many."""
 
-    value: Callable[[Snapshot], tuple[float, float | None] | None]
+    value: Callable[[Snapshot], tuple[float, float | None, int] | None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,6 +170,7 @@ def test_numerical_rank_says_when_it_is_of_some_samples():
     assert "numerical-rank-sampled" in found.flags
     assert found.scalars["numerical_rank"] == pytest.approx(expected, rel=0.05)
     assert 0 < found.errors["numerical_rank"] < 0.2
+    assert found.sizes["numerical_rank"] == 512 < found.sizes["ncc_accuracy"] == found.of
 
 
 def test_test_samples_are_classified_by_the_training_means():

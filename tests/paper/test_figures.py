@@ -107,6 +107,17 @@ def test_the_scene_draws_the_captures_coordinates(kept):
     assert ["#" + "".join(f"{round(255 * c):02x}" for c in row[:3]) for row in colours] == expected
 
 
+def test_the_scene_is_drawn_along_principal_directions(kept):
+    request = gather(kept.store, kept.run, "geometry", "csv", view="pca")
+    geometry = views.geometry(kept.store, kept.run, None, view="pca")
+    rows = [line.split(",") for line in figures.render(request).decode().splitlines()]
+    drawn = np.array([row[-3:] for row in rows if row[0] == "class mean"], dtype=float)
+    means = wire.from_typed(geometry.arrays["means"]) @ np.asarray(geometry.view_matrix)
+    np.testing.assert_allclose(drawn, means, atol=1e-5)
+    # Uncorrelated, as principal components are.
+    np.testing.assert_allclose((drawn.T @ drawn)[~np.eye(3, dtype=bool)], 0, atol=0.05 * np.square(drawn).sum())
+
+
 def test_curves_and_tables_hold_the_measured_numbers(kept):
     series = views.series(kept.store, kept.run, ["nc1", "top1"])
     figure = figures.draw_curves(gather(kept.store, kept.run, "curves", "pdf", keys="nc1,top1"))
@@ -157,7 +168,7 @@ def test_a_wrong_camera_is_refused(text):
     [
         ({"venue": "nature"}, Invalid, "neurips"),
         ({"layers": "features,shadows"}, Invalid, "shadows"),
-        ({"view": "tetrahedron"}, Invalid, "has the view spherical"),
+        ({"view": "sideways"}, Invalid, "view must be the run's own or one of pca, tetrahedron"),
     ],
 )
 def test_wrong_options_name_the_right_ones(kept, options, error, words):
