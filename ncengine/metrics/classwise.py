@@ -43,7 +43,9 @@ def mean_numerical_rank(snapshot: Snapshot, rows: int, *, halved: bool = False) 
         offset_CR = slot_R * counts_K[chunk, None] // taken_C[:, None].clamp(min=1)
         filled_CR = slot_R < taken_C[:, None]
         place_CR = (starts_K[chunk, None] + offset_CR).clamp(max=len(by_class_N) - 1)
-        samples_CRD = snapshot.samples_ND[by_class_N[place_CR]].double() * filled_CR[..., None]
+        samples_CRD = snapshot.samples_ND[by_class_N[place_CR]].double()
+        if not bool(filled_CR.all()):
+            samples_CRD *= filled_CR[..., None]
         ranks_C = _numerical_ranks(samples_CRD, taken_C)
         total += float(ranks_C.nansum())
         known += int((~torch.isnan(ranks_C)).sum())
@@ -58,16 +60,17 @@ def _numerical_ranks(samples_CRD: Tensor, taken_C: Tensor) -> Tensor:
     length_C = torch.linalg.vector_norm(mean_CD, dim=1)
     unit_CD = mean_CD / torch.where(length_C > 0, length_C, 1.0)[:, None]
     along_CR = (samples_CRD @ unit_CD[..., None])[..., 0]
-    rest_CRD = samples_CRD - along_CR[..., None] * unit_CD[:, None]
     long_C = torch.linalg.vector_norm(along_CR, dim=1)
-    short_C = torch.linalg.vector_norm(rest_CRD, dim=(1, 2))
-    collapsed_C = short_C <= COLLAPSED * long_C
-    frobenius_C = torch.hypot(long_C, short_C)
+    frobenius_C = torch.linalg.vector_norm(samples_CRD, dim=(1, 2))
+    # Near enough to tell who is collapsed, though not what is left of those that are.
+    collapsed_C = frobenius_C**2 - long_C**2 <= (COLLAPSED * long_C) ** 2
     nuclear_C = torch.zeros_like(long_C)
     if bool(collapsed_C.any()):
-        nuclear_C[collapsed_C] = long_C[collapsed_C] + _nuclear_norms(rest_CRD[collapsed_C])
+        along = along_CR[collapsed_C][..., None] * unit_CD[collapsed_C][:, None]
+        nuclear_C[collapsed_C] = long_C[collapsed_C] + _nuclear_norms(samples_CRD[collapsed_C] - along)
     if not bool(collapsed_C.all()):
-        nuclear_C[~collapsed_C] = _nuclear_norms(samples_CRD[~collapsed_C])
+        rest = samples_CRD if not bool(collapsed_C.any()) else samples_CRD[~collapsed_C]
+        nuclear_C[~collapsed_C] = _nuclear_norms(rest)
     return torch.where(frobenius_C > 0, (nuclear_C / frobenius_C) ** 2, torch.nan)
 
 

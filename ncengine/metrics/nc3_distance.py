@@ -17,7 +17,7 @@ def nc3_distance(snapshot: Snapshot) -> float | None:
         return None
     # W − w̄ and w̄ apart: the rows of H sum to zero where μ_G is the mean of the class means.
     scale = weights.norm_as_is
-    gap_KD = weights.rows_KD / scale - means.rows_KD / means.norm
+    gap_KD = (weights.rows_KD / scale).sub_(means.rows_KD, alpha=1 / means.norm)
     offset_D = weights.offset_D / scale
     cross = 2 * float(gap_KD.sum(0) @ offset_D)
     gap = float(gap_KD.square_().sum())

@@ -68,10 +68,10 @@ class Rows:
 
     def mean_cosine_among(self, which: Tensor) -> float:
         """Return the mean cosine over pairs i ≠ j of some rows, at least two: (‖Σ û‖² − Σ ‖û‖²)/(n(n−1))."""
-        units = self.rows_KD[which] * self.inverse_norms_K[which, None]
-        count = len(which)
-        known = float((self.inverse_norms_K[which] > 0).sum())
-        total_D = units.sum(0)
+        inverse_K = torch.zeros_like(self.inverse_norms_K)
+        inverse_K[which] = self.inverse_norms_K[which]
+        count, known = len(which), float((inverse_K > 0).sum())
+        total_D = inverse_K @ self.rows_KD
         return (float(total_D @ total_D) - known) / (count * (count - 1))
 
     @cached_property
