@@ -7,7 +7,7 @@ AUROC) read the samples that the meter kept (`kept`): all within `keep_bytes`, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ncengine.kept import KeptSamples
-from ncengine.metrics import METRICS
+from ncengine.metrics import METRICS, MetricSpec
 from ncengine.metrics.evaluation import Found, evaluate
 from ncengine.metrics.pair_summary import (
     PairSummary,
@@ -178,6 +178,7 @@ class Meter:
         previous_frame_DR: Tensor | None = None,
         outside: Meter | None = None,
         center: Center = "classes",
+        keys: Collection[str] | None = None,
         sync: bool = True,
     ) -> Measurement:
         """Return the measurement of what was seen so far.
@@ -186,15 +187,18 @@ class Meter:
         this one is of another: its class means classify in nc4, its counts tell head from tail, its features give the
         directions of NECO; by default this meter itself. `frame_DR` (D, R) asks for coordinates, and with
         `previous_frame_DR` for `frame_drift`. `outside` is a meter fed with out-of-distribution features (labels do not
-        matter), for NC5. `center` chooses μ_G. Raises ValueError for shapes that do not fit.
+        matter), for NC5. `center` chooses μ_G. `keys` names the metrics that are wanted, by default all; where none of
+        them needs a second pass there is none, nor its arrays. Raises ValueError for shapes that do not fit, and for
+        keys that are no metrics.
         """
+        wanted = METRICS if keys is None else _chosen(keys)
         self._check_computed(weight_KD, bias_K, frame_DR, previous_frame_DR, training, outside)
         own = self._synced(sync)
         reference = training if training is None else training._synced(sync)
         other = outside if outside is None else outside._synced(sync)
         snapshot = own._snapshot(weight_KD, bias_K, reference, other, center, frame_DR, previous_frame_DR)
         own._lent = True
-        found = evaluate(snapshot, METRICS)
+        found = evaluate(snapshot, wanted)
         return Measurement(
             scalars=found.scalars,
             flags=self._flags(snapshot, found),
@@ -326,6 +330,13 @@ class Meter:
             )
         if outside is not None and outside.features != self.features:
             raise ValueError(f"the outside meter must have {self.features} features, got {outside.features}")
+
+
+def _chosen(keys: Collection[str]) -> dict[str, MetricSpec]:
+    unknown = [key for key in keys if key not in METRICS]
+    if unknown:
+        raise ValueError(f"keys must be metrics, {unknown[0]!r} is none; there are {', '.join(METRICS)}")
+    return {key: spec for key, spec in METRICS.items() if key in keys}
 
 
 def within_range(tensor: Tensor) -> Tensor:

@@ -88,6 +88,8 @@ class Decisions:
 def second_pass(snapshot: Snapshot, metrics: Mapping[str, MetricSpec]) -> Decisions:
     """Return what the kept samples say, with the standard errors of a sample where they are not all that were seen."""
     wanted: dict[str, Any] = {key: spec.how.value for key, spec in metrics.items() if isinstance(spec.how, Samples)}
+    if not wanted:
+        return Decisions({}, {}, {}, margins=None, accuracy=None, confusion=None)
     sums = {key: torch.zeros(3, dtype=torch.float64, device=snapshot.device) for key in wanted}
     classes, features = len(snapshot.counts_K), len(snapshot.scatter_DD)
     # In one piece from the start: small results between large matrices that come and go would keep the heap from

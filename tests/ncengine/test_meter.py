@@ -86,6 +86,18 @@ def test_a_measurement_stays_as_it_was():
     np.testing.assert_array_equal(found.arrays["means"], expected)
 
 
+def test_only_the_metrics_that_are_wanted():
+    data, labels, weight, bias = problem()
+    meter, whole = fed(data, labels, 5), measured(data, labels, weight, bias)
+    some = meter.compute(*classifier(weight, bias), keys=["nc3", "nc1", "cdnv"])
+    assert some.scalars == {key: whole.scalars[key] for key in ("nc1", "cdnv", "nc3")}
+    assert "margins" not in some.arrays
+    both = meter.compute(*classifier(weight, bias), keys=["nc1", "top1", "numerical_rank"])
+    assert both.scalars == {key: whole.scalars[key] for key in ("top1", "nc1", "numerical_rank")}
+    with pytest.raises(ValueError, match="keys must be metrics, 'nc9' is none; there are loss, top1"):
+        meter.compute(keys=["nc1", "nc9"])
+
+
 def test_what_the_caller_does_with_a_batch_afterwards_does_not_matter():
     data, labels, weight, bias = problem()
     features_BD, labels_B = torch.tensor(data), torch.tensor(labels)
