@@ -50,6 +50,8 @@ RUNS_MESSAGE = "runs-message"
 
 FORM = "new-form"
 FORM_CONFIG = "new-config"
+FORM_CHECKED = "new-checked"
+FORM_AGAIN = "new-again"
 FORM_PRESET = "new-preset"
 FORM_MORE = "new-more"
 FORM_NAME = "new-name"

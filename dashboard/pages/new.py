@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import dash_mantine_components as dmc
-from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update, set_props
 
 from backend import wire
 from backend.client import ApiError, Client
@@ -50,6 +51,8 @@ def layout(presets: list[wire.PresetWire]) -> Any:
         [
             dcc.Store(id=ids.FORM_PRESET, data="fashion-nearest"),
             dcc.Store(id=ids.FORM_CONFIG),
+            dcc.Store(id=ids.FORM_CHECKED),
+            dcc.Store(id=ids.FORM_AGAIN),
             html.Div(
                 [html.H1("New run"), html.Span("start from a preset, change what you need", className="ink-2")],
                 className="page-head",
@@ -192,6 +195,7 @@ def register(app: Dash, client: Client) -> None:
 
     @app.callback(
         Output(ids.FORM_CONFIG, "data"),
+        Output(ids.FORM_CHECKED, "data"),
         Output({"form": "problem", "path": ALL}, "children"),
         Output(ids.FORM_SUMMARY, "children"),
         Output(ids.FORM_LAUNCH, "disabled"),
@@ -199,6 +203,7 @@ def register(app: Dash, client: Client) -> None:
         Input({"form": "base", "path": ALL}, "data"),
         Input({"form": "value", "path": ALL}, "value"),
         Input({"form": "value", "path": ALL}, "checked"),
+        Input(ids.FORM_AGAIN, "data"),
         State({"form": "value", "path": ALL}, "id"),
         State({"form": "problem", "path": ALL}, "id"),
         State(ids.FORM_PRESET, "data"),
@@ -208,22 +213,42 @@ def register(app: Dash, client: Client) -> None:
         bases: list[Config],
         values: list[Any],
         switches: list[bool | None],
+        _again: str | None,
         fields: list[dict[str, str]],
         problems: list[dict[str, str]],
         preset: str,
     ) -> Any:
         if not bases:
-            return no_update, [no_update] * len(problems), no_update, no_update, no_update
-        config = form.assembled(bases[0], _held(fields, values, switches))
+            return no_update, no_update, [no_update] * len(problems), no_update, no_update, no_update
+        config = checked = form.assembled(bases[0], _held(fields, values, switches))
         found = await client.check(config)
         if found.config is not None:  # numbers as numbers; what own files hold is looked up again at launch
             config = found.config.model_dump(mode="json")
-            config["data"] |= {"found": None} if "found" in config["data"] else {}
+            config["data"] = config["data"] | ({"found": None} if "found" in config["data"] else {})
         errors = {error.path: error.message for error in found.errors}
         elsewhere = [text for path, text in errors.items() if path not in {p["path"] for p in problems}]
         lines = [errors.get(problem["path"], "") for problem in problems]
         news = [message(text, bad=True) for text in elsewhere]
-        return config, lines, summary(found, config, (await presets())[preset]), bool(errors), news
+        return config, checked, lines, summary(found, config, (await presets())[preset]), bool(errors), news
+
+    @app.callback(
+        Input(ids.FORM_CHECKED, "data"),
+        State({"form": "base", "path": ALL}, "data"),
+        State({"form": "value", "path": ALL}, "value"),
+        State({"form": "value", "path": ALL}, "checked"),
+        State({"form": "value", "path": ALL}, "id"),
+        prevent_initial_call=True,
+    )
+    def overtaken(
+        checked: Config,
+        bases: list[Config],
+        values: list[Any],
+        switches: list[bool | None],
+        fields: list[dict[str, str]],
+    ) -> None:
+        """Check again where the answer is to what stood there before something else was typed."""
+        if bases and form.assembled(bases[0], _held(fields, values, switches)) != checked:
+            set_props(ids.FORM_AGAIN, {"data": uuid.uuid4().hex})
 
     @app.callback(
         Output(ids.URL, "pathname", allow_duplicate=True),

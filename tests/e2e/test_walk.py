@@ -215,6 +215,10 @@ def test_features_that_are_kept_are_announced_and_downloaded(start_server, open_
     epochs = page.locator('[data-field="epochs"] input')
     expect(epochs).to_have_value("20")
     epochs.fill("2")
+    expect(page.locator(".command").first).to_contain_text("--set epochs=2")
+    # An answer to what stood there before is not the last word: what stands there now is checked again.
+    with page.expect_request(lambda request: '"changedPropIds":["new-again.data"]' in (request.post_data or "")):
+        page.evaluate("() => dash_clientside.set_props('new-checked', {data: {}})")
     page.locator('[data-field="measure.keep_features"]').get_by_text("all", exact=True).click()
     page.locator('[data-field="measure.outside"] input').first.click()
     page.get_by_role("option", name="fashion-mnist-mini").click()
