@@ -341,7 +341,8 @@ def _chosen(keys: Collection[str]) -> dict[str, MetricSpec]:
 
 def within_range(tensor: Tensor) -> Tensor:
     """Return whether all numbers are finite and in the range in which their fourth powers fit into a float64."""
-    return (tensor.abs() <= LARGEST).all()
+    low, high = tensor.aminmax()  # NaN where there is any, and then neither comparison holds
+    return (low >= -LARGEST) & (high <= LARGEST)
 
 
 def _float64(tensor: Tensor | None, device: torch.device) -> Tensor | None:
