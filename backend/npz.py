@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 CHUNK_BYTES = 2**20
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time of every member: the same arrays give the same bytes."""
 
 
-class _Outbox:
+class _Outbox(io.RawIOBase):
     """A file that can only be written, and handed out in parts."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
 
-    def write(self, content: bytes) -> int:
-        self._parts.append(bytes(content))
-        return len(content)
+    def writable(self) -> bool:
+        return True
 
-    def flush(self) -> None:
-        pass
+    def write(self, content: Buffer, /) -> int:
+        self._parts.append(bytes(content))
+        return len(self._parts[-1])
 
     def take(self) -> bytes:
         taken, self._parts = b"".join(self._parts), []
@@ -35,7 +39,7 @@ class _Outbox:
 def streamed(arrays: Mapping[str, npt.NDArray[Any]]) -> Iterator[bytes]:
     """Yield the bytes of an uncompressed .npz file that `numpy.load` reads."""
     outbox = _Outbox()
-    with zipfile.ZipFile(outbox, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
+    with zipfile.ZipFile(outbox, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             member = zipfile.ZipInfo(f"{name}.npy", EPOCH)
             with archive.open(member, "w", force_zip64=True) as entry:

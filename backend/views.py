@@ -80,13 +80,10 @@ def series(store: Store, run_id: str, keys: list[str] | None = None) -> wire.Ser
 
 
 @functools.lru_cache(maxsize=32)
-def typed_arrays(
-    store: Store, run_id: str, step: int, names: tuple[str, ...] = STREAMED_ARRAYS
-) -> dict[str, wire.TypedArray]:
+def typed_arrays(store: Store, run_id: str, step: int) -> dict[str, wire.TypedArray]:
     """Return a capture's arrays as they travel; read and encoded once for all who look."""
-    return {
-        name: wire.typed_array(array) for name, array in captured_arrays(store, run_id, step).items() if name in names
-    }
+    arrays = captured_arrays(store, run_id, step)
+    return {name: wire.typed_array(arrays[name]) for name in STREAMED_ARRAYS if name in arrays}
 
 
 def captured_arrays(store: Store, run_id: str, step: int) -> artifacts.Arrays:

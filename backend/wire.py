@@ -232,9 +232,12 @@ def field_errors(errors: list[Mapping[str, Any]], *, drop: int = 0) -> list[Fiel
         message = str(error["msg"]).removeprefix("Value error, ")
         if error["type"] == "extra_forbidden":
             message = f"there is no setting {'.'.join(steps)!r}"
-        path = ".".join(steps)
-        # A config that is impossible as a whole names, as its first word, the setting to change.
-        if not path and (named := message.split(" ", 1)[0].rstrip(":")).partition(".")[0] in RunConfig.model_fields:
-            path = named
-        found.append(FieldError(path=path, message=message))
+        # A config that is impossible as a whole names the setting to change.
+        found.append(FieldError(path=".".join(steps) or named_setting(message), message=message))
     return found
+
+
+def named_setting(message: str) -> str:
+    """Return the setting that a message names as its first word, or nothing."""
+    named = message.split(" ", 1)[0].rstrip(":")
+    return named if named.partition(".")[0] in RunConfig.model_fields else ""

@@ -153,9 +153,8 @@ def execute(store: Store, run_id: str, number: int, device: str, reading: Readin
         config = runs.config_of(runs.get(store, run_id))
         datasets = datasets_dir(store.data_dir)
         if reading.confined:
-            require_paths_inside(
-                config, (datasets, *reading.roots)
-            )  # links may lead elsewhere since the run was launched
+            # Links may lead elsewhere since the run was launched.
+            require_paths_inside(config, (datasets, *reading.roots))
         resume = newest_checkpoint(store, run_id, number)
         placed = config if config.device == device else with_overrides(config, {"device": device})
         places = Places(directory=datasets, mirror=reading.mirror)

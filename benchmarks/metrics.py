@@ -114,9 +114,14 @@ def _loop(features_ND: Tensor, labels_N: Tensor, classes: int, *, outer: bool) -
         for label in range(classes):
             around = features_BD[labels_B == label] - means_KD[label]
             within_DD += (around[:, :, None] @ around[:, None, :]).sum(0) if outer else around.mT @ around
+    return _nc1(within_DD, means_KD)
+
+
+def _nc1(within_DD: Tensor, means_KD: Tensor) -> float:
+    """tr(Σ_W Σ_B†)/K with a d×d pseudo-inverse, of the sum N Σ_W."""
     centred_KD = means_KD - means_KD.mean(0)
-    between_DD = centred_KD.mT @ centred_KD / classes
-    return float((within_DD / SAMPLES @ torch.linalg.pinv(between_DD)).trace() / classes)
+    between_DD = centred_KD.mT @ centred_KD / len(means_KD)
+    return float((within_DD / SAMPLES @ torch.linalg.pinv(between_DD)).trace() / len(means_KD))
 
 
 def _loop_over_samples(features_ND: Tensor, labels_N: Tensor, classes: int) -> float:
@@ -126,8 +131,7 @@ def _loop_over_samples(features_ND: Tensor, labels_N: Tensor, classes: int) -> f
     for feature_D, label in zip(features_ND, labels_N.tolist(), strict=True):
         around_D = feature_D - means_KD[label]
         within_DD += around_D[:, None] @ around_D[None, :]
-    centred_KD = means_KD - means_KD.mean(0)
-    return float((within_DD / SAMPLES @ torch.linalg.pinv(centred_KD.mT @ centred_KD / classes)).trace() / classes)
+    return _nc1(within_DD, means_KD)
 
 
 def _seconds(call: Callable[[], object]) -> float:

@@ -108,8 +108,7 @@ def capture(
     arrays: dict[str, Array] = {**coordinates, "frame": frame, "pca": pca}
     size = blocks(classes)
     for name in ("cosines_means", "cosines_weights", "cosines_between"):
-        whole = size == 1
-        arrays[name] = _whole(_whole(found[name], counts).T, counts).T if whole else found[f"block_{name}"]
+        arrays[name] = found[f"block_{name}"] if size > 1 else _whole(_whole(found[name], counts).T, counts).T
     arrays |= _of_classes(measurement, size)
     if test is not None and "margins" in test.arrays:
         arrays["margins_test"] = order_statistics(test.arrays["margins"], MARGINS)

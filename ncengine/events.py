@@ -103,9 +103,9 @@ class EpochMeasured(Event):
     `scalars` has the splits `train` and `test` (empty where there is none) and, under label noise, `train_true`: the
     training features by their true labels. `details` says of each split's measurement the rank of Σ_B, how many
     `samples` second-pass metrics are of, how many there were, the global mean used, and the errors and sizes of what is
-    of a sample. `layers` and
-    `layers_test` have the metrics of hidden layers, in the order of the forward pass; `collapse_layer` is the first
-    from which on the nearest class mean is right for 99 % of the training samples ("penultimate" where only that is).
+    of a sample. `layers` and `layers_test` have the metrics of hidden layers, in the order of the forward pass;
+    `collapse_layer` is the first from which on the nearest class mean is right for 99 % of the training samples
+    ("penultimate" where only that is).
     `measure_s` is how long measuring took.
     """
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ncengine.geometry.views import block_size
 from ncengine.kept import KeptSamples
 from ncengine.metrics import METRICS, MetricSpec
 from ncengine.metrics.evaluation import Found, evaluate
@@ -24,7 +25,6 @@ from ncengine.metrics.pair_summary import (
     PairSummary,
     angle_matrix,
     block_cosines,
-    blocks_of,
     cosine_matrix,
     summarise,
 )
@@ -350,7 +350,7 @@ def _float64(tensor: Tensor | None, device: torch.device) -> Tensor | None:
 
 
 def _makers(snapshot: Snapshot, found: Found, frame_DR: Tensor | None) -> dict[str, Callable[[], Tensor | Array]]:
-    means, weights = snapshot.means, snapshot.weights
+    means, weights, weight_KD, bias_K = snapshot.means, snapshot.weights, snapshot.weight_KD, snapshot.bias_K
     makers: dict[str, Callable[[], Tensor | Array]] = {
         "means": lambda: snapshot.means_KD.mT.masked_fill(snapshot.counts_K == 0, torch.nan),
         "global_mean": lambda: snapshot.global_mean_D,
@@ -360,15 +360,16 @@ def _makers(snapshot: Snapshot, found: Found, frame_DR: Tensor | None) -> dict[s
         "spectrum_between": lambda: snapshot.between[1],
     }
     matrices = {"means": (means, means)}
+    if weight_KD is not None:
+        makers["weight"] = lambda: weight_KD
+    if bias_K is not None:
+        makers["bias"] = lambda: bias_K
     if weights is not None:
-        makers["weight"] = lambda: snapshot.weight_KD if snapshot.weight_KD is not None else weights.rows_KD
         matrices |= {"weights": (weights, weights), "between": (weights, means)}
-    if snapshot.bias_K is not None:
-        makers["bias"] = lambda: snapshot.bias_K if snapshot.bias_K is not None else means.offset_D
     for name, (left, right) in matrices.items():
         makers[f"cosines_{name}"] = partial(cosine_matrix, left, right)
         makers[f"angles_{name}"] = partial(angle_matrix, left, right)
-        makers[f"block_cosines_{name}"] = partial(block_cosines, left, right, blocks_of(snapshot.classes))
+        makers[f"block_cosines_{name}"] = partial(block_cosines, left, right, max(1, block_size(snapshot.classes)))
     decided = found.decisions
     for name, array in (
         ("margins", decided.margins),

@@ -295,13 +295,15 @@ class Trainer:
             self.terminal_phase = epoch
         captured = self._capture(float(epoch), found["train"], found.get("test"))
         self._measure_s.append(self._clock() - began)
-        no_test: dict[str, dict[str, float]] = {} if test else {"test": {}}
-        no_test_flags: dict[str, tuple[str, ...]] = {} if test else {"test": ()}
+        scalars = {split: measurement.scalars for split, measurement in found.items()}
+        flags = {split: tuple(sorted(measurement.flags)) for split, measurement in found.items()}
+        scalars.setdefault("test", {})
+        flags.setdefault("test", ())
         measured = EpochMeasured(
             epoch=epoch,
             step=self.step,
-            scalars={split: measurement.scalars for split, measurement in found.items()} | no_test,
-            flags={split: tuple(sorted(measurement.flags)) for split, measurement in found.items()} | no_test_flags,
+            scalars=scalars,
+            flags=flags,
             details={split: _details(measurement) for split, measurement in found.items()},
             layers=layers,
             layers_test={
@@ -347,13 +349,19 @@ class Trainer:
         self.set_training(True)
         return found
 
+    def _sampled(self) -> list[tuple[Tensor, Tensor]]:
+        """Return the fixed sample's features and labels, on the CPU."""
+        labels = self.train_split.labels
+        found = self._evaluated(self.train_split, self.sample_rows)
+        return [(features.cpu(), labels[rows].cpu()) for features, rows in found]
+
     def _kept(self, epoch: float, passes: Mapping[str, Pass]) -> list[FeaturesKept]:
         """Return the event that keeps features, where the config asks for it; a sample is drawn where none was."""
         if self.config.measure.keep_features == "none":
             return []
         if self.config.measure.keep_features == "sample":
-            kept = passes["train"].kept or self.measure_split(self.train_split, self.sample_rows).kept
-            parts = {"train": kept}
+            # An epoch's pass was over the whole split; the sample is looked at by itself, and not measured.
+            parts = {"train": passes["train"].kept or self._sampled()}
         else:
             parts = {split: found.kept for split, found in passes.items() if found.kept}
         arrays: dict[str, npt.NDArray[Any]] = {}

@@ -7,27 +7,22 @@ long tail. The page's words are the catalogue's, its numbers what the runs measu
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import torch
 from matplotlib.figure import Figure
+from metric_drawings import DRAWINGS, INK, Moment, words
+
+import ncengine as nc
+from ncengine import checkpoint
+from ncengine.config import RunConfig, with_overrides
+from ncengine.data.loading import load
+from ncengine.data.outside import load_outside
+from ncengine.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from metric_drawings import DRAWINGS, INK, Moment, words  # noqa: E402  (the path is set above)
-
-import ncengine as nc  # noqa: E402
-from ncengine import checkpoint  # noqa: E402
-from ncengine.config import RunConfig, with_overrides  # noqa: E402
-from ncengine.data.loading import load  # noqa: E402
-from ncengine.data.outside import load_outside  # noqa: E402
-from ncengine.trainer import Trainer  # noqa: E402
-
 PAGE = ROOT / "docs" / "metrics.md"
 PICTURES = ROOT / "docs" / "pictures" / "metrics"
 VALUES = PICTURES / "values.json"

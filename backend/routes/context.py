@@ -46,7 +46,7 @@ class Context:
             found = [{"path": e.path, "message": e.message} for e in wire.field_errors(list(error.errors()))]
             raise Invalid("the config does not fit its data: " + found[0]["message"], errors=found) from error
         except (ValueError, OSError) as error:
-            path = "measure.outside_path" if str(error).startswith("measure.outside") else "data.path"
+            path = wire.named_setting(str(error)) or "data.path"
             raise Invalid(str(error), errors=[{"path": path, "message": str(error)}]) from error
 
 

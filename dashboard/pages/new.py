@@ -224,7 +224,7 @@ def register(app: Dash, client: Client) -> None:
         found = await client.check(config)
         if found.config is not None:  # numbers as numbers; what own files hold is looked up again at launch
             config = found.config.model_dump(mode="json")
-            config["data"] = config["data"] | ({"found": None} if "found" in config["data"] else {})
+            config["data"] |= {"found": None} if "found" in config["data"] else {}
         errors = {error.path: error.message for error in found.errors}
         elsewhere = [text for path, text in errors.items() if path not in {p["path"] for p in problems}]
         lines = [errors.get(problem["path"], "") for problem in problems]

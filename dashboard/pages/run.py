@@ -13,7 +13,7 @@ from backend.client import ApiError, Client
 from backend.palette import class_colours
 from dashboard import ids
 from dashboard.components.frame import message
-from dashboard.figures.charts import CHARTS, READINGS, Group, angles_figure, chart_figure, families, overviews
+from dashboard.figures.charts import READINGS, Group, angles_figure, chart_figure, families, overviews
 from dashboard.figures.scene import TRACES, scene_figure
 from dashboard.pages import export
 
@@ -208,7 +208,7 @@ def _curves(run: wire.RunWire, groups: list[Group], buttons: int) -> Any:
                 ),
             ]
         )
-        for index, chart in enumerate(groups[0]["charts"][:CHARTS])
+        for index, chart in enumerate(groups[0]["charts"])
     ]
     key = html.Span("— train  ··· test  - - ideal  | terminal phase", className="ink-2 key")
     return html.Section(

@@ -46,7 +46,9 @@ def _settled_outside(config: RunConfig, roots: Sequence[Path] | None) -> RunConf
         try:
             _look(own)
         except (ValueError, OSError) as error:
-            raise ValueError(str(error).replace("data.path", "measure.outside_path")) from error
+            said = str(error).replace("data.path", "measure.outside_path")
+            named = said if said.startswith("measure.outside_path") else f"measure.outside_path: {said}"
+            raise ValueError(named) from error
     tree = config.model_dump(mode="json")
     tree["measure"]["outside_path"] = _absolute(measure.outside_path)
     return type(config).model_validate(tree)

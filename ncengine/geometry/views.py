@@ -132,15 +132,15 @@ def aligned_pca(coordinates_KR: npt.NDArray[np.float64], previous_R3: npt.NDArra
     rank = coordinates_KR.shape[1]
     moments_RR = coordinates_KR.T @ coordinates_KR
     largest = float(np.linalg.eigvalsh(moments_RR)[-1]) if rank else 0.0
-    held = previous_R3 is not None and previous_R3.shape == (rank, 3) and rank >= 3
+    before_R3 = previous_R3 if previous_R3 is not None and previous_R3.shape == (rank, 3) and rank >= 3 else None
     if largest > 0:
         moments_RR = moments_RR / largest
-    if held and previous_R3 is not None:
-        moments_RR = moments_RR + HOLD_PCA * (previous_R3 @ previous_R3.T)
+    if before_R3 is not None:
+        moments_RR = moments_RR + HOLD_PCA * (before_R3 @ before_R3.T)
     _, vectors = np.linalg.eigh(moments_RR)
     leading = vectors[:, ::-1][:, :3]
-    if held and previous_R3 is not None:
-        left, _, right = np.linalg.svd(leading.T @ previous_R3)
+    if before_R3 is not None:
+        left, _, right = np.linalg.svd(leading.T @ before_R3)
         leading = leading @ (left @ right)
     else:
         signs = np.sign(leading[np.abs(leading).argmax(axis=0), np.arange(leading.shape[1])])
@@ -193,4 +193,9 @@ def travelling_frame(classes: int) -> FloatArray | None:
 
 def blocks(classes: int) -> int:
     """Return how many neighbouring classes share a row of the travelling cosines: one up to 128 classes."""
-    return 1 if classes <= WHOLE_FRAME_UP_TO else math.ceil(classes / 64)
+    return 1 if classes <= WHOLE_FRAME_UP_TO else block_size(classes)
+
+
+def block_size(classes: int) -> int:
+    """Return how many neighbouring classes make a block, of which there are then at most 64."""
+    return math.ceil(classes / 64)

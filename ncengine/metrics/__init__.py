@@ -24,7 +24,7 @@ from ncengine.metrics.nc4 import NC4_BIAS, NC4_NCC_MISMATCH, NCC_ACCURACY
 from ncengine.metrics.nc5 import NC5_OOD, OOD_AUROC_LOGIT, OOD_AUROC_NECO
 from ncengine.metrics.norms import FEATURE_NORM_MEAN, FEATURE_NORM_STD, WH_EQUINORM_GAP
 from ncengine.metrics.numerical_rank import NUMERICAL_RANK
-from ncengine.metrics.spec import FAMILIES, MetricSpec, by_key
+from ncengine.metrics.spec import MetricSpec, by_key
 from ncengine.metrics.vci import VCI
 
 METRICS: dict[str, MetricSpec] = by_key(
@@ -46,4 +46,4 @@ def catalogue() -> tuple[MetricSpec, ...]:
     return tuple(METRICS.values())
 
 
-__all__ = ["FAMILIES", "METRICS", "MetricSpec", "catalogue"]
+__all__ = ["METRICS", "MetricSpec", "catalogue"]

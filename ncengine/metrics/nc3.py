@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def _term(tile: Tile) -> Tensor:
     norm = tile.snapshot.alignment_norm
-    product = tile.weights_by_means(as_is=True)
+    product = tile.weights_as_is_by_means()
     return ((product / norm if norm > 0 else product) - tile.etf) ** 2
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ncengine.geometry.views import block_size
 from ncengine.metrics.pairs import Tile, tiles
 from ncengine.metrics.rows import Rows
 from ncengine.metrics.snapshot import Snapshot
@@ -22,8 +23,6 @@ from ncengine.metrics.spec import Which, rows_of, simplex_cosine
 BINS = 20_000
 """Of the histogram of cosines over [−1, 1]: a quantile is off by half a bin at most, 5e-5."""
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
-BLOCKS = 64
-"""Rows and columns of the matrix of block means, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,11 +75,6 @@ def block_cosines(left: Rows, right: Rows, size: int) -> Tensor:
     return torch.where(number > 0, total / number, torch.nan)
 
 
-def blocks_of(classes: int, most: int = BLOCKS) -> int:
-    """Return how many neighbouring classes share a row of the block means."""
-    return max(1, math.ceil(classes / most))
-
-
 def summarise(snapshot: Snapshot, which: Which, worst: int) -> PairSummary:
     """Return the summary of the cosines of class means, or of classifier rows.
 
@@ -90,7 +84,7 @@ def summarise(snapshot: Snapshot, which: Which, worst: int) -> PairSummary:
     if rows is None:
         raise ValueError(f"there are no cosines of {which}: fewer than two of them differ")
     classes, device = snapshot.classes, snapshot.device
-    size = blocks_of(classes)
+    size = block_size(classes)
     target = math.acos(max(-1.0, simplex_cosine(classes)))
     gap = 0.0
     histogram = torch.zeros(BINS, dtype=torch.float64, device=device)

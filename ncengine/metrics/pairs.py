@@ -63,17 +63,10 @@ class Tile:
         inverse_K = self.rows(which).inverse_norms_K
         return (self.gram(which) * inverse_K[self._block, None] * inverse_K).clamp(-1, 1)
 
-    def weights_by_means(self, *, as_is: bool = False) -> Tensor:
-        """(w_i − w̄)·m_j, or w_i·m_j where `as_is` (b, K')."""
+    def weights_as_is_by_means(self) -> Tensor:
+        """w_i·m_j (b, K'), with W as it is."""
         weights, means = self.rows("weights"), self.rows("means")
-        left = weights.rows_KD[self._block]
-        return (left + weights.offset_D if as_is else left) @ means.rows_KD.mT
-
-    def cosines_between(self) -> Tensor:
-        """cos(w_i − w̄, m_j) (b, K')."""
-        weights, means = self.rows("weights"), self.rows("means")
-        scale = weights.inverse_norms_K[self._block, None] * means.inverse_norms_K
-        return (self.weights_by_means() * scale).clamp(-1, 1)
+        return (weights.rows_KD[self._block] + weights.offset_D) @ means.rows_KD.mT
 
     @cached_property
     def squared_distances(self) -> Tensor:
@@ -90,9 +83,9 @@ class Tile:
         return 0.5 * (variances_K[self._block, None] + variances_K)
 
 
-def tiles(snapshot: Snapshot, tile_bytes: int = TILE_BYTES) -> list[tuple[int, int]]:
+def tiles(snapshot: Snapshot) -> list[tuple[int, int]]:
     """Return the first class and the number of classes of each tile."""
-    size = max(1, tile_bytes // (8 * max(1, snapshot.classes)))
+    size = max(1, TILE_BYTES // (8 * max(1, snapshot.classes)))
     return [(first, min(size, snapshot.classes - first)) for first in range(0, snapshot.classes, size)]
 
 

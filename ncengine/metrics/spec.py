@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 Direction = Literal["low", "high"]
 Family = Literal["NC1", "NC2", "NC3", "NC4", "NC5", "Margin", "Long tail", "Norms", "Accuracy"]
-FAMILIES: tuple[Family, ...] = ("NC1", "NC2", "NC3", "NC4", "NC5", "Margin", "Long tail", "Norms", "Accuracy")
 Which = Literal["means", "weights"]
 
 
