@@ -286,7 +286,10 @@ export class RunPage {
       ["Target", `${target.toFixed(1)}°`], ["Mean off by", `${capture.mean_angle_error_deg.toFixed(1)}°`],
     ];
     if (this.run.terminalPhase !== null) lines.push([`Terminal phase since epoch ${this.run.terminalPhase}`, ""]);
-    if (this.run.collapseLayer !== null) lines.push([`Classes are separated from layer ${this.run.collapseLayer} on`, ""]);
+    if (this.run.collapseLayer !== null) {
+      const layer = this.run.collapseLayer === "penultimate" ? "the penultimate layer" : `layer ${this.run.collapseLayer}`;
+      lines.push([`Classes are separated from ${layer} on`, ""]);
+    }
     const place = this.part("sentence");
     const text = JSON.stringify(lines);
     if (place.dataset.said === text) return;
