@@ -19,12 +19,12 @@ from backend.errors import CollapseError
 from backend.jobs.local import Reading
 from backend.jobs.supervisor import Supervisor
 from backend.paper.process import PaperProcess
-from backend.routes import catalogue, figures, live, runs
+from backend.routes import catalogue, facts, figures, live, runs
 from backend.routes.context import Context
 from backend.security import Guard, allowed_hosts
 from backend.settings import Settings
 from backend.store import runs as run_store
-from backend.store.database import Store
+from backend.store.database import Store, Unreachable
 from backend.stream import Wakeups
 from ncengine import __version__
 from ncengine.preset_configs import PRESETS
@@ -79,7 +79,7 @@ def _api(context: Context) -> FastAPI:
         responses={code: {"model": wire.Problem} for code in (401, 403, 404, 409, 422)},
     )
     app.state.context = context
-    for router in (runs.router, catalogue.router, live.router, figures.router):
+    for router in (runs.router, facts.router, catalogue.router, live.router, figures.router):
         app.include_router(router)
 
     @app.get("/healthz", tags=["catalogue"])
@@ -93,6 +93,8 @@ def _api(context: Context) -> FastAPI:
         raise HTTPException(404, f"there is no /api/{path}; /api/docs lists what is")
 
     app.add_exception_handler(CollapseError, _on_error)
+    for unreachable in Unreachable:
+        app.add_exception_handler(unreachable, _on_unreachable)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     return app
@@ -108,6 +110,14 @@ async def _on_error(_request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, CollapseError):
         raise error
     return problem(error.status, error.title, str(error), **error.extra)
+
+
+async def _on_unreachable(_request: Request, error: Exception) -> JSONResponse:
+    log.error("the database could not be used: %s", error)
+    detail = "the database cannot be reached or written just now; nothing was changed, try again in a moment"
+    answer = problem(503, "The store cannot be used", detail)
+    answer.headers["retry-after"] = "5"
+    return answer
 
 
 async def _on_invalid(_request: Request, error: Exception) -> JSONResponse:

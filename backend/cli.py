@@ -170,7 +170,9 @@ def run(
 def runs(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array, for scripts.")] = False,
     status: Annotated[str | None, typer.Option(help="Only runs in this state.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=500, help="At most this many, newest first.")] = 100,
+    q: Annotated[str, typer.Option("--filter", "-q", help="Such as 'head:nearest-etf nc1<0.05'.")] = "",
+    sort: Annotated[str, typer.Option(help="Field to sort by, - before it for descending.")] = "-created",
+    limit: Annotated[int, typer.Option(min=1, max=500, help="At most this many.")] = 100,
     data: Data = None,
     database_url: Database = None,
     server: ServerUrl = None,
@@ -179,6 +181,7 @@ def runs(
     """List runs, newest first."""
     from backend import terminal, views, wire
     from backend.errors import Invalid
+    from backend.store import query
     from backend.store import runs as run_store
 
     if status is not None and status not in run_store.STATUSES:
@@ -186,12 +189,16 @@ def runs(
     items: list[wire.RunWire]
     if server:
         items = terminal.remote(
-            server, token, lambda client: client.runs(limit=limit, **({"status": status} if status else {}))
+            server,
+            token,
+            lambda client: client.runs(limit=limit, q=q, sort=sort, **({"status": status} if status else {})),
         ).items
     else:
         store = _open(data, database_url)
         try:
-            items = [views.run_wire(row) for row in run_store.listing(store, status=status, limit=limit)[0]]
+            items = [
+                views.run_wire(row) for row in query.listing(store, status=status, q=q, sort=sort, limit=limit).rows
+            ]
         finally:
             store.close()
     if as_json:

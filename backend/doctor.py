@@ -11,7 +11,7 @@ from pathlib import Path
 
 from backend import lock
 from backend.errors import CollapseError
-from backend.jobs.supervisor import gpu_slots
+from backend.jobs import slots
 from backend.settings import datasets_dir
 from backend.store.database import open_store
 from ncengine import __version__
@@ -110,9 +110,9 @@ def _store(data_dir: Path, database_url: str | None) -> list[Finding]:
 
 
 def _gpu() -> Finding:
-    slots = gpu_slots()
-    remedy = "" if slots else "none found; runs use the CPU. With an NVIDIA GPU, install its driver (nvidia-smi)."
-    return Finding("GPU", bool(slots), ", ".join(slots) or "none", remedy, required=False)
+    found = slots.gpus()
+    remedy = "" if found else "none found; runs use the CPU. With an NVIDIA GPU, install its driver (nvidia-smi)."
+    return Finding("GPU", bool(found), ", ".join(found) or "none", remedy, required=False)
 
 
 def _browser() -> Finding:

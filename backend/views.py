@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import sqlalchemy as sa
 
 from backend import wire
 from backend.errors import Invalid, NotFound, Unusable
-from backend.store import artifacts, event_log, runs
+from backend.store import artifacts, curves, event_log, runs
 from backend.store.database import Store
 from backend.store.models import artifact, event
 from ncengine.events import STREAMED_ARRAYS
@@ -35,7 +37,13 @@ def run_wire(row: sa.Row[Any]) -> wire.RunWire:
         epoch=row.epoch,
         classes=config.classes,
         class_names=list(config.class_names),
-        stopping=row.status == "running" and row.want == "cancel",
+        want=row.want if row.status == "running" else "run",
+        priority=row.priority,
+        attempt=row.attempt,
+        running_s=row.running_s,
+        time_limit_s=row.time_limit_s,
+        cloned_from=row.cloned_from,
+        notes=row.notes,
         last_seq=row.last_seq,
         summary=row.summary,
         error=row.error,
@@ -51,32 +59,31 @@ def event_json(row: sa.Row[Any]) -> dict[str, Any]:
     return found
 
 
-def series(store: Store, run_id: str, keys: list[str] | None = None) -> wire.Series:
-    """Return a run's metrics over its epochs; a key that an epoch lacks is null there.
+ALL = sys.maxsize
 
-    Hidden layers that were measured are splits of their own, `layer:NAME` of the training and `layer-test:NAME` of the
-    test split.
+
+def series(store: Store, run_id: str, keys: list[str] | None = None, at_most: int = ALL) -> wire.Series:
+    """Return a run's metrics over its epochs, or their extremes at about `at_most` places where there are more.
+
+    A key that an epoch lacks is null there. Hidden layers that were measured are splits of their own, `layer:NAME` of
+    the training and `layer-test:NAME` of the test split.
     """
     runs.get(store, run_id)
-    query = sa.select(event.c.payload).where(event.c.run_id == run_id, event.c.type == "EpochMeasured")
-    with store.reading() as connection:
-        payloads = list(connection.execute(query.order_by(event.c.seq)).scalars())
-    splits: dict[str, dict[str, list[Any]]] = {}
-    measured = [
-        payload["scalars"]
-        | {f"layer:{name}": scalars for name, scalars in payload.get("layers", {}).items()}
-        | {f"layer-test:{name}": scalars for name, scalars in payload.get("layers_test", {}).items()}
-        for payload in payloads
-    ]
-    present = {split: list(scalars) for epoch in measured for split, scalars in epoch.items()}
-    for split, known in present.items():
-        chosen = known if keys is None else [key for key in keys if key in known]
-        splits[split] = {key: [epoch.get(split, {}).get(key) for epoch in measured] for key in chosen}
+    found = curves.read(store, run_id, "epoch", at_most)
+    values = found.values
     if keys is not None:
-        unknown = [key for key in keys if payloads and not any(key in values for values in splits.values())]
+        values = {split: {key: known[key] for key in keys if key in known} for split, known in values.items()}
+        unknown = [key for key in keys if found.points and not any(key in known for known in values.values())]
         if unknown:
-            raise NotFound(f"run {run_id} has no metric {unknown[0]!r}; it has {', '.join(present.get('train', []))}")
-    return wire.Series(run=run_id, epochs=[payload["epoch"] for payload in payloads], values=splits)
+            have = ", ".join(found.values.get("train", []))
+            raise NotFound(f"run {run_id} has no metric {unknown[0]!r}; it has {have}")
+    return wire.Series(
+        run=run_id,
+        epochs=[int(place) for place in found.places],
+        values=values,
+        measured=found.points,
+        decimated=found.decimated,
+    )
 
 
 @functools.lru_cache(maxsize=32)
@@ -96,28 +103,36 @@ def captured_arrays(store: Store, run_id: str, step: int) -> artifacts.Arrays:
 
 
 def at_epoch(store: Store, run_id: str, type_: str, epoch: float | None) -> sa.Row[Any]:
-    """Return the newest event of a type that has arrays, at or before `epoch` where one is given."""
-    query = (
-        sa.select(event)
-        .join(artifact, sa.and_(artifact.c.run_id == event.c.run_id, artifact.c.seq == event.c.seq))
-        .where(event.c.run_id == run_id, event.c.type == type_)
-    )
+    """Return the newest event of a type that has arrays, at or before `epoch` where one is given.
+
+    The file's row knows the step; how many steps an epoch has, the run's first event says.
+    """
+    kind, what, remedy = WITH_ARRAYS[type_]
+    started = event_log.newest(store, run_id, "RunStarted")
+    held = sa.select(artifact.c.seq, artifact.c.step).where(artifact.c.run_id == run_id, artifact.c.kind == kind)
+    fitting = held
+    if epoch is not None and started is not None:
+        # A billionth, because a fraction of an epoch is a rounded quotient.
+        last = min(epoch * started.payload["steps_per_epoch"] * (1 + 1e-9), 2**31 - 1)
+        fitting = held.where(artifact.c.step <= math.floor(last))
     with store.reading() as connection:
-        found = list(connection.execute(query.order_by(event.c.seq)))
-    fitting = [row for row in found if epoch is None or row.payload["epoch"] <= epoch]
-    if fitting:
-        return fitting[-1]
-    first = "none yet" if not found else f"the first is at epoch {found[0].payload['epoch']:g}"
-    what, remedy = WHAT[type_]
+        found = connection.execute(fitting.order_by(artifact.c.step.desc()).limit(1)).one_or_none()
+        if found is not None:
+            query = sa.select(event).where(event.c.run_id == run_id, event.c.seq == found.seq)
+            return connection.execute(query).one()
+        first = connection.execute(held.order_by(artifact.c.step).limit(1)).one_or_none()
     when = "" if epoch is None else f" at epoch {epoch:g}"
-    raise NotFound(f"run {run_id} has no {what}{when}: {first}{'' if found else remedy}")
+    if first is None or started is None:
+        raise NotFound(f"run {run_id} has no {what}{when}: none yet{remedy}")
+    at = first.step / started.payload["steps_per_epoch"]
+    raise NotFound(f"run {run_id} has no {what}{when}: the first is at epoch {at:g}")
 
 
-WHAT = {
-    "GeometryCaptured": ("geometry", ""),
-    "FeaturesKept": ("features", "; a run keeps them where measure.keep_features is sample or all"),
+WITH_ARRAYS = {
+    "GeometryCaptured": ("geometry", "geometry", ""),
+    "FeaturesKept": ("features", "features", "; a run keeps them where measure.keep_features is sample or all"),
 }
-"""What events with arrays are of, in words, and how to have some."""
+"""Events with arrays: the kind of their files, what they are of, in words, and how to have some."""
 
 
 def geometry(
@@ -198,3 +213,20 @@ def milestones(store: Store, run_id: str, key: str, split: str, threshold: float
         ),
         collapse_layer=payload.get("collapse_layer"),
     )
+
+
+def artifact_wire(row: sa.Row[Any]) -> wire.ArtifactWire:
+    """Return an artifact's row as it travels."""
+    href = f"/api/v1/runs/{row.run_id}/artifacts/{row.kind}/{row.step}"
+    fields = {name: getattr(row, name) for name in ("kind", "step", "seq", "size_bytes", "sha256")}
+    return wire.ArtifactWire(href=href, **fields)
+
+
+def attempt_wire(row: sa.Row[Any]) -> wire.AttemptWire:
+    """Return an attempt's row as it travels."""
+    return wire.AttemptWire(**{name: getattr(row, name) for name in wire.AttemptWire.model_fields})
+
+
+def reading_wire(row: sa.Row[Any]) -> wire.ReadingWire:
+    """Return a reading's row as it travels."""
+    return wire.ReadingWire(**{name: getattr(row, name) for name in wire.ReadingWire.model_fields})

@@ -52,8 +52,17 @@ class RunWire(Wire):
     """The last epoch measured."""
     classes: int
     class_names: list[str]
-    stopping: bool
-    """The user has asked for it to stop and it has not yet."""
+    want: Literal["run", "pause", "cancel"]
+    """What the user has asked a running run for: it is about to pause or to stop where that is not `run`."""
+    priority: int
+    """Runs of higher priority start first."""
+    attempt: int
+    """How many attempts have begun."""
+    running_s: float
+    """Seconds it has run, in all its attempts."""
+    time_limit_s: float | None
+    cloned_from: str | None
+    notes: str
     last_seq: int
     summary: Summary
     error: str | None
@@ -69,21 +78,156 @@ class RunPage(Wire):
     total: int
 
 
-class NewRun(Wire):
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Tags = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=50, pattern=r"^[^\x00-\x1f\x7f]*$")]], Field(max_length=50)
+]
+Priority = Annotated[int, Field(ge=-1000, le=1000)]
+Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+RunId = Annotated[str, Field(max_length=16)]
+
+
+class RunFacts(Wire):
+    """What is said of a new run beside its config."""
+
+    name: Name | None = None
+    tags: Tags = Field(default_factory=list)
+    group: Name | None = None
+    priority: Priority = 0
+    """Runs of higher priority start first."""
+    time_limit_s: Seconds | None = None
+    """Seconds of running, over all attempts, after which the run stops with a checkpoint."""
+
+
+class NewRun(RunFacts):
     """A run to launch. Unknown config keys and impossible combinations are refused with the fields named."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"config": {"data": {"name": "digits"}, "epochs": 20}, "tags": ["first"]}]}
+    )
     config: RunConfig
-    name: str | None = Field(default=None, max_length=200)
-    tags: list[Annotated[str, Field(max_length=50)]] = Field(default_factory=list, max_length=50)
-    group: str | None = Field(default=None, max_length=200)
+
+
+class NewSweep(RunFacts):
+    """Runs over a grid of settings, each with several seeds, queued together as one group."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "config": {"data": {"name": "digits"}, "epochs": 20},
+                    "grid": {"optimiser.lr": [0.05, 0.1], "head.name": ["nearest-etf", "linear"]},
+                    "seeds": 3,
+                    "group": "rates",
+                }
+            ]
+        }
+    )
+    config: RunConfig
+    grid: dict[str, Annotated[list[Any], Field(min_length=1, max_length=1000)]] = Field(default_factory=dict)
+    """Values by dotted setting; every combination is run."""
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How many seeds each combination gets, counted up from the config's own."""
+    group: Name
+
+
+class NewClone(RunFacts):
+    """A run like another one, with some settings changed."""
+
+    set: dict[str, Any] = Field(default_factory=dict)
+    """Changed settings by dotted name."""
 
 
 class RunChanges(Wire):
     """What may be changed of a run at any time."""
 
-    name: str | None = Field(default=None, min_length=1, max_length=200)
-    tags: list[Annotated[str, Field(max_length=50)]] | None = Field(default=None, max_length=50)
-    group: str | None = Field(default=None, max_length=200)
+    name: Name | None = None
+    tags: Tags | None = None
+    group: Name | None = None
+    notes: str | None = Field(default=None, max_length=100_000)
+    """Markdown."""
+    priority: Priority | None = None
+    time_limit_s: Seconds | None = None
+
+
+class Move(Wire):
+    """Where in the queue a run goes."""
+
+    before: RunId | None
+    """The queued run before which it goes, or null for the end."""
+
+
+class Sweep(Wire):
+    """A group of runs that were queued together."""
+
+    group: str
+    items: list[RunWire]
+
+
+BulkAction = Literal["cancel", "pause", "resume", "retry", "delete", "restore", "tag", "untag", "group", "priority"]
+
+
+class Bulk(Wire):
+    """One action on several runs, named by id or by a filter."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"action": "cancel", "q": "group:rates status:queued"}]})
+    action: BulkAction
+    runs: Annotated[list[RunId], Field(max_length=10_000)] | None = None
+    q: str | None = Field(default=None, min_length=1, max_length=500)
+    value: Name | Priority | None = None
+    """The tag, the group, or the priority, where the action needs one."""
+
+
+class BulkResult(Wire):
+    """What became of one run of a bulk action."""
+
+    id: str
+    done: bool
+    detail: str
+    """Why it was not done, or nothing."""
+
+
+class Group(Wire):
+    """Runs under one name, such as the seeds of a sweep."""
+
+    group: str
+    created_at: str
+    runs: dict[Status, int]
+    """How many there are in each state."""
+
+
+class AttemptWire(Wire):
+    """One attempt at a run: a process from its start to its end."""
+
+    number: int
+    device: str
+    pid: int | None
+    claimed_at: str
+    ended_at: str | None
+    outcome: str | None
+    """How it ended: an event's name, or the reason why it failed."""
+
+
+class ArtifactWire(Wire):
+    """A file of arrays of a run."""
+
+    kind: str
+    step: int
+    seq: int
+    size_bytes: int
+    sha256: str
+    href: str
+
+
+class ReadingWire(Wire):
+    """What a run's process took of the machine at one moment; per cent of one core."""
+
+    at: str
+    attempt: int
+    cpu_percent: float
+    memory_bytes: int
+    gpu_percent: float | None
+    gpu_memory_bytes: int | None
 
 
 class EventPage(Wire):
@@ -114,6 +258,10 @@ class Series(Wire):
     run: str
     epochs: list[int]
     values: dict[str, dict[str, list[Number | None]]]
+    measured: int
+    """How many epochs were measured."""
+    decimated: bool
+    """Of so many, each two places hold the extremes of a stretch of epochs; the first and the last are exact."""
 
 
 class MetricWire(Wire):
@@ -187,10 +335,14 @@ class System(Wire):
 
     version: str
     devices: list[str]
+    slots: dict[str, int]
+    """How many runs each device takes at once."""
     cores: int
     memory_bytes: int
     server_memory_bytes: int
     disk_free_bytes: int
+    disk_full: bool
+    """So little of the disk is free that no further run starts."""
     running: int
     queued: int
 

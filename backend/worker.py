@@ -3,7 +3,10 @@
 It writes what the engine says: arrays as files, facts as events, an epoch's facts and its checkpoint in one
 transaction. It stops when the user wants it to, and at once when another attempt owns the run (the fence). A crash at
 any moment loses at most what came after the newest checkpoint; the next attempt repeats it, and facts that are already
-stored are not stored twice.
+stored are not stored twice. While the database cannot be written (locked, restarting) the worker waits for it.
+
+A second thread beats the heart between the engine's events, which may be minutes apart, hears there what the user
+wants, and notes now and then what the process takes of the machine.
 """
 
 from __future__ import annotations
@@ -13,47 +16,60 @@ import contextlib
 import errno
 import json
 import os
+import resource
 import select
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.errors import CollapseError, Fenced
 from backend.jobs.local import Reading
+from backend.jobs.pulse import FENCED, Pulse
 from backend.settings import datasets_dir
 from backend.store import artifacts, event_log, runs
-from backend.store.database import Store, open_store
-from backend.store.event_log import Entry
+from backend.store.curves import Folder
+from backend.store.database import Store, Unreachable, open_store
+from backend.store.event_log import Bucket, Entry
 from ncengine.events import (
     CheckpointSaved,
+    DataProgressed,
     EpochMeasured,
     Event,
     FeaturesKept,
     GeometryCaptured,
+    LogLine,
+    Resumed,
     RunFinished,
     RunStarted,
     StepMeasured,
 )
 
+Result = TypeVar("Result")
+
 FLUSH_S = 0.1
 KEPT_CHECKPOINTS = 2
+PATIENCE_S = 300.0
+"""How long a worker waits for a database that cannot be written before its attempt counts as failed."""
 
 
 class Recorder:
     """Turns engine events into stored ones, skipping what an earlier attempt has stored already."""
 
-    def __init__(self, store: Store, run_id: str, number: int) -> None:
-        self._store, self._run_id, self._number = store, run_id, number
+    def __init__(self, store: Store, run_id: str, number: int, pulse: Pulse) -> None:
+        self._store, self._run_id, self._number, self._pulse = store, run_id, number, pulse
         self._pending: list[Entry] = []
+        self._buckets: list[Bucket] = []
         self._patch: dict[str, Any] = {}
         self._flushed = time.monotonic()
+        self._seq = int(runs.get(store, run_id, deleted=True).last_seq)
+        self._epochs, self._steps = (Folder.resumed(store, run_id, kind) for kind in ("epoch", "step"))
         self._epoch_stored = self._newest(EpochMeasured.type, "epoch")
         self._step_stored = self._newest(StepMeasured.type, "step")
         self._capture_stored = self._newest(GeometryCaptured.type, "step")
@@ -64,132 +80,223 @@ class Recorder:
         return -1 if row is None else int(row.payload[key])
 
     def record(self, event: Event) -> str:
-        """Take one event; return what the user wants (`run` or `cancel`)."""
+        """Take one event; return what the user wants (`run`, `pause` or `cancel`)."""
         written = None
         if isinstance(event, EpochMeasured):
             if event.epoch <= self._epoch_stored:
-                return "run"
-            self._patch |= {"epoch": event.epoch, "summary": event.scalars}
+                return self._pulse.want
+            self._patch |= {"epoch": event.epoch, "summary": event.scalars, "headline": runs.headline(event.scalars)}
+            self._buckets += self._epochs.add(event_log.encode_numbers(event.payload()))
         elif isinstance(event, StepMeasured):
             if event.step <= self._step_stored:
-                return "run"
+                return self._pulse.want
+            self._buckets += self._steps.add(event_log.encode_numbers(event.payload()))
         elif isinstance(event, GeometryCaptured):
             if event.step <= self._capture_stored:
-                return "run"
+                return self._pulse.want
             written = self._write("geometry", event.step, event.arrays, {})
         elif isinstance(event, FeaturesKept):
             if event.step <= self._features_stored:
-                return "run"
+                return self._pulse.want
             written = self._write("features", event.step, event.arrays, {"epoch": event.epoch})
         elif isinstance(event, CheckpointSaved):
             if artifacts.row_at(self._store, self._run_id, "checkpoint", event.step) is not None:
-                return "run"
+                return self._pulse.want
             written = self._write("checkpoint", event.step, event.tensors, event.state)
         elif isinstance(event, RunStarted) and event_log.newest(self._store, self._run_id, RunStarted.type):
-            return "run"
+            return self._pulse.want
         self._pending.append(Entry(event.type, event.payload(), written))
         if isinstance(event, CheckpointSaved):
             wanted = self.flush()
-            artifacts.prune(self._store, self._run_id, "checkpoint", KEPT_CHECKPOINTS)
+            patiently(lambda: artifacts.prune(self._store, self._run_id, "checkpoint", KEPT_CHECKPOINTS))
             return wanted
         # An epoch's facts wait for its geometry and checkpoint, which come at once; the rest goes ten times a second.
         if isinstance(event, EpochMeasured) or time.monotonic() - self._flushed < FLUSH_S:
-            return "run"
+            return self._pulse.want
         return self.flush()
 
     def _write(self, kind: str, step: int, arrays: Any, state: Any) -> artifacts.Written:
         return artifacts.write(self._store, self._run_id, kind, step, self._number, arrays, state)
 
+    def note(self, text: str) -> None:
+        """Store a line of the log at once."""
+        self._pending.append(Entry(LogLine.type, {"text": text}))
+        self.flush()
+
     def flush(self) -> str:
-        """Append what is pending in one transaction."""
+        """Append what is pending in one transaction; return what the user wants."""
         self._flushed = time.monotonic()
-        pending, self._pending = self._pending, []
-        patch, self._patch = self._patch, {}
-        return event_log.append(self._store, self._run_id, self._number, pending, patch)
+        pending, buckets, patch = self._pending, self._buckets, self._patch
+        heard = patiently(
+            lambda: event_log.append(
+                self._store,
+                self._run_id,
+                self._number,
+                pending,
+                patch | {"running_s": self._pulse.running_s()},
+                buckets=buckets,
+                follows=self._seq,
+            )
+        )
+        self._pending, self._buckets, self._patch, self._seq = [], [], {}, heard.last_seq
+        return self._pulse.hear(heard.want)
 
-    def finish(self, event: RunFinished) -> None:
-        """Store the end of the run."""
+    def end(self, status: str, entry: Entry, *, error: str | None = None, outcome: str | None = None) -> None:
+        """Store the end of the attempt, after what is pending."""
         self.flush()
-        self._end("finished", Entry(event.type, event.payload()))
-
-    def cancel(self, epoch: int) -> None:
-        """Store that the user stopped the run."""
-        self.flush()
-        self._end("cancelled", Entry("RunCancelled", {"epoch": epoch}))
+        self._end(status, entry, error=error, outcome=outcome)
 
     def fail(self, error: str, log: str) -> None:
         """Store that the run cannot go on, with the reason in one line and the log beside it."""
         # What came before is not lost; where just that could not be stored, the reason still is.
         with contextlib.suppress(SQLAlchemyError):
             self.flush()
-        self._end("failed", Entry("RunFailed", {"error": error}), error, [Entry("LogLine", {"text": log})])
+        self._end("failed", Entry("RunFailed", {"error": error}), error=error, before=[Entry("LogLine", {"text": log})])
 
-    def _end(self, status: str, entry: Entry, error: str | None = None, before: list[Entry] | None = None) -> None:
-        if not runs.end(self._store, self._run_id, self._number, status, entry, error=error, before=before or []):
+    def give_up(self, reason: str) -> None:
+        """Store that this attempt ends here and the run is to be tried again."""
+        with contextlib.suppress(SQLAlchemyError):
+            self.flush()
+        crashes = event_log.crashes(self._store, self._run_id) + 1
+        failed = {"attempt": self._number, "reason": reason, "tries_left": max(0, event_log.MAX_CRASHES - crashes)}
+        if crashes < event_log.MAX_CRASHES:
+            self._end("queued", Entry("AttemptFailed", failed), outcome=reason)
+        else:
+            self._end(
+                "failed",
+                Entry("RunFailed", {"error": reason}),
+                error=reason,
+                before=[Entry("AttemptFailed", failed)],
+            )
+
+    def _end(
+        self,
+        status: str,
+        entry: Entry,
+        *,
+        error: str | None = None,
+        outcome: str | None = None,
+        before: Sequence[Entry] = (),
+    ) -> None:
+        self._pulse.rest()
+        ended = patiently(
+            lambda: runs.end(
+                self._store, self._run_id, self._number, status, entry, error=error, before=before, outcome=outcome
+            )
+        )
+        if not ended:
             raise Fenced(f"attempt {self._number} no longer owns run {self._run_id}")
 
 
-def newest_checkpoint(store: Store, run_id: str, number: int) -> CheckpointSaved | None:
+def patiently(work: Callable[[], Result]) -> Result:
+    """Do something with the database, waiting for it while it cannot be written; the last error is raised.
+
+    A full disk is no matter of waiting: it is raised at once.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return work()
+        except Unreachable as error:
+            if is_full(error) or time.monotonic() > deadline:
+                raise
+            print(f"the database cannot be written ({error.orig}); waiting", file=sys.stderr)
+            time.sleep(0.5)
+
+
+def newest_checkpoint(store: Store, run_id: str, recorder: Recorder) -> CheckpointSaved | None:
     """Return the newest checkpoint whose file is whole; a damaged one is passed over, with an event."""
     for row in artifacts.rows(store, run_id, "checkpoint"):
         loaded = artifacts.read(store, row)
         if loaded is not None:
             state = loaded.state
             return CheckpointSaved(epoch=state["epoch"], step=state["step"], tensors=loaded.arrays, state=state)
-        text = f"the checkpoint at step {row.step} is damaged or missing; falling back to the one before"
-        event_log.append(store, run_id, number, [Entry("LogLine", {"text": text})])
+        recorder.note(f"the checkpoint at step {row.step} is damaged or missing; falling back to the one before")
     return None
 
 
 def execute(store: Store, run_id: str, number: int, device: str, reading: Reading) -> int:
     """Run one attempt to its end; return the process's exit status."""
-    recorder = Recorder(store, run_id, number)
-    try:
-        from ncengine.config import with_overrides
-        from ncengine.data.places import Places
-        from ncengine.data.settling import require_paths_inside
-        from ncengine.train import run as train
-
-        config = runs.config_of(runs.get(store, run_id))
-        datasets = datasets_dir(store.data_dir)
-        if reading.confined:
-            # Links may lead elsewhere since the run was launched.
-            require_paths_inside(config, (datasets, *reading.roots))
-        resume = newest_checkpoint(store, run_id, number)
-        placed = config if config.device == device else with_overrides(config, {"device": device})
-        places = Places(directory=datasets, mirror=reading.mirror)
-        return _drain(train(placed, resume=resume, places=places), recorder)
-    except Fenced as error:
-        print(error, file=sys.stderr)
-        return 3
-    except Exception as error:
-        traceback.print_exc()
+    row = runs.get(store, run_id, deleted=True)
+    with Pulse(store, run_id, number, row.running_s).beating() as pulse:
+        recorder = Recorder(store, run_id, number, pulse)
         try:
-            recorder.fail(_reason(error), traceback.format_exc()[-8000:])
-        except CollapseError as second:
-            print(second, file=sys.stderr)
-        return 1
+            from ncengine.config import with_overrides
+            from ncengine.data.places import Places
+            from ncengine.data.settling import require_paths_inside
+            from ncengine.train import run as train
+
+            config = runs.config_of(row)
+            datasets = datasets_dir(store.data_dir)
+            if reading.confined:
+                # Links may lead elsewhere since the run was launched.
+                require_paths_inside(config, (datasets, *reading.roots))
+            resume = newest_checkpoint(store, run_id, recorder)
+            placed = config if config.device == device else with_overrides(config, {"device": device})
+            places = Places(directory=datasets, mirror=reading.mirror)
+            return _drain(train(placed, resume=resume, places=places), recorder, pulse, row.time_limit_s)
+        except Fenced as error:
+            print(error, file=sys.stderr)
+            return FENCED
+        except Exception as error:
+            traceback.print_exc()
+            try:
+                if is_full(error):
+                    recorder.give_up(FULL)
+                else:
+                    recorder.fail(_reason(error), traceback.format_exc()[-8000:])
+            except (CollapseError, SQLAlchemyError) as second:
+                # Whoever watches finds this process gone, and says so once the database can be written.
+                print(second, file=sys.stderr)
+            return 1
 
 
-def _drain(events: Iterator[Event], recorder: Recorder) -> int:
-    epoch = 0
-    for event in events:
+def _drain(
+    events: Generator[Event, str | None, None], recorder: Recorder, pulse: Pulse, time_limit_s: float | None
+) -> int:
+    """Record events until the run ends, is stopped, paused, or out of its time; return the exit status."""
+    epoch, answer = 0.0, None
+    while True:
+        event = next(events) if answer is None else events.send(answer)
         if isinstance(event, RunFinished):
-            recorder.finish(event)
+            recorder.end("finished", Entry(event.type, event.payload()))
             return 0
-        epoch = getattr(event, "epoch", epoch)
-        if recorder.record(event) == "cancel":
-            recorder.cancel(int(epoch))
+        epoch, answer = getattr(event, "epoch", epoch), None
+        want = recorder.record(event)
+        if want == "cancel":
+            recorder.end("cancelled", Entry("RunCancelled", {"epoch": int(epoch)}))
             return 0
-    raise RuntimeError("the engine stopped without an end")
+        late = time_limit_s is not None and pulse.running_s() >= time_limit_s
+        if want != "pause" and not late:
+            continue
+        if isinstance(event, StepMeasured):
+            answer = "checkpoint"
+        elif isinstance(event, CheckpointSaved | DataProgressed | Resumed) and want == "pause":
+            # Nothing was trained that is not saved.
+            recorder.end("paused", Entry("Paused", {"epoch": int(epoch)}))
+            return 0
+        elif isinstance(event, CheckpointSaved | DataProgressed | Resumed):
+            error = (
+                f"the time limit of {time_limit_s:g} s is used up; raise time_limit_s and retry: "
+                "the run continues where it stopped"
+            )
+            recorder.end("failed", Entry("RunFailed", {"error": error}), error=error)
+            return 0
+
+
+FULL = "the disk of the data directory is full; the run continues from its checkpoint when there is space again"
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that the disk is full, be it a file's or the database's."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    text = str(getattr(error, "orig", ""))
+    return isinstance(error, Unreachable) and ("disk is full" in text or "No space left" in text)
 
 
 def _reason(error: Exception) -> str:
     """Return the error in one line, with the remedy where one is known."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return (
-            "the disk of the data directory is full; free some space, then retry: the run continues from its checkpoint"
-        )
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0][:500]
 
@@ -205,7 +312,10 @@ def main() -> int:
     parser.add_argument("--mirror")
     parser.add_argument("--confined", action="store_true")
     parser.add_argument("--warm", action="store_true")
+    parser.add_argument("--memory", type=int, help="bytes of private memory that may be had")
     given = parser.parse_args()
+    if given.memory is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (given.memory, given.memory))
     # Ctrl-C belongs to whoever started us; the user stops a run through the store.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     run_id, number, device = given.run, given.attempt, given.device

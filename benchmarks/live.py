@@ -7,7 +7,6 @@ each carries the moment of its commit, and the page notes the paint after it was
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -18,12 +17,11 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from backend.jobs.processes import identity_of
 from backend.store import runs
 from backend.store.database import open_store
 from backend.store.event_log import Entry
 from benchmarks.report import Figure
-from tests.harness import ServerProcess, open_chromium, tiny, wait_for
+from tests.harness import ServerProcess, open_chromium, record_here, tiny, wait_for
 
 CAPTURES, PER_SECOND, FEATURES = 200, 10, 200
 WATCH = """() => {
@@ -121,8 +119,7 @@ def _stream(server: ServerProcess, page: Page) -> list[float]:
     store = open_store(server.data)
     run, _ = runs.create(store, tiny(device="cuda:9"), name="streamed")
     number = runs.claim(store, run, "cuda:9")
-    us = identity_of(os.getpid())
-    runs.record_process(store, run, number, us.pid, us.started, us.boot_id)
+    record_here(store, run, number)
     try:
         time.sleep(20)  # the next warm worker is up by then, and its imports out of the way
         page.goto(f"{server.url}/runs/{run}")

@@ -3,14 +3,16 @@
     DataProgressed …, RunStarted, GeometryCaptured (step 0), then for each epoch StepMeasured …, EpochMeasured,
     GeometryCaptured, FeaturesKept (where asked for), CheckpointSaved, and at the end RunFinished
 
-Closing the generator stops the run. `resume` continues after a checkpoint, at whatever step it was made: batch orders
-and random crops come from (seed, epoch, step) alone, so the numbers are those of a run that was never interrupted. The
-clock is an argument and changes nothing but reported times; torch's random state is seeded from the config.
+Closing the generator stops the run. Sending it "checkpoint" in answer to a StepMeasured has it save one as soon as the
+numbers of that step are told, so that a run can be left and continued where it stands. `resume` continues after a
+checkpoint, at whatever step it was made: batch orders and random crops come from (seed, epoch, step) alone, so the
+numbers are those of a run that was never interrupted. The clock is an argument and changes nothing but reported times;
+torch's random state is seeded from the config.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from ncengine import checkpoint
@@ -33,7 +35,7 @@ def run(
     *,
     resume: CheckpointSaved | Path | None = None,
     places: Places | None = None,
-) -> Iterator[Event]:
+) -> Generator[Event, str | None, None]:
     """Train as `config` says and yield events; `resume` continues after a checkpoint of the same config.
 
     `resume` is the event itself, a checkpoint's file, or a folder of them (`ncengine.save_checkpoint`), of which the
@@ -62,11 +64,12 @@ def run(
         yield from _epochs(trainer)
 
 
-def _epochs(trainer: Trainer) -> Iterator[Event]:
+def _epochs(trainer: Trainer) -> Generator[Event, str | None, None]:
     config, cadence, steps = trainer.config, trainer.config.measure, trainer.steps_per_epoch
     report_every = max(1, steps // STEP_EVENTS_PER_EPOCH)
     early = _early_steps(steps, cadence.first_epoch_captures)
     measured: EpochMeasured | None = None
+    asked: str | None = None
     trainer.set_training(True)
     while trainer.step < trainer.total_steps:
         epoch, first = trainer.epoch + 1, trainer.step % steps
@@ -82,12 +85,14 @@ def _epochs(trainer: Trainer) -> Iterator[Event]:
             trainer.train_step(samples, labels)
             done = trainer.step - (epoch - 1) * steps
             if done % report_every == 0:
-                yield trainer.step_measured()
+                asked = yield trainer.step_measured()
                 trainer.watch.start()
             if epoch == 1 and done in early:
                 yield from trainer.captured(done / steps)
                 trainer.watch.start()
-            if cadence.checkpoint_steps and trainer.step % cadence.checkpoint_steps == 0 and done < steps:
+            due = cadence.checkpoint_steps and trainer.step % cadence.checkpoint_steps == 0
+            if (due or asked == "checkpoint") and done < steps:
+                asked = None
                 yield checkpoint.save(trainer)
                 trainer.watch.start()
         for split in (trainer.train_split, trainer.test_split):
@@ -97,7 +102,8 @@ def _epochs(trainer: Trainer) -> Iterator[Event]:
             measured, beside = trainer.measure_epoch()
             yield measured
             yield from beside
-        if epoch % cadence.checkpoint_every == 0 or epoch == config.epochs:
+        if epoch % cadence.checkpoint_every == 0 or epoch == config.epochs or asked == "checkpoint":
+            asked = None
             yield checkpoint.save(trainer)
     # A run resumed after its last epoch has nothing left to train; its numbers are measured again, from the checkpoint.
     if measured is None:

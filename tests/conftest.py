@@ -8,12 +8,27 @@ from pathlib import Path
 import pytest
 
 from backend.store.database import Store, open_store
+from tests import postgres
 from tests.harness import ServerProcess, end_workers
+
+BOTH = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
+"""Runs a test of the store on both databases."""
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[postgres.Cluster]:
+    """A PostgreSQL server of the tests' own."""
+    if postgres.binary("initdb") is None:
+        pytest.skip("PostgreSQL's programs are not installed here, and could not be")
+    with postgres.cluster() as running:
+        yield running
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(tmp_path / "data")
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An empty store: on SQLite, or, where a test is marked with BOTH, on each database in turn."""
+    on_postgres = getattr(request, "param", "sqlite") == "postgresql"
+    opened = open_store(tmp_path / "data", request.getfixturevalue("cluster").database() if on_postgres else None)
     yield opened
     end_workers(opened)
     opened.close()

@@ -117,3 +117,12 @@ def end_workers(store: Store) -> None:
     for row in runs.owned_attempts(store):
         if row.pid is not None:
             ProcessIdentity(row.pid, row.process_started, row.boot_id).signal_group(signal.SIGKILL)
+
+
+def record_here(store: Store, run_id: str, number: int) -> None:
+    """Say that this very process runs an attempt, so that no supervisor takes it for gone."""
+    from backend.jobs.processes import host, identity_of
+    from backend.store import runs
+
+    us = identity_of(os.getpid())
+    runs.record_process(store, run_id, number, pid=us.pid, process_started=us.started, boot_id=us.boot_id, host=host())

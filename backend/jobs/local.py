@@ -37,10 +37,16 @@ class Reading:
     mirror: str | None = None
     confined: bool = False
 
+    memory_bytes: int | None = None
+    """How much private memory a worker may have; beyond it an allocation fails, and the run says so."""
+    threads: int | None = None
+    """How many threads a worker computes with, where several share the processor."""
+
     def options(self) -> list[str]:
         """Return the worker's command-line options."""
         found = [option for root in self.roots for option in ("--data-root", str(root))]
         found += ["--mirror", self.mirror] if self.mirror else []
+        found += ["--memory", str(self.memory_bytes)] if self.memory_bytes else []
         return found + ["--confined"] * self.confined
 
 
@@ -51,7 +57,8 @@ class LocalEngine:
         self._store, self._keep_warm, self._reading = store, warm, reading
         self._lock = threading.Lock()
         self._waiting: subprocess.Popen[bytes] | None = None
-        self._children: list[subprocess.Popen[bytes]] = []
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._ended: dict[int, int] = {}
         self._timer: threading.Timer | None = None
         self._closed = False
 
@@ -76,7 +83,7 @@ class LocalEngine:
                 process = None
         if process is None:
             process = self._spawn([run_id, str(number), "--device", device], stdin=subprocess.DEVNULL)
-        self._children.append(process)
+        self._children[process.pid] = process
         if self._keep_warm:
             self._timer = threading.Timer(WARM_DELAY_S, self.warm_up)
             self._timer.daemon = True
@@ -85,7 +92,15 @@ class LocalEngine:
 
     def reap(self) -> None:
         """Collect children that have ended, so that none stays a zombie."""
-        self._children = [child for child in self._children if child.poll() is None]
+        for pid, child in list(self._children.items()):
+            status = child.poll()
+            if status is not None:
+                del self._children[pid]
+                self._ended[pid] = status
+
+    def exit_status(self, pid: int) -> int | None:
+        """Return how a child of ours ended (a signal as its negative number), told once; None where nobody knows."""
+        return self._ended.pop(pid, None)
 
     def close(self) -> None:
         """Let the waiting worker go; running workers go on, without a parent that asks after them."""
@@ -95,7 +110,7 @@ class LocalEngine:
         if self._timer is not None:
             self._timer.cancel()
         self.reap()
-        for child in self._children:
+        for child in self._children.values():
             child.returncode = 0  # Python would warn of a process left running; these are meant to go on
         if waiting is not None and waiting.stdin is not None:
             waiting.stdin.close()
@@ -106,6 +121,7 @@ class LocalEngine:
                 waiting.wait()
 
     def _spawn(self, arguments: list[str], stdin: int) -> subprocess.Popen[bytes]:
+        threads = {"OMP_NUM_THREADS": str(self._reading.threads)} if self._reading.threads else {}
         log = (self._store.data_dir / "worker.log").open("ab")
         with log:
             return subprocess.Popen(
@@ -119,5 +135,5 @@ class LocalEngine:
                 stderr=log,
                 start_new_session=True,
                 cwd=Path(self._store.data_dir),
-                env=WORKER_ENVIRONMENT | os.environ | {"COLLAPSE_DATABASE_URL": self._store.url},
+                env=WORKER_ENVIRONMENT | threads | os.environ | {"COLLAPSE_DATABASE_URL": self._store.url},
             )

@@ -1,10 +1,14 @@
-"""Who a process is: its pid, when it started, and the boot it started in; never a pid alone, which others inherit."""
+"""Who a process is: its pid, when it started, and the boot it started in; never a pid alone, which others inherit.
+
+A process of another machine (two servers may share one PostgreSQL) can only be judged by its heartbeat.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +44,12 @@ def boot_id() -> str:
     """Return what tells this boot of the machine from the last."""
     path = Path("/proc/sys/kernel/random/boot_id")
     return path.read_text().strip() if path.exists() else str(int(psutil.boot_time()))
+
+
+def host() -> str:
+    """Return what tells this machine from others that may share the database, across its restarts."""
+    path = Path("/etc/machine-id")
+    return (path.read_text().strip() if path.exists() else "") or socket.gethostname()
 
 
 def start_of(pid: int) -> str:

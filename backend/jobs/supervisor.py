@@ -1,7 +1,9 @@
-"""Starts queued runs, watches running ones, and tells what happened when a process is gone.
+"""Starts queued runs, watches running ones, and tells what happened when a process is gone or stands still.
 
 It holds no truth: every decision is read from the store and made by a conditional update there, so that several
-supervisors (a server, a command line) can watch one store, and a restarted one goes on where the last stopped.
+supervisors (a server, a command line) can watch one store, and a restarted one goes on where the last stopped. What it
+remembers are times on its own monotonic clock, which no change of the wall clock moves: since when a heartbeat has not
+moved, since when somebody was asked to stop.
 """
 
 from __future__ import annotations
@@ -9,19 +11,20 @@ from __future__ import annotations
 import logging
 import shutil
 import signal
-import subprocess
 import threading
 import time
-from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from backend.jobs import processes, slots
 from backend.jobs.local import LocalEngine, Reading
 from backend.jobs.processes import ProcessIdentity
 from backend.store import event_log, runs
 from backend.store.database import Store
-from backend.store.event_log import Entry
+from backend.store.event_log import MAX_CRASHES, Entry
 
 log = logging.getLogger("collapse.jobs")
 
@@ -29,7 +32,12 @@ TICK_S = 0.2
 CANCEL_GRACE_S = 2.0
 KILL_GRACE_S = 5.0
 START_GRACE_S = 20.0
-MAX_CRASHES = 3
+HANG_S = 60.0
+PROBE_S = 1.0
+SLOW_PROBE_S = 1.0
+OVERTIME_S = 60.0
+"""How long after its time limit a worker that did not stop by itself is ended."""
+LEAST_FREE_BYTES = 2**30
 
 
 class Attempt(NamedTuple):
@@ -39,39 +47,60 @@ class Attempt(NamedTuple):
     number: int
 
 
-def gpu_slots() -> tuple[str, ...]:
-    """Return `cuda:0` … for each GPU that the driver's own tool lists; nothing is imported to find out."""
-    if shutil.which("nvidia-smi") is None:
-        return ()
-    try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=10, check=False)
-    except subprocess.TimeoutExpired:
-        return ()
-    count = sum(line.startswith("GPU ") for line in listed.stdout.splitlines()) if listed.returncode == 0 else 0
-    return tuple(f"cuda:{index}" for index in range(count))
+@dataclass(slots=True)
+class Watched:
+    """What is remembered of a running attempt: the last heartbeat, and moments of our own clock."""
+
+    heartbeat: int
+    moved: float
+    asked: float | None = None
 
 
-def pick_slot(wanted: str, free: list[str]) -> str | None:
-    """Return the free device slot for a config's `device`, or None: `auto` prefers a GPU, `cuda` takes any."""
-    gpus = [slot for slot in free if slot.startswith("cuda")]
-    if wanted == "auto":
-        return gpus[0] if gpus else next(iter(free), None)
-    if wanted == "cuda":
-        return gpus[0] if gpus else None
-    return wanted if wanted in free else None
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the operator allows: runs at once by device, the silence that counts as hanging, the disk to leave free."""
+
+    slots: Mapping[str, int] = field(default_factory=slots.capacities)
+    hang_s: float = HANG_S
+    least_free_bytes: int = LEAST_FREE_BYTES
 
 
 class Supervisor:
     """One thread that looks at the store five times a second, or when it is nudged."""
 
-    def __init__(self, store: Store, *, warm: bool, only: str | None = None, reading: Reading | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        warm: bool,
+        only: str | None = None,
+        reading: Reading | None = None,
+        limits: Limits | None = None,
+    ) -> None:
         self.store, self._only = store, only
         self.engine = LocalEngine(store, warm=warm, reading=reading or Reading())
-        self.slots: tuple[str, ...] = (*gpu_slots(), "cpu")
+        self.limits = limits or Limits()
+        self._host = processes.host()
         self._stop, self._nudge = threading.Event(), threading.Event()
-        self._asked: dict[Attempt, float] = {}
-        self._unseen: dict[Attempt, float] = {}
+        self._watched: dict[Attempt, Watched] = {}
+        self._probed = time.monotonic()
+        self._looked = time.monotonic()
+        self._disk_full = False
         self._thread = threading.Thread(target=self._loop, name="supervisor", daemon=True)
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The devices on which runs may start."""
+        return tuple(device for device, number in self.limits.slots.items() if number)
+
+    @property
+    def disk_full(self) -> bool:
+        """Whether too little of the disk is free for another run to start."""
+        return self._disk_full
+
+    def alive(self) -> bool:
+        """Whether it has looked at the store of late."""
+        return self._thread.is_alive() and time.monotonic() - self._looked < 30
 
     def start(self) -> None:
         self.engine.warm_up()
@@ -96,74 +125,138 @@ class Supervisor:
             except (sa.exc.SQLAlchemyError, OSError):
                 # A full disk, say, or no process to be had; a run claimed meanwhile counts as a crash: tried again.
                 log.exception("the store or a worker could not be reached; trying again")
+                self._reset()
                 self._stop.wait(1.0)
             self._nudge.wait(TICK_S)
             self._nudge.clear()
 
     def look(self) -> None:
-        """One round: who is gone, who is to be stopped, who can start."""
+        """One round: who is gone or stands still, who is to be stopped, who can start."""
         self.engine.reap()
         attempts = runs.owned_attempts(self.store)
+        if attempts:
+            self._probe()
         for row in attempts:
             self._watch(row)
-        busy = Counter(row.device for row in attempts)
-        free = [slot for slot in self.slots if not busy[slot]]
-        for row in runs.queued(self.store):
-            if self._only is not None and row.id != self._only:
-                continue
-            slot = pick_slot(row.config.get("device", "auto"), free)
-            if slot is not None and self._start(row.id, slot):
-                free.remove(slot)
+        running = {Attempt(row.run_id, row.number) for row in attempts}
+        self._watched = {key: held for key, held in self._watched.items() if key in running}
+        open_slots = slots.free(self.limits.slots, [row.device for row in attempts if row.host in (None, self._host)])
+        if open_slots and self._has_room():
+            for row in runs.queued(self.store):
+                if self._only is not None and row.id != self._only:
+                    continue
+                slot = slots.pick(row.device, open_slots)
+                if slot is not None and self._start(row.id, slot):
+                    open_slots.remove(slot)
+        self._looked = time.monotonic()
+
+    def _has_room(self) -> bool:
+        free = shutil.disk_usage(self.store.data_dir).free
+        full = free < self.limits.least_free_bytes
+        if full != self._disk_full:
+            least = self.limits.least_free_bytes / 2**20
+            log.warning("%.0f MiB of the disk are free, %.0f are needed: %s", free / 2**20, least, _starts(full))
+        self._disk_full = full
+        return not full
+
+    def _probe(self) -> None:
+        """Write something small once a second: workers cannot beat while the database holds writers up.
+
+        What is slow for us was slow for them; their time begins again then.
+        """
+        before = time.monotonic()
+        if before - self._probed < PROBE_S:
+            return
+        runs.probe(self.store)
+        self._probed = time.monotonic()
+        if self._probed - before > SLOW_PROBE_S or before - self._looked > SLOW_PROBE_S + TICK_S + PROBE_S:
+            self._reset()
+
+    def _reset(self) -> None:
+        for held in self._watched.values():
+            held.moved = time.monotonic()
 
     def _start(self, run_id: str, slot: str) -> bool:
         number = runs.claim(self.store, run_id, slot)
         if number is None:
             return False
         identity = self.engine.submit(run_id, number, slot)
-        runs.record_process(self.store, run_id, number, identity.pid, identity.started, identity.boot_id)
+        runs.record_process(
+            self.store,
+            run_id,
+            number,
+            pid=identity.pid,
+            process_started=identity.started,
+            boot_id=identity.boot_id,
+            host=self._host,
+        )
         log.info("run %s attempt %d started on %s, process %d", run_id, number, slot, identity.pid)
         return True
 
     def _watch(self, row: sa.Row[Any]) -> None:
-        key = Attempt(row.run_id, row.number)
+        key, now = Attempt(row.run_id, row.number), time.monotonic()
+        held = self._watched.setdefault(key, Watched(row.heartbeat, now))
+        if row.heartbeat != held.heartbeat:
+            held.heartbeat, held.moved = row.heartbeat, now
+        still = now - held.moved
         if row.pid is None:
             # Claimed, and its process not yet written down: only a claimer that died leaves it so for long.
-            first = self._unseen.setdefault(key, time.monotonic())
-            if time.monotonic() - first > START_GRACE_S:
-                self._gone(key, row.want)
+            if still > START_GRACE_S:
+                self._gone(key, row, "no worker process could be started")
             return
         identity = ProcessIdentity(row.pid, row.process_started, row.boot_id)
-        if not identity.alive():
-            self._gone(key, row.want)
+        if row.host not in (None, self._host):
+            # Another machine's process: that machine's supervisor sees more, and this one only the heartbeat.
+            if still > 3 * self.limits.hang_s:
+                self._gone(key, row, f"the worker on another machine gave no sign for {still:.0f} s")
+        elif not identity.alive():
+            self._gone(key, row, self._how_it_ended(row.pid))
         elif row.want == "cancel":
-            asked = time.monotonic() - self._asked.setdefault(key, time.monotonic())
-            if asked > KILL_GRACE_S:
+            held.asked = held.asked or now
+            if now - held.asked > KILL_GRACE_S:
                 identity.signal_group(signal.SIGKILL)
-            elif asked > CANCEL_GRACE_S:
+            elif now - held.asked > CANCEL_GRACE_S:
                 identity.signal_group(signal.SIGTERM)
+        elif still > self.limits.hang_s:
+            # Fenced first: whatever that process still does, it changes nothing.
+            self._gone(key, row, f"the worker process gave no sign for {still:.0f} s and was ended")
+            identity.signal_group(signal.SIGKILL)
+        elif row.time_limit_s is not None and row.running_s > row.time_limit_s + OVERTIME_S:
+            error = f"the time limit of {row.time_limit_s:g} s is used up and the worker did not stop by itself"
+            runs.end(self.store, row.run_id, row.number, "failed", Entry("RunFailed", {"error": error}), error=error)
+            identity.signal_group(signal.SIGKILL)
 
-    def _gone(self, key: Attempt, want: str) -> None:
-        """An attempt's process is gone and the run still says running: cancelled, tried again, or failed."""
-        self._asked.pop(key, None)
-        self._unseen.pop(key, None)
+    def _how_it_ended(self, pid: int) -> str:
+        status = self.engine.exit_status(pid)
+        if status == -signal.SIGKILL:
+            return "the worker process was killed (by somebody, or by the system because memory ran out)"
+        if status is not None and status < 0:
+            return f"the worker process was ended by signal {-status} ({signal.strsignal(-status)})"
+        if status:
+            return f"the worker process ended with status {status}; the run's log says why"
+        return "the worker process ended without a word (killed, out of memory, or the machine restarted)"
+
+    def _gone(self, key: Attempt, row: sa.Row[Any], reason: str) -> None:
+        """An attempt's process is gone and the run still says running: cancelled, paused, tried again, or failed."""
         run_id, number = key
-        row = runs.get(self.store, run_id, deleted=True)
-        if want == "cancel":
-            runs.end(self.store, run_id, number, "cancelled", Entry("RunCancelled", {"epoch": row.epoch}))
+        epoch = runs.get(self.store, run_id, deleted=True).epoch
+        if row.want == "cancel":
+            runs.end(self.store, run_id, number, "cancelled", Entry("RunCancelled", {"epoch": epoch}))
             return
-        crashes = self._crashes(run_id) + 1
-        reason = "the worker process ended without a word (killed, out of memory, or the machine restarted)"
+        crashes = event_log.crashes(self.store, run_id) + 1
         failed = Entry("AttemptFailed", {"attempt": number, "reason": reason, "tries_left": MAX_CRASHES - crashes})
-        if crashes < MAX_CRASHES:
-            if runs.end(self.store, run_id, number, "queued", failed):
-                log.warning("run %s attempt %d is gone; trying again from its checkpoint", run_id, number)
+        if row.want == "pause":
+            paused = Entry("Paused", {"epoch": epoch})
+            runs.end(self.store, run_id, number, "paused", paused, before=[failed], outcome=reason)
+        elif crashes < MAX_CRASHES:
+            if runs.end(self.store, run_id, number, "queued", failed, outcome=reason):
+                log.warning("run %s attempt %d: %s; trying again from its checkpoint", run_id, number, reason)
         else:
-            error = f"{reason}, {crashes} times; see the run's worker.log, then retry"
+            error = f"{reason}, {crashes} times; see the run's log, then retry"
             runs.end(
                 self.store, run_id, number, "failed", Entry("RunFailed", {"error": error}), error=error, before=[failed]
             )
 
-    def _crashes(self, run_id: str) -> int:
-        """How many attempts crashed since the user last queued the run."""
-        queued = event_log.newest(self.store, run_id, "RunQueued")
-        return len(event_log.after(self.store, run_id, 0 if queued is None else queued.seq, 100, ["AttemptFailed"]))
+
+def _starts(full: bool) -> str:
+    return "no further run starts until there is space again" if full else "queued runs start again"

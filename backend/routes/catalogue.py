@@ -95,10 +95,12 @@ def system(here: Here) -> wire.System:
     return wire.System(
         version=__version__,
         devices=list(here.supervisor.slots),
+        slots=dict(here.supervisor.limits.slots),
         cores=os.cpu_count() or 1,
         memory_bytes=psutil.virtual_memory().total,
         server_memory_bytes=psutil.Process().memory_info().rss,
         disk_free_bytes=shutil.disk_usage(here.store.data_dir).free,
-        running=runs.listing(here.store, status="running", limit=1)[2],
-        queued=runs.listing(here.store, status="queued", limit=1)[2],
+        disk_full=here.supervisor.disk_full,
+        running=runs.count(here.store, "running"),
+        queued=runs.count(here.store, "queued"),
     )

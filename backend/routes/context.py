@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from backend import wire
 from backend.errors import Invalid
-from backend.jobs.supervisor import Supervisor, pick_slot
+from backend.jobs import slots
+from backend.jobs.supervisor import Supervisor
 from backend.paper.process import PaperProcess
 from backend.settings import Settings, datasets_dir
 from backend.store.database import Store
@@ -30,7 +31,7 @@ class Context:
 
     def require_device(self, config: RunConfig) -> None:
         """Raise Invalid where this machine has no slot for the config's device."""
-        if pick_slot(config.device, list(self.supervisor.slots)) is None:
+        if slots.pick(config.device, list(self.supervisor.slots)) is None:
             have = ", ".join(self.supervisor.slots)
             raise Invalid(
                 f"device={config.device} is not on this machine, which has {have}; set device=auto",
@@ -42,12 +43,17 @@ class Context:
         roots = (datasets_dir(self.settings.data_dir), *self.settings.data_roots)
         try:
             return settle(config, roots=roots)
-        except ValidationError as error:
-            found = [{"path": e.path, "message": e.message} for e in wire.field_errors(list(error.errors()))]
-            raise Invalid("the config does not fit its data: " + found[0]["message"], errors=found) from error
         except (ValueError, OSError) as error:
-            path = wire.named_setting(str(error)) or "data.path"
-            raise Invalid(str(error), errors=[{"path": path, "message": str(error)}]) from error
+            raise self.invalid(error) from error
+
+    @staticmethod
+    def invalid(error: Exception) -> Invalid:
+        """Return what is wrong with a config as an error that names the fields."""
+        if isinstance(error, ValidationError):
+            found = [{"path": e.path, "message": e.message} for e in wire.field_errors(list(error.errors()))]
+            return Invalid("the config does not fit: " + found[0]["message"], errors=found)
+        path = wire.named_setting(str(error)) or "data.path"
+        return Invalid(str(error), errors=[{"path": path, "message": str(error)}])
 
 
 def context(request: Request) -> Context:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.sse import EventSourceResponse
 
 from backend.errors import Invalid
-from backend.routes.runs import Here, parse_cursors
+from backend.routes.runs import Here
 from backend.store import runs
 from backend.stream import follow
 
@@ -45,3 +45,14 @@ async def stream(
         cursors = parse_cursors(after, run_ids) | {named: cursors[named]}
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return EventSourceResponse(follow(here.store, here.wakeups, cursors, several=len(run_ids) > 1), headers=headers)
+
+
+def parse_cursors(text: str, run_ids: list[str]) -> dict[str, int]:
+    """Return where each run's stream continues, from `after` or Last-Event-ID: `seq`, or `run:seq,…`."""
+    cursors = dict.fromkeys(run_ids, 0)
+    for part in filter(None, text.split(",")):
+        run_id, _, seq = part.rpartition(":")
+        if not seq.isdigit() or (run_id and run_id not in cursors) or (not run_id and len(run_ids) != 1):
+            raise Invalid(f"the stream position must be a number, or run:number for several runs, got {part!r}")
+        cursors[run_id or run_ids[0]] = int(seq)
+    return cursors

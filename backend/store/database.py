@@ -2,6 +2,8 @@
 
 SQLite runs in WAL mode with synchronous NORMAL, foreign keys on, and writers that say `BEGIN IMMEDIATE`: with the
 driver's deferred transactions two writers can both read before either writes, and one of the updates is lost or fails.
+PostgreSQL runs at its default level, read committed: every move of a run is one conditional UPDATE, which waits for the
+row's lock and then looks again.
 """
 
 from __future__ import annotations
@@ -16,15 +18,29 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from backend.errors import Unusable
 
-HEAD_REVISION = "0001"
-KNOWN_REVISIONS = ("0001",)
+HEAD_REVISION = "0002"
+KNOWN_REVISIONS = ("0001", "0002")
+MIGRATIONS = Path(__file__).with_name("migrations")
 LEAST_FREE_BYTES = 64 * 2**20
 BUSY_TIMEOUT_MS = 20_000
+CONNECT_TIMEOUT_S = 10
+CHANNEL = "collapse"
+"""PostgreSQL's NOTIFY channel; what is said there is the id of the run that has new events."""
+Unreachable = (sa.exc.OperationalError, sa.exc.InterfaceError)
+"""What is raised while a database is locked, full, restarting or away; the same call may succeed later."""
+
+
+JSON_OPTIONS: dict[str, Any] = {
+    # Ten times the standard library's speed on event pages; it refuses NaN, which `event_log.encode_numbers` has spelt.
+    "json_serializer": lambda value: orjson.dumps(value).decode(),
+    "json_deserializer": orjson.loads,
+}
 
 
 @dataclass(frozen=True)
@@ -100,7 +116,8 @@ def _require_usable(data_dir: Path) -> None:
 def _make_engine(url: str) -> Engine:
     if not url.startswith("sqlite"):
         try:
-            return sa.create_engine(url, pool_pre_ping=True)
+            options = {"connect_timeout": CONNECT_TIMEOUT_S}
+            return sa.create_engine(url, pool_pre_ping=True, connect_args=options, **JSON_OPTIONS)
         except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
             raise Unusable(
                 f"the database URL is not understood ({error}); "
@@ -109,7 +126,7 @@ def _make_engine(url: str) -> Engine:
     import pysqlite3
 
     # SQLite before 3.51.3 has a WAL-reset corruption bug; pysqlite3 brings a newer one than Python's own.
-    engine = sa.create_engine(url, module=pysqlite3.dbapi2)
+    engine = sa.create_engine(url, module=pysqlite3.dbapi2, **JSON_OPTIONS)
 
     @sa.event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
@@ -153,20 +170,49 @@ def _migrate(engine: Engine, url: str, data_dir: Path) -> None:
             f"the database was made by a newer version of Collapse Lab (schema {revision}, this one knows "
             f"{HEAD_REVISION}); upgrade collapse-lab, or choose another data directory with --data"
         )
-    if revision is not None and url.startswith("sqlite"):
-        _back_up(engine, data_dir / f"collapse-before-{HEAD_REVISION}.db")
+    backup = None if revision is None else _back_up(engine, data_dir, revision)
     # Alembic is loaded only when there is something to do: it would cost every start a fifth of a second.
     from alembic import command
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
-    with engine.connect().execution_options(collapse_write=True) as connection, connection.begin():
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    config.set_main_option("script_location", str(MIGRATIONS))
+    try:
+        with engine.connect().execution_options(collapse_write=True) as connection, connection.begin():
+            if engine.dialect.name == "postgresql":
+                # Two programs that open an old database at once migrate it one after the other.
+                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4011248)")
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except sa.exc.SQLAlchemyError as error:
+        raise Unusable(
+            f"the database could not be brought from schema {revision or 'none'} to {HEAD_REVISION} and was left as it "
+            f"was ({_first_line(error)}); "
+            + (f"a copy made before is {backup}; " if backup else "")
+            + "use the version of collapse-lab that you had, and report this"
+        ) from error
 
 
-def _back_up(engine: Engine, target: Path) -> None:
-    with engine.connect() as connection:
-        connection.exec_driver_sql("ROLLBACK")
-        connection.exec_driver_sql("VACUUM INTO ?", (str(target),))
+def _first_line(error: BaseException) -> str:
+    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+
+
+def _back_up(engine: Engine, data_dir: Path, revision: str) -> str:
+    """Copy the whole database before it is changed; return where the copy is, in words."""
+    if engine.dialect.name == "sqlite":
+        target = data_dir / f"collapse-before-{HEAD_REVISION}.db"
+        aside = target.with_suffix(".partial")
+        aside.unlink(missing_ok=True)
+        with engine.connect() as connection:
+            connection.exec_driver_sql("ROLLBACK")
+            connection.exec_driver_sql("VACUUM INTO ?", (str(aside),))
+        aside.replace(target)
+        return str(target)
+    schema = f"collapse_before_{HEAD_REVISION}"
+    with engine.connect() as connection, connection.begin():
+        tables = sa.inspect(connection).get_table_names()
+        connection.exec_driver_sql(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
+        connection.exec_driver_sql(f'CREATE SCHEMA "{schema}"')
+        for table in tables:
+            connection.exec_driver_sql(f'CREATE TABLE "{schema}"."{table}" AS TABLE "{table}"')
+    return f"the schema {schema} in the same database"

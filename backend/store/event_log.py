@@ -3,6 +3,9 @@
 One statement gives the numbers, beats the heart, holds the fence and hears what the user wants:
 `UPDATE run SET last_seq = last_seq + n … WHERE id = r AND attempt = a AND status = 'running' RETURNING last_seq, want`.
 No row back means that the run is somebody else's now.
+
+A writer that knows the number it left off at says so (`follows`). Its append may then be tried again after a connection
+broke in the middle of a commit: where the events are stored already, that is what it hears, and nothing is doubled.
 """
 
 from __future__ import annotations
@@ -10,15 +13,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from backend.errors import Fenced
 from backend.store.artifacts import Written
-from backend.store.database import Store, now
-from backend.store.models import artifact, event, run
+from backend.store.database import CHANNEL, Store, now
+from backend.store.models import artifact, bucket, event, run
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +47,69 @@ def encode_numbers(value: Any) -> Any:
     return value
 
 
-def append(
-    store: Store, run_id: str, attempt: int, entries: Sequence[Entry], patch: Mapping[str, Any] | None = None
-) -> str:
-    """Append as the owner of the running `attempt`, with changes to the run's row; return what the user wants.
+class Heard(NamedTuple):
+    """What an owner hears when it writes: the run's last number, and what the user wants (`run`, `pause`, `cancel`)."""
 
-    Raises Fenced where another attempt owns the run or it is not running; nothing is written then.
+    last_seq: int
+    want: str
+
+
+class Bucket(NamedTuple):
+    """A row of folded metrics, see `curves`."""
+
+    kind: str
+    level: int
+    number: int
+    payload: Mapping[str, Any]
+
+
+def append(
+    store: Store,
+    run_id: str,
+    attempt: int,
+    entries: Sequence[Entry],
+    patch: Mapping[str, Any] | None = None,
+    *,
+    buckets: Sequence[Bucket] = (),
+    follows: int | None = None,
+) -> Heard:
+    """Append as the owner of the running `attempt`, with changes to the run's row and its folded curves.
+
+    With `follows`, the number of the last event that the writer knows of, the same call may be repeated after a failure
+    without doubling. Raises Fenced where another attempt owns the run or it is not running; nothing is written then.
     """
+    owned = [run.c.id == run_id, run.c.attempt == attempt, run.c.status == "running"]
     statement = (
         sa.update(run)
-        .where(run.c.id == run_id, run.c.attempt == attempt, run.c.status == "running")
+        .where(*owned, *([run.c.last_seq == follows] if follows is not None else []))
         .values(last_seq=run.c.last_seq + len(entries), heartbeat=run.c.heartbeat + 1, **_encoded(patch))
         .returning(run.c.last_seq, run.c.want)
     )
     with store.writing() as connection:
         row = connection.execute(statement).one_or_none()
         if row is None:
-            raise Fenced(f"attempt {attempt} no longer owns run {run_id}")
+            stored = connection.execute(sa.select(run.c.last_seq, run.c.want).where(*owned)).one_or_none()
+            if stored is None or follows is None or stored.last_seq != follows + len(entries):
+                raise Fenced(f"attempt {attempt} no longer owns run {run_id}")
+            return Heard(stored.last_seq, stored.want)
         insert(connection, run_id, row.last_seq, entries)
-    return str(row.want)
+        if buckets:
+            rows = [{"run_id": run_id, **held._asdict(), "payload": encode_numbers(held.payload)} for held in buckets]
+            connection.execute(bucket.insert(), rows)
+    return Heard(row.last_seq, row.want)
+
+
+def beat(store: Store, run_id: str, attempt: int, running_s: float) -> str | None:
+    """Say that the owner is alive and how long the run has run; return what the user wants, None where it is fenced."""
+    statement = (
+        sa.update(run)
+        .where(run.c.id == run_id, run.c.attempt == attempt, run.c.status == "running")
+        .values(heartbeat=run.c.heartbeat + 1, running_s=running_s)
+        .returning(run.c.want)
+    )
+    with store.writing() as connection:
+        want = connection.execute(statement).scalar_one_or_none()
+    return None if want is None else str(want)
 
 
 def _encoded(patch: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -96,6 +143,8 @@ def insert(connection: Connection, run_id: str, last_seq: int, entries: Sequence
     ]
     if files:
         connection.execute(artifact.insert(), files)
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_notify(CHANNEL, run_id)))
 
 
 def after(store: Store, run_id: str, seq: int, limit: int, types: Iterable[str] | None = None) -> list[sa.Row[Any]]:
@@ -112,3 +161,13 @@ def newest(store: Store, run_id: str, type_: str) -> sa.Row[Any] | None:
     query = sa.select(event).where(event.c.run_id == run_id, event.c.type == type_)
     with store.reading() as connection:
         return connection.execute(query.order_by(event.c.seq.desc()).limit(1)).one_or_none()
+
+
+MAX_CRASHES = 3
+"""So many attempts may end without a word before a run counts as failed."""
+
+
+def crashes(store: Store, run_id: str) -> int:
+    """Return how many attempts failed since the user last queued the run."""
+    queued = newest(store, run_id, "RunQueued")
+    return len(after(store, run_id, 0 if queued is None else queued.seq, 100, ["AttemptFailed"]))

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
 metadata = MetaData()
 
@@ -30,7 +43,17 @@ run = Table(
     Column("error", Text),
     Column("demonstration", Boolean, nullable=False, server_default="0"),
     Column("idempotency_key", String(255), unique=True),
+    # Higher priorities go first; within one, lower positions.
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("position", Integer, nullable=False, server_default="0"),
+    Column("time_limit_s", Float),
+    Column("running_s", Float, nullable=False, server_default="0"),
+    Column("cloned_from", String(16)),
+    Column("notes", Text, nullable=False, server_default=""),
+    # The few numbers of `summary` by which runs are mostly sorted and filtered: reading all of it costs ten times more.
+    Column("headline", JSON, nullable=False, server_default="{}"),
     Index("run_by_status", "status"),
+    Index("run_by_group", "group"),
     Index("run_by_creation", "created_at", "id"),
 )
 
@@ -54,7 +77,7 @@ artifact = Table(
     Column("seq", Integer, nullable=False),
     Column("path", Text, nullable=False),
     Column("sha256", String(64), nullable=False),
-    Column("size_bytes", Integer, nullable=False),
+    Column("size_bytes", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
 )
 
 attempt = Table(
@@ -66,7 +89,66 @@ attempt = Table(
     Column("pid", Integer),
     Column("process_started", String(32)),
     Column("boot_id", String(64)),
+    Column("host", String(64)),
     Column("claimed_at", String(32), nullable=False),
     Column("ended_at", String(32)),
     Column("outcome", Text),
+)
+
+# Curves, folded (see `curves`): a row of level 1 holds the least and the greatest values of `curves.WIDTH` epochs or
+# reported steps, one of level 2 those of as many rows of level 1, and so on.
+bucket = Table(
+    "bucket",
+    metadata,
+    Column("run_id", ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("level", Integer, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("payload", JSON, nullable=False),
+)
+
+# What a worker's process takes of the machine, some times a minute.
+reading = Table(
+    "reading",
+    metadata,
+    Column("run_id", ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+    Column("at", String(32), primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("cpu_percent", Float, nullable=False),
+    Column("memory_bytes", BigInteger, nullable=False),
+    Column("gpu_percent", Float),
+    Column("gpu_memory_bytes", BigInteger),
+)
+
+# Further tokens beside the server's own; only their hashes are kept.
+token = Table(
+    "token",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("scope", String(16), nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("revoked_at", String(32)),
+)
+
+# Who changed what. `run_id` is no foreign key: the entry outlives the run.
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("at", String(32), nullable=False),
+    Column("who", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("run_id", String(16)),
+    Column("status", Integer, nullable=False),
+    Index("audit_by_run", "run_id", "number"),
+)
+
+# One row that a supervisor writes to find out whether the database can be written at all.
+pulse = Table(
+    "pulse",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("beats", Integer, nullable=False),
 )

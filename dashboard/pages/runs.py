@@ -133,7 +133,8 @@ def row(run: wire.RunWire, now: datetime) -> dict[str, Any]:
 
     status: str = run.status
     if run.status == "running":
-        status = "stopping" if run.stopping else f"running {100 * run.epoch // run.config.epochs} %"
+        asked = {"cancel": "stopping", "pause": "pausing"}.get(run.want)
+        status = asked or f"running {100 * run.epoch // run.config.epochs} %"
     elif run.error:
         status = f"failed: {run.error}"
     return {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -11,11 +10,10 @@ import sys
 import numpy as np
 import pytest
 
-from backend.jobs.processes import identity_of
 from backend.store import artifacts, event_log, runs
 from backend.store.database import open_store
 from backend.store.event_log import Entry
-from tests.harness import tiny
+from tests.harness import record_here, tiny
 
 WRITER = """
 import sys, time
@@ -47,8 +45,7 @@ def written(quiet_server):
     store = open_store(quiet_server.data)
     run_id, _ = runs.create(store, tiny(device="cuda:9"), name="streamed")
     number = runs.claim(store, run_id, "cuda:9")
-    me = identity_of(os.getpid())
-    runs.record_process(store, run_id, number, me.pid, me.started, me.boot_id)
+    record_here(store, run_id, number)
     yield store, run_id
     runs.end(store, run_id, number, "cancelled", Entry("RunCancelled", {"epoch": 0}))
     store.close()

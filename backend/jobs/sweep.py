@@ -1,0 +1,47 @@
+"""Sweeps: the configs of a grid over settings, each with several seeds."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from backend import wire
+from backend.errors import Invalid
+from ncengine.config import RunConfig, with_overrides
+
+MOST_RUNS = 1000
+
+
+def configs(config: RunConfig, grid: Mapping[str, Sequence[Any]], seeds: int) -> list[RunConfig]:
+    """Return every combination of the grid's values, each with `seeds` seeds counted up from the config's own.
+
+    Raises Invalid, naming the combination, where one of them is impossible, and where they are too many.
+    """
+    if "seed" in grid and seeds > 1:
+        raise Invalid("give the seeds either as `seeds` or in the grid, not both")
+    count = seeds
+    for values in grid.values():
+        count *= len(values)
+    if count > MOST_RUNS:
+        raise Invalid(f"a sweep may have {MOST_RUNS} runs, and this one has {count}; split the grid")
+    found = []
+    for combination in itertools.product(*grid.values()):
+        settings = dict(zip(grid, combination, strict=True))
+        named = ", ".join(f"{path}={value}" for path, value in settings.items())
+        try:
+            one = with_overrides(config, settings) if settings else config
+            found += [with_overrides(one, {"seed": one.seed + i}) if i else one for i in range(seeds)]
+        except ValidationError as error:
+            errors = wire.field_errors(list(error.errors()))
+            first = errors[0]
+            raise Invalid(
+                f"the grid's combination {named} is impossible: {first.path + ': ' if first.path else ''}"
+                f"{first.message}",
+                errors=[each.model_dump() for each in errors],
+            ) from error
+        except ValueError as error:
+            raise Invalid(f"the grid's combination {named} is impossible: {error}") from error
+    return found

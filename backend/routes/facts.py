@@ -1,0 +1,171 @@
+"""The facts of a run over HTTP: events, metrics, geometry, features, milestones, attempts, log, readings, files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import PlainTextResponse, StreamingResponse
+
+from backend import views, wire
+from backend.errors import Invalid, NotFound, Unusable
+from backend.npz import streamed
+from backend.routes.runs import Here
+from backend.store import artifacts, event_log, readings, runs
+from ncengine.array_file import mapped
+
+router = APIRouter(prefix="/api/v1", tags=["facts"])
+CHUNK_BYTES = 2**20
+
+
+@router.get("/runs/{run_id}/events")
+def events(
+    here: Here,
+    run_id: str,
+    after: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=2000)] = 500,
+) -> wire.EventPage:
+    """Return events in order, from the one after `after`."""
+    runs.get(here.store, run_id)
+    rows = event_log.after(here.store, run_id, after, limit)
+    return wire.EventPage(items=[views.event_json(row) for row in rows], next_after=rows[-1].seq if rows else after)
+
+
+@router.get("/runs/{run_id}/metrics", response_model=wire.Series)
+def metrics(
+    here: Here,
+    run_id: str,
+    keys: Annotated[str | None, Query(max_length=2000, description="comma-separated; all where it is left out")] = None,
+    format: Literal["json", "csv"] = "json",
+    points: Annotated[
+        int, Query(ge=2, le=100_000, description="extremes at about so many places, where there are more epochs")
+    ] = 100_000,
+) -> Any:
+    """Return metrics over epochs, as JSON or CSV with a column for each split and key."""
+    wanted = None if keys is None else [key.strip() for key in keys.split(",")]
+    found = views.series(here.store, run_id, wanted, points)
+    if format == "json":
+        return found
+    columns = {f"{split}/{key}": values for split, known in found.values.items() for key, values in known.items()}
+    return Response(
+        table(["epoch", *columns], zip(found.epochs, *columns.values(), strict=True)), media_type="text/csv"
+    )
+
+
+def table(header: list[str], rows: Any) -> str:
+    """Return a CSV table."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+@router.get("/runs/{run_id}/geometry")
+def geometry(
+    here: Here,
+    run_id: str,
+    epoch: Annotated[float | None, Query(ge=0)] = None,
+    view: Annotated[str | None, Query(max_length=20, description="pca or tetrahedron instead of the run's own")] = None,
+    classes: Annotated[str | None, Query(max_length=100, description="four classes of a tetrahedron: 0,3,5,8")] = None,
+    arrays: Annotated[str | None, Query(max_length=1000, description="further arrays, comma-separated")] = None,
+) -> wire.Geometry:
+    """Return the capture at or before `epoch`, or the newest."""
+    four = tuple(_whole_number(part, "classes") for part in classes.split(",")) if classes else ()
+    names = tuple(name.strip() for name in arrays.split(",")) if arrays else ()
+    return views.geometry(here.store, run_id, epoch, view=view, four=four, names=names)
+
+
+@router.get("/runs/{run_id}/features.npz", response_class=StreamingResponse)
+def features(here: Here, run_id: str, epoch: Annotated[float | None, Query(ge=0)] = None) -> StreamingResponse:
+    """Return the penultimate features kept at or before `epoch`, or the newest, as arrays for NumPy."""
+    at, path = views.features(here.store, run_id, epoch)
+    headers = {"content-disposition": f'attachment; filename="{run_id}-features-epoch-{at:g}.npz"'}
+    return StreamingResponse(streamed(mapped(path)), media_type="application/zip", headers=headers)
+
+
+@router.get("/runs/{run_id}/milestones")
+def milestones(
+    here: Here,
+    run_id: str,
+    threshold: Annotated[float, Query(description="the value at or beyond which the metric counts as collapsed")],
+    key: Annotated[str, Query(max_length=100)] = "nc1",
+    split: Annotated[str, Query(max_length=200)] = "train",
+) -> wire.Milestones:
+    """Return when the terminal phase began, and the first epoch from which on a metric stays beyond a threshold."""
+    return views.milestones(here.store, run_id, key, split, threshold)
+
+
+def _whole_number(text: str, name: str) -> int:
+    if not text.strip().isdigit():
+        raise Invalid(f"{name} must be whole numbers with commas between them, got {text!r}")
+    return int(text)
+
+
+@router.get("/runs/{run_id}/attempts")
+def attempts(here: Here, run_id: str) -> wire.Items[wire.AttemptWire]:
+    """Return every attempt at a run, with how it ended."""
+    items = [views.attempt_wire(row) for row in runs.attempts(here.store, run_id)]
+    return wire.Items[wire.AttemptWire](items=items)
+
+
+@router.get("/runs/{run_id}/log", response_class=PlainTextResponse)
+def log(
+    here: Here, run_id: str, tail: Annotated[int, Query(ge=1, le=2**20, description="bytes from the end")] = 65536
+) -> PlainTextResponse:
+    """Return the end of what a run's worker processes wrote, as text."""
+    runs.get(here.store, run_id)
+    path = artifacts.resolve(here.store, f"runs/{run_id}/worker.log")
+    if not path.exists():
+        return PlainTextResponse("")
+    with path.open("rb") as stream:
+        size = stream.seek(0, 2)
+        stream.seek(max(0, size - tail))
+        content = stream.read(tail)
+    text = content.decode(errors="replace")
+    return PlainTextResponse(text.partition("\n")[2] if size > tail and "\n" in text else text)
+
+
+@router.get("/runs/{run_id}/readings")
+def machine_readings(
+    here: Here, run_id: str, points: Annotated[int, Query(ge=2, le=10_000)] = 1000
+) -> wire.Items[wire.ReadingWire]:
+    """Return what a run's process took of processor, memory and GPU over time."""
+    runs.get(here.store, run_id)
+    items = [views.reading_wire(row) for row in readings.of_run(here.store, run_id, points)]
+    return wire.Items[wire.ReadingWire](items=items)
+
+
+@router.get("/runs/{run_id}/artifacts")
+def files(here: Here, run_id: str) -> wire.Items[wire.ArtifactWire]:
+    """Return the run's files of arrays: geometry, checkpoints, features."""
+    runs.get(here.store, run_id)
+    items = [views.artifact_wire(row) for kind in KINDS for row in artifacts.rows(here.store, run_id, kind)]
+    return wire.Items[wire.ArtifactWire](items=items)
+
+
+KINDS = ("geometry", "checkpoint", "features")
+
+
+@router.get("/runs/{run_id}/artifacts/{kind}/{step}", response_class=StreamingResponse)
+def file(here: Here, run_id: str, kind: Literal["geometry", "checkpoint", "features"], step: int) -> StreamingResponse:
+    """Return one file, in the safetensors format."""
+    runs.get(here.store, run_id)
+    row = artifacts.row_at(here.store, run_id, kind, step) if 0 <= step < 2**31 else None
+    if row is None:
+        raise NotFound(f"run {run_id} has no {kind} at step {step}; GET /api/v1/runs/{run_id}/artifacts lists them")
+    path = artifacts.whole_path(here.store, row)
+    if path is None:
+        raise Unusable(f"the {kind} of run {run_id} at step {step} is damaged or missing on disk")
+    headers = {"content-disposition": f'attachment; filename="{run_id}-{path.name}"', "etag": f'"{row.sha256}"'}
+    return StreamingResponse(_chunks(path), media_type="application/octet-stream", headers=headers)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            yield chunk

@@ -1,0 +1,61 @@
+"""One action on several runs, each of which may refuse it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from backend.errors import CollapseError, Invalid
+from backend.store import runs
+from backend.store.database import Store
+
+Value = str | int | None
+
+
+class Outcome(NamedTuple):
+    """What became of one run: done, or why not."""
+
+    run_id: str
+    refusal: str | None
+
+
+def _tag(store: Store, run_id: str, value: Value) -> None:
+    held = runs.get(store, run_id).tags
+    if value not in held:
+        runs.change(store, run_id, {"tags": [*held, value]})
+
+
+def _untag(store: Store, run_id: str, value: Value) -> None:
+    held = runs.get(store, run_id).tags
+    runs.change(store, run_id, {"tags": [tag for tag in held if tag != value]})
+
+
+ACTIONS: dict[str, tuple[Callable[[Store, str, Value], None], type | None]] = {
+    "cancel": (lambda store, run_id, _: runs.request_cancel(store, run_id), None),
+    "pause": (lambda store, run_id, _: runs.request_pause(store, run_id), None),
+    "resume": (lambda store, run_id, _: runs.resume(store, run_id), None),
+    "retry": (lambda store, run_id, _: runs.retry(store, run_id), None),
+    "delete": (lambda store, run_id, _: runs.delete(store, run_id), None),
+    "restore": (lambda store, run_id, _: runs.restore(store, run_id), None),
+    "tag": (_tag, str),
+    "untag": (_untag, str),
+    "group": (lambda store, run_id, value: runs.change(store, run_id, {"group": value}), str),
+    "priority": (lambda store, run_id, value: runs.change(store, run_id, {"priority": value}), int),
+}
+"""By name: what is done to one run, and the kind of value that it needs."""
+
+
+def act(store: Store, action: str, run_ids: Sequence[str], value: Value = None) -> list[Outcome]:
+    """Do `action` to each run in turn; raises Invalid where its value is missing or none is wanted."""
+    work, kind = ACTIONS[action]
+    if (kind is None) != (value is None) or (kind is not None and not isinstance(value, kind)):
+        wanted = "none" if kind is None else {"str": "a text", "int": "a whole number"}[kind.__name__]
+        raise Invalid(f"the action {action!r} takes {wanted} as `value`, got {value!r}")
+    outcomes = []
+    for run_id in dict.fromkeys(run_ids):
+        try:
+            work(store, run_id, value)
+            outcomes.append(Outcome(run_id, None))
+        except CollapseError as error:
+            outcomes.append(Outcome(run_id, str(error)))
+    return outcomes

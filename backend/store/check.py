@@ -1,0 +1,117 @@
+"""Whether a store is whole: what `collapse doctor --check` looks at, and what must hold after any fault.
+
+Per run: numbers without a gap, every epoch once and in order, a legal path of states, a file for every row with its
+hash, no row that points nowhere. Looking changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from backend.store import artifacts
+from backend.store.database import Store
+from backend.store.models import artifact, attempt, bucket, event, reading, run
+
+MOVES: dict[str, dict[str, str]] = {
+    "": {"RunQueued": "queued"},
+    "queued": {"Paused": "paused", "RunCancelled": "cancelled", "AttemptFailed": "queued", "RunFailed": "failed"},
+    "running": {
+        "Paused": "paused",
+        "RunCancelled": "cancelled",
+        "AttemptFailed": "queued",
+        "RunFailed": "failed",
+        "RunFinished": "finished",
+    },
+    "paused": {"RunQueued": "queued", "RunCancelled": "cancelled"},
+    "failed": {"RunQueued": "queued"},
+    "cancelled": {"RunQueued": "queued"},
+    "finished": {},
+}
+"""From a state, by event: the state after it. Any other event is a worker's, which a queued run becomes running by."""
+STATES = {"RunQueued", "Paused", "RunCancelled", "AttemptFailed", "RunFailed", "RunFinished"}
+PAGE = 5000
+
+
+class Fault(NamedTuple):
+    """Something that is not as it should be, in a run or in the store as a whole."""
+
+    run_id: str | None
+    what: str
+
+
+def faults(store: Store, run_id: str | None = None) -> Iterator[Fault]:
+    """Look at one run or all of them, and at the database; yield what is wrong."""
+    query = sa.select(run) if run_id is None else sa.select(run).where(run.c.id == run_id)
+    with store.reading() as connection:
+        rows = list(connection.execute(query))
+    if run_id is None:
+        yield from _database(store)
+    for row in rows:
+        yield from (Fault(row.id, what) for what in _events(store, row))
+        yield from (Fault(row.id, what) for what in _files(store, row.id))
+
+
+def _database(store: Store) -> Iterator[Fault]:
+    with store.reading() as connection:
+        if store.is_sqlite:
+            for (answer,) in connection.exec_driver_sql("PRAGMA integrity_check"):
+                if answer != "ok":
+                    yield Fault(None, f"the database file: {answer}")
+        for table in (event, artifact, attempt, bucket, reading):
+            lost = sa.select(sa.func.count()).select_from(table)
+            count = connection.execute(lost.where(table.c.run_id.not_in(sa.select(run.c.id)))).scalar_one()
+            if count:
+                yield Fault(None, f"{count} rows of {table.name} belong to no run")
+
+
+def _events(store: Store, row: sa.Row[Any]) -> Iterator[str]:
+    expected, state, epoch, capture = 1, "", 0, -1
+    with store.reading() as connection:
+        while True:
+            query = sa.select(event.c.seq, event.c.type, event.c.payload).where(event.c.run_id == row.id)
+            page = list(connection.execute(query.where(event.c.seq >= expected).order_by(event.c.seq).limit(PAGE)))
+            if not page:
+                break
+            for each in page:
+                if each.seq != expected:
+                    yield f"event {expected} is missing; the next is {each.seq}"
+                expected = each.seq + 1
+                after = MOVES[state].get(each.type, None if each.type in STATES else "running")
+                if after is None or (after == "running" and state not in ("queued", "running")):
+                    yield f"event {each.seq}, {each.type}, cannot follow the state {state or 'new'}"
+                state = after or state
+                if each.type == "EpochMeasured":
+                    if each.payload["epoch"] <= epoch:
+                        yield f"event {each.seq} measures epoch {each.payload['epoch']} again"
+                    epoch = each.payload["epoch"]
+                if each.type == "GeometryCaptured":
+                    if each.payload["step"] <= capture:
+                        yield f"event {each.seq} captures step {each.payload['step']} again"
+                    capture = each.payload["step"]
+    if row.last_seq != expected - 1:
+        yield f"the run says that its last event is {row.last_seq}, and it is {expected - 1}"
+    if row.status != state and not (state == "queued" and row.status == "running"):
+        yield f"the run is {row.status}, and its events make it {state}"
+    if row.epoch != epoch:
+        yield f"the run is at epoch {row.epoch}, and its events are at {epoch}"
+
+
+def _files(store: Store, run_id: str) -> Iterator[str]:
+    spoken = sa.and_(event.c.run_id == artifact.c.run_id, event.c.seq == artifact.c.seq)
+    query = sa.select(artifact, event.c.type.label("spoken")).outerjoin(event, spoken)
+    with store.reading() as connection:
+        rows = list(connection.execute(query.where(artifact.c.run_id == run_id)))
+    for row in rows:
+        what = f"the {row.kind} at step {row.step}"
+        if row.spoken is None:
+            yield f"{what} belongs to event {row.seq}, which is not there"
+        path = artifacts.resolve(store, row.path)
+        if not path.exists():
+            yield f"{what} is missing: {row.path}"
+        elif path.stat().st_size != row.size_bytes:
+            yield f"{what} has {path.stat().st_size} bytes and should have {row.size_bytes}: {row.path}"
+        elif artifacts.whole_path(store, row) is None:
+            yield f"{what} is not what was written, its hash differs: {row.path}"
