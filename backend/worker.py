@@ -27,6 +27,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
+import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.errors import CollapseError, Fenced
@@ -74,6 +75,8 @@ class Recorder:
         self._step_stored = self._newest(StepMeasured.type, "step")
         self._capture_stored = self._newest(GeometryCaptured.type, "step")
         self._features_stored = self._newest(FeaturesKept.type, "step")
+        self._checkpoints_stored = {row.step for row in artifacts.rows(store, run_id, "checkpoint")}
+        self._started = event_log.newest(store, run_id, RunStarted.type) is not None
 
     def _newest(self, type_: str, key: str) -> int:
         row = event_log.newest(self._store, self._run_id, type_)
@@ -100,10 +103,10 @@ class Recorder:
                 return self._pulse.want
             written = self._write("features", event.step, event.arrays, {"epoch": event.epoch})
         elif isinstance(event, CheckpointSaved):
-            if artifacts.row_at(self._store, self._run_id, "checkpoint", event.step) is not None:
+            if event.step in self._checkpoints_stored:
                 return self._pulse.want
             written = self._write("checkpoint", event.step, event.tensors, event.state)
-        elif isinstance(event, RunStarted) and event_log.newest(self._store, self._run_id, RunStarted.type):
+        elif isinstance(event, RunStarted) and self._started:
             return self._pulse.want
         self._pending.append(Entry(event.type, event.payload(), written))
         if isinstance(event, CheckpointSaved):
@@ -118,10 +121,13 @@ class Recorder:
     def _write(self, kind: str, step: int, arrays: Any, state: Any) -> artifacts.Written:
         return artifacts.write(self._store, self._run_id, kind, step, self._number, arrays, state)
 
-    def note(self, text: str) -> None:
-        """Store a line of the log at once."""
+    def pass_over(self, checkpoint: sa.Row[Any]) -> None:
+        """Forget a checkpoint that is damaged or missing, and say so."""
+        text = f"the checkpoint at step {checkpoint.step} is damaged or missing; falling back to the one before"
         self._pending.append(Entry(LogLine.type, {"text": text}))
         self.flush()
+        patiently(lambda: artifacts.remove(self._store, [checkpoint]))
+        self._checkpoints_stored.discard(checkpoint.step)
 
     def flush(self) -> str:
         """Append what is pending in one transaction; return what the user wants."""
@@ -206,20 +212,21 @@ def patiently(work: Callable[[], Result]) -> Result:
 
 def newest_checkpoint(store: Store, run_id: str, recorder: Recorder) -> CheckpointSaved | None:
     """Return the newest checkpoint whose file is whole; a damaged one is passed over, with an event."""
-    for row in artifacts.rows(store, run_id, "checkpoint"):
+    for row in patiently(lambda: artifacts.rows(store, run_id, "checkpoint")):
         loaded = artifacts.read(store, row)
         if loaded is not None:
             state = loaded.state
             return CheckpointSaved(epoch=state["epoch"], step=state["step"], tensors=loaded.arrays, state=state)
-        recorder.note(f"the checkpoint at step {row.step} is damaged or missing; falling back to the one before")
+        recorder.pass_over(row)
     return None
 
 
 def execute(store: Store, run_id: str, number: int, device: str, reading: Reading) -> int:
     """Run one attempt to its end; return the process's exit status."""
-    row = runs.get(store, run_id, deleted=True)
-    with Pulse(store, run_id, number, row.running_s).beating() as pulse:
-        recorder = Recorder(store, run_id, number, pulse)
+    row = patiently(lambda: runs.get(store, run_id, deleted=True))
+    log_path = artifacts.log_path(store, run_id)
+    with Pulse(store, run_id, number, row.running_s, log_path).beating() as pulse:
+        recorder = patiently(lambda: Recorder(store, run_id, number, pulse))
         try:
             from ncengine.config import with_overrides
             from ncengine.data.places import Places
@@ -298,6 +305,8 @@ def is_full(error: BaseException) -> bool:
 def _reason(error: Exception) -> str:
     """Return the error in one line, with the remedy where one is known."""
     text = str(error).strip() or type(error).__name__
+    if isinstance(error, MemoryError) and "out of memory" not in text:
+        text = f"out of memory: {text}; set a smaller batch_size or backbone"
     return text.splitlines()[0][:500]
 
 
@@ -327,7 +336,7 @@ def main() -> int:
         order = json.loads(line)
         run_id, number, device = order["run"], order["attempt"], order["device"]
     store = open_store(given.data, os.environ.get("COLLAPSE_DATABASE_URL"))
-    log_path = artifacts.resolve(store, f"runs/{run_id}/worker.log")
+    log_path = artifacts.log_path(store, run_id)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("ab") as log:
         os.dup2(log.fileno(), 1)

@@ -63,3 +63,27 @@ def start_of(pid: int) -> str:
 def identity_of(pid: int) -> ProcessIdentity:
     """Return the identity of a running process."""
     return ProcessIdentity(pid, start_of(pid), boot_id())
+
+
+def out_of_memory_kills() -> int | None:
+    """Return how many processes the system has killed in our own memory group because memory ran out, or None."""
+    for line in _lines(Path("/proc/self/cgroup")):
+        number, controllers, group = line.split(":", 2)
+        if number == "0":
+            held = Path("/sys/fs/cgroup") / group.lstrip("/") / "memory.events"
+        elif "memory" in controllers.split(","):
+            held = Path("/sys/fs/cgroup/memory") / group.lstrip("/") / "memory.oom_control"
+        else:
+            continue
+        for entry in _lines(held):
+            name, _, count = entry.partition(" ")
+            if name == "oom_kill":
+                return int(count)
+    return None
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []

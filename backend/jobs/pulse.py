@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 
@@ -20,6 +21,8 @@ from backend.store.database import Store, Unreachable
 
 BEAT_S = 1.0
 READING_S = 10.0
+LOG_BYTES = 8 * 2**20
+"""A worker's log is cut to half of this whenever it grows beyond it."""
 FENCED = 3
 """Exit status of a worker whose run belongs to another attempt."""
 
@@ -27,8 +30,11 @@ FENCED = 3
 class Pulse:
     """The heartbeat of one attempt; `want` is what was last heard of the user's wishes."""
 
-    def __init__(self, store: Store, run_id: str, number: int, ran_before_s: float) -> None:
+    def __init__(
+        self, store: Store, run_id: str, number: int, ran_before_s: float, log_path: Path | None = None
+    ) -> None:
         self.want = "run"
+        self._log_path = log_path
         self._store, self._run_id, self._number = store, run_id, number
         self._ran_before_s, self._started = ran_before_s, time.monotonic()
         self._stop = threading.Event()
@@ -62,6 +68,9 @@ class Pulse:
         process.cpu_percent()  # the first call only begins to count
         read = time.monotonic()
         while not self._stop.wait(BEAT_S):
+            if self._log_path is not None:
+                with contextlib.suppress(OSError):
+                    trim(self._log_path, LOG_BYTES)
             # A database that is away is the main thread's matter: it waits, and says so.
             with contextlib.suppress(*Unreachable):
                 want = event_log.beat(self._store, self._run_id, self._number, self.running_s())
@@ -73,3 +82,17 @@ class Pulse:
                 if time.monotonic() - read >= READING_S:
                     read = time.monotonic()
                     readings.add(self._store, self._run_id, self._number, readings.of_process(process))
+
+
+def trim(path: Path, most_bytes: int) -> None:
+    """Cut a log that others append to down to its last half, once it is longer than `most_bytes`."""
+    size = path.stat().st_size
+    if size <= most_bytes:
+        return
+    with path.open("r+b") as stream:
+        stream.seek(size - most_bytes // 2)
+        newest = stream.read(most_bytes // 2)
+        stream.seek(0)
+        stream.write(b"... earlier lines were left out, the log is kept short ...\n" + newest.partition(b"\n")[2])
+        # Whoever appends goes on at the new end.
+        stream.truncate()

@@ -23,7 +23,7 @@ from backend.jobs import processes, slots
 from backend.jobs.local import LocalEngine, Reading
 from backend.jobs.processes import ProcessIdentity
 from backend.store import event_log, runs
-from backend.store.database import Store
+from backend.store.database import Store, Unreachable
 from backend.store.event_log import MAX_CRASHES, Entry
 
 log = logging.getLogger("collapse.jobs")
@@ -86,6 +86,7 @@ class Supervisor:
         self._probed = time.monotonic()
         self._looked = time.monotonic()
         self._disk_full = False
+        self._memory_kills = processes.out_of_memory_kills()
         self._thread = threading.Thread(target=self._loop, name="supervisor", daemon=True)
 
     @property
@@ -122,9 +123,13 @@ class Supervisor:
         while not self._stop.is_set():
             try:
                 self.look()
+            except Unreachable as error:
+                log.warning("the database cannot be reached or written (%s); trying again", error.orig)
+                self._reset()
+                self._stop.wait(1.0)
             except (sa.exc.SQLAlchemyError, OSError):
-                # A full disk, say, or no process to be had; a run claimed meanwhile counts as a crash: tried again.
-                log.exception("the store or a worker could not be reached; trying again")
+                # No process to be had, say; a run claimed meanwhile counts as a crash: tried again.
+                log.exception("a worker could not be started or watched; trying again")
                 self._reset()
                 self._stop.wait(1.0)
             self._nudge.wait(TICK_S)
@@ -228,6 +233,9 @@ class Supervisor:
 
     def _how_it_ended(self, pid: int) -> str:
         status = self.engine.exit_status(pid)
+        before, self._memory_kills = self._memory_kills, processes.out_of_memory_kills()
+        if status in (None, -signal.SIGKILL) and (self._memory_kills or 0) > (before or 0):
+            return "out of memory: the system killed the worker process; set a smaller batch_size or backbone"
         if status == -signal.SIGKILL:
             return "the worker process was killed (by somebody, or by the system because memory ran out)"
         if status is not None and status < 0:

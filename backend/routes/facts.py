@@ -119,7 +119,7 @@ def log(
 ) -> PlainTextResponse:
     """Return the end of what a run's worker processes wrote, as text."""
     runs.get(here.store, run_id)
-    path = artifacts.resolve(here.store, f"runs/{run_id}/worker.log")
+    path = artifacts.log_path(here.store, run_id)
     if not path.exists():
         return PlainTextResponse("")
     with path.open("rb") as stream:

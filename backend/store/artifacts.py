@@ -7,7 +7,7 @@ an event nor an event without a file is ever seen; a file whose row was never co
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,11 @@ def resolve(store: Store, relative: str) -> Path:
     if not path.is_relative_to(store.data_dir.resolve()):
         raise Unusable(f"the artifact path {relative!r} leads outside the data directory; the row was tampered with")
     return path
+
+
+def log_path(store: Store, run_id: str) -> Path:
+    """Return where a run's worker processes write what they print."""
+    return resolve(store, f"runs/{run_id}/worker.log")
 
 
 def write(
@@ -105,16 +110,17 @@ def row_at(store: Store, run_id: str, kind: str, step: int) -> sa.Row[Any] | Non
 
 
 def prune(store: Store, run_id: str, kind: str, keep: int) -> None:
-    """Remove all but the newest `keep` artifacts of a kind: rows first, then files."""
-    old = rows(store, run_id, kind)[keep:]
+    """Remove all but the newest `keep` artifacts of a kind."""
+    remove(store, rows(store, run_id, kind)[keep:])
+
+
+def remove(store: Store, old: Sequence[sa.Row[Any]]) -> None:
+    """Remove artifacts: rows first, then files, so that no row ever names a file that is gone."""
     if not old:
         return
     with store.writing() as connection:
         for row in old:
-            connection.execute(
-                artifact.delete().where(
-                    artifact.c.run_id == run_id, artifact.c.kind == kind, artifact.c.step == row.step
-                )
-            )
+            named = (artifact.c.run_id == row.run_id, artifact.c.kind == row.kind, artifact.c.step == row.step)
+            connection.execute(artifact.delete().where(*named))
     for row in old:
         resolve(store, row.path).unlink(missing_ok=True)

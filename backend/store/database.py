@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -83,7 +84,7 @@ def open_store(data_dir: Path, url: str | None = None) -> Store:
     database_url = url or f"sqlite:///{data_dir / 'collapse.db'}"
     engine = _make_engine(database_url)
     try:
-        _migrate(engine, database_url, data_dir)
+        _migrate(engine, data_dir)
     except BaseException:
         engine.dispose()
         raise
@@ -150,8 +151,18 @@ def _make_engine(url: str) -> Engine:
     return engine
 
 
-def _migrate(engine: Engine, url: str, data_dir: Path) -> None:
-    """Bring the database to this version's schema; an older one is backed up first, a newer one refused."""
+def _migrate(engine: Engine, data_dir: Path) -> None:
+    """Bring the database to this version's schema; an older one is copied first, a newer one refused."""
+    if _revision(engine, data_dir) == HEAD_REVISION:
+        return
+    # Programs that open an old database at once bring it forward one after the other; the later ones find it done.
+    with (data_dir / "migration.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _bring_forward(engine, data_dir)
+
+
+def _revision(engine: Engine, data_dir: Path) -> str | None:
+    """Return the database's schema, None for an empty one; raises Unusable where it cannot be read or is newer."""
     try:
         with engine.connect() as connection:
             has_version = sa.inspect(connection).has_table("alembic_version")
@@ -160,17 +171,22 @@ def _migrate(engine: Engine, url: str, data_dir: Path) -> None:
             )
     except sa.exc.DatabaseError as error:
         raise Unusable(
-            f"the database cannot be read ({error.orig}); restore it from a backup in {data_dir} or choose another "
-            "data directory with --data"
+            f"the database cannot be read ({_first_line(error)}); restore it from a backup in {data_dir} or choose "
+            "another data directory with --data"
         ) from error
-    if revision == HEAD_REVISION:
-        return
     if revision is not None and revision not in KNOWN_REVISIONS:
         raise Unusable(
             f"the database was made by a newer version of Collapse Lab (schema {revision}, this one knows "
             f"{HEAD_REVISION}); upgrade collapse-lab, or choose another data directory with --data"
         )
-    backup = None if revision is None else _back_up(engine, data_dir, revision)
+    return revision
+
+
+def _bring_forward(engine: Engine, data_dir: Path) -> None:
+    revision = _revision(engine, data_dir)
+    if revision == HEAD_REVISION:
+        return
+    backup = None if revision is None else _back_up(engine, data_dir)
     # Alembic is loaded only when there is something to do: it would cost every start a fifth of a second.
     from alembic import command
     from alembic.config import Config
@@ -180,7 +196,7 @@ def _migrate(engine: Engine, url: str, data_dir: Path) -> None:
     try:
         with engine.connect().execution_options(collapse_write=True) as connection, connection.begin():
             if engine.dialect.name == "postgresql":
-                # Two programs that open an old database at once migrate it one after the other.
+                # The same between machines that share it.
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4011248)")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
@@ -197,7 +213,7 @@ def _first_line(error: BaseException) -> str:
     return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
 
 
-def _back_up(engine: Engine, data_dir: Path, revision: str) -> str:
+def _back_up(engine: Engine, data_dir: Path) -> str:
     """Copy the whole database before it is changed; return where the copy is, in words."""
     if engine.dialect.name == "sqlite":
         target = data_dir / f"collapse-before-{HEAD_REVISION}.db"

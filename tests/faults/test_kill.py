@@ -1,114 +1,155 @@
-"""Real kill -9, of workers and of servers: nothing lost, nothing doubled, the numbers of an unharmed run."""
+"""Real kill -9, SIGSTOP and signals, of workers and of servers: nothing lost, nothing doubled, the same numbers."""
 
 from __future__ import annotations
 
 import os
+import random
 import signal
+import subprocess
+import sys
+import threading
 import time
 
 import pytest
 
-from backend.jobs.supervisor import Supervisor
-from backend.store import artifacts, event_log, runs
+from backend.jobs import local
+from backend.jobs.processes import ProcessIdentity, boot_id, host
+from backend.store import artifacts, event_log, query, runs
 from backend.store.database import open_store
-from ncengine.train import run as train
+from tests.conftest import BOTH
+from tests.faults.harness import owner, require_whole, status, supervising, wait_epoch, wait_status
 from tests.harness import tiny, wait_for
 
 
-def check(store, run_id, epochs):
-    """What must hold after any fault: contiguous numbers, each epoch once, every file whole."""
-    events = event_log.after(store, run_id, 0, 100_000)
-    assert [event.seq for event in events] == list(range(1, len(events) + 1))
-    assert runs.get(store, run_id).last_seq == len(events)
-    assert [event.payload["epoch"] for event in events if event.type == "EpochMeasured"] == list(range(1, epochs + 1))
-    steps = [event.payload["step"] for event in events if event.type == "GeometryCaptured"]
-    assert steps == sorted(set(steps))
-    for kind in ("geometry", "checkpoint"):
-        for row in artifacts.rows(store, run_id, kind):
-            assert artifacts.read(store, row) is not None, row.path
-    return events
-
-
-def reference(config):
-    """The last epoch's numbers of an uninterrupted run of this process, and its step losses."""
-    events = list(train(config))
-    return events[-1].summary
-
-
-def attempt_pid(store, run_id):
-    found = [row for row in runs.owned_attempts(store) if row.run_id == run_id and row.pid]
-    return found[0].pid if found else None
-
-
-def epochs_done(store, run_id):
-    return runs.get(store, run_id).epoch
-
-
+@BOTH
 @pytest.mark.parametrize("moment", ["before the first checkpoint", "after two epochs"])
 def test_a_killed_worker_is_resumed_bit_for_bit(store, moment):
-    config = tiny(epochs=6, device="cpu", head={"name": "nearest-etf"})
-    run_id, _ = runs.create(store, config)
-    supervisor = Supervisor(store, warm=False)
-    supervisor.start()
-    try:
-        wait_for(lambda: attempt_pid(store, run_id), what="a worker")
+    run_id, _ = runs.create(store, tiny(epochs=6, device="cpu", head={"name": "nearest-etf"}))
+    with supervising(store):
+        wait_for(lambda: owner(store, run_id), what="a worker")
         if moment == "after two epochs":
-            wait_for(lambda: epochs_done(store, run_id) >= 2, what="two epochs")
+            wait_epoch(store, run_id, 2)
         else:
             wait_for(lambda: event_log.newest(store, run_id, "GeometryCaptured"), what="a first capture")
-        os.kill(attempt_pid(store, run_id), signal.SIGKILL)
-        wait_for(lambda: runs.get(store, run_id).status == "finished", 90, "the end of the run")
+        owner(store, run_id).signal_group(signal.SIGKILL)
+        wait_status(store, run_id, "finished")
+    require_whole(store, run_id)
+    first, second = runs.attempts(store, run_id)
+    assert "was killed" in first.outcome
+    assert second.outcome == "RunFinished"
+
+
+def test_fifty_kills_at_random_moments(store, monkeypatch):
+    """From a millisecond after its start on, whatever it does then: importing, reading, training, writing files."""
+    monkeypatch.setattr(local, "WARM_DELAY_S", 0.0)
+    rng = random.Random(3)  # noqa: S311
+    run_id, _ = runs.create(store, tiny(epochs=400, device="cpu", head={"name": "nearest-etf"}))
+    kills, last = 0, None
+    with supervising(store, warm=True):
+        while kills < 50:
+
+            def next_moment(before=last):
+                held = owner(store, run_id)
+                return (held if held and held != before else None) or status(store, run_id) in ("failed", "finished")
+
+            found = wait_for(next_moment, 60, "the next attempt")
+            if found is True:
+                assert status(store, run_id) == "failed", "a run of so many epochs is not done yet"
+                assert "3 times" in runs.get(store, run_id).error
+                runs.retry(store, run_id)
+                continue
+            time.sleep(rng.uniform(0.0, 2.0) if kills % 5 else rng.uniform(2.0, 4.0))
+            found.signal_group(signal.SIGKILL)
+            kills, last = kills + 1, found
+        wait_for(lambda: owner(store, run_id) != last, 20, "its being noticed")
+        if status(store, run_id) == "failed":
+            runs.retry(store, run_id)
+        wait_status(store, run_id, "finished", seconds=120)
+    assert len(runs.attempts(store, run_id)) == 51
+    require_whole(store, run_id)
+
+
+@pytest.mark.parametrize("killable", [True, False], ids=["ended by the supervisor", "out of its reach"])
+def test_a_worker_that_stands_still_is_fenced(store, monkeypatch, killable):
+    """SIGSTOP past the time-out: the run goes on elsewhere. The stopped one, woken, changes nothing and leaves."""
+    if not killable:
+        monkeypatch.setattr(ProcessIdentity, "signal_group", lambda *_: None)
+    run_id, _ = runs.create(store, tiny(epochs=25, device="cpu"))
+    with supervising(store, hang_s=5.0):
+        wait_epoch(store, run_id, 2)
+        stopped = owner(store, run_id)
+        os.killpg(stopped.pid, signal.SIGSTOP)
+        wait_for(lambda: runs.get(store, run_id).attempt == 2, 30, "the second attempt")
+        reason = runs.attempts(store, run_id)[0].outcome
+        assert "gave no sign for 5 s" in reason
+        if killable:
+            wait_for(lambda: not stopped.alive(), 10, "the end of the stopped process")
+        else:
+            before = event_log.after(store, run_id, 0, 100_000)
+            os.killpg(stopped.pid, signal.SIGCONT)
+            wait_for(lambda: not stopped.alive(), 20, "the fenced process leaving by itself")
+            assert event_log.after(store, run_id, 0, len(before)) == before
+            assert "no longer owns run" in artifacts.log_path(store, run_id).read_text()
+        wait_status(store, run_id, "finished")
+    require_whole(store, run_id)
+
+
+def test_a_pid_that_somebody_else_has_now_is_never_touched(store):
+    """After a restart of the machine, or much later, the recorded pid is another process."""
+    run_id, _ = runs.create(store, tiny(epochs=2, device="cpu"))
+    bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"], start_new_session=True)
+    try:
+        number = runs.claim(store, run_id, "cpu")
+        recorded = {"pid": bystander.pid, "process_started": "1", "boot_id": boot_id(), "host": host()}
+        runs.record_process(store, run_id, number, **recorded)
+        runs.request_cancel(store, run_id)
+        with supervising(store):
+            wait_status(store, run_id, "cancelled", seconds=10)
+            runs.retry(store, run_id)
+            wait_status(store, run_id, "finished")
+        assert bystander.poll() is None, "left alone"
     finally:
-        supervisor.close()
-    events = check(store, run_id, 6)
-    assert sum(event.type == "AttemptFailed" for event in events) == 1
-    assert runs.get(store, run_id).attempt == 2
-    expected = reference(config)
-    found = runs.get(store, run_id).summary
-    assert found == {split: dict(scalars) for split, scalars in expected.items()}
+        bystander.kill()
+        bystander.wait()
+    require_whole(store, run_id)
 
 
 def test_a_worker_that_cannot_be_started_is_tried_again(store, monkeypatch):
     run_id, _ = runs.create(store, tiny(epochs=1, device="cpu"))
     monkeypatch.setattr("backend.jobs.supervisor.START_GRACE_S", 1.0)
-    supervisor = Supervisor(store, warm=False)
-    submit, refused = supervisor.engine.submit, []
+    with supervising(store) as supervisor:
+        submit, refused = supervisor.engine.submit, []
 
-    def refusing_once(*order):
-        if not refused:
-            refused.append(order)
-            raise OSError("no process to be had")
-        return submit(*order)
+        def refusing_once(*order):
+            if not refused:
+                refused.append(order)
+                raise OSError("no process to be had")
+            return submit(*order)
 
-    monkeypatch.setattr(supervisor.engine, "submit", refusing_once)
-    supervisor.start()
-    try:
-        wait_for(lambda: runs.get(store, run_id).status == "finished", 60, "the end of the run")
-    finally:
-        supervisor.close()
-    assert runs.get(store, run_id).attempt == 2
-    check(store, run_id, 1)
+        monkeypatch.setattr(supervisor.engine, "submit", refusing_once)
+        wait_status(store, run_id, "finished")
+    assert runs.attempts(store, run_id)[0].outcome == "no worker process could be started"
+    require_whole(store, run_id)
 
 
 def test_a_worker_that_always_dies_is_given_up_with_a_reason(store):
     run_id, _ = runs.create(store, tiny(epochs=500, device="cpu"))
-    supervisor = Supervisor(store, warm=False)
-    supervisor.start()
-    try:
+    with supervising(store):
         for attempt in (1, 2, 3):
             wait_for(
-                lambda n=attempt: runs.get(store, run_id).attempt == n and attempt_pid(store, run_id),
+                lambda n=attempt: runs.get(store, run_id).attempt == n and owner(store, run_id),
                 what=f"attempt {attempt}",
             )
-            os.kill(attempt_pid(store, run_id), signal.SIGKILL)
-        wait_for(lambda: runs.get(store, run_id).status == "failed", what="giving up")
-    finally:
-        supervisor.close()
+            owner(store, run_id).signal_group(signal.SIGKILL)
+        wait_status(store, run_id, "failed")
     row = runs.get(store, run_id)
     assert "3 times" in row.error
     assert row.attempt == 3
+    left = [e.payload["tries_left"] for e in event_log.after(store, run_id, 0, 1000, ["AttemptFailed"])]
+    assert left == [2, 1, 0]
     runs.retry(store, run_id)
-    assert runs.get(store, run_id).status == "queued"
+    assert status(store, run_id) == "queued"
+    require_whole(store, run_id, finished=False)
 
 
 def test_an_error_of_the_run_fails_it_at_once_with_its_words(store):
@@ -121,108 +162,110 @@ def test_an_error_of_the_run_fails_it_at_once_with_its_words(store):
             head={"name": "linear", "normalise": False},
         ),
     )
-    supervisor = Supervisor(store, warm=False)
-    supervisor.start()
-    try:
-        wait_for(lambda: runs.get(store, run_id).status == "failed", what="the failure")
-    finally:
-        supervisor.close()
+    with supervising(store):
+        wait_status(store, run_id, "failed")
     row = runs.get(store, run_id)
     assert "lower optimiser.lr" in row.error
     assert row.attempt == 1, "an error that would come again is not tried again"
     assert "Traceback" in event_log.newest(store, run_id, "LogLine").payload["text"]
     assert event_log.newest(store, run_id, "GeometryCaptured") is not None, "what came before the error is kept"
+    require_whole(store, run_id, finished=False)
 
 
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(store):
-    config = tiny(epochs=5, device="cpu")
-    run_id, _ = runs.create(store, config)
-    supervisor = Supervisor(store, warm=False)
-    supervisor.start()
-    try:
-        wait_for(lambda: epochs_done(store, run_id) >= 3, what="three epochs")
-        runs.request_cancel(store, run_id)
-        wait_for(lambda: runs.get(store, run_id).status == "cancelled", what="the cancellation")
-        newest = artifacts.rows(store, run_id, "checkpoint")[0]
-        path = store.data_dir / newest.path
-        path.write_bytes(path.read_bytes()[:-10])
-        runs.retry(store, run_id)
-        wait_for(lambda: runs.get(store, run_id).status == "finished", 90, "the end of the run")
-    finally:
-        supervisor.close()
-    lines = [e.payload["text"] for e in event_log.after(store, run_id, 0, 10_000) if e.type == "LogLine"]
-    assert any("falling back to the one before" in line for line in lines)
-    found = runs.get(store, run_id).summary
-    assert found == {split: dict(scalars) for split, scalars in reference(config).items()}
+# ── servers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+QUIET = ("--no-demonstration", "--no-warm")
 
 
-def test_cancel_is_quick_and_keeps_the_numbers(store):
-    run_id, _ = runs.create(store, tiny(epochs=1000, device="cpu"))
-    supervisor = Supervisor(store, warm=False)
-    supervisor.start()
-    try:
-        wait_for(lambda: epochs_done(store, run_id) >= 1, what="an epoch")
-        asked = time.monotonic()
-        runs.request_cancel(store, run_id)
-        wait_for(lambda: runs.get(store, run_id).status == "cancelled", 10, "the cancellation")
-        assert time.monotonic() - asked < 5
-    finally:
-        supervisor.close()
-    row = runs.get(store, run_id)
-    assert row.epoch >= 1
-    assert row.summary["train"]["nc1"] > 0
-
-
-def test_a_killed_server_leaves_the_run_going_and_the_next_one_adopts_it(start_server):
-    first = start_server("--no-demonstration", "--no-warm")
-    with first.client() as http:
-        config = tiny(epochs=60, device="cpu").model_dump(mode="json")
-        run_id = http.post("/api/v1/runs", json={"config": config}).json()["id"]
+def launched(server, **config):
+    with server.client() as http:
+        body = {"config": tiny(device="cpu", **config).model_dump(mode="json")}
+        run_id = http.post("/api/v1/runs", json=body).json()["id"]
         wait_for(lambda: http.get(f"/api/v1/runs/{run_id}").json()["epoch"] >= 1, what="an epoch")
-    store = open_store(first.data)
-    pid = attempt_pid(store, run_id)
-    first.kill()
-    before = epochs_done(store, run_id)
-    wait_for(lambda: epochs_done(store, run_id) > before, what="progress without a server")
-    second = start_server("--no-demonstration", "--no-warm", data=first.data)
-    assert second.token == first.token, "pages that are open go on"
-    time.sleep(1)
-    assert attempt_pid(store, run_id) in (pid, None), "adopted, not started again"
-    with second.client() as http:
+    return run_id
+
+
+def test_a_server_killed_three_times_leaves_the_run_going_and_the_next_adopts_it(start_server):
+    server = start_server(*QUIET)
+    run_id = launched(server, epochs=120)
+    store, token = open_store(server.data), server.token
+    worker = owner(store, run_id)
+    for _ in range(3):
+        server.kill()
+        before = runs.get(store, run_id).epoch
+        wait_for(lambda seen=before: runs.get(store, run_id).epoch > seen, what="progress without a server")
+        server = start_server(*QUIET, data=server.data)
+        assert server.token == token, "pages that are open go on"
+        time.sleep(1)
+        assert owner(store, run_id) in (worker, None), "adopted, not started again"
+    with server.client() as http:
         wait_for(lambda: http.get(f"/api/v1/runs/{run_id}").json()["status"] == "finished", 120, "the end")
-    check(store, run_id, 60)
     assert runs.get(store, run_id).attempt == 1
+    require_whole(store, run_id)
+    store.close()
+
+
+def test_an_adopted_run_can_be_paused_and_cancelled(start_server):
+    server = start_server(*QUIET)
+    run_id = launched(server, epochs=400)
+    server.kill()
+    server = start_server(*QUIET, data=server.data)
+    with server.client() as http:
+        http.post(f"/api/v1/runs/{run_id}/pause")
+        wait_for(lambda: http.get(f"/api/v1/runs/{run_id}").json()["status"] == "paused", 20, "the pause")
+        http.post(f"/api/v1/runs/{run_id}/resume")
+        wait_for(lambda: http.get(f"/api/v1/runs/{run_id}").json()["status"] == "running", 20, "the resumption")
+        http.post(f"/api/v1/runs/{run_id}/cancel")
+        wait_for(lambda: http.get(f"/api/v1/runs/{run_id}").json()["status"] == "cancelled", 20, "the cancellation")
+    store = open_store(server.data)
+    require_whole(store, run_id, finished=False)
     store.close()
 
 
 def test_ctrl_c_stops_the_server_and_not_the_run(start_server):
     server = start_server("--no-demonstration")
-    with server.client() as http:
-        config = tiny(epochs=400, device="cpu").model_dump(mode="json")
-        run_id = http.post("/api/v1/runs", json={"config": config}).json()["id"]
-        wait_for(lambda: http.get(f"/api/v1/runs/{run_id}").json()["epoch"] >= 1, what="an epoch")
+    run_id = launched(server, epochs=400)
     assert server.stop() == 0
     store = open_store(server.data)
-    before = epochs_done(store, run_id)
-    wait_for(lambda: epochs_done(store, run_id) > before, what="progress without a server")
+    before = runs.get(store, run_id).epoch
+    wait_for(lambda: runs.get(store, run_id).epoch > before, what="progress without a server")
     store.close()
 
 
 def test_killed_server_and_worker_together(start_server):
-    first = start_server("--no-demonstration", "--no-warm")
-    with first.client() as http:
-        config = tiny(epochs=8, device="cpu")
-        run_id = http.post("/api/v1/runs", json={"config": config.model_dump(mode="json")}).json()["id"]
-        wait_for(lambda: http.get(f"/api/v1/runs/{run_id}").json()["epoch"] >= 1, what="an epoch")
+    first = start_server(*QUIET)
+    run_id = launched(first, epochs=8)
     store = open_store(first.data)
-    pid = attempt_pid(store, run_id)
+    worker = owner(store, run_id)
     first.kill()
-    if pid is not None:
-        os.kill(pid, signal.SIGKILL)
-    second = start_server("--no-demonstration", "--no-warm", data=first.data)
+    if worker is not None:
+        worker.signal_group(signal.SIGKILL)
+    second = start_server(*QUIET, data=first.data)
     with second.client() as http:
         wait_for(lambda: http.get(f"/api/v1/runs/{run_id}").json()["status"] == "finished", 120, "the end")
-    check(store, run_id, 8)
-    found = runs.get(store, run_id).summary
-    assert found == {split: dict(scalars) for split, scalars in reference(config).items()}
+    require_whole(store, run_id)
+    store.close()
+
+
+def test_twenty_identical_submissions_at_once_are_one_run(start_server):
+    server = start_server(*QUIET)
+    body = {"config": tiny(epochs=1, device="cpu").model_dump(mode="json")}
+    answers, barrier = [], threading.Barrier(20)
+
+    def submit():
+        with server.client() as http:
+            barrier.wait()
+            answers.append(http.post("/api/v1/runs", json=body, headers={"Idempotency-Key": "once"}))
+
+    threads = [threading.Thread(target=submit) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answer.status_code for answer in answers) == [200] * 19 + [201]
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    store = open_store(server.data)
+    assert query.listing(store).total == 1
+    wait_status(store, answers[0].json()["id"], "finished")
+    require_whole(store, answers[0].json()["id"])
     store.close()
