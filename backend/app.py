@@ -2,35 +2,57 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+import os
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio.to_thread
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
+from starlette_compress import CompressMiddleware, remove_compress_type
 
 from backend import wire
 from backend.errors import CollapseError
+from backend.gauges import Gauges
 from backend.jobs.local import Reading
-from backend.jobs.supervisor import Supervisor
+from backend.jobs.slots import capacities
+from backend.jobs.supervisor import Limits, Supervisor
 from backend.paper.process import PaperProcess
-from backend.routes import catalogue, facts, figures, live, runs
+from backend.routes import access, archives, catalogue, facts, figures, live, runs
 from backend.routes.context import Context
-from backend.security import Guard, allowed_hosts
+from backend.security import Authority, Guard, Permission, allowed_hosts, content_security_policy
 from backend.settings import Settings
 from backend.store import runs as run_store
+from backend.store import tokens
 from backend.store.database import Store, Unreachable
-from backend.stream import Wakeups
+from backend.stream import Hub
 from ncengine import __version__
 from ncengine.preset_configs import PRESETS
 
 log = logging.getLogger("collapse")
 THREADS = 8
+PROBLEM: dict[str, Any] = {
+    "model": wire.Problem,
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+ROUTERS = (
+    runs.router,
+    facts.router,
+    figures.router,
+    live.router,
+    catalogue.router,
+    archives.router,
+    access.router,
+)
+# A stream compressed for each viewer would cost more than the network saves.
+remove_compress_type("text/event-stream")
 
 
 class Application:
@@ -38,22 +60,34 @@ class Application:
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self.settings = settings
-        self.context = Context(
-            settings=settings,
-            store=store,
-            supervisor=Supervisor(
-                store, warm=settings.warm, reading=Reading(settings.data_roots, settings.mirror, confined=True)
-            ),
-            wakeups=Wakeups(store),
-            paper=PaperProcess(),
+        slots = capacities(settings.slots)
+        threads = max(1, (os.cpu_count() or 1) // slots["cpu"]) if slots["cpu"] > 1 else None
+        reading = Reading(
+            settings.data_roots,
+            settings.mirror,
+            confined=True,
+            memory_bytes=settings.worker_memory_bytes,
+            threads=threads,
         )
+        limits = Limits(slots, hang_s=settings.hang_s, least_free_bytes=settings.least_free_bytes)
+        supervisor = Supervisor(store, warm=settings.warm, reading=reading, limits=limits)
+        authority = Authority(settings.token, store)
+        hub = Hub(store, lambda token_ids: tokens.revoked(store, token_ids))
+        gauges = Gauges(store, supervisor, hub)
+        self.context = Context(settings, store, supervisor, hub, PaperProcess(), authority, gauges)
         self.api = _api(self.context)
-        hosts = allowed_hosts(settings.host, settings.port, settings.allow_hosts)
-        self.guarded: ASGIApp = Guard(self.api, token=settings.token, hosts=hosts, cookie=f"collapse-{settings.port}")
+        self.guarded = Guard(
+            self.api,
+            authority=authority,
+            hosts=allowed_hosts(settings.host, settings.port, settings.allow_hosts),
+            cookie=f"collapse-{settings.port}",
+            scheme=settings.scheme,
+            import_bytes=settings.import_bytes,
+        )
 
-    def add_pages(self, attach: Callable[[FastAPI, Settings], None]) -> None:
-        """Let the dashboard mount its pages on the application."""
-        attach(self.api, self.settings)
+    def add_pages(self, attach: Callable[[FastAPI, Settings], Iterable[str]]) -> None:
+        """Let the dashboard mount its pages on the application; what it returns are its inline scripts' hashes."""
+        self.guarded.policy = content_security_policy(attach(self.api, self.settings))
 
 
 def _api(context: Context) -> FastAPI:
@@ -63,8 +97,9 @@ def _api(context: Context) -> FastAPI:
             run_store.create(context.store, PRESETS["first-light"](), name="first-light", demonstration=True)
         # Forty threads, the default, would each keep an arena of memory; the store has one writer at a time anyway.
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "store"))
         context.supervisor.start()
-        async with context.wakeups:
+        async with context.hub:
             yield
         context.supervisor.close()
         context.paper.close()
@@ -76,16 +111,30 @@ def _api(context: Context) -> FastAPI:
         docs_url="/api/docs",
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
-        responses={code: {"model": wire.Problem} for code in (401, 403, 404, 409, 422)},
+        responses=dict.fromkeys((400, 401, 403, 404, 405, 409, 413, 422, 429, 503), PROBLEM),
     )
     app.state.context = context
-    for router in (runs.router, facts.router, catalogue.router, live.router, figures.router):
+    for router in ROUTERS:
         app.include_router(router)
+    app.add_middleware(Permission, store=context.store, observe=context.gauges.observe)
+    app.add_middleware(CompressMiddleware, minimum_size=1024, zstd=False)
 
     @app.get("/healthz", tags=["catalogue"])
     async def healthz() -> dict[str, str]:
         """Answer that the server is up."""
         return {"status": "ok", "version": __version__}
+
+    @app.get("/readyz", tags=["catalogue"], responses={503: {"model": wire.Ready}})
+    def readyz(response: Response) -> wire.Ready:
+        """Answer whether runs can be taken: the database answers, the supervisor looks, the disk has room."""
+        found = context.gauges.ready()
+        response.status_code = 200 if found.ready else 503
+        return found
+
+    @app.get("/prometheus", tags=["catalogue"], response_class=PlainTextResponse)
+    def prometheus() -> PlainTextResponse:
+        """Return the server's numbers in Prometheus's text format."""
+        return PlainTextResponse(context.gauges.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     @app.api_route("/api/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
     async def unknown(path: str) -> None:

@@ -82,28 +82,49 @@ def serve(
         ),
     ] = None,
     mirror: Mirror = None,
+    slots: Annotated[
+        list[str] | None,
+        typer.Option(envvar="COLLAPSE_SLOTS", help="Runs at once on a device: cpu=2, cuda:0=3.", metavar="DEVICE=N"),
+    ] = None,
+    hang_after: Annotated[
+        float, typer.Option(min=5, help="Seconds without a sign after which a worker counts as hung.")
+    ] = 60.0,
+    min_free: Annotated[
+        int, typer.Option(envvar="COLLAPSE_MIN_FREE", min=0, help="MiB of the disk to leave free.", metavar="MIB")
+    ] = 1024,
+    worker_memory: Annotated[
+        int | None,
+        typer.Option(envvar="COLLAPSE_WORKER_MEMORY", min=512, help="MiB that a worker may take.", metavar="MIB"),
+    ] = None,
+    certificate: Annotated[Path | None, typer.Option(help="Certificate chain (PEM): serve https.")] = None,
+    key: Annotated[Path | None, typer.Option(help="The certificate's private key (PEM).")] = None,
 ) -> None:
     """Start the server: pages, API and jobs in one process."""
     from importlib import import_module
 
     from backend.server import serve as start
+    from backend.settings import Settings
 
     # The pages are found by name: the service knows nothing of them, and runs without them.
     pages = import_module("dashboard.app").attach
-    start(
+    settings = Settings(
         _data_dir(data),
         host=host,
-        port=port,
-        token=token,
+        token=token or "",
         database_url=database_url,
-        open_browser=open_browser,
-        demonstration=demonstration,
         warm=warm,
+        demonstration=demonstration,
         allow_hosts=tuple(allow_host or ()),
         data_roots=tuple(path.resolve() for path in data_root or ()),
         mirror=mirror,
-        pages=pages,
+        slots=tuple(slots or ()),
+        hang_s=hang_after,
+        least_free_bytes=min_free * 2**20,
+        worker_memory_bytes=worker_memory * 2**20 if worker_memory else None,
+        certificate=certificate,
+        key=key,
     )
+    start(settings, port=port, open_browser=open_browser, pages=pages)
 
 
 def _config(what: str, settings: list[str]) -> RunConfig:
@@ -188,10 +209,12 @@ def runs(
         raise Invalid(f"--status must be one of {', '.join(run_store.STATUSES)}, got {status!r}")
     items: list[wire.RunWire]
     if server:
+        from backend.client import calls
+
         items = terminal.remote(
             server,
             token,
-            lambda client: client.runs(limit=limit, q=q, sort=sort, **({"status": status} if status else {})),
+            lambda client: client(calls.runs(limit=limit, q=q, sort=sort, status=status)),
         ).items
     else:
         store = _open(data, database_url)
@@ -254,8 +277,10 @@ def export(
         "unit": unit,
     }
     if server:
+        from backend.client import calls
+
         query = {key: value for key, value in options.items() if value is not None}
-        content = terminal.remote(server, token, lambda client: client.figure(run_id, figure, kind, **query))
+        content = terminal.remote(server, token, lambda client: client(calls.figure(run_id, figure, kind, **query)))
     else:
         from backend.paper.figures import render
         from backend.paper.gather import gather

@@ -1,15 +1,38 @@
-"""The typed HTTP client, which pages, the command line and scripts share: remote, or over ASGI inside the server."""
+"""The typed HTTP client, which pages, the command line and scripts share: blocking or not, remote or in the process.
+
+A *call* says what is asked and what comes back; it is made by a function of `Calls` and sent by either client:
+
+    with Client("http://127.0.0.1:8050", token) as client:
+        run = client(calls.launch({"data": {"name": "digits"}}, tags=["first"]))     # a wire.RunWire
+        client(calls.pause(run.id))
+
+    async with AsyncClient("http://127.0.0.1:8050", token) as client:
+        page = await client(calls.runs(q="head:nearest-etf nc1<0.05"))               # a wire.RunPage
+
+So each of the API's operations is written down once, with its types, for both. Errors are `ApiError`, with the
+server's problem whole.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Generic, TypeVar
 
 import httpx
+import orjson
+from pydantic import BaseModel
 
 from backend import wire
 from backend.errors import CollapseError
 
 PREFIX = "/api/v1"
+TIMEOUT_S = 60.0
+Answer = TypeVar("Answer")
+Model = TypeVar("Model", bound=BaseModel)
+Item = TypeVar("Item", bound=BaseModel)
 
 
 class ApiError(CollapseError):
@@ -20,72 +43,298 @@ class ApiError(CollapseError):
         self.problem = problem
 
 
-class Client:
-    """Asynchronous client of a server's `/api/v1`."""
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Answer]):
+    """A request, and how its answer is read."""
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
-        self._http = http
+    read: Callable[[httpx.Response], Answer]
+    method: str
+    path: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    json: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: Iterable[bytes] | None = None
 
-    async def presets(self) -> list[wire.PresetWire]:
-        return wire.Items[wire.PresetWire].model_validate(await self._json("GET", "/presets")).items
+    def request(self, http: httpx.Client | httpx.AsyncClient) -> httpx.Request:
+        """Return the request as a client sends it."""
+        given: dict[str, Any] = {"params": {key: value for key, value in self.params.items() if value is not None}}
+        if self.json is not None:
+            given["json"] = self.json
+        if self.content is not None:
+            given["content"] = self.content
+        return http.build_request(self.method, PREFIX + self.path, headers=dict(self.headers), **given)
 
-    async def schema(self) -> dict[str, Any]:
-        found: dict[str, Any] = await self._json("GET", "/schema/config")
-        return found
+    def answer(self, response: httpx.Response) -> Answer:
+        """Return what the answer says; raises ApiError where it is a problem."""
+        require_success(response)
+        return self.read(response)
 
-    async def data(self) -> dict[str, Any]:
-        found: dict[str, Any] = await self._json("GET", "/data")
-        return found
 
-    async def metrics(self) -> list[wire.MetricWire]:
-        return wire.Items[wire.MetricWire].model_validate(await self._json("GET", "/metrics")).items
+def require_success(response: httpx.Response) -> None:
+    """Raise ApiError where the answer is no success."""
+    if response.is_success:
+        return
+    if response.headers.get("content-type", "").startswith("application/problem+json"):
+        raise ApiError(wire.Problem.model_validate_json(response.content))
+    detail = f"{response.request.method} {response.request.url.path} answered {response.status_code}"
+    raise ApiError(wire.Problem(title="Unexpected answer", status=response.status_code, detail=detail))
 
-    async def system(self) -> wire.System:
-        return wire.System.model_validate(await self._json("GET", "/system"))
 
-    async def check(self, config: dict[str, Any]) -> wire.ConfigCheck:
-        return wire.ConfigCheck.model_validate(await self._json("POST", "/config/check", json=config))
+def _model(kind: type[Model]) -> Callable[[httpx.Response], Model]:
+    return lambda response: kind.model_validate_json(response.content)
 
-    async def launch(self, config: dict[str, Any], **facts: Any) -> wire.RunWire:
-        return wire.RunWire.model_validate(await self._json("POST", "/runs", json={"config": config, **facts}))
 
-    async def runs(self, **query: Any) -> wire.RunPage:
-        return wire.RunPage.model_validate(await self._json("GET", "/runs", params=query))
+def _items(kind: type[Item]) -> Callable[[httpx.Response], list[Item]]:
+    def read(response: httpx.Response) -> list[Item]:
+        return [kind.model_validate(item) for item in orjson.loads(response.content)["items"]]
 
-    async def run(self, run_id: str) -> wire.RunWire:
-        return wire.RunWire.model_validate(await self._json("GET", f"/runs/{run_id}"))
+    return read
 
-    async def cancel(self, run_id: str) -> wire.RunWire:
-        return wire.RunWire.model_validate(await self._json("POST", f"/runs/{run_id}/cancel"))
 
-    async def retry(self, run_id: str) -> wire.RunWire:
-        return wire.RunWire.model_validate(await self._json("POST", f"/runs/{run_id}/retry"))
+def _nothing(_response: httpx.Response) -> None:
+    return None
 
-    async def delete(self, run_id: str) -> None:
-        await self._json("DELETE", f"/runs/{run_id}")
 
-    async def restore(self, run_id: str) -> wire.RunWire:
-        return wire.RunWire.model_validate(await self._json("POST", f"/runs/{run_id}/restore"))
+def _plain(response: httpx.Response) -> Any:
+    return orjson.loads(response.content)
 
-    async def events(self, run_id: str, after: int = 0, limit: int = 500) -> wire.EventPage:
+
+_RUN = _model(wire.RunWire)
+
+
+class Calls:
+    """Every operation of the API."""
+
+    # ── runs ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def launch(self, config: Mapping[str, Any], *, key: str | None = None, **facts: Any) -> Call[wire.RunWire]:
+        """Queue a run; `facts` are name, tags, group, priority, time_limit_s."""
+        return Call(_RUN, "POST", "/runs", json={"config": config, **facts}, headers=_keyed(key))
+
+    def sweep(
+        self,
+        config: Mapping[str, Any],
+        group: str,
+        *,
+        grid: Mapping[str, Sequence[Any]] | None = None,
+        seeds: int = 1,
+        key: str | None = None,
+        **facts: Any,
+    ) -> Call[wire.Sweep]:
+        """Queue a grid of settings times seeds as one group."""
+        body = {"config": config, "grid": dict(grid or {}), "seeds": seeds, "group": group, **facts}
+        return Call(_model(wire.Sweep), "POST", "/sweeps", json=body, headers=_keyed(key))
+
+    def clone(self, run_id: str, settings: Mapping[str, Any], **facts: Any) -> Call[wire.RunWire]:
+        """Queue a run like another one, with some settings changed."""
+        return Call(_RUN, "POST", f"/runs/{run_id}/clone", json={"set": settings, **facts})
+
+    def runs(self, **query: Any) -> Call[wire.RunPage]:
+        """A page of runs; `query` is status, q, sort, cursor, limit, deleted."""
+        return Call(_model(wire.RunPage), "GET", "/runs", params=query)
+
+    def run(self, run_id: str) -> Call[wire.RunWire]:
+        return Call(_RUN, "GET", f"/runs/{run_id}")
+
+    def change(self, run_id: str, **changes: Any) -> Call[wire.RunWire]:
+        """Change name, tags, group, notes, priority or time limit."""
+        return Call(_RUN, "PATCH", f"/runs/{run_id}", json=changes)
+
+    def cancel(self, run_id: str) -> Call[wire.RunWire]:
+        return Call(_RUN, "POST", f"/runs/{run_id}/cancel")
+
+    def pause(self, run_id: str) -> Call[wire.RunWire]:
+        return Call(_RUN, "POST", f"/runs/{run_id}/pause")
+
+    def resume(self, run_id: str) -> Call[wire.RunWire]:
+        return Call(_RUN, "POST", f"/runs/{run_id}/resume")
+
+    def retry(self, run_id: str) -> Call[wire.RunWire]:
+        return Call(_RUN, "POST", f"/runs/{run_id}/retry")
+
+    def delete(self, run_id: str) -> Call[None]:
+        return Call(_nothing, "DELETE", f"/runs/{run_id}")
+
+    def restore(self, run_id: str) -> Call[wire.RunWire]:
+        return Call(_RUN, "POST", f"/runs/{run_id}/restore")
+
+    def move(self, run_id: str, before: str | None) -> Call[wire.RunWire]:
+        """Move a queued run before another one, or to the end of the queue."""
+        return Call(_RUN, "POST", f"/runs/{run_id}/move", json={"before": before})
+
+    def bulk(
+        self, action: str, *, runs: Sequence[str] | None = None, q: str | None = None, value: str | int | None = None
+    ) -> Call[list[wire.BulkResult]]:
+        """Do one thing to several runs."""
+        body = {"action": action, "runs": runs, "q": q, "value": value}
+        return Call(_items(wire.BulkResult), "POST", "/runs/bulk", json=body)
+
+    def queue(self) -> Call[list[wire.RunWire]]:
+        return Call(_items(wire.RunWire), "GET", "/queue")
+
+    def groups(self) -> Call[list[wire.Group]]:
+        return Call(_items(wire.Group), "GET", "/groups")
+
+    # ── facts ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def events(self, run_id: str, after: int = 0, limit: int = 500) -> Call[wire.EventPage]:
         query = {"after": after, "limit": limit}
-        return wire.EventPage.model_validate(await self._json("GET", f"/runs/{run_id}/events", params=query))
+        return Call(_model(wire.EventPage), "GET", f"/runs/{run_id}/events", params=query)
 
-    async def figure(self, run_id: str, figure: str, format_: str, **query: Any) -> bytes:
-        response = await self._http.get(f"{PREFIX}/runs/{run_id}/figures/{figure}.{format_}", params=query)
-        self._require_success(response)
-        return response.content
+    def metrics_of(self, run_id: str, keys: str | None = None, points: int | None = None) -> Call[wire.Series]:
+        query = {"keys": keys, "points": points}
+        return Call(_model(wire.Series), "GET", f"/runs/{run_id}/metrics", params=query)
 
-    async def _json(self, method: str, path: str, **request: Any) -> Any:
-        response = await self._http.request(method, PREFIX + path, **request)
-        self._require_success(response)
-        return None if response.status_code == 204 else response.json()
+    def overview(self, run_id: str, points: int | None = None) -> Call[wire.Overview]:
+        return Call(_model(wire.Overview), "GET", f"/runs/{run_id}/overview", params={"points": points})
 
-    @staticmethod
-    def _require_success(response: httpx.Response) -> None:
-        if response.is_success:
-            return
-        if response.headers.get("content-type", "").startswith("application/problem+json"):
-            raise ApiError(wire.Problem.model_validate(response.json()))
-        detail = f"{response.request.method} {response.request.url.path} answered {response.status_code}"
-        raise ApiError(wire.Problem(title="Unexpected answer", status=response.status_code, detail=detail))
+    def geometry(self, run_id: str, epoch: float | None = None, **query: Any) -> Call[wire.Geometry]:
+        return Call(_model(wire.Geometry), "GET", f"/runs/{run_id}/geometry", params={"epoch": epoch, **query})
+
+    def attempts(self, run_id: str) -> Call[list[wire.AttemptWire]]:
+        return Call(_items(wire.AttemptWire), "GET", f"/runs/{run_id}/attempts")
+
+    def artifacts(self, run_id: str) -> Call[list[wire.ArtifactWire]]:
+        return Call(_items(wire.ArtifactWire), "GET", f"/runs/{run_id}/artifacts")
+
+    def readings(self, run_id: str) -> Call[list[wire.ReadingWire]]:
+        return Call(_items(wire.ReadingWire), "GET", f"/runs/{run_id}/readings")
+
+    def log(self, run_id: str, tail: int | None = None) -> Call[str]:
+        return Call(lambda response: response.text, "GET", f"/runs/{run_id}/log", params={"tail": tail})
+
+    def figure(self, run_id: str, figure: str, format_: str, **query: Any) -> Call[bytes]:
+        path = f"/runs/{run_id}/figures/{figure}.{format_}"
+        return Call(lambda response: response.content, "GET", path, params=query)
+
+    def archive(self, run_id: str) -> Call[bytes]:
+        """The run as a zip; large ones are better taken with `stream`."""
+        return Call(lambda response: response.content, "GET", f"/runs/{run_id}/archive.zip")
+
+    def import_archive(self, content: Iterable[bytes]) -> Call[wire.RunWire]:
+        return Call(_RUN, "POST", "/imports", content=content, headers={"content-type": "application/zip"})
+
+    # ── the server ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def presets(self) -> Call[list[wire.PresetWire]]:
+        return Call(_items(wire.PresetWire), "GET", "/presets")
+
+    def schema(self) -> Call[dict[str, Any]]:
+        return Call(_plain, "GET", "/schema/config")
+
+    def check(self, config: Mapping[str, Any]) -> Call[wire.ConfigCheck]:
+        return Call(_model(wire.ConfigCheck), "POST", "/config/check", json=config)
+
+    def data(self) -> Call[dict[str, Any]]:
+        return Call(_plain, "GET", "/data")
+
+    def metrics(self) -> Call[list[wire.MetricWire]]:
+        return Call(_items(wire.MetricWire), "GET", "/metrics")
+
+    def system(self) -> Call[wire.System]:
+        return Call(_model(wire.System), "GET", "/system")
+
+    def me(self) -> Call[wire.Me]:
+        return Call(_model(wire.Me), "GET", "/me")
+
+    def tokens(self) -> Call[list[wire.TokenWire]]:
+        return Call(_items(wire.TokenWire), "GET", "/tokens")
+
+    def make_token(self, name: str, scope: str = "read") -> Call[wire.TokenMade]:
+        return Call(_model(wire.TokenMade), "POST", "/tokens", json={"name": name, "scope": scope})
+
+    def revoke_token(self, token_id: str) -> Call[None]:
+        return Call(_nothing, "DELETE", f"/tokens/{token_id}")
+
+    def audit(self, **query: Any) -> Call[list[wire.AuditEntry]]:
+        return Call(_items(wire.AuditEntry), "GET", "/audit", params=query)
+
+    def collect_garbage(self, **rules: Any) -> Call[wire.Cleaned]:
+        """List what can be freed, and free it with `dry_run=False`."""
+        return Call(_model(wire.Cleaned), "POST", "/gc", json=rules)
+
+
+calls = Calls()
+
+
+def _keyed(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"Idempotency-Key": key}
+
+
+def _headers(token: str | None) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"} if token else {}
+
+
+class Client:
+    """Sends calls and waits for their answers. `verify` is a certificate file for a server with its own."""
+
+    def __init__(self, server: str, token: str | None = None, *, verify: str | bool = True) -> None:
+        self.http = httpx.Client(base_url=server, headers=_headers(token), timeout=TIMEOUT_S, verify=_trust(verify))
+
+    def __call__(self, call: Call[Answer]) -> Answer:
+        return call.answer(self.http.send(call.request(self.http)))
+
+    @contextmanager
+    def stream(self, call: Call[Any]) -> Iterator[Iterator[bytes]]:
+        """Give a call's answer in chunks, for what is large."""
+        response = self.http.send(call.request(self.http), stream=True)
+        try:
+            if not response.is_success:
+                response.read()
+            require_success(response)
+            yield response.iter_bytes()
+        finally:
+            response.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.http.close()
+
+
+class AsyncClient:
+    """Sends calls without blocking; `transport` may be the application itself, for pages in the server's process."""
+
+    def __init__(
+        self,
+        server: str,
+        token: str | None = None,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        self.http = httpx.AsyncClient(base_url=server, headers=_headers(token), timeout=timeout_s, transport=transport)
+
+    async def __call__(self, call: Call[Answer]) -> Answer:
+        return call.answer(await self.http.send(call.request(self.http)))
+
+    @asynccontextmanager
+    async def stream(self, call: Call[Any]) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Give a call's answer in chunks, for what is large."""
+        response = await self.http.send(call.request(self.http), stream=True)
+        try:
+            if not response.is_success:
+                await response.aread()
+            require_success(response)
+            yield response.aiter_bytes()
+        finally:
+            await response.aclose()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.http.aclose()
+
+
+def _trust(verify: str | bool) -> Any:
+    if isinstance(verify, str):
+        import ssl
+
+        return ssl.create_default_context(cafile=verify)
+    return verify

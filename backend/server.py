@@ -7,10 +7,10 @@ import contextlib
 import ipaddress
 import os
 import socket
+import ssl
 import sys
 import webbrowser
 from dataclasses import replace
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -19,6 +19,7 @@ import uvicorn
 from backend import lock
 from backend.app import Application
 from backend.errors import Unusable
+from backend.logs import log_to
 from backend.settings import DEFAULT_PORT, Settings, kept_token, require_safe_host
 from backend.store.database import open_store
 
@@ -38,7 +39,7 @@ class Server(uvicorn.Server):
             self._opening = asyncio.create_task(asyncio.to_thread(webbrowser.open, self._address))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._application.context.wakeups.close()
+        self._application.context.hub.close()
         super().handle_exit(sig, frame)
 
 
@@ -59,49 +60,42 @@ def free_socket(host: str, port: int, *, exact: bool) -> socket.socket:
     return listener
 
 
-def serve(
-    data_dir: Path,
-    *,
-    host: str,
-    port: int | None,
-    token: str | None,
-    database_url: str | None,
-    open_browser: bool,
-    demonstration: bool,
-    warm: bool,
-    allow_hosts: tuple[str, ...],
-    data_roots: tuple[Path, ...],
-    mirror: str | None,
-    pages: Any,
-) -> None:
-    """Serve until interrupted; raises Unusable with the remedy where that cannot begin."""
-    require_safe_host(host, token_given=bool(token))
-    store = open_store(data_dir, database_url)
+def serve(wanted: Settings, *, port: int | None, open_browser: bool, pages: Any) -> None:
+    """Serve until interrupted; raises Unusable with the remedy where that cannot begin.
+
+    `wanted` lacks what is found here: the data directory as it is, the free port, the kept token.
+    """
+    require_safe_host(wanted.host, wanted.token)
+    _require_readable_certificate(wanted)
+    store = open_store(wanted.data_dir, wanted.database_url)
     try:
-        listener = free_socket(host, port if port is not None else DEFAULT_PORT, exact=port is not None)
-        settings = Settings(
+        listener = free_socket(wanted.host, port if port is not None else DEFAULT_PORT, exact=port is not None)
+        settings = replace(
+            wanted,
             data_dir=store.data_dir,
-            host=host,
             port=listener.getsockname()[1],
-            token=token or kept_token(store.data_dir),
-            database_url=database_url,
-            warm=warm,
-            demonstration=demonstration,
-            allow_hosts=allow_hosts,
-            data_roots=data_roots,
-            mirror=mirror,
+            token=wanted.token or kept_token(store.data_dir),
         )
         with listener, lock.holding(store.data_dir, settings.url):
-            _run(
-                settings,
-                store,
-                listener,
-                moved=port is None and settings.port != DEFAULT_PORT,
-                open_browser=open_browser,
-                pages=pages,
-            )
+            log_to(store.data_dir / "server.log")
+            moved = port is None and settings.port != DEFAULT_PORT
+            _run(settings, store, listener, moved=moved, open_browser=open_browser, pages=pages)
     finally:
         store.close()
+
+
+def _require_readable_certificate(settings: Settings) -> None:
+    if bool(settings.certificate) != bool(settings.key):
+        raise Unusable("TLS needs both --certificate and --key; give both, or neither for plain http")
+    if settings.certificate is None:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.certificate, settings.key)
+    except (OSError, ssl.SSLError) as error:
+        raise Unusable(
+            f"the certificate {settings.certificate} and its key cannot be used ({error}); "
+            "both must be PEM files that belong together"
+        ) from error
 
 
 def _run(
@@ -122,6 +116,8 @@ def _run(
         access_log=False,  # addresses may carry a token
         ws="websockets-sansio",
         timeout_graceful_shutdown=3,
+        ssl_certfile=settings.certificate,
+        ssl_keyfile=settings.key,
     )
     server = Server(config, application, address if open_browser and _has_screen() else None)
     # Ctrl-C is how one stops it: a clean end, not an error.

@@ -31,10 +31,27 @@ class Settings:
     """Folders, beside the data directory's own `datasets`, below which runs may read one's own data."""
     mirror: str | None = None
     """Address of a folder with the data sets' files, asked instead of their own hosts."""
+    slots: tuple[str, ...] = ()
+    """How many runs a device takes at once, where not one: `cpu=2`, `cuda:0=3`."""
+    hang_s: float = 60.0
+    """Silence of a worker after which its run is tried again elsewhere."""
+    least_free_bytes: int = 2**30
+    """So much of the disk stays free: no further run starts beyond."""
+    worker_memory_bytes: int | None = None
+    """Private memory that a worker may have."""
+    certificate: Path | None = None
+    """Certificate chain for TLS, with `key`; the server then speaks https."""
+    key: Path | None = None
+    import_bytes: int = 4 * 2**30
+    """The largest archive that may be imported."""
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.certificate else "http"
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        return f"{self.scheme}://{self.host}:{self.port}"
 
 
 def datasets_dir(data_dir: Path) -> Path:
@@ -47,13 +64,23 @@ def default_data_dir() -> Path:
     return Path(platformdirs.user_data_dir("collapse-lab", appauthor=False))
 
 
-def require_safe_host(host: str, token_given: bool) -> None:
-    """Refuse to listen beyond this machine without a token that the operator chose."""
+LEAST_TOKEN = 16
+"""A token of one's own that other machines may try has at least so many characters."""
+
+
+def require_safe_host(host: str, token: str | None) -> None:
+    """Refuse to listen beyond this machine without a token that the operator chose, and that nobody guesses."""
     try:
         loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError as error:
         raise Unusable(f"--host must be an IP address or localhost, got {host!r}") from error
-    if not loopback and not token_given:
+    if not loopback and token and len(token) < LEAST_TOKEN:
+        raise Unusable(
+            f"the token has {len(token)} characters, and other machines may try to guess it; use at least "
+            f"{LEAST_TOKEN}, "
+            'such as python3 -c "import secrets; print(secrets.token_urlsafe())" prints'
+        )
+    if not loopback and not token:
         raise Unusable(
             f"listening on {host} lets other machines in: give a token of your own with --token or COLLAPSE_TOKEN, "
             "or leave --host at 127.0.0.1 and use an SSH tunnel"

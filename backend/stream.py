@@ -1,124 +1,339 @@
 """Live is replay plus tail over one query: what an EventSource hears, from any point, without loss or doubles.
 
-Wake-ups are only hints: SQLite's `data_version` on a connection of its own (it changes when anybody else commits), or a
-short timer elsewhere. After each, every viewer asks the store for what follows its own last number. Messages are
-batched to one write per `BATCH_S` and viewer on average: a write may come early once, so that events at that very pace
-are not held back by each other's jitter. The newest capture's arrays are sent along, older ones by `href`.
+For each run that somebody watches the hub keeps a *feed*: its newest events, encoded once for all who look, bounded in
+bytes. A viewer takes what follows its own last number from the feed, or, where it is further behind, from the store.
+Wake-ups are only hints (SQLite's `data_version` on a connection of its own, which changes when anybody else commits;
+PostgreSQL's NOTIFY); after one the hub reads each feed's run once, however many look at it.
+
+Writes are paced: one per `BATCH_S` and viewer on average, of which one may come early, so that events at that very
+pace are not held back by each other's jitter. A write is at most `CHUNK_BYTES` and one event. A viewer that takes
+nothing for `PATIENCE_S` is let go, and comes back with the number it has. The newest capture's arrays are sent along,
+older ones by `href`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import time
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
+import sqlalchemy as sa
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from backend.store import event_log
-from backend.store.database import Store
+from backend.store.database import CHANNEL, Store, Unreachable
 from backend.views import event_json, typed_arrays
+
+log = logging.getLogger("collapse.stream")
 
 POLL_S = 0.02
 BATCH_S = 0.1
 HEARTBEAT_S = 15.0
+PATIENCE_S = 20.0
+REVOKED_S = 1.0
 PAGE = 500
+CHUNK_BYTES = 2**20
+FEED_BYTES = 2**21
 
 
-class Wakeups:
-    """Tells all viewers that the store may have changed. One task, one connection, however many viewers."""
+@dataclass(slots=True)
+class Told:
+    """An event as it is sent: without arrays, and, of a capture, with them."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._changed = asyncio.Event()
-        self._viewers = 0
-        self._task: asyncio.Task[None] | None = None
+    seq: int
+    type: bytes
+    plain: bytes
+    rich: bytes | None = None
+
+    def message(self, run_id: str, *, several: bool, rich: bool) -> bytes:
+        number = f"{run_id}:{self.seq}".encode() if several else b"%d" % self.seq
+        return b"event: %b\nid: %b\ndata: %b\n\n" % (self.type, number, self.rich if rich and self.rich else self.plain)
+
+
+def told(store: Store, row: sa.Row[Any], *, arrays: bool) -> Told:
+    """Encode an event; a capture's arrays only where they are asked for."""
+    content = event_json(row)
+    found = Told(row.seq, row.type.encode(), orjson.dumps(content))
+    if arrays and row.type == "GeometryCaptured":
+        held = typed_arrays(store, row.run_id, row.payload["step"])
+        content["arrays"] = {name: array.model_dump() for name, array in held.items()}
+        found.rich = orjson.dumps(content)
+    return found
+
+
+@dataclass(slots=True)
+class Viewer:
+    """One open stream: where it is in each run, what wakes it, and whose token let it in."""
+
+    cursors: dict[str, int]
+    token_id: str | None
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    revoked: bool = False
+
+
+class Feed:
+    """The newest events of one run, encoded once; `bytes` bounded by letting the oldest go."""
+
+    def __init__(self, last_seq: int) -> None:
+        self.viewers: list[Viewer] = []
+        self.last_seq = last_seq
+        self._tail: deque[Told] = deque()
+        self._bytes = 0
+        self._chunks: dict[tuple[int, bool], tuple[bytes, int]] = {}
+
+    def push(self, events: Iterable[Told]) -> None:
+        """Take events that follow; only the newest capture keeps its arrays."""
+        for event in events:
+            if event.rich is not None:
+                for held in self._tail:
+                    if held.rich is not None:
+                        self._bytes -= len(held.rich)
+                        held.rich = None
+            self._tail.append(event)
+            self._bytes += len(event.plain) + len(event.rich or b"")
+            self.last_seq = event.seq
+        while self._bytes > FEED_BYTES and len(self._tail) > 1:
+            gone = self._tail.popleft()
+            self._bytes -= len(gone.plain) + len(gone.rich or b"")
+        self._chunks.clear()
+        for viewer in self.viewers:
+            viewer.woken.set()
+
+    def following(self, run_id: str, seq: int, *, several: bool) -> tuple[bytes, int] | None:
+        """Return what follows a number as one chunk, and the number it ends at; None where the feed begins later."""
+        if seq >= self.last_seq:
+            return b"", seq
+        if not self._tail or self._tail[0].seq > seq + 1:
+            return None
+        held = self._chunks.get((seq, several))
+        if held is None:
+            following = [event for event in self._tail if event.seq > seq]
+            held = _joined(run_id, following, several=several)
+            self._chunks[(seq, several)] = held
+        return held
+
+
+def _joined(run_id: str, events: list[Told], *, several: bool) -> tuple[bytes, int]:
+    parts: list[bytes] = []
+    size, last = 0, events[0].seq
+    for event in events:
+        message = event.message(run_id, several=several, rich=True)
+        if parts and size + len(message) > CHUNK_BYTES:
+            break
+        parts.append(message)
+        size, last = size + len(message), event.seq
+    return b"".join(parts), last
+
+
+class Hub:
+    """All open streams of one server, and the one task that looks for news."""
+
+    def __init__(self, store: Store, revoked: Callable[[Iterable[str]], set[str]]) -> None:
+        self._store, self._revoked = store, revoked
+        self._feeds: dict[str, Feed] = {}
+        self._open: dict[int, Viewer] = {}
+        self._tasks: list[asyncio.Task[None]] = []
         self.closing = False
 
-    async def __aenter__(self) -> Wakeups:
-        self._task = asyncio.create_task(self._watch())
+    async def __aenter__(self) -> Hub:
+        watch = self._watch_sqlite if self._store.is_sqlite else self._watch_postgresql
+        self._tasks = [asyncio.create_task(watch()), asyncio.create_task(self._watch_tokens())]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.close()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def viewers(self) -> int:
+        """How many streams are open."""
+        return len(self._open)
 
     def close(self) -> None:
         """End all streams: the server is going."""
         self.closing = True
-        self._changed.set()
+        for viewer in self._open.values():
+            viewer.woken.set()
 
-    def joined(self) -> None:
-        self._viewers += 1
+    def revoke(self, token_id: str) -> None:
+        """End the streams that a token had opened."""
+        for viewer in self._open.values():
+            if viewer.token_id == token_id:
+                viewer.revoked = True
+                viewer.woken.set()
 
-    def left(self) -> None:
-        self._viewers -= 1
+    @contextlib.asynccontextmanager
+    async def _watching(self, viewer: Viewer) -> AsyncIterator[None]:
+        for run_id in viewer.cursors:
+            if run_id not in self._feeds:
+                last = await asyncio.to_thread(event_log.last_seq, self._store, run_id)
+                self._feeds.setdefault(run_id, Feed(last))
+            self._feeds[run_id].viewers.append(viewer)
+        self._open[id(viewer)] = viewer
+        try:
+            yield
+        finally:
+            del self._open[id(viewer)]
+            for run_id in viewer.cursors:
+                feed = self._feeds.get(run_id)
+                if feed is not None and viewer in feed.viewers:
+                    feed.viewers.remove(viewer)
+                    if not feed.viewers:
+                        del self._feeds[run_id]
 
-    def next_change(self) -> asyncio.Event:
-        """Return the event that the next change will set; take it before reading, so that nothing falls between."""
-        return self._changed
+    async def follow(self, cursors: dict[str, int], *, several: bool, token_id: str | None) -> AsyncIterator[bytes]:
+        """Yield server-sent events that follow each run's cursor; comments keep an idle connection alive."""
+        viewer = Viewer(cursors, token_id)
+        async with self._watching(viewer):
+            yield b"retry: 1000\n\n"
+            due = 0.0
+            while not (self.closing or viewer.revoked):
+                viewer.woken.clear()
+                chunk, more = await self._next_chunk(viewer, several)
+                if chunk:
+                    yield chunk
+                    due = max(due, time.monotonic()) + BATCH_S
+                if more:
+                    continue
+                try:
+                    await asyncio.wait_for(viewer.woken.wait(), HEARTBEAT_S)
+                except TimeoutError:
+                    yield b": still here\n\n"
+                # Hold the next write back, and let what comes meanwhile ride along.
+                await asyncio.sleep(max(0.0, due - BATCH_S - time.monotonic()))
 
-    async def _watch(self) -> None:
+    async def _next_chunk(self, viewer: Viewer, several: bool) -> tuple[bytes, bool]:
+        """Return what follows the viewer's cursors, which it moves, and whether there is more at once."""
+        parts, size, more = [], 0, False
+        for run_id, seq in viewer.cursors.items():
+            if size >= CHUNK_BYTES:
+                more = True
+                break
+            feed = self._feeds[run_id]
+            found = feed.following(run_id, seq, several=several)
+            if found is None:
+                found = await asyncio.to_thread(self._replayed, run_id, seq, several)
+            chunk, viewer.cursors[run_id] = found
+            parts.append(chunk)
+            size += len(chunk)
+            more |= viewer.cursors[run_id] < feed.last_seq
+        return b"".join(parts), more
+
+    def _replayed(self, run_id: str, seq: int, several: bool) -> tuple[bytes, int]:
+        rows = event_log.after(self._store, run_id, seq, PAGE)
+        if not rows:
+            return b"", seq
+        captures = [row.seq for row in rows if row.type == "GeometryCaptured"]
+        newest = captures[-1] if captures and len(rows) < PAGE else None
+        return _joined(run_id, [told(self._store, row, arrays=row.seq == newest) for row in rows], several=several)
+
+    # ── news ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _refresh(self, run_ids: Iterable[str]) -> None:
+        watched = {run_id: self._feeds[run_id].last_seq for run_id in run_ids if run_id in self._feeds}
+        if watched:
+            for run_id, events in (await asyncio.to_thread(self._news, watched)).items():
+                if run_id in self._feeds:
+                    self._feeds[run_id].push(event for event in events if event.seq > self._feeds[run_id].last_seq)
+
+    def _news(self, watched: dict[str, int]) -> dict[str, list[Told]]:
+        news = {}
+        for run_id, seq in watched.items():
+            rows = event_log.after(self._store, run_id, seq, PAGE)
+            captures = [row.seq for row in rows if row.type == "GeometryCaptured"]
+            if rows:
+                newest = captures[-1] if captures else None
+                news[run_id] = [told(self._store, row, arrays=row.seq == newest) for row in rows]
+        return news
+
+    async def _watch_sqlite(self) -> None:
         version: object = None
-        raw = self._store.engine.raw_connection() if self._store.is_sqlite else None
+        raw = self._store.engine.raw_connection()
         try:
             while True:
-                await asyncio.sleep(POLL_S if self._viewers else 10 * POLL_S)
-                # Outside any transaction, where the number moves with other connections' commits.
-                current = object() if raw is None else raw.cursor().execute("PRAGMA data_version").fetchone()[0]
-                if current != version:
-                    version = current
-                    changed, self._changed = self._changed, asyncio.Event()
-                    changed.set()
+                await asyncio.sleep(POLL_S if self._feeds else 10 * POLL_S)
+                try:
+                    # Outside any transaction, where the number moves with other connections' commits.
+                    current = raw.cursor().execute("PRAGMA data_version").fetchone()[0]
+                    if current != version:
+                        await self._refresh(list(self._feeds))
+                        version = current
+                except Exception as error:
+                    log.warning("no news for now: %s", error)
+                    await asyncio.sleep(1.0)
         finally:
-            if raw is not None:
-                raw.close()
+            raw.close()
 
+    async def _watch_postgresql(self) -> None:
+        import psycopg
 
-async def follow(store: Store, wakeups: Wakeups, cursors: dict[str, int], *, several: bool) -> AsyncIterator[bytes]:
-    """Yield server-sent events that follow each run's cursor, for ever; comments keep an idle connection alive."""
-    wakeups.joined()
-    try:
-        yield b"retry: 1000\n\n"
-        due = 0.0
-        while not wakeups.closing:
-            change = wakeups.next_change()
-            chunk, more = await asyncio.to_thread(_read, store, cursors, several)
-            if chunk:
-                yield chunk
-                due = max(due, time.monotonic()) + BATCH_S
-            if more:
-                continue
+        address = self._store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        while True:
             try:
-                await asyncio.wait_for(change.wait(), HEARTBEAT_S)
-            except TimeoutError:
-                yield b": still here\n\n"
-            # Hold the next write back, and let what comes meanwhile ride along.
-            await asyncio.sleep(max(0.0, due - BATCH_S - time.monotonic()))
-    finally:
-        wakeups.left()
+                async with await psycopg.AsyncConnection.connect(address, autocommit=True) as connection:
+                    await connection.execute(f"LISTEN {CHANNEL}")
+                    while True:
+                        # What came while nobody listened, and once a second in case a word was lost.
+                        await self._refresh(list(self._feeds))
+                        heard = {note.payload async for note in connection.notifies(timeout=1.0, stop_after=1)}
+                        await self._refresh(heard)
+            except (psycopg.Error, *Unreachable) as error:
+                log.warning("no news for now: %s", error)
+                await asyncio.sleep(1.0)
+
+    async def _watch_tokens(self) -> None:
+        while True:
+            await asyncio.sleep(REVOKED_S)
+            held = {viewer.token_id for viewer in self._open.values() if viewer.token_id is not None}
+            if held:
+                with contextlib.suppress(*Unreachable):
+                    for token_id in await asyncio.to_thread(self._revoked, held):
+                        self.revoke(token_id)
 
 
-def _read(store: Store, cursors: dict[str, int], several: bool) -> tuple[bytes, bool]:
-    """Read what follows the cursors, move them, and return it as one chunk and whether there is more at once."""
-    parts, more = [], False
-    for run_id, seq in cursors.items():
-        rows = event_log.after(store, run_id, seq, PAGE)
-        if not rows:
-            continue
-        full = len(rows) == PAGE
-        more |= full
-        captures = [row.seq for row in rows if row.type == "GeometryCaptured"]
-        newest = None if full or not captures else captures[-1]
-        for row in rows:
-            content = event_json(row)
-            if row.seq == newest:
-                arrays = typed_arrays(store, run_id, row.payload["step"])
-                content["arrays"] = {name: array.model_dump() for name, array in arrays.items()}
-            number = f"{run_id}:{row.seq}" if several else str(row.seq)
-            parts.append(
-                b"event: %b\nid: %b\ndata: %b\n\n" % (row.type.encode(), number.encode(), orjson.dumps(content))
-            )
-        cursors[run_id] = rows[-1].seq
-    return b"".join(parts), more
+class EventStream(Response):
+    """The answer that a stream is: it waits for a slow reader a while, and then lets it go."""
+
+    def __init__(self, messages: AsyncIterator[bytes]) -> None:
+        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+        self._messages = messages
+        self.raw_headers = [(name, value) for name, value in self.raw_headers if name != b"content-length"]
+        self.headers["content-type"] = "text/event-stream; charset=utf-8"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        sending = asyncio.create_task(self._send(send))
+        leaving = asyncio.create_task(_left(receive))
+        done, pending = await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        for task in done:
+            task.result()
+
+    async def _send(self, send: Send) -> None:
+        try:
+            async with contextlib.aclosing(self._messages) as messages:  # type: ignore[type-var]
+                async for message in messages:
+                    async with asyncio.timeout(PATIENCE_S):
+                        await send({"type": "http.response.body", "body": message, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except TimeoutError:
+            log.info("a reader took nothing for %.0f s and was let go", PATIENCE_S)
+        except OSError:
+            pass  # it has left
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import httpx
@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from backend import lock, wire
-from backend.client import Client
+from backend.client import Client, calls
 from backend.errors import Unusable
 from backend.jobs.local import Reading
 from backend.jobs.supervisor import Supervisor
@@ -28,16 +28,11 @@ POLL_S = 0.2
 Result = TypeVar("Result")
 
 
-def remote(server: str, token: str | None, call: Callable[[Client], Awaitable[Result]]) -> Result:
-    """Make one call to a server; raises Unusable where it cannot be reached."""
-
-    async def work() -> Result:
-        headers = {"authorization": f"Bearer {token}"} if token else {}
-        async with httpx.AsyncClient(base_url=server, headers=headers, timeout=60) as http:
-            return await call(Client(http))
-
+def remote(server: str, token: str | None, work: Callable[[Client], Result]) -> Result:
+    """Work with a server; raises Unusable where it cannot be reached."""
     try:
-        return asyncio.run(work())
+        with Client(server, token, verify=os.environ.get("COLLAPSE_CERTIFICATE") or True) as client:
+            return work(client)
     except httpx.TransportError as error:
         raise Unusable(
             f"the server at {server} cannot be reached ({error}); is it running, and the tunnel open?"
@@ -165,16 +160,16 @@ def _cancel(store: Store, run_id: str, console: Console) -> None:
 def run_remote(server: str, token: str | None, configs: Sequence[RunConfig], name: str, group: str | None) -> bool:
     """Run configs on a server and show their progress; return whether any failed. Ctrl-C leaves them running there."""
 
-    async def work(client: Client) -> bool:
+    def work(client: Client) -> bool:
         failed = False
         for config in configs:
-            run = await client.launch(config.model_dump(mode="json"), name=name, group=group)
+            run = client(calls.launch(config.model_dump(mode="json"), name=name, group=group))
             Console(stderr=True).print(f"run {run.id} on {server}")
             with _progress() as progress:
                 task = progress.add_task("queued", total=config.epochs, facts="")
                 while run.status not in runs.ENDED:
-                    await asyncio.sleep(1.0)
-                    run = await client.run(run.id)
+                    time.sleep(1.0)
+                    run = client(calls.run(run.id))
                     facts = facts_of(run.summary)
                     progress.update(task, description=run.status, completed=run.epoch, facts=facts)
             failed |= run.status != "finished"

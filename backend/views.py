@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
 
 from backend import wire
@@ -230,3 +231,29 @@ def attempt_wire(row: sa.Row[Any]) -> wire.AttemptWire:
 def reading_wire(row: sa.Row[Any]) -> wire.ReadingWire:
     """Return a reading's row as it travels."""
     return wire.ReadingWire(**{name: getattr(row, name) for name in wire.ReadingWire.model_fields})
+
+
+def overview(store: Store, run_id: str, at_most: int) -> wire.Overview:
+    """Return all that a page of a run begins with, its curves at about `at_most` places each.
+
+    What happens while this is read may be in it already; a reader that follows from `seq` on passes over what it has.
+    """
+    row = runs.get(store, run_id)
+    started = event_log.newest(store, run_id, "RunStarted")
+    newest = {type_: event_log.newest(store, run_id, type_) for type_ in NEWEST}
+    steps = curves.read(store, run_id, "step", at_most)
+    stepped = steps.values.get("steps", {})
+    captured = artifacts.steps(store, run_id, "geometry")
+    return wire.Overview(
+        run=run_wire(row),
+        seq=row.last_seq,
+        started=None if started is None else event_json(started),
+        series=series(store, run_id, at_most=at_most),
+        steps={"step": list(steps.places), "loss": stepped.get("loss", []), "lr": stepped.get("lr", [])},
+        captures=wire.typed_array(np.array(captured, np.int32)),
+        newest={type_: event_json(each) for type_, each in newest.items() if each is not None},
+        geometry=geometry(store, run_id, None) if captured and started is not None else None,
+    )
+
+
+NEWEST = ("EpochMeasured", "StepMeasured", "LogLine", "DataProgressed")

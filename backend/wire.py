@@ -264,6 +264,25 @@ class Series(Wire):
     """Of so many, each two places hold the extremes of a stretch of epochs; the first and the last are exact."""
 
 
+class Overview(Wire):
+    """All that a page of a run begins with; what comes later follows event `seq` on the stream."""
+
+    run: RunWire
+    seq: int
+    """The last event that is in here."""
+    started: dict[str, Any] | None
+    """The payload of RunStarted: labels, views, vertices."""
+    series: Series
+    steps: dict[str, list[Number | None]]
+    """Loss and learning rate over steps: `step`, `loss`, `lr`."""
+    captures: TypedArray
+    """The steps of the captures that have geometry, in order."""
+    newest: dict[str, Any]
+    """The newest event of each of some types, as they travel on the stream."""
+    geometry: Geometry | None
+    """The newest capture."""
+
+
 class MetricWire(Wire):
     """What a metric says about itself."""
 
@@ -345,6 +364,85 @@ class System(Wire):
     """So little of the disk is free that no further run starts."""
     running: int
     queued: int
+
+
+class Ready(Wire):
+    """Whether the server can take runs, and which of its parts say no."""
+
+    ready: bool
+    problems: list[str]
+
+
+class Me(Wire):
+    """Who the token that was sent belongs to."""
+
+    name: str
+    may_change: bool
+
+
+class NewToken(Wire):
+    """A token to make: for all, or for reading alone, such as for a co-author."""
+
+    name: Name
+    scope: Literal["all", "read"] = "read"
+
+
+class TokenWire(Wire):
+    """A token, without what it says."""
+
+    id: str
+    name: str
+    scope: Literal["all", "read"]
+    created_at: str
+    revoked_at: str | None
+
+
+class TokenMade(TokenWire):
+    """A new token with what it says, told this once."""
+
+    token: str
+    url: str
+    """The address to send to whoever is to use it."""
+
+
+class AuditEntry(Wire):
+    """Who did what, and how it was answered."""
+
+    number: int
+    at: str
+    who: str
+    action: str
+    run_id: str | None
+    status: int
+
+
+class Cleaning(Wire):
+    """What may be freed beside deleted runs and stray files."""
+
+    dry_run: bool = True
+    thin_geometry: Annotated[int, Field(ge=2, le=1_000_000)] | None = None
+    """Keep every n-th capture of finished runs, the first and the last; all where it is left out."""
+    checkpoints: bool = False
+    """Free the checkpoints of finished runs."""
+    q: str = Field(default="", max_length=500)
+    """Thin only the runs that this filter means."""
+
+
+class Freed(Wire):
+    """Something that can be, or was, freed."""
+
+    what: str
+    run_id: str | None
+    count: int
+    size_bytes: int
+
+
+class Cleaned(Wire):
+    """What can be, or was, freed."""
+
+    freed: bool
+    size_bytes: int
+    items: list[Freed]
 
 
 class Problem(Wire):

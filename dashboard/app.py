@@ -13,7 +13,7 @@ import httpx
 from dash import ClientsideFunction, Dash, Input, Output, State, html
 from fastapi import FastAPI
 
-from backend.client import ApiError, Client
+from backend.client import ApiError, AsyncClient, calls
 from backend.settings import Settings
 from dashboard import ids
 from dashboard.components import frame
@@ -37,13 +37,13 @@ INDEX = """<!doctype html>
 </html>"""
 
 
-def attach(api: FastAPI, settings: Settings) -> None:
-    """Mount the pages on the service's application."""
-    http = httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url=settings.url, timeout=120)
-    create(api, Client(http))
+def attach(api: FastAPI, settings: Settings) -> list[str]:
+    """Mount the pages on the service's application; return the hashes of their inline scripts, for its policy."""
+    client = AsyncClient(settings.url, transport=httpx.ASGITransport(api), timeout_s=120)
+    return list(create(api, client).csp_hashes())
 
 
-def create(api: FastAPI, client: Client) -> Dash:
+def create(api: FastAPI, client: AsyncClient) -> Dash:
     """Return the Dash application on `api`, with pages that read through `client`."""
     app = Dash(
         "collapse-lab",
@@ -62,7 +62,7 @@ def create(api: FastAPI, client: Client) -> Dash:
 
     @app.callback(Output(ids.DEVICE, "children"), Input(ids.MANTINE, "id"))
     async def device(_: str) -> str:
-        return frame.device_words(await client.system())
+        return frame.device_words(await client(calls.system()))
 
     @app.callback(Output(ids.PAGE, "children"), Output(ids.URL, "pathname"), Input(ids.URL, "pathname"))
     async def page(path: str | None) -> Any:
@@ -91,23 +91,23 @@ def create(api: FastAPI, client: Client) -> Dash:
     return app
 
 
-async def _landing(client: Client) -> str:
+async def _landing(client: AsyncClient) -> str:
     """Return where `/` leads: a first start to the demonstration, later ones to the list."""
-    held = await client.runs(limit=2)
+    held = await client(calls.runs(limit=2))
     only = held.items[0] if held.total == 1 else None
     live = only is not None and only.demonstration and only.status in ("queued", "running")
     return f"/runs/{only.id}" if only is not None and live else "/runs"
 
 
-async def _page(client: Client, path: str) -> Any:
+async def _page(client: AsyncClient, path: str) -> Any:
     if path == "/runs":
         return runs.layout()
     if path == "/new":
-        return new.layout(await client.presets())
+        return new.layout(await client(calls.presets()))
     if path.startswith("/runs/"):
         run_id = path.removeprefix("/runs/").strip("/")
         try:
-            return run.layout(await client.run(run_id), await client.metrics())
+            return run.layout(await client(calls.run(run_id)), await client(calls.metrics()))
         except ApiError as error:
             return run.missing(run_id, str(error))
     return html.Div([html.H1("No such page"), html.P(f"There is nothing at {path}.")], className="panel empty")

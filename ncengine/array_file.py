@@ -62,6 +62,20 @@ def mapped(path: Path) -> Arrays:
     }
 
 
+def require_whole(path: Path) -> None:
+    """Raise Damaged where a file's header is not that of a file of arrays, or its hash is not of its contents."""
+    try:
+        arrays = mapped(path)
+        with path.open("rb") as stream:
+            metadata = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))["__metadata__"]
+        text, expected = metadata["state"], metadata.get("sha256")
+        whole = json.loads(text) is not None and (expected is None or _digest(arrays, text) == expected)
+    except (ValueError, KeyError, TypeError, OSError, MemoryError, OverflowError) as error:
+        raise Damaged(f"{path.name} is cut short or no file of arrays: {error}") from error
+    if not whole:
+        raise Damaged(f"{path.name} was changed after it was written: its contents do not match its hash")
+
+
 def write(path: Path, content: bytes) -> None:
     """Write a file durably: aside, synced, renamed; raises OSError and leaves nothing where that fails."""
     aside = path.with_suffix(".partial")

@@ -9,12 +9,14 @@ from pydantic import ValidationError
 
 from backend import wire
 from backend.errors import Invalid
+from backend.gauges import Gauges
 from backend.jobs import slots
 from backend.jobs.supervisor import Supervisor
 from backend.paper.process import PaperProcess
+from backend.security import Authority
 from backend.settings import Settings, datasets_dir
 from backend.store.database import Store
-from backend.stream import Wakeups
+from backend.stream import Hub
 from ncengine.config import RunConfig
 from ncengine.data import settle
 
@@ -26,8 +28,10 @@ class Context:
     settings: Settings
     store: Store
     supervisor: Supervisor
-    wakeups: Wakeups
+    hub: Hub
     paper: PaperProcess
+    authority: Authority
+    gauges: Gauges
 
     def require_device(self, config: RunConfig) -> None:
         """Raise Invalid where this machine has no slot for the config's device."""
@@ -51,7 +55,8 @@ class Context:
         """Return what is wrong with a config as an error that names the fields."""
         if isinstance(error, ValidationError):
             found = [{"path": e.path, "message": e.message} for e in wire.field_errors(list(error.errors()))]
-            return Invalid("the config does not fit: " + found[0]["message"], errors=found)
+            first = ": ".join(filter(None, found[0].values()))
+            return Invalid(f"the config does not fit: {first}", errors=found)
         path = wire.named_setting(str(error)) or "data.path"
         return Invalid(str(error), errors=[{"path": path, "message": str(error)}])
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from backend import views, wire
+from backend.archive import file_chunks, metrics_csv
 from backend.errors import Invalid, NotFound, Unusable
-from backend.npz import streamed
+from backend.routes import fresh
 from backend.routes.runs import Here
 from backend.store import artifacts, event_log, readings, runs
+from backend.zips import npz
+from ncengine import __version__
 from ncengine.array_file import mapped
 
 router = APIRouter(prefix="/api/v1", tags=["facts"])
-CHUNK_BYTES = 2**20
+
+
+@router.get("/runs/{run_id}/overview")
+def overview(here: Here, run_id: str, points: Annotated[int, Query(ge=2, le=10_000)] = 1000) -> wire.Overview:
+    """Return all that a page of a run begins with; what comes later follows its `seq` on the stream."""
+    return views.overview(here.store, run_id, points)
 
 
 @router.get("/runs/{run_id}/events")
@@ -50,34 +54,28 @@ def metrics(
     found = views.series(here.store, run_id, wanted, points)
     if format == "json":
         return found
-    columns = {f"{split}/{key}": values for split, known in found.values.items() for key, values in known.items()}
-    return Response(
-        table(["epoch", *columns], zip(found.epochs, *columns.values(), strict=True)), media_type="text/csv"
-    )
+    return Response(metrics_csv(found), media_type="text/csv")
 
 
-def table(header: list[str], rows: Any) -> str:
-    """Return a CSV table."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-@router.get("/runs/{run_id}/geometry")
+@router.get("/runs/{run_id}/geometry", response_model=wire.Geometry, responses=fresh.NOT_MODIFIED)
 def geometry(
     here: Here,
+    request: Request,
     run_id: str,
     epoch: Annotated[float | None, Query(ge=0)] = None,
     view: Annotated[str | None, Query(max_length=20, description="pca or tetrahedron instead of the run's own")] = None,
     classes: Annotated[str | None, Query(max_length=100, description="four classes of a tetrahedron: 0,3,5,8")] = None,
     arrays: Annotated[str | None, Query(max_length=1000, description="further arrays, comma-separated")] = None,
-) -> wire.Geometry:
+) -> Response:
     """Return the capture at or before `epoch`, or the newest."""
     four = tuple(_whole_number(part, "classes") for part in classes.split(",")) if classes else ()
     names = tuple(name.strip() for name in arrays.split(",")) if arrays else ()
-    return views.geometry(here.store, run_id, epoch, view=view, four=four, names=names)
+    runs.get(here.store, run_id)
+    seq = views.at_epoch(here.store, run_id, "GeometryCaptured", epoch).seq
+    etag = fresh.tag(__version__, run_id, seq, view, four, names)
+    if fresh.has(request, etag):
+        return fresh.unchanged(etag)
+    return fresh.answered(views.geometry(here.store, run_id, epoch, view=view, four=four, names=names), etag)
 
 
 @router.get("/runs/{run_id}/features.npz", response_class=StreamingResponse)
@@ -85,7 +83,7 @@ def features(here: Here, run_id: str, epoch: Annotated[float | None, Query(ge=0)
     """Return the penultimate features kept at or before `epoch`, or the newest, as arrays for NumPy."""
     at, path = views.features(here.store, run_id, epoch)
     headers = {"content-disposition": f'attachment; filename="{run_id}-features-epoch-{at:g}.npz"'}
-    return StreamingResponse(streamed(mapped(path)), media_type="application/zip", headers=headers)
+    return StreamingResponse(npz(mapped(path)), media_type="application/zip", headers=headers)
 
 
 @router.get("/runs/{run_id}/milestones")
@@ -148,24 +146,23 @@ def files(here: Here, run_id: str) -> wire.Items[wire.ArtifactWire]:
     return wire.Items[wire.ArtifactWire](items=items)
 
 
-KINDS = ("geometry", "checkpoint", "features")
+Kind = Literal["geometry", "checkpoint", "features"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
-@router.get("/runs/{run_id}/artifacts/{kind}/{step}", response_class=StreamingResponse)
-def file(here: Here, run_id: str, kind: Literal["geometry", "checkpoint", "features"], step: int) -> StreamingResponse:
+@router.get("/runs/{run_id}/artifacts/{kind}/{step}", response_class=StreamingResponse, responses=fresh.NOT_MODIFIED)
+def file(here: Here, request: Request, run_id: str, kind: Kind, step: int) -> Response:
     """Return one file, in the safetensors format."""
     runs.get(here.store, run_id)
     row = artifacts.row_at(here.store, run_id, kind, step) if 0 <= step < 2**31 else None
     if row is None:
         raise NotFound(f"run {run_id} has no {kind} at step {step}; GET /api/v1/runs/{run_id}/artifacts lists them")
+    etag = f'"{row.sha256}"'
+    if fresh.has(request, etag):
+        return fresh.unchanged(etag)
     path = artifacts.whole_path(here.store, row)
     if path is None:
         raise Unusable(f"the {kind} of run {run_id} at step {step} is damaged or missing on disk")
-    headers = {"content-disposition": f'attachment; filename="{run_id}-{path.name}"', "etag": f'"{row.sha256}"'}
-    return StreamingResponse(_chunks(path), media_type="application/octet-stream", headers=headers)
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            yield chunk
+    name = f'attachment; filename="{run_id}-{path.name}"'
+    headers = {"content-disposition": name, "etag": etag, "cache-control": fresh.CACHE}
+    return StreamingResponse(file_chunks(path), media_type="application/octet-stream", headers=headers)

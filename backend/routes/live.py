@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
-from fastapi.sse import EventSourceResponse
 
 from backend.errors import Invalid
 from backend.routes.runs import Here
+from backend.security import caller
 from backend.store import runs
-from backend.stream import follow
+from backend.stream import EventStream
 
 router = APIRouter(prefix="/api/v1", tags=["stream"])
 MAX_RUNS = 32
@@ -28,7 +28,7 @@ async def stream(
     runs_: Annotated[str, Query(alias="runs", max_length=1000, description="comma-separated run ids")],
     after: Annotated[str, Query(max_length=2000, description="seq, or run:seq,… for several runs")] = "",
     last_event_id: Annotated[str | None, Header(max_length=2000)] = None,
-) -> EventSourceResponse:
+) -> EventStream:
     """Return the events of one or several runs, from `after` or the Last-Event-ID on, and then as they come.
 
     With several runs the id is `run:seq`; after a reconnection the other runs start again at `after`, so a reader
@@ -43,8 +43,9 @@ async def stream(
     if last_event_id and len(run_ids) > 1:
         named = last_event_id.rpartition(":")[0]
         cursors = parse_cursors(after, run_ids) | {named: cursors[named]}
-    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return EventSourceResponse(follow(here.store, here.wakeups, cursors, several=len(run_ids) > 1), headers=headers)
+    who = caller.get()
+    token_id = None if who is None else who.token_id
+    return EventStream(here.hub.follow(cursors, several=len(run_ids) > 1, token_id=token_id))
 
 
 def parse_cursors(text: str, run_ids: list[str]) -> dict[str, int]:

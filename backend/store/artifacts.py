@@ -102,6 +102,13 @@ def rows(store: Store, run_id: str, kind: str) -> list[sa.Row[Any]]:
         return list(connection.execute(query.order_by(artifact.c.step.desc())))
 
 
+def steps(store: Store, run_id: str, kind: str) -> list[int]:
+    """Return the steps at which a run has artifacts of a kind, in order."""
+    query = sa.select(artifact.c.step).where(artifact.c.run_id == run_id, artifact.c.kind == kind)
+    with store.reading() as connection:
+        return list(connection.execute(query.order_by(artifact.c.step)).scalars())
+
+
 def row_at(store: Store, run_id: str, kind: str, step: int) -> sa.Row[Any] | None:
     """Return the artifact row of a run, kind and step, or None."""
     query = sa.select(artifact).where(artifact.c.run_id == run_id, artifact.c.kind == kind, artifact.c.step == step)

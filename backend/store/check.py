@@ -6,7 +6,7 @@ hash, no row that points nowhere. Looking changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -68,35 +68,48 @@ def _database(store: Store) -> Iterator[Fault]:
 
 
 def _events(store: Store, row: sa.Row[Any]) -> Iterator[str]:
-    expected, state, epoch, capture = 1, "", 0, -1
-    with store.reading() as connection:
-        while True:
-            query = sa.select(event.c.seq, event.c.type, event.c.payload).where(event.c.run_id == row.id)
-            page = list(connection.execute(query.where(event.c.seq >= expected).order_by(event.c.seq).limit(PAGE)))
-            if not page:
-                break
-            for each in page:
-                if each.seq != expected:
-                    yield f"event {expected} is missing; the next is {each.seq}"
-                expected = each.seq + 1
-                after = MOVES[state].get(each.type, None if each.type in STATES else "running")
-                if after is None or (after == "running" and state not in ("queued", "running")):
-                    yield f"event {each.seq}, {each.type}, cannot follow the state {state or 'new'}"
-                state = after or state
-                if each.type == "EpochMeasured":
-                    if each.payload["epoch"] <= epoch:
-                        yield f"event {each.seq} measures epoch {each.payload['epoch']} again"
-                    epoch = each.payload["epoch"]
-                if each.type == "GeometryCaptured":
-                    if each.payload["step"] <= capture:
-                        yield f"event {each.seq} captures step {each.payload['step']} again"
-                    capture = each.payload["step"]
-    if row.last_seq != expected - 1:
-        yield f"the run says that its last event is {row.last_seq}, and it is {expected - 1}"
-    if row.status != state and not (state == "queued" and row.status == "running"):
-        yield f"the run is {row.status}, and its events make it {state}"
-    if row.epoch != epoch:
-        yield f"the run is at epoch {row.epoch}, and its events are at {epoch}"
+    def told() -> Iterator[tuple[int, str, dict[str, Any]]]:
+        seq = 0
+        with store.reading() as connection:
+            while True:
+                query = sa.select(event.c.seq, event.c.type, event.c.payload).where(event.c.run_id == row.id)
+                page = list(connection.execute(query.where(event.c.seq > seq).order_by(event.c.seq).limit(PAGE)))
+                yield from ((each.seq, each.type, each.payload) for each in page)
+                if len(page) < PAGE:
+                    return
+                seq = page[-1].seq
+
+    yield from story(row.status, row.last_seq, row.epoch, told())
+
+
+def story(status: str, last_seq: int, epoch: int, events: Iterable[tuple[int, str, dict[str, Any]]]) -> Iterator[str]:
+    """Yield what is wrong with a run's events (number, type, payload) and with what its row says of them."""
+    expected, state, measured, capture = 1, "", 0, -1
+    for seq, type_, payload in events:
+        if seq != expected:
+            yield f"event {expected} is missing; the next is {seq}"
+        expected = seq + 1
+        after = MOVES[state].get(type_, None if type_ in STATES else "running")
+        if after is None or (after == "running" and state not in ("queued", "running")):
+            yield f"event {seq}, {type_}, cannot follow the state {state or 'new'}"
+        state = after or state
+        place = payload.get({"EpochMeasured": "epoch", "GeometryCaptured": "step"}.get(type_, ""))
+        if type_ == "EpochMeasured":
+            if not isinstance(place, int) or place <= measured:
+                yield f"event {seq} measures epoch {place} after epoch {measured}"
+            else:
+                measured = place
+        if type_ == "GeometryCaptured":
+            if not isinstance(place, int) or place <= capture:
+                yield f"event {seq} captures step {place} after step {capture}"
+            else:
+                capture = place
+    if last_seq != expected - 1:
+        yield f"the run says that its last event is {last_seq}, and it is {expected - 1}"
+    if status != state and not (state == "queued" and status == "running"):
+        yield f"the run is {status}, and its events make it {state or 'nothing'}"
+    if epoch != measured:
+        yield f"the run is at epoch {epoch}, and its events are at {measured}"
 
 
 def _files(store: Store, run_id: str) -> Iterator[str]:

@@ -156,6 +156,12 @@ def after(store: Store, run_id: str, seq: int, limit: int, types: Iterable[str] 
         return list(connection.execute(query.order_by(event.c.seq).limit(limit)))
 
 
+def last_seq(store: Store, run_id: str) -> int:
+    """Return the number of a run's last event."""
+    with store.reading() as connection:
+        return int(connection.execute(sa.select(run.c.last_seq).where(run.c.id == run_id)).scalar_one())
+
+
 def newest(store: Store, run_id: str, type_: str) -> sa.Row[Any] | None:
     """Return the newest event of a type, or None."""
     query = sa.select(event).where(event.c.run_id == run_id, event.c.type == type_)

@@ -9,7 +9,7 @@ import dash_mantine_components as dmc
 from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update, set_props
 
 from backend import wire
-from backend.client import ApiError, Client
+from backend.client import ApiError, AsyncClient, calls
 from dashboard import ids
 from dashboard.components import form
 from dashboard.components.frame import message, warm_up
@@ -136,11 +136,11 @@ def _held(fields: list[dict[str, str]], values: list[Any], switches: list[bool |
     return {f["path"]: v if s is None else s for f, v, s in zip(fields, values, switches, strict=True)}
 
 
-def register(app: Dash, client: Client) -> None:
+def register(app: Dash, client: AsyncClient) -> None:
     """The form's life: choose a preset or a part's kind, check what is typed, launch."""
 
     async def presets() -> dict[str, wire.PresetWire]:
-        return {preset.name: preset for preset in await client.presets()}
+        return {preset.name: preset for preset in await client(calls.presets())}
 
     @app.callback(
         Output(ids.FORM_PRESET, "data"),
@@ -178,7 +178,7 @@ def register(app: Dash, client: Client) -> None:
         switches: list[bool | None],
         fields: list[dict[str, str]],
     ) -> Any:
-        schema, data, system = await client.schema(), await client.data(), await client.system()
+        schema, data, system = await client(calls.schema()), await client(calls.data()), await client(calls.system())
         if not bases or ctx.triggered_id == ids.FORM_PRESET:
             config = (await presets())[name].config.model_dump(mode="json")
         else:
@@ -221,7 +221,7 @@ def register(app: Dash, client: Client) -> None:
         if not bases:
             return no_update, no_update, [no_update] * len(problems), no_update, no_update, no_update
         config = checked = form.assembled(bases[0], _held(fields, values, switches))
-        found = await client.check(config)
+        found = await client(calls.check(config))
         if found.config is not None:  # numbers as numbers; what own files hold is looked up again at launch
             config = found.config.model_dump(mode="json")
             config["data"] |= {"found": None} if "found" in config["data"] else {}
@@ -263,7 +263,7 @@ def register(app: Dash, client: Client) -> None:
         if not clicks:
             return no_update, no_update
         try:
-            run = await client.launch(config, name=name or None)
+            run = await client(calls.launch(config, name=name or None))
         except ApiError as error:
             return no_update, message(str(error), bad=True)
         return f"/runs/{run.id}", no_update

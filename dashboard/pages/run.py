@@ -9,7 +9,7 @@ import dash_mantine_components as dmc
 from dash import Dash, Input, Output, State, dcc, html, no_update
 
 from backend import wire
-from backend.client import ApiError, Client
+from backend.client import ApiError, AsyncClient, calls
 from backend.palette import class_colours
 from dashboard import ids
 from dashboard.components.frame import message
@@ -221,7 +221,7 @@ def _curves(run: wire.RunWire, groups: list[Group], buttons: int) -> Any:
     )
 
 
-def register(app: Dash, client: Client) -> None:
+def register(app: Dash, client: AsyncClient) -> None:
     """Cancel and retry."""
 
     @app.callback(
@@ -234,7 +234,7 @@ def register(app: Dash, client: Client) -> None:
         if not clicks:
             return no_update
         try:
-            await client.cancel(run_id)
+            await client(calls.cancel(run_id))
         except ApiError as error:
             return message(str(error), bad=True)
         return message("Cancelling: the numbers so far are kept.")
@@ -249,7 +249,7 @@ def register(app: Dash, client: Client) -> None:
         if not clicks:
             return no_update
         try:
-            await client.retry(run_id)
+            await client(calls.retry(run_id))
         except ApiError as error:
             return message(str(error), bad=True)
         return message("Queued again: it continues from its newest checkpoint.")

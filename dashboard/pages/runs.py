@@ -10,7 +10,7 @@ import dash_mantine_components as dmc
 from dash import Dash, Input, Output, State, dcc, html, no_update
 
 from backend import wire
-from backend.client import ApiError, Client
+from backend.client import ApiError, AsyncClient, calls
 from dashboard import ids
 from dashboard.components.frame import message, warm_up
 
@@ -178,7 +178,7 @@ def count(page: wire.RunPage) -> str:
     return ", ".join(words)
 
 
-def register(app: Dash, client: Client) -> None:
+def register(app: Dash, client: AsyncClient) -> None:
     """Keep the table up to date; open, delete, undo."""
 
     @app.callback(
@@ -189,7 +189,7 @@ def register(app: Dash, client: Client) -> None:
         Input(ids.RUNS_DELETED, "data"),
     )
     async def refresh(_tick: int, words: str | None, _deleted: list[str]) -> Any:
-        page = await client.runs(limit=LIMIT, q=words or "")
+        page = await client(calls.runs(limit=LIMIT, q=words or ""))
         now = datetime.now(UTC)
         return [row(run, now) for run in page.items], count(page)
 
@@ -249,7 +249,7 @@ def register(app: Dash, client: Client) -> None:
         done, failed = [], []
         for item in rows:
             try:
-                await client.delete(item["id"])
+                await client(calls.delete(item["id"]))
                 done.append(item["id"])
             except ApiError as error:
                 failed.append(str(error))
@@ -269,5 +269,5 @@ def register(app: Dash, client: Client) -> None:
         if not clicks or not deleted:
             return no_update, no_update, no_update
         for run_id in deleted:
-            await client.restore(run_id)
+            await client(calls.restore(run_id))
         return [], message("Brought back."), True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import stat
 import subprocess
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from backend import wire
-from backend.client import ApiError, Client
+from backend.client import ApiError, AsyncClient, Client, calls
 from backend.settings import require_safe_host
 from tests.harness import COLLAPSE, ServerProcess, tiny, wait_for
 
@@ -151,25 +152,112 @@ def test_what_is_not_there_is_a_problem(quiet_server, method, path, status):
     assert answer.json()["detail"]
 
 
-def test_the_client_is_typed_and_raises_problems(quiet_server, finished):
+def test_the_clients_are_typed_and_raise_problems(quiet_server, finished):
     async def work():
-        headers = {"authorization": f"Bearer {quiet_server.token}"}
-        async with httpx.AsyncClient(base_url=quiet_server.url, headers=headers) as http:
-            client = Client(http)
-            run = await client.run(finished)
+        async with AsyncClient(quiet_server.url, quiet_server.token) as client:
+            run = await client(calls.run(finished))
             assert run.config == tiny()
-            changed = await http.patch(f"/api/v1/runs/{finished}", json={"name": "renamed"})
-            assert changed.json()["name"] == "renamed"
-            await client.delete(finished)
+            assert (await client(calls.change(finished, name="renamed", notes="*seen*"))).notes == "*seen*"
+            await client(calls.delete(finished))
             with pytest.raises(ApiError, match="there is no run"):
-                await client.run(finished)
-            restored = await client.restore(finished)
+                await client(calls.run(finished))
+            restored = await client(calls.restore(finished))
             assert restored.summary == run.summary
-            assert {"fashion-nearest", "first-light"} <= {preset.name for preset in await client.presets()}
-            assert "nc1" in {metric.key for metric in await client.metrics()}
-            assert (await client.system()).cores >= 1
+            async with client.stream(calls.archive(finished)) as chunks:
+                assert (await anext(chunks))[:2] == b"PK"
+            with pytest.raises(ApiError, match="there is no run"):
+                async with client.stream(calls.archive("nosuchrun0")):
+                    pass
 
     asyncio.run(work())
+    with Client(quiet_server.url, quiet_server.token) as client:
+        assert {"fashion-nearest", "first-light"} <= {preset.name for preset in client(calls.presets())}
+        assert "nc1" in {metric.key for metric in client(calls.metrics())}
+        assert client(calls.system()).slots["cpu"] == 1
+        assert client(calls.me()).may_change
+        assert client(calls.attempts(finished))[0].outcome == "RunFinished"
+        assert {each.kind for each in client(calls.artifacts(finished))} == {"geometry", "checkpoint"}
+        assert client(calls.metrics_of(finished, keys="nc1")).measured == 3
+        with pytest.raises(ApiError, match="has no metric 'nc9'") as refused:
+            client(calls.metrics_of(finished, keys="nc9"))
+    assert refused.value.problem.status == 404
+
+
+def test_an_overview_is_all_that_a_page_begins_with(quiet_server, finished):
+    with Client(quiet_server.url, quiet_server.token) as client:
+        found = client(calls.overview(finished))
+        events = client(calls.events(finished, limit=2000)).items
+        newest = client(calls.geometry(finished))
+    assert found.seq == len(events) == found.run.last_seq
+    assert found.series.epochs == [1, 2, 3]
+    steps = [event["step"] for event in events if event["type"] == "GeometryCaptured"]
+    assert wire.from_typed(found.captures).tolist() == steps
+    assert found.steps["step"] == [event["step"] for event in events if event["type"] == "StepMeasured"]
+    assert found.geometry == newest
+    assert found.newest["EpochMeasured"]["epoch"] == 3
+    assert found.started["view"] == newest.view
+
+
+def test_a_sweep_and_a_clone(quiet_server, finished):
+    body = {"config": tiny(epochs=1).model_dump(mode="json"), "group": "rates", "seeds": 2, "priority": -5}
+    body |= {"grid": {"optimiser.lr": [0.05, 0.1]}}
+    with quiet_server.client() as http:
+        made = http.post("/api/v1/sweeps", json=body, headers={"Idempotency-Key": "a-sweep"})
+        again = http.post("/api/v1/sweeps", json=body, headers={"Idempotency-Key": "a-sweep"})
+        assert (made.status_code, again.status_code) == (201, 200)
+        items = made.json()["items"]
+        assert [(run["config"]["optimiser"]["lr"], run["config"]["seed"]) for run in items] == [
+            (0.05, 0),
+            (0.05, 1),
+            (0.1, 0),
+            (0.1, 1),
+        ]
+        assert http.get("/api/v1/runs", params={"q": "group:rates optimiser.lr=0.1"}).json()["total"] == 2
+        (group,) = (each for each in http.get("/api/v1/groups").json()["items"] if each["group"] == "rates")
+        assert sum(group["runs"].values()) == 4
+        clone = http.post(f"/api/v1/runs/{finished}/clone", json={"set": {"seed": 5, "epochs": 1}})
+        assert clone.status_code == 201
+        assert clone.json()["cloned_from"] == finished
+        assert clone.json()["config"]["seed"] == 5
+        bad = http.post(f"/api/v1/runs/{finished}/clone", json={"set": {"head.delta": -1}})
+        assert bad.status_code == 422
+        assert "delta" in bad.json()["detail"]
+        queue = [run["id"] for run in http.get("/api/v1/queue").json()["items"]]
+        if len(queue) > 1:
+            moved = http.post(f"/api/v1/runs/{queue[-1]}/move", json={"before": queue[0]})
+            assert moved.status_code in (200, 409), "it may have started meanwhile"
+        cancelled = http.post("/api/v1/runs/bulk", json={"action": "cancel", "q": "group:rates"}).json()["items"]
+        assert len(cancelled) == 4
+        http.post(f"/api/v1/runs/{clone.json()['id']}/cancel")
+
+
+def test_log_readings_and_files_of_a_run(quiet_server, finished):
+    with quiet_server.client() as http:
+        assert http.get(f"/api/v1/runs/{finished}/log").headers["content-type"].startswith("text/plain")
+        readings = http.get(f"/api/v1/runs/{finished}/readings").json()["items"]
+        assert readings == [], "a run of a second is over before the first reading"
+        listed = http.get(f"/api/v1/runs/{finished}/artifacts").json()["items"]
+        answer = http.get(listed[0]["href"])
+        assert hashlib.sha256(answer.content).hexdigest() == listed[0]["sha256"]
+        assert answer.headers["etag"] == f'"{listed[0]["sha256"]}"'
+        again = http.get(listed[0]["href"], headers={"if-none-match": answer.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        geometry = http.get(f"/api/v1/runs/{finished}/geometry", params={"epoch": 1})
+        etag = geometry.headers["etag"]
+        again = http.get(f"/api/v1/runs/{finished}/geometry", params={"epoch": 1}, headers={"if-none-match": etag})
+        assert again.status_code == 304
+        assert http.get(f"/api/v1/runs/{finished}/artifacts/geometry/123456").status_code == 404
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br"])
+def test_answers_are_compressed(quiet_server, encoding):
+    with quiet_server.client() as http:
+        answer = http.get("/api/v1/metrics", headers={"accept-encoding": encoding})
+        assert answer.headers["content-encoding"] == encoding
+        plain = http.get("/api/v1/metrics", headers={"accept-encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    if encoding == "gzip":
+        assert answer.json() == plain.json()
 
 
 # ── the guard ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -253,7 +341,9 @@ def test_a_large_body_is_refused(quiet_server):
 def test_headers_and_secrets(quiet_server):
     with quiet_server.client() as http:
         headers = http.get("/runs").headers
-    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    policy = headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy.partition("script-src")[2].partition(";")[0], "scripts are named by their hash"
     assert headers["x-content-type-options"] == "nosniff"
     token = quiet_server.data / "token"
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
@@ -262,12 +352,14 @@ def test_headers_and_secrets(quiet_server):
 
 
 def test_another_address_needs_a_token_of_ones_own():
-    require_safe_host("127.0.0.1", token_given=False)
-    require_safe_host("0.0.0.0", token_given=True)  # noqa: S104
+    require_safe_host("127.0.0.1", "")
+    require_safe_host("0.0.0.0", "a token that nobody guesses")  # noqa: S104
     with pytest.raises(Exception, match="give a token"):
-        require_safe_host("0.0.0.0", token_given=False)  # noqa: S104
+        require_safe_host("0.0.0.0", "")  # noqa: S104
+    with pytest.raises(Exception, match="has 5 characters"):
+        require_safe_host("0.0.0.0", "guess")  # noqa: S104
     with pytest.raises(Exception, match="IP address or localhost"):
-        require_safe_host("somewhere", token_given=False)
+        require_safe_host("somewhere", "")
 
 
 def test_a_second_server_on_the_same_data_names_the_first(quiet_server):

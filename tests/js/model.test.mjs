@@ -3,7 +3,7 @@ import test from "node:test";
 import { chartData, heatmapValues, wantsLog } from "../../dashboard/assets/modules/charts.mjs";
 import { place, screen } from "../../dashboard/assets/modules/labels.mjs";
 import {
-  apply, dataWords, digits, duration, emptyRun, hasCharts, percent, progressWords, secondsLeft, statusWords,
+  apply, dataWords, digits, duration, emptyRun, hasCharts, percent, progressWords, restore, secondsLeft, statusWords,
 } from "../../dashboard/assets/modules/run-model.mjs";
 import { merge } from "../../dashboard/assets/modules/stream.mjs";
 
@@ -28,6 +28,39 @@ test("events build the run's state", () => {
   assert.equal(run.status, "queued");
   apply(run, { type: "RunFailed", seq: 6, error: "out of memory" });
   assert.equal(progressWords(run, 0), "out of memory");
+});
+
+test("an overview and the events after it build the state that all events would", () => {
+  const started = { type: "RunStarted", seq: 2, steps_per_epoch: 4, metrics: {} };
+  const typed = (...steps) => ({
+    dtype: "i4", shape: String(steps.length), bdata: Buffer.from(Int32Array.from(steps).buffer).toString("base64"),
+  });
+  const run = emptyRun(10);
+  restore(run, {
+    run: { id: "r", status: "running", error: null, epoch: 2 }, seq: 9, started,
+    series: { epochs: [1, 2], values: { train: { nc1: [1, "Infinity"] }, test: { nc1: [2, null] } } },
+    steps: { step: [2, 4, 6], loss: [3, 2, "NaN"], lr: [0.1, 0.1, 0.1] }, captures: typed(0, 2, 4, 8),
+    newest: {
+      EpochMeasured: { ...epoch(2, 3), terminal_phase: 2, collapse_layer: "1" }, LogLine: { seq: 4, text: "hello" },
+      StepMeasured: { seq: 8, step: 6, loss: 1, lr: 0.1, at: at(3), samples_per_s: 50, remaining_s: 7 },
+    },
+    geometry: { step: 8, facts: { smallest_angle_deg: 90 } },
+  });
+  assert.deepEqual(run.captures.map((capture) => capture.epoch), [0, 0.5, 1, 2]);
+  assert.equal(run.captures[3].smallest_angle_deg, 90);
+  assert.deepEqual(run.series, { train: { nc1: [1, Infinity] }, test: { nc1: [2, null] } });
+  assert.deepEqual(run.steps.epoch, [0.5, 1, 1.5]);
+  assert.deepEqual([run.terminalPhase, run.collapseLayer, run.note, run.left.seconds], [2, "1", "hello", 7]);
+  // What the overview holds beyond its number comes once more on the stream, and changes nothing.
+  for (const again of [epoch(2, 3), { type: "StepMeasured", step: 6 }, { type: "GeometryCaptured", step: 8 }]) {
+    apply(run, { ...again, seq: 10 });
+  }
+  assert.equal(run.captures.length, 4);
+  assert.deepEqual(run.measuredEpochs, [1, 2]);
+  apply(run, { ...epoch(3, 5), seq: 11 });
+  apply(run, { type: "Paused", seq: 12 });
+  assert.deepEqual(run.series.train.nc1, [1, Infinity, 1 / 3]);
+  assert.equal(run.status, "paused");
 });
 
 test("epochs in which a metric was not defined are gaps", () => {

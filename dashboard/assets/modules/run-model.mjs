@@ -1,6 +1,6 @@
 // What a page knows of a run: a plain object that events change, and the sentences that are read from it.
 
-import { number } from "./typed.mjs";
+import { decode, number } from "./typed.mjs";
 
 export function emptyRun(epochs) {
   return {
@@ -12,15 +12,51 @@ export function emptyRun(epochs) {
 export const ENDED = new Set(["finished", "cancelled", "failed"]);
 const ENDS = { RunFinished: "finished", RunCancelled: "cancelled", RunFailed: "failed" };
 
+/** Fill an empty run with what the service knows of it so far (its overview); events after `seq` follow. */
+export function restore(run, { run: row, seq, started, series, steps, captures, newest, geometry }) {
+  Object.assign(run, { seq, status: row.status, error: row.error, epoch: row.epoch, started });
+  const perEpoch = started?.steps_per_epoch ?? 1;
+  run.measuredEpochs = series.epochs;
+  for (const [split, known] of Object.entries(series.values)) {
+    run.series[split] = Object.fromEntries(Object.entries(known).map(([key, values]) => [key, values.map(number)]));
+  }
+  run.steps = { epoch: steps.step.map((step) => step / perEpoch), loss: steps.loss.map(number), lr: steps.lr.map(number) };
+  run.captures = Array.from(decode(captures).data, (step) => {
+    const epoch = step / perEpoch;
+    return { step, epoch, href: `/api/v1/runs/${row.id}/geometry?epoch=${epoch}` };
+  });
+  if (geometry) Object.assign(run.captures.at(-1), geometry.facts);
+  const { EpochMeasured: measured, StepMeasured: stepped, LogLine: line, DataProgressed: data } = newest;
+  if (measured) Object.assign(run, { terminalPhase: measured.terminal_phase, collapseLayer: measured.collapse_layer ?? null });
+  if (stepped) progressed(run, stepped);
+  if (line && !line.text.includes("\n")) run.note = line.text;
+  if (data && data.seq > (stepped?.seq ?? 0) && data.seq > (started?.seq ?? 0) && run.status === "running") run.data = data;
+}
+
+function progressed(run, event) {
+  run.step = event.step;
+  run.speed = event.samples_per_s ?? null;
+  run.left = event.remaining_s == null ? null : { seconds: number(event.remaining_s), at: Date.parse(event.at) };
+}
+
+/** Whether a run has what an event says already: an overview may hold a little more than it says. */
+export function known(run, event) {
+  if (event.type === "EpochMeasured") return event.epoch <= (run.measuredEpochs.at(-1) ?? 0);
+  if (event.type === "GeometryCaptured") return event.step <= (run.captures.at(-1)?.step ?? -1);
+  return event.type === "StepMeasured" && event.step <= run.step;
+}
+
 /** Change `run` by one event. Captures are told apart by their step, epochs by their number. */
 export function apply(run, event) {
   run.seq = event.seq;
+  if (known(run, event)) return;
   if (event.type === "RunQueued") Object.assign(run, { status: "queued", error: null });
   else if (event.type === "RunStarted") Object.assign(run, { status: "running", started: event, data: null });
   else if (event.type === "Resumed") Object.assign(run, { status: "running", pace: [], left: null, data: null });
   else if (event.type === "LogLine" && !event.text.includes("\n")) run.note = event.text; // a traceback is for the log
   else if (event.type === "DataProgressed") Object.assign(run, { status: "running", data: event });
   else if (event.type === "AttemptFailed") run.status = "queued";
+  else if (event.type === "Paused") Object.assign(run, { status: "paused", data: null });
   else if (event.type in ENDS) Object.assign(run, { status: ENDS[event.type], error: event.error ?? null });
   else if (event.type === "GeometryCaptured") {
     const { arrays, ...capture } = event;
@@ -46,9 +82,7 @@ export function apply(run, event) {
     run.steps.epoch.push(event.step / perEpoch);
     run.steps.loss.push(number(event.loss));
     run.steps.lr.push(event.lr);
-    run.step = event.step;
-    run.speed = event.samples_per_s ?? null;
-    run.left = event.remaining_s == null ? null : { seconds: number(event.remaining_s), at: Date.parse(event.at) };
+    progressed(run, event);
   }
 }
 

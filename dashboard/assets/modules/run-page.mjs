@@ -2,12 +2,15 @@
 
 import { Calm } from "./calm.mjs";
 import { axesTheme, drawChart, drawHeatmap } from "./charts.mjs";
-import { apply, digits, ENDED, emptyRun, hasCharts, percent, progressWords, statusWords } from "./run-model.mjs";
+import {
+  apply, digits, ENDED, emptyRun, hasCharts, known, percent, progressWords, restore, statusWords,
+} from "./run-model.mjs";
 import { Scene, TRAIL } from "./scene.mjs";
 import { RunStream } from "./stream.mjs";
 
 const CACHE = 600;
 const PLAY_MS = 120;
+const POINTS = 1000; // of each curve; more cannot be told apart on a screen
 // The heatmap is read, not watched: it may lag the scene by this much, which leaves the paint to the scene.
 const HEATMAP_MS = 200;
 
@@ -35,14 +38,33 @@ export class RunPage {
     this.themeWatch = new MutationObserver(() => this.theme());
     this.themeWatch.observe(document.documentElement, { attributeFilter: ["data-mantine-color-scheme"] });
     this.early = []; // what is heard before there is a graph to draw it in
+    Promise.all([this.load(), this.ready()]).then(() => {
+      if (!this.abort.signal.aborted) this.begin();
+    });
+  }
+
+  /** All that is known so far in one answer, however long the run is; then the stream of what follows. */
+  async load() {
+    while (!this.abort.signal.aborted) {
+      try {
+        const answer = await fetch(`/api/v1/runs/${this.runId}/overview?points=${POINTS}`, { signal: this.abort.signal });
+        if (!answer.ok) throw new Error((await answer.json()).detail);
+        this.overview = await answer.json();
+        break;
+      } catch (error) {
+        if (error.name === "AbortError") return;
+        this.connection("reconnecting");
+        await new Promise((resolve) => setTimeout(resolve, 1000));
+      }
+    }
+    if (this.abort.signal.aborted) return;
+    restore(this.run, this.overview);
     this.stream = new RunStream(
       this.runId,
+      this.overview.seq,
       (events) => (this.scene ? this.take(events) : this.early.push(...events)),
       (state) => this.connection(state),
     );
-    this.ready().then(() => {
-      if (!this.abort.signal.aborted) this.begin();
-    });
   }
 
   graph(id) {
@@ -65,7 +87,15 @@ export class RunPage {
     this.scene = new Scene(this.graph("scene-graph"), JSON.parse(this.root.dataset.traces));
     // Dash draws its graphs again when the theme changes, from a layout that knows nothing of our shapes.
     this.charts().forEach((id, i) => this.graph(id).on("plotly_react", () => requestAnimationFrame(() => this.drawCurve(i))));
+    if (this.run.started) this.scene.begin(this.run.started);
     this.theme();
+    const newest = this.overview.geometry;
+    if (newest) this.keep(newest.step, newest.arrays);
+    this.overview = null;
+    this.sizeSlider();
+    this.sizeMore();
+    if (newest) this.show(this.run.captures.length - 1);
+    this.drawCurves();
     this.take(this.early);
   }
 
@@ -101,6 +131,7 @@ export class RunPage {
     let arrived = null;
     for (const event of events) {
       const begins = event.type === "RunStarted" && this.run.started === null;
+      if (known(this.run, event)) continue;
       apply(this.run, event);
       if (begins) this.scene.begin(event);
       if (event.type === "EpochMeasured" || event.type === "StepMeasured") measured = true;
@@ -203,7 +234,9 @@ export class RunPage {
     try {
       const answer = await fetch(capture.href, { signal: this.abort.signal });
       if (!answer.ok) throw new Error((await answer.json()).detail);
-      return this.keep(capture.step, (await answer.json()).arrays);
+      const { arrays, facts } = await answer.json();
+      Object.assign(capture, facts);
+      return this.keep(capture.step, arrays);
     } catch (error) {
       if (error.name !== "AbortError") this.part("replay-note").textContent = error.message;
       return null;
@@ -216,6 +249,7 @@ export class RunPage {
     const before = this.run.captures.slice(Math.max(0, index - TRAIL), index).map((c) => this.frames.get(c.step)).filter(Boolean);
     this.scene.draw(frame, before);
     this.shown = frame;
+    this.words();
     this.heatmap.draw();
     if (!this.follows) this.drawCurves();
   }
@@ -254,7 +288,7 @@ export class RunPage {
     say("follow", this.ended ? "newest" : this.follows ? "follows the run" : "back to live");
     this.part("play").textContent = this.player ? "❚❚" : "▶";
     this.readings(at);
-    if (capture) this.sentence(capture);
+    if (capture?.smallest_pair) this.sentence(capture); // else its facts are on their way
   }
 
   readings(at) {

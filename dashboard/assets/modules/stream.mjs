@@ -1,8 +1,8 @@
-// One EventSource a page: replays a run from its first event and then follows it, at most one hand-over a paint.
+// One EventSource a page: follows a run from an event on, at most one hand-over a paint.
 
 export const TYPES = [
   "RunQueued", "RunStarted", "Resumed", "StepMeasured", "EpochMeasured", "GeometryCaptured", "CheckpointSaved",
-  "AttemptFailed", "DataProgressed", "RunFinished", "RunCancelled", "RunFailed", "LogLine",
+  "AttemptFailed", "Paused", "DataProgressed", "RunFinished", "RunCancelled", "RunFailed", "LogLine",
 ];
 
 /** Drop what was seen, keep order, and let only the newest capture carry arrays: newest wins. */
@@ -14,11 +14,11 @@ export function merge(pending, event, lastSeq) {
 }
 
 export class RunStream {
-  constructor(runId, onEvents, onConnection) {
+  constructor(runId, after, onEvents, onConnection) {
     this.runId = runId;
     this.onEvents = onEvents;
     this.onConnection = onConnection;
-    this.lastSeq = 0;
+    this.lastSeq = after;
     this.pending = [];
     this.scheduled = false;
     this.closed = false;

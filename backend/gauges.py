@@ -1,0 +1,93 @@
+"""The server's own numbers: whether it is ready, and Prometheus's exposition."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import psutil
+import sqlalchemy as sa
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from backend import wire
+from backend.jobs.supervisor import Supervisor
+from backend.store import runs
+from backend.store.database import Store, Unreachable
+from backend.store.models import run
+
+if TYPE_CHECKING:
+    from backend.stream import Hub
+
+SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0)
+
+
+class Gauges(Collector):
+    """Counts requests as they are answered; reads the rest when asked."""
+
+    def __init__(self, store: Store, supervisor: Supervisor, hub: Hub) -> None:
+        self._store, self._supervisor, self._hub = store, supervisor, hub
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        self._requests = Counter(
+            "collapse_requests", "Answered API requests.", ("method", "status"), registry=self._registry
+        )
+        self._seconds = Histogram(
+            "collapse_request_seconds", "Time to answer an API request.", buckets=SECONDS, registry=self._registry
+        )
+        self._started = time.monotonic()
+
+    def observe(self, method: str, status: int, took_s: float) -> None:
+        """Count an answered request."""
+        known = method if method in ("GET", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS", "PUT") else "other"
+        self._requests.labels(known, str(status)).inc()
+        self._seconds.observe(took_s)
+
+    def ready(self) -> wire.Ready:
+        """Return whether runs can be taken, and what stands in the way."""
+        problems = []
+        try:
+            runs.probe(self._store)
+        except Unreachable:
+            problems.append("the database cannot be written")
+        if not self._supervisor.alive():
+            problems.append("the supervisor does not look at the queue")
+        if self._supervisor.disk_full:
+            problems.append("the disk is nearly full: queued runs wait for space")
+        return wire.Ready(ready=not problems, problems=problems)
+
+    def exposition(self) -> bytes:
+        """Return everything in Prometheus's text format."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what is read when asked."""
+        states = GaugeMetricFamily("collapse_runs", "Runs by state.", labels=["status"])
+        counted = dict.fromkeys(runs.STATUSES, 0)
+        with self._store.reading() as connection:
+            query = sa.select(run.c.status, sa.func.count().label("runs")).where(run.c.deleted_at.is_(None))
+            query = query.group_by(run.c.status)
+            counted |= {row.status: row.runs for row in connection.execute(query)}
+        for status, count in counted.items():
+            states.add_metric([status], count)
+        yield states
+        slots = GaugeMetricFamily("collapse_slots", "Runs that a device takes at once.", labels=["device"])
+        for device, number in self._supervisor.limits.slots.items():
+            slots.add_metric([device], number)
+        yield slots
+        process = psutil.Process()
+        for name, text, value in (
+            ("collapse_viewers", "Open streams.", self._hub.viewers),
+            ("collapse_disk_free_bytes", "Free bytes of the disk.", shutil.disk_usage(self._store.data_dir).free),
+            ("collapse_memory_bytes", "Memory of the server's process.", process.memory_info().rss),
+            ("collapse_cpu_seconds", "Processor time of the server's process.", sum(process.cpu_times()[:2])),
+            ("collapse_up_seconds", "Time since the server started.", time.monotonic() - self._started),
+        ):
+            yield GaugeMetricFamily(name, text, value=value)
+
+    def describe(self) -> Iterator[Metric]:
+        """Yield nothing: the registry need not ask the database to know the names."""
+        return iter(())
