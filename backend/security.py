@@ -168,21 +168,38 @@ class Guard:
             await found(scope, receive, answering)
             return
         known = caller.set(found)
-        started = False
-
-        async def noting(message: Message) -> None:
-            nonlocal started
-            started |= message["type"] == "http.response.start"
-            await answering(message)
-
-        limit = self._limit(scope["path"])
         try:
-            await self._app(scope, _limited(receive, limit) if scope["type"] == "http" else receive, noting)
-        except TooLarge:
-            if not started:
-                await _too_large(limit, "more")(scope, receive, answering)
+            if scope["type"] == "http":
+                await self._bounded(scope, receive, answering)
+            else:
+                await self._app(scope, receive, send)
         finally:
             caller.reset(known)
+
+    async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the application answer, unless the body, whose length nobody said beforehand, goes on for too long."""
+        limit = self._limit(scope["path"])
+        taken, started = 0, False
+
+        async def receiving() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > limit:
+                raise TooLarge
+            return message
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            # Whatever the application makes of a body that was cut off, that is not the answer.
+            if taken <= limit or started:
+                started = True
+                await send(message)
+
+        with contextlib.suppress(TooLarge):
+            await self._app(scope, receiving, sending)
+        if taken > limit and not started:
+            await _too_large(limit, "more")(scope, receive, send)
 
     def _limit(self, path: str) -> int:
         return self._import_bytes if path == IMPORT_PATH else MAX_BODY_BYTES
@@ -324,20 +341,6 @@ def _is_loopback(address: str) -> bool:
         return ip_address(address).is_loopback
     except ValueError:
         return False
-
-
-def _limited(receive: Receive, limit: int) -> Receive:
-    taken = 0
-
-    async def receiving() -> Message:
-        nonlocal taken
-        message = await receive()
-        taken += len(message.get("body", b""))
-        if taken > limit:
-            raise TooLarge
-        return message
-
-    return receiving
 
 
 def _too_large(limit: int, length: str) -> Response:

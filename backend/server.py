@@ -44,19 +44,29 @@ class Server(uvicorn.Server):
 
 
 def free_socket(host: str, port: int, *, exact: bool) -> socket.socket:
-    """Return a bound socket on `port`, or, unless it must be that one, on another free port where it is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """Return a listening socket on `port`, or, unless it must be that one, on another free port where it is taken.
+
+    It listens at once: between binding and listening another server could take the same port, and answer for this one.
+    """
     try:
-        listener.bind((host, port))
+        return _listening(host, port)
     except OSError as error:
         if exact:
-            listener.close()
             raise Unusable(
                 f"port {port} on {host} cannot be used ({error.strerror}); choose another with --port"
             ) from error
-        listener.bind((host, 0))
+        return _listening(host, 0)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError:
+        listener.close()
+        raise
     return listener
 
 

@@ -205,7 +205,9 @@ class Hub:
                 if more:
                     continue
                 try:
-                    await asyncio.wait_for(viewer.woken.wait(), HEARTBEAT_S)
+                    # Not `wait_for`, which swallows a cancellation that comes with the wake-up it waits for.
+                    async with asyncio.timeout(HEARTBEAT_S):
+                        await viewer.woken.wait()
                 except TimeoutError:
                     yield b": still here\n\n"
                 # Hold the next write back, and let what comes meanwhile ride along.

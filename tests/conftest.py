@@ -39,8 +39,8 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
     """Return a function that starts servers; all are ended afterwards, and their workers."""
     servers: list[ServerProcess] = []
 
-    def start(*options: str, data: Path | None = None) -> ServerProcess:
-        servers.append(ServerProcess(data or tmp_path / "data", *options))
+    def start(*options: str, data: Path | None = None, verify: str | bool = True) -> ServerProcess:
+        servers.append(ServerProcess(data or tmp_path / "data", *options, verify=verify))
         return servers[-1]
 
     yield start

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -65,8 +66,9 @@ def wait_for(condition: Callable[[], object], seconds: float = 60, what: str = "
 class ServerProcess:
     """A `collapse serve` of its own, on a free port."""
 
-    def __init__(self, data: Path, *options: str) -> None:
+    def __init__(self, data: Path, *options: str, verify: str | bool = True) -> None:
         self.data = data
+        self._trust = ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify
         self.log = data.with_suffix(".log")
         environment = {k: v for k, v in os.environ.items() if not k.startswith("COLLAPSE_")}
         environment.pop("DISPLAY", None)
@@ -87,12 +89,12 @@ class ServerProcess:
     def _address(self) -> str | None:
         if self.process.poll() is not None:
             raise AssertionError(f"the server ended at once: {self.log.read_text()}")
-        found = re.search(r"(http://\S+/\?token=\S+)", self.log.read_text())
+        found = re.search(r"(https?://\S+/\?token=\S+)", self.log.read_text())
         return found.group(1) if found else None
 
     def _healthy(self) -> bool:
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{self.url}/healthz").status_code == 200
+            return httpx.get(f"{self.url}/healthz", verify=self._trust).status_code == 200
         return False
 
     def client(self) -> httpx.Client:

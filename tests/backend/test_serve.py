@@ -12,6 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from backend.errors import Unusable
+from backend.server import free_socket
 from tests.harness import COLLAPSE, wait_for
 
 
@@ -44,6 +46,18 @@ def test_a_port_that_was_asked_for_is_never_swapped(tmp_path):
     assert done.returncode == 2
     assert f"port {port} on 127.0.0.1 cannot be used" in done.stderr
     assert "choose another with --port" in done.stderr
+
+
+def test_a_port_is_one_servers_from_the_first_moment():
+    """Two servers that start at once: the second finds the port taken before the first answers anything."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with free_socket("127.0.0.1", port, exact=True) as first:
+        with pytest.raises(Unusable, match="cannot be used"):
+            free_socket("127.0.0.1", port, exact=True)
+        with free_socket("127.0.0.1", port, exact=False) as second:
+            assert second.getsockname()[1] != first.getsockname()[1] == port
 
 
 @pytest.mark.parametrize(

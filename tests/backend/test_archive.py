@@ -1,0 +1,342 @@
+"""A run as one file, out and in again elsewhere; hostile files; and the freeing of what is not needed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import time
+import zipfile
+
+import pytest
+import sqlalchemy as sa
+
+from backend import archive, upkeep
+from backend.errors import Conflict, Invalid, Unusable
+from backend.paper.figures import render
+from backend.paper.gather import gather
+from backend.store import artifacts, check, curves, event_log, query, runs
+from backend.store.database import open_store
+from backend.store.models import bucket, event, run
+from tests.conftest import BOTH
+from tests.faults.harness import require_whole, supervising, wait_status
+from tests.harness import tiny, wait_for
+
+MOST = 2**30
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory):
+    """A store with one finished run, as an archive too."""
+    store = open_store(tmp_path_factory.mktemp("origin") / "data")
+    run_id, _ = runs.create(store, tiny(epochs=4, device="cpu"), name="Ünïque", tags=["a"], group="g")
+    runs.change(store, run_id, {"notes": "# seen"})
+    with supervising(store):
+        wait_status(store, run_id, "finished")
+    content = b"".join(archive.archived(store, run_id))
+    yield store, run_id, content
+    store.close()
+
+
+def bring_in(store, content, tmp_path, most=MOST):
+    path = tmp_path / "given.zip"
+    path.write_bytes(content)
+    return archive.import_archive(store, path, most)
+
+
+def figures(store, run_id):
+    wanted = [("geometry", "pdf"), ("angles", "svg"), ("curves", "csv"), ("margins", "pdf"), ("geometry", "png")]
+    return {
+        f"{name}.{kind}": hashlib.sha256(render(gather(store, run_id, name, kind))).hexdigest() for name, kind in wanted
+    }
+
+
+@BOTH
+def test_an_imported_run_is_the_same_to_the_byte(origin, store, tmp_path):
+    there, run_id, content = origin
+    assert bring_in(store, content, tmp_path) == (run_id, True), "it keeps its id"
+    require_whole(store, run_id)
+    mine, theirs = runs.get(store, run_id), runs.get(there, run_id)
+    for name in archive.ArchivedRun.model_fields:
+        if name not in ("attempts", "artifacts"):
+            assert getattr(mine, name) == getattr(theirs, name), name
+    assert figures(store, run_id) == figures(there, run_id)
+    assert curves.read(store, run_id, "epoch", 1000) == curves.read(there, run_id, "epoch", 1000)
+    assert b"".join(archive.archived(store, run_id)) == content, "and out again it is the same archive"
+    assert bring_in(store, content, tmp_path) == (run_id, False), "the same run twice is one run"
+    assert query.listing(store, q="nc1<1000").total == 1, "its numbers are found"
+    assert list((store.data_dir / "imports").iterdir()) == []
+
+
+def test_a_taken_id_gives_way(origin, store, tmp_path):
+    _, run_id, content = origin
+    bring_in(store, content, tmp_path)
+    runs.delete(store, run_id)
+    other, new = bring_in(store, content, tmp_path)
+    assert new
+    assert other != run_id
+    require_whole(store, other)
+    runs.restore(store, run_id)
+    require_whole(store, run_id)
+
+
+def test_folded_curves_come_along(store, tmp_path):
+    from tests.backend.test_query import recorded
+
+    run_id, _ = recorded(store, 700)
+    runs.end(store, run_id, 1, "failed", event_log.Entry("RunFailed", {"error": "x"}), error="x")
+    content = b"".join(archive.archived(store, run_id))
+    elsewhere = open_store(tmp_path / "elsewhere")
+    bring_in(elsewhere, content, tmp_path)
+    rows = []
+    for held in (store, elsewhere):
+        with held.reading() as connection:
+            rows.append(list(connection.execute(sa.select(bucket).order_by(bucket.c.level, bucket.c.number))))
+    assert rows[0] == rows[1]
+    assert len(rows[0]) == 700 // 8 + 700 // 64 + 700 // 512
+    elsewhere.close()
+
+
+def test_what_runs_or_is_damaged_is_not_archived(origin, store, tmp_path):
+    _, run_id, content = origin
+    queued, _ = runs.create(store, tiny())
+    with pytest.raises(Conflict, match="is queued: pause it"):
+        archive.archived(store, queued)
+    bring_in(store, content, tmp_path)
+    path = store.data_dir / artifacts.rows(store, run_id, "geometry")[0].path
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(Unusable, match="would carry the damage on"):
+        archive.archived(store, run_id)
+
+
+# ── hostile archives ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def parts_of(content):
+    with zipfile.ZipFile(io.BytesIO(content)) as opened:
+        return {name: opened.read(name) for name in opened.namelist()}
+
+
+def packed(parts, *, sealed=True, names=None):
+    """Pack parts as an archive; `sealed` gives each the hash that it has."""
+    held = dict(parts)
+    if sealed:
+        manifest = json.loads(held["manifest.json"])
+        manifest["parts"] = {
+            name: {"sha256": hashlib.sha256(part).hexdigest(), "size_bytes": len(part)}
+            for name, part in held.items()
+            if name != "manifest.json"
+        }
+        held["manifest.json"] = json.dumps(manifest).encode()
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as opened:
+        for name in names or held:
+            opened.writestr(name, held[name])
+    return file.getvalue()
+
+
+def with_run(change):
+    def edit(parts):
+        facts = json.loads(parts["run.json"])
+        change(facts)
+        return packed(parts | {"run.json": json.dumps(facts).encode()})
+
+    return edit
+
+
+def with_events(change):
+    def edit(parts):
+        lines = [json.loads(line) for line in parts["events.jsonl"].splitlines()]
+        change(lines)
+        return packed(parts | {"events.jsonl": b"".join(json.dumps(line).encode() + b"\n" for line in lines)})
+
+    return edit
+
+
+def with_manifest(change):
+    def edit(parts):
+        manifest = json.loads(parts["manifest.json"])
+        change(manifest)
+        return packed(parts | {"manifest.json": json.dumps(manifest).encode()}, sealed=False)
+
+    return edit
+
+
+def first_array(parts):
+    return next(name for name in parts if name.startswith("artifacts/"))
+
+
+def swapped(parts, new):
+    return packed(parts | {first_array(parts): new})
+
+
+def bomb(parts):
+    return packed(parts | {"metrics.csv": b"\0" * (64 * 2**20)})
+
+
+HOSTILE = {
+    "no zip": (lambda parts: b"PK and nothing more", "no archive of a run"),
+    "cut short": (lambda parts: packed(parts)[:-2000], "no archive of a run"),
+    "path upwards": (lambda parts: packed(parts | {"../../evil.json": b"{}"}), "no part named"),
+    "absolute path": (lambda parts: packed(parts | {"/etc/evil": b"{}"}), "no part named"),
+    "path within": (lambda parts: packed(parts | {"artifacts/../../x.safetensors": b""}), "no part named"),
+    "stranger": (lambda parts: packed(parts | {"setup.py": b""}), "no part named"),
+    "backslashes": (lambda parts: packed(parts | {"artifacts\\..\\x": b""}), "no part named"),
+    "no manifest": (
+        lambda parts: packed({k: v for k, v in parts.items() if k != "manifest.json"}, sealed=False),
+        "no manifest",
+    ),
+    "bomb": (bomb, "from few: refused"),
+    "wrong hash": (with_manifest(lambda m: m["parts"]["run.json"].update(sha256="0" * 64)), "size or hash differ"),
+    "wrong size": (with_manifest(lambda m: m["parts"]["events.jsonl"].update(size_bytes=10)), "size or hash differ"),
+    "unnamed part": (with_manifest(lambda m: m["parts"].pop("metrics.csv")), "does not name the parts"),
+    "other format": (with_manifest(lambda m: m.update(format=2)), "format"),
+    "id with a path": (with_manifest(lambda m: m.update(run="../../evil")), "run"),
+    "lacks events": (lambda parts: packed({k: v for k, v in parts.items() if k != "events.jsonl"}), "lacks events"),
+    "changed config": (with_run(lambda r: r["config"].update(epochs=99)), "does not have the hash"),
+    "impossible config": (with_run(lambda r: r["config"].update(batch_size=-1)), "run.json is not valid"),
+    "extra field": (with_run(lambda r: r.update(want="cancel")), "run.json is not valid"),
+    "still running": (with_run(lambda r: r.update(status="running")), "run.json is not valid"),
+    "wrong state": (with_run(lambda r: r.update(status="failed")), "events make it finished"),
+    "wrong count": (with_run(lambda r: r.update(last_seq=10_000)), "events"),
+    "event missing": (with_events(lambda lines: lines.pop(3)), "event 4 is missing"),
+    "epoch twice": (
+        with_events(lambda lines: next(e for e in lines if e["type"] == "EpochMeasured")["payload"].update(epoch=3)),
+        "after epoch 3",
+    ),
+    "after the end": (
+        with_events(lambda lines: lines.append({**lines[3], "seq": len(lines) + 1})),
+        "cannot follow the state finished",
+    ),
+    "no event": (with_events(lambda lines: lines[2].update(payload=[1])), "line 3 of the archive's events"),
+    "array of another kind": (lambda parts: swapped(parts, b"\x08" + b"\0" * 7 + b"{}      "), "holds no arrays"),
+    "array with a huge header": (lambda parts: swapped(parts, b"\xff" * 64), "holds no arrays"),
+    "array cut short": (lambda parts: swapped(parts, parts[first_array(parts)][:-8]), "holds no arrays"),
+    "array twice": (with_run(lambda r: r["artifacts"].append(r["artifacts"][0])), "does not name the files"),
+    "array of no event": (with_run(lambda r: r["artifacts"][0].update(seq=99_999)), "of an event that is not there"),
+}
+
+
+@pytest.mark.parametrize("case", list(HOSTILE))
+def test_a_hostile_archive_is_refused_whole(origin, store, tmp_path, case):
+    make, words = HOSTILE[case]
+    content = make(parts_of(origin[2]))
+    before = sorted(path for path in store.data_dir.rglob("*") if "collapse.db" not in path.name)
+    with pytest.raises(Invalid, match=words):
+        bring_in(store, content, tmp_path)
+    assert query.listing(store).total == 0
+    left = sorted(path for path in store.data_dir.rglob("*") if "collapse.db" not in path.name)
+    assert left in (before, sorted([*before, store.data_dir / "imports"])), "nothing is left behind"
+    assert not (tmp_path / "evil.json").exists()
+    with store.reading() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(event)).scalar_one() == 0
+
+
+def test_an_archive_names_no_part_twice_and_is_not_too_large(origin, store, tmp_path):
+    parts = parts_of(origin[2])
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        content = packed(parts, names=[*parts, "run.json"])
+    with pytest.raises(Invalid, match="names a part twice"):
+        bring_in(store, content, tmp_path)
+    with pytest.raises(Invalid, match="at most 1,000 are taken"):
+        bring_in(store, origin[2], tmp_path, most=1000)
+
+
+def test_over_http(origin, quiet_server):
+    _, run_id, content = origin
+    with quiet_server.client() as http:
+        kind = {"content-type": "application/zip"}
+        made = http.post("/api/v1/imports", content=content, headers=kind)
+        assert made.status_code == 201, made.text
+        assert made.json()["id"] == run_id
+        assert made.json()["summary"]["train"]["nc1"] > 0
+        assert http.post("/api/v1/imports", content=content, headers=kind).status_code == 200
+        assert http.get(f"/api/v1/runs/{run_id}/archive.zip").content == content
+        bad = http.post("/api/v1/imports", content=content[:-100], headers=kind)
+        assert bad.status_code == 422
+        assert "no archive of a run" in bad.json()["detail"]
+        assert http.post("/api/v1/imports", content=b"{}", headers={"content-type": "text/html"}).status_code == 422
+        assert http.get(f"/api/v1/runs/{run_id}/overview").json()["geometry"]["epoch"] == 4
+
+
+# ── freeing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@BOTH
+def test_only_what_was_listed_is_freed(origin, store, tmp_path):
+    _, run_id, content = origin
+    bring_in(store, content, tmp_path)
+    other, _ = bring_in(store, content, tmp_path)
+    folder = store.data_dir / "runs" / run_id
+    stray, fresh = folder / "geometry-000000099-a1.safetensors", folder / "geometry-000000098-a1.safetensors"
+    for path in (stray, fresh):
+        path.write_bytes(b"x" * 1000)
+    os.utime(stray, (time.time() - 7200,) * 2)
+    lost = store.data_dir / "runs" / "nosuchrun0"
+    lost.mkdir()
+    (lost / "worker.log").write_text("x")
+    os.utime(lost / "worker.log", (time.time() - 7200,) * 2)
+    found = upkeep.plan(store)
+    assert sorted((item.what, item.run_id) for item in found) == [
+        ("files of no run", "nosuchrun0"),
+        ("files that no event speaks of", run_id),
+    ]
+    assert stray.exists(), "listing frees nothing"
+    upkeep.free(store, found)
+    assert (stray.exists(), fresh.exists(), lost.exists()) == (False, True, False)
+    fresh.unlink()
+    require_whole(store, run_id)
+    assert upkeep.plan(store) == []
+
+
+def test_a_deleted_run_is_freed_after_a_week(origin, store, tmp_path):
+    _, run_id, content = origin
+    bring_in(store, content, tmp_path)
+    runs.delete(store, run_id)
+    assert upkeep.plan(store) == [], "it can still be restored"
+    with store.writing() as connection:
+        connection.execute(sa.update(run).values(deleted_at="2026-01-01T00:00:00.000Z"))
+    (item,) = upkeep.plan(store)
+    assert item.size_bytes > 10_000
+    runs.restore(store, run_id)
+    upkeep.free(store, [item])
+    require_whole(store, run_id)
+    with store.writing() as connection:
+        connection.execute(sa.update(run).values(deleted_at="2026-01-01T00:00:00.000Z"))
+    upkeep.free(store, upkeep.plan(store))
+    assert not (store.data_dir / "runs" / run_id).exists()
+    assert list(check.faults(store)) == []
+    with store.reading() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(event)).scalar_one() == 0
+
+
+def test_geometry_is_thinned_by_rule_and_only_then(origin, store, tmp_path):
+    _, run_id, content = origin
+    bring_in(store, content, tmp_path)
+    before = artifacts.steps(store, run_id, "geometry")
+    assert upkeep.plan(store, q="name:Ünïque") == []
+    with pytest.raises(Invalid, match="n at least 2"):
+        upkeep.plan(store, thin_geometry=1)
+    assert upkeep.plan(store, thin_geometry=3, q="name:other") == []
+    upkeep.free(store, upkeep.plan(store, thin_geometry=3, checkpoints=True))
+    after = artifacts.steps(store, run_id, "geometry")
+    assert after == sorted({*before[::3], before[-1]})
+    assert artifacts.rows(store, run_id, "checkpoint") == []
+    require_whole(store, run_id)
+    figures(store, run_id)
+    assert upkeep.plan(store, thin_geometry=3, checkpoints=True) == [] or len(after) > 2
+
+
+def test_freeing_over_http(origin, quiet_server):
+    _, run_id, content = origin
+    with quiet_server.client() as http:
+        http.post("/api/v1/imports", content=content, headers={"content-type": "application/zip"})
+        rules = {"thin_geometry": 2, "q": f"id:{run_id}"}
+        would = http.post("/api/v1/gc", json=rules).json()
+        assert not would["freed"]
+        assert [item["run_id"] for item in would["items"] if item["what"].startswith("captures")] == [run_id]
+        held = len(http.get(f"/api/v1/runs/{run_id}/artifacts").json()["items"])
+        done = http.post("/api/v1/gc", json={**rules, "dry_run": False}).json()
+        assert done == would | {"freed": True}
+        wait_for(lambda: len(http.get(f"/api/v1/runs/{run_id}/artifacts").json()["items"]) < held, 5)
