@@ -267,7 +267,7 @@ def test_over_http(origin, quiet_server):
 def test_only_what_was_listed_is_freed(origin, store, tmp_path):
     _, run_id, content = origin
     bring_in(store, content, tmp_path)
-    other, _ = bring_in(store, content, tmp_path)
+    bring_in(store, content, tmp_path)
     folder = store.data_dir / "runs" / run_id
     stray, fresh = folder / "geometry-000000099-a1.safetensors", folder / "geometry-000000098-a1.safetensors"
     for path in (stray, fresh):

@@ -59,8 +59,8 @@ def test_a_reader_that_never_reads_costs_bounded_memory_and_is_let_go(written):
     for _ in range(5):
         line = socket.create_connection((host, int(port)))
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        request = f"GET /api/v1/stream?runs={run_id} HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer {server.token}\r\n\r\n"
-        line.sendall(request.encode())
+        head = [f"GET /api/v1/stream?runs={run_id} HTTP/1.1", f"Host: {host}:{port}"]
+        line.sendall("\r\n".join([*head, f"Authorization: Bearer {server.token}", "", ""]).encode())
         lazy.append(line)
     heard, most = [], [0]
 
