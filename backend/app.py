@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -38,6 +39,7 @@ from ncengine.preset_configs import PRESETS
 
 log = logging.getLogger("collapse")
 THREADS = 8
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 PROBLEM: dict[str, Any] = {
     "model": wire.Problem,
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
@@ -136,10 +138,14 @@ def _api(context: Context) -> FastAPI:
         """Return the server's numbers in Prometheus's text format."""
         return PlainTextResponse(context.gauges.exposition(), media_type=CONTENT_TYPE_LATEST)
 
-    @app.api_route("/api/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+    @app.api_route("/api/{path:path}", methods=METHODS, include_in_schema=False)
     async def unknown(path: str) -> None:
         """Answer what is not there with a problem, before the pages take it."""
-        raise HTTPException(404, f"there is no /api/{path}; /api/docs lists what is")
+        allowed = _methods_at(app, f"/api/{path}")
+        if allowed:
+            detail = f"/api/{path} takes {' and '.join(allowed)}; /api/docs lists what is done with what"
+            raise HTTPException(405, detail, {"allow": ", ".join(allowed)})
+        raise HTTPException(404, f"there is no /api/{path[:200]}; /api/docs lists what is")
 
     app.add_exception_handler(CollapseError, _on_error)
     for unreachable in Unreachable:
@@ -147,6 +153,15 @@ def _api(context: Context) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     return app
+
+
+def _methods_at(app: FastAPI, path: str) -> list[str]:
+    """Return the methods that the API has at a path."""
+    for template, operations in app.openapi()["paths"].items():
+        parts = re.split(r"\{[^}]+\}", template)
+        if re.fullmatch("[^/]+".join(map(re.escape, parts)), path):
+            return sorted(method.upper() for method in operations)
+    return []
 
 
 def problem(status: int, title: str, detail: str, **extra: Any) -> JSONResponse:
@@ -183,4 +198,6 @@ async def _on_invalid(_request: Request, error: Exception) -> JSONResponse:
 async def _on_http(_request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise error
-    return problem(error.status_code, "Request refused", str(error.detail))
+    answer = problem(error.status_code, "Request refused", str(error.detail))
+    answer.headers.update(error.headers or {})
+    return answer

@@ -1,4 +1,4 @@
-"""`collapse`: serve, run, runs, export, presets, doctor. Imports wait until they are needed."""
+"""`collapse`: serve, run, runs, export, archive, import, token, gc, presets, doctor. Imports wait until needed."""
 
 from __future__ import annotations
 
@@ -139,16 +139,24 @@ def _config(what: str, settings: list[str]) -> RunConfig:
         config = RunConfig.model_validate_json(Path(what).read_text())
     else:
         raise Invalid(f"{what!r} is neither a preset nor a file; presets are {', '.join(PRESETS)}")
-    overrides: dict[str, object] = {}
-    for setting in settings:
-        path, separator, text = setting.partition("=")
-        if not separator or not path:
-            raise Invalid(f"--set takes NAME=VALUE such as optimiser.lr=0.1, got {setting!r}")
-        try:
-            overrides[path] = json.loads(text)
-        except json.JSONDecodeError:
-            overrides[path] = text
+    overrides: dict[str, object] = {path: _value(text) for path, text in (_assignment(s, "--set") for s in settings)}
     return with_overrides(config, overrides) if overrides else config
+
+
+def _assignment(text: str, option: str) -> tuple[str, str]:
+    from backend.errors import Invalid
+
+    path, separator, value = text.partition("=")
+    if not separator or not path:
+        raise Invalid(f"{option} takes NAME=VALUE such as optimiser.lr=0.1, got {text!r}")
+    return path, value
+
+
+def _value(text: str) -> object:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
 
 
 @app.command()
@@ -158,6 +166,10 @@ def run(
         list[str] | None, typer.Option("--set", help="Change a setting: optimiser.lr=0.1", metavar="NAME=VALUE")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="Repeat with this many seeds, as a group.")] = 1,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option("--grid", help="Every value of a setting, as a group: optimiser.lr=0.05,0.1", metavar="NAME=A,B"),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
     data: Data = None,
     database_url: Database = None,
@@ -167,14 +179,17 @@ def run(
 ) -> None:
     """Train, with progress here and live in the browser when a server runs on the same data."""
     from backend import terminal
+    from backend.jobs import sweep
     from backend.jobs.local import Reading
-    from ncengine.config import with_overrides
 
     config = _config(what, setting or [])
-    first = config.seed
-    configs = [config] + [with_overrides(config, {"seed": first + i}) for i in range(1, seeds)]
+    values = {
+        path: [_value(each) for each in text.split(",")]
+        for path, text in (_assignment(g, "--grid") for g in grid or [])
+    }
+    configs = sweep.configs(config, values, seeds)
     label = name or (what if not Path(what).is_file() else Path(what).stem)
-    group = label if seeds > 1 else None
+    group = label if len(configs) > 1 else None
     if server:
         failed = terminal.run_remote(server, token, configs, label, group)
     else:
@@ -314,8 +329,167 @@ def presets(
 
 
 @app.command()
-def doctor(data: Data = None, database_url: Database = None) -> None:
-    """Say what works on this machine and what to do about the rest."""
+def archive(
+    run_id: Annotated[str, typer.Argument(metavar="RUN")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write, such as run.zip.")],
+    data: Data = None,
+    database_url: Database = None,
+    server: ServerUrl = None,
+    token: Token = None,
+) -> None:
+    """Write an ended or paused run as one file, which `collapse import` brings in elsewhere."""
+    from backend import terminal
+
+    if server:
+        from backend.client import Client, calls
+
+        def fetch(client: Client) -> None:
+            with client.stream(calls.archive(run_id)) as chunks:
+                terminal.write_chunks(output, chunks)
+
+        terminal.remote(server, token, fetch)
+        return
+    from backend.archive import archived
+
+    store = _open(data, database_url)
+    try:
+        terminal.write_chunks(output, archived(store, run_id))
+    finally:
+        store.close()
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="An archive that `collapse archive` or a server made.", exists=True)],
+    data: Data = None,
+    database_url: Database = None,
+    server: ServerUrl = None,
+    token: Token = None,
+) -> None:
+    """Bring an archived run in; one that is not wholly right is refused whole."""
+    from backend import terminal
+    from backend.settings import IMPORT_BYTES
+
+    if server:
+        from backend.client import Client, calls
+
+        def send(client: Client) -> str:
+            return client(calls.import_archive(terminal.read_chunks(file))).id
+
+        print(f"run {terminal.remote(server, token, send)}")
+        return
+    from backend.archive import import_archive
+
+    store = _open(data, database_url)
+    try:
+        run_id, new = import_archive(store, file, IMPORT_BYTES)
+    finally:
+        store.close()
+    print(f"run {run_id}" + ("" if new else " (it was here already)"))
+
+
+@app.command()
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be freed.")] = False,
+    thin_geometry: Annotated[
+        int | None, typer.Option(min=2, help="Keep every n-th capture of finished runs, the first and the last.")
+    ] = None,
+    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Free finished runs' checkpoints too.")] = False,
+    q: Annotated[str, typer.Option("--filter", "-q", help="Thin only runs that this filter means.")] = "",
+    data: Data = None,
+    database_url: Database = None,
+) -> None:
+    """Free runs deleted a week ago and stray files; what finished runs hold only where a rule says so."""
+    from backend import upkeep
+
+    store = _open(data, database_url)
+    try:
+        found = upkeep.plan(store, thin_geometry=thin_geometry, checkpoints=checkpoints, q=q)
+        for item in found:
+            print(f"{item.size_bytes / 1e6:10.1f} MB  {item.count:6} × {item.what}  {item.run_id or ''}")
+        if not dry_run:
+            upkeep.free(store, found)
+    finally:
+        store.close()
+    total = sum(item.size_bytes for item in found) / 1e6
+    print(f"{total:10.1f} MB  {'would be freed' if dry_run else 'freed'}")
+
+
+tokens = typer.Typer(no_args_is_help=True, help="Further tokens, such as one for reading that is sent to a co-author.")
+app.add_typer(tokens, name="token")
+
+
+@tokens.command("create")
+def token_create(
+    name: Annotated[str, typer.Argument(help="Whose it is; the audit names them so.")],
+    read_only: Annotated[bool, typer.Option("--read-only", help="It reads and changes nothing.")] = False,
+    data: Data = None,
+    database_url: Database = None,
+) -> None:
+    """Make a token and print it, this once."""
+    from backend import lock
+    from backend.store import tokens as store_tokens
+
+    store = _open(data, database_url)
+    try:
+        row, secret = store_tokens.create(store, name, "read" if read_only else "all")
+        served = lock.holder(store.data_dir)
+    finally:
+        store.close()
+    print(f"{row.id}  {secret}")
+    if served:
+        print(f"{served.get('url')}/?token={secret}")
+
+
+@tokens.command("list")
+def token_list(data: Data = None, database_url: Database = None) -> None:
+    """List tokens, newest first."""
+    from backend.store import tokens as store_tokens
+
+    store = _open(data, database_url)
+    try:
+        for row in store_tokens.listing(store):
+            state = f"revoked {row.revoked_at[:16]}" if row.revoked_at else f"may {row.scope}"
+            print(f"{row.id}  {row.created_at[:16]}  {state:24}  {row.name}")
+    finally:
+        store.close()
+
+
+@tokens.command("revoke")
+def token_revoke(
+    token_id: Annotated[str, typer.Argument(metavar="ID")], data: Data = None, database_url: Database = None
+) -> None:
+    """Revoke a token: it opens nothing any more, and a running server ends its streams within seconds."""
+    from backend.store import tokens as store_tokens
+
+    store = _open(data, database_url)
+    try:
+        store_tokens.revoke(store, token_id)
+    finally:
+        store.close()
+    print(f"revoked {token_id}")
+
+
+@app.command()
+def doctor(
+    check: Annotated[
+        bool, typer.Option("--check", help="Look through every run, event and file of the store.")
+    ] = False,
+    data: Data = None,
+    database_url: Database = None,
+) -> None:
+    """Say what works on this machine and what to do about the rest; with --check, whether the store is whole."""
+    if check:
+        from backend import terminal
+
+        store = _open(data, database_url)
+        try:
+            whole = terminal.check_store(store)
+        finally:
+            store.close()
+        if not whole:
+            raise typer.Exit(1)
+        return
     from backend.doctor import examine
 
     findings = examine(_data_dir(data), database_url)

@@ -221,6 +221,8 @@ class Guard:
         length, limit = headers.get("content-length", "0"), self._limit(scope["path"])
         if not length.isdigit() or len(length) > 15 or int(length) > limit:
             return _too_large(limit, length[:20])
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            return _problem(400, "Not understood", "an address holds no NUL character; leave it out")
         if scope["path"] in OPEN_PATHS:
             return None
         try:

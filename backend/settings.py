@@ -12,6 +12,8 @@ import platformdirs
 from backend.errors import Unusable
 
 DEFAULT_PORT = 8050
+IMPORT_BYTES = 4 * 2**30
+"""The largest archive that is imported, packed or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,7 @@ class Settings:
     certificate: Path | None = None
     """Certificate chain for TLS, with `key`; the server then speaks https."""
     key: Path | None = None
-    import_bytes: int = 4 * 2**30
-    """The largest archive that may be imported."""
+    import_bytes: int = IMPORT_BYTES
 
     @property
     def scheme(self) -> str:

@@ -6,7 +6,8 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
@@ -19,7 +20,7 @@ from backend.client import Client, calls
 from backend.errors import Unusable
 from backend.jobs.local import Reading
 from backend.jobs.supervisor import Supervisor
-from backend.store import event_log, runs
+from backend.store import check, event_log, runs
 from backend.store.database import Store
 from ncengine.config import RunConfig
 from ncengine.data import settle
@@ -198,3 +199,47 @@ def print_runs(items: Sequence[wire.RunWire]) -> None:
             item.created_at[:16].replace("T", " "),
         )
     Console(width=None if Console().is_terminal else 160).print(table)
+
+
+def write_chunks(path: Path, chunks: Iterable[bytes]) -> None:
+    """Write a file that is there whole or not at all, saying how far it is."""
+    aside = path.with_name(path.name + ".partial")
+    try:
+        with Console(stderr=True).status(f"writing {path}") as status, aside.open("wb") as stream:
+            for chunk in chunks:
+                stream.write(chunk)
+                status.update(f"writing {path}: {stream.tell() / 1e6:,.1f} MB")
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def read_chunks(path: Path) -> Iterator[bytes]:
+    """Read a file piece by piece, saying how far it is."""
+    from backend.archive import file_chunks
+
+    size, sent = path.stat().st_size, 0
+    with Console(stderr=True).status(f"sending {path}") as status:
+        for chunk in file_chunks(path):
+            yield chunk
+            sent += len(chunk)
+            status.update(f"sending {path}: {sent / 1e6:,.1f} of {size / 1e6:,.1f} MB")
+
+
+def check_store(store: Store) -> bool:
+    """Look through the whole store, saying how far it is; print what is wrong and return whether nothing is."""
+    found = 0
+    ids = runs.all_ids(store)
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=Console(stderr=True)
+    ) as bar:
+        task = bar.add_task("database", total=len(ids))
+        for run_id in (None, *ids):
+            faults = check.database_faults(store) if run_id is None else check.faults(store, run_id)
+            for fault in faults:
+                found += 1
+                print(f"{fault.run_id or 'store'}: {fault.what}")
+            if run_id is not None:
+                bar.update(task, advance=1, description=f"run {run_id}")
+    print(f"{len(ids)} runs looked through: " + (f"{found} things are wrong" if found else "all is as it should be"))
+    return not found

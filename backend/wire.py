@@ -83,7 +83,7 @@ Tags = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=50, pattern=r"^[^\x00-\x1f\x7f]*$")]], Field(max_length=50)
 ]
 Priority = Annotated[int, Field(ge=-1000, le=1000)]
-Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=1, le=1e9, allow_inf_nan=False)]
 RunId = Annotated[str, Field(max_length=16)]
 
 
@@ -144,7 +144,7 @@ class RunChanges(Wire):
     name: Name | None = None
     tags: Tags | None = None
     group: Name | None = None
-    notes: str | None = Field(default=None, max_length=100_000)
+    notes: str | None = Field(default=None, max_length=100_000, pattern=r"^[^\x00]*$")
     """Markdown."""
     priority: Priority | None = None
     time_limit_s: Seconds | None = None

@@ -58,7 +58,7 @@ async def revoke(here: Here, token_id: Annotated[str, Path(max_length=16)]) -> N
 def audit(
     here: Here,
     run: Annotated[str | None, Query(max_length=16)] = None,
-    before: Annotated[int | None, Query(ge=1, le=2**53, description="entries older than this number")] = None,
+    before: Annotated[int | None, Query(ge=1, lt=2**31, description="entries older than this number")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> wire.Items[wire.AuditEntry]:
     """Return who did what, newest first."""

@@ -26,6 +26,7 @@ def export(here: Here, run_id: str) -> StreamingResponse:
 @router.post(
     "/imports",
     status_code=201,
+    responses={200: {"description": "The run was here already."}},
     openapi_extra={
         "requestBody": {
             "required": True,

@@ -30,7 +30,7 @@ def overview(here: Here, run_id: str, points: Annotated[int, Query(ge=2, le=10_0
 def events(
     here: Here,
     run_id: str,
-    after: Annotated[int, Query(ge=0)] = 0,
+    after: Annotated[int, Query(ge=0, lt=2**31)] = 0,
     limit: Annotated[int, Query(ge=1, le=2000)] = 500,
 ) -> wire.EventPage:
     """Return events in order, from the one after `after`."""
@@ -39,7 +39,11 @@ def events(
     return wire.EventPage(items=[views.event_json(row) for row in rows], next_after=rows[-1].seq if rows else after)
 
 
-@router.get("/runs/{run_id}/metrics", response_model=wire.Series)
+@router.get(
+    "/runs/{run_id}/metrics",
+    response_model=wire.Series,
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+)
 def metrics(
     here: Here,
     run_id: str,

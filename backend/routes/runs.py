@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 
@@ -44,7 +44,10 @@ def _facts(body: wire.RunFacts) -> dict[str, object]:
     return {name: getattr(body, name) for name in wire.RunFacts.model_fields}
 
 
-@router.post("/runs", status_code=201)
+HELD: dict[int | str, dict[str, Any]] = {200: {"description": "What the same Idempotency-Key gave before."}}
+
+
+@router.post("/runs", status_code=201, responses=HELD)
 def launch(here: Here, body: wire.NewRun, response: Response, key: Key = None) -> wire.RunWire:
     """Queue a run."""
     draft = Draft(here.settled(body.config), **_facts(body))  # type: ignore[arg-type]
@@ -53,7 +56,7 @@ def launch(here: Here, body: wire.NewRun, response: Response, key: Key = None) -
     return run
 
 
-@router.post("/sweeps", status_code=201)
+@router.post("/sweeps", status_code=201, responses=HELD)
 def launch_sweep(here: Here, body: wire.NewSweep, response: Response, key: Key = None) -> wire.Sweep:
     """Queue runs over a grid of settings and seeds as one group, all or none."""
     configs = sweep.configs(body.config, body.grid, body.seeds)
@@ -62,7 +65,7 @@ def launch_sweep(here: Here, body: wire.NewSweep, response: Response, key: Key =
     return wire.Sweep(group=body.group, items=_launched(here, drafts, key, response))
 
 
-@router.post("/runs/{run_id}/clone", status_code=201)
+@router.post("/runs/{run_id}/clone", status_code=201, responses=HELD)
 def clone(here: Here, run_id: str, body: wire.NewClone, response: Response, key: Key = None) -> wire.RunWire:
     """Queue a run with the config of another one, some settings changed."""
     original = runs.get(here.store, run_id)

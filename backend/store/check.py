@@ -48,13 +48,14 @@ def faults(store: Store, run_id: str | None = None) -> Iterator[Fault]:
     with store.reading() as connection:
         rows = list(connection.execute(query))
     if run_id is None:
-        yield from _database(store)
+        yield from database_faults(store)
     for row in rows:
         yield from (Fault(row.id, what) for what in _events(store, row))
         yield from (Fault(row.id, what) for what in _files(store, row.id))
 
 
-def _database(store: Store) -> Iterator[Fault]:
+def database_faults(store: Store) -> Iterator[Fault]:
+    """Look at the database itself: is its file whole, does every row belong to a run."""
     with store.reading() as connection:
         if store.is_sqlite:
             for (answer,) in connection.exec_driver_sql("PRAGMA integrity_check"):

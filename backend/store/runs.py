@@ -162,6 +162,12 @@ def is_empty(store: Store) -> bool:
         return connection.execute(sa.select(run.c.id).limit(1)).one_or_none() is None
 
 
+def all_ids(store: Store) -> list[str]:
+    """Return the ids of all runs, oldest first; of deleted ones too."""
+    with store.reading() as connection:
+        return list(connection.execute(sa.select(run.c.id).order_by(run.c.created_at, run.c.id)).scalars())
+
+
 def count(store: Store, status: str) -> int:
     """Return how many runs are in a state."""
     query = sa.select(sa.func.count()).select_from(run).where(run.c.status == status, run.c.deleted_at.is_(None))

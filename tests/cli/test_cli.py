@@ -178,3 +178,74 @@ def test_ctrl_c_stops_the_run_and_keeps_its_numbers(tmp_path, config_file):
         if store is not None:
             end_workers(store)
             store.close()
+
+
+def test_a_run_moves_to_another_data_directory(data, tmp_path):
+    run_id = json.loads(collapse(data, "runs", "--json", "--filter", "seed:1").stdout)[0]["id"]
+    file = tmp_path / "run.zip"
+    collapse(data, "archive", run_id, "-o", str(file))
+    other = tmp_path / "other"
+    assert collapse(other, "import", str(file)).stdout == f"run {run_id}\n"
+    assert "it was here already" in collapse(other, "import", str(file)).stdout
+    assert (
+        collapse(other, "runs", "--json").stdout
+        == json.dumps(
+            [run for run in json.loads(collapse(data, "runs", "--json").stdout) if run["id"] == run_id], indent=2
+        )
+        + "\n"
+    )
+    for folder in (data, other):
+        pdf = tmp_path / f"{folder.name}.pdf"
+        collapse(folder, "export", run_id, "geometry", "-o", str(pdf))
+    assert (tmp_path / "other.pdf").read_bytes() == (tmp_path / f"{data.name}.pdf").read_bytes()
+    file.write_bytes(file.read_bytes()[:-50])
+    assert "no archive of a run" in collapse(tmp_path / "third", "import", str(file), expect=2).stderr
+    assert list(tmp_path.glob("*.partial")) == []
+
+
+def test_doctor_looks_through_the_store(data, tmp_path):
+    assert "2 runs looked through: all is as it should be" in collapse(data, "doctor", "--check").stdout
+    run_id = json.loads(collapse(data, "runs", "--json").stdout)[0]["id"]
+    collapse(data, "archive", run_id, "-o", str(tmp_path / "run.zip"))
+    other = tmp_path / "other"
+    collapse(other, "import", str(tmp_path / "run.zip"))
+    next((other / "runs" / run_id).glob("geometry*")).unlink()
+    store = open_store(other)
+    with store.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM event WHERE seq = 3")
+    store.close()
+    found = collapse(other, "doctor", "--check", expect=1).stdout
+    assert "event 3 is missing; the next is 4" in found
+    assert "is missing: runs/" in found
+    assert "3 things are wrong" in found
+
+
+def test_space_is_freed_by_rule(data, tmp_path):
+    run_id = json.loads(collapse(data, "runs", "--json").stdout)[0]["id"]
+    collapse(data, "archive", run_id, "-o", str(tmp_path / "run.zip"))
+    other = tmp_path / "other"
+    collapse(other, "import", str(tmp_path / "run.zip"))
+    assert "0.0 MB  would be freed" in collapse(other, "gc", "--dry-run").stdout
+    would = collapse(other, "gc", "--dry-run", "--checkpoints").stdout
+    assert "checkpoints of a finished run" in would
+    assert collapse(other, "gc", "--checkpoints").stdout == would.replace("would be freed", "freed")
+    assert "checkpoints" not in collapse(other, "gc", "--checkpoints").stdout
+
+
+def test_tokens_are_made_and_revoked(data):
+    token_id, secret = collapse(data, "token", "create", "a co-author", "--read-only").stdout.split()
+    listed = collapse(data, "token", "list").stdout
+    assert "may read" in listed
+    assert secret not in listed
+    collapse(data, "token", "revoke", token_id)
+    assert "revoked" in collapse(data, "token", "list").stdout
+    assert "there is no token" in collapse(data, "token", "revoke", token_id, expect=2).stderr
+
+
+def test_a_grid_is_run_as_a_group(tmp_path, config_file):
+    options = ("--grid", "optimiser.lr=0.05,0.1", "--set", "epochs=1", "--name", "rates")
+    collapse(tmp_path / "data", "run", str(config_file), *options)
+    listed = json.loads(collapse(tmp_path / "data", "runs", "--json", "--sort", "optimiser.lr").stdout)
+    assert [(run["config"]["optimiser"]["lr"], run["group"]) for run in listed] == [(0.05, "rates"), (0.1, "rates")]
+    wrong = collapse(tmp_path / "data", "run", str(config_file), "--grid", "optimiser.lr=0.1,-1", expect=2)
+    assert "combination optimiser.lr=-1 is impossible" in wrong.stderr
