@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import sys
@@ -233,9 +234,10 @@ def reading_wire(row: sa.Row[Any]) -> wire.ReadingWire:
     return wire.ReadingWire(**{name: getattr(row, name) for name in wire.ReadingWire.model_fields})
 
 
-def overview(store: Store, run_id: str, at_most: int) -> wire.Overview:
-    """Return all that a page of a run begins with, its curves at about `at_most` places each.
+def overview(store: Store, run_id: str, at_most: int) -> dict[str, Any]:
+    """Return all that a page of a run begins with, a `wire.Overview`, its curves at about `at_most` places each.
 
+    It is JSON-able as it is: to check a hundred thousand numbers one by one would take longer than to read them.
     What happens while this is read may be in it already; a reader that follows from `seq` on passes over what it has.
     """
     row = runs.get(store, run_id)
@@ -244,16 +246,22 @@ def overview(store: Store, run_id: str, at_most: int) -> wire.Overview:
     steps = curves.read(store, run_id, "step", at_most)
     stepped = steps.values.get("steps", {})
     captured = artifacts.steps(store, run_id, "geometry")
-    return wire.Overview(
-        run=run_wire(row),
-        seq=row.last_seq,
-        started=None if started is None else event_json(started),
-        series=series(store, run_id, at_most=at_most),
-        steps={"step": list(steps.places), "loss": stepped.get("loss", []), "lr": stepped.get("lr", [])},
-        captures=wire.typed_array(np.array(captured, np.int32)),
-        newest={type_: event_json(each) for type_, each in newest.items() if each is not None},
-        geometry=geometry(store, run_id, None) if captured and started is not None else None,
-    )
+    shown = None
+    # A newest capture that is damaged is no reason to show nothing of the run.
+    with contextlib.suppress(Unusable):
+        shown = geometry(store, run_id, None) if captured and started is not None else None
+    measured = curves.read(store, run_id, "epoch", at_most)
+    shares = {"epochs": measured.places, "values": measured.values}
+    return {
+        "run": run_wire(row).model_dump(mode="json"),
+        "seq": row.last_seq,
+        "started": None if started is None else event_json(started),
+        "series": {"run": run_id, **shares, "measured": measured.points, "decimated": measured.decimated},
+        "steps": {"step": list(steps.places), "loss": stepped.get("loss", []), "lr": stepped.get("lr", [])},
+        "captures": wire.typed_array(np.array(captured, np.int32)).model_dump(),
+        "newest": {type_: event_json(each) for type_, each in newest.items() if each is not None},
+        "geometry": None if shown is None else shown.model_dump(mode="json"),
+    }
 
 
 NEWEST = ("EpochMeasured", "StepMeasured", "LogLine", "DataProgressed")

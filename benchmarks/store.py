@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import psutil
 
-from backend.store import curves, runs
+from backend.store import artifacts, curves, runs
 from backend.store.database import Store, open_store
 from backend.store.event_log import Entry, encode_numbers
 from backend.store.models import artifact, bucket, event, run
@@ -138,9 +139,8 @@ def _long_run(data: Path) -> list[Figure]:
                 events.append({"type": "EpochMeasured", "payload": measured})
                 buckets += [b._asdict() for b in folders["epoch"].add(measured)]
                 events.append({"type": "GeometryCaptured", "payload": {"epoch": float(epoch), "step": step}})
-                # Only the newest has a real file; the others are never opened here.
-                seq_here = seq + len(events)
-                file = {"kind": "geometry", "step": step, "seq": seq_here, "path": f"runs/{run_id}/{step}"}
+                # Only the newest is ever opened here.
+                file = {"kind": "geometry", "step": step, "seq": seq + len(events), "path": f"runs/{run_id}/{step}"}
                 files.append({"run_id": run_id, **file, "sha256": "0" * 64, "size_bytes": 1})
                 events.append({"type": "CheckpointSaved", "payload": {"epoch": epoch, "step": step}})
             for i, each in enumerate(events, 1):
@@ -148,7 +148,12 @@ def _long_run(data: Path) -> list[Figure]:
             seq += len(events)
             connection.execute(event.insert(), encode_numbers(events))
             connection.execute(bucket.insert(), [{"run_id": run_id, **each} for each in buckets])
-            connection.execute(artifact.insert(), files[:-1] if seq >= EVENTS else files)
+            connection.execute(artifact.insert(), files[:-1])
+            newest = files[-1]
+        means = rng.random() * np.eye(10, 9, dtype="f4")
+        file = artifacts.write(store, run_id, "geometry", newest["step"], 1, {"means": means, "features": means})
+        real = {"path": file.path, "sha256": file.sha256, "size_bytes": file.size_bytes}
+        connection.execute(artifact.insert(), [newest | real])
         connection.execute(run.update().values(last_seq=seq, epoch=epoch, status="paused"))
     store.close()
     server = ServerProcess(data, *QUIET)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
+import orjson
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
@@ -20,10 +21,11 @@ from ncengine.array_file import mapped
 router = APIRouter(prefix="/api/v1", tags=["facts"])
 
 
-@router.get("/runs/{run_id}/overview")
-def overview(here: Here, run_id: str, points: Annotated[int, Query(ge=2, le=10_000)] = 1000) -> wire.Overview:
+@router.get("/runs/{run_id}/overview", response_model=wire.Overview)
+def overview(here: Here, run_id: str, points: Annotated[int, Query(ge=2, le=10_000)] = 1000) -> Response:
     """Return all that a page of a run begins with; what comes later follows its `seq` on the stream."""
-    return views.overview(here.store, run_id, points)
+    content = orjson.dumps(views.overview(here.store, run_id, points))
+    return Response(content, media_type="application/json", headers={"cache-control": "no-store"})
 
 
 @router.get("/runs/{run_id}/events")

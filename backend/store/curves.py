@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import sqlalchemy as sa
 
 from backend.store.database import Store
@@ -25,8 +27,8 @@ from backend.store.models import bucket, event
 WIDTH = 8
 Values = dict[str, dict[str, Any]]
 """Numbers by split and key; those of steps are under the split "steps"."""
-Extremes = dict[str, dict[str, tuple[float, float, float, float]]]
-"""By split and key: the least value and its place, the greatest value and its place."""
+Name = tuple[str, str]
+"""Split and key of a curve."""
 TYPES = {"epoch": "EpochMeasured", "step": "StepMeasured"}
 
 
@@ -43,50 +45,64 @@ def values_of(kind: str, payload: Mapping[str, Any]) -> Values:
 
 @dataclass(slots=True)
 class Piece:
-    """Consecutive points of all curves: where they begin and end, how many they are, and their extremes."""
+    """Consecutive points of all curves: where they begin and end, how many they are, and their extremes.
 
-    first: float
-    last: float
+    `extremes` (curves, 4): the least value and its place, the greatest value and its place; NaN where there is none.
+    """
+
+    first: int
+    last: int
     count: int
-    extremes: Extremes
+    names: tuple[Name, ...]
+    extremes: npt.NDArray[np.float64]
 
     @classmethod
     def of(cls, kind: str, payload: Mapping[str, Any]) -> Piece:
         """Return an event as a piece of one point."""
-        place = float(payload[kind])
-        extremes: Extremes = {}
-        for split, known in values_of(kind, payload).items():
-            numbers = {key: float(value) for key, value in known.items() if value is not None}
-            finite = {key: value for key, value in numbers.items() if math.isfinite(value)}
-            extremes[split] = {key: (value, place, value, place) for key, value in finite.items()}
-        return cls(place, place, 1, extremes)
+        place = int(payload[kind])
+        found = values_of(kind, payload)
+        names = tuple((split, key) for split, known in found.items() for key in known)
+        values = np.array([np.nan if (v := found[split][key]) is None else float(v) for split, key in names])
+        values[~np.isfinite(values)] = np.nan
+        places = np.where(np.isnan(values), np.nan, place)
+        return cls(place, place, 1, names, np.stack([values, places, values, places], axis=1))
 
     @classmethod
     def stored(cls, payload: Mapping[str, Any]) -> Piece:
-        return cls(payload["first"], payload["last"], payload["count"], payload["extremes"])
+        """Return a piece from its row: names by split, and one flat list, which is quick to read."""
+        names = tuple((split, key) for split, keys in payload["keys"].items() for key in keys)
+        extremes = np.array(payload["extremes"], dtype=np.float64).reshape(-1, 4)
+        return cls(payload["first"], payload["last"], payload["count"], names, extremes)
 
     def payload(self) -> dict[str, Any]:
-        return {"first": self.first, "last": self.last, "count": self.count, "extremes": self.extremes}
+        """Return the piece as its row holds it, to seven digits: it is for drawing."""
+        keys: dict[str, list[str]] = {}
+        for split, key in self.names:
+            keys.setdefault(split, []).append(key)
+        flat = [None if math.isnan(value) else float(f"{value:.7g}") for value in self.extremes.ravel()]
+        return {"first": self.first, "last": self.last, "count": self.count, "keys": keys, "extremes": flat}
 
 
 def joined(pieces: Iterable[Piece]) -> Piece:
     """Return consecutive pieces as one."""
     held = list(pieces)
-    extremes: dict[str, dict[str, list[float]]] = {}
-    for piece in held:
-        for split, known in piece.extremes.items():
-            merged = extremes.setdefault(split, {})
-            for key, (low, at_low, high, at_high) in known.items():
-                before = merged.get(key)
-                if before is None:
-                    merged[key] = [low, at_low, high, at_high]
-                    continue
-                if low < before[0]:
-                    before[0:2] = low, at_low
-                if high > before[2]:
-                    before[2:4] = high, at_high
-    as_tuples: Any = {s: {k: tuple(v) for k, v in known.items()} for s, known in extremes.items()}
-    return Piece(held[0].first, held[-1].last, sum(piece.count for piece in held), as_tuples)
+    names = held[0].names
+    if any(piece.names != names for piece in held):
+        names = tuple(dict.fromkeys(name for piece in held for name in piece.names))
+        held = [_with_names(piece, names) for piece in held]
+    stacked = np.stack([piece.extremes for piece in held])
+    curves = np.arange(len(names))
+    lowest = np.where(np.isnan(stacked[:, :, 0]), np.inf, stacked[:, :, 0]).argmin(axis=0)
+    highest = np.where(np.isnan(stacked[:, :, 2]), -np.inf, stacked[:, :, 2]).argmax(axis=0)
+    extremes = np.concatenate([stacked[lowest, curves, :2], stacked[highest, curves, 2:]], axis=1)
+    return Piece(held[0].first, held[-1].last, sum(piece.count for piece in held), names, extremes)
+
+
+def _with_names(piece: Piece, names: tuple[Name, ...]) -> Piece:
+    rows = dict(zip(piece.names, piece.extremes, strict=True))
+    nothing = np.full(4, np.nan)
+    extremes = np.array([rows.get(name, nothing) for name in names]).reshape(-1, 4)
+    return Piece(piece.first, piece.last, piece.count, names, extremes)
 
 
 @dataclass(slots=True)
@@ -180,7 +196,7 @@ def read(store: Store, run_id: str, kind: str, at_most: int) -> Curves:
             connection.execute(sa.select(event.c.payload).where(*here).order_by(order).limit(1)).scalar_one()
             for order in (event.c.seq, event.c.seq.desc())
         ]
-    return _decimated(kind, pieces, buckets, points, (values_of(kind, ends[0]), values_of(kind, ends[1])))
+    return _decimated(pieces, buckets, points, (values_of(kind, ends[0]), values_of(kind, ends[1])))
 
 
 def _whole(kind: str, payloads: list[Mapping[str, Any]], points: int) -> Curves:
@@ -196,7 +212,7 @@ def _whole(kind: str, payloads: list[Mapping[str, Any]], points: int) -> Curves:
     return Curves([payload[kind] for payload in payloads], values, points, decimated=False)
 
 
-def _decimated(kind: str, pieces: list[Piece], buckets: int, points: int, ends: tuple[Values, Values]) -> Curves:
+def _decimated(pieces: list[Piece], buckets: int, points: int, ends: tuple[Values, Values]) -> Curves:
     """Join pieces into about so many buckets of equally many points, and give each its two places."""
     width = points / buckets
     folded: list[list[Piece]] = []
@@ -210,26 +226,18 @@ def _decimated(kind: str, pieces: list[Piece], buckets: int, points: int, ends: 
     places: list[float] = []
     for piece in found:
         places += [piece.first, piece.last] if piece.count > 1 else [piece.first]
-    present: dict[str, dict[str, None]] = {}
-    for piece in found:
-        for split, known in piece.extremes.items():
-            present.setdefault(split, {}).update(dict.fromkeys(known))
-    values = {
-        split: {key: _line(found, split, key, ends) for key in known} for split, known in present.items() if known
-    }
-    exact = (lambda place: int(place)) if kind in ("epoch", "step") else float
-    return Curves([exact(place) for place in places], values, points, decimated=True)
-
-
-def _line(pieces: list[Piece], split: str, key: str, ends: tuple[Values, Values]) -> list[Any]:
-    line: list[Any] = []
-    for piece in pieces:
-        known = piece.extremes.get(split, {}).get(key)
-        if known is None:
-            line += [None, None] if piece.count > 1 else [None]
-            continue
-        low, at_low, high, at_high = known
-        both = [low, high] if at_low <= at_high else [high, low]
-        line += both if piece.count > 1 else both[:1]
-    line[0], line[-1] = ends[0].get(split, {}).get(key), ends[1].get(split, {}).get(key)
-    return line
+    names = tuple(dict.fromkeys(name for piece in found for name in piece.names))
+    found = [piece if piece.names == names else _with_names(piece, names) for piece in found]
+    table = np.stack([piece.extremes for piece in found])
+    # In each bucket the extreme that came first, then the other; a bucket of one point has it once.
+    rising = (table[:, :, 1] <= table[:, :, 3])[:, :, None]
+    both = np.where(rising, table[:, :, [0, 2]], table[:, :, [2, 0]])
+    kept = np.array([[True, piece.count > 1] for piece in found]).ravel()
+    numbers = both.transpose(1, 0, 2).reshape(len(names), -1)[:, kept]
+    lines = numbers.astype(object)
+    lines[np.isnan(numbers)] = None
+    values: dict[str, dict[str, list[Any]]] = {}
+    for (split, key), line in zip(names, lines.tolist(), strict=True):
+        line[0], line[-1] = (end.get(split, {}).get(key) for end in ends)
+        values.setdefault(split, {})[key] = line
+    return Curves(places, values, points, decimated=True)
