@@ -107,7 +107,8 @@ async def _page(client: AsyncClient, path: str) -> Any:
     if path.startswith("/runs/"):
         run_id = path.removeprefix("/runs/").strip("/")
         try:
-            return run.layout(await client(calls.run(run_id)), await client(calls.metrics()))
+            found, me = await client(calls.run(run_id)), await client(calls.me())
+            return run.layout(found, await client(calls.metrics()), may_change=me.may_change)
         except ApiError as error:
             return run.missing(run_id, str(error))
     return html.Div([html.H1("No such page"), html.P(f"There is nothing at {path}.")], className="panel empty")

@@ -16,6 +16,8 @@ SCENE_GRAPH = "scene-graph"
 ANGLES_GRAPH = "angles-graph"
 RUN_ID = "run-id"
 CANCEL = "cancel"
+PAUSE = "pause"
+RESUME = "resume"
 RETRY = "retry"
 RUN_MESSAGE = "run-message"
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import dash_mantine_components as dmc
 from dash import Dash, Input, Output, State, dcc, html, no_update
 
 from backend import wire
-from backend.client import ApiError, AsyncClient, calls
+from backend.client import ApiError, AsyncClient, Call, calls
 from backend.palette import class_colours
 from dashboard import ids
 from dashboard.components.frame import message
@@ -22,15 +23,33 @@ FLAT_CONFIG = {**CONFIG, "scrollZoom": False}
 CHART_PX, ANGLES_PX = 118, 236
 
 
-def layout(run: wire.RunWire, metrics: list[wire.MetricWire]) -> Any:
-    """Return the page of a run in any state."""
+class Action(NamedTuple):
+    """A button that asks something of the run: its id and words, when it shows, what it calls, what is said then."""
+
+    id: str
+    words: str
+    when: str
+    call: Callable[[str], Call[wire.RunWire]]
+    said: str
+
+
+ACTIONS = (
+    Action(ids.PAUSE, "Pause", "while-active", calls.pause, "Pausing: a checkpoint is saved and the device released."),
+    Action(ids.RESUME, "Resume", "while-paused", calls.resume, "Queued again: it continues where it stopped."),
+    Action(ids.CANCEL, "Cancel", "while-open", calls.cancel, "Cancelling: the numbers so far are kept."),
+    Action(ids.RETRY, "Retry", "while-broken", calls.retry, "Queued again: it continues from its newest checkpoint."),
+)
+
+
+def layout(run: wire.RunWire, metrics: list[wire.MetricWire], *, may_change: bool) -> Any:
+    """Return the page of a run in any state; without the buttons that change it for those who may only read."""
     head = run.config.head.name
     first = overviews(metrics)
     groups = [*first, *families(metrics)]
     return html.Div(
         [
             dcc.Store(id=ids.RUN_ID, data=run.id),
-            _header(run),
+            _header(run, ACTIONS if may_change else ()),
             html.Div(id=ids.RUN_MESSAGE),
             html.Div(
                 [
@@ -65,7 +84,7 @@ def missing(run_id: str, words: str) -> Any:
     )
 
 
-def _header(run: wire.RunWire) -> Any:
+def _header(run: wire.RunWire, actions: Sequence[Action]) -> Any:
     return html.Div(
         [
             html.H1(run.name, title=f"run {run.id}"),
@@ -75,9 +94,18 @@ def _header(run: wire.RunWire) -> Any:
             html.Span("", className="bad-words", role="status", **{"data-part": "note"}),
             html.Div(
                 [
-                    dmc.Button("Cancel", id=ids.CANCEL, variant="default", size="xs", className="while-active"),
-                    dmc.Button("Retry", id=ids.RETRY, variant="default", size="xs", className="while-broken"),
+                    *(
+                        dmc.Button(each.words, id=each.id, variant="default", size="xs", className=each.when)
+                        for each in actions
+                    ),
                     _features_link(run),
+                    html.A(
+                        "Archive",
+                        href=f"/api/v1/runs/{run.id}/archive.zip",
+                        download="",
+                        title="The whole run as one file, which another Collapse Lab imports",
+                        className="link while-still",
+                    ),
                     dmc.Button("Export figure", id=ids.EXPORT_OPEN, size="xs"),
                 ],
                 className="actions",
@@ -222,36 +250,24 @@ def _curves(run: wire.RunWire, groups: list[Group], buttons: int) -> Any:
 
 
 def register(app: Dash, client: AsyncClient) -> None:
-    """Cancel and retry."""
+    """Pause, resume, cancel, retry."""
+    for action in ACTIONS:
+        _register(app, client, action)
+    export.register(app)
 
-    @app.callback(
-        Output(ids.RUN_MESSAGE, "children"),
-        Input(ids.CANCEL, "n_clicks"),
-        State(ids.RUN_ID, "data"),
-        prevent_initial_call=True,
-    )
-    async def cancel(clicks: int | None, run_id: str) -> Any:
-        if not clicks:
-            return no_update
-        try:
-            await client(calls.cancel(run_id))
-        except ApiError as error:
-            return message(str(error), bad=True)
-        return message("Cancelling: the numbers so far are kept.")
 
+def _register(app: Dash, client: AsyncClient, action: Action) -> None:
     @app.callback(
         Output(ids.RUN_MESSAGE, "children", allow_duplicate=True),
-        Input(ids.RETRY, "n_clicks"),
+        Input(action.id, "n_clicks"),
         State(ids.RUN_ID, "data"),
         prevent_initial_call=True,
     )
-    async def retry(clicks: int | None, run_id: str) -> Any:
+    async def ask(clicks: int | None, run_id: str) -> Any:
         if not clicks:
             return no_update
         try:
-            await client(calls.retry(run_id))
+            await client(action.call(run_id))
         except ApiError as error:
             return message(str(error), bad=True)
-        return message("Queued again: it continues from its newest checkpoint.")
-
-    export.register(app)
+        return message(action.said)

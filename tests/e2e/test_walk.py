@@ -16,6 +16,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 from pypdf import PdfReader
 
+from backend.client import Client, calls
 from tests.harness import wait_for
 
 TRACES = {"guides": 0, "spokes": 1, "vertices": 2, "features": 3, "trails": 4, "weights": 5, "means": 6}
@@ -427,3 +428,31 @@ def test_a_download_shows_how_far_it_is_and_can_be_cancelled(start_server, open_
     mirror.server_close()
     held = server.data / "datasets" / "cifar10" / "cifar-10-binary.tar.gz.partial"
     assert held.stat().st_size > 0, "what came is kept for the next attempt"
+
+
+def test_a_run_is_paused_and_resumed_and_a_reader_only_looks(start_server, open_window):
+    server = start_server("--no-demonstration", "--no-warm")
+    with Client(server.url, server.token) as client:
+        config = {"data": {"name": "digits"}, "backbone": {"name": "mlp"}, "batch_size": 64, "epochs": 300}
+        run = client(calls.launch(config))
+        reading = client(calls.make_token("co-author", "read"))
+    window = open_window(f"{server.url}/runs/{run.id}?token={server.token}", server.url)
+    page = window.page
+    wait_for(lambda: (shown_step(page) or 0) > 0, 40, "movement")
+    page.get_by_role("button", name="Pause").click()
+    expect(part(page, "status")).to_have_text("paused", timeout=15_000)
+    expect(page.get_by_role("button", name="Pause")).to_be_hidden()
+    expect(page.get_by_role("link", name="Archive")).to_be_visible()
+    step = shown_step(page)
+    page.reload()
+    wait_for(lambda: shown_step(page) == step, 20, "the same capture after a reload")
+    expect(part(page, "status")).to_have_text("paused")
+    page.get_by_role("button", name="Resume").click()
+    wait_for(lambda: (shown_step(page) or 0) > step, 40, "further movement")
+    reader = open_window(f"{server.url}/runs/{run.id}?token={reading.token}", server.url)
+    wait_for(lambda: (shown_step(reader.page) or 0) > step, 40, "the reader's picture")
+    for name in ("Pause", "Cancel", "Retry", "Resume"):
+        expect(reader.page.get_by_role("button", name=name)).to_have_count(0)
+    page.get_by_role("button", name="Cancel").click()
+    expect(part(reader.page, "status")).to_have_text("cancelled", timeout=15_000)
+    assert window.complaints == reader.complaints == []
