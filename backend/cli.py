@@ -1,4 +1,4 @@
-"""`collapse`: serve, run, runs, export, archive, import, token, gc, presets, doctor. Imports wait until needed."""
+"""`collapse`: serve, run, runs, what is done with them, figures, archives, tokens. Imports wait until needed."""
 
 from __future__ import annotations
 
@@ -243,6 +243,66 @@ def runs(
         print(json.dumps([item.model_dump(mode="json") for item in items], indent=2))
     else:
         terminal.print_runs(items)
+
+
+def _ask(
+    action: str, run_ids: list[str], data: Path | None, url: str | None, server: str | None, token: str | None
+) -> None:
+    """Ask one thing of several runs; say of each what became of it, and leave with 1 where one refused."""
+    from backend import terminal
+
+    if server:
+        from backend.client import calls
+
+        results = terminal.remote(server, token, lambda client: client(calls.bulk(action, runs=run_ids)))
+        outcomes = [(result.id, None if result.done else result.detail) for result in results]
+    else:
+        from backend.store import bulk
+
+        store = _open(data, url)
+        try:
+            outcomes = [(each.run_id, each.refusal) for each in bulk.act(store, action, run_ids)]
+        finally:
+            store.close()
+    for run_id, refusal in outcomes:
+        print(f"{run_id}: {refusal or 'asked'}")
+    if any(refusal for _, refusal in outcomes):
+        raise typer.Exit(1)
+
+
+RunIds = Annotated[list[str], typer.Argument(metavar="RUN...")]
+
+
+@app.command()
+def cancel(
+    run_ids: RunIds, data: Data = None, database_url: Database = None, server: ServerUrl = None, token: Token = None
+) -> None:
+    """Ask runs to stop; their numbers so far are kept."""
+    _ask("cancel", run_ids, data, database_url, server, token)
+
+
+@app.command()
+def pause(
+    run_ids: RunIds, data: Data = None, database_url: Database = None, server: ServerUrl = None, token: Token = None
+) -> None:
+    """Ask runs to save a checkpoint and release their device."""
+    _ask("pause", run_ids, data, database_url, server, token)
+
+
+@app.command()
+def resume(
+    run_ids: RunIds, data: Data = None, database_url: Database = None, server: ServerUrl = None, token: Token = None
+) -> None:
+    """Queue paused runs again; a server starts them."""
+    _ask("resume", run_ids, data, database_url, server, token)
+
+
+@app.command()
+def retry(
+    run_ids: RunIds, data: Data = None, database_url: Database = None, server: ServerUrl = None, token: Token = None
+) -> None:
+    """Queue failed or cancelled runs again from their newest checkpoint; a server starts them."""
+    _ask("retry", run_ids, data, database_url, server, token)
 
 
 @app.command()

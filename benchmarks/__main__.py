@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "service": service.measure,
     "live": live.measure,
     "store": store.measure,
+    "day": store.measure_day,
 }
 
 

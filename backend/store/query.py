@@ -75,13 +75,18 @@ def listing(
         matching.append(run.c.status == status)
     key, descending = _order(sort)
     direction: Callable[[Column], Column] = sa.desc if descending else sa.asc
-    page = sa.select(run.c.id, key.label("key")).where(*matching)
+    # The first page counts in the same pass over the runs; a later one sees only those after its cursor.
+    counted = sa.func.count().over() if cursor is None else sa.null()
+    page = sa.select(run.c.id, key.label("key"), counted.label("total")).where(*matching)
     page = page.order_by(key.is_(None), direction(key), direction(run.c.id)).limit(limit + 1)
     if cursor is not None:
         page = page.where(_beyond(key, descending, *_decoded(cursor, sort)))
     with store.reading() as connection:
-        total = connection.execute(sa.select(sa.func.count()).select_from(run).where(*matching)).scalar_one()
         found = list(connection.execute(page))
+        if cursor is None:
+            total = found[0].total if found else 0
+        else:
+            total = connection.execute(sa.select(sa.func.count()).select_from(run).where(*matching)).scalar_one()
         more, found = len(found) > limit, found[:limit]
         rows = {row.id: row for row in connection.execute(sa.select(run).where(run.c.id.in_([f.id for f in found])))}
     return Page(

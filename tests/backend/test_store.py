@@ -12,10 +12,10 @@ import sqlalchemy as sa
 
 from backend import lock
 from backend.errors import Fenced, Unusable
-from backend.store import artifacts, event_log, runs
+from backend.store import artifacts, event_log, readings, runs
 from backend.store.database import open_store
 from backend.store.event_log import Entry
-from backend.store.models import event
+from backend.store.models import event, reading
 from tests.conftest import BOTH
 from tests.harness import tiny
 
@@ -121,6 +121,19 @@ def test_a_damaged_file_is_noticed(store):
     assert artifacts.read(store, row) is None
     path.unlink()
     assert artifacts.read(store, row) is None
+
+
+@BOTH
+def test_of_many_readings_some_are_returned_evenly(store):
+    run_id = running(store)
+    for i in range(100):
+        with store.writing() as connection:
+            values = {"run_id": run_id, "attempt": 1, "at": f"2026-01-01T00:{i:02}:00.000Z", "cpu_percent": float(i)}
+            connection.execute(reading.insert().values(**values, memory_bytes=2**33 + i))
+    assert len(readings.of_run(store, run_id, 100)) == 100
+    some = readings.of_run(store, run_id, 10)
+    assert [row.cpu_percent for row in some] == [9.0 + 10 * i for i in range(10)], "the newest is among them"
+    assert some[-1].memory_bytes == 2**33 + 99
 
 
 def test_paths_stay_inside_the_data_directory(store):

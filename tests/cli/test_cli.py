@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from backend.store import query
+from backend.store import query, runs
 from backend.store.database import open_store
 from tests.harness import COLLAPSE, end_workers, tiny, wait_for
 
@@ -249,3 +249,16 @@ def test_a_grid_is_run_as_a_group(tmp_path, config_file):
     assert [(run["config"]["optimiser"]["lr"], run["group"]) for run in listed] == [(0.05, "rates"), (0.1, "rates")]
     wrong = collapse(tmp_path / "data", "run", str(config_file), "--grid", "optimiser.lr=0.1,-1", expect=2)
     assert "combination optimiser.lr=-1 is impossible" in wrong.stderr
+
+
+def test_runs_are_asked_by_id(tmp_path):
+    store = open_store(tmp_path / "data")
+    first, second = (runs.create(store, tiny(seed=seed))[0] for seed in (0, 1))
+    store.close()
+    assert collapse(tmp_path / "data", "pause", first, second).stdout == f"{first}: asked\n{second}: asked\n"
+    assert collapse(tmp_path / "data", "resume", first).stdout == f"{first}: asked\n"
+    refused = collapse(tmp_path / "data", "retry", first, second, expect=1).stdout
+    assert "is queued: only a failed or cancelled run can be retried" in refused
+    collapse(tmp_path / "data", "cancel", first, second)
+    listed = json.loads(collapse(tmp_path / "data", "runs", "--json").stdout)
+    assert [run["status"] for run in listed] == ["cancelled", "cancelled"]

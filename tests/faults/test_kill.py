@@ -200,6 +200,10 @@ def test_a_server_killed_three_times_leaves_the_run_going_and_the_next_adopts_it
         assert owner(store, run_id) in (worker, None), "adopted, not started again"
     with server.client() as http:
         wait_for(lambda: http.get(f"/api/v1/runs/{run_id}").json()["status"] == "finished", 120, "the end")
+        readings = http.get(f"/api/v1/runs/{run_id}/readings").json()["items"]
+    assert readings, "what the worker takes is noted without a server too"
+    assert readings[0]["memory_bytes"] > 50e6
+    assert readings[0]["cpu_percent"] > 1
     assert runs.get(store, run_id).attempt == 1
     require_whole(store, run_id)
     store.close()
