@@ -235,7 +235,7 @@ def test_log_readings_and_files_of_a_run(quiet_server, finished):
     with quiet_server.client() as http:
         assert http.get(f"/api/v1/runs/{finished}/log").headers["content-type"].startswith("text/plain")
         readings = http.get(f"/api/v1/runs/{finished}/readings").json()["items"]
-        assert readings == [], "a run of a second is over before the first reading"
+        assert all(each["attempt"] == 1 and each["memory_bytes"] > 0 for each in readings), "a short run may have none"
         listed = http.get(f"/api/v1/runs/{finished}/artifacts").json()["items"]
         answer = http.get(listed[0]["href"])
         assert hashlib.sha256(answer.content).hexdigest() == listed[0]["sha256"]

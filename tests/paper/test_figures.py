@@ -15,6 +15,7 @@ from pypdf import PdfReader
 
 from backend import palette, views, wire
 from backend.errors import Invalid, NotFound
+from backend.jobs.pulse import Pulse
 from backend.paper import figures
 from backend.paper.camera import Camera, parse_camera
 from backend.paper.gather import gather
@@ -35,10 +36,11 @@ def kept(tmp_path_factory):
     """A finished run in a store, written as the worker writes it."""
     store = open_store(tmp_path_factory.mktemp("paper"))
     run_id, _ = runs.create(store, tiny(), name="for paper")
-    recorder = Recorder(store, run_id, runs.claim(store, run_id, "cpu"))
+    number = runs.claim(store, run_id, "cpu")
+    recorder = Recorder(store, run_id, number, Pulse(store, run_id, number, ran_before_s=0.0))
     for event in train(tiny()):
         if isinstance(event, RunFinished):
-            recorder.finish(event)
+            recorder.end("finished", Entry(event.type, event.payload()))
         else:
             recorder.record(event)
     yield SimpleNamespace(store=store, run=run_id)
