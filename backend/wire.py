@@ -28,6 +28,11 @@ class Wire(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
+def _example(**fields: Any) -> ConfigDict:
+    """Return a model's config with one example, which OpenAPI shows."""
+    return ConfigDict(json_schema_extra={"examples": [fields]})
+
+
 class TypedArray(Wire):
     """An array as Plotly.js reads it: `dtype` f4 or i4, base64 of the little-endian bytes, `shape` "rows,columns"."""
 
@@ -39,6 +44,31 @@ class TypedArray(Wire):
 class RunWire(Wire):
     """A run as it stands."""
 
+    model_config = _example(
+        id="r3k5q7w9x1",
+        name="digits, nearest ETF",
+        status="running",
+        group="heads",
+        tags=["first"],
+        config={"data": {"name": "digits"}, "head": {"name": "nearest-etf"}, "epochs": 20},
+        created_at="2026-01-31T12:00:00.000000+00:00",
+        started_at="2026-01-31T12:00:00.150000+00:00",
+        ended_at=None,
+        epoch=7,
+        classes=10,
+        class_names=[str(digit) for digit in range(10)],
+        want="run",
+        priority=0,
+        attempt=1,
+        running_s=4.2,
+        time_limit_s=None,
+        cloned_from=None,
+        notes="",
+        last_seq=31,
+        summary={"train": {"nc1": 0.21, "top1": 0.998}, "test": {"nc1": 0.48, "top1": 0.957}},
+        error=None,
+        demonstration=False,
+    )
     id: str
     name: str
     status: Status
@@ -102,26 +132,18 @@ class RunFacts(Wire):
 class NewRun(RunFacts):
     """A run to launch. Unknown config keys and impossible combinations are refused with the fields named."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"config": {"data": {"name": "digits"}, "epochs": 20}, "tags": ["first"]}]}
-    )
+    model_config = _example(config={"data": {"name": "digits"}, "epochs": 20}, tags=["first"])
     config: RunConfig
 
 
 class NewSweep(RunFacts):
     """Runs over a grid of settings, each with several seeds, queued together as one group."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "config": {"data": {"name": "digits"}, "epochs": 20},
-                    "grid": {"optimiser.lr": [0.05, 0.1], "head.name": ["nearest-etf", "linear"]},
-                    "seeds": 3,
-                    "group": "rates",
-                }
-            ]
-        }
+    model_config = _example(
+        config={"data": {"name": "digits"}, "epochs": 20},
+        grid={"optimiser.lr": [0.05, 0.1], "head.name": ["nearest-etf", "linear"]},
+        seeds=3,
+        group="rates",
     )
     config: RunConfig
     grid: dict[str, Annotated[list[Any], Field(min_length=1, max_length=1000)]] = Field(default_factory=dict)
@@ -134,6 +156,7 @@ class NewSweep(RunFacts):
 class NewClone(RunFacts):
     """A run like another one, with some settings changed."""
 
+    model_config = _example(set={"seed": 1, "head.name": "linear"}, name="the same with a linear classifier")
     set: dict[str, Any] = Field(default_factory=dict)
     """Changed settings by dotted name."""
 
@@ -141,6 +164,7 @@ class NewClone(RunFacts):
 class RunChanges(Wire):
     """What may be changed of a run at any time."""
 
+    model_config = _example(tags=["paper", "figure 2"], notes="Delta of 1e-3; see the runs of group *rates*.")
     name: Name | None = None
     tags: Tags | None = None
     group: Name | None = None
@@ -153,6 +177,7 @@ class RunChanges(Wire):
 class Move(Wire):
     """Where in the queue a run goes."""
 
+    model_config = _example(before="r3k5q7w9x1")
     before: RunId | None
     """The queued run before which it goes, or null for the end."""
 
@@ -170,7 +195,7 @@ BulkAction = Literal["cancel", "pause", "resume", "retry", "delete", "restore", 
 class Bulk(Wire):
     """One action on several runs, named by id or by a filter."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"action": "cancel", "q": "group:rates status:queued"}]})
+    model_config = _example(action="cancel", q="group:rates status:queued")
     action: BulkAction
     runs: Annotated[list[RunId], Field(max_length=10_000)] | None = None
     q: str | None = Field(default=None, min_length=1, max_length=500)
@@ -233,6 +258,18 @@ class ReadingWire(Wire):
 class EventPage(Wire):
     """Events of a run in order; ask again with `after=next_after`."""
 
+    model_config = _example(
+        items=[
+            {
+                "seq": 12,
+                "type": "EpochMeasured",
+                "at": "2026-01-31T12:00:03.000000+00:00",
+                "epoch": 3,
+                "scalars": {"train": {"nc1": 0.9, "top1": 0.97}, "test": {"nc1": 1.3, "top1": 0.93}},
+            }
+        ],
+        next_after=12,
+    )
     items: list[dict[str, Any]]
     next_after: int
 
@@ -255,6 +292,13 @@ class Geometry(Wire):
 class Series(Wire):
     """Metrics over epochs: `values[split][key][i]` belongs to `epochs[i]`."""
 
+    model_config = _example(
+        run="r3k5q7w9x1",
+        epochs=[1, 2, 3],
+        values={"train": {"nc1": [2.1, 1.3, 0.9]}, "test": {"nc1": [2.4, 1.7, 1.3]}},
+        measured=3,
+        decimated=False,
+    )
     run: str
     epochs: list[int]
     values: dict[str, dict[str, list[Number | None]]]
@@ -383,6 +427,7 @@ class Me(Wire):
 class NewToken(Wire):
     """A token to make: for all, or for reading alone, such as for a co-author."""
 
+    model_config = _example(name="for a co-author", scope="read")
     name: Name
     scope: Literal["all", "read"] = "read"
 
@@ -419,6 +464,7 @@ class AuditEntry(Wire):
 class Cleaning(Wire):
     """What may be freed beside deleted runs and stray files."""
 
+    model_config = _example(dry_run=True, thin_geometry=10, checkpoints=True, q="group:rates")
     dry_run: bool = True
     thin_geometry: Annotated[int, Field(ge=2, le=1_000_000)] | None = None
     """Keep every n-th capture of finished runs, the first and the last; all where it is left out."""
@@ -448,7 +494,20 @@ class Cleaned(Wire):
 class Problem(Wire):
     """An error as RFC 9457 describes it."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "about:blank",
+                    "title": "Invalid input",
+                    "status": 422,
+                    "detail": "head.delta: Input should be greater than or equal to 0",
+                    "errors": [{"path": "head.delta", "message": "Input should be greater than or equal to 0"}],
+                }
+            ]
+        },
+    )
     type: str = "about:blank"
     title: str
     status: int

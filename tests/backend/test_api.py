@@ -260,6 +260,34 @@ def test_answers_are_compressed(quiet_server, encoding):
         assert answer.json() == plain.json()
 
 
+def test_openapi_shows_an_example_of_each_body_and_a_problem_for_each_error(quiet_server):
+    with quiet_server.client() as http:
+        document = http.get("/api/v1/openapi.json").json()
+    shapes = document["components"]["schemas"]
+    bodies = 0
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            where = f"{method} {path}"
+            assert operation.get("description"), where
+            content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+            if content:
+                name = content["schema"].get("$ref", "").rpartition("/")[2]
+                if name:
+                    bodies += 1
+                    for example in shapes[name]["examples"]:
+                        getattr(wire, name).model_validate(example)
+            for status, answer in operation["responses"].items():
+                if status.startswith("4"):
+                    problem = answer["content"]["application/problem+json"]
+                    assert problem["schema"]["$ref"].endswith("/Problem"), f"{where}: {status}"
+    assert bodies >= 8
+    for name in ("RunWire", "EventPage", "Series", "Problem"):
+        (example,) = shapes[name]["examples"]
+        # The document leaves out what is null.
+        absent = {field: None for field, about in getattr(wire, name).model_fields.items() if about.is_required()}
+        getattr(wire, name).model_validate(absent | example)
+
+
 # ── the guard ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
