@@ -100,6 +100,7 @@ class LocalEngine:
 
     def exit_status(self, pid: int) -> int | None:
         """Return how a child of ours ended (a signal as its negative number), told once; None where nobody knows."""
+        self.reap()  # it may have ended since the last look
         return self._ended.pop(pid, None)
 
     def close(self) -> None:
