@@ -7,6 +7,7 @@ input (the server is gone) ends it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -20,6 +21,9 @@ from backend.store.database import Store
 
 WARM_DELAY_S = 8.0
 """How long after a launch the next warm worker is started, so that its imports do not slow the first epoch."""
+
+DYING_S = 5.0
+"""How long the end of a process that is gone is waited for, to learn how it ended."""
 
 WORKER_ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
@@ -100,7 +104,12 @@ class LocalEngine:
 
     def exit_status(self, pid: int) -> int | None:
         """Return how a child of ours ended (a signal as its negative number), told once; None where nobody knows."""
-        self.reap()  # it may have ended since the last look
+        child = self._children.get(pid)
+        if child is not None:
+            # A killed process is a zombie already while its last threads end; its status is there when they have.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=DYING_S)
+            self.reap()
         return self._ended.pop(pid, None)
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ from tests.harness import tiny, wait_for
 @BOTH
 @pytest.mark.parametrize("moment", ["before the first checkpoint", "after two epochs"])
 def test_a_killed_worker_is_resumed_bit_for_bit(store, moment):
-    run_id, _ = runs.create(store, tiny(epochs=200, device="cpu", head={"name": "nearest-etf"}))
+    run_id, _ = runs.create(store, tiny(epochs=60, device="cpu", head={"name": "nearest-etf"}))
     with supervising(store):
         wait_for(lambda: owner(store, run_id), what="a worker")
         if moment == "after two epochs":
