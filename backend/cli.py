@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,10 +48,10 @@ def _data_dir(given: Path | None) -> Path:
     return given or default_data_dir()
 
 
-def _open(data: Path | None, url: str | None) -> Store:
+def _open(data: Path | None, url: str | None) -> closing[Store]:
     from backend.store.database import open_store
 
-    return open_store(_data_dir(data), url)
+    return closing(open_store(_data_dir(data), url))
 
 
 @app.command()
@@ -193,11 +194,8 @@ def run(
     if server:
         failed = terminal.run_remote(server, token, configs, label, group)
     else:
-        store = _open(data, database_url)
-        try:
+        with _open(data, database_url) as store:
             failed = terminal.run_here(store, configs, label, group, Reading(mirror=mirror))
-        finally:
-            store.close()
     if failed:
         raise typer.Exit(1)
 
@@ -232,13 +230,10 @@ def runs(
             lambda client: client(calls.runs(limit=limit, q=q, sort=sort, status=status)),
         ).items
     else:
-        store = _open(data, database_url)
-        try:
+        with _open(data, database_url) as store:
             items = [
                 views.run_wire(row) for row in query.listing(store, status=status, q=q, sort=sort, limit=limit).rows
             ]
-        finally:
-            store.close()
     if as_json:
         print(json.dumps([item.model_dump(mode="json") for item in items], indent=2))
     else:
@@ -259,11 +254,8 @@ def _ask(
     else:
         from backend.store import bulk
 
-        store = _open(data, url)
-        try:
+        with _open(data, url) as store:
             outcomes = [(each.run_id, each.refusal) for each in bulk.act(store, action, run_ids)]
-        finally:
-            store.close()
     for run_id, refusal in outcomes:
         print(f"{run_id}: {refusal or 'asked'}")
     if any(refusal for _, refusal in outcomes):
@@ -273,36 +265,25 @@ def _ask(
 RunIds = Annotated[list[str], typer.Argument(metavar="RUN...")]
 
 
-@app.command()
-def cancel(
-    run_ids: RunIds, data: Data = None, database_url: Database = None, server: ServerUrl = None, token: Token = None
-) -> None:
-    """Ask runs to stop; their numbers so far are kept."""
-    _ask("cancel", run_ids, data, database_url, server, token)
+ASKED = {
+    "cancel": "Ask runs to stop; their numbers so far are kept.",
+    "pause": "Ask runs to save a checkpoint and release their device.",
+    "resume": "Queue paused runs again; a server starts them.",
+    "retry": "Queue failed or cancelled runs again from their newest checkpoint; a server starts them.",
+}
+"""What is asked of several runs by name: the command, and its help."""
 
 
-@app.command()
-def pause(
-    run_ids: RunIds, data: Data = None, database_url: Database = None, server: ServerUrl = None, token: Token = None
-) -> None:
-    """Ask runs to save a checkpoint and release their device."""
-    _ask("pause", run_ids, data, database_url, server, token)
+def _asking(action: str, words: str) -> None:
+    @app.command(action, help=words)
+    def ask(
+        run_ids: RunIds, data: Data = None, database_url: Database = None, server: ServerUrl = None, token: Token = None
+    ) -> None:
+        _ask(action, run_ids, data, database_url, server, token)
 
 
-@app.command()
-def resume(
-    run_ids: RunIds, data: Data = None, database_url: Database = None, server: ServerUrl = None, token: Token = None
-) -> None:
-    """Queue paused runs again; a server starts them."""
-    _ask("resume", run_ids, data, database_url, server, token)
-
-
-@app.command()
-def retry(
-    run_ids: RunIds, data: Data = None, database_url: Database = None, server: ServerUrl = None, token: Token = None
-) -> None:
-    """Queue failed or cancelled runs again from their newest checkpoint; a server starts them."""
-    _ask("retry", run_ids, data, database_url, server, token)
+for _action, _words in ASKED.items():
+    _asking(_action, _words)
 
 
 @app.command()
@@ -360,14 +341,9 @@ def export(
         from backend.paper.figures import render
         from backend.paper.gather import gather
 
-        store = _open(data, database_url)
-        try:
+        with _open(data, database_url) as store:
             content = render(gather(store, run_id, name, kind, **options))
-        finally:
-            store.close()
-    aside = output.with_name(f".{output.name}.partial")
-    aside.write_bytes(content)
-    aside.replace(output)
+    terminal.write_chunks(output, [content])
     print(f"{output}: {len(content) / 1000:.1f} kB")
 
 
@@ -411,11 +387,8 @@ def archive(
         return
     from backend.archive import archived
 
-    store = _open(data, database_url)
-    try:
+    with _open(data, database_url) as store:
         terminal.write_chunks(output, archived(store, run_id))
-    finally:
-        store.close()
 
 
 @app.command("import")
@@ -440,11 +413,8 @@ def import_(
         return
     from backend.archive import import_archive
 
-    store = _open(data, database_url)
-    try:
+    with _open(data, database_url) as store:
         run_id, new = import_archive(store, file, IMPORT_BYTES)
-    finally:
-        store.close()
     print(f"run {run_id}" + ("" if new else " (it was here already)"))
 
 
@@ -462,15 +432,12 @@ def gc(
     """Free runs deleted a week ago and stray files; what finished runs hold only where a rule says so."""
     from backend import upkeep
 
-    store = _open(data, database_url)
-    try:
+    with _open(data, database_url) as store:
         found = upkeep.plan(store, thin_geometry=thin_geometry, checkpoints=checkpoints, q=q)
         for item in found:
             print(f"{item.size_bytes / 1e6:10.1f} MB  {item.count:6} × {item.what}  {item.run_id or ''}")
         if not dry_run:
             upkeep.free(store, found)
-    finally:
-        store.close()
     total = sum(item.size_bytes for item in found) / 1e6
     print(f"{total:10.1f} MB  {'would be freed' if dry_run else 'freed'}")
 
@@ -490,12 +457,9 @@ def token_create(
     from backend import lock
     from backend.store import tokens as store_tokens
 
-    store = _open(data, database_url)
-    try:
+    with _open(data, database_url) as store:
         row, secret = store_tokens.create(store, name, "read" if read_only else "all")
         served = lock.holder(store.data_dir)
-    finally:
-        store.close()
     print(f"{row.id}  {secret}")
     if served:
         print(f"{served.get('url')}/?token={secret}")
@@ -506,13 +470,10 @@ def token_list(data: Data = None, database_url: Database = None) -> None:
     """List tokens, newest first."""
     from backend.store import tokens as store_tokens
 
-    store = _open(data, database_url)
-    try:
+    with _open(data, database_url) as store:
         for row in store_tokens.listing(store):
             state = f"revoked {row.revoked_at[:16]}" if row.revoked_at else f"may {row.scope}"
             print(f"{row.id}  {row.created_at[:16]}  {state:24}  {row.name}")
-    finally:
-        store.close()
 
 
 @tokens.command("revoke")
@@ -522,11 +483,8 @@ def token_revoke(
     """Revoke a token: it opens nothing any more, and a running server ends its streams within seconds."""
     from backend.store import tokens as store_tokens
 
-    store = _open(data, database_url)
-    try:
+    with _open(data, database_url) as store:
         store_tokens.revoke(store, token_id)
-    finally:
-        store.close()
     print(f"revoked {token_id}")
 
 
@@ -542,11 +500,8 @@ def doctor(
     if check:
         from backend import terminal
 
-        store = _open(data, database_url)
-        try:
+        with _open(data, database_url) as store:
             whole = terminal.check_store(store)
-        finally:
-            store.close()
         if not whole:
             raise typer.Exit(1)
         return

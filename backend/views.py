@@ -250,13 +250,18 @@ def overview(store: Store, run_id: str, at_most: int) -> dict[str, Any]:
     # A newest capture that is damaged is no reason to show nothing of the run.
     with contextlib.suppress(Unusable):
         shown = geometry(store, run_id, None) if captured and started is not None else None
-    measured = curves.read(store, run_id, "epoch", at_most)
-    shares = {"epochs": measured.places, "values": measured.values}
+    epochs = curves.read(store, run_id, "epoch", at_most)
     return {
         "run": run_wire(row).model_dump(mode="json"),
         "seq": row.last_seq,
         "started": None if started is None else event_json(started),
-        "series": {"run": run_id, **shares, "measured": measured.points, "decimated": measured.decimated},
+        "series": {
+            "run": run_id,
+            "epochs": epochs.places,
+            "values": epochs.values,
+            "measured": epochs.points,
+            "decimated": epochs.decimated,
+        },
         "steps": {"step": list(steps.places), "loss": stepped.get("loss", []), "lr": stepped.get("lr", [])},
         "captures": wire.typed_array(np.array(captured, np.int32)).model_dump(),
         "newest": {type_: event_json(each) for type_, each in newest.items() if each is not None},

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import re
 import statistics
 import subprocess
@@ -73,7 +72,7 @@ def measure_day() -> list[Figure]:
         return _day(Path(folder) / "data")
 
 
-def _scalars(rng: random.Random) -> dict[str, dict[str, float]]:
+def _scalars(rng: np.random.Generator) -> dict[str, dict[str, float]]:
     return {split: {key: rng.random() for key in METRICS} for split in ("train", "test")}
 
 
@@ -87,7 +86,7 @@ def _timed(call: Callable[[], Any], rounds: int = 9) -> float:
 
 
 def _lists(data: Path) -> list[Figure]:
-    store, rng = open_store(data), random.Random(0)  # noqa: S311
+    store, rng = open_store(data), np.random.default_rng(0)
     configs = [PRESETS[name]() for name in ("digits-nearest", "digits-fixed", "digits-linear", "fashion-nearest")]
     rows = []
     for i in range(RUNS):
@@ -125,7 +124,7 @@ def _lists(data: Path) -> list[Figure]:
 
 
 def _long_run(data: Path) -> list[Figure]:
-    store, rng = open_store(data), random.Random(0)  # noqa: S311
+    store, rng = open_store(data), np.random.default_rng(0)
     run_id = _started(store)
     seq, epoch, step = 2, 0, 0
     folders = {"epoch": curves.Folder("epoch"), "step": curves.Folder("step")}
@@ -296,7 +295,7 @@ def _starts(data: Path) -> list[Figure]:
 
 def _day(data: Path) -> list[Figure]:
     server = ServerProcess(data, "--no-demonstration", "--slots", "cpu=1")
-    process, rng = psutil.Process(server.process.pid), random.Random(0)  # noqa: S311
+    process, rng = psutil.Process(server.process.pid), np.random.default_rng(0)
     sizes: list[float] = []
     body = {"config": tiny(epochs=3, device="cpu").model_dump(mode="json")}
     requests = 0
@@ -321,9 +320,9 @@ def _day(data: Path) -> list[Figure]:
     ]
 
 
-def _use(http: httpx.Client, made: list[str], body: dict[str, Any], rng: random.Random) -> int:
+def _use(http: httpx.Client, made: list[str], body: dict[str, Any], rng: np.random.Generator) -> int:
     """Do what a page, a script and a reader do; return how many requests that took."""
-    run_id = rng.choice(made)
+    run_id = made[rng.integers(len(made))]
     paths = (
         "/api/v1/runs?q=head:nearest-etf&sort=-nc1",
         f"/api/v1/runs/{run_id}/overview",
