@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import httpx
 from dash import ClientsideFunction, Dash, Input, Output, State, html
 from fastapi import FastAPI
 
+from backend import wire
 from backend.client import ApiError, AsyncClient, calls
 from backend.settings import Settings
 from dashboard import ids
 from dashboard.components import frame
-from dashboard.pages import new, run, runs
+from dashboard.figures.charts import overviews
+from dashboard.pages import compare, new, run, runs, system
 
 ASSETS = Path(__file__).with_name("assets")
 INDEX = """<!doctype html>
@@ -64,10 +67,15 @@ def create(api: FastAPI, client: AsyncClient) -> Dash:
     async def device(_: str) -> str:
         return frame.device_words(await client(calls.system()))
 
-    @app.callback(Output(ids.PAGE, "children"), Output(ids.URL, "pathname"), Input(ids.URL, "pathname"))
-    async def page(path: str | None) -> Any:
+    @app.callback(
+        Output(ids.PAGE, "children"),
+        Output(ids.URL, "pathname"),
+        Input(ids.URL, "pathname"),
+        State(ids.URL, "search"),
+    )
+    async def page(path: str | None, search: str | None) -> Any:
         where = await _landing(client) if path in (None, "/") else str(path)
-        return await _page(client, where), where
+        return await _page(client, where, search or ""), where
 
     app.clientside_callback(
         ClientsideFunction("collapse", "whereAmI"),
@@ -86,7 +94,7 @@ def create(api: FastAPI, client: AsyncClient) -> Dash:
         Output(ids.MANTINE, "forceColorScheme"),
         Input(ids.SCHEME, "data"),
     )
-    for page_module in (run, new, runs):
+    for page_module in (run, new, runs, system):
         page_module.register(app, client)
     return app
 
@@ -99,9 +107,13 @@ async def _landing(client: AsyncClient) -> str:
     return f"/runs/{only.id}" if only is not None and live else "/runs"
 
 
-async def _page(client: AsyncClient, path: str) -> Any:
+async def _page(client: AsyncClient, path: str, search: str) -> Any:
     if path == "/runs":
         return runs.layout()
+    if path == "/system":
+        return system.layout(await client(calls.me()))
+    if path == "/compare":
+        return await _compare(client, search)
     if path == "/new":
         return new.layout(await client(calls.presets()))
     if path.startswith("/runs/"):
@@ -112,3 +124,20 @@ async def _page(client: AsyncClient, path: str) -> Any:
         except ApiError as error:
             return run.missing(run_id, str(error))
     return html.Div([html.H1("No such page"), html.P(f"There is nothing at {path}.")], className="panel empty")
+
+
+async def _compare(client: AsyncClient, search: str) -> Any:
+    """Return the comparison that an address names: `runs` by id, `groups` by name, in that order."""
+    asked = parse_qs(search.removeprefix("?"))
+    chosen: list[wire.RunWire] = []
+    try:
+        for run_id in ",".join(asked.get("runs", [])).split(","):
+            if run_id:
+                chosen.append(await client(calls.run(run_id)))
+        for group in ",".join(asked.get("groups", [])).split(","):
+            if group:
+                chosen += (await client(calls.runs(q=f'group:"{group}"', limit=200))).items
+    except ApiError as error:
+        return run.missing("", str(error))
+    metrics = await client(calls.metrics())
+    return compare.layout(chosen, metrics, overviews(metrics))

@@ -10,9 +10,13 @@ DEVICE = "device"
 MANTINE = "mantine"
 SCHEME = "scheme"
 SCHEME_TOGGLE = "scheme-toggle"
+HELP = "help"
+HELP_OPEN = "help-open"
 
 RUN_PAGE = "run-page"
-SCENE_GRAPH = "scene-graph"
+LARGE_ANGLES_GRAPH = "large-angles-graph"
+LAYERS_GRAPH = "layers-graph"
+CLASS_NAMES = "class-names"
 ANGLES_GRAPH = "angles-graph"
 RUN_ID = "run-id"
 CANCEL = "cancel"
@@ -41,6 +45,7 @@ RUNS_GRID = "runs-grid"
 RUNS_COUNT = "runs-count"
 RUNS_FILTER = "runs-filter"
 RUNS_TICK = "runs-tick"
+RUNS_COMPARE = "runs-compare"
 RUNS_DELETE = "runs-delete"
 RUNS_CONFIRM = "runs-confirm"
 RUNS_CONFIRM_TEXT = "runs-confirm-text"
@@ -60,6 +65,37 @@ FORM_NAME = "new-name"
 FORM_LAUNCH = "new-launch"
 FORM_SUMMARY = "new-summary"
 FORM_MESSAGE = "new-message"
+
+
+SYSTEM_TICK = "system-tick"
+SYSTEM_LINE = "system-line"
+SYSTEM_MESSAGE = "system-message"
+SYSTEM_DEVICES = "system-devices"
+SYSTEM_QUEUE = "system-queue"
+SYSTEM_SHARES = "system-shares"
+SYSTEM_AUDIT = "system-audit"
+SHARE_NAME = "share-name"
+SHARE_SCOPE = "share-scope"
+SHARE_MAKE = "share-make"
+SHARE_MADE = "share-made"
+
+
+def queue_move(run_id: Any, where: Any) -> dict[str, Any]:
+    """Id of a button that moves a queued run `up`, `first` or `last`."""
+    return {"run": run_id, "where": where}
+
+
+def token_revoke(token_id: Any) -> dict[str, Any]:
+    """Id of the button that ends a token."""
+    return {"token": token_id}
+
+
+COMPARE_PAGE = "compare-page"
+
+
+def compare_chart(index: int) -> str:
+    """Id of one of the four charts of the comparison."""
+    return f"compare-chart-{index}"
 
 
 def chart(index: int) -> str:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Scalars = Mapping[str, float]
-STREAMED_ARRAYS = ("means", "weights", "features", "labels", "cosines_means", "cosines_weights")
+STREAMED_ARRAYS = ("means", "weights", "features", "labels", "cosines_means", "cosines_weights", "pca")
 """Of a capture, what travels to everybody who watches; the rest is there for those who ask."""
 
 

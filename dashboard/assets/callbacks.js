@@ -7,7 +7,7 @@ window.dash_clientside = Object.assign({}, window.dash_clientside, {
       return [true, window.collapseLab?.moment() ?? null];
     },
     whereAmI(path) {
-      return ["/runs", "/new"].map((page) => {
+      return ["/runs", "/new", "/compare", "/system"].map((page) => {
         const here = path?.startsWith(page) || (page === "/runs" && path === "/");
         return here ? "nav-link here" : "nav-link";
       });

@@ -1,20 +1,33 @@
-// Watches for the live page to come and go: Dash mounts pages when it likes.
+// Watches for live pages to come and go: Dash mounts pages when it likes.
 
+import { ComparePage } from "./modules/compare-page.mjs";
+import { Keys } from "./modules/keys.mjs";
 import { RunPage } from "./modules/run-page.mjs";
 
+const KINDS = { "run-page": RunPage, "compare-page": ComparePage };
 let page = null;
 
 function look() {
-  const root = document.getElementById("run-page");
+  const id = Object.keys(KINDS).find((each) => document.getElementById(each));
+  const root = id ? document.getElementById(id) : null;
   if (page && page.root !== root) {
     page.close();
     page = null;
   }
-  if (root && !page) page = new RunPage(root);
+  if (root && !page) page = new KINDS[id](root);
 }
 
 new MutationObserver(look).observe(document.body, { childList: true, subtree: true });
 look();
+new Keys();
 
-// Asked by the export dialog's clientside callback.
-window.collapseLab = { moment: () => page?.moment() ?? null };
+// Asked by the export dialog's clientside callback, and by whoever wants the numbers behind the picture.
+window.collapseLab = {
+  moment: () => page?.moment?.() ?? null,
+  /** What the scene draws now: [x, y, z] of vertices, means, weights, features, in the frame's units before the camera. */
+  picture: () => page?.scene?.drawn ?? null,
+  pictures: () => page?.entries?.map(({ scene }) => scene.drawn ?? null) ?? null,
+  camera: () => page?.scene?.cameraText() ?? null,
+  turn: (text) => page?.scene?.setCamera(page.scene.parse(text)),
+  painted: () => page?.scene?.painted ?? 0,
+};

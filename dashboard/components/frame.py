@@ -10,9 +10,9 @@ from dash import dcc, html
 from backend import wire
 from backend.palette import HEADS, TOKENS, Theme
 from dashboard import ids
-from dashboard.figures.scene import scene_figure
+from dashboard.figures.charts import chart_figure
 
-PAGES = (("/runs", "Runs"), ("/new", "New run"))
+PAGES = (("/runs", "Runs"), ("/new", "New run"), ("/compare", "Compare"), ("/system", "System"))
 BRAND = [
     "#eef3fd", "#d9e3f8", "#b1c6f1", "#86a7ea", "#638de4", "#4c7ce1", "#3f73e0", "#3162c7", "#2457c5", "#174a9f",
 ]  # fmt: skip
@@ -60,7 +60,14 @@ def layout() -> Any:
             html.Nav(links, className="nav"),
             html.Span("", className="connection", **{"data-part": "connection", "aria-live": "polite"}),
             html.Span("", id=ids.DEVICE, className="device"),
-            html.Button("theme", id=ids.SCHEME_TOGGLE, className="quiet", title="Light or dark"),
+            html.Button(
+                "◐",
+                id=ids.SCHEME_TOGGLE,
+                className="quiet",
+                title="Light or dark",
+                **{"aria-label": "Light or dark theme"},
+            ),
+            html.Button("?", id=ids.HELP_OPEN, className="quiet", title="Keys (?)", **{"aria-label": "Keys"}),
         ],
         className="top-bar",
     )
@@ -70,6 +77,7 @@ def layout() -> Any:
             dcc.Store(id=ids.SCHEME, storage_type="local"),
             bar,
             html.Main(id=ids.PAGE, className="page"),
+            help_sheet(),
         ],
         id=ids.MANTINE,
         defaultColorScheme="auto",
@@ -84,10 +92,41 @@ def layout() -> Any:
     )
 
 
+KEYS = (
+    ("space", "play and pause"),
+    ("← →", "one capture back or on; with shift ten"),
+    ("home end", "the first capture; back to the newest"),
+    ("1 2 3 …", "the picture: spherical, four classes, PCA, tour, angles"),
+    ("f t c n a", "features, trails, classifier, names, arrows on or off"),
+    ("esc", "let no class stand out"),
+    ("e", "export a figure"),
+    ("g then r n c s", "go to runs, a new run, the comparison, the system"),
+    ("/", "filter the list of runs"),
+    ("arrows, + −, 0 in the picture", "turn it, zoom, and back"),
+    ("?", "this sheet"),
+)
+"""Every key and what it does."""
+
+
+def help_sheet() -> Any:
+    """Return the sheet of keys, closed; assets/modules/keys.mjs opens it."""
+    rows = [html.Div([html.Dt(html.Kbd(key)), html.Dd(words)]) for key, words in KEYS]
+    return html.Dialog(
+        [
+            html.H2("Keys"),
+            html.Dl(rows),
+            html.Form(html.Button("Close", className="quiet"), method="dialog"),
+        ],
+        id=ids.HELP,
+        className="help",
+        **{"aria-label": "Keys"},
+    )
+
+
 def warm_up() -> Any:
-    """Return an unseen scene: Plotly is loaded and its shaders compiled before the first picture is wanted."""
+    """Return an unseen chart: Plotly is loaded before the first picture is wanted."""
     return html.Div(
-        dcc.Graph(figure=scene_figure(["", ""], ""), responsive=False, config={"staticPlot": True}),
+        dcc.Graph(figure=chart_figure(1, ""), responsive=False, config={"staticPlot": True}),
         className="warm-up",
         **{"aria-hidden": "true"},
     )

@@ -122,10 +122,48 @@ def chart_figure(epochs: int, uirevision: str) -> dict[str, Any]:
     ]
     layout = _layout({"l": 38, "r": 10, "t": 4, "b": 20}, uirevision) | {
         "hovermode": "x",
-        "xaxis": {"range": [0, epochs], "showgrid": False, "zeroline": False},
-        "yaxis": {"zeroline": False, "nticks": 5, "showticklabels": False},
+        # One chart is pointed at, all four answer: the line says where, the labels stay small.
+        "hoverlabel": {"font": FONT, "namelength": 5},
+        "xaxis": {
+            "range": [0, epochs],
+            "showgrid": False,
+            "zeroline": False,
+            "showspikes": True,
+            "spikemode": "across",
+            "spikethickness": 1,
+            "spikedash": "solid",
+            "spikecolor": "#8b93a1",
+        },
+        "yaxis": {"zeroline": False, "nticks": 5, "showticklabels": False, "exponentformat": "power"},
     }
     return {"data": lines, "layout": layout}
+
+
+def compare_figure(entries: list[tuple[str, str, str]]) -> dict[str, Any]:
+    """Return one chart of several entries (label, colour, dash), empty: for each a band of its range and a median."""
+    data: list[dict[str, Any]] = []
+    for label, colour, dash in entries:
+        line: dict[str, Any] = {"type": "scatter", "mode": "lines", "x": [], "y": []}
+        quiet = {**line, "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
+        template = "%{y:.3~g}<extra>" + label.replace("<", "&lt;") + "</extra>"
+        data += [
+            quiet,
+            {**quiet, "fill": "tonexty", "fillcolor": faded(colour)},
+            {**line, "name": label, "line": {"width": 1.7, "color": colour, "dash": dash}, "hovertemplate": template},
+        ]
+    layout = _layout({"l": 44, "r": 12, "t": 6, "b": 24}, "compare") | {
+        "hovermode": "x unified",
+        "showlegend": False,
+        "xaxis": {"showgrid": False, "zeroline": False},
+        "yaxis": {"zeroline": False, "nticks": 5, "exponentformat": "power"},
+    }
+    return {"data": data, "layout": layout}
+
+
+def faded(colour: str) -> str:
+    """Return a hexadecimal colour at the opacity of a band."""
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.16)"
 
 
 def _layout(margin: dict[str, int], uirevision: str) -> dict[str, Any]:

@@ -125,6 +125,7 @@ def query(
         return found | {"unit": moment.get("unit", "cos")}
     if figure == "margins":
         return found
+    found |= {key: moment[key] for key in ("view", "classes") if moment.get(key)}
     return found | {"camera": moment.get("camera") or "", "layers": ",".join(shown)}
 
 
@@ -142,7 +143,7 @@ def caption(figure: str, moment: dict[str, Any], keys: list[str]) -> str:
     if figure == "geometry":
         return (
             f"Class means (dots), classifier rows (diamonds) and training features{when} in the frame of the nearest "
-            f"simplex ETF (rings), {moment.get('view') or 'spherical'} view."
+            f"simplex ETF (rings), {moment.get('view') or moment.get('own') or 'spherical'} view."
         )
     if figure == "angles":
         return f"Cosines between class means{when}; the scale is centred at the simplex ETF's −1/(K−1)."

@@ -13,6 +13,7 @@ from backend.client import ApiError, AsyncClient, calls
 from dashboard import ids
 from dashboard.components import form
 from dashboard.components.frame import message, warm_up
+from dashboard.components.words import size
 
 Config = dict[str, Any]
 
@@ -95,14 +96,6 @@ def setting(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return str(value).replace(" ", "")
-
-
-def size(count: int) -> str:
-    """Return a number of bytes as people read it: "34 MB"."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= scale:
-            return f"{count / scale:.3g} {unit}"
-    return f"{count} bytes"
 
 
 def summary(check: wire.ConfigCheck, config: Config, preset: wire.PresetWire) -> Any:

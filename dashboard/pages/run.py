@@ -15,7 +15,7 @@ from backend.palette import class_colours
 from dashboard import ids
 from dashboard.components.frame import message
 from dashboard.figures.charts import READINGS, Group, angles_figure, chart_figure, families, overviews
-from dashboard.figures.scene import TRACES, scene_figure
+from dashboard.figures.details import confusion_figure, layers_figure, margins_figure, spectra_figure
 from dashboard.pages import export
 
 CONFIG = {"displayModeBar": False, "responsive": True, "scrollZoom": True}
@@ -61,6 +61,7 @@ def layout(run: wire.RunWire, metrics: list[wire.MetricWire], *, may_change: boo
                 ],
                 className="run-grid",
             ),
+            _details(run),
             export.modal(run, metrics),
         ],
         id=ids.RUN_PAGE,
@@ -69,7 +70,9 @@ def layout(run: wire.RunWire, metrics: list[wire.MetricWire], *, may_change: boo
             "data-run": run.id,
             "data-epochs": str(run.config.epochs),
             "data-status": run.status,
-            "data-traces": json.dumps({name: index for index, name in enumerate(TRACES)}),
+            "data-names": json.dumps(run.class_names),
+            "data-colours": json.dumps(class_colours(run.classes)),
+            "data-figures": json.dumps(_figures(run)),
             "data-charts": json.dumps(groups),
         },
     )
@@ -124,43 +127,78 @@ def _features_link(run: wire.RunWire) -> Any:
     return html.A("Features .npz", href=href, download="", title=words, className="link", **{"data-part": "features"})
 
 
-def _pressed(words: str, on: bool, **data: str) -> Any:
+def _pressed(words: str, on: bool, *, title: str | None = None, **data: str) -> Any:
     return html.Button(
         words,
         type="button",
+        title=title,
         **{f"data-{key}": value for key, value in data.items()},
         **{"aria-pressed": str(on).lower()},
     )
 
 
+LAYERS = ("features", "trails", "classifier", "names", "arrows")
+LAYER_WORDS = {
+    "features": "Training samples, a fixed sample of each class",
+    "trails": "Where the class means were in the captures before",
+    "classifier": "The classifier's rows, as diamonds",
+    "names": "Names of the classes",
+    "arrows": "From each class mean to its vertex of the nearest ETF",
+}
+MODES = (
+    (
+        "tetrahedron",
+        "4 classes",
+        "Four classes' vertices at the corners of a tetrahedron: nothing between them is lost",
+    ),
+    ("pca", "PCA", "Along the three leading principal directions of the class means"),
+    ("tour", "Tour", "A slow random rotation through all dimensions of the ETF's frame"),
+)
+TRAVELLING_CLASSES = 128
+"""Above, coordinates travel in three dimensions: there is nothing to tour."""
+
+
+def modes(run: wire.RunWire) -> list[tuple[str, str, str]]:
+    """Return the pictures that a run can be seen in: value, words, explanation. The first is the run's own view."""
+    own = {2: "Line", 3: "Triangle", 4: "Tetrahedron"}.get(run.classes, "Spherical")
+    exact = "Exact: nothing is projected away" if run.classes <= 4 else "All vertices on a sphere, spread evenly"
+    found = [("", own, exact)]
+    if run.classes > 4:
+        found += [mode for mode in MODES if mode[0] != "tour" or run.classes <= TRAVELLING_CLASSES]
+    found.append(("angles", "Angles", "Cosines or angles between all class means, large"))
+    if run.config.measure.layers:
+        found.append(("layers", "Layers", "Collapse in the hidden layers that were measured"))
+    return found
+
+
 def _scene(run: wire.RunWire) -> Any:
-    layers = ("features", "trails", "classifier", "names")
-    colours = class_colours(run.classes)
-    legend = [
-        html.Span([html.I(style={"background": colour}), name])
-        for name, colour in zip(run.class_names, colours, strict=True)
-    ]
-    words = {2: "Line", 3: "Triangle", 4: "Tetrahedron"}.get(run.classes, "Spherical")
+    chips = [_pressed(layer, layer != "arrows", layer=layer, title=LAYER_WORDS[layer]) for layer in LAYERS]
+    views = [_pressed(words, mode == "", mode=mode, title=why) for mode, words, why in modes(run)]
+    canvas = html.Div(
+        [
+            html.Div(className="tip", hidden=True, **{"data-part": "tip"}),
+            html.Div(className="four", **{"data-part": "four"}),
+        ],
+        className="scene",
+        **{"data-part": "canvas"},
+    )
     return html.Section(
         [
             html.Div(
-                [
-                    html.Span(words, className="view-name", title="How the ETF's frame is seen in three dimensions"),
-                    html.Div([_pressed(layer, True, layer=layer) for layer in layers], className="chips"),
-                ],
+                [html.Div(views, className="segments modes"), html.Div(chips, className="chips")],
                 className="panel-head",
             ),
-            dcc.Graph(
-                id=ids.SCENE_GRAPH,
-                figure=scene_figure(run.class_names, run.id),
-                config=CONFIG,
-                className="scene",
-                responsive=True,
-            ),
-            html.Div(legend if run.classes <= 30 else f"{run.classes} classes", className="legend"),
+            canvas,
+            _large(ids.LARGE_ANGLES_GRAPH, angles_figure(run.class_names, run.id), "large-angles"),
+            _large(ids.LAYERS_GRAPH, layers_figure(run.id), "large-layers"),
+            html.Div(_legend(run), className="legend"),
             html.Div(
                 [
                     html.Button("▶", type="button", className="play", title="Play (space)", **{"data-part": "play"}),
+                    html.Button("1×", type="button", className="quiet", title="Speed", **{"data-part": "speed"}),
+                    html.Button(
+                        "loop", type="button", className="quiet", **{"data-part": "loop", "aria-pressed": "false"}
+                    ),
                     html.Div(**{"data-part": "slider"}, className="slider"),
                     html.Span("", className="shown", **{"data-part": "shown-epoch"}),
                     html.Button("follows the run", type="button", className="pill", **{"data-part": "follow"}),
@@ -170,7 +208,68 @@ def _scene(run: wire.RunWire) -> Any:
             ),
         ],
         className="panel scene-panel",
-        **{"data-part": "scene"},
+        **{"data-part": "scene", "data-shows": "scene", "data-view": ""},
+    )
+
+
+def _large(graph: str, figure: dict[str, Any], name: str) -> Any:
+    inner = dcc.Graph(id=graph, figure=figure, config=FLAT_CONFIG, responsive=True, style={"height": "100%"})
+    return html.Div(inner, className=f"scene {name}")
+
+
+def _legend(run: wire.RunWire) -> Any:
+    """Return a button for each class that can be told by its colour; more are found by a search."""
+    if run.classes > 30:
+        names = [html.Option(name, value=name) for name in run.class_names]
+        return [
+            html.Datalist(names, id=ids.CLASS_NAMES),
+            html.Div(**{"data-part": "class-search", "data-list": ids.CLASS_NAMES}),
+            html.Span(f"{run.classes} classes", className="ink-2"),
+        ]
+    return [
+        html.Button(
+            [html.I(style={"background": colour}), name],
+            type="button",
+            title="Click to let this class stand out everywhere",
+            **{"data-class": str(label), "aria-pressed": "false"},
+        )
+        for label, (name, colour) in enumerate(zip(run.class_names, class_colours(run.classes), strict=True))
+    ]
+
+
+TABS = (
+    ("classes", "Classes"),
+    ("confusion", "Confusion"),
+    ("margins", "Margins"),
+    ("spectra", "Spectra"),
+    ("log", "Log"),
+    ("attempts", "Attempts"),
+    ("files", "Files"),
+    ("config", "Config"),
+)
+
+
+def _figures(run: wire.RunWire) -> dict[str, Any]:
+    """Return the figures that the tabs fill, without their data."""
+    return {
+        "confusion": confusion_figure(run.class_names),
+        "margins": margins_figure(run.classes),
+        "spectra": spectra_figure(run.classes),
+    }
+
+
+def _details(run: wire.RunWire) -> Any:
+    """Return the tabs below the first screen."""
+    tabs = [_pressed(words, index == 0, tab=tab) for index, (tab, words) in enumerate(TABS)]
+    config = html.Pre(json.dumps(run.config.model_dump(mode="json"), indent=2), className="log")
+    return html.Section(
+        [
+            html.Div(html.Div(tabs, className="segments"), className="panel-head"),
+            html.Div(className="details-body", **{"data-part": "details-body"}),
+            html.Div(config, className="details-body", hidden=True, **{"data-static": "config"}),
+        ],
+        className="panel details",
+        **{"data-part": "details", "data-first": TABS[0][0]},
     )
 
 

@@ -72,6 +72,7 @@ def layout() -> Any:
                     html.Span("", id=ids.RUNS_COUNT, className="ink-2"),
                     html.Div(
                         [
+                            dmc.Button("Compare", id=ids.RUNS_COMPARE, variant="default", size="xs", disabled=True),
                             dmc.Button("Delete", id=ids.RUNS_DELETE, variant="default", size="xs", disabled=True),
                             dcc.Link("New run", href="/new", className="primary-link"),
                         ],
@@ -206,11 +207,26 @@ def register(app: Dash, client: AsyncClient) -> None:
     @app.callback(
         Output(ids.RUNS_DELETE, "disabled"),
         Output(ids.RUNS_DELETE, "children"),
+        Output(ids.RUNS_COMPARE, "disabled"),
+        Output(ids.RUNS_COMPARE, "children"),
         Input(ids.RUNS_GRID, "selectedRows"),
     )
     def selected(rows: list[dict[str, Any]] | None) -> Any:
         number = len(rows or [])
-        return number == 0, f"Delete {number}" if number else "Delete"
+        delete, compare = (f"{word} {number}" if number else word for word in ("Delete", "Compare"))
+        return number == 0, delete, number == 0, compare
+
+    @app.callback(
+        Output(ids.URL, "pathname", allow_duplicate=True),
+        Output(ids.URL, "search", allow_duplicate=True),
+        Input(ids.RUNS_COMPARE, "n_clicks"),
+        State(ids.RUNS_GRID, "selectedRows"),
+        prevent_initial_call=True,
+    )
+    def compare(clicks: int | None, rows: list[dict[str, Any]] | None) -> Any:
+        if not clicks or not rows:
+            return no_update, no_update
+        return "/compare", "?runs=" + ",".join(item["id"] for item in rows)
 
     @app.callback(
         Output(ids.RUNS_CONFIRM, "opened"),

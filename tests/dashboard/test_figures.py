@@ -10,27 +10,30 @@ import pytest
 from backend import palette
 from backend.routes.catalogue import metrics
 from dashboard.figures.charts import CHARTS, READINGS, angles_figure, chart_figure, families, overviews
-from dashboard.figures.scene import TRACES, scene_figure
+from dashboard.figures.details import confusion_figure, layers_figure, margins_figure, spectra_figure
 from ncengine.metrics import METRICS
 
 NAMES = [f"class {index}" for index in range(12)]
 
 
-@pytest.mark.parametrize("figure", [scene_figure(NAMES, "r"), angles_figure(NAMES, "r"), chart_figure(40, "r")])
+FIGURES = {
+    "angles": angles_figure(NAMES, "r"),
+    "chart": chart_figure(40, "r"),
+    "confusion": confusion_figure(NAMES),
+    "margins": margins_figure(12),
+    "spectra": spectra_figure(12),
+    "layers": layers_figure("r"),
+}
+
+
+@pytest.mark.parametrize("figure", FIGURES.values(), ids=list(FIGURES))
 def test_plotly_knows_every_setting(figure):
     go.Figure(figure)  # raises ValueError for a name or value that Plotly does not have
 
 
-def test_the_scene_has_its_traces_in_order_and_keeps_the_camera():
-    figure = scene_figure(NAMES, "run-1")
-    assert [trace["name"] for trace in figure["data"]] == list(TRACES)
-    means = figure["data"][TRACES.index("means")]
-    vertices = figure["data"][TRACES.index("vertices")]
-    assert means["marker"]["color"] == vertices["marker"]["color"] == palette.class_colours(12)
-    assert vertices["marker"]["symbol"] == "circle-open"
-    assert vertices["marker"]["size"] > means["marker"]["size"], "at collapse each ring is seen around its dot"
-    assert figure["layout"]["scene"]["camera"]["projection"]["type"] == "orthographic"
-    assert figure["layout"]["scene"]["uirevision"] == "run-1"
+def test_margins_and_spectra_say_their_ideals():
+    assert FIGURES["margins"]["data"][2]["y"] == [12 / 11] * 2
+    assert "leaves 11" in FIGURES["spectra"]["layout"]["xaxis"]["title"]["text"]
 
 
 def test_names_are_written_up_to_thirty_classes():

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { chartData, heatmapValues, wantsLog } from "../../dashboard/assets/modules/charts.mjs";
-import { place, screen } from "../../dashboard/assets/modules/labels.mjs";
+import { place } from "../../dashboard/assets/modules/labels.mjs";
 import {
   apply, dataWords, digits, duration, emptyRun, hasCharts, percent, progressWords, restore, secondsLeft, statusWords,
 } from "../../dashboard/assets/modules/run-model.mjs";
@@ -140,11 +140,10 @@ test("a chart has train, test and the ideal as a line", () => {
 });
 
 test("names give way to each other, nearest to the eye first", () => {
-  const camera = { eye: { x: 0, y: 0, z: 2 }, up: { x: 0, y: 1, z: 0 } };
-  const points = screen([[0, 0, 0, 5], [0, 0, 0, 0], [0, 1, 2, 0]], camera);
-  assert.deepEqual(points[1], { x: 0, y: 0, depth: 1 });
+  const points = { x: [0, 0, 0, 5], y: [0, 0, 0, 0], depth: [0, 1, 2, 0] };
   const size = { charWidth: 1, lineHeight: 1, gap: 0.5 };
-  assert.deepEqual(place(points, ["aa", "bb", "cc", "dd"], size), [null, "bottom center", "top center", "top center"]);
+  assert.deepEqual(place(points, ["aa", "bb", "cc", "dd"], size), [null, "below", "above", "above"]);
+  assert.deepEqual(place(points, ["aa", "bb", "cc", "dd"], size, [0]), ["above", null, "below", "above"], "what stands out is named first");
 });
 
 test("data under way is said with what is left", () => {

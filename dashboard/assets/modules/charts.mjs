@@ -32,6 +32,14 @@ export function blockNames(rows, classes) {
   return Array.from({ length: rows }, (_, i) => `${i * size + 1}–${Math.min(classes, (i + 1) * size)}`);
 }
 
+/** Outlines of the rows and columns of classes that stand out. */
+export function crosses(labels, classes, css) {
+  const line = { color: css("ink-3"), width: 1 };
+  const box = (x0, x1, y0, y1) => ({ type: "rect", x0, x1, y0, y1, line });
+  const end = classes - 0.5;
+  return labels.flatMap((i) => [box(-0.5, end, i - 0.5, i + 0.5), box(i - 0.5, i + 0.5, -0.5, end)]);
+}
+
 export function drawHeatmap(graph, cosines, unit, css, k) {
   const { z, centre, spread } = heatmapValues(cosines, unit, k);
   if (cosines.rows !== k && graph.data[0].x.length !== cosines.rows) {
@@ -72,6 +80,27 @@ export function chartData(run, spec) {
   // Without a value there is no axis to draw the ideal on; on a logarithmic one there is no place for zero.
   const line = ideal === null || log || train.length === 0 ? [[], []] : [[0, run.epochs], [ideal, ideal]];
   return { x: [run.measuredEpochs, run.measuredEpochs, line[0]], y: [train, test, line[1]], log, ideal };
+}
+
+/** The point of a curve nearest to an epoch, or -1. */
+export function nearestPoint(epochs, epoch) {
+  let best = -1;
+  for (let i = 0; i < epochs.length; i += 1) {
+    if (best < 0 || Math.abs(epochs[i] - epoch) < Math.abs(epochs[best] - epoch)) best = i;
+  }
+  return best;
+}
+
+/** Let a chart show what it says of an epoch, as if it were pointed at; null lets it say nothing. */
+export function pointAt(graph, epoch) {
+  const { Fx } = window.Plotly;
+  const points = epoch === null ? [] : [0, 1].flatMap((curveNumber) => {
+    const { x, y } = graph.data[curveNumber];
+    const pointNumber = nearestPoint(x, epoch);
+    return pointNumber >= 0 && y[pointNumber] !== null ? [{ curveNumber, pointNumber }] : [];
+  });
+  if (points.length) Fx.hover(graph, points, "xy", true);
+  else Fx.unhover(graph, undefined, undefined, true);
 }
 
 export function drawChart(graph, run, spec, css, selectedEpoch) {

@@ -1,53 +1,79 @@
 // The live page of one run: events in, pictures out. The server's layout is the frame; this fills it.
 
+import { put, read } from "./address.mjs";
 import { Calm } from "./calm.mjs";
-import { axesTheme, drawChart, drawHeatmap } from "./charts.mjs";
-import {
-  apply, digits, ENDED, emptyRun, hasCharts, known, percent, progressWords, restore, statusWords,
-} from "./run-model.mjs";
-import { Scene, TRAIL } from "./scene.mjs";
+import { axesTheme, crosses, drawHeatmap } from "./charts.mjs";
+import { Curves } from "./curves.mjs";
+import { Details } from "./details.mjs";
+import { typing } from "./keys.mjs";
+import { drawLayers } from "./layers.mjs";
+import { describe } from "./marks.mjs";
+import { captureAt, Replay, SPEEDS } from "./replay.mjs";
+import { apply, ENDED, emptyRun, known, restore } from "./run-model.mjs";
+import { alternative, epochWords, header, readings, say, sentence } from "./run-words.mjs";
+import { LAYERS, Scene } from "./scene.mjs";
 import { RunStream } from "./stream.mjs";
 
-const CACHE = 600;
-const PLAY_MS = 120;
 const POINTS = 1000; // of each curve; more cannot be told apart on a screen
-// The heatmap is read, not watched: it may lag the scene by this much, which leaves the paint to the scene.
-const HEATMAP_MS = 200;
+// The heatmap and the marks in charts are read, not watched: they may lag the scene by this much.
+const READ_MS = 200;
+const ADDRESS_MS = 300;
 
 export class RunPage {
   constructor(root) {
     this.root = root;
     this.runId = root.dataset.run;
-    this.groups = JSON.parse(root.dataset.charts);
     this.run = emptyRun(Number(root.dataset.epochs));
-    this.frames = new Map(); // step → prepared capture
-    this.index = -1; // the capture shown
-    this.follows = true;
-    this.unit = "cos";
-    this.heatmap = new Calm(HEATMAP_MS, () => {
-      if (this.shown) this.drawAngles();
-    });
-    this.group = 0;
+    this.names = JSON.parse(root.dataset.names);
+    this.figures = JSON.parse(root.dataset.figures);
     this.abort = new AbortController();
+    this.css = (name) => getComputedStyle(this.root).getPropertyValue(`--${name}`).trim();
+    this.wanted = read(window.location.search);
+    this.unit = this.wanted.unit ?? "cos";
+    this.mode = this.wanted.view ?? "";
+    this.pinned = (this.wanted.class ?? []).filter((label) => label < this.names.length);
+    this.hovered = [];
+    const { signal } = this.abort;
+    this.scene = new Scene(this.part("canvas"), {
+      colours: JSON.parse(root.dataset.colours), css: this.css,
+      heard: { hover: (mark) => this.hover(mark), click: (label, more) => this.pin(label, more), moved: () => this.address.draw() },
+    });
+    this.replay = new Replay(this.run, {
+      signal, seen: () => this.cut(),
+      heard: { show: (...shown) => this.show(...shown), words: () => this.words(), failed: (text) => say(root, "replay-note", text) },
+    });
+    this.curves = new Curves(root, JSON.parse(root.dataset.charts), this.run, {
+      css: this.css, signal, heard: { point: (epoch) => this.peek(epoch), chosen: () => this.put(true) },
+    });
+    this.details = new Details(this);
+    this.heatmap = new Calm(READ_MS, () => this.drawAngles());
+    this.marks = new Calm(READ_MS, () => this.curves.draw(this.replay.index >= this.replay.last ? null : this.run.captures[this.replay.index].epoch));
+    this.address = new Calm(ADDRESS_MS, () => this.put());
     this.buildSlider();
-    this.buildMore();
-    const listen = (target, type, work) => target.addEventListener(type, work, { signal: this.abort.signal });
+    this.buildFour();
+    this.buildSearch();
+    this.take = this.take.bind(this);
+    const listen = (target, type, work) => target.addEventListener(type, work, { signal });
     listen(root, "click", (event) => this.click(event));
+    listen(root, "pointerover", (event) => this.over(event));
+    listen(root, "pointerout", (event) => this.out(event));
     listen(document, "keydown", (event) => this.key(event));
+    listen(window, "popstate", () => this.restoreView());
     this.clock = setInterval(() => this.words(), 1000);
     this.themeWatch = new MutationObserver(() => this.theme());
     this.themeWatch.observe(document.documentElement, { attributeFilter: ["data-mantine-color-scheme"] });
     this.early = []; // what is heard before there is a graph to draw it in
     Promise.all([this.load(), this.ready()]).then(() => {
-      if (!this.abort.signal.aborted) this.begin();
+      if (!signal.aborted) this.begin();
     });
   }
 
   /** All that is known so far in one answer, however long the run is; then the stream of what follows. */
   async load() {
-    while (!this.abort.signal.aborted) {
+    const { signal } = this.abort;
+    while (!signal.aborted) {
       try {
-        const answer = await fetch(`/api/v1/runs/${this.runId}/overview?points=${POINTS}`, { signal: this.abort.signal });
+        const answer = await fetch(`/api/v1/runs/${this.runId}/overview?points=${POINTS}`, { signal });
         if (!answer.ok) throw new Error((await answer.json()).detail);
         this.overview = await answer.json();
         break;
@@ -57,14 +83,21 @@ export class RunPage {
         await new Promise((resolve) => setTimeout(resolve, 1000));
       }
     }
-    if (this.abort.signal.aborted) return;
+    if (signal.aborted) return;
     restore(this.run, this.overview);
+    if (this.run.started) this.started();
+    const newest = this.overview.geometry;
+    // The picture needs no chart: it is there before Plotly is.
+    if (newest) this.replay.keep(newest.step, newest.arrays);
+    this.sizeSlider();
+    this.restoreView();
     this.stream = new RunStream(
       this.runId,
       this.overview.seq,
-      (events) => (this.scene ? this.take(events) : this.early.push(...events)),
+      (events) => (this.begun ? this.take(events) : this.early.push(...events)),
       (state) => this.connection(state),
     );
+    this.overview = null;
   }
 
   graph(id) {
@@ -73,48 +106,43 @@ export class RunPage {
 
   /** The graphs are mounted by Dash some time after the page; wait for all of them. */
   async ready() {
-    const ids = ["scene-graph", "angles-graph", ...this.charts()];
+    const ids = ["angles-graph", "chart-0", "chart-1", "chart-2", "chart-3"];
     while (!this.abort.signal.aborted && !(window.Plotly && ids.every((id) => this.graph(id)?._fullLayout))) {
       await new Promise((resolve) => setTimeout(resolve, 30));
     }
   }
 
-  charts() {
-    return [0, 1, 2, 3].map((i) => `chart-${i}`);
-  }
-
   begin() {
-    this.scene = new Scene(this.graph("scene-graph"), JSON.parse(this.root.dataset.traces));
-    // Dash draws its graphs again when the theme changes, from a layout that knows nothing of our shapes.
-    this.charts().forEach((id, i) => this.graph(id).on("plotly_react", () => requestAnimationFrame(() => this.drawCurve(i))));
-    if (this.run.started) this.scene.begin(this.run.started);
+    this.begun = true;
+    this.curves.begin([0, 1, 2, 3].map((i) => this.graph(`chart-${i}`)));
+    for (const id of ["angles-graph", "large-angles-graph"]) {
+      this.graph(id)?.on("plotly_hover", ({ points }) => this.overCell(points[0]));
+      this.graph(id)?.on("plotly_unhover", () => this.stand([]));
+    }
+    this.curves.offer();
     this.theme();
-    const newest = this.overview.geometry;
-    if (newest) this.keep(newest.step, newest.arrays);
-    this.overview = null;
-    this.sizeSlider();
-    this.sizeMore();
-    if (newest) this.show(this.run.captures.length - 1);
-    this.drawCurves();
+    this.stand([]);
     this.take(this.early);
   }
 
   close() {
     this.abort.abort();
     clearInterval(this.clock);
-    clearInterval(this.player);
-    this.heatmap.close();
+    this.replay.close();
+    this.scene.close();
+    this.details.close();
+    for (const calm of [this.heatmap, this.marks, this.address]) calm.close();
     this.themeWatch.disconnect();
     this.stream?.close();
     this.connection("");
   }
 
-  css(name) {
-    return getComputedStyle(this.root).getPropertyValue(`--${name}`).trim();
-  }
-
   part(name) {
     return this.root.querySelector(`[data-part="${name}"]`);
+  }
+
+  get ended() {
+    return ENDED.has(this.run.status);
   }
 
   connection(state) {
@@ -128,292 +156,353 @@ export class RunPage {
 
   take(events) {
     let measured = false;
-    let arrived = null;
+    let arrived = false;
     for (const event of events) {
       const begins = event.type === "RunStarted" && this.run.started === null;
       if (known(this.run, event)) continue;
       apply(this.run, event);
-      if (begins) this.scene.begin(event);
+      if (begins) this.started();
       if (event.type === "EpochMeasured" || event.type === "StepMeasured") measured = true;
       if (event.type === "GeometryCaptured") {
-        if (event.arrays) arrived = this.keep(event.step, event.arrays);
+        arrived = true;
+        if (event.arrays) this.replay.keep(event.step, event.arrays);
       }
     }
     this.sizeSlider();
-    if (arrived && this.follows) this.show(this.run.captures.length - 1);
+    if (arrived && this.replay.follows) this.replay.choose(this.replay.last);
     if (measured) {
-      this.sizeMore();
-      this.drawCurves();
+      this.curves.offer();
+      this.curves.draw();
     }
     this.words();
+    this.details.heard(events);
   }
 
-  keep(step, arrays) {
-    const frame = this.scene.prepare(arrays);
-    this.frames.set(step, frame);
-    if (this.frames.size > CACHE) this.frames.delete(this.frames.keys().next().value);
-    return frame;
+  started() {
+    this.scene.begin(this.run.started);
+    this.applyMode();
   }
 
-  // ── replay ────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── the view's state, in the address ──────────────────────────────────────────────────────────────────────────────
 
-  buildSlider() {
-    const place = this.part("slider");
-    place.replaceChildren();
-    this.slider = Object.assign(document.createElement("input"), { type: "range", min: 0, max: 0, value: 0, step: 1 });
-    this.slider.setAttribute("aria-label", "Epoch shown");
-    this.slider.addEventListener("input", () => this.scrub(Number(this.slider.value)));
-    place.append(this.slider);
+  state() {
+    const { scene, replay } = this;
+    const on = LAYERS.filter((layer) => scene.layers[layer]);
+    const usual = on.join() === LAYERS.filter((layer) => layer !== "arrows").join();
+    return {
+      view: this.mode, classes: this.mode === "tetrahedron" ? scene.four : null,
+      epoch: replay.follows || replay.index >= replay.last ? null : replay.capture && Number(this.run.captures[replay.index].epoch.toFixed(6)),
+      camera: scene.isHome() ? null : scene.cameraText(), layers: usual ? null : on.length ? on : ["none"],
+      class: this.pinned, charts: this.curves.group === 0 ? null : this.curves.name, unit: this.unit === "cos" ? null : this.unit,
+      tab: this.details.tab,
+    };
   }
 
-  /** The list of every metric of the catalogue, by family; families of which this run has nothing are left out. */
-  buildMore() {
-    const place = this.part("more-metrics");
-    this.more = document.createElement("select");
-    this.more.setAttribute("aria-label", "More metrics");
-    this.more.append(new Option("more metrics", ""));
-    for (let i = Number(place.dataset.first); i < this.groups.length; i++) this.more.append(new Option(this.groups[i].name, i));
-    this.more.addEventListener("change", () => {
-      for (const button of this.root.querySelectorAll("button[data-group]")) button.setAttribute("aria-pressed", "false");
-      this.chooseGroup(Number(this.more.value));
-    });
-    place.replaceChildren(this.more);
+  put(entry = false) {
+    if (this.restored && !this.abort.signal.aborted) put(this.state(), { entry });
   }
 
-  sizeMore() {
-    for (const option of this.more.options) {
-      option.hidden = option.disabled = option.value !== "" && !hasCharts(this.run, this.groups[Number(option.value)]);
-    }
+  /** Show what the address says: at first, and when the history goes back or forward. */
+  restoreView() {
+    const wanted = read(window.location.search);
+    const { scene } = this;
+    for (const layer of LAYERS) this.toggle(layer, wanted.layers ? wanted.layers.includes(layer) : layer !== "arrows");
+    scene.takeCamera(wanted.camera);
+    const four = wanted.classes ?? [];
+    if (four.length === 4 && new Set(four).size === 4 && four.every((label) => label < this.names.length)) scene.four = four;
+    this.mode = wanted.view ?? "";
+    this.pinned = (wanted.class ?? []).filter((label) => label < this.names.length);
+    this.unit = wanted.unit ?? "cos";
+    this.pressed("unit", this.unit);
+    this.curves.chooseByName(wanted.charts);
+    this.details.open(wanted.tab ?? "");
+    this.applyMode();
+    this.stand([]);
+    this.restored = true;
+    if (wanted.epoch === undefined || wanted.epoch === null) this.newest();
+    else this.replay.scrub(captureAt(this.run.captures, wanted.epoch), true);
   }
 
-  chooseGroup(group) {
-    this.group = group;
-    this.root.querySelectorAll("[data-chart-title]").forEach((title, i) => {
-      const chart = this.groups[group].charts[i];
-      title.textContent = chart?.title ?? "";
-      title.title = chart?.help ?? "";
-      title.parentElement.style.visibility = chart ? "" : "hidden";
-    });
-    this.drawCurves();
+  /** What the server must cut of a capture for the view: above 128 classes coordinates travel in three dimensions. */
+  cut() {
+    const { scene } = this;
+    if (!scene.reduced || !["pca", "tetrahedron"].includes(this.mode)) return null;
+    const classes = this.mode === "tetrahedron" ? `&classes=${scene.four}` : "";
+    return { key: `${this.mode}${classes}`, query: `&view=${this.mode}${classes}` };
   }
 
-  sizeSlider() {
-    this.slider.max = Math.max(0, this.run.captures.length - 1);
-    if (this.follows) this.slider.value = this.slider.max;
+  /** Show the mode chosen: a view of the scene, the angles large, or the layers. */
+  applyMode() {
+    const buttons = [...this.root.querySelectorAll("button[data-mode]")];
+    if (!buttons.some((button) => button.dataset.mode === this.mode && !button.hidden)) this.mode = "";
+    this.pressed("mode", this.mode);
+    this.part("scene").dataset.shows = ["angles", "layers"].includes(this.mode) ? this.mode : "scene";
+    this.part("scene").dataset.view = this.mode;
+    this.scene.choose(["angles", "layers"].includes(this.mode) || this.mode === "" ? "spherical" : this.mode);
+    for (const [i, select] of this.four.entries()) select.value = String(this.scene.four[i]);
+    this.drawLarge();
   }
 
-  scrub(index) {
-    const last = this.run.captures.length - 1;
-    this.follows = index >= last && !this.ended;
-    this.show(Math.max(0, Math.min(index, last)));
+  chooseMode(mode) {
+    this.mode = mode;
+    this.applyMode();
+    this.replay.refresh();
+    this.put(true);
   }
 
-  /** Show a capture, fetching it if it is not here; the newest wish wins. */
-  async show(index) {
-    this.index = index;
-    this.slider.value = index;
-    this.words();
-    const capture = this.run.captures[index];
-    if (!capture) return;
-    const frame = this.frames.get(capture.step) ?? (await this.fetchFrame(capture));
-    if (!frame || this.index !== index) return;
-    this.drawFrame(frame, index);
-    // Trails run through the captures before. While the run goes on they are of those that were drawn; else what of
-    // them is missing is fetched behind the picture.
-    if (this.follows && !this.ended) return;
-    const missing = this.run.captures.slice(Math.max(0, index - TRAIL), index).filter((c) => !this.frames.has(c.step));
-    for (const before of missing) if (this.index === index) await this.fetchFrame(before);
-    if (missing.length && this.index === index) this.drawFrame(frame, index);
-  }
+  // ── what is shown ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-  get ended() {
-    return ENDED.has(this.run.status);
-  }
-
-  async fetchFrame(capture) {
-    try {
-      const answer = await fetch(capture.href, { signal: this.abort.signal });
-      if (!answer.ok) throw new Error((await answer.json()).detail);
-      const { arrays, facts } = await answer.json();
-      Object.assign(capture, facts);
-      return this.keep(capture.step, arrays);
-    } catch (error) {
-      if (error.name !== "AbortError") this.part("replay-note").textContent = error.message;
-      return null;
-    }
-  }
-
-  drawFrame(frame, index) {
-    this.part("replay-note").textContent = "";
-    this.root.dataset.shownStep = this.run.captures[index].step;
-    const before = this.run.captures.slice(Math.max(0, index - TRAIL), index).map((c) => this.frames.get(c.step)).filter(Boolean);
-    this.scene.draw(frame, before);
+  show(frame, at, before) {
+    say(this.root, "replay-note", "");
+    this.root.dataset.shownStep = this.run.captures[at].step;
     this.shown = frame;
+    this.scene.draw(frame, before);
     this.words();
     this.heatmap.draw();
-    if (!this.follows) this.drawCurves();
-  }
-
-  play() {
-    if (this.player) {
-      clearInterval(this.player);
-      this.player = null;
-    } else {
-      if (this.index >= this.run.captures.length - 1) this.scrub(0);
-      this.player = setInterval(() => {
-        if (this.index >= this.run.captures.length - 1) this.play();
-        else if (this.frames.has(this.run.captures[this.index].step)) this.scrub(this.index + 1);
-      }, PLAY_MS);
+    if (!this.replay.follows && this.replay.peeked === null) {
+      this.marks.draw();
+      this.address.draw();
     }
-    this.words();
+    this.details.shown();
   }
 
-  // ── words and charts ──────────────────────────────────────────────────────────────────────────────────────────────
+  /** An epoch is pointed at in a chart: the scene, the readings and the heatmap show it for that long. */
+  peek(epoch) {
+    this.replay.peek(epoch === null ? null : captureAt(this.run.captures, epoch));
+    if (epoch === null) this.replay.refresh();
+  }
 
   words() {
-    const { run } = this;
-    const say = (name, text) => {
-      const place = this.part(name);
-      if (place && place.textContent !== text) place.textContent = text;
-    };
-    this.root.dataset.status = run.status;
-    say("status", statusWords(run));
-    say("epoch", progressWords(run, Date.now()));
-    say("note", run.note ?? "");
-    const bar = this.part("progress");
-    if (bar) bar.style.width = `${(100 * run.epoch) / run.epochs}%`;
-    const capture = this.run.captures[this.index];
-    const at = capture ? capture.epoch : 0;
-    say("shown-epoch", capture ? `epoch ${Number.isInteger(at) ? at : at.toFixed(2)}` : this.ended ? "no capture" : "waiting for the first capture");
-    say("follow", this.ended ? "newest" : this.follows ? "follows the run" : "back to live");
-    this.part("play").textContent = this.player ? "❚❚" : "▶";
-    this.readings(at);
-    if (capture?.smallest_pair) this.sentence(capture); // else its facts are on their way
-  }
-
-  readings(at) {
-    const epochs = this.run.measuredEpochs;
-    const index = this.follows ? epochs.length - 1 : epochs.findLastIndex((epoch) => epoch <= at);
-    for (const tile of this.root.querySelectorAll("[data-reading]")) {
-      const key = tile.dataset.reading;
-      const form = tile.dataset.percent ? percent : digits;
-      const [train, test] = ["train", "test"].map((split) => this.run.series[split][key]?.[index]);
-      const ideal = this.run.started?.metrics[key]?.ideal;
-      tile.querySelector("[data-value]").textContent = index < 0 ? "" : form(train);
-      const notes = index < 0 || test === undefined ? [] : [`test ${form(test)}`];
-      if (ideal !== undefined && ideal !== null && !tile.dataset.percent) notes.push(`ideal ${digits(ideal)}`);
-      tile.querySelector("[data-note]").textContent = notes.join(" · ");
-    }
+    const { run, root, replay } = this;
+    header(root, run, Date.now());
+    const { capture } = replay;
+    say(root, "shown-epoch", epochWords(run, capture));
+    say(root, "follow", this.ended ? "newest" : replay.follows ? "follows the run" : "back to live");
+    const play = this.part("play");
+    play.textContent = replay.playing ? "❚❚" : "▶";
+    play.setAttribute("aria-label", replay.playing ? "Pause the replay" : "Play the captures");
+    if (replay.peeked === null) this.slider.value = Math.max(0, replay.index);
+    this.slider.setAttribute("aria-valuetext", epochWords(run, capture));
+    readings(root, run, replay.peeked === null && replay.follows ? null : (capture?.epoch ?? 0));
+    if (!capture?.smallest_pair || !run.started) return; // its facts are on their way
+    sentence(root, run, capture);
+    const text = alternative(run, capture);
+    if (this.scene.canvas.getAttribute("aria-label") !== text) this.scene.canvas.setAttribute("aria-label", text);
   }
 
   drawAngles() {
-    const classes = this.run.started.classes;
-    drawHeatmap(this.graph("angles-graph"), this.shown.cosines, this.unit, (name) => this.css(name), classes);
+    const graph = this.graph("angles-graph");
+    if (!this.shown || !graph || !this.run.started) return;
+    drawHeatmap(graph, this.shown.cosines, this.unit, this.css, this.run.started.classes);
+    this.drawLarge();
   }
 
-  sentence(capture) {
-    const names = this.run.started.class_names;
-    const target = (Math.acos(-1 / (names.length - 1)) * 180) / Math.PI;
-    const pair = capture.smallest_pair.map((i) => names[i]).join(" and ");
-    const lines = [
-      ["Smallest angle", `${capture.smallest_angle_deg.toFixed(1)}°`], [pair, ""],
-      ["Target", `${target.toFixed(1)}°`], ["Mean off by", `${capture.mean_angle_error_deg.toFixed(1)}°`],
-    ];
-    if (this.run.terminalPhase !== null) lines.push([`Terminal phase since epoch ${this.run.terminalPhase}`, ""]);
-    if (this.run.collapseLayer !== null) {
-      const layer = this.run.collapseLayer === "penultimate" ? "the penultimate layer" : `layer ${this.run.collapseLayer}`;
-      lines.push([`Classes are separated from ${layer} on`, ""]);
-    }
-    const place = this.part("sentence");
-    const text = JSON.stringify(lines);
-    if (place.dataset.said === text) return;
-    place.dataset.said = text;
-    place.replaceChildren(...lines.map(([words, value]) => {
-      const line = document.createElement("p");
-      line.append(words);
-      if (value) line.append(" ", Object.assign(document.createElement("b"), { textContent: value }));
-      return line;
-    }));
-  }
-
-  drawCurves() {
-    this.charts().forEach((_, i) => this.drawCurve(i));
-  }
-
-  drawCurve(i) {
-    const at = this.follows ? null : (this.run.captures[this.index]?.epoch ?? null);
-    const chart = this.groups[this.group].charts[i];
-    if (chart) drawChart(this.graph(this.charts()[i]), this.run, chart, (name) => this.css(name), at);
+  drawLarge() {
+    if (this.mode === "layers") drawLayers(this.graph("layers-graph"), this.run, this.replay.capture?.epoch ?? null, this.css);
+    const graph = this.graph("large-angles-graph");
+    if (this.mode !== "angles" || !this.shown || !graph) return;
+    drawHeatmap(graph, this.shown.cosines, this.unit, this.css, this.run.started.classes);
+    window.Plotly.Plots.resize(graph);
   }
 
   theme() {
-    if (!this.scene) return;
-    const css = (name) => this.css(name);
-    this.scene.theme(css);
-    window.Plotly.relayout(this.graph("angles-graph"), axesTheme(css));
+    this.scene.recolour();
+    if (!this.begun) return;
+    for (const id of ["angles-graph", "large-angles-graph", "layers-graph"]) {
+      if (this.graph(id)) window.Plotly.relayout(this.graph(id), axesTheme(this.css));
+    }
     this.heatmap.run();
-    this.drawCurves();
+    this.curves.draw();
+    this.details.theme();
+  }
+
+  // ── classes that stand out ────────────────────────────────────────────────────────────────────────────────────────
+
+  hover(mark) {
+    const tip = this.part("tip");
+    tip.hidden = mark === null;
+    if (mark !== null) {
+      tip.replaceChildren(...describe(mark, this.shown, this.run.started).map((text, i) => Object.assign(document.createElement(i ? "span" : "b"), { textContent: text })));
+      const wide = this.part("canvas").clientWidth;
+      tip.style.left = `${Math.min(mark.x + 14, wide - tip.offsetWidth - 8)}px`;
+      tip.style.top = `${Math.max(4, mark.y - tip.offsetHeight - 10)}px`;
+    }
+    this.stand(mark === null ? [] : [mark.label]);
+  }
+
+  /** Let classes stand out for as long as they are pointed at, beside those that are pinned. */
+  stand(labels) {
+    this.hovered = labels;
+    const focus = [...new Set([...this.pinned, ...labels])];
+    this.scene.emphasise(focus);
+    for (const item of this.root.querySelectorAll(".legend [data-class]")) {
+      const label = Number(item.dataset.class);
+      item.setAttribute("aria-pressed", String(this.pinned.includes(label)));
+      item.classList.toggle("dim", focus.length > 0 && !focus.includes(label));
+    }
+    const graph = this.graph("angles-graph");
+    const key = focus.join();
+    if (graph && this.run.started && key !== this.crossed && this.shown?.cosines.rows === this.names.length) {
+      this.crossed = key;
+      window.Plotly.relayout(graph, { shapes: crosses(focus, this.names.length, this.css) });
+    }
+    this.details.focus(focus);
+  }
+
+  pin(label, more = false) {
+    if (label === null) this.pinned = [];
+    else if (this.pinned.includes(label)) this.pinned = this.pinned.filter((each) => each !== label);
+    else this.pinned = more ? [...this.pinned, label] : [label];
+    this.stand(this.hovered);
+    this.put(true);
+  }
+
+  overCell({ pointIndex }) {
+    if (this.shown?.cosines.rows === this.names.length) this.stand([...new Set(pointIndex)]);
+  }
+
+  over(event) {
+    const item = event.target.closest("[data-class]");
+    if (item) this.stand([Number(item.dataset.class)]);
+  }
+
+  out(event) {
+    if (event.target.closest("[data-class]") && !event.relatedTarget?.closest?.("[data-class]")) this.stand([]);
   }
 
   // ── hands ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  click(event) {
-    const button = event.target.closest("button");
-    if (!button) return;
-    const { layer, unit, group, part } = button.dataset;
-    if (layer) this.toggle(layer);
-    else if (unit) this.choose(button, () => {
-      this.unit = unit;
-      this.heatmap.run();
+  buildSlider() {
+    this.slider = Object.assign(document.createElement("input"), { type: "range", min: 0, max: 0, value: 0, step: 1 });
+    this.slider.setAttribute("aria-label", "Epoch shown");
+    this.slider.addEventListener("input", () => this.replay.scrub(Number(this.slider.value), this.ended));
+    this.part("slider").replaceChildren(this.slider);
+  }
+
+  /** The four classes of the tetrahedron, each a list of all. */
+  buildFour() {
+    this.four = [0, 1, 2, 3].map((i) => {
+      const select = document.createElement("select");
+      select.setAttribute("aria-label", `Class ${i + 1} of the tetrahedron`);
+      select.append(...this.names.map((name, label) => new Option(name, label)));
+      select.addEventListener("change", () => {
+        const four = [...this.scene.four];
+        const label = Number(select.value);
+        const other = four.indexOf(label);
+        if (other >= 0) four[other] = four[i]; // two that change places
+        four[i] = label;
+        this.scene.choose("tetrahedron", four);
+        for (const [j, each] of this.four.entries()) each.value = String(four[j]);
+        this.replay.refresh();
+        this.put(true);
+      });
+      return select;
     });
-    else if (group) this.choose(button, () => {
-      this.more.value = "";
-      this.chooseGroup(Number(group));
+    this.part("four")?.replaceChildren(...this.four);
+  }
+
+  /** Where classes are too many to be told by colour, one is found by its name. */
+  buildSearch() {
+    const place = this.part("class-search");
+    if (!place) return;
+    const input = Object.assign(document.createElement("input"), { type: "search", placeholder: "find a class" });
+    input.setAttribute("aria-label", "Find a class");
+    input.setAttribute("list", place.dataset.list);
+    input.addEventListener("change", () => {
+      const label = this.names.indexOf(input.value);
+      if (label >= 0) this.pin(label);
+      else if (input.value === "") this.pin(null);
     });
-    else if (part === "play") this.play();
-    else if (part === "follow") this.newest();
+    place.replaceChildren(input);
+  }
+
+  sizeSlider() {
+    this.slider.max = Math.max(0, this.replay.last);
+    if (this.replay.follows) this.slider.value = this.slider.max;
   }
 
   newest() {
-    if (this.player) this.play();
-    this.follows = !this.ended;
-    this.show(this.run.captures.length - 1);
-    this.drawCurves();
+    if (this.replay.playing) this.replay.play(this.ended);
+    this.replay.follows = !this.ended;
+    this.replay.choose(this.replay.last);
+    this.curves.draw(null);
+    this.address.draw();
   }
 
-  choose(button, work) {
-    for (const other of button.parentElement.querySelectorAll("button")) other.setAttribute("aria-pressed", String(other === button));
-    work();
+  pressed(name, value) {
+    for (const button of this.root.querySelectorAll(`button[data-${name}]`)) {
+      button.setAttribute("aria-pressed", String(button.dataset[name] === value));
+    }
   }
 
-  toggle(layer) {
-    const button = this.root.querySelector(`button[data-layer="${layer}"]`);
-    const on = button.getAttribute("aria-pressed") !== "true";
-    button.setAttribute("aria-pressed", String(on));
-    this.scene?.show(layer, on);
+  toggle(layer, on = this.part("scene").querySelector(`button[data-layer="${layer}"]`)?.getAttribute("aria-pressed") !== "true") {
+    this.part("scene").querySelector(`button[data-layer="${layer}"]`)?.setAttribute("aria-pressed", String(on));
+    this.scene.show(layer, on);
+  }
+
+  nextSpeed() {
+    this.replay.speed = SPEEDS[(SPEEDS.indexOf(this.replay.speed) + 1) % SPEEDS.length];
+    say(this.root, "speed", `${this.replay.speed === 0.5 ? "½" : this.replay.speed}×`);
+  }
+
+  chooseUnit(unit) {
+    this.unit = unit;
+    this.pressed("unit", unit);
+    this.heatmap.run();
+    this.put(true);
+  }
+
+  click(event) {
+    const button = event.target.closest("button");
+    if (!button) return;
+    const { layer, unit, group, part, mode, tab } = button.dataset;
+    if (layer) {
+      this.toggle(layer);
+      this.put();
+    } else if (unit) this.chooseUnit(unit);
+    else if (group) this.curves.choose(Number(group), true);
+    else if (mode !== undefined) this.chooseMode(mode);
+    else if (tab) {
+      this.details.open(tab);
+      this.put(true);
+    } else if (button.dataset.class) this.pin(Number(button.dataset.class), event.shiftKey || event.ctrlKey || event.metaKey);
+    else if (part === "play") this.replay.play(this.ended);
+    else if (part === "follow") this.newest();
+    else if (part === "speed") this.nextSpeed();
+    else if (part === "loop") {
+      this.replay.loop = !this.replay.loop;
+      button.setAttribute("aria-pressed", String(this.replay.loop));
+    }
   }
 
   key(event) {
-    if (event.target.closest("input:not([type=range]), textarea, [role=dialog]") || event.ctrlKey || event.metaKey || event.altKey) return;
-    const step = (count) => this.scrub(this.index + count);
+    if (typing(event)) return;
+    const step = (count) => this.replay.scrub(this.replay.index + count, this.ended);
+    const modes = [...this.root.querySelectorAll("button[data-mode]")].filter((button) => !button.hidden);
     const keys = {
-      " ": () => this.play(), ArrowLeft: () => step(event.shiftKey ? -10 : -1), ArrowRight: () => step(event.shiftKey ? 10 : 1),
-      Home: () => this.scrub(0), End: () => this.newest(), f: () => this.toggle("features"), t: () => this.toggle("trails"),
-      c: () => this.toggle("classifier"), n: () => this.toggle("names"), e: () => document.getElementById("export-open")?.click(),
+      " ": () => this.replay.play(this.ended), ArrowLeft: () => step(event.shiftKey ? -10 : -1), ArrowRight: () => step(event.shiftKey ? 10 : 1),
+      Home: () => this.replay.scrub(0, this.ended), End: () => this.newest(), f: () => this.toggle("features"), t: () => this.toggle("trails"),
+      c: () => this.toggle("classifier"), n: () => this.toggle("names"), a: () => this.toggle("arrows"),
+      e: () => document.getElementById("export-open")?.click(), Escape: () => this.pin(null),
     };
+    modes.forEach((button, i) => {
+      keys[String(i + 1)] = () => this.chooseMode(button.dataset.mode);
+    });
     const work = keys[event.key];
-    if (!work || (event.target.closest("button") && event.key === " ")) return;
+    if (!work || (event.target.closest("button, a") && event.key === " ")) return;
     event.preventDefault();
     work();
+    if ("ftcna".includes(event.key)) this.put();
   }
 
   /** What an export of this moment needs: the capture shown, the camera, the layers, the unit. */
   moment() {
-    const capture = this.run.captures[this.index];
-    const layers = Object.entries(this.scene?.layers ?? {}).filter(([, on]) => on).map(([name]) => name);
+    const { scene, replay } = this;
+    const layers = ["features", "classifier", "names"].filter((name) => scene.layers[name]);
+    const view = ["pca", "tetrahedron"].includes(this.mode) ? this.mode : null;
     return {
-      run: this.runId, epoch: capture?.epoch ?? null, camera: this.scene?.cameraText() ?? null,
-      layers: layers.filter((name) => name !== "trails"), unit: this.unit, view: this.run.started?.view ?? null,
+      run: this.runId, epoch: this.run.captures[replay.index]?.epoch ?? null, camera: scene.cameraText(), layers, unit: this.unit,
+      view, classes: view === "tetrahedron" ? scene.four.join(",") : null, own: this.run.started?.view ?? null,
     };
   }
 }

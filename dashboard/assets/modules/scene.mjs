@@ -1,149 +1,289 @@
-// The 3D scene: fills the traces of the figure that the server sent (dashboard/figures/scene.py), frame by frame.
+// The live 3D scene: holds what is drawn, the camera and the view, and follows hands. painter.mjs draws it.
 
-import { place, screen } from "./labels.mjs";
+import { cameraText, HOME, parseCamera, turned, zoomed } from "./camera.mjs";
+import { nearest, paint } from "./painter.mjs";
 import { decode, fromRows, project } from "./typed.mjs";
+import { between, principal, tetrahedron, Tour, TRAVELLING_CLASSES } from "./views.mjs";
 
 export const TRAIL = 8;
-const NAMES_UP_TO = 30;
-const SOFTWARE = /swiftshader|llvmpipe|software/i;
+export const LAYERS = ["features", "trails", "classifier", "names", "arrows"];
+const TURN_MS = 450; // in which one view turns into another
+const DRAG = 0.008; // radians a pixel
+
+/** A capture's arrays as numbers; where they travel in three dimensions, `seen` names the view they were cut for. */
+export function prepare(arrays, seen = null) {
+  const [means, weights, features] = ["means", "weights", "features"].map((name) => decode(arrays[name]));
+  return {
+    means, weights, features, seen, labels: decode(arrays.labels).data, cosines: decode(arrays.cosines_means),
+    pca: arrays.pca ? decode(arrays.pca) : null, pictures: new Map(),
+  };
+}
 
 export class Scene {
-  constructor(graph, traces) {
-    this.graph = graph;
-    this.traces = traces; // name → index
-    this.view = null;
-    this.colours = graph.data[traces.means].marker.color;
+  /** `host` is an element that the canvas fills; `heard` has hover(mark, x, y), click(label | null), moved(). */
+  constructor(host, { colours, css, heard = {} }) {
+    this.host = host;
+    this.canvas = Object.assign(document.createElement("canvas"), { tabIndex: 0 });
+    this.canvas.setAttribute("role", "img");
+    this.canvas.setAttribute("aria-label", "Class means and the nearest ETF");
+    host.prepend(this.canvas);
+    this.context = this.canvas.getContext("2d");
+    this.colours = colours;
+    this.css = css;
+    this.heard = heard;
+    this.camera = { ...HOME };
+    this.layers = { features: true, trails: true, classifier: true, names: true, arrows: false };
+    this.focus = [];
     this.names = [];
-    this.layers = { features: true, trails: true, classifier: true, names: true };
-    this.means = null;
-    this.sparePixels();
-    graph.on("plotly_relayout", () => this.drawNames());
-    graph.addEventListener("dblclick", () => this.resetCamera());
+    this.frame = null;
+    this.before = [];
+    this.pointed = [];
+    this.view = "spherical";
+    this.four = [0, 1, 2, 3];
+    this.abort = new AbortController();
+    this.resize = new ResizeObserver(() => this.invalidate());
+    this.resize.observe(host);
+    this.calm = window.matchMedia("(prefers-reduced-motion: reduce)");
+    this.hands();
+    this.recolour();
   }
 
-  /** Plotly draws twice the pixels each way for smoothness: free on a GPU, and most of a frame's time in software. */
-  sparePixels() {
-    const { glplot } = this.graph._fullLayout.scene._scene;
-    const named = glplot.gl.getExtension("WEBGL_debug_renderer_info");
-    if (!named || !SOFTWARE.test(glplot.gl.getParameter(named.UNMASKED_RENDERER_WEBGL))) return;
-    const { canvas } = glplot;
-    glplot.pixelRatio = 1;
-    canvas.width = canvas.clientWidth;
-    canvas.height = canvas.clientHeight;
+  close() {
+    this.abort.abort();
+    this.resize.disconnect();
+    cancelAnimationFrame(this.asked);
   }
 
-  /** Draw what never moves: the ETF's vertices and spokes. */
+  /** What never changes: the view that came with the run and the ETF's vertices. */
   begin(started) {
-    this.view = started.view_matrix;
     this.names = started.class_names;
-    const [x, y, z] = project(fromRows(started.vertices), this.view);
-    const spokes = [x, y, z].map((axis) => Array.from(axis).flatMap((value) => [0, value, null]));
-    window.Plotly.restyle(this.graph, { x: [spokes[0], x], y: [spokes[1], y], z: [spokes[2], z] }, [
-      this.traces.spokes, this.traces.vertices,
-    ]);
+    this.own = started.view_matrix;
+    this.ownView = started.view;
+    this.corners = fromRows(started.vertices);
+    this.invalidate();
   }
 
-  /** Return a capture's arrays as coordinates in the picture. */
-  prepare(arrays) {
-    const labels = decode(arrays.labels).data;
-    return {
-      means: project(decode(arrays.means), this.view),
-      weights: project(decode(arrays.weights), this.view),
-      features: project(decode(arrays.features), this.view),
-      featureColours: Array.from(labels, (label) => this.colours[label]),
-      cosines: decode(arrays.cosines_means),
+  /** Colours of the theme now shown; reading them from the page is dear, so it is done when they change. */
+  recolour() {
+    const known = new Map();
+    this.colour = (name) => {
+      if (!known.has(name)) known.set(name, this.css(name));
+      return known.get(name);
     };
+    this.invalidate();
   }
 
-  /** Draw one prepared capture, with trails through the means of those `before` it. */
+  get reduced() {
+    return this.names.length > TRAVELLING_CLASSES;
+  }
+
+  /** The matrix of a view for a frame; null where the server has cut it already. */
+  matrix(frame) {
+    if (frame?.seen) return null;
+    if (this.view === "tetrahedron") return tetrahedron(this.names.length, this.four);
+    if (this.view === "pca" && frame?.pca) return principal(frame.pca, this.names.length);
+    if (this.view === "tour") return this.tourAt ?? (this.tourAt = (this.tour ??= new Tour(this.names.length - 1)).step(0));
+    return this.own;
+  }
+
+  key() {
+    return this.view === "tetrahedron" ? `tetrahedron ${this.four}` : this.view;
+  }
+
+  /** Change the view; the picture turns from one into the other. */
+  choose(view, four = this.four) {
+    if (view === this.view && four.join() === this.four.join()) return;
+    const from = this.frame && this.seenBy(this.frame);
+    Object.assign(this, { view, four });
+    this.turning = from && !this.reduced && !this.calm.matches ? { from, since: performance.now() } : null;
+    this.tourAt = null;
+    this.last = null;
+    this.invalidate();
+  }
+
+  /** Where a frame's means, weights and features are seen, as [x, y, z] each. */
+  seenBy(frame) {
+    const moves = this.view === "tour";
+    const key = this.key();
+    if (!moves && frame.pictures.has(key)) return frame.pictures.get(key);
+    const matrix = this.matrix(frame);
+    const see = (points) => (matrix ? project(points, matrix) : project(points, UNIT));
+    const found = { means: see(frame.means), weights: see(frame.weights), features: see(frame.features), vertices: this.vertices(frame) };
+    if (!moves) {
+      frame.pictures.clear(); // of one view at a time: a long run has many frames
+      frame.pictures.set(key, found);
+    }
+    return found;
+  }
+
+  vertices(frame) {
+    if (frame?.seen) return frame.seen.vertices;
+    return project(this.corners, this.matrix(frame));
+  }
+
+  /** Show a frame with trails through those `before` it. */
   draw(frame, before) {
-    this.means = frame.means;
-    const { features, trails, weights, means } = this.traces;
-    const trail = this.trail([...before, frame]);
-    const parts = [frame.features, trail.points, frame.weights, frame.means];
-    const change = {
-      x: parts.map((p) => p[0]), y: parts.map((p) => p[1]), z: parts.map((p) => p[2]),
-      "marker.color": [frame.featureColours, undefined, this.colours, this.colours],
-      "line.color": [undefined, trail.colours, undefined, undefined],
-    };
-    const names = this.placeNames();
-    if (names) {
-      change.text = [undefined, undefined, undefined, names.text];
-      change.textposition = [undefined, undefined, undefined, names.textposition];
-    }
-    window.Plotly.restyle(this.graph, change, [features, trails, weights, means]);
-  }
-
-  trail(frames) {
-    const points = [[], [], []];
-    const colours = [];
-    if (frames.length > 1) {
-      this.colours.forEach((colour, label) => {
-        for (const frame of frames) {
-          frame.means.forEach((axis, i) => points[i].push(axis[label]));
-          colours.push(colour);
-        }
-        points.forEach((axis) => axis.push(null));
-        colours.push(colour);
-      });
-    }
-    return { points, colours };
+    Object.assign(this, { frame, before });
+    this.invalidate();
   }
 
   show(layer, on) {
     this.layers[layer] = on;
-    if (layer === "names") this.drawNames();
-    else {
-      const index = { features: this.traces.features, trails: this.traces.trails, classifier: this.traces.weights }[layer];
-      window.Plotly.restyle(this.graph, { visible: on }, [index]);
-    }
+    this.invalidate();
   }
 
-  /** Draw the names anew where they have to move: the camera or a layer has changed. */
-  drawNames() {
-    const names = this.means && this.placeNames();
-    if (names) window.Plotly.restyle(this.graph, { text: [names.text], textposition: [names.textposition] }, [this.traces.means]);
+  /** Let classes stand out; all of them where the list is empty. */
+  emphasise(labels) {
+    if (labels.join() === this.focus.join()) return;
+    this.focus = labels;
+    this.invalidate();
   }
 
-  /** Return the names' text and positions, or null where they are as drawn: drawing text is the dearest part. */
-  placeNames() {
-    const wanted = this.layers.names && this.names.length <= NAMES_UP_TO;
-    const { camera, aspectratio } = this.scene();
-    const unit = 3.2 / (Math.min(this.graph.clientWidth, this.graph.clientHeight) * aspectratio.x);
-    const size = { charWidth: 7.4 * unit, lineHeight: 13 * unit, gap: 7 * unit };
-    const placed = wanted ? place(screen(this.means, camera), this.names, size) : this.names.map(() => null);
-    const text = this.names.map((name, i) => (placed[i] ? name : ""));
-    const textposition = placed.map((position) => position ?? "top center");
-    const key = JSON.stringify([text, textposition]);
-    if (key === this.namesDrawn) return null;
-    this.namesDrawn = key;
-    return { text, textposition };
+  setCamera(camera) {
+    this.camera = camera;
+    this.invalidate();
+    this.heard.moved?.();
   }
 
-  scene() {
-    const { camera, aspectratio } = this.graph._fullLayout.scene;
-    return { camera: this.graph._fullLayout.scene._scene?.getCamera?.() ?? camera, aspectratio };
-  }
-
-  /** The camera as the service takes it: ex,ey,ez,ux,uy,uz,zoom. */
   cameraText() {
-    const { camera, aspectratio } = this.scene();
-    const numbers = [camera.eye.x, camera.eye.y, camera.eye.z, camera.up.x, camera.up.y, camera.up.z];
-    return [...numbers, aspectratio.x / this.graph.layout.meta.zoom].map((v) => v.toFixed(4)).join(",");
+    return cameraText(this.camera);
   }
 
-  resetCamera() {
-    const { camera, zoom } = this.graph.layout.meta;
-    window.Plotly.relayout(this.graph, { "scene.camera": camera, "scene.aspectratio": { x: zoom, y: zoom, z: zoom } });
+  isHome() {
+    return this.cameraText() === cameraText(HOME);
   }
 
-  theme(css) {
-    const { guides, spokes, means } = this.traces;
-    const change = {
-      "line.color": [css("guide"), css("spoke"), undefined],
-      "marker.line.color": [undefined, undefined, css("panel")],
-      "textfont.color": [undefined, undefined, css("ink")],
+  parse(text) {
+    return parseCamera(text) ?? { ...HOME };
+  }
+
+  takeCamera(text) {
+    this.camera = this.parse(text);
+    this.invalidate();
+  }
+
+  invalidate() {
+    if (this.asked) return;
+    this.asked = requestAnimationFrame((now) => {
+      this.asked = null;
+      this.paint(now);
+    });
+  }
+
+  paint(now) {
+    const [width, height] = [this.host.clientWidth, this.host.clientHeight];
+    if (!width || !height || !this.own) return;
+    const ratio = window.devicePixelRatio || 1;
+    const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
+    if (this.canvas.width !== w || this.canvas.height !== h) Object.assign(this.canvas, { width: w, height: h });
+    this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    if (this.view === "tour" && this.frame && !this.calm.matches) {
+      const seconds = this.last === null || this.last === undefined ? 0 : (now - this.last) / 1000;
+      this.last = now;
+      this.tourAt = (this.tour ??= new Tour(this.names.length - 1)).step(seconds);
+    }
+    this.pointed = paint(this.context, { width, height }, this.picture(now), this.camera, this.colour);
+    this.painted = (this.painted ?? 0) + 1;
+    if (this.turning || (this.view === "tour" && this.frame && !this.calm.matches)) this.invalidate();
+  }
+
+  picture(now) {
+    const seen = this.frame ? this.seenBy(this.frame) : { vertices: this.vertices(null), means: null, weights: null, features: null };
+    const shown = this.turn(seen, now);
+    const trails = this.frame && !this.turning && this.layers.trails ? [...this.before, this.frame].map((each) => this.path(each)) : [];
+    const many = this.names.length > 30;
+    this.drawn = shown;
+    return {
+      ...shown, labels: this.frame?.labels ?? [], trails, names: this.names, colours: this.colours, layers: this.layers,
+      // Of four classes all others fall onto the centre, where they only hide each other.
+      focus: this.focus.length === 0 && this.view === "tetrahedron" ? this.four : this.focus, emphasis: many ? this.colour("accent") : null,
     };
-    window.Plotly.restyle(this.graph, change, [guides, spokes, means]);
+  }
+
+  /** The means of a frame that a trail runs through; where the view moves, seen as the frame shown is. */
+  path(each) {
+    const moves = this.view === "tour" || this.view === "pca";
+    return moves && !each.seen ? project(each.means, this.matrix(this.frame)) : this.seenBy(each).means;
+  }
+
+  turn(seen, now) {
+    if (!this.turning) return seen;
+    const share = Math.min(1, (now - this.turning.since) / TURN_MS);
+    const { from } = this.turning;
+    if (share >= 1) this.turning = null;
+    const blend = (name) => {
+      if (!seen[name] || !from[name] || from[name][0].length !== seen[name][0].length) return seen[name];
+      return between(from[name], seen[name], share).map((axis) => Float32Array.from(axis));
+    };
+    return { vertices: blend("vertices"), means: blend("means"), weights: blend("weights"), features: blend("features") };
+  }
+
+  // ── hands ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  hands() {
+    const { canvas } = this;
+    const listen = (type, work, options = {}) => canvas.addEventListener(type, work, { signal: this.abort.signal, ...options });
+    const touches = new Map();
+    let moved = 0;
+    listen("pointerdown", (event) => {
+      canvas.setPointerCapture(event.pointerId);
+      touches.set(event.pointerId, [event.clientX, event.clientY]);
+      moved = 0;
+    });
+    listen("pointermove", (event) => {
+      const held = touches.get(event.pointerId);
+      if (!held) {
+        this.point(event);
+        return;
+      }
+      const [dx, dy] = [event.clientX - held[0], event.clientY - held[1]];
+      const other = [...touches].find(([id]) => id !== event.pointerId)?.[1];
+      if (other) {
+        const span = (at) => Math.hypot(at[0] - other[0], at[1] - other[1]) || 1;
+        this.setCamera(zoomed(this.camera, span([event.clientX, event.clientY]) / span(held)));
+      } else {
+        this.setCamera(turned(this.camera, dx * DRAG, dy * DRAG));
+      }
+      moved += Math.abs(dx) + Math.abs(dy);
+      touches.set(event.pointerId, [event.clientX, event.clientY]);
+    });
+    const lift = (event) => {
+      const clicked = touches.delete(event.pointerId) && event.type === "pointerup" && moved < 4;
+      if (clicked) this.heard.click?.(this.under(event)?.label ?? null, event.shiftKey || event.ctrlKey || event.metaKey);
+    };
+    listen("pointerup", lift);
+    listen("pointercancel", lift);
+    listen("pointerleave", () => this.heard.hover?.(null));
+    listen("wheel", (event) => {
+      event.preventDefault();
+      this.setCamera(zoomed(this.camera, Math.exp(-event.deltaY * (event.deltaMode ? 0.03 : 0.0012))));
+    }, { passive: false });
+    listen("dblclick", () => this.setCamera({ ...HOME }));
+    listen("keydown", (event) => {
+      const turn = 0.12;
+      const keys = {
+        ArrowLeft: () => turned(this.camera, -turn, 0), ArrowRight: () => turned(this.camera, turn, 0),
+        ArrowUp: () => turned(this.camera, 0, -turn), ArrowDown: () => turned(this.camera, 0, turn),
+        "+": () => zoomed(this.camera, 1.15), "=": () => zoomed(this.camera, 1.15), "-": () => zoomed(this.camera, 1 / 1.15),
+        0: () => ({ ...HOME }),
+      };
+      if (!keys[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      event.stopPropagation();
+      this.setCamera(keys[event.key]());
+    });
+  }
+
+  under(event) {
+    const box = this.canvas.getBoundingClientRect();
+    return nearest(this.pointed, event.clientX - box.left, event.clientY - box.top, event.pointerType === "touch" ? 24 : undefined);
+  }
+
+  point(event) {
+    const found = this.under(event);
+    this.canvas.style.cursor = found ? "pointer" : "grab";
+    this.heard.hover?.(found);
   }
 }
+
+const UNIT = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];

@@ -1,0 +1,85 @@
+// The four charts that are looked at together, the groups that can be chosen, and what is pointed at in them.
+
+import { drawChart, pointAt } from "./charts.mjs";
+import { hasCharts } from "./run-model.mjs";
+
+export class Curves {
+  /** `graphs` are the charts' Plotly divs; `heard` has point(epoch | null) and chosen(). */
+  constructor(root, groups, run, { css, signal, heard }) {
+    Object.assign(this, { root, groups, run, css, heard });
+    this.group = 0;
+    this.graphs = [];
+    this.more = document.createElement("select");
+    this.more.setAttribute("aria-label", "More metrics");
+    this.more.append(new Option("more metrics", ""));
+    const place = root.querySelector('[data-part="more-metrics"]');
+    for (let i = Number(place.dataset.first); i < groups.length; i += 1) this.more.append(new Option(groups[i].name, i));
+    this.more.addEventListener("change", () => this.choose(Number(this.more.value), true), { signal });
+    place.replaceChildren(this.more);
+  }
+
+  get name() {
+    return this.groups[this.group].name;
+  }
+
+  begin(graphs) {
+    this.graphs = graphs;
+    for (const [i, graph] of graphs.entries()) {
+      // Dash draws its graphs again when the theme changes, from a layout that knows nothing of our shapes.
+      graph.on("plotly_react", () => requestAnimationFrame(() => this.drawOne(i)));
+      graph.on("plotly_hover", ({ points }) => {
+        if (points.length) this.point(points[0].x, i);
+      });
+      graph.on("plotly_unhover", () => this.point(null, i));
+    }
+  }
+
+  /** An epoch is pointed at in chart `own`: the others, and whoever listens, show it too. */
+  point(epoch, own = -1) {
+    if (epoch === this.pointed) return;
+    this.pointed = epoch;
+    this.graphs.forEach((graph, i) => {
+      if (i !== own && this.groups[this.group].charts[i]) pointAt(graph, epoch);
+    });
+    this.heard.point(epoch);
+  }
+
+  /** Offer only groups of which the run has something. */
+  offer() {
+    for (const option of this.more.options) {
+      option.hidden = option.disabled = option.value !== "" && !hasCharts(this.run, this.groups[Number(option.value)]);
+    }
+  }
+
+  choose(group, byHand = false) {
+    this.group = group;
+    for (const button of this.root.querySelectorAll("button[data-group]")) {
+      button.setAttribute("aria-pressed", String(Number(button.dataset.group) === group));
+    }
+    this.more.value = [...this.more.options].some((option) => option.value === String(group)) ? String(group) : "";
+    this.root.querySelectorAll("[data-chart-title]").forEach((title, i) => {
+      const chart = this.groups[group].charts[i];
+      title.textContent = chart?.title ?? "";
+      title.title = chart?.help ?? "";
+      title.parentElement.style.visibility = chart ? "" : "hidden";
+    });
+    this.draw();
+    if (byHand) this.heard.chosen();
+  }
+
+  chooseByName(name) {
+    const group = this.groups.findIndex((each) => each.name === name);
+    this.choose(Math.max(0, group));
+  }
+
+  /** Draw all charts; `epoch` is marked in them where one is given. */
+  draw(epoch = this.epoch) {
+    this.epoch = epoch ?? null;
+    this.graphs.forEach((_, i) => this.drawOne(i));
+  }
+
+  drawOne(i) {
+    const chart = this.groups[this.group].charts[i];
+    if (chart) drawChart(this.graphs[i], this.run, chart, this.css, this.epoch ?? null);
+  }
+}

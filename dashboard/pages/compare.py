@@ -1,0 +1,250 @@
+"""Runs side by side: scenes with one camera and one epoch, curves with the range over seeds, finals, settings.
+
+Runs that differ in nothing but their seed are one entry: its curves are the median with the range of its runs.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from dash import dcc, html
+
+from backend import wire
+from backend.palette import HEADS, class_colours
+from dashboard import ids
+from dashboard.figures.charts import READINGS, Group, compare_figure
+from dashboard.pages.run import FLAT_CONFIG
+
+MOST = 8
+"""Entries that are told apart on one page."""
+CHART_PX = 220
+DASHES = ("solid", "dash", "dot", "dashdot")
+MARKS = ("etf_distance_means", *READINGS)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is compared: a run, or runs that differ in their seed alone."""
+
+    label: str
+    head: str
+    dash: str
+    runs: tuple[wire.RunWire, ...]
+
+    def colour(self) -> str:
+        """Return the CSS colour of the entry's head, which both themes have."""
+        return f"var(--head-{self.head})"
+
+
+def settings(run: wire.RunWire) -> dict[str, Any]:
+    """Return a run's settings by dotted name, without the seed and where it ran."""
+    found: dict[str, Any] = {}
+    for key, value in run.config.model_dump(mode="json").items():
+        if key in ("seed", "device"):
+            continue
+        if isinstance(value, dict):
+            found |= {f"{key}.{inner}": item for inner, item in value.items()}
+        else:
+            found[key] = value
+    return found
+
+
+def entries(runs: list[wire.RunWire]) -> list[Entry]:
+    """Fold runs that differ in their seed alone into one entry each; entries of one head differ in their dashes."""
+    folded: dict[str, list[wire.RunWire]] = {}
+    for run in runs:
+        folded.setdefault(json.dumps(settings(run), sort_keys=True), []).append(run)
+    found: list[Entry] = []
+    for members in list(folded.values())[:MOST]:
+        head = members[0].config.head.name
+        before = sum(entry.head == head for entry in found)
+        label = members[0].name if len(members) == 1 else f"{members[0].name}, {len(members)} seeds"
+        found.append(Entry(label, head, DASHES[before % len(DASHES)], tuple(members)))
+    return found
+
+
+def differences(found: list[Entry]) -> list[tuple[str, list[Any]]]:
+    """Return the settings in which entries differ, each with its value in every entry."""
+    flat = [settings(entry.runs[0]) for entry in found]
+    keys = dict.fromkeys(key for known in flat for key in known)
+    rows = [(key, [known.get(key) for known in flat]) for key in keys]
+    return [(key, values) for key, values in rows if any(value != values[0] for value in values)]
+
+
+def finals(entry: Entry, key: str, split: str) -> tuple[float, float, float] | None:
+    """Return median, least and largest of a final metric over an entry's runs; None where none has it."""
+    values = [float(run.summary[split][key]) for run in entry.runs if key in run.summary.get(split, {})]
+    return (median(values), min(values), max(values)) if values else None
+
+
+def best(values: list[tuple[float, float, float] | None], direction: str) -> int | None:
+    """Return which entry's median is best, or None where there is nothing to compare."""
+    known = [(value[0], index) for index, value in enumerate(values) if value is not None]
+    if len(known) < 2:
+        return None
+    return (max(known) if direction == "high" else min(known, key=lambda pair: pair[0]))[1]
+
+
+def empty() -> Any:
+    """Return the page before something is chosen."""
+    return html.Div(
+        [
+            html.H1("Compare"),
+            html.P(
+                "Choose up to eight runs in the list, then press Compare. Runs that differ in their seed alone fold."
+            ),
+            dcc.Link("Runs", href="/runs", className="primary-link"),
+        ],
+        className="panel empty",
+        **{"data-page": "compare"},
+    )
+
+
+def layout(runs: list[wire.RunWire], metrics: list[wire.MetricWire], groups: list[Group]) -> Any:
+    """Return the page of these runs; its script fills scenes and curves."""
+    found = entries(runs)
+    if not found:
+        return empty()
+    known = {metric.key: metric for metric in metrics}
+    seeds = max(len(entry.runs) for entry in found)
+    words = f"{len(found)} {'entry' if len(found) == 1 else 'entries'}"
+    words += f", up to {seeds} seeds: median and range" if seeds > 1 else ""
+    described = [
+        {"label": entry.label, "head": entry.head, "dash": entry.dash, "runs": [run.id for run in entry.runs]}
+        for entry in found
+    ]
+    return html.Div(
+        [
+            html.Div([html.H1("Compare"), html.Span(words, className="ink-2")], className="page-head"),
+            html.Div([_scene(entry, index) for index, entry in enumerate(found)], className="compare-scenes"),
+            _replay(),
+            _curves(found, groups),
+            _finals(found, known),
+            _settings(found),
+        ],
+        id=ids.COMPARE_PAGE,
+        **{
+            "data-page": "compare",
+            "data-entries": json.dumps(described),
+            "data-colours": json.dumps([class_colours(entry.runs[0].classes) for entry in found]),
+            "data-charts": json.dumps(groups),
+        },
+    )
+
+
+def _scene(entry: Entry, index: int) -> Any:
+    name = html.H2([html.I(className="dot", style={"background": entry.colour()}), entry.label])
+    return html.Section(
+        [
+            html.Div([name, html.Span("", className="ink-2", **{"data-shown": str(index)})], className="panel-head"),
+            html.Div(className="scene", **{"data-scene": str(index)}),
+        ],
+        className="panel compare-scene",
+    )
+
+
+def _replay() -> Any:
+    by = [("epoch", "by epoch"), ("step", "by step")]
+    buttons = [
+        html.Button(words, type="button", **{"data-by": key, "aria-pressed": str(key == "epoch").lower()})
+        for key, words in by
+    ]
+    return html.Section(
+        [
+            html.Button("▶", type="button", className="play", title="Play (space)", **{"data-part": "play"}),
+            html.Div(**{"data-part": "slider"}, className="slider"),
+            html.Span("", className="shown", **{"data-part": "shown-epoch"}),
+            html.Div(buttons, className="segments"),
+        ],
+        className="panel replay",
+    )
+
+
+def _curves(found: list[Entry], groups: list[Group]) -> Any:
+    pressed = [
+        html.Button(group["name"], type="button", **{"data-group": str(index), "aria-pressed": str(index == 0).lower()})
+        for index, group in enumerate(groups)
+    ]
+    cells = [
+        html.Div(
+            [
+                html.H3(chart["title"], title=chart.get("help", ""), **{"data-chart-title": str(index)}),
+                dcc.Graph(
+                    id=ids.compare_chart(index),
+                    figure=compare_figure([(entry.label, HEADS["light"][entry.head], entry.dash) for entry in found]),
+                    config=FLAT_CONFIG,
+                    style={"height": CHART_PX},
+                    responsive=True,
+                ),
+            ]
+        )
+        for index, chart in enumerate(groups[0]["charts"])
+    ]
+    return html.Section(
+        [
+            html.Div(html.Div(pressed, className="segments"), className="panel-head"),
+            html.Div(cells, className="charts"),
+        ],
+        className="panel compare-curves",
+        **{"data-part": "curves"},
+    )
+
+
+def _number(value: float, *, share: bool) -> str:
+    return f"{100 * value:.2f} %" if share else f"{value:.3g}"
+
+
+def _finals(found: list[Entry], known: dict[str, wire.MetricWire]) -> Any:
+    columns = [(key, split) for key in MARKS for split in ("train", "test")]
+    shown = {place: [finals(entry, *place) for entry in found] for place in columns}
+    shown = {place: values for place, values in shown.items() if any(values)}
+    leading = {place: best(values, known[place[0]].direction) for place, values in shown.items()}
+
+    def cell(place: tuple[str, str], index: int) -> Any:
+        value = shown[place][index]
+        if value is None:
+            return html.Td("")
+        share = known[place[0]].share
+        middle, least, most = (_number(part, share=share) for part in value)
+        mark: Any = html.B(middle, title="the best of the medians") if leading[place] == index else middle
+        ranged = html.Span(f" [{least}, {most}]", className="ink-2") if len(found[index].runs) > 1 else None
+        return html.Td([mark, ranged])
+
+    head = html.Tr(
+        [html.Th("", scope="col"), *(html.Th(f"{known[key].label}, {split}", scope="col") for key, split in shown)]
+    )
+    rows = [
+        html.Tr([html.Th(entry.label, scope="row"), *(cell(place, index) for place in shown)])
+        for index, entry in enumerate(found)
+    ]
+    table = html.Table([html.Thead(head), html.Tbody(rows)])
+    return html.Section(
+        [html.Div(html.H2("At the end: median [least, largest]"), className="panel-head"), table],
+        className="panel facts",
+        **{"data-part": "finals"},
+    )
+
+
+def _settings(found: list[Entry]) -> Any:
+    rows = differences(found)
+    head = html.Tr([html.Th("", scope="col"), *(html.Th(entry.label, scope="col") for entry in found)])
+    body = [html.Tr([html.Th(key, scope="row"), *(html.Td(_words(value)) for value in values)]) for key, values in rows]
+    content = (
+        html.Table([html.Thead(head), html.Tbody(body)])
+        if rows
+        else html.P("They differ in nothing but the seed.", className="ink-2")
+    )
+    return html.Section(
+        [html.Div(html.H2("Settings that differ"), className="panel-head"), content],
+        className="panel facts",
+        **{"data-part": "differences"},
+    )
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, list) and len(value) > 6:
+        return f"{len(value)} values"
+    return "" if value is None else str(value)

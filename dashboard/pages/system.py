@@ -1,0 +1,215 @@
+"""The machine and this server: devices, the queue, disk, further tokens, and who did what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dash_mantine_components as dmc
+from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
+
+from backend import wire
+from backend.client import ApiError, AsyncClient, calls
+from dashboard import ids
+from dashboard.components.frame import message
+from dashboard.components.words import size
+
+TICK_MS = 3000
+AUDITED = 30
+
+
+def layout(me: wire.Me) -> Any:
+    """Return the page; its parts come with the first tick. Tokens and the audit are for those who may change things."""
+    owner = [_tokens(), _panel("Who did what", html.Div(id=ids.SYSTEM_AUDIT))] if me.may_change else []
+    return html.Div(
+        [
+            dcc.Interval(id=ids.SYSTEM_TICK, interval=TICK_MS),
+            html.Div([html.H1("System"), html.Span("", id=ids.SYSTEM_LINE, className="ink-2")], className="page-head"),
+            html.Div(id=ids.SYSTEM_MESSAGE),
+            html.Div(
+                [
+                    _panel("Devices", html.Div(id=ids.SYSTEM_DEVICES)),
+                    _panel("Queue", html.Div(id=ids.SYSTEM_QUEUE)),
+                    *owner,
+                ],
+                className="system-grid",
+            ),
+        ],
+        **{"data-page": "system", "data-may-change": str(me.may_change).lower()},
+    )
+
+
+def _panel(title: str, *content: Any) -> Any:
+    return html.Section([html.Div(html.H2(title), className="panel-head"), *content], className="panel facts")
+
+
+def _tokens() -> Any:
+    return _panel(
+        "Further tokens",
+        html.P(
+            "A link for a co-author: with a reading token runs are seen live, and nothing can be changed.",
+            className="ink-2",
+        ),
+        html.Div(
+            [
+                dmc.TextInput(id=ids.SHARE_NAME, placeholder="for whom", size="xs"),
+                dmc.SegmentedControl(id=ids.SHARE_SCOPE, data=["read", "all"], value="read", size="xs"),
+                dmc.Button("Make a token", id=ids.SHARE_MAKE, size="xs", variant="default"),
+            ],
+            className="row",
+        ),
+        html.Div(id=ids.SHARE_MADE),
+        html.Div(id=ids.SYSTEM_SHARES),
+    )
+
+
+def table(heads: list[str], rows: list[list[Any]], empty: str) -> Any:
+    """Return a small table, or a sentence where it has no row."""
+    if not rows:
+        return html.P(empty, className="ink-2")
+    head = html.Thead(html.Tr([html.Th(words, scope="col") for words in heads]))
+    return html.Table([head, html.Tbody([html.Tr([html.Td(cell) for cell in row]) for row in rows])])
+
+
+def devices(system: wire.System) -> Any:
+    """Return what runs may use, and what of it is left."""
+    slots = [[device, str(count)] for device, count in system.slots.items()]
+    facts = [
+        ["cores", str(system.cores)],
+        ["memory", size(system.memory_bytes)],
+        ["this server's memory", size(system.server_memory_bytes)],
+        ["free on disk", size(system.disk_free_bytes)],
+        ["version", system.version],
+    ]
+    full = message("The disk is nearly full: no further run starts. Free space, or use collapse gc.", bad=True)
+    return [
+        full if system.disk_full else None,
+        table(["device", "runs at once"], slots, "none"),
+        table(["", ""], facts, ""),
+    ]
+
+
+def queue(runs: list[wire.RunWire], *, may_change: bool) -> Any:
+    """Return the waiting runs in the order in which they start, with buttons that move them."""
+
+    def move(run: wire.RunWire, index: int) -> Any:
+        if not may_change:
+            return ""
+        up = html.Button("↑", id=ids.queue_move(run.id, "up"), className="quiet", disabled=index == 0)
+        first = html.Button("first", id=ids.queue_move(run.id, "first"), className="quiet", disabled=index == 0)
+        last = html.Button(
+            "last", id=ids.queue_move(run.id, "last"), className="quiet", disabled=index == len(runs) - 1
+        )
+        return html.Span([up, first, last], className="row")
+
+    rows = [
+        [
+            str(index + 1),
+            dcc.Link(run.name, href=f"/runs/{run.id}", className="link"),
+            str(run.priority),
+            move(run, index),
+        ]
+        for index, run in enumerate(runs)
+    ]
+    return table(["", "run", "priority", ""], rows, "Nothing waits.")
+
+
+def _link(run: wire.RunWire) -> Any:
+    return dcc.Link(run.name, href=f"/runs/{run.id}", className="link")
+
+
+def target(order: list[str], run_id: str, where: str) -> str | None:
+    """Return the run before which a queued one goes; None is the end. Raises ValueError where it waits no more."""
+    index = order.index(run_id)
+    if where == "last":
+        return None
+    return order[0 if where == "first" else max(0, index - 1)]
+
+
+def tokens(found: list[wire.TokenWire]) -> Any:
+    """Return the further tokens, those that open something with a button that ends them."""
+    rows = [
+        [
+            token.name,
+            "may read" if token.scope == "read" else "may change",
+            token.created_at[:16].replace("T", " "),
+            f"revoked {token.revoked_at[:16].replace('T', ' ')}"
+            if token.revoked_at
+            else html.Button("Revoke", id=ids.token_revoke(token.id), className="quiet"),
+        ]
+        for token in found
+    ]
+    return table(["for", "scope", "made, UTC", ""], rows, "None but the owner's.")
+
+
+def audit(entries: list[wire.AuditEntry]) -> Any:
+    """Return who did what, newest first."""
+    rows = [
+        [entry.at[:19].replace("T", " "), entry.who, entry.action, entry.run_id or "", str(entry.status)]
+        for entry in entries
+    ]
+    return table(["when, UTC", "who", "what", "run", "answer"], rows, "Nothing was changed yet.")
+
+
+def register(app: Dash, client: AsyncClient) -> None:
+    """Keep the page up to date; move what waits, make and revoke tokens."""
+
+    @app.callback(
+        Output(ids.SYSTEM_LINE, "children"),
+        Output(ids.SYSTEM_DEVICES, "children"),
+        Output(ids.SYSTEM_QUEUE, "children"),
+        Input(ids.SYSTEM_TICK, "n_intervals"),
+        Input(ids.SYSTEM_MESSAGE, "children"),
+    )
+    async def refresh(_tick: int, _news: Any) -> Any:
+        system, waiting, me = await client(calls.system()), await client(calls.queue()), await client(calls.me())
+        line = f"{system.running} running, {system.queued} queued"
+        return line, devices(system), queue(waiting, may_change=me.may_change)
+
+    @app.callback(
+        Output(ids.SYSTEM_SHARES, "children"),
+        Output(ids.SYSTEM_AUDIT, "children"),
+        Input(ids.SYSTEM_LINE, "children"),
+        Input(ids.SHARE_MADE, "children"),
+        Input(ids.SYSTEM_MESSAGE, "children"),
+    )
+    async def owned(_line: str, _made: Any, _news: Any) -> Any:
+        return tokens(await client(calls.tokens())), audit(await client(calls.audit(limit=AUDITED)))
+
+    @app.callback(
+        Output(ids.SYSTEM_MESSAGE, "children"),
+        Input(ids.queue_move(ALL, ALL), "n_clicks"),
+        Input(ids.token_revoke(ALL), "n_clicks"),
+        prevent_initial_call=True,
+    )
+    async def act(_moves: list[int | None], _revokes: list[int | None]) -> Any:
+        if not ctx.triggered_id or not ctx.triggered[0]["value"]:
+            return no_update
+        pressed = dict(ctx.triggered_id)
+        try:
+            if "token" in pressed:
+                await client(calls.revoke_token(pressed["token"]))
+                return message("Revoked: it opens nothing any more.")
+            order = [run.id for run in await client(calls.queue())]
+            await client(calls.move(pressed["run"], target(order, pressed["run"], pressed["where"])))
+        except ValueError:
+            return message("It has started meanwhile.")
+        except ApiError as error:
+            return message(str(error), bad=True)
+        return message("Moved.")
+
+    @app.callback(
+        Output(ids.SHARE_MADE, "children"),
+        Input(ids.SHARE_MAKE, "n_clicks"),
+        State(ids.SHARE_NAME, "value"),
+        State(ids.SHARE_SCOPE, "value"),
+        prevent_initial_call=True,
+    )
+    async def make(clicks: int | None, name: str | None, scope: str) -> Any:
+        if not clicks:
+            return no_update
+        try:
+            made = await client(calls.make_token(name or "a co-author", scope))
+        except ApiError as error:
+            return message(str(error), bad=True)
+        told = html.P("Send this link; it is shown this once.", className="ink-2")
+        return [told, html.Pre(made.url, className="command"), dcc.Clipboard(content=made.url, title="Copy")]

@@ -1,0 +1,118 @@
+// What is drawn and pointed at, the address, and the words of marks: without a browser.
+
+import assert from "node:assert/strict";
+import test from "node:test";
+import { read, write } from "../../dashboard/assets/modules/address.mjs";
+import { crosses, nearestPoint } from "../../dashboard/assets/modules/charts.mjs";
+import { classRows, size } from "../../dashboard/assets/modules/details.mjs";
+import { layerValues } from "../../dashboard/assets/modules/layers.mjs";
+import { describe } from "../../dashboard/assets/modules/marks.mjs";
+import { layout, markScale, nearest, paint } from "../../dashboard/assets/modules/painter.mjs";
+import { captureAt } from "../../dashboard/assets/modules/replay.mjs";
+import { HOME } from "../../dashboard/assets/modules/camera.mjs";
+
+/** A canvas that writes down what is drawn. */
+function paper() {
+  const done = [];
+  const target = { globalAlpha: 1, done };
+  return new Proxy(target, {
+    get: (held, name) => (name in held ? held[name] : (...given) => done.push([name, ...given, held.globalAlpha, held.fillStyle])),
+    set: (held, name, value) => {
+      held[name] = value;
+      return true;
+    },
+  });
+}
+
+const picture = (more = {}) => ({
+  vertices: [[1, -1], [0, 0], [0, 0]], means: [[0.9, -0.9], [0, 0], [0.1, 0]], weights: [[1.1, -1.1], [0, 0], [0, 0]],
+  features: [[0.8, -0.8], [0.1, 0], [0, 0]], labels: [0, 1], trails: [], names: ["cat", "dog"], colours: ["#111111", "#222222"],
+  layers: { features: true, trails: true, classifier: true, names: true, arrows: false }, focus: [], emphasis: null, ...more,
+});
+const front = { eye: [0, 0, 2], up: [0, 1, 0], zoom: 1 };
+
+test("every mark can be pointed at where it is drawn, nearest to the eye first", () => {
+  const pointed = paint(paper(), { width: 400, height: 300 }, picture(), front, () => "#000000");
+  const { cx, scale } = layout(400, 300, 1);
+  const mean = pointed.find((each) => each.kind === "means" && each.label === 0);
+  assert.ok(Math.abs(mean.x - (cx + 0.9 * scale)) < 1e-3);
+  assert.equal(mean.y, 150);
+  assert.equal(pointed.length, 8);
+  assert.equal(pointed[0].kind, "means", "it is nearer to the eye than its ring");
+  assert.equal(nearest(pointed, mean.x + 1, mean.y).label, 0);
+  assert.equal(nearest(pointed, 0, 0), null);
+});
+
+test("layers that are off are neither drawn nor pointed at", () => {
+  const layers = { features: false, trails: false, classifier: false, names: false, arrows: false };
+  const held = paper();
+  const pointed = paint(held, { width: 400, height: 300 }, picture({ layers }), front, () => "#000000");
+  assert.deepEqual(new Set(pointed.map((each) => each.kind)), new Set(["vertices", "means"]));
+  assert.equal(held.done.filter(([name]) => name === "fillText").length, 0);
+  const named = paper();
+  paint(named, { width: 400, height: 300 }, picture(), front, () => "#000000");
+  assert.deepEqual(named.done.filter(([name]) => name === "fillText").map((call) => call[1]).sort(), ["cat", "dog"]);
+});
+
+test("classes that do not stand out are dim, and their samples are not pointed at", () => {
+  const held = paper();
+  const pointed = paint(held, { width: 400, height: 300 }, picture({ focus: [1] }), front, () => "#000000");
+  assert.deepEqual(pointed.filter((each) => each.kind === "features").map((each) => each.label), [1]);
+  const fills = held.done.filter(([name]) => name === "fill");
+  assert.ok(fills.some((call) => call.at(-1) === "#111111" && call.at(-2) < 0.2));
+  assert.ok(fills.some((call) => call.at(-1) === "#222222" && call.at(-2) === 1));
+});
+
+test("trails and arrows are drawn where they are on", () => {
+  const count = (more) => {
+    const held = paper();
+    paint(held, { width: 400, height: 300 }, picture(more), front, () => "#000000");
+    return held.done.filter(([name]) => name === "stroke").length;
+  };
+  const plain = count({});
+  const trail = [[[0.5, -0.5], [0, 0], [0, 0]], [[0.9, -0.9], [0, 0], [0, 0]]];
+  assert.equal(count({ trails: trail }), plain + 2);
+  assert.ok(count({ layers: { ...picture().layers, arrows: true } }) > plain);
+  assert.ok(markScale(1000) < markScale(100) && markScale(100) < markScale(10));
+});
+
+test("the address holds what differs from the usual, and is read back", () => {
+  const state = { view: "tetrahedron", classes: [0, 3, 5, 8], epoch: 12.5, camera: "1,1,1,0,0,1,2", layers: ["names"], class: [4], charts: "Angles", unit: "angle", tab: "log" };
+  const text = write("?other=1", state);
+  assert.deepEqual(read(text), state);
+  assert.ok(text.includes("other=1"), "what others put there stays");
+  assert.equal(write(text, {}), "?other=1");
+  assert.deepEqual(read("?class=x&epoch=much&unit=feet"), { class: [], epoch: null, unit: "cos" });
+});
+
+test("the capture of an epoch is the last one at or before it", () => {
+  const captures = [0, 0.5, 1, 2, 4].map((epoch) => ({ epoch }));
+  assert.deepEqual([-1, 0, 0.7, 1, 3.9, 4, 99].map((epoch) => captureAt(captures, epoch)), [0, 0, 1, 2, 3, 4, 4]);
+  assert.equal(captureAt([], 3), -1);
+  assert.deepEqual([nearestPoint([1, 2, 4], 3.1), nearestPoint([1, 2, 4], 0), nearestPoint([], 1)], [2, 0, -1]);
+});
+
+test("marks and tables say what is known of a class", () => {
+  const rows = (values) => ({ data: Float32Array.from(values.flat()), rows: values.length, columns: values[0].length });
+  const h = Math.sqrt(3) / 2;
+  const frame = {
+    means: rows([[1, 0], [-0.5, h], [-0.5, -h]]), weights: rows([[0, 1], [-0.5, h], [-0.5, -h]]), features: rows([[0, 1]]),
+    cosines: rows([[1, -0.5, -0.4], [-0.5, 1, -0.6], [-0.4, -0.6, 1]]), seen: null,
+  };
+  const started = { class_names: ["a", "b", "c"], vertices: [[1, 0], [-0.5, h], [-0.5, -h]] };
+  assert.deepEqual(describe({ kind: "means", index: 0, label: 0 }, frame, started), ["class mean of a", "0.0° from its vertex, norm 1.00 of the average", "nearest: c, 113.6°"]);
+  assert.deepEqual(describe({ kind: "weights", index: 0, label: 0 }, frame, started), ["classifier row of a", "90.0° from its class mean"]);
+  assert.deepEqual(describe({ kind: "features", index: 0, label: 1 }, frame, started), ["training sample of b", "30.0° from its class mean"]);
+  assert.equal(describe({ kind: "vertices", index: 2, label: 2 }, frame, started)[0], "vertex of c");
+  const table = classRows(started.class_names, frame, {});
+  assert.deepEqual(table.map((row) => [row.name, row.nearest]), [["a", "c"], ["c", "a"], ["b", "a"]]);
+  assert.deepEqual([size(12), size(3400), size(5e9)], ["12 bytes", "3.4 kB", "5 GB"]);
+  assert.equal(crosses([0, 2], 3, () => "#000").length, 4);
+});
+
+test("metrics of layers stand in the order of the forward pass, the features last", () => {
+  const run = { measuredEpochs: [1, 2], series: { "layer:b": { nc1: [4, 3] }, "layer:a": { nc1: [9, 8] }, train: { nc1: [2, 1] } } };
+  assert.deepEqual(layerValues(run, "nc1", "train", 1.5), { names: ["b", "a", "penultimate"], values: [4, 9, 2] });
+  assert.deepEqual(layerValues(run, "nc1", "train", null).values, [3, 8, 1]);
+  assert.ok(HOME.zoom === 1);
+});
