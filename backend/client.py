@@ -172,6 +172,13 @@ class Calls:
     def queue(self) -> Call[list[wire.RunWire]]:
         return Call(_items(wire.RunWire), "GET", "/queue")
 
+    def folds(self, by: str = "seeds", *, q: str = "", keys: str = "train.nc1") -> Call[wire.Folds]:
+        """Runs folded into rows; `by` is "seeds" or a field, `keys` are metrics such as train.nc1,test.top1."""
+        return Call(_model(wire.Folds), "GET", "/folds", params={"by": by, "q": q, "keys": keys})
+
+    def sparklines(self, run_ids: Sequence[str], key: str = "nc1") -> Call[list[wire.Sparkline]]:
+        return Call(_items(wire.Sparkline), "GET", "/sparklines", params={"runs": ",".join(run_ids), "key": key})
+
     def groups(self) -> Call[list[wire.Group]]:
         return Call(_items(wire.Group), "GET", "/groups")
 

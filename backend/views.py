@@ -6,6 +6,7 @@ import contextlib
 import functools
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import sqlalchemy as sa
 
 from backend import wire
 from backend.errors import Invalid, NotFound, Unusable
-from backend.store import artifacts, curves, event_log, runs
+from backend.store import artifacts, curves, event_log, query, runs
 from backend.store.database import Store
 from backend.store.models import artifact, event
 from ncengine.events import STREAMED_ARRAYS
@@ -86,6 +87,20 @@ def series(store: Store, run_id: str, keys: list[str] | None = None, at_most: in
         measured=found.points,
         decimated=found.decimated,
     )
+
+
+def sparklines(store: Store, run_ids: Sequence[str], key: str, split: str, at_most: int) -> list[wire.Sparkline]:
+    """Return one metric of several runs over their epochs; of runs that are not there, nothing."""
+    found = query.listing(store, only=run_ids, limit=len(run_ids))
+    return [_sparkline(store, row.id, row.last_seq, key, split, at_most) for row in found.rows]
+
+
+@functools.lru_cache(maxsize=2000)
+def _sparkline(store: Store, run_id: str, last_seq: int, key: str, split: str, at_most: int) -> wire.Sparkline:
+    found = curves.read(store, run_id, "epoch", at_most)
+    values = found.values.get(split, {}).get(key, [])
+    epochs = [int(place) for place in found.places] if values else []
+    return wire.Sparkline(run=run_id, last_seq=last_seq, epochs=epochs, values=values)
 
 
 @functools.lru_cache(maxsize=32)

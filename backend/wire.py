@@ -221,6 +221,48 @@ class Group(Wire):
     """How many there are in each state."""
 
 
+class Spread(Wire):
+    """Median and range of a number over those runs of a fold that have it."""
+
+    median: float
+    least: float
+    most: float
+    runs: int
+
+
+class Fold(Wire):
+    """Runs that a table shows as one row."""
+
+    value: str | None
+    """What they have in common of the field that was asked for; null for seeds, or where none of them has it."""
+    runs: list[str]
+    """Their ids, newest first."""
+    states: dict[Status, int]
+    created_at: str
+    """When the newest one was made."""
+    shared: dict[str, str | None]
+    """Name, group, head, data, backbone and seed, each null where they differ."""
+    spreads: dict[str, Spread]
+    """The metrics asked for, as `SPLIT.KEY`, and `duration` in seconds."""
+
+
+class Folds(Wire):
+    """Runs folded into rows, the one with the newest run first; `total` counts the rows there are."""
+
+    items: list[Fold]
+    total: int
+
+
+class Sparkline(Wire):
+    """One metric of a run over its epochs."""
+
+    run: str
+    last_seq: int
+    """The last event when it was read: of an unchanged run it need not be asked for again."""
+    epochs: list[int]
+    values: list[Number | None]
+
+
 class AttemptWire(Wire):
     """One attempt at a run: a process from its start to its end."""
 

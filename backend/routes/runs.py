@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Response
@@ -10,7 +11,7 @@ from backend import views, wire
 from backend.errors import Invalid
 from backend.jobs import sweep
 from backend.routes.context import Context, context
-from backend.store import bulk, query, runs
+from backend.store import bulk, folds, query, runs
 from backend.store.runs import Draft
 from ncengine.config import with_overrides
 
@@ -87,11 +88,24 @@ def listing(
         str, Query(max_length=100, description="a field of the filter; - before it: descending")
     ] = "-created",
     cursor: Annotated[str | None, Query(max_length=1000)] = None,
+    offset: Annotated[int, Query(ge=0, le=10_000_000, description="rows to leave out, instead of a cursor")] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     deleted: Annotated[bool, Query(description="those that were deleted and can still be restored")] = False,
+    runs: Annotated[str | None, Query(max_length=8000, description="only these ids, comma-separated")] = None,
 ) -> wire.RunPage:
     """Return a page of runs, newest first unless `sort` says otherwise."""
-    found = query.listing(here.store, status=status, q=q, sort=sort, cursor=cursor, limit=limit, deleted=deleted)
+    only = None if runs is None else runs.split(",")
+    found = query.listing(
+        here.store,
+        status=status,
+        q=q,
+        sort=sort,
+        cursor=cursor,
+        offset=offset,
+        limit=limit,
+        deleted=deleted,
+        only=only,
+    )
     return wire.RunPage(
         items=[views.run_wire(row) for row in found.rows], next_cursor=found.next_cursor, total=found.total
     )
@@ -117,6 +131,34 @@ def groups(here: Here) -> wire.Items[wire.Group]:
         held = found.setdefault(row.group, wire.Group(group=row.group, created_at=row.first, runs={}))
         held.runs[row.status] = row.runs
     return wire.Items[wire.Group](items=list(found.values()))
+
+
+@router.get("/folds")
+def folded(
+    here: Here,
+    by: Annotated[str, Query(max_length=100, description="seeds, or a field of the filter")] = folds.SEEDS,
+    q: Annotated[str, Query(max_length=500, description=query.HELP)] = "",
+    keys: Annotated[
+        str, Query(max_length=2000, description="metrics with their split, comma-separated: train.nc1")
+    ] = "train.nc1",
+    limit: Annotated[int, Query(ge=1, le=2000)] = 1000,
+) -> wire.Folds:
+    """Return runs folded into rows: those that differ in nothing but the seed, or have a field in common."""
+    found, total = folds.fold(here.store, by, q=q, keys=[key for key in keys.split(",") if key], limit=limit)
+    return wire.Folds(items=[wire.Fold.model_validate(dataclasses.asdict(each)) for each in found], total=total)
+
+
+@router.get("/sparklines")
+def sparklines(
+    here: Here,
+    runs: Annotated[str, Query(max_length=2000, description="ids, comma-separated; those not there are left out")],
+    key: Annotated[str, Query(max_length=100)] = "nc1",
+    split: Annotated[str, Query(max_length=200)] = "train",
+    points: Annotated[int, Query(ge=2, le=200)] = 40,
+) -> wire.Items[wire.Sparkline]:
+    """Return one metric of several runs over their epochs, as few points as a small picture needs."""
+    items = views.sparklines(here.store, runs.split(","), key, split, points)
+    return wire.Items[wire.Sparkline](items=items)
 
 
 @router.get("/queue")

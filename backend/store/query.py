@@ -66,24 +66,34 @@ def listing(
     q: str = "",
     sort: str = "-created",
     cursor: str | None = None,
+    offset: int = 0,
     limit: int = 100,
     deleted: bool = False,
+    only: Sequence[str] | None = None,
 ) -> Page:
-    """Return a page of runs; raises Invalid where filter, order or cursor are not understood."""
+    """Return a page of runs; raises Invalid where filter, order or cursor are not understood.
+
+    A page begins after a cursor, or after so many rows (`offset`), which a table needs that is scrolled anywhere.
+    `only` leaves those of the given ids.
+    """
+    if offset and cursor is not None:
+        raise Invalid("a page begins at `offset` or after a `cursor`, got both; leave one out")
     matching = [run.c.deleted_at.is_not(None) if deleted else run.c.deleted_at.is_(None), *conditions(q)]
     if status is not None:
         matching.append(run.c.status == status)
+    if only is not None:
+        matching.append(run.c.id.in_(only))
     key, descending = _order(sort)
     direction: Callable[[Column], Column] = sa.desc if descending else sa.asc
     # The first page counts in the same pass over the runs; a later one sees only those after its cursor.
     counted = sa.func.count().over() if cursor is None else sa.null()
     page = sa.select(run.c.id, key.label("key"), counted.label("total")).where(*matching)
-    page = page.order_by(key.is_(None), direction(key), direction(run.c.id)).limit(limit + 1)
+    page = page.order_by(key.is_(None), direction(key), direction(run.c.id)).limit(limit + 1).offset(offset)
     if cursor is not None:
         page = page.where(_beyond(key, descending, *_decoded(cursor, sort)))
     with store.reading() as connection:
         found = list(connection.execute(page))
-        if cursor is None:
+        if cursor is None and (found or not offset):
             total = found[0].total if found else 0
         else:
             total = connection.execute(sa.select(sa.func.count()).select_from(run).where(*matching)).scalar_one()
@@ -185,20 +195,28 @@ def _number(field: str, value: str) -> float:
 
 def _order(sort: str) -> tuple[Column, bool]:
     """Return the column to sort by and whether it descends."""
-    field = sort.removeprefix("-")
+    column = field_column(sort.removeprefix("-"))
+    if column is None:
+        raise Invalid(f"`sort` must be a field, with - before it for descending order, got {sort!r}; {HELP}")
+    return column, sort.startswith("-")
+
+
+def field_column(field: str) -> Column | None:
+    """Return what a field of the filter language is read from, as something to sort or group by; None if unknown."""
     if field in TEXTS or field in DATES or field in NUMBERS:
-        return (TEXTS | DATES | NUMBERS)[field], sort.startswith("-")
+        return (TEXTS | DATES | NUMBERS)[field]
     if field == "status":
-        return run.c.status, sort.startswith("-")
+        return run.c.status
     if field in PARTS:
-        return run.c.config[PARTS[field], "name"].as_string(), sort.startswith("-")
+        part: Column = run.c.config[PARTS[field], "name"].as_string()
+        return part
     metric = _metric(field)
     if metric is not None:
-        return sa.case((metric.in_(SPELT), None), else_=sa.cast(metric, sa.Float)), sort.startswith("-")
+        return sa.case((metric.in_(SPELT), None), else_=sa.cast(metric, sa.Float))
     if field.partition(".")[0] in RunConfig.model_fields:
         setting: Column = run.c.config[tuple(field.split("."))].as_string()
-        return setting, sort.startswith("-")
-    raise Invalid(f"`sort` must be a field, with - before it for descending order, got {sort!r}; {HELP}")
+        return setting
+    return None
 
 
 def _beyond(key: Column, descending: bool, value: Any, last_id: str) -> Column:

@@ -7,8 +7,9 @@ import random
 
 import pytest
 
+from backend import views
 from backend.errors import Invalid
-from backend.store import curves, event_log, query, runs
+from backend.store import curves, event_log, folds, query, runs
 from backend.store.event_log import Entry
 from backend.store.runs import Draft
 from tests.conftest import BOTH
@@ -102,6 +103,68 @@ def test_pages_go_through_every_run_once_in_order(store, filled, sort):
         assert order == list(range(12))[::-1]
 
 
+def test_a_table_is_scrolled_anywhere_and_shows_only_some(store, filled):
+    newest = [row.id for row in query.listing(store, limit=100).rows]
+    page = query.listing(store, offset=5, limit=4)
+    assert [row.id for row in page.rows] == newest[5:9]
+    assert page.total == 12
+    beyond = query.listing(store, offset=50)
+    assert (beyond.rows, beyond.total) == ([], 12)
+    with pytest.raises(Invalid, match="got both"):
+        query.listing(store, offset=1, cursor="x")
+    some = query.listing(store, only=[filled[3], filled[8], "nosuchrun0"], sort="created")
+    assert ([row.id for row in some.rows], some.total) == ([filled[3], filled[8]], 2)
+
+
+@BOTH
+def test_runs_fold_by_what_they_have_in_common(store, filled):
+    found, total = folds.fold(store, "head", keys=["train.nc1", "test.nc1", "train.vci"])
+    assert total == 3
+    by_head = {fold.value: fold for fold in found}
+    nearest = by_head["nearest-etf"]
+    assert nearest.runs == [filled[i] for i in (9, 6, 3, 0)]
+    assert nearest.states == {"finished": 3, "failed": 1}
+    assert nearest.shared == {
+        "name": None, "group": None, "head": "nearest-etf", "data": "digits", "backbone": "mlp", "seed": None
+    }  # fmt: skip
+    assert nearest.spreads["train.nc1"] == folds.Spread(pytest.approx(0.045), 0.0, 0.09, 4)
+    fixed = by_head["fixed-etf"]
+    assert fixed.spreads["train.nc1"].runs == 3, "NaN is no number"
+    assert by_head["linear"].spreads["train.vci"] == folds.Spread(10.0, 4.0, 16.0, 3), "a number that is not in short"
+    some, _ = folds.fold(store, "group", q="head:linear", keys=[])
+    assert [(fold.value, len(fold.runs)) for fold in some] == [("g1", 2), ("g0", 2)]
+    for by in ("nc1", "test.nc1", "epoch", "nothing", ""):
+        with pytest.raises(Invalid, match="`by` must be seeds or a field"):
+            folds.fold(store, by)
+    with pytest.raises(Invalid, match="must be metrics such as"):
+        folds.fold(store, "head", keys=["nc1"])
+
+
+@BOTH
+def test_seeds_fold_into_one_row(store):
+    for head in HEADS[:2]:
+        for seed in range(3):
+            runs.create_all(store, [Draft(tiny(seed=seed, head={"name": head}))])
+    runs.create_all(store, [Draft(tiny(seed=0, epochs=4))])
+    found, total = folds.fold(store, "seeds")
+    assert total == 3
+    assert [len(fold.runs) for fold in found] == [1, 3, 3]
+    assert [fold.shared["seed"] for fold in found] == ["0", None, None]
+    assert [len(fold.runs) for fold in folds.fold(store, "seeds", limit=2)[0]] == [1, 3]
+
+
+@BOTH
+def test_small_curves_of_several_runs(store):
+    run_id, _ = recorded(store, 30)
+    (found,) = views.sparklines(store, [run_id, "nosuchrun0"], "nc1", "train", 10)
+    assert (found.run, found.epochs[0], found.epochs[-1]) == (run_id, 1, 30)
+    assert (found.values[0], found.values[-1]) == (1.0, pytest.approx(1 / 30))
+    assert 8 <= len(found.values) <= 12
+    (other,) = views.sparklines(store, [run_id], "nc9", "train", 10)
+    assert (other.epochs, other.values) == ([], [])
+
+
+@BOTH
 def test_a_cursor_must_be_of_this_order(store, filled):
     cursor = query.listing(store, sort="name", limit=2).next_cursor
     with pytest.raises(Invalid, match="belongs to sort=name, got sort=-created"):
