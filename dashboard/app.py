@@ -94,7 +94,7 @@ def create(api: FastAPI, client: AsyncClient) -> Dash:
         Output(ids.MANTINE, "forceColorScheme"),
         Input(ids.SCHEME, "data"),
     )
-    for page_module in (run, new, runs, system):
+    for page_module in (run, new, system):
         page_module.register(app, client)
     return app
 
@@ -109,7 +109,7 @@ async def _landing(client: AsyncClient) -> str:
 
 async def _page(client: AsyncClient, path: str, search: str) -> Any:
     if path == "/runs":
-        return runs.layout()
+        return await _runs(client)
     if path == "/system":
         return system.layout(await client(calls.me()))
     if path == "/compare":
@@ -124,6 +124,13 @@ async def _page(client: AsyncClient, path: str, search: str) -> Any:
         except ApiError as error:
             return run.missing(run_id, str(error))
     return html.Div([html.H1("No such page"), html.P(f"There is nothing at {path}.")], className="panel empty")
+
+
+async def _runs(client: AsyncClient) -> Any:
+    schema, data = await client(calls.schema()), await client(calls.data())
+    shown = runs.columns(await client(calls.metrics()), schema)
+    words = runs.vocabulary(shown, await client(calls.presets()), await client(calls.groups()), data)
+    return runs.layout(shown, words, may_change=(await client(calls.me())).may_change)
 
 
 async def _compare(client: AsyncClient, search: str) -> Any:

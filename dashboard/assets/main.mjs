@@ -3,8 +3,9 @@
 import { ComparePage } from "./modules/compare-page.mjs";
 import { Keys } from "./modules/keys.mjs";
 import { RunPage } from "./modules/run-page.mjs";
+import { RunsPage } from "./modules/runs-page.mjs";
 
-const KINDS = { "run-page": RunPage, "compare-page": ComparePage };
+const KINDS = { "run-page": RunPage, "compare-page": ComparePage, "runs-page": RunsPage };
 let page = null;
 
 function look() {

@@ -101,6 +101,25 @@ def _field(path: str, node: Mapping[str, Any], value: Any) -> Field:
     return Field(path, title, help_text, "text", value)
 
 
+def settings(schema: Mapping[str, Any]) -> dict[str, str]:
+    """Return every dotted setting of the schema with its help, kinds of parts included."""
+    found: dict[str, str] = {}
+    for path, node in schema["properties"].items():
+        if "oneOf" in node:
+            found[f"{path}.name"] = node.get("title", path)
+            parts = [_resolve(schema, reference) for reference in node["discriminator"]["mapping"].values()]
+        elif "$ref" in node:
+            parts = [_resolve(schema, node["$ref"])]
+        else:
+            found[path] = node.get("description", node.get("title", path))
+            continue
+        for part in parts:
+            for name, inner in part["properties"].items():
+                if name != "name" and not inner.get("hidden"):
+                    found.setdefault(f"{path}.{name}", inner.get("description", inner.get("title", name)))
+    return found
+
+
 def changed(schema: Mapping[str, Any], config: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the config with what was chosen in fields that bring others, or None where all of it is so already.
 

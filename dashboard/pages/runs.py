@@ -1,21 +1,19 @@
-"""The list of runs: status with live progress, final metrics, delete with confirmation and undo."""
+"""The list of runs: the frame that assets/modules/runs-page.mjs fills, with the columns and words that it needs."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, TypedDict, get_args
 
 import dash_ag_grid as dag
-import dash_mantine_components as dmc
-from dash import Dash, Input, Output, State, dcc, html, no_update
+from dash import dcc, html
 
 from backend import wire
-from backend.client import ApiError, AsyncClient, calls
 from dashboard import ids
-from dashboard.components.frame import message, warm_up
+from dashboard.components.form import settings
+from dashboard.components.frame import warm_up
 
-TICK_MS = 1500
-LIMIT = 500
 GRID_THEME = (
     "themeQuartz.withParams({accentColor: 'var(--accent)', backgroundColor: 'var(--panel)',"
     " foregroundColor: 'var(--ink)', borderColor: 'var(--line)', headerBackgroundColor: 'var(--panel)',"
@@ -25,265 +23,268 @@ GRID_THEME = (
 )
 
 
-def _number(field: str, title: str, form: str | None = None, width: int = 92) -> dict[str, Any]:
-    """Return a right-aligned column, its numbers in a d3 format; an absent number stays empty."""
-    column = {"field": field, "headerName": title, "type": "rightAligned", "width": width}
-    if form is None:
-        return column
-    function = f"params.value == null ? '' : d3.format('{form}')(params.value)"
-    return column | {"valueFormatter": {"function": function}}
+class Column(TypedDict, total=False):
+    """A column of the table, named as the filter language names the field; `shown` unless a person chooses others."""
+
+    field: str
+    title: str
+    help: str
+    kind: str
+    width: int
+    shown: bool
+    sort: str
 
 
-COLUMNS: list[dict[str, Any]] = [
-    {
-        "field": "status",
-        "headerName": "Status",
-        "width": 124,
-        "tooltipField": "status",
-        "cellClassRules": {
-            "bad-words": "params.value.startsWith('failed')",
-            "active": "params.value.startsWith('running')",
-        },
-    },
-    {"field": "name", "headerName": "Name", "flex": 1, "minWidth": 130, "cellClass": "row-link"},
-    {"field": "head", "headerName": "Head", "width": 100},
-    {"field": "data", "headerName": "Data", "width": 148},
-    {"field": "backbone", "headerName": "Backbone", "width": 98},
-    _number("seed", "Seed", width=66),
-    _number("nc1", "NC1", ".3~g"),
-    _number("nc2", "NC2 ∠", ".3~g"),
-    _number("nc3", "NC3", ".3~g"),
-    _number("train", "train", ".1%", width=80),
-    _number("test", "test", ".1%", width=80),
-    _number("time", "time", width=92),
-    {"field": "created", "headerName": "created, UTC", "width": 148},
-]
+COLUMNS: tuple[Column, ...] = (
+    {"field": "status", "title": "Status", "kind": "status", "width": 130, "shown": True, "sort": "status"},
+    {"field": "name", "title": "Name", "kind": "name", "width": 190, "shown": True, "sort": "name"},
+    {"field": "head", "title": "Head", "kind": "text", "width": 106, "shown": True, "sort": "head"},
+    {"field": "dataset", "title": "Data", "kind": "text", "width": 146, "shown": True, "sort": "dataset"},
+    {"field": "backbone", "title": "Backbone", "kind": "text", "width": 106, "shown": True, "sort": "backbone"},
+    {"field": "seed", "title": "Seed", "kind": "number", "width": 70, "shown": True, "sort": "seed"},
+    {"field": "spark", "title": "NC1 curve", "kind": "spark", "width": 118, "shown": True},
+)
+LATER: tuple[Column, ...] = (
+    {"field": "duration", "title": "Time", "kind": "duration", "width": 100, "shown": True, "sort": "duration"},
+    {"field": "tags", "title": "Tags", "kind": "text", "width": 120, "shown": True},
+    {"field": "created_at", "title": "Created, UTC", "kind": "time", "width": 140, "shown": True, "sort": "created"},
+    {"field": "group", "title": "Group", "kind": "text", "width": 120, "sort": "group"},
+    {"field": "epoch", "title": "Epoch", "kind": "number", "width": 84, "sort": "epoch"},
+    {"field": "id", "title": "Id", "kind": "text", "width": 110, "sort": "id"},
+)
+SHORT = {"train.nc1": "NC1", "train.nc2_equiangular_means": "NC2 ∠", "train.nc3": "NC3"}
+SHOWN = (*SHORT, "train.top1", "test.top1")
+BULK = (
+    ("pause", "Pause"),
+    ("resume", "Resume"),
+    ("cancel", "Cancel"),
+    ("retry", "Retry"),
+    ("tag", "Tag"),
+    ("untag", "Remove a tag"),
+    ("group", "Group"),
+    ("delete", "Delete"),
+)
+"""What may be asked of several runs at once."""
+FOLDS = (("", "each run"), ("seeds", "fold seeds"))
+MORE_FOLDS = ("head", "dataset", "backbone", "group", "status", "optimiser.name", "optimiser.lr", "batch_size")
 
 
-def layout() -> Any:
-    """Return the page; its rows come with the first tick."""
+def columns(metrics: list[wire.MetricWire], schema: Mapping[str, Any]) -> list[Column]:
+    """Return every column that the table can show: facts of a run, each metric by split, each setting."""
+    measured: list[Column] = []
+    for metric in metrics:
+        for split in ("train", "test"):
+            field = f"{split}.{metric.key}"
+            title = SHORT.get(field, f"{metric.label}, {split}" if field not in SHOWN else split)
+            kind = "share" if metric.share else "number"
+            words = f"{metric.label}, {split}: {metric.formula}. {metric.reading}"
+            column: Column = {"field": field, "title": title, "kind": kind, "help": words, "width": 92, "sort": field}
+            measured.append({**column, "shown": field in SHOWN})
+    measured.sort(key=lambda column: SHOWN.index(column["field"]) if column["field"] in SHOWN else len(SHOWN))
+    known: list[Column] = [
+        {"field": path, "title": path, "kind": "number", "help": words, "width": 120, "sort": path}
+        for path, words in settings(schema).items()
+        if path not in ("seed",)
+    ]
+    return [*COLUMNS, *measured, *LATER, *known]
+
+
+def vocabulary(
+    shown: list[Column], presets: list[wire.PresetWire], groups: list[wire.Group], data: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what the filter completes: fields with their explanation, and the values of those that have few."""
+    configs = [preset.config for preset in presets]
+    values = {
+        "status": list(get_args(wire.Status)),
+        "dataset": sorted(data),
+        "head": sorted({config.head.name for config in configs}),
+        "backbone": sorted({config.backbone.name for config in configs}),
+        "optimiser.name": sorted({config.optimiser.name for config in configs}),
+        "schedule.name": sorted({config.schedule.name for config in configs}),
+        "loss": sorted({config.loss.name for config in configs}),
+        "group": [group.group for group in groups],
+    }
+    return {"fields": list(_fields(shown)), "values": values}
+
+
+def _fields(shown: list[Column]) -> Iterator[dict[str, str]]:
+    yield from (
+        {"name": "status", "help": "queued, running, paused, finished, cancelled, failed", "sign": ":"},
+        {"name": "name", "help": "words of the name", "sign": ":"},
+        {"name": "head", "help": "the classifier", "sign": ":"},
+        {"name": "dataset", "help": "the data set", "sign": ":"},
+        {"name": "backbone", "help": "the network", "sign": ":"},
+        {"name": "tag", "help": "one of its tags", "sign": ":"},
+        {"name": "group", "help": "a sweep or another group", "sign": ":"},
+        {"name": "created", "help": "a date such as 2026-03-01", "sign": ">"},
+        {"name": "duration", "help": "seconds of running", "sign": "<"},
+        {"name": "epoch", "help": "the last epoch measured", "sign": ">"},
+    )
+    for column in shown:
+        if "help" not in column:
+            continue
+        split, _, key = column["field"].partition(".")
+        if split == "train":
+            yield {"name": key, "help": column["help"], "sign": "<"}
+        else:
+            sign = "<" if split == "test" else "="
+            yield {"name": column["field"], "help": column["help"], "sign": sign}
+
+
+def layout(shown: list[Column], words: Mapping[str, Any], *, may_change: bool) -> Any:
+    """Return the page; its rows come by its script. Those who may only read have no buttons that change."""
     return html.Div(
         [
-            dcc.Interval(id=ids.RUNS_TICK, interval=TICK_MS),
-            dcc.Store(id=ids.RUNS_DELETED, data=[]),
             html.Div(
                 [
                     html.H1("Runs"),
-                    html.Span("", id=ids.RUNS_COUNT, className="ink-2"),
+                    html.Span("", className="ink-2", **{"data-part": "count", "aria-live": "polite"}),
                     html.Div(
-                        [
-                            dmc.Button("Compare", id=ids.RUNS_COMPARE, variant="default", size="xs", disabled=True),
-                            dmc.Button("Delete", id=ids.RUNS_DELETE, variant="default", size="xs", disabled=True),
-                            dcc.Link("New run", href="/new", className="primary-link"),
-                        ],
+                        [dcc.Link("New run", href="/new", className="primary-link")] if may_change else [],
                         className="actions",
                     ),
                 ],
                 className="page-head",
             ),
-            dmc.TextInput(
-                id=ids.RUNS_FILTER, placeholder="filter by words of name or config", className="filter", debounce=200
-            ),
-            html.Div(
-                [html.Div(id=ids.RUNS_MESSAGE), html.Button("Undo", id=ids.RUNS_UNDO, className="quiet", hidden=True)],
-                className="undo-line",
-            ),
+            html.Div([_filter(), _folding(shown), _chooser(shown)], className="table-tools"),
+            _selection(may_change),
             dag.AgGrid(
                 id=ids.RUNS_GRID,
-                columnDefs=COLUMNS,
-                rowData=[],
+                columnDefs=[],
                 getRowId="params.data.id",
-                defaultColDef={"sortable": True, "resizable": True, "suppressMovable": True},
+                rowModelType="infinite",
                 dashGridOptions={
                     "theme": {"function": GRID_THEME},
-                    "rowSelection": {"mode": "multiRow", "enableClickSelection": False},
+                    "cacheBlockSize": 100,
+                    "maxBlocksInCache": 6,
+                    "rowSelection": {"mode": "multiRow", "enableClickSelection": False, "headerCheckbox": False},
                     "animateRows": False,
-                    "localeText": {"noRowsToShow": "No runs here. Start one with New run."},
+                    "suppressCellFocus": False,
+                    "suppressNoRowsOverlay": True,
                 },
-                style={"height": "calc(100vh - 190px)", "minHeight": 320},
+                style={"height": "calc(100vh - 222px)", "minHeight": 320},
                 className="grid",
             ),
+            _empty(may_change),
+            html.Div(
+                [html.Span(**{"data-part": "toast-words"}), html.Button("Undo", **{"data-part": "undo"}, hidden=True)],
+                className="toast",
+                hidden=True,
+                role="status",
+                **{"data-part": "toast"},
+            ),
+            _dialogs(),
             warm_up(),
-            dmc.Modal(
-                [
-                    html.P(id=ids.RUNS_CONFIRM_TEXT),
-                    html.Div(
-                        [
-                            dmc.Button("Keep", id=ids.RUNS_CONFIRM_NO, variant="default", size="xs"),
-                            dmc.Button("Delete", id=ids.RUNS_CONFIRM_YES, color="red", size="xs"),
-                        ],
-                        className="actions",
-                    ),
-                ],
-                id=ids.RUNS_CONFIRM,
-                title="Delete runs",
-                opened=False,
-                transitionProps={"duration": 0},
+        ],
+        id=ids.RUNS_PAGE,
+        **{"data-page": "runs", "data-columns": json.dumps(shown), "data-vocabulary": json.dumps(words)},
+    )
+
+
+def _filter() -> Any:
+    place = "dataset:digits nc1<0.05 -tag:broken"
+    return html.Div(
+        [
+            html.Span(**{"data-part": "filter", "data-placeholder": f"filter, such as {place}"}),
+            html.Ul(id=ids.RUNS_COMPLETIONS, role="listbox", hidden=True, **{"aria-label": "Completions"}),
+            html.P("", className="field-problem", role="alert", **{"data-part": "filter-problem"}),
+        ],
+        className="filter",
+        **{"data-filter": ""},
+    )
+
+
+def _folding(shown: list[Column]) -> Any:
+    """Return the choice of what is one row."""
+    buttons = [
+        html.Button(words, type="button", **{"data-by": by, "aria-pressed": str(by == "").lower()})
+        for by, words in FOLDS
+    ]
+    settings_first = [*MORE_FOLDS, *(c["field"] for c in shown if c.get("sort") == c["title"])]
+    return html.Div(
+        [
+            html.Div(buttons, className="segments", role="group", **{"aria-label": "One row for"}),
+            html.Span(
+                **{"data-part": "more-folds", "data-fields": json.dumps(list(dict.fromkeys(settings_first)))},
             ),
         ],
-        **{"data-page": "runs"},
+        className="row",
     )
 
 
-def row(run: wire.RunWire, now: datetime) -> dict[str, Any]:
-    """Return a run as a row of the table."""
-    train, test = run.summary.get("train", {}), run.summary.get("test", {})
-
-    def value(split: dict[str, Any], key: str) -> float | None:
-        return float(split[key]) if key in split else None
-
-    status: str = run.status
-    if run.status == "running":
-        asked = {"cancel": "stopping", "pause": "pausing"}.get(run.want)
-        status = asked or f"running {100 * run.epoch // run.config.epochs} %"
-    elif run.error:
-        status = f"failed: {run.error}"
-    return {
-        "id": run.id,
-        "status": status,
-        "name": run.name,
-        "head": run.config.head.name.replace("etf", "ETF"),
-        "data": run.config.data.name,
-        "backbone": run.config.backbone.name,
-        "seed": run.config.seed,
-        "nc1": value(train, "nc1"),
-        "nc2": value(train, "nc2_equiangular_means"),
-        "nc3": value(train, "nc3"),
-        "train": value(train, "top1"),
-        "test": value(test, "top1"),
-        "time": elapsed(run, now),
-        "created": run.created_at[:16].replace("T", " "),
-        "ended": run.status in ("finished", "cancelled", "failed"),
-    }
-
-
-def elapsed(run: wire.RunWire, now: datetime) -> str:
-    """Return how long a run has taken, in words."""
-    if run.started_at is None:
-        return ""
-    end = datetime.fromisoformat(run.ended_at) if run.ended_at else now
-    seconds = max(0, round((end - datetime.fromisoformat(run.started_at)).total_seconds()))
-    minutes, rest = divmod(seconds, 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def count(page: wire.RunPage) -> str:
-    """Return the line beside the title."""
-    active = {status: sum(item.status == status for item in page.items) for status in ("running", "queued")}
-    words = [f"{page.total} run{'' if page.total == 1 else 's'}"]
-    words += [f"{number} {status}" for status, number in active.items() if number]
-    if page.total > len(page.items):
-        words.append(f"the newest {len(page.items)} are shown")
-    return ", ".join(words)
-
-
-def register(app: Dash, client: AsyncClient) -> None:
-    """Keep the table up to date; open, delete, undo."""
-
-    @app.callback(
-        Output(ids.RUNS_GRID, "rowData"),
-        Output(ids.RUNS_COUNT, "children"),
-        Input(ids.RUNS_TICK, "n_intervals"),
-        Input(ids.RUNS_FILTER, "value"),
-        Input(ids.RUNS_DELETED, "data"),
+def _chooser(shown: list[Column]) -> Any:
+    """Return the choice of columns; its script ticks those that are shown."""
+    return html.Details(
+        [
+            html.Summary("columns", className="pill"),
+            html.Div(
+                [
+                    html.Div(**{"data-part": "column-search"}),
+                    html.Ul(**{"data-part": "column-list"}),
+                    html.Button("as at first", className="quiet", **{"data-part": "columns-reset"}),
+                ],
+                className="sheet",
+            ),
+        ],
+        className="columns",
     )
-    async def refresh(_tick: int, words: str | None, _deleted: list[str]) -> Any:
-        page = await client(calls.runs(limit=LIMIT, q=words or ""))
-        now = datetime.now(UTC)
-        return [row(run, now) for run in page.items], count(page)
 
-    @app.callback(
-        Output(ids.URL, "pathname", allow_duplicate=True),
-        Input(ids.RUNS_GRID, "cellClicked"),
-        prevent_initial_call=True,
-    )
-    def open_run(cell: dict[str, Any] | None) -> Any:
-        if not cell or cell.get("colId") in (None, "ag-Grid-SelectionColumn"):
-            return no_update
-        return f"/runs/{cell['rowId']}"
 
-    @app.callback(
-        Output(ids.RUNS_DELETE, "disabled"),
-        Output(ids.RUNS_DELETE, "children"),
-        Output(ids.RUNS_COMPARE, "disabled"),
-        Output(ids.RUNS_COMPARE, "children"),
-        Input(ids.RUNS_GRID, "selectedRows"),
+def _selection(may_change: bool) -> Any:
+    """Return the line of what can be done with the selected runs; empty it says how to select."""
+    asked = BULK if may_change else ()
+    return html.Div(
+        [
+            html.Span("", **{"data-part": "selected"}),
+            html.Button("", className="quiet", hidden=True, **{"data-part": "select-all"}),
+            html.Div(
+                [
+                    html.Button("Compare", className="quiet", disabled=True, **{"data-part": "compare"}),
+                    *(
+                        html.Button(words, className="quiet", disabled=True, **{"data-bulk": action})
+                        for action, words in asked
+                    ),
+                ],
+                className="row",
+            ),
+        ],
+        className="selection",
     )
-    def selected(rows: list[dict[str, Any]] | None) -> Any:
-        number = len(rows or [])
-        delete, compare = (f"{word} {number}" if number else word for word in ("Delete", "Compare"))
-        return number == 0, delete, number == 0, compare
 
-    @app.callback(
-        Output(ids.URL, "pathname", allow_duplicate=True),
-        Output(ids.URL, "search", allow_duplicate=True),
-        Input(ids.RUNS_COMPARE, "n_clicks"),
-        State(ids.RUNS_GRID, "selectedRows"),
-        prevent_initial_call=True,
-    )
-    def compare(clicks: int | None, rows: list[dict[str, Any]] | None) -> Any:
-        if not clicks or not rows:
-            return no_update, no_update
-        return "/compare", "?runs=" + ",".join(item["id"] for item in rows)
 
-    @app.callback(
-        Output(ids.RUNS_CONFIRM, "opened"),
-        Output(ids.RUNS_CONFIRM_TEXT, "children"),
-        Input(ids.RUNS_DELETE, "n_clicks"),
-        State(ids.RUNS_GRID, "selectedRows"),
-        prevent_initial_call=True,
+def _empty(may_change: bool) -> Any:
+    """Return what stands there while no run does."""
+    words = "No run yet. The demonstration trains a small network on real digits and shows its class means collapse."
+    start = html.Button("Start the demonstration", className="primary", **{"data-part": "demonstrate"})
+    return html.Div(
+        [html.P(words), start] if may_change else [html.P("No run yet.")],
+        className="panel empty",
+        hidden=True,
+        **{"data-part": "empty"},
     )
-    def confirm(clicks: int | None, rows: list[dict[str, Any]] | None) -> Any:
-        if not clicks or not rows:
-            return no_update, no_update
-        names = ", ".join(item["name"] for item in rows[:5]) + (" …" if len(rows) > 5 else "")
-        return True, f"Delete {len(rows)} run{'' if len(rows) == 1 else 's'}: {names}? Undo brings them back."
 
-    @app.callback(
-        Output(ids.RUNS_CONFIRM, "opened", allow_duplicate=True),
-        Input(ids.RUNS_CONFIRM_NO, "n_clicks"),
-        prevent_initial_call=True,
-    )
-    def keep(_clicks: int | None) -> bool:
-        return False
 
-    @app.callback(
-        Output(ids.RUNS_DELETED, "data"),
-        Output(ids.RUNS_MESSAGE, "children"),
-        Output(ids.RUNS_UNDO, "hidden"),
-        Output(ids.RUNS_CONFIRM, "opened", allow_duplicate=True),
-        Output(ids.RUNS_GRID, "deselectAll"),
-        Input(ids.RUNS_CONFIRM_YES, "n_clicks"),
-        State(ids.RUNS_GRID, "selectedRows"),
-        prevent_initial_call=True,
+def _dialogs() -> Any:
+    return html.Div(
+        [
+            html.Dialog(
+                html.Form(
+                    [
+                        html.H2("", **{"data-part": "ask-title"}),
+                        html.P("", **{"data-part": "ask-words"}),
+                        html.Div(**{"data-part": "ask-field"}),
+                        html.Div(
+                            [
+                                html.Button("Keep as it is", className="quiet", value="no"),
+                                html.Button("", className="primary", value="yes", **{"data-part": "ask-yes"}),
+                            ],
+                            className="actions",
+                        ),
+                    ],
+                    method="dialog",
+                ),
+                className="help",
+                **{"data-part": "ask", "aria-label": "Before it is done"},
+            )
+        ]
     )
-    async def delete(clicks: int | None, rows: list[dict[str, Any]] | None) -> Any:
-        if not clicks or not rows:
-            return (no_update,) * 5
-        done, failed = [], []
-        for item in rows:
-            try:
-                await client(calls.delete(item["id"]))
-                done.append(item["id"])
-            except ApiError as error:
-                failed.append(str(error))
-        words = f"Deleted {len(done)} run{'' if len(done) == 1 else 's'}."
-        news = [message(words)] if done else []
-        return done, news + [message(text, bad=True) for text in failed], not done, False, True
-
-    @app.callback(
-        Output(ids.RUNS_DELETED, "data", allow_duplicate=True),
-        Output(ids.RUNS_MESSAGE, "children", allow_duplicate=True),
-        Output(ids.RUNS_UNDO, "hidden", allow_duplicate=True),
-        Input(ids.RUNS_UNDO, "n_clicks"),
-        State(ids.RUNS_DELETED, "data"),
-        prevent_initial_call=True,
-    )
-    async def undo(clicks: int | None, deleted: list[str]) -> Any:
-        if not clicks or not deleted:
-            return no_update, no_update, no_update
-        for run_id in deleted:
-            await client(calls.restore(run_id))
-        return [], message("Brought back."), True

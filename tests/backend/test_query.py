@@ -148,9 +148,8 @@ def test_seeds_fold_into_one_row(store):
     runs.create_all(store, [Draft(tiny(seed=0, epochs=4))])
     found, total = folds.fold(store, "seeds")
     assert total == 3
-    assert [len(fold.runs) for fold in found] == [1, 3, 3]
-    assert [fold.shared["seed"] for fold in found] == ["0", None, None]
-    assert [len(fold.runs) for fold in folds.fold(store, "seeds", limit=2)[0]] == [1, 3]
+    assert sorted((len(fold.runs), fold.shared["seed"] or "") for fold in found) == [(1, "0"), (3, ""), (3, "")]
+    assert len(folds.fold(store, "seeds", limit=2)[0]) == 2
 
 
 @BOTH

@@ -33,7 +33,7 @@ export class Keys {
       event.preventDefault();
       this.help();
     } else if (event.key === "/") {
-      const filter = document.querySelector("[data-filter] input, input[data-filter], #runs-filter");
+      const filter = document.querySelector("[data-filter] input");
       if (!filter) return;
       event.preventDefault();
       filter.focus();
