@@ -232,6 +232,13 @@ class Calls:
     def check(self, config: Mapping[str, Any]) -> Call[wire.ConfigCheck]:
         return Call(_model(wire.ConfigCheck), "POST", "/config/check", json=config)
 
+    def estimate(
+        self, config: Mapping[str, Any], *, grid: Mapping[str, Sequence[Any]] | None = None, seeds: int = 1
+    ) -> Call[wire.Estimate]:
+        """What runs would take of time and memory."""
+        body = {"config": config, "grid": dict(grid or {}), "seeds": seeds}
+        return Call(_model(wire.Estimate), "POST", "/config/estimate", json=body)
+
     def data(self) -> Call[dict[str, Any]]:
         return Call(_plain, "GET", "/data")
 

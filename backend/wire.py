@@ -435,6 +435,40 @@ class ConfigCheck(Wire):
     facts: dict[str, Any]
 
 
+class Plan(Wire):
+    """Runs that might be launched: a config, a grid of settings over it, and seeds."""
+
+    model_config = _example(
+        config={"data": {"name": "digits"}, "epochs": 20}, grid={"optimiser.lr": [0.05, 0.1]}, seeds=3
+    )
+    config: RunConfig
+    grid: dict[str, Annotated[list[Any], Field(min_length=1, max_length=1000)]] = Field(default_factory=dict)
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 1
+
+
+class Estimate(Wire):
+    """What runs will take, from runs like them on this machine; null where there was none."""
+
+    runs: int
+    """How many runs it would be."""
+    seconds: float | None
+    """Of computing, for all of them."""
+    wall_seconds: float | None
+    """From the first one's start to the last one's end, with as many at once as the device takes."""
+    memory_bytes: int | None
+    """The most that one of them will take."""
+    measured_runs: int
+    """From how many runs that is known; of the config that is known worst."""
+    alike: str | None
+    """How these runs are like those."""
+    unknown: int
+    """Of how many runs nothing is known; they are not in the sums."""
+    ahead: int
+    """Runs that wait already or run now."""
+    slots: int
+    """How many runs the device takes at once."""
+
+
 class System(Wire):
     """The machine and this server."""
 

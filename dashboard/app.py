@@ -115,7 +115,7 @@ async def _page(client: AsyncClient, path: str, search: str) -> Any:
     if path == "/compare":
         return await _compare(client, search)
     if path == "/new":
-        return new.layout(await client(calls.presets()))
+        return await _new(client, search)
     if path.startswith("/runs/"):
         run_id = path.removeprefix("/runs/").strip("/")
         try:
@@ -124,6 +124,20 @@ async def _page(client: AsyncClient, path: str, search: str) -> Any:
         except ApiError as error:
             return run.missing(run_id, str(error))
     return html.Div([html.H1("No such page"), html.P(f"There is nothing at {path}.")], className="panel empty")
+
+
+async def _new(client: AsyncClient, search: str) -> Any:
+    if not (await client(calls.me())).may_change:
+        return new.refused()
+    cloned = parse_qs(search.removeprefix("?")).get("clone")
+    presets = await client(calls.presets())
+    if not cloned:
+        return new.layout(presets)
+    try:
+        original = await client(calls.run(cloned[0]))
+        return new.layout(presets, original)
+    except ApiError as error:
+        return run.missing(cloned[0], str(error))
 
 
 async def _runs(client: AsyncClient) -> Any:

@@ -55,6 +55,12 @@ FORM_NAME = "new-name"
 FORM_LAUNCH = "new-launch"
 FORM_SUMMARY = "new-summary"
 FORM_MESSAGE = "new-message"
+FORM_SEEDS = "new-seeds"
+FORM_GRID = "new-grid"
+FORM_GRID_PROBLEM = "new-grid-problem"
+FORM_SAME = "new-same"
+FORM_COMMAND = "new-command"
+FORM_FILE = "new-file"
 
 
 SYSTEM_TICK = "system-tick"

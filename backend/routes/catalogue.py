@@ -12,6 +12,8 @@ from pydantic import ValidationError
 
 from backend import wire
 from backend.errors import Invalid
+from backend.estimate import estimates
+from backend.jobs import slots, sweep
 from backend.routes.runs import Here
 from backend.store import runs
 from ncengine import __version__
@@ -64,6 +66,28 @@ def check(here: Here, config: Annotated[dict[str, Any], Body()]) -> wire.ConfigC
         "kept_bytes_each": found.kept_features.bytes,
     }
     return wire.ConfigCheck(errors=[], config=found, facts=facts)
+
+
+@router.post("/config/estimate")
+def estimate(here: Here, body: wire.Plan) -> wire.Estimate:
+    """Return what runs would take of time and memory, from what runs like them took on this machine."""
+    found = estimates(here.store, sweep.configs(body.config, body.grid, body.seeds))
+    known = [each for each in found if each.seconds is not None]
+    seconds = sum(each.seconds or 0 for each in known)
+    device = slots.pick(body.config.device, list(here.supervisor.slots))
+    at_once = here.supervisor.limits.slots.get(device or "", 1)
+    worst = min(known, key=lambda each: each.runs, default=None)
+    return wire.Estimate(
+        runs=len(found),
+        seconds=seconds if known else None,
+        wall_seconds=max(seconds / at_once, *(each.seconds or 0 for each in known)) if known else None,
+        memory_bytes=max((each.memory_bytes or 0 for each in known), default=0) or None,
+        measured_runs=0 if worst is None else worst.runs,
+        alike=None if worst is None else worst.alike,
+        unknown=len(found) - len(known),
+        ahead=runs.count(here.store, "queued") + runs.count(here.store, "running"),
+        slots=at_once,
+    )
 
 
 @router.get("/data")

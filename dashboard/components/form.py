@@ -22,6 +22,8 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Run", ("epochs", "seed", "device", "precision", "deterministic", "channels_last", "compile")),
     ("Measurement", ("measure",)),
 )
+RARE = ("device", "precision", "deterministic", "channels_last", "compile", "measure")
+"""Settings, or whole parts, that few change, beside those that the schema calls late."""
 SHORT_CHOICE = 4
 """Up to this many kinds are shown side by side, more as a list."""
 
@@ -38,6 +40,10 @@ class Field:
     options: tuple[tuple[str, str], ...] = ()
     minimum: float | None = None
     whole: bool = False
+    rare: bool = False
+    """Few change it: it is shown folded away, unless it was changed."""
+    usual: bool = True
+    """It has its default."""
     chooses_part: bool = False
     """Another value brings other fields: of another kind of part, or of those that apply beside it."""
 
@@ -56,11 +62,18 @@ def fields(schema: Mapping[str, Any], config: Mapping[str, Any], path: str) -> l
             found.append(Field(f"{path}.name", title, help_text, "choice", value["name"], kinds, chooses_part=True))
         governing = {name for inner in part["properties"].values() for name in inner.get("applies_if", {})}
         return found + [
-            replace(_field(f"{path}.{name}", inner, value.get(name)), chooses_part=name in governing)
+            replace(
+                _field(f"{path}.{name}", inner, value.get(name)),
+                chooses_part=name in governing,
+                rare=path in RARE or inner.get("late", False),
+                usual=value.get(name) == inner.get("default"),
+            )
             for name, inner in sorted(part["properties"].items(), key=lambda item: item[1].get("late", False))
             if name != "name" and not inner.get("hidden") and _applies(inner, value)
         ]
-    return [_field(path, node, config.get(path))]
+    return [
+        replace(_field(path, node, config.get(path)), rare=path in RARE, usual=config.get(path) == node.get("default"))
+    ]
 
 
 def _applies(node: Mapping[str, Any], part: Mapping[str, Any]) -> bool:
@@ -176,10 +189,18 @@ def render(
     """Return the form's sections for a config."""
     sections = []
     for title, paths in SECTIONS:
-        items = [_component(item, class_names, devices) for path in paths for item in fields(schema, config, path)]
-        sections.append(
-            html.Section([html.H2(title), html.Div(items, className="fields")], className="panel form-section")
+        found = [item for path in paths for item in fields(schema, config, path)]
+        usual, rare = (
+            [_component(item, class_names, devices) for item in found if item.rare is which] for which in (False, True)
         )
+        parts: list[Any] = [html.Div(usual, className="fields")] if usual else []
+        if rare:
+            changed = any(item.rare and not item.usual for item in found)
+            words = f"{len(rare)} more settings, rarely changed"
+            parts.append(
+                html.Details([html.Summary(words), html.Div(rare, className="fields")], className="rare", open=changed)
+            )
+        sections.append(html.Section([html.H2(title), *parts], className="panel form-section"))
     return sections
 
 
@@ -187,29 +208,43 @@ def _component(field: Field, class_names: list[str], devices: list[str]) -> Any:
     identity = ids.field(field.path, "part" if field.chooses_part else "value")
     data = [{"value": value, "label": label} for value, label in field.options]
     control: Any
+    named = {"label": field.title, "labelProps": {"className": "field-title"}}
     if field.path == "device":
         choices = ["auto", *devices]
-        control = dmc.Select(id=identity, data=choices, value=field.value, allowDeselect=False)
+        control = dmc.Select(id=identity, data=choices, value=field.value, allowDeselect=False, **named)
     elif field.kind == "classes" and not class_names:
-        control = dmc.TextInput(id=identity, value=", ".join(field.value), placeholder="all")
+        control = dmc.TextInput(id=identity, value=", ".join(field.value), placeholder="all", **named)
     elif field.kind == "classes":
         names = [{"value": str(label), "label": name} for label, name in enumerate(class_names)]
-        control = dmc.MultiSelect(id=identity, data=names, value=field.value, placeholder="all", clearable=True)
+        control = dmc.MultiSelect(
+            id=identity, data=names, value=field.value, placeholder="all", clearable=True, **named
+        )
     elif field.kind == "choice" and len(data) <= SHORT_CHOICE:
-        control = dmc.SegmentedControl(id=identity, data=data, value=field.value, size="sm")
+        control = html.Div(
+            [
+                html.Span(field.title, className="field-title"),
+                dmc.SegmentedControl(id=identity, data=data, value=field.value, size="sm"),
+            ],
+            role="group",
+            **{"aria-label": field.title},
+        )
     elif field.kind == "choice":
-        control = dmc.Select(id=identity, data=data, value=field.value, allowDeselect=False)
+        control = dmc.Select(id=identity, data=data, value=field.value, allowDeselect=False, **named)
     elif field.kind == "switch":
-        control = dmc.Switch(id=identity, checked=field.value)
+        control = html.Div(
+            [
+                html.Span(field.title, className="field-title"),
+                dmc.Switch(id=identity, checked=field.value, **{"aria-label": field.title}),
+            ]
+        )
     elif field.kind == "number":
         control = dmc.NumberInput(
-            id=identity, value=field.value, allowDecimal=not field.whole, step=_step(field), hideControls=False
+            id=identity, value=field.value, allowDecimal=not field.whole, step=_step(field), **named
         )
     else:
-        control = dmc.TextInput(id=identity, value=field.value)
+        control = dmc.TextInput(id=identity, value=field.value, **named)
     return html.Div(
         [
-            html.Label(field.title, className="field-title"),
             control,
             html.P("", id=ids.problem(field.path), className="field-problem", role="alert"),
             html.P(field.help, className="field-help"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import ncengine.config as config_module
+from backend import wire
 from dashboard.components import form
 from dashboard.pages import new
 from ncengine.config import AdamW, Cifar10, MultiStep, NearestETFHead, RunConfig, with_overrides
@@ -30,6 +31,72 @@ def settings(config: RunConfig) -> set[str]:
             if not node.get("hidden") and all(value[other] in allowed for other, allowed in applies):
                 found.add(f"{name}.{inner}")
     return found
+
+
+def test_rare_settings_are_folded_unless_one_was_changed():
+    usual = RunConfig().model_dump(mode="json")
+    changed = with_overrides(RunConfig(), {"data.label_noise": "pairwise", "data.noise_rate": 0.3}).model_dump(
+        mode="json"
+    )
+
+    def folded(config: dict) -> list[bool]:
+        sections = form.render(SCHEMA, config, [], ["cpu"])
+        details = [part for section in sections for part in section.children if type(part).__name__ == "Details"]
+        return [part.open for part in details]
+
+    assert not any(folded(usual))
+    assert folded(changed)[0]
+    assert sum(folded(changed)) == 1
+
+
+def test_a_grid_is_read_line_by_line():
+    assert new.parsed_grid(" optimiser.lr = 0.05, 0.1\n\nhead.name=linear,nearest-etf\nepochs=3") == {
+        "optimiser.lr": [0.05, 0.1], "head.name": ["linear", "nearest-etf"], "epochs": [3]
+    }  # fmt: skip
+    assert new.parsed_grid(None) == new.parsed_grid("") == {}
+    for wrong in ("optimiser.lr", "=1", "optimiser.lr=", "optimiser.lr = , "):
+        with pytest.raises(ValueError, match="a setting and its values, such as"):
+            new.parsed_grid(wrong)
+
+
+def test_the_command_is_what_is_launched():
+    preset = new.Start("digits-nearest", "digits-nearest", {})
+    line = new.command(preset, {"epochs": (20, 5)}, {"head.name": ["linear", "fixed-etf"]}, 3)
+    assert line.replace(" \\\n  ", " ") == (
+        "collapse run digits-nearest --set epochs=5 --grid head.name=linear,fixed-etf --seeds 3"
+    )
+    of_run = new.Start("run:r1", "first", {})
+    assert of_run.run_id == "r1"
+    assert new.command(of_run, {"epochs": (20, 5)}, {}, 1) == "collapse run config.json"
+
+
+def words(parts: object) -> str:
+    """All text of some components."""
+    if isinstance(parts, list):
+        return " ".join(words(part) for part in parts)
+    children = getattr(parts, "children", None)
+    return words(children) if children is not None else "" if hasattr(parts, "to_plotly_json") else str(parts)
+
+
+def estimate(**changes: object) -> wire.Estimate:
+    known = {"runs": 6, "seconds": 120.0, "wall_seconds": 60.0, "memory_bytes": 420_000_000, "measured_runs": 3}
+    rest = {"alike": "with the same settings", "unknown": 0, "ahead": 0, "slots": 2}
+    return wire.Estimate.model_validate(known | rest | changes)
+
+
+def test_what_it_takes_is_said_before_the_launch():
+    facts = {"classes": 10, "train": 1000, "steps": 200, "kept_captures": 0, "kept_bytes_each": 0}
+    check = wire.ConfigCheck(errors=[], config=RunConfig(), facts=facts)
+    said = words(new.summary(check, estimate()))
+    assert "6 runs, about  1 min" in said
+    assert "420 MB" in said
+    assert "Starts  now" in said
+    assert "As 3 runs with the same settings" in said
+    assert "after 5" in words(new.summary(check, estimate(ahead=5)))
+    unknown = words(new.summary(check, estimate(seconds=None, wall_seconds=None, measured_runs=0, unknown=6)))
+    assert "No run like this was measured" in unknown
+    wrong = wire.ConfigCheck(errors=[wire.FieldError(path="epochs", message="x")], config=None, facts={})
+    assert "do not fit" in words(new.summary(wrong, None))
 
 
 def kinds() -> list[tuple[str, str]]:

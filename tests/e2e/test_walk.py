@@ -226,6 +226,7 @@ def test_features_that_are_kept_are_announced_and_downloaded(start_server, open_
     # An answer to what stood there before is not the last word: what stands there now is checked again.
     with page.expect_request(lambda request: '"changedPropIds":["new-again.data"]' in (request.post_data or "")):
         page.evaluate("() => dash_clientside.set_props('new-checked', {data: {}})")
+    page.locator(".form-section", has_text="Measurement").locator("summary").click()
     page.locator('[data-field="measure.keep_features"]').get_by_text("all", exact=True).click()
     page.locator('[data-field="measure.outside"] input').first.click()
     page.get_by_role("option", name="fashion-mnist-mini").click()
@@ -347,6 +348,7 @@ def test_own_images_from_the_form(start_server, open_window, tmp_path):
     page.locator('[data-field="batch_size"] input').fill("16")
     expect(page.locator("#new-summary")).to_contain_text("2 classes, 97 training samples")
     expect(page.locator('[data-field="data.noise_rate"]')).to_have_count(0)
+    page.locator(".form-section").first.locator("summary").click()
     choose(page, "data.label_noise", "pairwise")
     expect(page.locator('[data-field="data.noise_rate"]')).to_be_visible()
     expect(path).to_have_value(str(root))
