@@ -78,6 +78,7 @@ def layout() -> Any:
             bar,
             html.Main(id=ids.PAGE, className="page"),
             help_sheet(),
+            html.Div(id=ids.TOAST, className="toast", hidden=True, role="status"),
         ],
         id=ids.MANTINE,
         defaultColorScheme="auto",

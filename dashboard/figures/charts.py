@@ -134,7 +134,7 @@ def chart_figure(epochs: int, uirevision: str) -> dict[str, Any]:
             "spikedash": "solid",
             "spikecolor": "#8b93a1",
         },
-        "yaxis": {"zeroline": False, "nticks": 5, "showticklabels": False, "exponentformat": "power"},
+        "yaxis": {"zeroline": False, "nticks": 5, "showticklabels": False, "exponentformat": "e"},
     }
     return {"data": lines, "layout": layout}
 
@@ -155,7 +155,7 @@ def compare_figure(entries: list[tuple[str, str, str]]) -> dict[str, Any]:
         "hovermode": "x unified",
         "showlegend": False,
         "xaxis": {"showgrid": False, "zeroline": False},
-        "yaxis": {"zeroline": False, "nticks": 5, "exponentformat": "power"},
+        "yaxis": {"zeroline": False, "nticks": 5, "exponentformat": "e"},
     }
     return {"data": data, "layout": layout}
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import dash_mantine_components as dmc
-from dash import Dash, Input, Output, State, dcc, html, no_update
+from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from backend import wire
-from backend.client import ApiError, AsyncClient, Call, calls
+from backend.client import ApiError, AsyncClient, calls
 from backend.palette import class_colours
 from dashboard import ids
-from dashboard.components.frame import message
+from dashboard.components.why import WORDS, why
 from dashboard.figures.charts import READINGS, Group, angles_figure, chart_figure, families, overviews
 from dashboard.figures.details import confusion_figure, layers_figure, margins_figure, spectra_figure
 from dashboard.pages import export
@@ -24,20 +23,19 @@ CHART_PX, ANGLES_PX = 118, 236
 
 
 class Action(NamedTuple):
-    """A button that asks something of the run: its id and words, when it shows, what it calls, what is said then."""
+    """A button that asks something of the run: the API's name for it, its words, when it shows, what is said then."""
 
-    id: str
+    name: str
     words: str
     when: str
-    call: Callable[[str], Call[wire.RunWire]]
     said: str
 
 
 ACTIONS = (
-    Action(ids.PAUSE, "Pause", "while-active", calls.pause, "Pausing: a checkpoint is saved and the device released."),
-    Action(ids.RESUME, "Resume", "while-paused", calls.resume, "Queued again: it continues where it stopped."),
-    Action(ids.CANCEL, "Cancel", "while-open", calls.cancel, "Cancelling: the numbers so far are kept."),
-    Action(ids.RETRY, "Retry", "while-broken", calls.retry, "Queued again: it continues from its newest checkpoint."),
+    Action("pause", "Pause", "while-active", "Pausing: a checkpoint is saved and the device released."),
+    Action("resume", "Resume", "while-paused", "Queued again: it continues where it stopped."),
+    Action("cancel", "Cancel", "while-open", "Cancelling: the numbers so far are kept."),
+    Action("retry", "Retry", "while-broken", "Queued again: it continues from its newest checkpoint."),
 )
 
 
@@ -49,8 +47,7 @@ def layout(run: wire.RunWire, metrics: list[wire.MetricWire], *, may_change: boo
     return html.Div(
         [
             dcc.Store(id=ids.RUN_ID, data=run.id),
-            _header(run, ACTIONS if may_change else ()),
-            html.Div(id=ids.RUN_MESSAGE),
+            _header(run, may_change=may_change),
             html.Div(
                 [
                     _scene(run),
@@ -61,7 +58,7 @@ def layout(run: wire.RunWire, metrics: list[wire.MetricWire], *, may_change: boo
                 ],
                 className="run-grid",
             ),
-            _details(run),
+            _details(run, may_change=may_change),
             export.modal(run, metrics),
         ],
         id=ids.RUN_PAGE,
@@ -87,7 +84,8 @@ def missing(run_id: str, words: str) -> Any:
     )
 
 
-def _header(run: wire.RunWire, actions: Sequence[Action]) -> Any:
+def _header(run: wire.RunWire, *, may_change: bool) -> Any:
+    clone = dcc.Link("Clone", href=f"/new?clone={run.id}", className="button", title="A new run with these settings")
     return html.Div(
         [
             html.H1(run.name, title=f"run {run.id}"),
@@ -98,16 +96,22 @@ def _header(run: wire.RunWire, actions: Sequence[Action]) -> Any:
             html.Div(
                 [
                     *(
-                        dmc.Button(each.words, id=each.id, variant="default", size="xs", className=each.when)
-                        for each in actions
+                        html.Button(
+                            each.words,
+                            type="button",
+                            className=f"button {each.when}",
+                            **{"data-action": each.name, "data-said": each.said},
+                        )
+                        for each in (ACTIONS if may_change else ())
                     ),
+                    *([clone] if may_change else []),
                     _features_link(run),
                     html.A(
                         "Archive",
                         href=f"/api/v1/runs/{run.id}/archive.zip",
                         download="",
                         title="The whole run as one file, which another Collapse Lab imports",
-                        className="link while-still",
+                        className="button while-still",
                     ),
                     dmc.Button("Export figure", id=ids.EXPORT_OPEN, size="xs"),
                 ],
@@ -124,7 +128,7 @@ def _features_link(run: wire.RunWire) -> Any:
         return None
     href = f"/api/v1/runs/{run.id}/features.npz"
     words = "The penultimate features and labels of the newest capture, for NumPy"
-    return html.A("Features .npz", href=href, download="", title=words, className="link", **{"data-part": "features"})
+    return html.A("Features .npz", href=href, download="", title=words, className="button", **{"data-part": "features"})
 
 
 def _pressed(words: str, on: bool, *, title: str | None = None, **data: str) -> Any:
@@ -185,7 +189,7 @@ def _scene(run: wire.RunWire) -> Any:
     return html.Section(
         [
             html.Div(
-                [html.Div(views, className="segments modes"), html.Div(chips, className="chips")],
+                [html.Div(views, className="segments modes"), html.Div(chips, className="chips"), why("scene")],
                 className="panel-head",
             ),
             canvas,
@@ -245,6 +249,7 @@ TABS = (
     ("log", "Log"),
     ("attempts", "Attempts"),
     ("files", "Files"),
+    ("notes", "Notes"),
     ("config", "Config"),
 )
 
@@ -258,19 +263,50 @@ def _figures(run: wire.RunWire) -> dict[str, Any]:
     }
 
 
-def _details(run: wire.RunWire) -> Any:
+def _details(run: wire.RunWire, *, may_change: bool) -> Any:
     """Return the tabs below the first screen."""
     tabs = [_pressed(words, index == 0, tab=tab) for index, (tab, words) in enumerate(TABS)]
     config = html.Pre(json.dumps(run.config.model_dump(mode="json"), indent=2), className="log")
     return html.Section(
         [
-            html.Div(html.Div(tabs, className="segments"), className="panel-head"),
-            html.Div(className="details-body", **{"data-part": "details-body"}),
+            html.Div(
+                [
+                    html.Div(tabs, className="segments"),
+                    *(html.Div(why(tab), hidden=True, **{"data-why": tab}) for tab, _ in TABS if tab in WORDS),
+                ],
+                className="panel-head",
+            ),
+            html.Div(className="details-body", **{"data-part": "details-body", "aria-live": "polite"}),
+            html.Div(_notes(run, may_change), className="details-body", hidden=True, **{"data-static": "notes"}),
             html.Div(config, className="details-body", hidden=True, **{"data-static": "config"}),
         ],
         className="panel details",
         **{"data-part": "details", "data-first": TABS[0][0]},
     )
+
+
+def _notes(run: wire.RunWire, may_change: bool) -> Any:
+    """Return name, tags, group and notes: to change, or for those who only read to read."""
+    read = dcc.Markdown(run.notes, id=ids.RUN_NOTES_READ, className="markdown")
+    if not may_change:
+        facts = html.P(f"{run.name} · group {run.group or 'none'} · tags {', '.join(run.tags) or 'none'}")
+        return [facts, read]
+    fields = [
+        dmc.TextInput(id=ids.RUN_NAME, label="Name", value=run.name, debounce=600),
+        dmc.TagsInput(id=ids.RUN_TAGS, label="Tags", value=run.tags, placeholder="a word, then Enter"),
+        dmc.TextInput(id=ids.RUN_GROUP, label="Group", value=run.group or "", debounce=600),
+        dmc.Textarea(
+            id=ids.RUN_NOTES,
+            label="Notes, in Markdown",
+            value=run.notes,
+            placeholder="What was this run for? What did it show?",
+            autosize=True,
+            minRows=5,
+            debounce=600,
+        ),
+        html.P("", id=ids.RUN_NOTES_SAVED, className="field-help", role="status"),
+    ]
+    return html.Div([html.Div(fields, className="notes-fields"), read], className="notes")
 
 
 def _readings(metrics: list[wire.MetricWire]) -> Any:
@@ -295,6 +331,7 @@ def _angles(run: wire.RunWire) -> Any:
                         [_pressed("cos", True, unit="cos"), _pressed("angle", False, unit="angle")],
                         className="segments",
                     ),
+                    why("angles"),
                 ],
                 className="panel-head",
             ),
@@ -340,7 +377,15 @@ def _curves(run: wire.RunWire, groups: list[Group], buttons: int) -> Any:
     key = html.Span("— train  ··· test  - - ideal  | terminal phase", className="ink-2 key")
     return html.Section(
         [
-            html.Div([html.Div(pressed, className="segments"), more, key], className="panel-head"),
+            html.Div(
+                [
+                    html.Div(pressed, className="segments"),
+                    more,
+                    key,
+                    why("curves", html.Dl(**{"data-part": "curves-why"})),
+                ],
+                className="panel-head",
+            ),
             html.Div(cells, className="charts"),
         ],
         className="panel",
@@ -349,24 +394,24 @@ def _curves(run: wire.RunWire, groups: list[Group], buttons: int) -> Any:
 
 
 def register(app: Dash, client: AsyncClient) -> None:
-    """Pause, resume, cancel, retry."""
-    for action in ACTIONS:
-        _register(app, client, action)
+    """What is written of a run is kept while it is written."""
     export.register(app)
 
-
-def _register(app: Dash, client: AsyncClient, action: Action) -> None:
     @app.callback(
-        Output(ids.RUN_MESSAGE, "children", allow_duplicate=True),
-        Input(action.id, "n_clicks"),
+        Output(ids.RUN_NOTES_READ, "children"),
+        Output(ids.RUN_NOTES_SAVED, "children"),
+        Input(ids.RUN_NAME, "value"),
+        Input(ids.RUN_TAGS, "value"),
+        Input(ids.RUN_GROUP, "value"),
+        Input(ids.RUN_NOTES, "value"),
         State(ids.RUN_ID, "data"),
         prevent_initial_call=True,
     )
-    async def ask(clicks: int | None, run_id: str) -> Any:
-        if not clicks:
-            return no_update
+    async def keep(name: str, tags: list[str], group: str, notes: str, run_id: str) -> Any:
+        if not any(each["prop_id"].startswith("run-") for each in ctx.triggered):
+            return no_update, no_update
         try:
-            await client(action.call(run_id))
+            run = await client(calls.change(run_id, name=name, tags=tags or [], group=group or None, notes=notes or ""))
         except ApiError as error:
-            return message(str(error), bad=True)
-        return message(action.said)
+            return no_update, f"Not saved: {error}"
+        return run.notes, "Saved."

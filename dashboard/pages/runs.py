@@ -166,13 +166,6 @@ def layout(shown: list[Column], words: Mapping[str, Any], *, may_change: bool) -
                 className="grid",
             ),
             _empty(may_change),
-            html.Div(
-                [html.Span(**{"data-part": "toast-words"}), html.Button("Undo", **{"data-part": "undo"}, hidden=True)],
-                className="toast",
-                hidden=True,
-                role="status",
-                **{"data-part": "toast"},
-            ),
             _dialogs(),
             warm_up(),
         ],

@@ -63,8 +63,17 @@ export class Curves {
       title.title = chart?.help ?? "";
       title.parentElement.style.visibility = chart ? "" : "hidden";
     });
+    this.explain();
     this.draw();
     if (byHand) this.heard.chosen();
+  }
+
+  /** What the charts shown are: formula, source, how to read it. */
+  explain() {
+    const charts = this.groups[this.group].charts.filter((chart) => chart?.title);
+    this.root.querySelector('[data-part="curves-why"]')?.replaceChildren(...charts.flatMap((chart) => [
+      Object.assign(document.createElement("dt"), { textContent: chart.title }), Object.assign(document.createElement("dd"), { textContent: chart.help ?? "As the training steps report it." }),
+    ]));
   }
 
   chooseByName(name) {

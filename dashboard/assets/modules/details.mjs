@@ -113,6 +113,7 @@ export class Details {
     const shown = this.tab || first;
     this.page.pressed("tab", shown);
     for (const each of this.place?.querySelectorAll("[data-static]") ?? []) each.hidden = each.dataset.static !== shown;
+    for (const each of this.place?.querySelectorAll("[data-why]") ?? []) each.hidden = each.dataset.why !== shown;
     this.now = shown;
     this.again.run();
   }

@@ -1,6 +1,7 @@
 // The live page of one run: events in, pictures out. The server's layout is the frame; this fills it.
 
 import { put, read } from "./address.mjs";
+import { send } from "./api.mjs";
 import { Calm } from "./calm.mjs";
 import { axesTheme, crosses, drawHeatmap } from "./charts.mjs";
 import { Curves } from "./curves.mjs";
@@ -13,6 +14,7 @@ import { apply, ENDED, emptyRun, known, restore } from "./run-model.mjs";
 import { alternative, epochWords, header, readings, say, sentence } from "./run-words.mjs";
 import { LAYERS, Scene } from "./scene.mjs";
 import { RunStream } from "./stream.mjs";
+import { toast } from "./toast.mjs";
 
 const POINTS = 1000; // of each curve; more cannot be told apart on a screen
 // The heatmap and the marks in charts are read, not watched: they may lag the scene by this much.
@@ -452,11 +454,25 @@ export class RunPage {
     this.put(true);
   }
 
+  /** Ask the service for something: to pause, resume, cancel, retry. */
+  async act(button) {
+    button.disabled = true;
+    try {
+      await send("POST", `/runs/${this.runId}/${button.dataset.action}`);
+      toast(button.dataset.said);
+    } catch (error) {
+      toast(error.message);
+    } finally {
+      button.disabled = false;
+    }
+  }
+
   click(event) {
     const button = event.target.closest("button");
     if (!button) return;
-    const { layer, unit, group, part, mode, tab } = button.dataset;
-    if (layer) {
+    const { layer, unit, group, part, mode, tab, action } = button.dataset;
+    if (action) this.act(button);
+    else if (layer) {
       this.toggle(layer);
       this.put();
     } else if (unit) this.chooseUnit(unit);

@@ -5,6 +5,7 @@ import { Columns, definitions } from "./columns.mjs";
 import { Completed } from "./completions.mjs";
 import { go } from "./go.mjs";
 import { sorted } from "./run-rows.mjs";
+import { toast } from "./toast.mjs";
 
 const AGAIN_MS = 2000;
 const MOST_COMPARED = 8;
@@ -17,7 +18,6 @@ const SAID = {
   pause: "Pausing", resume: "Queued again", cancel: "Cancelling", retry: "Queued again", delete: "Deleted", restore: "Brought back", tag: "Tagged",
   untag: "Tag removed", group: "Grouped",
 };
-const DONE_MS = 8000;
 
 const count = (number, what) => `${number.toLocaleString("en")} ${what}${number === 1 ? "" : "s"}`;
 
@@ -82,7 +82,6 @@ export class RunsPage {
   close() {
     this.abort.abort();
     clearInterval(this.clock);
-    clearTimeout(this.toastTimer);
   }
 
   // ── rows ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -231,15 +230,6 @@ export class RunsPage {
     if (empty && this.q && !this.part("filter-problem").textContent) this.say("filter-problem", "No run matches this filter.");
   }
 
-  toast(text, undo = null) {
-    clearTimeout(this.toastTimer);
-    this.undoing = undo;
-    this.say("toast-words", text);
-    this.part("undo").hidden = undo === null;
-    this.part("toast").hidden = false;
-    if (undo === null) this.toastTimer = setTimeout(() => (this.part("toast").hidden = true), DONE_MS);
-  }
-
   // ── what is done with several ─────────────────────────────────────────────────────────────────────────────────────
 
   chosen() {
@@ -283,10 +273,15 @@ export class RunsPage {
     }
     const done = await this.acted(action, meant, value);
     if (!done) return;
-    const undo = action === "delete" && done.length ? () => this.acted("restore", { runs: done.map(({ id }) => id) }, null).then((back) => this.toast(`Brought back ${count(back.length, "run")}.`)) : null;
+    const undo = { words: "Undo", work: () => this.undo(done.map(({ id }) => id)) };
     const refused = this.refused ? ` ${this.refused}` : "";
-    this.toast(`${SAID[action]}${done.length ? ` ${count(done.length, "run")}` : ": nothing was changed"}.${refused}`, undo);
+    toast(`${SAID[action]}${done.length ? ` ${count(done.length, "run")}` : ": nothing was changed"}.${refused}`, action === "delete" && done.length ? undo : null);
     if (action === "delete") this.api.deselectAll();
+  }
+
+  async undo(runs) {
+    const back = await this.acted("restore", { runs }, null);
+    if (back) toast(`Brought back ${count(back.length, "run")}.`);
   }
 
   /** Ask the service for it; what it did not do is said with its reason. Returns what was done. */
@@ -298,7 +293,7 @@ export class RunsPage {
       this.again();
       return items.filter((item) => item.done);
     } catch (error) {
-      this.toast(error.message);
+      toast(error.message);
       return null;
     }
   }
@@ -332,7 +327,7 @@ export class RunsPage {
       const { config } = items.find(({ name }) => name === "first-light");
       go(`/runs/${(await send("POST", "/runs", { config, name: "first-light" })).id}`);
     } catch (error) {
-      this.toast(error.message);
+      toast(error.message);
     }
   }
 
@@ -351,7 +346,6 @@ export class RunsPage {
     else if (bulk) this.bulk(bulk);
     else if (fold) this.enter(this.folds?.items.find(({ id }) => id === fold) ?? { id: fold, runs: [] });
     else if (part === "compare") this.compare();
-    else if (part === "undo") this.undoing?.();
     else if (part === "demonstrate") this.demonstrate();
     else if (part === "select-all") {
       this.all = true;
