@@ -277,11 +277,12 @@ def overview(store: Store, run_id: str, at_most: int) -> dict[str, Any]:
             "measured": epochs.points,
             "decimated": epochs.decimated,
         },
-        "steps": {"step": list(steps.places), "loss": stepped.get("loss", []), "lr": stepped.get("lr", [])},
+        "steps": {"step": list(steps.places)} | {key: stepped.get(key, []) for key in OF_STEPS},
         "captures": wire.typed_array(np.array(captured, np.int32)).model_dump(),
         "newest": {type_: event_json(each) for type_, each in newest.items() if each is not None},
         "geometry": None if shown is None else shown.model_dump(mode="json"),
     }
 
 
+OF_STEPS = ("loss", "lr", "samples_per_s", "memory_bytes")
 NEWEST = ("EpochMeasured", "StepMeasured", "LogLine", "DataProgressed")

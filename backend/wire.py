@@ -360,7 +360,7 @@ class Overview(Wire):
     """The payload of RunStarted: labels, views, vertices."""
     series: Series
     steps: dict[str, list[Number | None]]
-    """Loss and learning rate over steps: `step`, `loss`, `lr`."""
+    """Over steps: `step`, `loss`, `lr`, `samples_per_s`, and the most `memory_bytes` of any phase."""
     captures: TypedArray
     """The steps of the captures that have geometry, in order."""
     newest: dict[str, Any]

@@ -161,4 +161,5 @@ async def _compare(client: AsyncClient, search: str) -> Any:
     except ApiError as error:
         return run.missing("", str(error))
     metrics = await client(calls.metrics())
-    return compare.layout(chosen, metrics, overviews(metrics))
+    groups = [group for group in overviews(metrics) if any("key" in chart for chart in group["charts"])]
+    return compare.layout(chosen, metrics, groups)

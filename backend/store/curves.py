@@ -35,7 +35,8 @@ TYPES = {"epoch": "EpochMeasured", "step": "StepMeasured"}
 def values_of(kind: str, payload: Mapping[str, Any]) -> Values:
     """Return an event's numbers by split and key; hidden layers are splits of their own, `layer:NAME`."""
     if kind == "step":
-        return {"steps": {key: payload.get(key) for key in ("loss", "lr", "samples_per_s")}}
+        most = max((payload.get("memory_bytes") or {}).values(), default=None)
+        return {"steps": {key: payload.get(key) for key in ("loss", "lr", "samples_per_s")} | {"memory_bytes": most}}
     return {
         **payload["scalars"],
         **{f"layer:{name}": scalars for name, scalars in payload.get("layers", {}).items()},

@@ -48,6 +48,13 @@ TRAINING: Group = {
         {"title": "Learning rate", "steps": "lr"},
     ],
 }
+COST: Group = {
+    "name": "Time and memory",
+    "charts": [
+        {"title": "Training speed, samples/s", "steps": "speed", "help": "Samples that training steps take a second."},
+        {"title": "Memory, GB", "steps": "memory", "help": "The most of any phase: on a CPU of the whole process."},
+    ],
+}
 READINGS = ("nc1", "nc2_equiangular_means", "nc3", "top1")
 """The metrics of the tiles."""
 
@@ -58,7 +65,7 @@ def overviews(metrics: list[wire.MetricWire]) -> list[Group]:
     chosen: list[Group] = [
         {"name": name, "charts": [_chart(known[key]) for key in keys]} for name, keys in OVERVIEWS.items()
     ]
-    return [*chosen, TRAINING]
+    return [*chosen, TRAINING, COST]
 
 
 def families(metrics: list[wire.MetricWire]) -> list[Group]:
@@ -158,6 +165,25 @@ def compare_figure(entries: list[tuple[str, str, str]]) -> dict[str, Any]:
         "yaxis": {"zeroline": False, "nticks": 5, "exponentformat": "e"},
     }
     return {"data": data, "layout": layout}
+
+
+def difference_figure() -> dict[str, Any]:
+    """Return the heatmap of the difference of two entries' cosines, empty; its colours are centred on nothing."""
+    axis: dict[str, Any] = {"type": "category", "showgrid": False, "zeroline": False, "ticks": "", "dtick": 1}
+    heatmap = {
+        "type": "heatmap",
+        "z": [[None]],
+        "zmid": 0,
+        "xgap": 1,
+        "ygap": 1,
+        "colorbar": {"thickness": 10, "outlinewidth": 0, "tickfont": {"size": 11}},
+        "hovertemplate": "%{y}, %{x}: %{z:.3f}<extra></extra>",
+    }
+    layout = _layout({"l": 56, "r": 8, "t": 6, "b": 52}, "difference") | {
+        "xaxis": {**axis, "automargin": True, "constrain": "domain", "tickangle": -90},
+        "yaxis": {**axis, "automargin": True, "constrain": "domain", "scaleanchor": "x", "autorange": "reversed"},
+    }
+    return {"data": [heatmap], "layout": layout}
 
 
 def faded(colour: str) -> str:

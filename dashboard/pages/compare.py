@@ -15,7 +15,8 @@ from dash import dcc, html
 from backend import wire
 from backend.palette import HEADS, class_colours
 from dashboard import ids
-from dashboard.figures.charts import READINGS, Group, compare_figure
+from dashboard.components.why import why
+from dashboard.figures.charts import READINGS, Group, compare_figure, difference_figure
 from dashboard.pages.run import FLAT_CONFIG
 
 MOST = 8
@@ -122,6 +123,7 @@ def layout(runs: list[wire.RunWire], metrics: list[wire.MetricWire], groups: lis
             html.Div([_scene(entry, index) for index, entry in enumerate(found)], className="compare-scenes"),
             _replay(),
             _curves(found, groups),
+            html.Div([_times(found, known), *_difference(found)], className="system-grid"),
             _finals(found, known),
             _settings(found),
         ],
@@ -131,6 +133,8 @@ def layout(runs: list[wire.RunWire], metrics: list[wire.MetricWire], groups: lis
             "data-entries": json.dumps(described),
             "data-colours": json.dumps([class_colours(entry.runs[0].classes) for entry in found]),
             "data-charts": json.dumps(groups),
+            "data-names": json.dumps([entry.runs[0].class_names for entry in found]),
+            "data-difference": json.dumps(difference_figure()),
         },
     )
 
@@ -147,7 +151,7 @@ def _scene(entry: Entry, index: int) -> Any:
 
 
 def _replay() -> Any:
-    by = [("epoch", "by epoch"), ("step", "by step")]
+    by = [("epoch", "by epoch"), ("step", "by step"), ("time", "by time")]
     buttons = [
         html.Button(words, type="button", **{"data-by": key, "aria-pressed": str(key == "epoch").lower()})
         for key, words in by
@@ -158,6 +162,7 @@ def _replay() -> Any:
             html.Div(**{"data-part": "slider"}, className="slider"),
             html.Span("", className="shown", **{"data-part": "shown-epoch"}),
             html.Div(buttons, className="segments"),
+            why("compare-scenes"),
         ],
         className="panel replay",
     )
@@ -185,12 +190,64 @@ def _curves(found: list[Entry], groups: list[Group]) -> Any:
     ]
     return html.Section(
         [
-            html.Div(html.Div(pressed, className="segments"), className="panel-head"),
+            html.Div([html.Div(pressed, className="segments"), why("compare-curves")], className="panel-head"),
             html.Div(cells, className="charts"),
         ],
         className="panel compare-curves",
         **{"data-part": "curves"},
     )
+
+
+TIMED = (("nc1", 0.1), ("etf_distance_means", 0.01), ("nc3", 0.1), ("nc4_ncc_mismatch", 0.01), ("top1", 0.999))
+"""Metrics whose time to collapse is asked for, each with the threshold that is offered at first."""
+
+
+def _times(found: list[Entry], known: dict[str, wire.MetricWire]) -> Any:
+    """Return the bars of the time to collapse; their script fills them."""
+    offered = [
+        {"key": key, "words": known[key].label, "threshold": threshold, "direction": known[key].direction}
+        for key, threshold in TIMED
+    ]
+    rows = [
+        html.Div(
+            [
+                html.Span(entry.label, className="time-name"),
+                html.Div(className="time-bar", style={"--bar": entry.colour()}, **{"data-time": str(index)}),
+                html.Span("", className="time-words", **{"data-time-words": str(index)}),
+            ],
+            className="time-row",
+        )
+        for index, entry in enumerate(found)
+    ]
+    return html.Section(
+        [
+            _head("Time to collapse", "time-options", "time"),
+            html.Div(rows),
+        ],
+        className="panel facts times",
+        **{"data-part": "times", "data-offered": json.dumps(offered)},
+    )
+
+
+def _head(title: str, options: str, explained: str) -> Any:
+    return html.Div(
+        [html.H2(title), html.Span(className="row", **{"data-part": options}), why(explained)], className="panel-head"
+    )
+
+
+def _difference(found: list[Entry]) -> list[Any]:
+    """Return the place of the difference of two entries' angles, where there are two; its script fills it."""
+    if len(found) < 2:
+        return []
+    panel = html.Section(
+        [
+            _head("Difference of cosines", "difference-options", "difference"),
+            html.Div(className="difference", **{"data-part": "difference"}),
+            html.P("", className="ink-2", **{"data-part": "difference-words"}),
+        ],
+        className="panel facts",
+    )
+    return [panel]
 
 
 def _number(value: float, *, share: bool) -> str:

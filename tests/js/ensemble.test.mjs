@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { band, median, PLACES, timeTo } from "../../dashboard/assets/modules/ensemble.mjs";
+import { band, median, PLACES, seconds, timesTo, timeTo } from "../../dashboard/assets/modules/ensemble.mjs";
 
 const run = (epochs, nc1, perEpoch = 10) => ({ measuredEpochs: epochs, series: { train: { nc1 } }, started: { steps_per_epoch: perEpoch } });
 
@@ -25,4 +25,28 @@ test("the time to collapse is the first place from which on the threshold holds"
   assert.equal(timeTo(curve, 0.05, "low"), 4);
   assert.equal(timeTo(curve, 0.01, "low"), null);
   assert.equal(timeTo({ x: [1, 2], middle: [0.9, 1] }, 0.95, "high"), 2);
+});
+
+test("seconds of training follow the speed that the steps report", () => {
+  // 10 steps of 8 samples an epoch; 40 samples/s in the first epoch, 80 in the second.
+  const timed = { started: { steps_per_epoch: 10 }, batch: 8, steps: { epoch: [0.5, 1, 2], speed: [40, 40, 80] } };
+  assert.equal(seconds(timed, 0.5), 1);
+  assert.equal(seconds(timed, 1), 2);
+  assert.equal(seconds(timed, 2), 3);
+  assert.equal(seconds(timed, 3), 4, "beyond the last report at its speed");
+  assert.equal(seconds({ ...timed, steps: { epoch: [], speed: [] } }, 1), null);
+  assert.equal(seconds({ ...timed, steps: { epoch: [1], speed: [null] } }, 1), null);
+});
+
+test("of several runs each has its own time to collapse, and some have none", () => {
+  const runs = [run([1, 2, 3], [0.5, 0.04, 0.03]), run([1, 2, 3], [0.5, 0.2, 0.04]), run([1, 2, 3], [0.5, 0.2, 0.2])];
+  assert.deepEqual(timesTo(runs, "nc1", 0.05, "low", PLACES.step), { median: 25, places: [20, 30], runs: 3 });
+  assert.deepEqual(timesTo(runs, "nc1", 0.001, "low", PLACES.epoch), { median: null, places: [], runs: 3 });
+  assert.deepEqual(timesTo(runs, "none", 0.001, "low", PLACES.epoch).places, []);
+});
+
+test("runs that share no places are read at those of a grid, each as it was measured last", () => {
+  const runs = [run([1, 2], [4, 2], 10), run([1, 2], [8, 6], 15)]; // at 10 and 20, at 15 and 30
+  const found = band(runs, "train", "nc1", PLACES.step, [0, 10, 15, 20, 25, 30]);
+  assert.deepEqual(found, { x: [10, 15, 20, 25, 30], middle: [4, 6, 5, 8, 6], least: [4, 4, 2, 8, 6], most: [4, 8, 8, 8, 6] });
 });

@@ -10,6 +10,10 @@ const READ = {
   charts: (text) => text,
   unit: (text) => (text === "angle" ? "angle" : "cos"),
   tab: (text) => text,
+  by: (text) => text,
+  at: (text) => (Number.isFinite(Number(text)) ? Number(text) : null),
+  metric: (text) => text,
+  threshold: (text) => (Number.isFinite(Number(text)) ? Number(text) : null),
 };
 
 function numbers(text) {

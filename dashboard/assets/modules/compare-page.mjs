@@ -1,17 +1,19 @@
 // Runs side by side: one camera and one place on the axis for all scenes, medians and ranges in the charts.
 
+import { put, read } from "./address.mjs";
 import { Calm } from "./calm.mjs";
 import { axesTheme, wantsLog } from "./charts.mjs";
-import { band, PLACES } from "./ensemble.mjs";
+import { band, PLACES, timesTo } from "./ensemble.mjs";
 import { typing } from "./keys.mjs";
 import { captureAt, Replay } from "./replay.mjs";
-import { ENDED, emptyRun, restore } from "./run-model.mjs";
+import { digits, duration, ENDED, emptyRun, restore } from "./run-model.mjs";
 import { Scene } from "./scene.mjs";
 
 const AGAIN_MS = 4000; // in which runs that go on are looked at again
 const POINTS = 400;
 const PLAY_MS = 120;
 const NOTCHES = 400; // of the slider
+const GRID = 300; // places of an axis of seconds
 
 export class ComparePage {
   constructor(root) {
@@ -20,9 +22,11 @@ export class ComparePage {
     const { signal } = this.abort;
     this.css = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
     this.groups = JSON.parse(root.dataset.charts);
-    this.group = 0;
-    this.by = "epoch";
-    this.share = 1; // of the axis: all scenes stand there
+    const wanted = read(window.location.search);
+    this.group = Math.max(0, this.groups.findIndex(({ name }) => name === wanted.charts));
+    this.by = PLACES[wanted.by] ? wanted.by : "epoch";
+    this.share = Math.max(0, Math.min(1, wanted.at ?? 1)); // of the axis: all scenes stand there
+    this.camera = wanted.camera ?? null;
     const colours = JSON.parse(root.dataset.colours);
     this.entries = JSON.parse(root.dataset.entries).map((entry, i) => this.entry(entry, colours[i], root.querySelector(`[data-scene="${i}"]`)));
     this.slider = Object.assign(document.createElement("input"), { type: "range", min: 0, max: NOTCHES, value: NOTCHES });
@@ -32,6 +36,13 @@ export class ComparePage {
     root.addEventListener("click", (event) => this.click(event), { signal });
     document.addEventListener("keydown", (event) => this.key(event), { signal });
     this.curves = new Calm(250, () => this.drawCurves());
+    this.rest = new Calm(250, () => this.drawRest());
+    this.address = new Calm(300, () => this.put());
+    this.buildTimes(wanted);
+    this.buildDifference();
+    this.press("by", this.by);
+    this.press("group", String(this.group));
+    this.titles();
     this.themeWatch = new MutationObserver(() => this.theme());
     this.themeWatch.observe(document.documentElement, { attributeFilter: ["data-mantine-color-scheme"] });
     this.begin();
@@ -45,9 +56,14 @@ export class ComparePage {
     const first = runs[0].model;
     const replay = new Replay(first, {
       signal: this.abort.signal, seen: () => null,
-      heard: { show: (frame, at, before) => scene.draw(frame, before), words: () => this.words(), failed: () => {} },
+      heard: { show: (frame, at, before) => this.shown(scene, frame, before), words: () => this.words(), failed: () => {} },
     });
     return { ...entry, runs, scene, replay, first };
+  }
+
+  shown(scene, frame, before) {
+    scene.draw(frame, before);
+    this.rest?.draw();
   }
 
   async begin() {
@@ -56,8 +72,11 @@ export class ComparePage {
       await new Promise((resolve) => setTimeout(resolve, 30));
     }
     if (this.abort.signal.aborted) return;
+    const first = this.entries[0].scene;
+    if (this.camera && first.parse(this.camera)) for (const { scene } of this.entries) scene.setCamera(scene.parse(this.camera));
     this.theme();
     this.go(this.share);
+    this.begun = true;
     this.timer = setInterval(() => this.again(), AGAIN_MS);
   }
 
@@ -73,6 +92,7 @@ export class ComparePage {
         const overview = await answer.json();
         const held = run.model.captures.length;
         run.model.epochs = overview.run.config.epochs;
+        run.model.batch = overview.run.config.batch_size;
         restore(run.model, overview);
         if (run.model !== entry.first || !overview.started) return;
         if (held === 0) entry.scene.begin(overview.started);
@@ -95,7 +115,7 @@ export class ComparePage {
     clearInterval(this.timer);
     clearInterval(this.player);
     this.themeWatch.disconnect();
-    this.curves.close();
+    for (const calm of [this.curves, this.rest, this.address]) calm.close();
     for (const { scene, replay } of this.entries) {
       scene.close();
       replay.close();
@@ -104,7 +124,7 @@ export class ComparePage {
 
   /** How far the axis goes: the longest run's end. */
   get end() {
-    return Math.max(1, ...this.entries.flatMap((entry) => entry.runs.map(({ model }) => PLACES[this.by](model, model.epochs))));
+    return Math.max(1e-9, ...this.entries.flatMap((entry) => entry.runs.map(({ model }) => PLACES[this.by](model, model.epochs) ?? 0)));
   }
 
   /** Let all scenes show the same share of the axis. */
@@ -113,17 +133,34 @@ export class ComparePage {
     this.slider.value = Math.round(this.share * NOTCHES);
     for (const { first, replay } of this.entries) {
       if (first.captures.length === 0) continue;
-      const perEpoch = PLACES[this.by](first, 1);
-      replay.choose(captureAt(first.captures, (this.share * this.end) / perEpoch));
+      replay.choose(captureAt(first.captures, this.epochOf(first, this.share * this.end)));
     }
     this.words();
     this.curves.draw();
+    this.rest.draw();
+    this.address.draw();
+  }
+
+  /** The epoch of a run at a place of the axis, by halving: places rise with epochs. */
+  epochOf(run, place) {
+    let [low, high] = [0, run.epochs];
+    for (let i = 0; i < 40; i += 1) {
+      const middle = (low + high) / 2;
+      if ((PLACES[this.by](run, middle) ?? 0) <= place) low = middle;
+      else high = middle;
+    }
+    return low + 1e-6;
+  }
+
+  place(at) {
+    if (this.by === "time") return at < 10 ? `${at.toFixed(2)} s` : duration(at);
+    return `${this.by} ${Number(at.toFixed(this.by === "epoch" ? 1 : 0))}`;
   }
 
   words() {
     const at = this.share * this.end;
     const place = this.root.querySelector('[data-part="shown-epoch"]');
-    if (place) place.textContent = `${this.by} ${Number(at.toFixed(this.by === "epoch" ? 1 : 0))}`;
+    if (place) place.textContent = this.place(at);
     this.entries?.forEach(({ replay }, i) => {
       const shown = this.root.querySelector(`[data-shown="${i}"]`);
       if (shown) shown.textContent = replay.capture ? `epoch ${Number(replay.capture.epoch.toFixed(2))}` : "nothing captured yet";
@@ -136,6 +173,110 @@ export class ComparePage {
     this.following = true;
     for (const { scene } of this.entries) if (scene !== source) scene.setCamera(source.camera);
     this.following = false;
+    this.address.draw();
+  }
+
+  put(entry = false) {
+    if (!this.begun || this.abort.signal.aborted) return;
+    const { scene } = this.entries[0];
+    put({
+      by: this.by === "epoch" ? null : this.by, at: this.share < 1 ? Number(this.share.toFixed(4)) : null, camera: scene.isHome() ? null : scene.cameraText(),
+      charts: this.group ? this.groups[this.group].name : null, metric: this.metric.value === this.offered[0].key ? null : this.metric.value,
+      threshold: Number(this.threshold.value) === this.timed.threshold ? null : Number(this.threshold.value),
+    }, { entry });
+  }
+
+  // ── time to collapse, and the difference of angles ────────────────────────────────────────────────────────────────
+
+  buildTimes(wanted) {
+    this.offered = JSON.parse(this.root.querySelector('[data-part="times"]').dataset.offered);
+    this.metric = document.createElement("select");
+    this.metric.setAttribute("aria-label", "Metric");
+    this.metric.append(...this.offered.map(({ key, words }) => new Option(words, key)));
+    if (this.offered.some(({ key }) => key === wanted.metric)) this.metric.value = wanted.metric;
+    this.threshold = Object.assign(document.createElement("input"), { type: "number", step: "any", value: wanted.threshold ?? this.timed.threshold });
+    this.threshold.setAttribute("aria-label", "Threshold");
+    this.metric.addEventListener("change", () => {
+      this.threshold.value = this.timed.threshold;
+      this.drawTimes();
+      this.put();
+    });
+    this.threshold.addEventListener("input", () => {
+      this.drawTimes();
+      this.put();
+    });
+    this.sign = document.createElement("span");
+    this.root.querySelector('[data-part="time-options"]').replaceChildren(this.metric, this.sign, this.threshold);
+  }
+
+  get timed() {
+    return this.offered.find(({ key }) => key === this.metric.value);
+  }
+
+  drawTimes() {
+    const { key, direction } = this.timed;
+    const threshold = Number(this.threshold.value);
+    this.sign.textContent = direction === "high" ? "≥" : "≤";
+    const times = this.entries.map((entry) => timesTo(entry.runs.map(({ model }) => model), key, threshold, direction, PLACES[this.by]));
+    times.forEach((time, i) => {
+      const bar = this.root.querySelector(`[data-time="${i}"]`);
+      const share = (place) => `${Math.min(100, (100 * place) / this.end).toFixed(2)}%`;
+      bar.replaceChildren(...(time.median === null ? [] : [element("i", { width: share(time.median) }), ...(time.runs > 1 ? time.places.map((place) => element("u", { left: share(place) })) : [])]));
+      const missing = time.runs - time.places.length;
+      const words = time.median === null ? "not reached" : this.place(time.median).replace(/^epoch /, "epoch ");
+      this.root.querySelector(`[data-time-words="${i}"]`).textContent = time.median !== null && missing ? `${words}, ${missing} of ${time.runs} runs not` : words;
+    });
+  }
+
+  buildDifference() {
+    const place = this.root.querySelector('[data-part="difference-options"]');
+    if (!place) return;
+    this.pair = [0, 1].map((first) => {
+      const select = document.createElement("select");
+      select.setAttribute("aria-label", first ? "Second entry" : "First entry");
+      select.append(...this.entries.map(({ label }, i) => new Option(label, i)));
+      select.value = String(first);
+      select.addEventListener("change", () => this.rest.run());
+      return select;
+    });
+    place.replaceChildren(this.pair[0], "−", this.pair[1]);
+  }
+
+  drawDifference() {
+    if (!this.pair || !window.Plotly) return;
+    const words = this.root.querySelector('[data-part="difference-words"]');
+    const [a, b] = this.pair.map(({ value }) => this.entries[Number(value)]);
+    const [x, y] = [a, b].map(({ replay }) => replay.capture && replay.frame(replay.capture)?.cosines);
+    const place = this.root.querySelector('[data-part="difference"]');
+    if (!x || !y || x.rows !== y.rows) {
+      words.textContent = !x || !y ? "Waiting for a capture of both." : "They have different numbers of classes.";
+      place.hidden = true;
+      return;
+    }
+    place.hidden = false;
+    const difference = Array.from({ length: x.rows }, (_, i) => Array.from({ length: x.rows }, (__, j) => (i === j ? null : x.data[i * x.rows + j] - y.data[i * y.rows + j])));
+    let most = [0, 0, 1];
+    difference.forEach((row, i) => row.forEach((value, j) => {
+      if (value !== null && Math.abs(value) > Math.abs(most[0])) most = [value, i, j];
+    }));
+    const names = JSON.parse(this.root.dataset.names)[this.entries.indexOf(a)];
+    const labels = x.rows === names.length ? names : null;
+    const bound = Math.max(0.05, Math.abs(most[0]));
+    const change = { z: [difference], zmin: -bound, zmax: bound, colorscale: [[[0, "#2166ac"], [0.5, this.css("neutral")], [1, "#b2182b"]]], ...(labels && labels.length <= 30 ? { x: [labels], y: [labels] } : {}) };
+    if (place._fullLayout) window.Plotly.update(place, change, axesTheme(this.css), [0]);
+    else {
+      const { data, layout } = JSON.parse(this.root.dataset.difference);
+      const first = Object.fromEntries(Object.entries(change).map(([name, value]) => [name, Array.isArray(value) ? value[0] : value]));
+      window.Plotly.newPlot(place, [{ ...data[0], ...first }], layout, { displayModeBar: false, responsive: true });
+      window.Plotly.relayout(place, axesTheme(this.css));
+    }
+    const [value, i, j] = most;
+    words.textContent = `Largest difference ${digits(value)}${labels ? `, ${labels[i]} and ${labels[j]}` : ""}.`;
+  }
+
+  drawRest() {
+    this.drawTimes();
+    this.drawDifference();
   }
 
   stand(labels) {
@@ -144,10 +285,12 @@ export class ComparePage {
 
   drawCurves() {
     const place = PLACES[this.by];
+    // Runs are measured at epochs: seconds are no places that they share.
+    const grid = this.by === "time" ? Array.from({ length: GRID + 1 }, (_, i) => (this.end * i) / GRID) : null;
     this.graphs().forEach((graph, i) => {
       const chart = this.groups[this.group].charts[i];
       if (!graph || !chart?.key) return;
-      const bands = this.entries.map((entry) => band(entry.runs.map(({ model }) => model), "train", chart.key, place));
+      const bands = this.entries.map((entry) => band(entry.runs.map(({ model }) => model), "train", chart.key, place, grid));
       const [x, y] = [bands.flatMap((b) => [b.x, b.x, b.x]), bands.flatMap((b) => [b.least, b.most, b.middle])];
       const log = wantsLog(bands.flatMap((b) => b.least));
       const mark = { type: "line", x0: this.share * this.end, x1: this.share * this.end, y0: 0, y1: 1, yref: "paper", line: { color: this.css("accent"), width: 1, dash: "dot" } };
@@ -160,6 +303,7 @@ export class ComparePage {
   theme() {
     for (const { scene } of this.entries) scene.recolour();
     this.curves.run();
+    this.rest.run();
   }
 
   play() {
@@ -177,21 +321,31 @@ export class ComparePage {
   click(event) {
     const button = event.target.closest("button");
     if (!button) return;
-    const press = (name) => {
-      for (const each of this.root.querySelectorAll(`button[data-${name}]`)) each.setAttribute("aria-pressed", String(each === button));
-    };
     if (button.dataset.by) {
-      press("by");
       this.by = button.dataset.by;
+      this.press("by", this.by);
       this.go(this.share);
+      this.put(true);
     } else if (button.dataset.group) {
-      press("group");
       this.group = Number(button.dataset.group);
-      this.root.querySelectorAll("[data-chart-title]").forEach((title, i) => {
-        title.textContent = this.groups[this.group].charts[i]?.title ?? "";
-      });
+      this.press("group", button.dataset.group);
+      this.titles();
       this.curves.run();
+      this.put(true);
     } else if (button.dataset.part === "play") this.play();
+  }
+
+  press(name, value) {
+    for (const each of this.root.querySelectorAll(`button[data-${name}]`)) each.setAttribute("aria-pressed", String(each.dataset[name] === value));
+  }
+
+  titles() {
+    this.root.querySelectorAll("[data-chart-title]").forEach((title, i) => {
+      const chart = this.groups[this.group].charts[i];
+      title.textContent = chart?.title ?? "";
+      title.title = chart?.help ?? "";
+      title.parentElement.style.visibility = chart?.key ? "" : "hidden";
+    });
   }
 
   key(event) {
@@ -201,4 +355,10 @@ export class ComparePage {
     event.preventDefault();
     keys[event.key]();
   }
+}
+
+function element(name, style) {
+  const made = document.createElement(name);
+  Object.assign(made.style, style);
+  return made;
 }

@@ -5,7 +5,7 @@ import { decode, number } from "./typed.mjs";
 export function emptyRun(epochs) {
   return {
     epochs, status: "queued", error: null, started: null, epoch: 0, step: 0, captures: [], series: { train: {}, test: {} },
-    measuredEpochs: [], steps: { epoch: [], loss: [], lr: [] }, terminalPhase: null, collapseLayer: null, pace: [], seq: 0, data: null, left: null, speed: null, note: null,
+    measuredEpochs: [], steps: { epoch: [], loss: [], lr: [], speed: [], memory: [] }, terminalPhase: null, collapseLayer: null, pace: [], seq: 0, data: null, left: null, speed: null, note: null,
   };
 }
 
@@ -20,7 +20,10 @@ export function restore(run, { run: row, seq, started, series, steps, captures, 
   for (const [split, known] of Object.entries(series.values)) {
     run.series[split] = Object.fromEntries(Object.entries(known).map(([key, values]) => [key, values.map(number)]));
   }
-  run.steps = { epoch: steps.step.map((step) => step / perEpoch), loss: steps.loss.map(number), lr: steps.lr.map(number) };
+  run.steps = {
+    epoch: steps.step.map((step) => step / perEpoch), loss: steps.loss.map(number), lr: steps.lr.map(number),
+    speed: (steps.samples_per_s ?? []).map(number), memory: (steps.memory_bytes ?? []).map((bytes) => gigabytes(number(bytes))),
+  };
   run.captures = Array.from(decode(captures).data, (step) => {
     const epoch = step / perEpoch;
     return { step, epoch, href: `/api/v1/runs/${row.id}/geometry?epoch=${epoch}` };
@@ -32,6 +35,8 @@ export function restore(run, { run: row, seq, started, series, steps, captures, 
   if (line && !line.text.includes("\n")) run.note = line.text;
   if (data && data.seq > (stepped?.seq ?? 0) && data.seq > (started?.seq ?? 0) && run.status === "running") run.data = data;
 }
+
+const gigabytes = (bytes) => (bytes === null || !Number.isFinite(bytes) ? null : bytes / 1e9);
 
 function progressed(run, event) {
   run.step = event.step;
@@ -82,6 +87,8 @@ export function apply(run, event) {
     run.steps.epoch.push(event.step / perEpoch);
     run.steps.loss.push(number(event.loss));
     run.steps.lr.push(event.lr);
+    run.steps.speed.push(event.samples_per_s ?? null);
+    run.steps.memory.push(gigabytes(Math.max(...Object.values(event.memory_bytes ?? {}))));
     progressed(run, event);
   }
 }
