@@ -248,6 +248,10 @@ class Calls:
     def system(self) -> Call[wire.System]:
         return Call(_model(wire.System), "GET", "/system")
 
+    def doctor(self) -> Call[list[wire.Finding]]:
+        """What works on the server's machine, and what to do about the rest."""
+        return Call(_items(wire.Finding), "GET", "/doctor")
+
     def me(self) -> Call[wire.Me]:
         return Call(_model(wire.Me), "GET", "/me")
 

@@ -486,6 +486,18 @@ class System(Wire):
     queued: int
 
 
+class Finding(Wire):
+    """One thing that the doctor looked at."""
+
+    what: str
+    ok: bool
+    found: str
+    remedy: str
+    """What to do about it, or nothing."""
+    required: bool
+    """Runs or pages need it."""
+
+
 class Ready(Wire):
     """Whether the server can take runs, and which of its parts say no."""
 

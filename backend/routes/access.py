@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import Annotated, Any
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Path, Query
 
-from backend import wire
+from backend import doctor, wire
 from backend.errors import Forbidden
 from backend.routes.runs import Here
 from backend.security import OWNER, caller
@@ -52,6 +53,14 @@ async def revoke(here: Here, token_id: Annotated[str, Path(max_length=16)]) -> N
     await asyncio.to_thread(tokens.revoke, here.store, token_id)
     here.authority.forget()
     here.hub.revoke(token_id)
+
+
+@router.get("/doctor")
+def examine(here: Here) -> wire.Items[wire.Finding]:
+    """Look at everything that runs and pages need on this machine; it takes some seconds."""
+    _require_change()
+    found = doctor.examine(here.store.data_dir, here.settings.database_url)
+    return wire.Items[wire.Finding](items=[wire.Finding(**dataclasses.asdict(each)) for each in found])
 
 
 @router.get("/audit")

@@ -2,6 +2,7 @@
 
 import { ComparePage } from "./modules/compare-page.mjs";
 import { Keys } from "./modules/keys.mjs";
+import { listen as listenToQueue } from "./modules/queue.mjs";
 import { RunPage } from "./modules/run-page.mjs";
 import { RunsPage } from "./modules/runs-page.mjs";
 
@@ -21,6 +22,7 @@ function look() {
 new MutationObserver(look).observe(document.body, { childList: true, subtree: true });
 look();
 new Keys();
+listenToQueue();
 
 // Asked by the export dialog's clientside callback, and by whoever wants the numbers behind the picture.
 window.collapseLab = {

@@ -15,24 +15,22 @@ from dashboard.components.words import size
 
 TICK_MS = 3000
 AUDITED = 30
+THIN = "Keep every n-th capture of finished runs, the first and the last; empty keeps all."
 
 
 def layout(me: wire.Me) -> Any:
     """Return the page; its parts come with the first tick. Tokens and the audit are for those who may change things."""
-    owner = [_tokens(), _panel("Who did what", html.Div(id=ids.SYSTEM_AUDIT))] if me.may_change else []
+    left = [_panel("Devices", html.Div(id=ids.SYSTEM_DEVICES)), _panel("Queue", html.Div(id=ids.SYSTEM_QUEUE))]
+    right: list[Any] = []
+    if me.may_change:
+        left += [_tokens(), _space()]
+        right = [_doctor(), _panel("Who did what", html.Div(id=ids.SYSTEM_AUDIT))]
     return html.Div(
         [
             dcc.Interval(id=ids.SYSTEM_TICK, interval=TICK_MS),
             html.Div([html.H1("System"), html.Span("", id=ids.SYSTEM_LINE, className="ink-2")], className="page-head"),
             html.Div(id=ids.SYSTEM_MESSAGE),
-            html.Div(
-                [
-                    _panel("Devices", html.Div(id=ids.SYSTEM_DEVICES)),
-                    _panel("Queue", html.Div(id=ids.SYSTEM_QUEUE)),
-                    *owner,
-                ],
-                className="system-grid",
-            ),
+            html.Div([html.Div(column) for column in (left, right) if column], className="system-grid"),
         ],
         **{"data-page": "system", "data-may-change": str(me.may_change).lower()},
     )
@@ -62,12 +60,73 @@ def _tokens() -> Any:
     )
 
 
+def _doctor() -> Any:
+    return _panel(
+        "Does everything work?",
+        html.Div(
+            [
+                dmc.Button("Examine", id=ids.DOCTOR, size="xs", variant="default"),
+                html.Span("what runs and pages need on this machine; a few seconds", className="ink-2"),
+            ],
+            className="row",
+        ),
+        html.Div(id=ids.DOCTOR_FOUND),
+    )
+
+
+def _space() -> Any:
+    return _panel(
+        "Space",
+        html.P("Deleted runs can be brought back for a week; then, and with these, their files go.", className="ink-2"),
+        html.Div(
+            [
+                dmc.NumberInput(
+                    id=ids.SPACE_THIN, placeholder="all captures", min=2, size="xs", w=150, **{"aria-label": THIN}
+                ),
+                dmc.Checkbox(id=ids.SPACE_CHECKPOINTS, label="checkpoints of finished runs", size="xs"),
+                dmc.Button("What can be freed?", id=ids.SPACE_LOOK, size="xs", variant="default"),
+            ],
+            className="row",
+        ),
+        html.P(THIN, className="field-help"),
+        html.Div(id=ids.SPACE_FOUND),
+        dmc.Button("Free it", id=ids.SPACE_FREE, size="xs", color="red", style={"display": "none"}),
+    )
+
+
+def findings(found: list[wire.Finding]) -> Any:
+    """Return what the doctor found, what is wrong first."""
+
+    def words(finding: wire.Finding) -> str:
+        return "works" if finding.ok else "missing" if finding.required else "not here, not needed"
+
+    ordered = sorted(found, key=lambda finding: (finding.ok, not finding.required))
+    rows = [
+        [
+            html.Span(words(each), className="" if each.ok or not each.required else "bad-words"),
+            each.what,
+            each.found,
+            each.remedy,
+        ]
+        for each in ordered
+    ]
+    return table(["", "what", "found", "what to do"], rows, "Nothing was looked at.")
+
+
+def freed(found: wire.Cleaned) -> Any:
+    """Return what can be, or was, freed."""
+    rows = [[item.what, item.run_id or "", f"{item.count:,}", size(item.size_bytes)] for item in found.items]
+    said = f"{'Freed' if found.freed else 'Can be freed'}: {size(found.size_bytes)}"
+    return [html.P(html.B(said)), table(["what", "run", "files", "size"], rows[:50], "Nothing can be freed.")]
+
+
 def table(heads: list[str], rows: list[list[Any]], empty: str) -> Any:
     """Return a small table, or a sentence where it has no row."""
     if not rows:
         return html.P(empty, className="ink-2")
     head = html.Thead(html.Tr([html.Th(words, scope="col") for words in heads]))
-    return html.Table([head, html.Tbody([html.Tr([html.Td(cell) for cell in row]) for row in rows])])
+    body = html.Tbody([html.Tr([html.Td(cell) for cell in row]) for row in rows])
+    return html.Table([head, body] if any(heads) else [body])
 
 
 def devices(system: wire.System) -> Any:
@@ -110,7 +169,14 @@ def queue(runs: list[wire.RunWire], *, may_change: bool) -> Any:
         ]
         for index, run in enumerate(runs)
     ]
-    return table(["", "run", "priority", ""], rows, "Nothing waits.")
+    if not rows:
+        return html.P("Nothing waits.", className="ink-2")
+    head = html.Thead(html.Tr([html.Th(words, scope="col") for words in ("", "run", "priority", "move, or drag")]))
+    body = [
+        html.Tr([html.Td(cell) for cell in row], draggable=str(may_change).lower(), **{"data-queued": run.id})
+        for row, run in zip(rows, runs, strict=True)
+    ]
+    return html.Table([head, html.Tbody(body)], className="queue")
 
 
 def _link(run: wire.RunWire) -> Any:
@@ -213,3 +279,31 @@ def register(app: Dash, client: AsyncClient) -> None:
             return message(str(error), bad=True)
         told = html.P("Send this link; it is shown this once.", className="ink-2")
         return [told, html.Pre(made.url, className="command"), dcc.Clipboard(content=made.url, title="Copy")]
+
+    @app.callback(
+        Output(ids.DOCTOR_FOUND, "children"),
+        Input(ids.DOCTOR, "n_clicks"),
+        prevent_initial_call=True,
+        running=[(Output(ids.DOCTOR, "loading"), True, False)],
+    )
+    async def examine(clicks: int | None) -> Any:
+        return findings(await client(calls.doctor())) if clicks else no_update
+
+    @app.callback(
+        Output(ids.SPACE_FOUND, "children"),
+        Output(ids.SPACE_FREE, "style"),
+        Input(ids.SPACE_LOOK, "n_clicks"),
+        Input(ids.SPACE_FREE, "n_clicks"),
+        State(ids.SPACE_THIN, "value"),
+        State(ids.SPACE_CHECKPOINTS, "checked"),
+        prevent_initial_call=True,
+        running=[(Output(ids.SPACE_LOOK, "loading"), True, False)],
+    )
+    async def clean(_look: int | None, _free: int | None, thin: Any, checkpoints: bool | None) -> Any:
+        dry = ctx.triggered_id == ids.SPACE_LOOK
+        rules = {"thin_geometry": thin or None, "checkpoints": bool(checkpoints)}
+        try:
+            found = await client(calls.collect_garbage(dry_run=dry, **rules))
+        except ApiError as error:
+            return message(str(error), bad=True), {"display": "none"}
+        return freed(found), {"display": "block" if dry and found.items else "none"}
