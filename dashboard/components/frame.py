@@ -53,7 +53,7 @@ def layout() -> Any:
     bar = html.Header(
         [
             dcc.Link(
-                [html.Img(src="/assets/mark.svg", alt="", width=22, height=22), html.B("Collapse Lab")],
+                [html.Img(src="/assets/mark.svg", alt="All runs", width=22, height=22), html.B("Collapse Lab")],
                 href="/runs",
                 className="mark",
             ),
@@ -85,7 +85,7 @@ def layout() -> Any:
         theme={
             "colors": {"brand": BRAND, "dark": DARK},
             "primaryColor": "brand",
-            "primaryShade": {"light": 8, "dark": 4},
+            "primaryShade": 8,
             "fontFamily": "'Inter Variable', system-ui, sans-serif",
             "defaultRadius": 6,
             "fontSizes": {"sm": "13px", "md": "14px"},

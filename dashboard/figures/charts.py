@@ -49,7 +49,7 @@ TRAINING: Group = {
     ],
 }
 COST: Group = {
-    "name": "Time and memory",
+    "name": "Time",
     "charts": [
         {"title": "Training speed, samples/s", "steps": "speed", "help": "Samples that training steps take a second."},
         {"title": "Memory, GB", "steps": "memory", "help": "The most of any phase: on a CPU of the whole process."},
@@ -101,7 +101,8 @@ def angles_figure(class_names: list[str], uirevision: str) -> dict[str, Any]:
     }
     heatmap = {
         "type": "heatmap",
-        "z": [[None] * len(class_names)] * len(class_names),
+        # Empty cells hold the place of few classes' pictures; a thousand classes' would be ten megabytes of nothing.
+        "z": [[None] * len(class_names)] * len(class_names) if few else [[None]],
         "zmin": -1,
         "zmax": 1,
         "showscale": False,  # Plotly cannot tick a colour bar without a value; the first drawing switches it on

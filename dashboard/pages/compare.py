@@ -270,9 +270,7 @@ def _finals(found: list[Entry], known: dict[str, wire.MetricWire]) -> Any:
         ranged = html.Span(f" [{least}, {most}]", className="ink-2") if len(found[index].runs) > 1 else None
         return html.Td([mark, ranged])
 
-    head = html.Tr(
-        [html.Th("", scope="col"), *(html.Th(f"{known[key].label}, {split}", scope="col") for key, split in shown)]
-    )
+    head = html.Tr([html.Td(), *(html.Th(f"{known[key].label}, {split}", scope="col") for key, split in shown)])
     rows = [
         html.Tr([html.Th(entry.label, scope="row"), *(cell(place, index) for place in shown)])
         for index, entry in enumerate(found)
@@ -281,13 +279,14 @@ def _finals(found: list[Entry], known: dict[str, wire.MetricWire]) -> Any:
     return html.Section(
         [html.Div(html.H2("At the end: median [least, largest]"), className="panel-head"), table],
         className="panel facts",
-        **{"data-part": "finals"},
+        tabIndex="0",
+        **{"data-part": "finals", "aria-label": "Metrics at the end"},
     )
 
 
 def _settings(found: list[Entry]) -> Any:
     rows = differences(found)
-    head = html.Tr([html.Th("", scope="col"), *(html.Th(entry.label, scope="col") for entry in found)])
+    head = html.Tr([html.Td(), *(html.Th(entry.label, scope="col") for entry in found)])
     body = [html.Tr([html.Th(key, scope="row"), *(html.Td(_words(value)) for value in values)]) for key, values in rows]
     content = (
         html.Table([html.Thead(head), html.Tbody(body)])
@@ -297,7 +296,8 @@ def _settings(found: list[Entry]) -> Any:
     return html.Section(
         [html.Div(html.H2("Settings that differ"), className="panel-head"), content],
         className="panel facts",
-        **{"data-part": "differences"},
+        tabIndex="0",
+        **{"data-part": "differences", "aria-label": "Settings that differ"},
     )
 
 

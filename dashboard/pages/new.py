@@ -73,7 +73,7 @@ def layout(presets: list[wire.PresetWire], original: wire.RunWire | None = None)
                 placeholder="choose one",
                 data=more,
                 searchable=True,
-                w=420,
+                maw=420,
                 mb=12,
             ),
             html.Div([html.Fieldset(id=ids.FORM), html.Aside(_launch())], className="new-grid"),

@@ -266,6 +266,7 @@ def _figures(run: wire.RunWire) -> dict[str, Any]:
 def _details(run: wire.RunWire, *, may_change: bool) -> Any:
     """Return the tabs below the first screen."""
     tabs = [_pressed(words, index == 0, tab=tab) for index, (tab, words) in enumerate(TABS)]
+    details = {"role": "region", "aria-label": "Details", "aria-live": "polite"}
     config = html.Pre(json.dumps(run.config.model_dump(mode="json"), indent=2), className="log")
     return html.Section(
         [
@@ -276,9 +277,11 @@ def _details(run: wire.RunWire, *, may_change: bool) -> Any:
                 ],
                 className="panel-head",
             ),
-            html.Div(className="details-body", **{"data-part": "details-body", "aria-live": "polite"}),
+            html.Div(className="details-body", tabIndex="0", **{"data-part": "details-body"}, **details),
             html.Div(_notes(run, may_change), className="details-body", hidden=True, **{"data-static": "notes"}),
-            html.Div(config, className="details-body", hidden=True, **{"data-static": "config"}),
+            html.Div(
+                config, className="details-body", hidden=True, tabIndex="0", role="region", **{"data-static": "config"}
+            ),
         ],
         className="panel details",
         **{"data-part": "details", "data-first": TABS[0][0]},

@@ -158,6 +158,7 @@ def layout(shown: list[Column], words: Mapping[str, Any], *, may_change: bool) -
                     "cacheBlockSize": 100,
                     "maxBlocksInCache": 6,
                     "rowSelection": {"mode": "multiRow", "enableClickSelection": False, "headerCheckbox": False},
+                    "selectionColumnDef": {"headerName": "✓", "width": 44},
                     "animateRows": False,
                     "suppressCellFocus": False,
                     "suppressNoRowsOverlay": True,

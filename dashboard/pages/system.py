@@ -37,7 +37,8 @@ def layout(me: wire.Me) -> Any:
 
 
 def _panel(title: str, *content: Any) -> Any:
-    return html.Section([html.Div(html.H2(title), className="panel-head"), *content], className="panel facts")
+    head = html.Div(html.H2(title), className="panel-head")
+    return html.Section([head, *content], className="panel facts", tabIndex="0", **{"aria-label": title})
 
 
 def _tokens() -> Any:
@@ -124,7 +125,7 @@ def table(heads: list[str], rows: list[list[Any]], empty: str) -> Any:
     """Return a small table, or a sentence where it has no row."""
     if not rows:
         return html.P(empty, className="ink-2")
-    head = html.Thead(html.Tr([html.Th(words, scope="col") for words in heads]))
+    head = html.Thead(html.Tr([html.Th(words, scope="col") if words else html.Td() for words in heads]))
     body = html.Tbody([html.Tr([html.Td(cell) for cell in row]) for row in rows])
     return html.Table([head, body] if any(heads) else [body])
 
@@ -171,7 +172,8 @@ def queue(runs: list[wire.RunWire], *, may_change: bool) -> Any:
     ]
     if not rows:
         return html.P("Nothing waits.", className="ink-2")
-    head = html.Thead(html.Tr([html.Th(words, scope="col") for words in ("", "run", "priority", "move, or drag")]))
+    heads = [html.Td(), *(html.Th(words, scope="col") for words in ("run", "priority", "move, or drag"))]
+    head = html.Thead(html.Tr(heads))
     body = [
         html.Tr([html.Td(cell) for cell in row], draggable=str(may_change).lower(), **{"data-queued": run.id})
         for row, run in zip(rows, runs, strict=True)

@@ -11,7 +11,7 @@ export class Curves {
     this.graphs = [];
     this.more = document.createElement("select");
     this.more.setAttribute("aria-label", "More metrics");
-    this.more.append(new Option("more metrics", ""));
+    this.more.append(new Option("more", ""));
     const place = root.querySelector('[data-part="more-metrics"]');
     for (let i = Number(place.dataset.first); i < groups.length; i += 1) this.more.append(new Option(groups[i].name, i));
     this.more.addEventListener("change", () => this.choose(Number(this.more.value), true), { signal });

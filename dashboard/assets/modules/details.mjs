@@ -70,7 +70,7 @@ const TABS = {
     const most = Math.max(1, ...z.flatMap((row, i) => row.filter((_, j) => j !== i)));
     return [{ z: [z], zmax: most }, {}];
   } },
-  margins: { arrays: ["margins"], optional: ["margins_test"], figure: "margins", fill: (graph, { arrays }) => {
+  margins: { arrays: ["margins"], ofTest: ["margins_test"], figure: "margins", fill: (graph, { arrays }) => {
     const lines = ["margins", "margins_test"].map((name) => (arrays[name] ? Array.from(decode(arrays[name]).data) : []));
     return [{ x: lines.map((line) => line.map((_, i) => i / Math.max(1, line.length - 1))), y: lines }, {}, [0, 1]];
   } },
@@ -145,7 +145,7 @@ export class Details {
       const answer = await fetch(address, { signal: page.abort.signal });
       if (!answer.ok) throw new Error((await answer.json()).detail);
       const found = await (kind.plain ? answer.text() : answer.json());
-      if (kind.optional) await this.more(kind, capture, found);
+      if (kind.ofTest && Object.keys(page.run.series.test ?? {}).length) await this.more(kind, capture, found);
       if (this.now !== tab) return;
       if (kind.figure) this.picture(body, kind, found);
       else body.replaceChildren(...kind.draw(page, found));
@@ -154,9 +154,9 @@ export class Details {
     }
   }
 
-  /** Arrays that not every capture has. */
+  /** Arrays of the test split, where the run has one. */
   async more(kind, capture, found) {
-    const answer = await fetch(`${capture.href}&arrays=${kind.optional}`, { signal: this.page.abort.signal });
+    const answer = await fetch(`${capture.href}&arrays=${kind.ofTest}`, { signal: this.page.abort.signal });
     if (answer.ok) Object.assign(found.arrays, (await answer.json()).arrays);
   }
 

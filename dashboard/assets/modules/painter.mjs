@@ -43,7 +43,8 @@ export const standsOut = (focus, label) => focus.length === 0 || focus.includes(
  *
  * `picture` has vertices, means, weights, features as [x, y, z] (each may be null), labels of the features, trails as a
  * list of means, names, colours (a class each), layers {features, trails, classifier, names, arrows}, `focus` (labels
- * that stand out) and `emphasis` (a colour for them where classes have no colours of their own).
+ * that stand out), `emphasis` (a colour for them where classes have no colours of their own) and `worst` (the pair with
+ * the smallest angle, which is marked where classes are too many to be named).
  */
 export function paint(context, size, picture, camera, css) {
   const { width, height } = size;
@@ -55,7 +56,12 @@ export function paint(context, size, picture, camera, css) {
     vertices: at(picture.vertices), means: at(picture.means),
     weights: layers.classifier ? at(picture.weights) : null, features: layers.features ? at(picture.features) : null,
   };
-  const colour = (label) => (picture.emphasis && focus.includes(label) ? picture.emphasis : colours[label]);
+  const many = names.length > NAMES_UP_TO;
+  const worst = many && focus.length === 0 ? (picture.worst ?? []) : [];
+  const colour = (label) => {
+    if (worst.includes(label)) return css("bad");
+    return picture.emphasis && focus.includes(label) ? picture.emphasis : colours[label];
+  };
   const alpha = (label) => (standsOut(focus, label) ? 1 : DIM);
   context.clearRect(0, 0, width, height);
   context.lineJoin = context.lineCap = "round";
@@ -76,12 +82,12 @@ export function paint(context, size, picture, camera, css) {
   for (const [kind, i, depth] of order) {
     const [x, y] = [seen[kind].x[i], seen[kind].y[i]];
     const grown = marks * (1 + 0.1 * Math.max(-1, Math.min(1, depth))) * (focus.includes(i) ? 1.15 : 1);
-    context.globalAlpha = alpha(i) * (names.length > NAMES_UP_TO && !focus.includes(i) ? 0.55 : 1);
+    context.globalAlpha = alpha(i) * (many && !focus.includes(i) && !worst.includes(i) ? 0.55 : 1);
     mark[kind](context, x, y, grown, colour(i), css);
     pointed.push({ kind, index: i, label: i, x, y });
   }
   context.globalAlpha = 1;
-  if (seen.means) write(context, seen.means, picture, css, marks);
+  if (seen.means) write(context, seen.means, { ...picture, focus: worst.length ? worst : focus }, css, marks);
   pointed.reverse();
   for (let i = 0; seen.features && i < seen.features.x.length; i += 1) {
     if (standsOut(focus, picture.labels[i])) {

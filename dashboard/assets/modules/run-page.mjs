@@ -258,7 +258,7 @@ export class RunPage {
     say(this.root, "replay-note", "");
     this.root.dataset.shownStep = this.run.captures[at].step;
     this.shown = frame;
-    this.scene.draw(frame, before);
+    this.scene.draw(frame, before, this.run.captures[at].smallest_pair);
     this.words();
     this.heatmap.draw();
     if (!this.replay.follows && this.replay.peeked === null) {

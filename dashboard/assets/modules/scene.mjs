@@ -37,6 +37,7 @@ export class Scene {
     this.names = [];
     this.frame = null;
     this.before = [];
+    this.worst = [];
     this.pointed = [];
     this.view = "spherical";
     this.four = [0, 1, 2, 3];
@@ -121,9 +122,9 @@ export class Scene {
     return project(this.corners, this.matrix(frame));
   }
 
-  /** Show a frame with trails through those `before` it. */
-  draw(frame, before) {
-    Object.assign(this, { frame, before });
+  /** Show a frame with trails through those `before` it; `worst` is its pair of classes with the smallest angle. */
+  draw(frame, before, worst = []) {
+    Object.assign(this, { frame, before, worst });
     this.invalidate();
   }
 
@@ -194,7 +195,7 @@ export class Scene {
     const many = this.names.length > 30;
     this.drawn = shown;
     return {
-      ...shown, labels: this.frame?.labels ?? [], trails, names: this.names, colours: this.colours, layers: this.layers,
+      ...shown, labels: this.frame?.labels ?? [], trails, names: this.names, colours: this.colours, layers: this.layers, worst: this.worst,
       // Of four classes all others fall onto the centre, where they only hide each other.
       focus: this.focus.length === 0 && this.view === "tetrahedron" ? this.four : this.focus, emphasis: many ? this.colour("accent") : null,
     };
