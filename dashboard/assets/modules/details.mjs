@@ -63,18 +63,18 @@ const TABS = {
       return rows.length > ROWS ? [text(`The ${ROWS} classes with the smallest angles of ${rows.length}.`), made] : [made];
     },
   },
-  confusion: { arrays: ["confusion"], figure: "confusion", fill: (graph, { arrays }) => {
+  confusion: { arrays: ["confusion"], figure: "confusion", fill: ({ arrays }) => {
     const { data, rows, columns } = decode(arrays.confusion);
     const z = Array.from({ length: rows }, (_, i) => Array.from(data.subarray(i * columns, (i + 1) * columns)));
     // Right answers would hide all others: the scale ends at the largest confusion.
     const most = Math.max(1, ...z.flatMap((row, i) => row.filter((_, j) => j !== i)));
     return [{ z: [z], zmax: most }, {}];
   } },
-  margins: { arrays: ["margins"], ofTest: ["margins_test"], figure: "margins", fill: (graph, { arrays }) => {
+  margins: { arrays: ["margins"], ofTest: ["margins_test"], figure: "margins", fill: ({ arrays }) => {
     const lines = ["margins", "margins_test"].map((name) => (arrays[name] ? Array.from(decode(arrays[name]).data) : []));
     return [{ x: lines.map((line) => line.map((_, i) => i / Math.max(1, line.length - 1))), y: lines }, {}, [0, 1]];
   } },
-  spectra: { arrays: ["spectrum_within", "spectrum_between"], figure: "spectra", fill: (graph, { arrays }) => {
+  spectra: { arrays: ["spectrum_within", "spectrum_between"], figure: "spectra", fill: ({ arrays }) => {
     const lines = ["spectrum_between", "spectrum_within"].map((name) => Array.from(decode(arrays[name]).data).map((v) => (v > 0 ? v : null)));
     return [{ x: lines.map((line) => line.map((_, i) => i + 1)), y: lines }, {}, [0, 1]];
   } },
@@ -161,17 +161,24 @@ export class Details {
   }
 
   picture(body, kind, found) {
-    if (body.firstChild?.dataset?.figure !== kind.figure) {
-      const place = document.createElement("div");
-      place.dataset.figure = kind.figure;
-      place.className = "detail-graph";
-      body.replaceChildren(place);
-      const { data, layout } = structuredClone(this.page.figures[kind.figure]);
-      window.Plotly.newPlot(place, data, layout, { displayModeBar: false, responsive: true });
-      this.theme();
+    const [traces, layout, which] = kind.fill(found);
+    if (body.firstChild?.dataset?.figure === kind.figure) {
+      window.Plotly.update(body.firstChild, traces, layout, which);
+      return;
     }
-    const [traces, layout, which] = kind.fill(body.firstChild, found);
-    window.Plotly.update(body.firstChild, traces, layout, which);
+    const place = document.createElement("div");
+    place.dataset.figure = kind.figure;
+    place.className = "detail-graph";
+    body.replaceChildren(place);
+    // With its data from the start: Plotly cannot lay out an axis that is tied to another one and has none.
+    const figure = structuredClone(this.page.figures[kind.figure]);
+    figure.data.forEach((trace, i) => {
+      const at = (which ?? figure.data.map((_, j) => j)).indexOf(i);
+      if (at < 0) return;
+      for (const [key, value] of Object.entries(traces)) trace[key] = Array.isArray(value) ? value[at] : value;
+    });
+    window.Plotly.newPlot(place, figure.data, figure.layout, { displayModeBar: false, responsive: true });
+    this.theme();
   }
 
   theme() {
