@@ -377,7 +377,7 @@ def _curves(run: wire.RunWire, groups: list[Group], buttons: int) -> Any:
         )
         for index, chart in enumerate(groups[0]["charts"])
     ]
-    key = html.Span("— train  ··· test  - - ideal  | terminal phase", className="ink-2 key")
+    key = html.Span("— train ··· test - - ideal | terminal", className="ink-2 key")
     return html.Section(
         [
             html.Div(

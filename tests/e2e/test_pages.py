@@ -55,7 +55,7 @@ def addresses(found: dict[str, str]) -> dict[str, tuple[str, str]]:
         "compare-empty": ("/compare", ".empty"),
         "system": ("/system", ".facts table"),
         "run": (f"/runs/{found['few']}", f"#chart-3 {chart}"),
-        "angles": (f"/runs/{found['few']}?view=angles&tab=confusion", f"#large-angles-graph {chart}"),
+        "angles": (f"/runs/{found['few']}?view=angles&tab=confusion", ".detail-graph .main-svg"),
         "layers": (f"/runs/{found['linear']}?view=layers&tab=notes", f"#layers-graph {chart}"),
         "many": (f"/runs/{found['many']}?tab=margins", ".detail-graph .main-svg"),
         "missing": ("/runs/nosuchrun0", ".empty"),

@@ -136,9 +136,9 @@ export class Details {
     body.hidden = !kind;
     if (!kind) return;
     const capture = page.replay.capture;
-    if (kind.arrays && (!capture || !page.shown)) {
-      body.replaceChildren(text("Nothing is captured yet."));
-      return;
+    if (kind.arrays && (!capture || !page.shown || !window.Plotly)) {
+      if (page.run.captures.length === 0) body.replaceChildren(text(page.restored ? "Nothing is captured yet." : ""));
+      return; // it is on its way
     }
     const address = kind.path ? `/api/v1/runs/${page.runId}${kind.path}` : `${capture.href}&arrays=${kind.arrays}`;
     try {

@@ -124,6 +124,7 @@ export class RunPage {
     this.curves.offer();
     this.theme();
     this.stand([]);
+    this.details.again.run();
     this.take(this.early);
   }
 
