@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from benchmarks import digits, head, live, metrics, service, store, training
+from benchmarks import digits, head, live, metrics, page, service, store, training
 from benchmarks.report import Figure, machine, write
 
 BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
@@ -15,6 +15,8 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "digits": digits.measure,
     "service": service.measure,
     "live": live.measure,
+    "page": page.measure,
+    "soak": page.measure_soak,
     "store": store.measure,
     "day": store.measure_day,
 }
