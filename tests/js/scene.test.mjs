@@ -11,10 +11,20 @@ import { layout, markScale, nearest, paint } from "../../dashboard/assets/module
 import { captureAt } from "../../dashboard/assets/modules/replay.mjs";
 import { HOME } from "../../dashboard/assets/modules/camera.mjs";
 
+globalThis.OffscreenCanvas = class {
+  constructor(width, height) {
+    Object.assign(this, { width, height });
+  }
+
+  getContext() {
+    return paper();
+  }
+};
+
 /** A canvas that writes down what is drawn. */
 function paper() {
   const done = [];
-  const target = { globalAlpha: 1, done };
+  const target = { globalAlpha: 1, done, getTransform: () => ({ a: 1 }) };
   return new Proxy(target, {
     get: (held, name) => (name in held ? held[name] : (...given) => done.push([name, ...given, held.globalAlpha, held.fillStyle])),
     set: (held, name, value) => {
@@ -61,6 +71,25 @@ test("classes that do not stand out are dim, and their samples are not pointed a
   const fills = held.done.filter(([name]) => name === "fill");
   assert.ok(fills.some((call) => call.at(-1) === "#111111" && call.at(-2) < 0.2));
   assert.ok(fills.some((call) => call.at(-1) === "#222222" && call.at(-2) === 1));
+});
+
+test("of too many classes to name, the pair with the smallest angle is marked and named", () => {
+  const many = 40;
+  const axis = Array.from({ length: many }, (_, i) => Math.cos(i));
+  const points = [axis, axis.map((v) => v / 2), axis.map(() => 0)];
+  const names = axis.map((_, i) => `class ${i}`);
+  const drawn = (more) => {
+    const held = paper();
+    const given = { vertices: points, means: points, weights: null, features: null, labels: [], names, colours: names.map(() => "#999999"), worst: [3, 17], ...more };
+    paint(held, { width: 400, height: 300 }, picture(given), front, (name) => (name === "bad" ? "#ff0000" : "#000000"));
+    return held.done;
+  };
+  const written = (done) => done.filter(([name]) => name === "fillText").map((call) => call[1]).sort();
+  const red = (done) => done.filter((call) => call[0] === "fill" && call.at(-1) === "#ff0000").length;
+  assert.deepEqual(written(drawn({})), ["class 17", "class 3"]);
+  assert.equal(red(drawn({})), 2);
+  assert.deepEqual(written(drawn({ focus: [5], emphasis: "#0000ff" })), ["class 5"], "who is pointed at comes first");
+  assert.equal(red(drawn({ focus: [5], emphasis: "#0000ff" })), 0);
 });
 
 test("trails and arrows are drawn where they are on", () => {

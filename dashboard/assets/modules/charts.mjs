@@ -103,16 +103,14 @@ export function pointAt(graph, epoch) {
   else Fx.unhover(graph, undefined, undefined, true);
 }
 
-export function drawChart(graph, run, spec, css, selectedEpoch) {
+export function drawChart(graph, run, spec, css) {
   const { x, y, log, ideal } = chartData(run, spec);
   const known = y.flat().filter((v) => v !== null && Number.isFinite(v));
   const shapes = [];
-  const mark = (epoch, dash) => shapes.push({
-    type: "line", x0: epoch, x1: epoch, y0: 0, y1: 1, yref: "paper", layer: "below",
-    line: { color: css(dash ? "accent" : "ink-3"), width: dash ? 1 : 0.8, dash: dash ?? "solid" },
-  });
-  if (run.terminalPhase !== null) mark(run.terminalPhase);
-  if (selectedEpoch !== null) mark(selectedEpoch, "dot");
+  if (run.terminalPhase !== null) {
+    const line = { color: css("ink-3"), width: 0.8 };
+    shapes.push({ type: "line", x0: run.terminalPhase, x1: run.terminalPhase, y0: 0, y1: 1, yref: "paper", layer: "below", line });
+  }
   const annotations = log && ideal !== null
     ? [{ x: 0.01, y: 0, xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom", showarrow: false,
          text: `ideal ${digits(ideal)} ↓`, font: { size: 10, color: css("ink-3") } }]

@@ -81,14 +81,26 @@ export class Curves {
     this.choose(Math.max(0, group));
   }
 
-  /** Draw all charts; `epoch` is marked in them where one is given. */
-  draw(epoch = this.epoch) {
-    this.epoch = epoch ?? null;
+  draw() {
     this.graphs.forEach((_, i) => this.drawOne(i));
   }
 
   drawOne(i) {
     const chart = this.groups[this.group].charts[i];
-    if (chart) drawChart(this.graphs[i], this.run, chart, this.css, this.epoch ?? null);
+    if (!chart) return;
+    drawChart(this.graphs[i], this.run, chart, this.css);
+    this.mark();
+  }
+
+  /** Mark an epoch in all charts, or none. A line over them: Plotly would draw everything again for one of its own. */
+  mark(epoch = this.epoch ?? null) {
+    this.epoch = epoch;
+    for (const graph of this.graphs) {
+      let line = graph.querySelector(":scope > .epoch-mark");
+      if (!line) graph.append((line = Object.assign(document.createElement("i"), { className: "epoch-mark" })));
+      const { xaxis, yaxis } = graph._fullLayout;
+      line.hidden = epoch === null;
+      if (epoch !== null) Object.assign(line.style, { left: `${xaxis._offset + xaxis.d2p(epoch)}px`, top: `${yaxis._offset}px`, height: `${yaxis._length}px` });
+    }
   }
 }

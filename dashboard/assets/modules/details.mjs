@@ -7,7 +7,7 @@ import { nearestClass } from "./marks.mjs";
 import { digits, duration, percent } from "./run-model.mjs";
 import { decode } from "./typed.mjs";
 
-const CALM_MS = 400;
+const CALM_MS = 900;
 const ROWS = 200; // of the table of classes; more are told by a search
 const BYTES = [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]];
 

@@ -7,6 +7,7 @@ import { place } from "./labels.mjs";
 const SPREAD = 0.345; // of the canvas's smaller side is one unit of the frame at zoom 1
 const NAMES_UP_TO = 30;
 const DIM = 0.1;
+const FADE = 3; // captures of a trail that share one opacity
 const FEATURE = { size: 3, opacity: 0.42 };
 export const WITHIN = 13; // pixels from a mark at which it counts as pointed at
 
@@ -142,16 +143,31 @@ function cloud(context, features, labels, colour, alpha) {
     byLabel.get(labels[i]).push(i);
   }
   const half = FEATURE.size / 2;
+  const ratio = context.getTransform().a;
   for (const [label, members] of byLabel) {
     context.globalAlpha = FEATURE.opacity * alpha(label);
-    context.fillStyle = colour(label);
-    context.beginPath();
-    for (const i of members) {
-      context.moveTo(features.x[i] + half, features.y[i]);
-      context.arc(features.x[i], features.y[i], half, 0, 2 * Math.PI);
-    }
-    context.fill();
+    const stamp = dot(colour(label), half, ratio);
+    const side = stamp.width / ratio;
+    for (const i of members) context.drawImage(stamp, features.x[i] - side / 2, features.y[i] - side / 2, side, side);
   }
+}
+
+const stamps = new Map();
+
+/** A dot drawn once and stamped often: hundreds of small arcs a frame are what a software renderer is slowest at. */
+function dot(colour, radius, ratio) {
+  const key = `${colour} ${radius} ${ratio}`;
+  if (!stamps.has(key)) {
+    if (stamps.size > 500) stamps.clear();
+    const side = 2 * Math.ceil(radius * ratio + 1);
+    const stamp = new OffscreenCanvas(side, side);
+    const pen = stamp.getContext("2d");
+    pen.fillStyle = colour;
+    pen.arc(side / 2, side / 2, radius * ratio, 0, 2 * Math.PI);
+    pen.fill();
+    stamps.set(key, stamp);
+  }
+  return stamps.get(key);
 }
 
 function trails(context, frames, colour, alpha, marks) {
@@ -159,12 +175,15 @@ function trails(context, frames, colour, alpha, marks) {
   context.lineWidth = 1.6 * Math.max(0.5, marks);
   for (let label = 0; label < classes; label += 1) {
     context.strokeStyle = colour(label);
-    // Older pieces fade.
-    for (let t = 1; t < frames.length; t += 1) {
-      context.globalAlpha = alpha(label) * (0.15 + (0.6 * t) / frames.length);
+    // Older pieces fade, in a few steps; what has hardly moved is not seen.
+    for (let from = 0; from < frames.length - 1; from += FADE) {
+      const piece = frames.slice(from, from + FADE + 1).map(({ x, y }) => [x[label], y[label]]);
+      const length = piece.slice(1).reduce((sum, [x, y], i) => sum + Math.hypot(x - piece[i][0], y - piece[i][1]), 0);
+      if (length < 1) continue;
+      context.globalAlpha = alpha(label) * (0.15 + (0.6 * Math.min(frames.length, from + FADE)) / frames.length);
       context.beginPath();
-      context.moveTo(frames[t - 1].x[label], frames[t - 1].y[label]);
-      context.lineTo(frames[t].x[label], frames[t].y[label]);
+      context.moveTo(...piece[0]);
+      for (const place of piece.slice(1)) context.lineTo(...place);
       context.stroke();
     }
   }

@@ -3,6 +3,7 @@
 import { prepare, TRAIL } from "./scene.mjs";
 
 const CACHE = 600;
+const WARMED = 300; // captures of a run that are fetched before anybody asks
 const AHEAD = 8; // captures fetched before they are wanted while playing
 export const SPEEDS = [0.5, 1, 2, 4];
 const PLAY_MS = 90; // a capture, at speed one
@@ -130,6 +131,18 @@ export class Replay {
       if (error.name !== "AbortError") this.heard.failed(error.message);
       return null;
     }
+  }
+
+  /** Fetch the captures of a run that is not long, two at a time, while nothing else is wanted: then it plays at once. */
+  async warm() {
+    const wanted = this.run.captures.length <= WARMED ? [...this.run.captures] : [];
+    const next = async () => {
+      for (let capture = wanted.shift(); capture && !this.signal.aborted; capture = wanted.shift()) {
+        await new Promise((resolve) => (window.requestIdleCallback ?? setTimeout)(resolve));
+        if (!this.frame(capture) && !this.seen()) await this.fetch(capture);
+      }
+    };
+    await Promise.all([next(), next()]);
   }
 
   play(ended) {

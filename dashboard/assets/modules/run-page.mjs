@@ -17,9 +17,10 @@ import { RunStream } from "./stream.mjs";
 import { toast } from "./toast.mjs";
 
 const POINTS = 1000; // of each curve; more cannot be told apart on a screen
-// The heatmap and the marks in charts are read, not watched: they may lag the scene by this much.
-const READ_MS = 200;
+// The heatmap is read, not watched: it may lag the scene by this much.
+const READ_MS = 350;
 const ADDRESS_MS = 300;
+const WARM_MS = 1500; // after the page stands
 
 export class RunPage {
   constructor(root) {
@@ -49,7 +50,6 @@ export class RunPage {
     });
     this.details = new Details(this);
     this.heatmap = new Calm(READ_MS, () => this.drawAngles());
-    this.marks = new Calm(READ_MS, () => this.curves.draw(this.replay.index >= this.replay.last ? null : this.run.captures[this.replay.index].epoch));
     this.address = new Calm(ADDRESS_MS, () => this.put());
     this.buildSlider();
     this.buildFour();
@@ -125,16 +125,18 @@ export class RunPage {
     this.theme();
     this.stand([]);
     this.details.again.run();
+    if (this.ended) this.warmth = setTimeout(() => this.replay.warm(), WARM_MS);
     this.take(this.early);
   }
 
   close() {
     this.abort.abort();
     clearInterval(this.clock);
+    clearTimeout(this.warmth);
     this.replay.close();
     this.scene.close();
     this.details.close();
-    for (const calm of [this.heatmap, this.marks, this.address]) calm.close();
+    for (const calm of [this.heatmap, this.address]) calm.close();
     this.themeWatch.disconnect();
     this.stream?.close();
     this.connection("");
@@ -262,10 +264,8 @@ export class RunPage {
     this.scene.draw(frame, before, this.run.captures[at].smallest_pair);
     this.words();
     this.heatmap.draw();
-    if (!this.replay.follows && this.replay.peeked === null) {
-      this.marks.draw();
-      this.address.draw();
-    }
+    if (this.begun && this.replay.peeked === null) this.curves.mark(at >= this.replay.last ? null : this.run.captures[at].epoch);
+    if (!this.replay.follows && this.replay.peeked === null && !this.replay.playing) this.address.draw();
     this.details.shown();
   }
 
@@ -428,7 +428,7 @@ export class RunPage {
     if (this.replay.playing) this.replay.play(this.ended);
     this.replay.follows = !this.ended;
     this.replay.choose(this.replay.last);
-    this.curves.draw(null);
+    if (this.begun) this.curves.mark(null);
     this.address.draw();
   }
 
