@@ -13,6 +13,7 @@ SCHEME_TOGGLE = "scheme-toggle"
 HELP = "help"
 HELP_OPEN = "help-open"
 TOAST = "toast"
+TOUR = "tour"
 
 RUN_PAGE = "run-page"
 LARGE_ANGLES_GRAPH = "large-angles-graph"

@@ -5,8 +5,10 @@ import { Keys } from "./modules/keys.mjs";
 import { listen as listenToQueue } from "./modules/queue.mjs";
 import { RunPage } from "./modules/run-page.mjs";
 import { RunsPage } from "./modules/runs-page.mjs";
+import { GuidedTour } from "./modules/tour.mjs";
 
 const KINDS = { "run-page": RunPage, "compare-page": ComparePage, "runs-page": RunsPage };
+const tour = new GuidedTour();
 let page = null;
 
 function look() {
@@ -14,9 +16,12 @@ function look() {
   const root = id ? document.getElementById(id) : null;
   if (page && page.root !== root) {
     page.close();
+    tour.leave();
     page = null;
   }
-  if (root && !page) page = new KINDS[id](root);
+  if (!root || page) return;
+  page = new KINDS[id](root);
+  if (page instanceof RunPage) tour.offer(root);
 }
 
 new MutationObserver(look).observe(document.body, { childList: true, subtree: true });

@@ -10,6 +10,7 @@ from dash import dcc, html
 from backend import wire
 from backend.palette import HEADS, TOKENS, Theme
 from dashboard import ids
+from dashboard.components import tour
 from dashboard.figures.charts import chart_figure
 
 PAGES = (("/runs", "Runs"), ("/new", "New run"), ("/compare", "Compare"), ("/system", "System"))
@@ -78,6 +79,7 @@ def layout() -> Any:
             bar,
             html.Main(id=ids.PAGE, className="page"),
             help_sheet(),
+            tour.panel(),
             html.Div(id=ids.TOAST, className="toast", hidden=True, role="status"),
         ],
         id=ids.MANTINE,
@@ -116,7 +118,13 @@ def help_sheet() -> Any:
         [
             html.H2("Keys"),
             html.Dl(rows),
-            html.Form(html.Button("Close", className="quiet"), method="dialog"),
+            html.Div(
+                [
+                    html.Button("Take the tour of a run's page", className="quiet", **{"data-tour": "begin"}),
+                    html.Form(html.Button("Close", className="quiet"), method="dialog"),
+                ],
+                className="row",
+            ),
         ],
         id=ids.HELP,
         className="help",

@@ -67,6 +67,7 @@ def layout(run: wire.RunWire, metrics: list[wire.MetricWire], *, may_change: boo
             "data-run": run.id,
             "data-epochs": str(run.config.epochs),
             "data-status": run.status,
+            "data-demonstration": str(run.demonstration).lower(),
             "data-names": json.dumps(run.class_names),
             "data-colours": json.dumps(class_colours(run.classes)),
             "data-figures": json.dumps(_figures(run)),
@@ -116,6 +117,7 @@ def _header(run: wire.RunWire, *, may_change: bool) -> Any:
                     dmc.Button("Export figure", id=ids.EXPORT_OPEN, size="xs"),
                 ],
                 className="actions",
+                **{"data-part": "actions"},
             ),
         ],
         className="run-header",
@@ -195,7 +197,7 @@ def _scene(run: wire.RunWire) -> Any:
             canvas,
             _large(ids.LARGE_ANGLES_GRAPH, angles_figure(run.class_names, run.id), "large-angles"),
             _large(ids.LAYERS_GRAPH, layers_figure(run.id), "large-layers"),
-            html.Div(_legend(run), className="legend"),
+            html.Div(_legend(run), className="legend", **{"data-part": "legend"}),
             html.Div(
                 [
                     html.Button("▶", type="button", className="play", title="Play (space)", **{"data-part": "play"}),

@@ -69,6 +69,17 @@ def test_the_walk(server, open_window, tmp_path):
     wait_for(lambda: (shown_step(page) or 0) > (first_step or 0) + 20, 40, "movement")
     after = points(page, "means")
     assert np.abs(after - before).max() > 0.01, "the class means are seen to move"
+    # The tour begins by itself on the demonstration's page, leads through all of it, and never comes again.
+    tour = page.locator("#tour")
+    expect(tour).to_be_visible()
+    for _ in range(7):
+        assert page.locator(".toured").count() == 1
+        tour.get_by_role("button", name="Next").click()
+    tour.get_by_role("button", name="Done").click()
+    expect(tour).to_be_hidden()
+    page.reload()
+    wait_for(lambda: len(points(page, "means")) == 10, 40, "the class means after a reload")
+    expect(tour).to_be_hidden()
     assert np.array_equal(points(page, "vertices"), vertices), "the vertices never move"
     demonstration = page.get_attribute("#run-page", "data-run")
     page.get_by_role("button", name="Cancel").click()
