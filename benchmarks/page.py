@@ -175,10 +175,12 @@ def _heap(session: CDPSession) -> float:
     return float(session.send("Runtime.getHeapUsage")["usedSize"]) / 1e6
 
 
-MODES = ("PCA", "Spherical", "4 classes", "Angles", "Spherical")
-CLICKED = (*MODES, "features", "trails", "Loss", "Collapse", "Margins", "Log")
+CLICKED = (
+    *("[data-mode=pca]", "[data-mode='']", "[data-mode=tetrahedron]", "[data-mode=angles]", "[data-mode='']"),
+    *("[data-layer=features]", "[data-layer=trails]", "[data-group='2']", "[data-group='0']"),
+    *("[data-tab=margins]", "[data-tab=log]"),
+)
 
 
 def _click(page: Page, number: int) -> None:
-    name = CLICKED[number % len(CLICKED)]
-    page.get_by_role("button", name=name, exact=True).first.click()
+    page.locator(f"button{CLICKED[number % len(CLICKED)]}").click()
