@@ -303,6 +303,7 @@ def export(
     layers: Annotated[str | None, typer.Option(help="features,classifier,names,legend")] = None,
     serif: Annotated[bool, typer.Option("--serif/--sans", help="Type of the text.")] = True,
     unit: Annotated[str, typer.Option(help="cos or angle, for `angles`.")] = "cos",
+    classes: Annotated[str | None, typer.Option(help="Four classes, for --view tetrahedron: 0,3,5,8")] = None,
     data: Data = None,
     database_url: Database = None,
     server: ServerUrl = None,
@@ -331,6 +332,7 @@ def export(
         "layers": layers,
         "serif": serif,
         "unit": unit,
+        "classes": classes,
     }
     if server:
         from backend.client import calls

@@ -33,6 +33,8 @@ class FigureRequest(BaseModel):
     format: Format
     run: wire.RunWire
     geometry: wire.Geometry | None = None
+    classes: list[int] | None = None
+    """The four classes of a tetrahedron: no others are drawn, since they fall onto its centre."""
     series: wire.Series | None = None
     labels: dict[str, str] = Field(default_factory=dict)
     ideals: dict[str, float] = Field(default_factory=dict)

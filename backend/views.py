@@ -152,6 +152,14 @@ WITH_ARRAYS = {
 """Events with arrays: the kind of their files, what they are of, in words, and how to have some."""
 
 
+def four_classes(text: str) -> list[int]:
+    """Return the labels in "0,3,5,8"; raises Invalid where a part is no whole number."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdigit() for part in parts):
+        raise Invalid(f"classes must be whole numbers with commas between them, got {text!r}")
+    return [int(part) for part in parts]
+
+
 def geometry(
     store: Store,
     run_id: str,

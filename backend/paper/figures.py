@@ -13,6 +13,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
@@ -85,13 +86,22 @@ def _coordinates(geometry: wire.Geometry) -> dict[str, F64]:
     return {**found, "vertices": np.asarray(geometry.vertices) @ view}
 
 
+def _drawn(request: FigureRequest) -> npt.NDArray[np.int64]:
+    """Return the labels of the classes that are drawn."""
+    return np.asarray(request.classes or range(len(_geometry(request).class_names)))
+
+
 def draw_geometry(request: FigureRequest) -> Figure:
     """Class means, classifier rows, features, and the nearest ETF with its spokes, as the camera sees them."""
     geometry = _geometry(request)
     camera = parse_camera(request.camera)
     points = _coordinates(geometry)
     labels = wire.from_typed(geometry.arrays["labels"])
-    colours = np.asarray(palette.class_colours(len(points["means"])))
+    palette_of_all = np.asarray(palette.class_colours(len(points["means"])))
+    drawn = _drawn(request)
+    points |= {name: points[name][drawn] for name in ("means", "weights", "vertices")}
+    points["features"], labels = points["features"][np.isin(labels, drawn)], labels[np.isin(labels, drawn)]
+    colours = palette_of_all[drawn]
     figure = _figure(request, 0.8)
     axes = figure.add_subplot()
     _guides(axes, camera)
@@ -102,7 +112,7 @@ def draw_geometry(request: FigureRequest) -> Figure:
         cloud, cloud_depth = camera.project(points["features"])
         order = cloud_depth.argsort()
         axes.scatter(
-            cloud[order, 0], cloud[order, 1], s=3.2, c=colours[labels[order]], alpha=0.42, linewidths=0, zorder=3
+            cloud[order, 0], cloud[order, 1], s=3.2, c=palette_of_all[labels[order]], alpha=0.42, linewidths=0, zorder=3
         )
     order = depth.argsort()
     axes.scatter(
@@ -125,7 +135,7 @@ def draw_geometry(request: FigureRequest) -> Figure:
     axes.set_aspect("equal")
     axes.axis("off")
     if "names" in request.layers and len(means) <= NAMES_UP_TO:
-        _names(axes, means, geometry.class_names)
+        _names(axes, means, [geometry.class_names[label] for label in drawn])
     if "legend" in request.layers:
         _legend(axes, request)
     return figure
@@ -294,8 +304,11 @@ def table_geometry(request: FigureRequest) -> str:
         ("classifier", wire.from_typed(geometry.arrays["weights"]), classes),
         ("feature", wire.from_typed(geometry.arrays["features"]), wire.from_typed(geometry.arrays["labels"])),
     ]
+    drawn = set(_drawn(request).tolist())
     for kind, coordinates, labels in groups:
         for row, shown, label in zip(coordinates, coordinates @ view, labels, strict=True):
+            if label not in drawn:
+                continue
             numbers = ",".join(f"{value:.7g}" for value in [*row, *shown])
             lines.append(f"{kind},{_quoted(geometry.class_names[label])},{numbers}")
     return "\n".join(lines) + "\n"

@@ -40,6 +40,7 @@ def gather(
     layers: str | None = None,
     serif: bool = True,
     unit: Any = "cos",
+    classes: str | None = None,
 ) -> FigureRequest:
     """Return the request that draws `figure` of a run; raises NotFound and Invalid with the remedy."""
     row = runs.get(store, run_id)
@@ -70,7 +71,9 @@ def gather(
         ideals = {key: METRICS[key].ideal for key in wanted if key in METRICS}
         request.ideals = {key: ideal(run.classes) for key, ideal in ideals.items() if ideal is not None}
         return request
-    request.geometry = views.geometry(store, run_id, epoch, view=view)
+    if view == "tetrahedron":
+        request.classes = views.four_classes(classes or "0,1,2,3")
+    request.geometry = views.geometry(store, run_id, epoch, view=view, four=tuple(request.classes or ()))
     if figure == "margins":
         request.geometry = _with_margins(store, run_id, request.geometry)
     return request

@@ -10,7 +10,7 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from backend import views, wire
 from backend.archive import file_chunks, metrics_csv
-from backend.errors import Invalid, NotFound, Unusable
+from backend.errors import NotFound, Unusable
 from backend.routes import fresh
 from backend.routes.runs import Here
 from backend.store import artifacts, event_log, readings, runs
@@ -74,7 +74,7 @@ def geometry(
     arrays: Annotated[str | None, Query(max_length=1000, description="further arrays, comma-separated")] = None,
 ) -> Response:
     """Return the capture at or before `epoch`, or the newest."""
-    four = tuple(_whole_number(part, "classes") for part in classes.split(",")) if classes else ()
+    four = tuple(views.four_classes(classes)) if classes else ()
     names = tuple(name.strip() for name in arrays.split(",")) if arrays else ()
     runs.get(here.store, run_id)
     seq = views.at_epoch(here.store, run_id, "GeometryCaptured", epoch).seq
@@ -102,12 +102,6 @@ def milestones(
 ) -> wire.Milestones:
     """Return when the terminal phase began, and the first epoch from which on a metric stays beyond a threshold."""
     return views.milestones(here.store, run_id, key, split, threshold)
-
-
-def _whole_number(text: str, name: str) -> int:
-    if not text.strip().isdigit():
-        raise Invalid(f"{name} must be whole numbers with commas between them, got {text!r}")
-    return int(text)
 
 
 @router.get("/runs/{run_id}/attempts")

@@ -28,6 +28,9 @@ def figure(
     layers: Annotated[str | None, Query(max_length=200)] = None,
     serif: bool = True,
     unit: Literal["cos", "angle"] = "cos",
+    classes: Annotated[
+        str | None, Query(max_length=100, description="four classes, for view=tetrahedron: 0,3,5,8")
+    ] = None,
     download: bool = False,
 ) -> Response:
     """Return a figure of a run: `geometry` and `angles` at an epoch, `curves` of chosen metrics."""
@@ -45,6 +48,7 @@ def figure(
         layers=layers,
         serif=serif,
         unit=unit,
+        classes=classes,
     )
     content = here.paper.render(request)
     name = f"{request.run.name}-{figure}.{format}".replace('"', "").replace("/", "-")

@@ -120,6 +120,21 @@ def test_the_scene_is_drawn_along_principal_directions(kept):
     np.testing.assert_allclose((drawn.T @ drawn)[~np.eye(3, dtype=bool)], 0, atol=0.05 * np.square(drawn).sum())
 
 
+def test_four_classes_are_drawn_alone_at_the_corners_of_their_tetrahedron(kept):
+    request = gather(kept.store, kept.run, "geometry", "csv", view="tetrahedron", classes="7, 2,9,0")
+    rows = list(csv.DictReader(io.StringIO(figures.render(request).decode())))
+    names = ["7", "2", "9", "0"]
+    assert {row["class"] for row in rows} == set(names)
+    corners = np.array([[float(row[axis]) for axis in "xyz"] for row in rows if row["kind"] == "vertex"])
+    cosines = corners @ corners.T / np.square(corners[0]).sum()
+    np.testing.assert_allclose(cosines, (4 * np.eye(4) - 1) / 3, atol=1e-5)
+    axes = figures.draw_geometry(request).axes[0]
+    features, vertices, weights, means = axes.collections
+    assert (len(vertices.get_offsets()), len(weights.get_offsets()), len(means.get_offsets())) == (4, 4, 4)
+    labels = wire.from_typed(request.geometry.arrays["labels"])
+    assert len(features.get_offsets()) == np.isin(labels, [7, 2, 9, 0]).sum()
+
+
 def test_curves_and_tables_hold_the_measured_numbers(kept):
     series = views.series(kept.store, kept.run, ["nc1", "top1"])
     figure = figures.draw_curves(gather(kept.store, kept.run, "curves", "pdf", keys="nc1,top1"))
@@ -170,6 +185,8 @@ def test_a_wrong_camera_is_refused(text):
     [
         ({"venue": "nature"}, Invalid, "neurips"),
         ({"layers": "features,shadows"}, Invalid, "shadows"),
+        ({"view": "tetrahedron", "classes": "0,1,2"}, Invalid, "must be 4 different ones"),
+        ({"view": "tetrahedron", "classes": "0,1,2,x"}, Invalid, "whole numbers"),
         ({"view": "sideways"}, Invalid, "view must be the run's own or one of pca, tetrahedron"),
     ],
 )
