@@ -159,6 +159,8 @@ def measure_soak() -> list[Figure]:
             heaps += [halfway, _heap(session)]
         finally:
             browser.close()
+            with server.client() as http:  # a worker goes on without its server
+                http.post(f"/api/v1/runs/{run}/cancel")
             server.stop()
     note = f"{clicks} clicks, {cuts} times the server was killed"
     return [

@@ -1,7 +1,8 @@
 """Make the README's screenshot and clip from a real run: a first start, watched in a browser until it has finished.
 
 Needs what `make test` installs. Writes docs/pictures/run.png, docs/pictures/geometry.svg (the exported figure of the
-same moment) and docs/pictures/collapse.gif, one frame for each capture that the page drew.
+same moment), docs/pictures/collapse.gif, one frame for each capture that the page drew, and docs/pictures/compare.png,
+three heads with three seeds each.
 """
 
 import io
@@ -16,6 +17,7 @@ from playwright.sync_api import Page, sync_playwright
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from backend.client import Client, calls  # noqa: E402  (the path is set above)
 from backend.palette import CLASSES_10, HIGH, LOW, TOKENS  # noqa: E402  (the path is set above)
 from tests.harness import ServerProcess, open_chromium  # noqa: E402
 
@@ -62,6 +64,24 @@ def watch(page: Page) -> list[Image.Image]:
     raise TimeoutError(f"the run did not finish within {PATIENCE_S} s")
 
 
+def compare(server: ServerProcess, page: Page) -> None:
+    """Train three heads with three seeds each, and take a picture of them side by side."""
+    config = {"data": {"name": "digits"}, "backbone": {"name": "mlp", "features": 32}, "batch_size": 64, "epochs": 30}
+    grid = {"head.name": ["nearest-etf", "fixed-etf", "linear"]}
+    with Client(server.url, server.token) as client:
+        client(calls.sweep(config, "heads", grid=grid, seeds=3))
+        ended = client(calls.runs(q="group:heads status:finished"))
+        while ended.total < 9:
+            time.sleep(1)
+            ended = client(calls.runs(q="group:heads status:finished"))
+    page.goto(f"{server.url}/compare?runs={','.join(run.id for run in ended.items)}&at=0.3")
+    page.wait_for_selector(".difference .main-svg")
+    time.sleep(2)
+    Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB").crop((0, 0, 1440, 1450)).save(
+        PICTURES / "compare.png", optimize=True
+    )
+
+
 def main() -> None:
     """Make the pictures."""
     PICTURES.mkdir(parents=True, exist_ok=True)
@@ -72,6 +92,7 @@ def main() -> None:
             page = browser.new_page(viewport={"width": 1440, "height": 860})
             page.goto(f"{server.url}/?token={server.token}")
             page.wait_for_selector("#run-page")
+            page.get_by_role("button", name="Never again").click()  # the tour would stand before the picture
             frames = watch(page)
             time.sleep(1)
             shot(page).save(PICTURES / "run.png", optimize=True)
@@ -79,6 +100,7 @@ def main() -> None:
             with server.client() as http:
                 figure = http.get(f"/api/v1/runs/{run}/figures/geometry.svg")
             (PICTURES / "geometry.svg").write_bytes(figure.content)
+            compare(server, page)
         finally:
             browser.close()
             server.stop()

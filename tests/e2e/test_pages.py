@@ -15,6 +15,7 @@ from backend.client import Client, calls
 from tests.harness import wait_for
 
 PICTURES = Path(__file__).parents[2] / "build" / "screenshots"
+PATIENCE_MS = 20_000
 SIZES = {"desk": (1440, 900), "phone": (390, 844)}
 
 
@@ -72,7 +73,7 @@ def test_every_page_is_whole_and_accessible(filled, open_window, scheme, size):
     PICTURES.mkdir(parents=True, exist_ok=True)
     for name, (address, stands) in addresses(found).items():
         page.goto(server.url + address)
-        expect(page.locator(stands).first).to_be_attached(timeout=20_000)
+        expect(page.locator(stands).first).to_be_attached(timeout=PATIENCE_MS)
         expect(page.locator("h1").first).to_be_visible()
         wait_for(
             lambda: page.evaluate("() => document.documentElement.scrollWidth") <= SIZES[size][0],
@@ -94,7 +95,7 @@ def test_every_button_and_field_is_reached_by_keyboard(filled, open_window):
     server, found = filled
     window = open_window(f"{server.url}/runs/{found['few']}?token={server.token}", server.url)
     page: Page = window.page
-    expect(page.locator("#chart-3 .main-svg").first).to_be_attached(timeout=20_000)
+    expect(page.locator("#chart-3 .main-svg").first).to_be_attached(timeout=PATIENCE_MS)
     reached = set()
     for _ in range(80):
         page.keyboard.press("Tab")
@@ -119,3 +120,111 @@ def test_every_button_and_field_is_reached_by_keyboard(filled, open_window):
     page.keyboard.press("s")
     expect(page.locator("h1")).to_have_text("System")
     assert window.complaints == []
+
+
+def test_runs_are_found_folded_tagged_and_compared(filled, open_window):
+    server, found = filled
+    window = open_window(f"{server.url}/runs?token={server.token}", server.url)
+    page: Page = window.page
+    row = lambda run: page.locator(f'.ag-row[row-id="{run}"]').first
+    expect(row(found["few"])).to_be_visible(timeout=PATIENCE_MS)
+    # The filter completes fields and values; what is typed is in the address, and back undoes it.
+    field = page.get_by_role("combobox", name="Filter runs")
+    field.press_sequentially("hea")
+    expect(page.get_by_role("option").first).to_contain_text("head:")
+    field.press("ArrowDown")
+    field.press("Enter")
+    field.press_sequentially("fix")
+    field.press("ArrowDown")
+    field.press("Enter")
+    expect(field).to_have_value("head:fixed-etf ")
+    expect(row(found["few"])).to_have_count(0)
+    expect(page.locator("a.row-link")).to_have_count(2)
+    wait_for(lambda: "q=head%3Afixed-etf" in page.evaluate("() => location.search"), 5, "the filter in the address")
+    page.go_back()
+    expect(row(found["few"])).to_be_visible()
+    field.fill("nc1<low")
+    expect(page.locator('[data-part="filter-problem"]')).to_contain_text("nc1 is compared with a number, got 'low'")
+    with window.forgiven(422):
+        field.fill("")
+        expect(row(found["few"])).to_be_visible()
+    field.press("Escape")
+    # Seeds fold into one row, which opens.
+    page.get_by_role("button", name="fold seeds").click()
+    fold = page.locator("button.fold")
+    expect(fold).to_have_count(1)
+    fold.click()
+    expect(page.locator("a.row-link.inside")).to_have_count(2)
+    page.get_by_role("button", name="each run").click()
+    # A column that was chosen is still there after a reload.
+    page.locator(".columns summary").click()
+    page.get_by_label("Find a column").fill("optimiser.lr")
+    page.locator('.columns input[data-field="optimiser.lr"]').check()
+    page.keyboard.press("Escape")
+    wait_for(lambda: "optimiser.lr" in page.evaluate("() => localStorage['collapse-lab columns'] ?? ''"), 5, "memory")
+    page.reload()
+    expect(row(found["few"])).to_be_visible(timeout=PATIENCE_MS)
+    shown = "dash_ag_grid.getApi('runs-grid').getColumnState().find((c) => c.colId === 'optimiser.lr').hide"
+    wait_for(lambda: page.evaluate(f"() => {shown}") is False, 10, "the column")
+    # Several at once: a tag, then the comparison.
+    for run in (found["few"], found["linear"]):
+        row(run).locator(".ag-selection-checkbox input").check()
+    page.get_by_role("button", name="Tag", exact=True).click()
+    page.get_by_label("tag", exact=True).fill("both")
+    page.locator("dialog[open]").get_by_role("button", name="Tag").click()
+    expect(page.get_by_text("Tagged 2 runs.")).to_be_visible()
+    with server.client() as http:
+        assert http.get("/api/v1/runs?q=tag:both").json()["total"] == 2
+    page.get_by_role("button", name="Compare 2").click()
+    expect(page.locator("h1")).to_have_text("Compare")
+    expect(page.locator(".compare-scene")).to_have_count(2)
+    assert window.complaints == []
+
+
+def test_a_sweep_is_launched_from_the_form(filled, open_window):
+    server, _ = filled
+    window = open_window(f"{server.url}/new?token={server.token}", server.url)
+    page: Page = window.page
+    page.goto(f"{server.url}/new")
+    page.get_by_role("button", name="digits-linear").click()
+    expect(page.locator('[data-field="epochs"] input')).to_have_value("20", timeout=PATIENCE_MS)
+    page.locator('[data-field="epochs"] input').fill("1")
+    page.get_by_label("Grid").fill("optimiser.lr")
+    expect(page.locator("#new-grid-problem")).to_contain_text("a setting and its values")
+    page.get_by_label("Grid").fill("optimiser.lr=0.05, 0.1")
+    page.get_by_label("Seeds").fill("2")
+    expect(page.get_by_role("button", name="Launch 4 runs")).to_be_enabled(timeout=PATIENCE_MS)
+    expect(page.locator("#new-command")).to_contain_text("--grid optimiser.lr=0.05,0.1")
+    expect(page.locator("#new-command")).to_contain_text("--seeds 2")
+    page.get_by_role("button", name="Launch 4 runs").click()
+    expect(page.locator("h1")).to_have_text("Runs", timeout=PATIENCE_MS)
+    expect(page.locator("a.row-link")).to_have_count(4, timeout=PATIENCE_MS)
+    with server.client() as http:
+        held = http.get("/api/v1/runs?q=head:linear epochs:1").json()["items"]
+    assert sorted((run["config"]["optimiser"]["lr"], run["config"]["seed"]) for run in held) == [
+        (0.05, 0), (0.05, 1), (0.1, 0), (0.1, 1)
+    ]  # fmt: skip
+    assert window.complaints == []
+
+
+def test_notes_are_kept_and_read_by_those_who_only_read(filled, open_window):
+    server, found = filled
+    with Client(server.url, server.token) as client:
+        reading = client(calls.make_token("co-author", "read"))
+    window = open_window(f"{server.url}/runs/{found['few']}?tab=notes&token={server.token}", server.url)
+    page: Page = window.page
+    page.goto(f"{server.url}/runs/{found['few']}?tab=notes")
+    page.get_by_label("Notes, in Markdown").fill("A *first* look.")
+    expect(page.locator("#run-notes-read em")).to_have_text("first", timeout=PATIENCE_MS)
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    reader = open_window(f"{server.url}/runs/{found['few']}?token={reading.token}", server.url)
+    reader.page.goto(f"{server.url}/runs/{found['few']}?tab=notes")
+    expect(reader.page.locator("#run-notes-read em")).to_have_text("first", timeout=PATIENCE_MS)
+    expect(reader.page.get_by_label("Notes, in Markdown")).to_have_count(0)
+    expect(reader.page.get_by_role("link", name="Clone")).to_have_count(0)
+    reader.page.goto(f"{server.url}/new")
+    expect(reader.page.get_by_text("may only read")).to_be_visible(timeout=PATIENCE_MS)
+    reader.page.goto(f"{server.url}/runs")
+    expect(reader.page.locator("a.row-link").first).to_be_visible(timeout=PATIENCE_MS)
+    expect(reader.page.get_by_role("button", name="Delete")).to_have_count(0)
+    assert window.complaints == reader.complaints == []
