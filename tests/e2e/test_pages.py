@@ -161,7 +161,6 @@ def test_runs_are_found_folded_tagged_and_compared(filled, open_window):
     page.get_by_label("Find a column").fill("optimiser.lr")
     page.locator('.columns input[data-field="optimiser.lr"]').check()
     page.keyboard.press("Escape")
-    wait_for(lambda: "optimiser.lr" in page.evaluate("() => localStorage['collapse-lab columns'] ?? ''"), 5, "memory")
     page.reload()
     expect(row(found["few"])).to_be_visible(timeout=PATIENCE_MS)
     shown = "dash_ag_grid.getApi('runs-grid').getColumnState().find((c) => c.colId === 'optimiser.lr').hide"

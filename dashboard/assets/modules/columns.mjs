@@ -176,11 +176,8 @@ export class Columns {
 
   keep() {
     if (this.unfolded) return;
-    clearTimeout(this.keeping);
-    this.keeping = setTimeout(() => {
-      const state = this.api.getColumnState().map(({ colId, hide, width, sort, sortIndex }) => ({ colId, hide, width, sort, sortIndex }));
-      window.localStorage.setItem(KEPT, JSON.stringify(state));
-    }, 200);
+    const state = this.api.getColumnState().map(({ colId, hide, width, sort, sortIndex }) => ({ colId, hide, width, sort, sortIndex }));
+    window.localStorage.setItem(KEPT, JSON.stringify(state));
   }
 
   build() {
