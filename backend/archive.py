@@ -78,7 +78,7 @@ Step = Annotated[int, Field(ge=0, lt=2**31)]
 class ArchivedArtifact(Strict):
     """A file of arrays: which event speaks of it, and the part that it is."""
 
-    kind: Literal["geometry", "checkpoint", "features"]
+    kind: artifacts.Kind
     step: Step
     seq: Step
     part: Annotated[str, Field(max_length=100)]
@@ -139,7 +139,7 @@ def archived(store: Store, run_id: str) -> Iterator[bytes]:
     row = runs.get(store, run_id)
     if row.status in ("queued", "running"):
         raise Conflict(f"run {run_id} is {row.status}: pause it, or wait for its end, before it is put into an archive")
-    held = [each for kind in ("geometry", "checkpoint", "features") for each in artifacts.rows(store, run_id, kind)]
+    held = [each for kind in artifacts.KINDS for each in artifacts.rows(store, run_id, kind)]
     for each in held:
         if artifacts.whole_path(store, each) is None:
             raise Unusable(

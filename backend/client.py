@@ -198,6 +198,9 @@ class Calls:
     def geometry(self, run_id: str, epoch: float | None = None, **query: Any) -> Call[wire.Geometry]:
         return Call(_model(wire.Geometry), "GET", f"/runs/{run_id}/geometry", params={"epoch": epoch, **query})
 
+    def samples(self, run_id: str) -> Call[wire.Samples]:
+        return Call(_model(wire.Samples), "GET", f"/runs/{run_id}/samples")
+
     def attempts(self, run_id: str) -> Call[list[wire.AttemptWire]]:
         return Call(_items(wire.AttemptWire), "GET", f"/runs/{run_id}/attempts")
 

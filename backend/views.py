@@ -204,6 +204,36 @@ def geometry(
     )
 
 
+def pictured(store: Store, run_id: str) -> sa.Row[Any]:
+    """Return the row of the file that pictures a run's samples; raises NotFound where there is none."""
+    row = runs.get(store, run_id)
+    held = artifacts.rows(store, run_id, "samples")
+    if not held:
+        kind = row.config["data"]["name"]
+        raise NotFound(
+            f"run {run_id} has no pictures of samples: a run of images makes them when it starts, and this one "
+            f"({kind}) has not started, was made by an older version, or is not of images"
+        )
+    return held[0]
+
+
+def samples(store: Store, row: sa.Row[Any]) -> wire.Samples:
+    """Return the pictures that a file holds; raises Unusable where it is not whole."""
+    loaded = artifacts.read(store, row)
+    if loaded is None:
+        raise Unusable(f"the pictures of samples of run {row.run_id} are damaged or missing on disk")
+    images, true_labels = loaded.arrays["images"], loaded.arrays.get("true_labels")
+    count, height, width, channels = images.shape
+    return wire.Samples(
+        run=row.run_id,
+        height=height,
+        width=width,
+        channels=channels,
+        images=wire.typed_array(images.reshape(count, -1)),
+        true_labels=None if true_labels is None else wire.typed_array(true_labels),
+    )
+
+
 def features(store: Store, run_id: str, epoch: float | None) -> tuple[float, Path]:
     """Return the epoch and the file of the features kept at `epoch` (the newest at or before it), or the newest."""
     runs.get(store, run_id)
@@ -293,4 +323,4 @@ def overview(store: Store, run_id: str, at_most: int) -> dict[str, Any]:
 
 
 OF_STEPS = ("loss", "lr", "samples_per_s", "memory_bytes")
-NEWEST = ("EpochMeasured", "StepMeasured", "LogLine", "DataProgressed")
+NEWEST = ("EpochMeasured", "StepMeasured", "LogLine", "DataProgressed", "SamplesPictured")

@@ -34,9 +34,9 @@ def _example(**fields: Any) -> ConfigDict:
 
 
 class TypedArray(Wire):
-    """An array as Plotly.js reads it: `dtype` f4 or i4, base64 of the little-endian bytes, `shape` "rows,columns"."""
+    """An array as Plotly.js reads it: `dtype` f4, i4 or u1, base64 of little-endian bytes, `shape` "rows,columns"."""
 
-    dtype: Literal["f4", "i4"]
+    dtype: Literal["f4", "i4", "u1"]
     bdata: str
     shape: str
 
@@ -331,6 +331,21 @@ class Geometry(Wire):
     arrays: dict[str, TypedArray]
 
 
+class Samples(Wire):
+    """Small pictures of the training samples whose features captures hold, in the captures' order.
+
+    `images` is "n,height·width·channels" of 0 … 255 by row, pixel, channel (one is grey, three are RGB).
+    """
+
+    run: str
+    height: int
+    width: int
+    channels: int
+    images: TypedArray
+    true_labels: TypedArray | None
+    """Under label noise."""
+
+
 class Series(Wire):
     """Metrics over epochs: `values[split][key][i]` belongs to `epochs[i]`."""
 
@@ -604,8 +619,10 @@ class Problem(Wire):
 
 
 def typed_array(array: npt.NDArray[Any]) -> TypedArray:
-    """Return an array of floats or integers in Plotly's typed form, as f4 or i4."""
-    kind: Literal["f4", "i4"] = "i4" if np.issubdtype(array.dtype, np.integer) else "f4"
+    """Return an array of floats or integers in Plotly's typed form, as f4 or i4, bytes as u1."""
+    kind: Literal["f4", "i4", "u1"] = "i4" if np.issubdtype(array.dtype, np.integer) else "f4"
+    if array.dtype == np.uint8:
+        kind = "u1"
     content = np.ascontiguousarray(array, dtype=f"<{kind}").tobytes()
     shape = ",".join(str(size) for size in array.shape)
     return TypedArray(dtype=kind, bdata=base64.b64encode(content).decode(), shape=shape)

@@ -49,6 +49,7 @@ from ncengine.events import (
     Resumed,
     RunFinished,
     RunStarted,
+    SamplesPictured,
     StepMeasured,
 )
 
@@ -76,6 +77,7 @@ class Recorder:
         self._capture_stored = self._newest(GeometryCaptured.type, "step")
         self._features_stored = self._newest(FeaturesKept.type, "step")
         self._checkpoints_stored = {row.step for row in artifacts.rows(store, run_id, "checkpoint")}
+        self._pictured = bool(artifacts.steps(store, run_id, "samples"))
         self._started = event_log.newest(store, run_id, RunStarted.type) is not None
 
     def _newest(self, type_: str, key: str) -> int:
@@ -98,6 +100,10 @@ class Recorder:
             if event.step <= self._capture_stored:
                 return self._pulse.want
             written = self._write("geometry", event.step, event.arrays, {})
+        elif isinstance(event, SamplesPictured):
+            if self._pictured:
+                return self._pulse.want
+            written = self._write("samples", 0, event.arrays, {})
         elif isinstance(event, FeaturesKept):
             if event.step <= self._features_stored:
                 return self._pulse.want

@@ -25,6 +25,9 @@ EIGENVALUES = 256
 """Of each spectrum, at most."""
 HOLD = 1e-6
 """Proximal weight between captures: it chooses among equals where class means are rank-deficient, and no more."""
+PICTURE_BYTES = 1024 * 1024
+"""Of all pictures of a run's samples together."""
+PICTURE_SIDE = 48
 Array = npt.NDArray[Any]
 
 
@@ -32,7 +35,7 @@ def sample_budget(classes: int, wanted: int) -> int:
     """Return how many features a capture holds: `wanted`, or what 64 KiB leave beside means, rows and cosines."""
     dimensions = classes - 1 if travelling_frame(classes) is None else 3
     fixed = 4 * (2 * classes * dimensions + 2 * math.ceil(classes / blocks(classes)) ** 2)
-    return max(classes, min(wanted, (CAPTURE_BYTES - fixed) // (4 * (dimensions + 1))))
+    return max(classes, min(wanted, (CAPTURE_BYTES - fixed) // (4 * (dimensions + 2))))
 
 
 def measured_frame(meter: Meter, previous_DR: Tensor | None) -> Tensor:
@@ -49,6 +52,17 @@ def measured_frame(meter: Meter, previous_DR: Tensor | None) -> Tensor:
         padded = torch.nn.functional.pad(centred_DK, (0, 0, 0, missing))
         return nearest_etf(padded, None)[: meter.features]
     return nearest_etf(centred_DK, previous_DR, delta=HOLD)
+
+
+def thumbnails(images_NHWC: Tensor) -> Tensor:
+    """Return uint8 images (N, H, W, C) no larger than 48 pixels a side and 1 MiB together, each pixel a mean."""
+    count, height, width, channels = images_NHWC.shape
+    most = min(PICTURE_SIDE, math.isqrt(PICTURE_BYTES // max(1, count * channels)))
+    if max(height, width) <= most:
+        return images_NHWC
+    size = [max(1, round(side * most / max(height, width))) for side in (height, width)]
+    small_NCHW = torch.nn.functional.interpolate(images_NHWC.permute(0, 3, 1, 2).float(), size, mode="area")
+    return small_NCHW.permute(0, 2, 3, 1).round().to(torch.uint8).contiguous()
 
 
 def in_blocks(matrix_KK: Array, size: int) -> Array:
@@ -93,7 +107,8 @@ def capture(
     counts = found["counts"]
     classes = len(counts)
     frame = frame_DR.numpy()
-    centred_ND = features_ND.cpu().to(torch.float64).numpy() - found["global_mean"]
+    features = features_ND.cpu().to(torch.float64).numpy()
+    centred_ND = features - found["global_mean"]
     inside_NR = centred_ND @ frame
     outside = math.sqrt(max(0.0, float((centred_ND**2).sum() - (inside_NR**2).sum())) / max(1, len(centred_ND)))
     mean_norm = float(np.linalg.norm(found["means"][:, counts > 0].T - found["global_mean"], axis=1).mean())
@@ -106,6 +121,7 @@ def capture(
     }
     pca = aligned_pca(coordinates["means"], previous_pca)
     arrays: dict[str, Array] = {**coordinates, "frame": frame, "pca": pca}
+    logits_NK = features @ found["weight"].T + found.get("bias", 0.0)
     size = blocks(classes)
     for name in ("cosines_means", "cosines_weights", "cosines_between"):
         arrays[name] = found[f"block_{name}"] if size > 1 else _whole(_whole(found[name], counts).T, counts).T
@@ -134,6 +150,7 @@ def capture(
         arrays={
             **{name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()},
             "labels": labels_N.cpu().numpy().astype(np.int32),
+            "predictions": logits_NK.argmax(axis=1).astype(np.int32),
         },
     )
 

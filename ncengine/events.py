@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Scalars = Mapping[str, float]
-STREAMED_ARRAYS = ("means", "weights", "features", "labels", "cosines_means", "cosines_weights", "pca")
+STREAMED_ARRAYS = ("means", "weights", "features", "labels", "predictions", "cosines_means", "cosines_weights", "pca")
 """Of a capture, what travels to everybody who watches; the rest is there for those who ask."""
 
 
@@ -123,14 +123,28 @@ class EpochMeasured(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SamplesPictured(Event):
+    """Small pictures of the training samples whose features captures hold, once in a run of images.
+
+    Arrays: `images` (n, H, W, C) uint8 of one or three channels, in the captures' order, and under label noise
+    `true_labels` (n) int32.
+    """
+
+    type: ClassVar[str] = "SamplesPictured"
+    samples: int
+    arrays: Arrays = field(metadata={"wire": False})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GeometryCaptured(Event):
     """Coordinates in the frame of the nearest ETF, so that vertices never move and features are seen to move.
 
     Arrays (float32): `means` (K, K−1), `weights` (K, K−1), `features` (n, K−1), `cosines_means`, `cosines_weights`
-    (K, K), `frame` (d, K−1) = R; `labels` (n) int32. Coordinates are Rᵀ(h − μ_G) divided by `mean_norm`, the mean norm
-    of the class means (of the centred rows, `weight_norm`, for the classifier), so that vertices sit at radius one.
-    `residual` is the share of the class means' norm outside the frame. `epoch` is a whole number at the end of an
-    epoch and a fraction within the first; `samples` is how many training samples the class means are of.
+    (K, K), `frame` (d, K−1) = R; int32: `labels` and the classifier's `predictions` (n). Coordinates are Rᵀ(h − μ_G)
+    divided by `mean_norm`, the mean norm of the class means (of the centred rows, `weight_norm`, for the classifier),
+    so that vertices sit at radius one. `residual` is the share of the class means' norm outside the frame. `epoch` is
+    a whole number at the end of an epoch and a fraction within the first; `samples` is how many training samples the
+    class means are of.
 
     Beside them, not streamed: `cosines_between` (rows: classifier), `pca` (K−1, 3), the leading principal directions of
     the class means in these coordinates, which do not jump from one capture to the next, `margins` and, at the end of

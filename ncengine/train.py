@@ -1,7 +1,8 @@
 """The training loop: `run(config)` is a generator of events, and reads top to bottom.
 
-    DataProgressed …, RunStarted, GeometryCaptured (step 0), then for each epoch StepMeasured …, EpochMeasured,
-    GeometryCaptured, FeaturesKept (where asked for), CheckpointSaved, and at the end RunFinished
+    DataProgressed …, RunStarted, SamplesPictured (of images), GeometryCaptured (step 0), then for each epoch
+    StepMeasured …, EpochMeasured, GeometryCaptured, FeaturesKept (where asked for), CheckpointSaved, and at the end
+    RunFinished
 
 Closing the generator stops the run. Sending it "checkpoint" in answer to a StepMeasured has it save one as soon as the
 numbers of that step are told, so that a run can be left and continued where it stands. `resume` continues after a
@@ -56,6 +57,7 @@ def run(
         trainer = Trainer(config, device, splits, outside, places.clock)
         if saved is None:
             yield trainer.started()
+            yield from trainer.pictured()
             trainer.set_training(True)
             yield from trainer.captured(0.0)
         else:

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from ncengine.backbones import make_backbone
-from ncengine.capture import capture, measured_frame, sample_budget
+from ncengine.capture import capture, measured_frame, sample_budget, thumbnails
 from ncengine.config import Agd, RunConfig
 from ncengine.config.run import SAMPLE_PER_CLASS
 from ncengine.data.order import balanced_rows
 from ncengine.data.split import Split
 from ncengine.device import device_words
-from ncengine.events import EpochMeasured, FeaturesKept, GeometryCaptured, RunStarted, StepMeasured
+from ncengine.events import EpochMeasured, FeaturesKept, GeometryCaptured, RunStarted, SamplesPictured, StepMeasured
 from ncengine.geometry.simplex import simplex_etf
 from ncengine.geometry.views import travelling_frame, view_matrix, view_name
 from ncengine.heads import make_head
@@ -341,6 +341,17 @@ class Trainer:
         )
         self.pca = captured.arrays["pca"]
         return captured
+
+    def pictured(self) -> list[SamplesPictured]:
+        """Return the event that pictures the samples of every capture's features, where they are images."""
+        split = self.train_split
+        samples, rows = split.untouched(self.cloud_rows)
+        if samples.dtype != torch.uint8:
+            return []
+        arrays = {"images": thumbnails(samples.cpu()).numpy()}
+        if split.true_labels is not None:
+            arrays["true_labels"] = split.true_labels[rows].cpu().numpy().astype(np.int32)
+        return [SamplesPictured(samples=len(samples), arrays=arrays)]
 
     def _evaluated(self, split: Split, rows: Tensor | None = None) -> list[tuple[Tensor, Tensor]]:
         """Return penultimate features and their rows, network and head in evaluation mode meanwhile."""

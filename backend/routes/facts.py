@@ -1,8 +1,8 @@
-"""The facts of a run over HTTP: events, metrics, geometry, features, milestones, attempts, log, readings, files."""
+"""The facts of a run over HTTP: events, metrics, geometry, samples, features, attempts, log, readings, files."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
@@ -84,6 +84,14 @@ def geometry(
     return fresh.answered(views.geometry(here.store, run_id, epoch, view=view, four=four, names=names), etag)
 
 
+@router.get("/runs/{run_id}/samples", responses=fresh.NOT_MODIFIED, response_model=wire.Samples)
+def samples(here: Here, request: Request, run_id: str) -> Response:
+    """Return small pictures of the training samples that captures hold the features of, where they are images."""
+    etag = fresh.tag(__version__, run_id)
+    row = views.pictured(here.store, run_id)
+    return fresh.unchanged(etag) if fresh.has(request, etag) else fresh.answered(views.samples(here.store, row), etag)
+
+
 @router.get("/runs/{run_id}/features.npz", response_class=StreamingResponse)
 def features(here: Here, run_id: str, epoch: Annotated[float | None, Query(ge=0)] = None) -> StreamingResponse:
     """Return the penultimate features kept at or before `epoch`, or the newest, as arrays for NumPy."""
@@ -142,16 +150,12 @@ def machine_readings(
 def files(here: Here, run_id: str) -> wire.Items[wire.ArtifactWire]:
     """Return the run's files of arrays: geometry, checkpoints, features."""
     runs.get(here.store, run_id)
-    items = [views.artifact_wire(row) for kind in KINDS for row in artifacts.rows(here.store, run_id, kind)]
+    items = [views.artifact_wire(row) for kind in artifacts.KINDS for row in artifacts.rows(here.store, run_id, kind)]
     return wire.Items[wire.ArtifactWire](items=items)
 
 
-Kind = Literal["geometry", "checkpoint", "features"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-
-
 @router.get("/runs/{run_id}/artifacts/{kind}/{step}", response_class=StreamingResponse, responses=fresh.NOT_MODIFIED)
-def file(here: Here, request: Request, run_id: str, kind: Kind, step: int) -> Response:
+def file(here: Here, request: Request, run_id: str, kind: artifacts.Kind, step: int) -> Response:
     """Return one file, in the safetensors format."""
     runs.get(here.store, run_id)
     row = artifacts.row_at(here.store, run_id, kind, step) if 0 <= step < 2**31 else None

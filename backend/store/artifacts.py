@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy.typing as npt
 import sqlalchemy as sa
@@ -21,6 +21,8 @@ from backend.store.models import artifact
 from ncengine import array_file
 
 Arrays = dict[str, npt.NDArray[Any]]
+Kind = Literal["geometry", "checkpoint", "features", "samples"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ KEYS = (
     ("← →", "one capture back or on; with shift ten"),
     ("home end", "the first capture; back to the newest"),
     ("1 2 3 …", "the picture: spherical, four classes, PCA, tour, angles"),
-    ("f t c n a", "features, trails, classifier, names, arrows on or off"),
+    ("f t c n a m o", "features, trails, classifier, names, arrows, mistakes, own turn on or off"),
     ("esc", "let no class stand out"),
     ("e", "export a figure"),
     ("g then r n c s", "go to runs, a new run, the comparison, the system"),

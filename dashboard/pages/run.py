@@ -143,13 +143,18 @@ def _pressed(words: str, on: bool, *, title: str | None = None, **data: str) -> 
     )
 
 
-LAYERS = ("features", "trails", "classifier", "names", "arrows")
+LAYERS = ("features", "trails", "classifier", "names", "arrows", "mistakes", "turn")
+USUAL = LAYERS[:4]
+TURNING_CLASSES = 30
+"""Above, the frames of captures are too large to be sent for a picture of how they turn."""
 LAYER_WORDS = {
     "features": "Training samples, a fixed sample of each class",
     "trails": "Where the class means were in the captures before",
     "classifier": "The classifier's rows, as diamonds",
     "names": "Names of the classes",
     "arrows": "From each class mean to its vertex of the nearest ETF",
+    "mistakes": "A cross on each training sample that is classified wrongly, in the colour of that other class",
+    "turn": "Where the nearest ETF itself was in the captures before, as dashed lines to its vertices",
 }
 MODES = (
     (
@@ -178,12 +183,15 @@ def modes(run: wire.RunWire) -> list[tuple[str, str, str]]:
 
 
 def _scene(run: wire.RunWire) -> Any:
-    chips = [_pressed(layer, layer != "arrows", layer=layer, title=LAYER_WORDS[layer]) for layer in LAYERS]
+    layers = [layer for layer in LAYERS if layer != "turn" or run.classes <= TURNING_CLASSES]
+    chips = {layer: _pressed(layer, layer in USUAL, layer=layer, title=LAYER_WORDS[layer]) for layer in layers}
+    usual, rare = ([chip for layer, chip in chips.items() if (layer in USUAL) is part] for part in (True, False))
     views = [_pressed(words, mode == "", mode=mode, title=why) for mode, words, why in modes(run)]
     canvas = html.Div(
         [
             html.Div(className="tip", hidden=True, **{"data-part": "tip"}),
             html.Div(className="four", **{"data-part": "four"}),
+            html.Div(rare, className="chips rare"),
         ],
         className="scene",
         **{"data-part": "canvas"},
@@ -191,7 +199,7 @@ def _scene(run: wire.RunWire) -> Any:
     return html.Section(
         [
             html.Div(
-                [html.Div(views, className="segments modes"), html.Div(chips, className="chips"), why("scene")],
+                [html.Div(views, className="segments modes"), html.Div(usual, className="chips"), why("scene")],
                 className="panel-head",
             ),
             canvas,

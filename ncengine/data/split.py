@@ -120,6 +120,11 @@ class Split:
         for chosen, (samples, kept) in zip(chunks, self.source.batches(chunks), strict=True):
             yield self._finished(samples, chosen, kept)
 
+    def untouched(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return samples as their source has them, images uint8 (N, H, W, C), and the numbers of their rows."""
+        ((samples, kept),) = self.source.batches([rows])
+        return (samples, rows) if kept is None else (samples[kept], rows[kept])
+
     def _finished(self, samples: Tensor, beside: Tensor, kept: Tensor | None) -> tuple[Tensor, Tensor]:
         if kept is not None:
             samples, beside = samples[kept], beside[kept]

@@ -25,20 +25,26 @@ export function nearestClass({ data, rows }, label, classes) {
   return { label: best, cosine: data[label * rows + best] };
 }
 
-/** Lines about a mark: what it is, then what is known of it in this frame. */
-export function describe({ kind, index, label }, frame, started) {
+/**
+ * Lines about a mark: what it is, then what is known of it in this frame; of a sample its `truth` where its label may be
+ * wrong, of a vertex its `turn` in degrees since the capture before.
+ */
+export function describe({ kind, index, label }, frame, started, { truth = null, turn = null } = {}) {
   const name = started.class_names[label];
   const whole = started.vertices[0].length === frame.means.columns && !frame.seen && frame.means.columns > 3;
   const corner = { data: Float32Array.from(started.vertices[label]), columns: started.vertices[label].length };
   const exact = whole || started.class_names.length <= 4;
-  if (kind === "vertices") return [`vertex of ${name}`, "of the nearest simplex ETF"];
+  if (kind === "vertices") return [`vertex of ${name}`, "of the nearest simplex ETF", ...(turn === null ? [] : [`turned by ${turn.toFixed(1)}° since the capture before`])];
   if (kind === "weights") {
     const cos = exact ? cosine(frame.weights, index, frame.means, index) : null;
     return [`classifier row of ${name}`, ...(cos === null ? [] : [`${angle(cos)} from its class mean`])];
   }
   if (kind === "features") {
     const cos = exact ? cosine(frame.features, index, frame.means, label) : null;
-    return [`training sample of ${name}`, ...(cos === null ? [] : [`${angle(cos)} from its class mean`])];
+    const seen = frame.predictions?.[index] ?? label;
+    const wrong = seen === label ? [] : [`classified as ${started.class_names[seen]}`];
+    const noisy = truth === null || truth === label ? [] : [`its true class is ${started.class_names[truth]}`];
+    return [`training sample of ${name}`, ...wrong, ...noisy, ...(cos === null ? [] : [`${angle(cos)} from its class mean`])];
   }
   const nearest = nearestClass(frame.cosines, label, started.class_names.length);
   const lines = [`class mean of ${name}`];

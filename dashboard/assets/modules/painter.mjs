@@ -7,6 +7,9 @@ import { place } from "./labels.mjs";
 const SPREAD = 0.345; // of the canvas's smaller side is one unit of the frame at zoom 1
 const NAMES_UP_TO = 30;
 const DIM = 0.1;
+const DENSE_FROM = 128; // classes above which marks are shown by their density
+const CELL = 6; // pixels of the grid of a density
+const CROSS = 3.5; // pixels from a cross's middle to its ends
 const FADE = 3; // captures of a trail that share one opacity
 const FEATURE = { size: 3, opacity: 0.42 };
 export const WITHIN = 13; // pixels from a mark at which it counts as pointed at
@@ -43,7 +46,7 @@ export const standsOut = (focus, label) => focus.length === 0 || focus.includes(
  * Draw a picture and return the marks that can be pointed at: [{kind, index, label, x, y}], features last.
  *
  * `picture` has vertices, means, weights, features as [x, y, z] (each may be null), labels of the features, trails as a
- * list of means, names, colours (a class each), layers {features, trails, classifier, names, arrows}, `focus` (labels
+ * list of means, names, colours (a class each), layers by name, `focus` (labels
  * that stand out), `emphasis` (a colour for them where classes have no colours of their own) and `worst` (the pair with
  * the smallest angle, which is marked where classes are too many to be named).
  */
@@ -69,15 +72,18 @@ export function paint(context, size, picture, camera, css) {
   guides(context, camera, view, css);
   const pointed = [];
   if (seen.vertices) spokes(context, seen.vertices, view, css, (i) => alpha(i), names.length);
-  if (seen.features) cloud(context, seen.features, picture.labels, colour, alpha);
+  const dense = names.length > DENSE_FROM;
+  if (dense) density(context, [seen.features, seen.means], css);
+  else if (seen.features) cloud(context, seen.features, picture.labels, colour, alpha);
   if (layers.trails && picture.trails.length > 1) {
     trails(context, picture.trails.map(at), colour, alpha, marks);
   }
+  if (picture.turns?.length > 1) turns(context, picture.turns.map(at), colour, alpha);
   if (layers.arrows && seen.means && seen.vertices) arrows(context, seen.means, seen.vertices, colour, alpha, marks);
   // What is nearer to the eye is drawn later.
   const order = [];
   for (const [kind, points] of Object.entries({ vertices: seen.vertices, weights: seen.weights, means: seen.means })) {
-    for (let i = 0; points && i < points.x.length; i += 1) order.push([kind, i, points.depth[i] + (kind === "means" ? 0.02 : 0)]);
+    for (let i = 0; points && i < points.x.length; i += 1) if (!dense || focus.includes(i) || worst.includes(i)) order.push([kind, i, points.depth[i] + (kind === "means" ? 0.02 : 0)]);
   }
   order.sort((a, b) => a[2] - b[2]);
   for (const [kind, i, depth] of order) {
@@ -87,12 +93,18 @@ export function paint(context, size, picture, camera, css) {
     mark[kind](context, x, y, grown, colour(i), css);
     pointed.push({ kind, index: i, label: i, x, y });
   }
+  // Among so many none is drawn by itself, and each can still be pointed at.
+  for (let i = 0; dense && seen.means && i < seen.means.x.length; i += 1) {
+    if (!focus.includes(i) && !worst.includes(i)) pointed.unshift({ kind: "means", index: i, label: i, x: seen.means.x[i], y: seen.means.y[i] });
+  }
+  const wrong = (i) => layers.mistakes && picture.predictions && picture.predictions[i] !== picture.labels[i];
+  if (layers.mistakes && seen.features) mistakes(context, seen.features, picture, wrong, colour, css);
   context.globalAlpha = 1;
   if (seen.means) write(context, seen.means, { ...picture, focus: worst.length ? worst : focus }, css, marks);
   pointed.reverse();
   for (let i = 0; seen.features && i < seen.features.x.length; i += 1) {
-    if (standsOut(focus, picture.labels[i])) {
-      pointed.push({ kind: "features", index: i, label: picture.labels[i], x: seen.features.x[i], y: seen.features.y[i] });
+    if (standsOut(focus, picture.labels[i]) || (wrong(i) && focus.includes(picture.predictions[i]))) {
+      pointed.push({ kind: "features", index: i, label: picture.labels[i], wrong: wrong(i), x: seen.features.x[i], y: seen.features.y[i] });
     }
   }
   return pointed;
@@ -103,7 +115,7 @@ export function nearest(pointed, x, y, within = WITHIN) {
   let best = null;
   let least = within;
   for (const each of pointed) {
-    const far = Math.hypot(each.x - x, each.y - y) + (each.kind === "features" ? 4 : 0);
+    const far = Math.hypot(each.x - x, each.y - y) + (each.kind === "features" && !each.wrong ? 4 : 0);
     if (far < least) [best, least] = [each, far];
   }
   return best;
@@ -187,6 +199,67 @@ function trails(context, frames, colour, alpha, marks) {
       context.stroke();
     }
   }
+}
+
+/** Crosses on the samples that are classified as another class, in that class's colour. */
+function mistakes(context, features, { labels, predictions, focus }, wrong, colour, css) {
+  for (let i = 0; i < features.x.length; i += 1) {
+    if (!wrong(i)) continue;
+    const [x, y] = [features.x[i], features.y[i]];
+    context.globalAlpha = standsOut(focus, labels[i]) || standsOut(focus, predictions[i]) ? 1 : DIM;
+    for (const [style, width] of [[css("panel"), 4], [colour(predictions[i]), 2]]) {
+      context.strokeStyle = style;
+      context.lineWidth = width;
+      context.beginPath();
+      context.moveTo(x - CROSS, y - CROSS);
+      context.lineTo(x + CROSS, y + CROSS);
+      context.moveTo(x - CROSS, y + CROSS);
+      context.lineTo(x + CROSS, y - CROSS);
+      context.stroke();
+    }
+  }
+}
+
+/** Dashed lines to the vertices from where they were in the captures before. */
+function turns(context, frames, colour, alpha) {
+  context.lineWidth = 1.4;
+  context.setLineDash([2, 4]);
+  for (let label = 0; label < frames[0].x.length; label += 1) {
+    context.globalAlpha = 0.8 * alpha(label);
+    context.strokeStyle = colour(label);
+    context.beginPath();
+    context.moveTo(frames[0].x[label], frames[0].y[label]);
+    for (const { x, y } of frames.slice(1)) context.lineTo(x[label], y[label]);
+    context.stroke();
+  }
+  context.setLineDash([]);
+}
+
+/** How many points lie in each cell of a grid over the canvas: a map from the cell's number to the count, and the most. */
+export function cells(points, columns) {
+  const counts = new Map();
+  let most = 0;
+  for (const { x, y } of points) {
+    for (let i = 0; i < x.length; i += 1) {
+      const cell = Math.floor(y[i] / CELL) * columns + Math.floor(x[i] / CELL);
+      const count = (counts.get(cell) ?? 0) + 1;
+      counts.set(cell, count);
+      if (count > most) most = count;
+    }
+  }
+  return { counts, most };
+}
+
+/** Where marks are too many to be told apart, how dense they are. */
+function density(context, points, css) {
+  const columns = Math.ceil(context.canvas.width / context.getTransform().a / CELL) + 1;
+  const { counts, most } = cells(points.filter(Boolean), columns);
+  context.fillStyle = css("accent");
+  for (const [cell, count] of counts) {
+    context.globalAlpha = 0.12 + 0.78 * Math.sqrt(count / most);
+    context.fillRect((cell % columns) * CELL, Math.floor(cell / columns) * CELL, CELL - 1, CELL - 1);
+  }
+  context.globalAlpha = 1;
 }
 
 function arrows(context, from, to, colour, alpha, marks) {

@@ -21,9 +21,9 @@ export function captureAt(captures, epoch) {
 }
 
 export class Replay {
-  /** `run` is the run's model; `seen()` names the view that the server must cut, or null; `heard` has show, words, failed. */
-  constructor(run, { signal, seen, heard }) {
-    Object.assign(this, { run, signal, seen, heard });
+  /** `run` is the run's model; `seen()` names the view that the server must cut, or null; `turns()` whether frames are wanted too; `heard` has show, words, failed. */
+  constructor(run, { signal, seen, turns = () => false, heard }) {
+    Object.assign(this, { run, signal, seen, turns, heard });
     this.frames = new Map();
     this.wanted = new Map();
     this.index = -1; // the capture chosen
@@ -60,7 +60,8 @@ export class Replay {
   }
 
   frame(capture) {
-    return this.frames.get(this.key(capture.step));
+    const held = this.frames.get(this.key(capture.step));
+    return held && this.turns() && !held.axes ? undefined : held;
   }
 
   /** Keep a capture's arrays, given as they travel in the run's own view, or cut by the server. */
@@ -114,7 +115,7 @@ export class Replay {
 
   /** Fetch a capture once, however many ask. */
   fetch(capture) {
-    const key = this.key(capture.step);
+    const key = `${this.key(capture.step)} ${this.turns()}`;
     if (!this.wanted.has(key)) this.wanted.set(key, this.load(capture).finally(() => this.wanted.delete(key)));
     return this.wanted.get(key);
   }
@@ -122,7 +123,7 @@ export class Replay {
   async load(capture) {
     const cut = this.seen();
     try {
-      const answer = await fetch(capture.href + (cut?.query ?? ""), { signal: this.signal });
+      const answer = await fetch(capture.href + (cut?.query ?? "") + (this.turns() ? "&arrays=frame" : ""), { signal: this.signal });
       if (!answer.ok) throw new Error((await answer.json()).detail);
       const { arrays, facts, vertices } = await answer.json();
       Object.assign(capture, facts);

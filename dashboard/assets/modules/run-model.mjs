@@ -5,7 +5,7 @@ import { decode, number } from "./typed.mjs";
 export function emptyRun(epochs) {
   return {
     epochs, status: "queued", error: null, started: null, epoch: 0, step: 0, captures: [], series: { train: {}, test: {} },
-    measuredEpochs: [], steps: { epoch: [], loss: [], lr: [], speed: [], memory: [] }, terminalPhase: null, collapseLayer: null, pace: [], seq: 0, data: null, left: null, speed: null, note: null,
+    measuredEpochs: [], steps: { epoch: [], loss: [], lr: [], speed: [], memory: [] }, terminalPhase: null, collapseLayer: null, pace: [], seq: 0, data: null, left: null, speed: null, note: null, pictured: false,
   };
 }
 
@@ -30,6 +30,7 @@ export function restore(run, { run: row, seq, started, series, steps, captures, 
   });
   if (geometry) Object.assign(run.captures.at(-1), geometry.facts);
   const { EpochMeasured: measured, StepMeasured: stepped, LogLine: line, DataProgressed: data } = newest;
+  run.pictured = Boolean(newest.SamplesPictured);
   if (measured) Object.assign(run, { terminalPhase: measured.terminal_phase, collapseLayer: measured.collapse_layer ?? null });
   if (stepped) progressed(run, stepped);
   if (line && !line.text.includes("\n")) run.note = line.text;
@@ -60,6 +61,7 @@ export function apply(run, event) {
   else if (event.type === "Resumed") Object.assign(run, { status: "running", pace: [], left: null, data: null });
   else if (event.type === "LogLine" && !event.text.includes("\n")) run.note = event.text; // a traceback is for the log
   else if (event.type === "DataProgressed") Object.assign(run, { status: "running", data: event });
+  else if (event.type === "SamplesPictured") run.pictured = true;
   else if (event.type === "AttemptFailed") run.status = "queued";
   else if (event.type === "Paused") Object.assign(run, { status: "paused", data: null });
   else if (event.type in ENDS) Object.assign(run, { status: ENDS[event.type], error: event.error ?? null });

@@ -12,7 +12,8 @@ import { describe } from "./marks.mjs";
 import { captureAt, Replay, SPEEDS } from "./replay.mjs";
 import { apply, ENDED, emptyRun, known, restore } from "./run-model.mjs";
 import { alternative, epochWords, header, readings, say, sentence } from "./run-words.mjs";
-import { LAYERS, Scene } from "./scene.mjs";
+import { Samples } from "./samples.mjs";
+import { LAYERS, Scene, USUAL } from "./scene.mjs";
 import { RunStream } from "./stream.mjs";
 import { toast } from "./toast.mjs";
 
@@ -42,12 +43,13 @@ export class RunPage {
       heard: { hover: (mark) => this.hover(mark), click: (label, more) => this.pin(label, more), moved: () => this.address.draw() },
     });
     this.replay = new Replay(this.run, {
-      signal, seen: () => this.cut(),
+      signal, seen: () => this.cut(), turns: () => this.scene.layers.turn,
       heard: { show: (...shown) => this.show(...shown), words: () => this.words(), failed: (text) => say(root, "replay-note", text) },
     });
     this.curves = new Curves(root, JSON.parse(root.dataset.charts), this.run, {
       css: this.css, signal, heard: { point: (epoch) => this.peek(epoch), chosen: () => this.put(true) },
     });
+    this.samples = new Samples(this.runId, this.run, signal);
     this.details = new Details(this);
     this.heatmap = new Calm(READ_MS, () => this.drawAngles());
     this.address = new Calm(ADDRESS_MS, () => this.put());
@@ -193,7 +195,7 @@ export class RunPage {
   state() {
     const { scene, replay } = this;
     const on = LAYERS.filter((layer) => scene.layers[layer]);
-    const usual = on.join() === LAYERS.filter((layer) => layer !== "arrows").join();
+    const usual = on.join() === USUAL.join();
     return {
       view: this.mode, classes: this.mode === "tetrahedron" ? scene.four : null,
       epoch: replay.follows || replay.index >= replay.last ? null : replay.capture && Number(this.run.captures[replay.index].epoch.toFixed(6)),
@@ -211,7 +213,7 @@ export class RunPage {
   restoreView() {
     const wanted = read(window.location.search);
     const { scene } = this;
-    for (const layer of LAYERS) this.toggle(layer, wanted.layers ? wanted.layers.includes(layer) : layer !== "arrows");
+    for (const layer of LAYERS) this.toggle(layer, (wanted.layers ?? USUAL).includes(layer));
     scene.takeCamera(wanted.camera);
     const four = wanted.classes ?? [];
     if (four.length === 4 && new Set(four).size === 4 && four.every((label) => label < this.names.length)) scene.four = four;
@@ -261,6 +263,7 @@ export class RunPage {
     say(this.root, "replay-note", "");
     this.root.dataset.shownStep = this.run.captures[at].step;
     this.shown = frame;
+    this.part("scene").querySelector('[data-layer="mistakes"]').hidden = !frame.predictions;
     this.scene.draw(frame, before, this.run.captures[at].smallest_pair);
     this.words();
     this.heatmap.draw();
@@ -323,9 +326,13 @@ export class RunPage {
 
   hover(mark) {
     const tip = this.part("tip");
+    this.under = mark;
     tip.hidden = mark === null;
     if (mark !== null) {
-      tip.replaceChildren(...describe(mark, this.shown, this.run.started).map((text, i) => Object.assign(document.createElement(i ? "span" : "b"), { textContent: text })));
+      const held = mark.kind === "features" ? this.samples.of(mark.index, () => mark === this.under && this.hover(mark)) : {};
+      const turn = mark.kind === "vertices" ? this.scene.turnSince(mark.label) : null;
+      const lines = describe(mark, this.shown, this.run.started, { ...held, turn });
+      tip.replaceChildren(...(held.picture ? [held.picture] : []), ...lines.map((text, i) => Object.assign(document.createElement(i ? "span" : "b"), { textContent: text })));
       const wide = this.part("canvas").clientWidth;
       tip.style.left = `${Math.min(mark.x + 14, wide - tip.offsetWidth - 8)}px`;
       tip.style.top = `${Math.max(4, mark.y - tip.offsetHeight - 10)}px`;
@@ -438,9 +445,12 @@ export class RunPage {
     }
   }
 
-  toggle(layer, on = this.part("scene").querySelector(`button[data-layer="${layer}"]`)?.getAttribute("aria-pressed") !== "true") {
-    this.part("scene").querySelector(`button[data-layer="${layer}"]`)?.setAttribute("aria-pressed", String(on));
+  toggle(layer, wanted = !this.scene.layers[layer]) {
+    const chip = this.part("scene").querySelector(`button[data-layer="${layer}"]`);
+    const on = wanted && Boolean(chip);
+    chip?.setAttribute("aria-pressed", String(on));
     this.scene.show(layer, on);
+    if (layer === "turn" && on) this.replay.refresh();
   }
 
   nextSpeed() {
@@ -499,7 +509,8 @@ export class RunPage {
     const keys = {
       " ": () => this.replay.play(this.ended), ArrowLeft: () => step(event.shiftKey ? -10 : -1), ArrowRight: () => step(event.shiftKey ? 10 : 1),
       Home: () => this.replay.scrub(0, this.ended), End: () => this.newest(), f: () => this.toggle("features"), t: () => this.toggle("trails"),
-      c: () => this.toggle("classifier"), n: () => this.toggle("names"), a: () => this.toggle("arrows"),
+      c: () => this.toggle("classifier"), n: () => this.toggle("names"), a: () => this.toggle("arrows"), m: () => this.toggle("mistakes"),
+      o: () => this.toggle("turn"),
       e: () => document.getElementById("export-open")?.click(), Escape: () => this.pin(null),
     };
     modes.forEach((button, i) => {
@@ -509,7 +520,7 @@ export class RunPage {
     if (!work || (event.target.closest("button, a") && event.key === " ")) return;
     event.preventDefault();
     work();
-    if ("ftcna".includes(event.key)) this.put();
+    if ("ftcnamo".includes(event.key)) this.put();
   }
 
   /** What an export of this moment needs: the capture shown, the camera, the layers, the unit. */

@@ -3,10 +3,12 @@
 import { cameraText, HOME, parseCamera, turned, zoomed } from "./camera.mjs";
 import { nearest, paint } from "./painter.mjs";
 import { decode, fromRows, project } from "./typed.mjs";
+import { turnedCorners, turnOf } from "./turn.mjs";
 import { between, principal, tetrahedron, Tour, TRAVELLING_CLASSES } from "./views.mjs";
 
 export const TRAIL = 8;
-export const LAYERS = ["features", "trails", "classifier", "names", "arrows"];
+export const LAYERS = ["features", "trails", "classifier", "names", "arrows", "mistakes", "turn"];
+export const USUAL = LAYERS.slice(0, 4);
 const TURN_MS = 450; // in which one view turns into another
 const DRAG = 0.008; // radians a pixel
 
@@ -15,7 +17,8 @@ export function prepare(arrays, seen = null) {
   const [means, weights, features] = ["means", "weights", "features"].map((name) => decode(arrays[name]));
   return {
     means, weights, features, seen, labels: decode(arrays.labels).data, cosines: decode(arrays.cosines_means),
-    pca: arrays.pca ? decode(arrays.pca) : null, pictures: new Map(),
+    pca: arrays.pca ? decode(arrays.pca) : null, predictions: arrays.predictions ? decode(arrays.predictions).data : null,
+    axes: arrays.frame ? decode(arrays.frame) : null, pictures: new Map(),
   };
 }
 
@@ -32,7 +35,7 @@ export class Scene {
     this.css = css;
     this.heard = heard;
     this.camera = { ...HOME };
-    this.layers = { features: true, trails: true, classifier: true, names: true, arrows: false };
+    this.layers = Object.fromEntries(LAYERS.map((layer) => [layer, USUAL.includes(layer)]));
     this.focus = [];
     this.names = [];
     this.frame = null;
@@ -146,6 +149,12 @@ export class Scene {
     this.heard.moved?.();
   }
 
+  /** By how many degrees a vertex has turned since the capture before, where both frames are here; else null. */
+  turnSince(label) {
+    const [before] = this.before.slice(-1);
+    return this.frame?.axes && before?.axes ? turnOf(this.corners, before, this.frame, label) : null;
+  }
+
   cameraText() {
     return cameraText(this.camera);
   }
@@ -192,10 +201,13 @@ export class Scene {
     const seen = this.frame ? this.seenBy(this.frame) : { vertices: this.vertices(null), means: null, weights: null, features: null };
     const shown = this.turn(seen, now);
     const trails = this.frame && !this.turning && this.layers.trails ? [...this.before, this.frame].map((each) => this.path(each)) : [];
+    const turns = this.frame?.axes && !this.turning && this.layers.turn ? [...this.before, this.frame].filter((each) => each.axes) : [];
     const many = this.names.length > 30;
     this.drawn = shown;
     return {
-      ...shown, labels: this.frame?.labels ?? [], trails, names: this.names, colours: this.colours, layers: this.layers, worst: this.worst,
+      ...shown, labels: this.frame?.labels ?? [], predictions: this.frame?.predictions, trails,
+      turns: turns.length > 1 ? turns.map((each) => project(turnedCorners(this.corners, each, this.frame), this.matrix(this.frame))) : [],
+       names: this.names, colours: this.colours, layers: this.layers, worst: this.worst,
       // Of four classes all others fall onto the centre, where they only hide each other.
       focus: this.focus.length === 0 && this.view === "tetrahedron" ? this.four : this.focus, emphasis: many ? this.colour("accent") : null,
     };

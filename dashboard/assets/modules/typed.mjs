@@ -1,6 +1,6 @@
 // Plotly's typed arrays ({dtype, bdata, shape}) to numbers, and coordinates in the ETF's frame to a picture.
 
-const KINDS = { f4: Float32Array, i4: Int32Array };
+const KINDS = { f4: Float32Array, i4: Int32Array, u1: Uint8Array };
 
 /** Return {data, rows, columns} of a typed array; one-dimensional arrays have one column. */
 export function decode({ dtype, bdata, shape }) {
