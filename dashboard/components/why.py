@@ -16,6 +16,11 @@ WORDS: dict[str, tuple[str, ...]] = {
         "4 classes: the tetrahedron of four classes; between these four nothing is lost. PCA: the three directions in "
         "which the class means spread most. Tour: a slow rotation through all dimensions; what stays together there "
         "is together.",
+        "Above 128 classes no class is drawn by itself but those that are searched for, pointed at or nearest to each "
+        "other: samples are shown by their density, class means as fine dots.",
+        "mistakes: training samples that the classifier takes for another class, with their picture where they are "
+        "images. turn: where the vertices of the nearest ETF were in the captures before, in the coordinates of this "
+        "one; what has left its frame is cut off.",
         "Everything is divided by the mean norm of the centred class means (the classifier's rows by theirs), so the "
         "vertices stay at radius one while the features shrink or grow.",
     ),

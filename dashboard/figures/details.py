@@ -96,12 +96,12 @@ def layers_figure(uirevision: str) -> dict[str, Any]:
             {**line, "name": "nearest mean, test", "yaxis": "y2", "hovertemplate": right, **dot},
         ],
         "layout": {
-            "margin": {"l": 56, "r": 56, "t": 30, "b": 60},
+            "margin": {"l": 56, "r": 56, "t": 58, "b": 60},
             "font": FONT,
             "paper_bgcolor": TRANSPARENT,
             "plot_bgcolor": TRANSPARENT,
             "uirevision": uirevision,
-            "legend": {"orientation": "h", "y": 1.06},
+            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
             "xaxis": {"type": "category", "automargin": True},
             "yaxis": {"zeroline": False, "title": {"text": "NC1 within-class variability"}},
             "yaxis2": {

@@ -81,12 +81,13 @@ def finals(entry: Entry, key: str, split: str) -> tuple[float, float, float] | N
     return (median(values), min(values), max(values)) if values else None
 
 
-def best(values: list[tuple[float, float, float] | None], direction: str) -> int | None:
-    """Return which entry's median is best, or None where there is nothing to compare."""
-    known = [(value[0], index) for index, value in enumerate(values) if value is not None]
-    if len(known) < 2:
-        return None
-    return (max(known) if direction == "high" else min(known, key=lambda pair: pair[0]))[1]
+def best(values: list[tuple[float, float, float] | None], direction: str) -> set[int]:
+    """Return the entries whose median is best; none where nothing is better than anything else."""
+    medians = {index: value[0] for index, value in enumerate(values) if value is not None}
+    if len(set(medians.values())) < 2:
+        return set()
+    leading = max(medians.values()) if direction == "high" else min(medians.values())
+    return {index for index, value in medians.items() if value == leading}
 
 
 def empty() -> Any:
@@ -266,7 +267,7 @@ def _finals(found: list[Entry], known: dict[str, wire.MetricWire]) -> Any:
             return html.Td("")
         share = known[place[0]].share
         middle, least, most = (_number(part, share=share) for part in value)
-        mark: Any = html.B(middle, title="the best of the medians") if leading[place] == index else middle
+        mark: Any = html.B(middle, title="the best of the medians") if index in leading[place] else middle
         ranged = html.Span(f" [{least}, {most}]", className="ink-2") if len(found[index].runs) > 1 else None
         return html.Td([mark, ranged])
 

@@ -52,9 +52,11 @@ def test_finals_have_median_and_range_and_the_best_is_marked():
     found = compare.entries(of_heads())
     values = [compare.finals(entry, "nc1", "train") for entry in found]
     assert values == [(2, 1, 3), (4, 2, 6)]
-    assert compare.best(values, "low") == 0
-    assert compare.best(values, "high") == 1
-    assert compare.best([values[0], None], "low") is None, "one alone is not best"
+    assert compare.best(values, "low") == {0}
+    assert compare.best(values, "high") == {1}
+    assert compare.best([*values, values[0]], "low") == {0, len(values)}, "equals are marked alike"
+    assert compare.best([values[0], None], "low") == set(), "one alone is not best"
+    assert compare.best([values[0], values[0]], "low") == set(), "where all are equal none is best"
     assert compare.finals(found[0], "nc3", "train") is None
 
 

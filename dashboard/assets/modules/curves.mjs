@@ -1,7 +1,8 @@
 // The four charts that are looked at together, the groups that can be chosen, and what is pointed at in them.
 
-import { drawChart, pointAt } from "./charts.mjs";
+import { chartData, drawChart, pointAt } from "./charts.mjs";
 import { hasCharts } from "./run-model.mjs";
+import { chartWords } from "./run-words.mjs";
 
 export class Curves {
   /** `graphs` are the charts' Plotly divs; `heard` has point(epoch | null) and chosen(). */
@@ -88,7 +89,10 @@ export class Curves {
   drawOne(i) {
     const chart = this.groups[this.group].charts[i];
     if (!chart) return;
-    drawChart(this.graphs[i], this.run, chart, this.css);
+    const graph = this.graphs[i];
+    drawChart(graph, this.run, chart, this.css);
+    graph.setAttribute("role", "img");
+    graph.setAttribute("aria-label", chartWords(chartData(this.run, chart), chart));
     this.mark();
   }
 

@@ -8,7 +8,8 @@ const SPREAD = 0.345; // of the canvas's smaller side is one unit of the frame a
 const NAMES_UP_TO = 30;
 const DIM = 0.1;
 const DENSE_FROM = 128; // classes above which marks are shown by their density
-const CELL = 6; // pixels of the grid of a density
+const CLOUDLET = 15; // pixels of the radius of one sample in a density
+const FINE = 1.3; // pixels of the radius of a class mean among so many
 const CROSS = 3.5; // pixels from a cross's middle to its ends
 const FADE = 3; // captures of a trail that share one opacity
 const FEATURE = { size: 3, opacity: 0.42 };
@@ -71,9 +72,9 @@ export function paint(context, size, picture, camera, css) {
   context.lineJoin = context.lineCap = "round";
   guides(context, camera, view, css);
   const pointed = [];
-  if (seen.vertices) spokes(context, seen.vertices, view, css, (i) => alpha(i), names.length);
   const dense = names.length > DENSE_FROM;
-  if (dense) density(context, [seen.features, seen.means], css);
+  if (seen.vertices && !dense) spokes(context, seen.vertices, view, css, (i) => alpha(i), names.length);
+  if (dense) density(context, seen.features, seen.means, css);
   else if (seen.features) cloud(context, seen.features, picture.labels, colour, alpha);
   if (layers.trails && picture.trails.length > 1) {
     trails(context, picture.trails.map(at), colour, alpha, marks);
@@ -139,7 +140,7 @@ function spokes(context, vertices, { cx, cy }, css, alpha, classes) {
   context.strokeStyle = css("spoke");
   context.lineWidth = classes > NAMES_UP_TO ? 0.7 : 1.6;
   for (let i = 0; i < vertices.x.length; i += 1) {
-    context.globalAlpha = alpha(i) * (classes > 128 ? 0.35 : 1);
+    context.globalAlpha = alpha(i);
     context.beginPath();
     context.moveTo(cx, cy);
     context.lineTo(vertices.x[i], vertices.y[i]);
@@ -168,15 +169,19 @@ const stamps = new Map();
 
 /** A dot drawn once and stamped often: hundreds of small arcs a frame are what a software renderer is slowest at. */
 function dot(colour, radius, ratio) {
-  const key = `${colour} ${radius} ${ratio}`;
+  return stamped(`${colour} ${radius} ${ratio}`, 2 * Math.ceil(radius * ratio + 1), (pen, middle) => {
+    pen.fillStyle = colour;
+    pen.arc(middle, middle, radius * ratio, 0, 2 * Math.PI);
+    pen.fill();
+  });
+}
+
+/** A square canvas that `draw(pen, middle)` fills the first time it is asked for. */
+function stamped(key, side, draw) {
   if (!stamps.has(key)) {
     if (stamps.size > 500) stamps.clear();
-    const side = 2 * Math.ceil(radius * ratio + 1);
     const stamp = new OffscreenCanvas(side, side);
-    const pen = stamp.getContext("2d");
-    pen.fillStyle = colour;
-    pen.arc(side / 2, side / 2, radius * ratio, 0, 2 * Math.PI);
-    pen.fill();
+    draw(stamp.getContext("2d"), side / 2);
     stamps.set(key, stamp);
   }
   return stamps.get(key);
@@ -235,31 +240,26 @@ function turns(context, frames, colour, alpha) {
   context.setLineDash([]);
 }
 
-/** How many points lie in each cell of a grid over the canvas: a map from the cell's number to the count, and the most. */
-export function cells(points, columns) {
-  const counts = new Map();
-  let most = 0;
-  for (const { x, y } of points) {
-    for (let i = 0; i < x.length; i += 1) {
-      const cell = Math.floor(y[i] / CELL) * columns + Math.floor(x[i] / CELL);
-      const count = (counts.get(cell) ?? 0) + 1;
-      counts.set(cell, count);
-      if (count > most) most = count;
-    }
-  }
-  return { counts, most };
-}
-
-/** Where marks are too many to be told apart, how dense they are. */
-function density(context, points, css) {
-  const columns = Math.ceil(context.canvas.width / context.getTransform().a / CELL) + 1;
-  const { counts, most } = cells(points.filter(Boolean), columns);
-  context.fillStyle = css("accent");
-  for (const [cell, count] of counts) {
-    context.globalAlpha = 0.12 + 0.78 * Math.sqrt(count / most);
-    context.fillRect((cell % columns) * CELL, Math.floor(cell / columns) * CELL, CELL - 1, CELL - 1);
+/** Where marks are too many to be told apart: features as soft clouds that add up, class means as fine dots. */
+function density(context, features, means, css) {
+  const ratio = context.getTransform().a;
+  for (const [points, stamp, opacity] of [[features, cloudlet(css("accent"), ratio), 0.1], [means, dot(css("ink-2"), FINE, ratio), 0.6]]) {
+    const side = stamp.width / ratio;
+    context.globalAlpha = opacity;
+    for (let i = 0; points && i < points.x.length; i += 1) context.drawImage(stamp, points.x[i] - side / 2, points.y[i] - side / 2, side, side);
   }
   context.globalAlpha = 1;
+}
+
+/** A blot that fades towards its rim, drawn once. */
+function cloudlet(colour, ratio) {
+  return stamped(`cloudlet ${colour} ${ratio}`, 2 * Math.ceil(CLOUDLET * ratio), (pen, middle) => {
+    const fade = pen.createRadialGradient(middle, middle, 0, middle, middle, middle);
+    fade.addColorStop(0, colour);
+    fade.addColorStop(1, `color-mix(in srgb, ${colour}, transparent 100%)`);
+    pen.fillStyle = fade;
+    pen.fillRect(0, 0, 2 * middle, 2 * middle);
+  });
 }
 
 function arrows(context, from, to, colour, alpha, marks) {

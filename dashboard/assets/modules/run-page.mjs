@@ -300,6 +300,8 @@ export class RunPage {
     const graph = this.graph("angles-graph");
     if (!this.shown || !graph || !this.run.started) return;
     drawHeatmap(graph, this.shown.cosines, this.unit, this.css, this.run.started.classes);
+    graph.setAttribute("role", "img");
+    if (this.replay.capture?.smallest_pair) graph.setAttribute("aria-label", `Cosines: ${alternative(this.run, this.replay.capture)}`);
     this.drawLarge();
   }
 

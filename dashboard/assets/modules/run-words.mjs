@@ -60,6 +60,16 @@ export function alternative(run, capture) {
   return `Class means at ${epochWords(run, capture)}. ${smallest.join(" ")} between ${pair[0]}, target ${target[1]}. ${off.join(" ")}.`;
 }
 
+/** A chart in words: what it ends with, from where, and its ideal. */
+export function chartWords({ x, y, ideal }, { title, percent: shares }) {
+  const form = shares ? percent : digits;
+  const told = ["train", "test"].flatMap((split, i) => {
+    const last = y[i].findLastIndex((value) => value !== null && value !== undefined);
+    return last < 0 ? [] : [`${split} from ${form(y[i].find((value) => value !== null && value !== undefined))} to ${form(y[i][last])} at epoch ${digits(x[i][last])}`];
+  });
+  return `${title}: ${told.join(", ") || "nothing measured yet"}${ideal === null ? "" : `, ideal ${form(ideal)}`}.`;
+}
+
 export function sentence(root, run, capture) {
   const place = root.querySelector('[data-part="sentence"]');
   const lines = angleLines(run, capture);
