@@ -34,6 +34,8 @@ window.collapseLab = {
   moment: () => page?.moment?.() ?? null,
   /** What the scene draws now: [x, y, z] of vertices, means, weights, features, in the frame's units before the camera. */
   picture: () => page?.scene?.drawn ?? null,
+  /** The marks that can be pointed at, with their places on the canvas. */
+  marks: () => page?.scene?.pointed ?? [],
   pictures: () => page?.entries?.map(({ scene }) => scene.drawn ?? null) ?? null,
   camera: () => page?.scene?.cameraText() ?? null,
   turn: (text) => page?.scene?.setCamera(page.scene.parse(text)),

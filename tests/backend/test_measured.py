@@ -70,6 +70,25 @@ def test_kept_features_are_what_was_measured(quiet_server, kept):
             assert scalars[key] == pytest.approx(series["values"][split][key][1], rel=1e-9)
 
 
+def test_pictures_of_samples_travel_as_bytes(quiet_server, kept):
+    with quiet_server.client() as http:
+        answer = http.get(f"/api/v1/runs/{kept}/samples")
+        held = wire.Samples.model_validate_json(answer.content)
+        capture = wire.Geometry.model_validate_json(http.get(f"/api/v1/runs/{kept}/geometry").content)
+        images, predictions = wire.from_typed(held.images), wire.from_typed(capture.arrays["predictions"])
+        assert (held.height, held.width, held.channels, held.true_labels) == (8, 8, 1, None)
+        assert (images.dtype, images.shape) == (np.uint8, (len(predictions), 64))
+        assert images.max() > 200
+        again = http.get(f"/api/v1/runs/{kept}/samples", headers={"if-none-match": answer.headers["etag"]})
+        assert again.status_code == 304
+        assert [f["kind"] for f in http.get(f"/api/v1/runs/{kept}/artifacts").json()["items"]].count("samples") == 1
+        assert "SamplesPictured" in http.get(f"/api/v1/runs/{kept}/overview").json()["newest"]
+        free = nc.presets["ufm-10"]().model_copy(update={"epochs": 1})
+        refused = http.get(f"/api/v1/runs/{run_of(http, free)}/samples")
+        assert refused.status_code == 404
+        assert "is not of images" in refused.json()["detail"]
+
+
 def test_features_that_are_not_there_are_explained(quiet_server, kept):
     with quiet_server.client() as http:
         none = run_of(http, tiny(epochs=1))

@@ -227,3 +227,41 @@ def test_notes_are_kept_and_read_by_those_who_only_read(filled, open_window):
     expect(reader.page.locator("a.row-link").first).to_be_visible(timeout=PATIENCE_MS)
     expect(reader.page.get_by_role("button", name="Delete")).to_have_count(0)
     assert window.complaints == reader.complaints == []
+
+
+def test_mistakes_are_marked_and_pictured_and_the_frame_s_own_turn_is_drawn(filled, open_window):
+    server, found = filled
+    window = open_window(f"{server.url}/runs?token={server.token}", server.url)
+    page: Page = window.page
+    page.goto(f"{server.url}/runs/{found['few']}?epoch=0")
+    page.get_by_role("button", name="mistakes").click()
+    wrong = "() => window.collapseLab.marks().filter((mark) => mark.wrong)"
+    wait_for(lambda: len(page.evaluate(wrong)) > 50, 20, "before training most samples are wrong")
+    wait_for(lambda: "mistakes" in page.evaluate("() => location.search"), 5, "the layer in the address")
+    box = page.locator(".scene canvas").first.bounding_box()
+    assert box is not None
+    tip = page.locator('[data-part="tip"]')
+    for mark in page.evaluate(wrong)[:20]:
+        page.mouse.move(box["x"] + mark["x"], box["y"] + mark["y"])
+        if "classified as" in (tip.text_content() or ""):
+            break
+    expect(tip).to_contain_text("classified as")
+    expect(tip.locator("canvas")).to_be_visible(timeout=PATIENCE_MS)
+    shades = tip.locator("canvas").evaluate(
+        "c => [...new Set(c.getContext('2d').getImageData(0, 0, 8, 8).data)].length"
+    )
+    assert shades > 4, "the picture of a digit, not of nothing"
+    # The frame's turn: its captures are fetched with their frames, and a vertex says by how much it turned.
+    page.keyboard.press("ArrowRight")
+    page.get_by_role("button", name="turn", exact=True).click()
+    for vertex in 3 * page.evaluate("() => window.collapseLab.marks().filter((mark) => mark.kind === 'vertices')"):
+        page.mouse.move(0, 0)
+        page.mouse.move(box["x"] + vertex["x"], box["y"] + vertex["y"])
+        page.wait_for_timeout(200)
+        if "turned by" in (tip.text_content() or ""):
+            break
+    expect(tip).to_contain_text("since the capture before")
+    # Both are part of the view: a reload shows them again.
+    page.reload()
+    expect(page.locator('button[data-layer="turn"]')).to_have_attribute("aria-pressed", "true", timeout=PATIENCE_MS)
+    assert window.complaints == []

@@ -9,6 +9,8 @@ import { layerValues } from "../../dashboard/assets/modules/layers.mjs";
 import { describe } from "../../dashboard/assets/modules/marks.mjs";
 import { layout, markScale, nearest, paint } from "../../dashboard/assets/modules/painter.mjs";
 import { captureAt } from "../../dashboard/assets/modules/replay.mjs";
+import { chartWords } from "../../dashboard/assets/modules/run-words.mjs";
+import { pixels } from "../../dashboard/assets/modules/samples.mjs";
 import { HOME } from "../../dashboard/assets/modules/camera.mjs";
 
 globalThis.OffscreenCanvas = class {
@@ -24,7 +26,7 @@ globalThis.OffscreenCanvas = class {
 /** A canvas that writes down what is drawn. */
 function paper() {
   const done = [];
-  const target = { globalAlpha: 1, done, getTransform: () => ({ a: 1 }) };
+  const target = { globalAlpha: 1, done, getTransform: () => ({ a: 1 }), createRadialGradient: () => ({ addColorStop() {} }) };
   return new Proxy(target, {
     get: (held, name) => (name in held ? held[name] : (...given) => done.push([name, ...given, held.globalAlpha, held.fillStyle])),
     set: (held, name, value) => {
@@ -92,6 +94,58 @@ test("of too many classes to name, the pair with the smallest angle is marked an
   assert.equal(red(drawn({ focus: [5], emphasis: "#0000ff" })), 0);
 });
 
+test("samples classified wrongly are crossed out in the other class's colour, and found first", () => {
+  const layers = { ...picture().layers, mistakes: true };
+  const draw = (more) => {
+    const held = paper();
+    const pointed = paint(held, { width: 400, height: 300 }, picture({ layers, ...more }), front, () => "#000000");
+    return [held.done.filter(([name]) => name === "moveTo").length, pointed.filter((each) => each.kind === "features")];
+  };
+  const [none, right] = draw({ predictions: [0, 1] });
+  const [crossed, [wrong, other]] = draw({ predictions: [1, 1] });
+  assert.equal(crossed - none, 4, "two strokes, each with its rim");
+  assert.deepEqual(right.map((each) => each.wrong), [false, false]);
+  assert.deepEqual([wrong.wrong, other.wrong], [true, false]);
+  const [beside] = [{ kind: "means", label: 9, x: wrong.x + 3, y: wrong.y }];
+  assert.equal(nearest([beside, wrong], wrong.x + 1, wrong.y), wrong);
+  assert.equal(nearest([beside, { ...wrong, wrong: false }], wrong.x + 1, wrong.y), beside);
+  const [, seen] = draw({ predictions: [1, 1], focus: [1] });
+  assert.deepEqual(seen.map((each) => each.index), [0, 1], "what is taken for a class is looked at with it");
+});
+
+test("a thousand classes are a density in which each can be found", () => {
+  const n = 200;
+  const at = (radius) => [Float32Array.from({ length: n }, (_, i) => radius * Math.cos(i)), Float32Array.from({ length: n }, (_, i) => radius * Math.sin(i)), new Float32Array(n)];
+  const names = Array.from({ length: n }, (_, i) => `class ${i}`);
+  const whole = { vertices: at(1), means: at(0.9), weights: at(1.1), features: at(0.8), labels: names.map((_, i) => i), names, colours: names.map(() => "#777777") };
+  const draw = (more) => {
+    const held = paper();
+    const pointed = paint(held, { width: 400, height: 300 }, picture({ ...whole, ...more }), front, (name) => (name === "bad" ? "#ff0000" : "#123456"));
+    const count = (wanted) => held.done.filter(([name]) => name === wanted).length;
+    return { stamped: count("drawImage"), filled: count("fill"), pointed };
+  };
+  const plain = draw({});
+  assert.deepEqual([plain.stamped, plain.filled], [2 * n, 0]);
+  const found = nearest(plain.pointed, plain.pointed.find((each) => each.kind === "means" && each.label === 17).x, plain.pointed.find((each) => each.kind === "means" && each.label === 17).y);
+  assert.equal(found.kind, "means");
+  assert.equal(draw({ worst: [3, 17] }).filled, 4, "the worst pair's means and rows stand out");
+  assert.ok(draw({ focus: [5] }).filled >= 2);
+});
+
+test("a sample is pictured by its bytes, grey or in colour", () => {
+  const grey = { data: Uint8Array.from([0, 255, 7, 9]), rows: 2, columns: 2 };
+  assert.deepEqual([...pixels(grey, 1, 1)], [7, 7, 7, 255, 9, 9, 9, 255]);
+  const colour = { data: Uint8Array.from([1, 2, 3, 4, 5, 6]), rows: 1, columns: 6 };
+  assert.deepEqual([...pixels(colour, 0, 3)], [1, 2, 3, 255, 4, 5, 6, 255]);
+});
+
+test("charts are told in words", () => {
+  const chart = { x: [[1, 2, 3], [1, 2, 3]], y: [[0.5, 0.25, null], []], ideal: 0 };
+  assert.equal(chartWords(chart, { title: "NC1" }), "NC1: train from 0.5 to 0.25 at epoch 2, ideal 0.");
+  assert.equal(chartWords({ ...chart, ideal: null }, { title: "Top-1", percent: true }), "Top-1: train from 50.0 % to 25.0 % at epoch 2.");
+  assert.equal(chartWords({ x: [[], []], y: [[], []], ideal: null }, { title: "Loss" }), "Loss: nothing measured yet.");
+});
+
 test("trails and arrows are drawn where they are on", () => {
   const count = (more) => {
     const held = paper();
@@ -133,6 +187,8 @@ test("marks and tables say what is known of a class", () => {
   assert.deepEqual(describe({ kind: "weights", index: 0, label: 0 }, frame, started), ["classifier row of a", "90.0° from its class mean"]);
   assert.deepEqual(describe({ kind: "features", index: 0, label: 1 }, frame, started), ["training sample of b", "30.0° from its class mean"]);
   assert.equal(describe({ kind: "vertices", index: 2, label: 2 }, frame, started)[0], "vertex of c");
+  assert.deepEqual(describe({ kind: "features", index: 0, label: 1 }, { ...frame, predictions: [2] }, started, { truth: 0 }), ["training sample of b", "classified as c", "its true class is a", "30.0° from its class mean"]);
+  assert.equal(describe({ kind: "vertices", index: 2, label: 2 }, frame, started, { turn: 3.21 })[2], "turned by 3.2° since the capture before");
   const table = classRows(started.class_names, frame, {});
   assert.deepEqual(table.map((row) => [row.name, row.nearest]), [["a", "c"], ["c", "a"], ["b", "a"]]);
   assert.deepEqual([size(12), size(3400), size(5e9)], ["12 bytes", "3.4 kB", "5 GB"]);

@@ -29,7 +29,14 @@ def vectors() -> dict[str, object]:
     for text in cameras:
         xy, depth = parse_camera(text).project(points)
         seen.append({"text": text, "points": points.tolist(), "xy": xy.tolist(), "depth": depth.tolist()})
+    frames = [np.linalg.qr(rng.normal(size=(20, 4)))[0] for _ in range(2)]
+    corners = simplex_rows(5)
     return {
+        "turn": {
+            "corners": corners.tolist(),
+            "frames": [frame.tolist() for frame in frames],
+            "turned": (corners @ frames[0].T @ frames[1]).tolist(),
+        },
         "tetrahedra": [
             {"classes": classes, "four": four, "matrix": tetrahedron_matrix(classes, four).tolist()}
             for classes, four in ((5, [0, 1, 2, 3]), (10, [7, 2, 9, 0]), (128, [3, 127, 64, 5]))

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
 import { axes, cameraText, dot, HOME, parseCamera, screen, turned, zoomed } from "../../dashboard/assets/modules/camera.mjs";
+import { turnedCorners, turnOf } from "../../dashboard/assets/modules/turn.mjs";
 import { fromRows, project } from "../../dashboard/assets/modules/typed.mjs";
 import { basisRows, between, numbersFrom, orthonormal, principal, tetrahedron, Tour } from "../../dashboard/assets/modules/views.mjs";
 
@@ -44,6 +45,18 @@ test("coordinates times a view are the engine's picture", () => {
   const { coordinates, matrix, picture } = vectors.product;
   const [x, y, z] = project(fromRows(coordinates), matrix);
   close(picture.map((_, i) => [x[i], y[i], z[i]]), picture, 1e-5);
+});
+
+test("vertices of an earlier frame are seen from a later one", () => {
+  const { corners, frames, turned: expected } = vectors.turn;
+  const [earlier, later] = frames.map((rows) => ({ axes: fromRows(rows) }));
+  const found = turnedCorners(fromRows(corners), earlier, later);
+  close(expected.map((_, i) => [...found.data.subarray(4 * i, 4 * i + 4)]), expected, 1e-5);
+  assert.equal(turnedCorners(fromRows(corners), earlier, later), found, "worked out once");
+  assert.ok(turnOf(fromRows(corners), later, later, 2) < 0.1);
+  const length = (v) => Math.hypot(...v);
+  const cosine = expected[2].reduce((sum, v, i) => sum + v * corners[2][i], 0) / length(corners[2]) ** 2;
+  assert.ok(Math.abs(turnOf(fromRows(corners), earlier, later, 2) - (Math.acos(cosine) * 180) / Math.PI) < 1e-3);
 });
 
 test("turning keeps the camera's axes orthonormal and full circles come back", () => {

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from sklearn.datasets import load_digits
 
 import ncengine as nc
+from ncengine.capture import PICTURE_BYTES, thumbnails
 from ncengine.config.data import FashionMnistMini
 from ncengine.data import settle
 from ncengine.data.loading import load
@@ -214,6 +216,53 @@ def test_a_capture_holds_what_views_need():
     assert len(arrays["spectrum_between"]) == 9
     assert (np.diff(arrays["margins"]) >= 0).all()
     assert arrays["pca"].shape == (9, 3)
+
+
+def test_a_capture_says_what_the_classifier_takes_its_samples_for():
+    few = {"name": "digits", "per_class": 20}
+    found = events(epochs=3, data=few, head={"name": "linear", "bias": True}, measure={"features": 200})
+    captures = [e.arrays for e in found if e.type == "GeometryCaptured" and e.epoch in (1, 2, 3)]
+    shares = [event.scalars["train"]["top1"] for event in measured(found)]
+    # All training samples are in the cloud, so what is right there is the accuracy.
+    assert [float((each["predictions"] == each["labels"]).mean()) for each in captures] == pytest.approx(shares)
+    assert 0.1 < shares[0] < 1
+    confusion = np.zeros((10, 10), int)
+    np.add.at(confusion, (captures[-1]["labels"], captures[-1]["predictions"]), 1)
+    np.testing.assert_array_equal(confusion, captures[-1]["confusion"])
+
+
+def test_the_samples_of_captures_are_pictured_once():
+    found = events(
+        epochs=1, measure={"features": 60}, data={"name": "digits", "label_noise": "symmetric", "noise_rate": 0.4}
+    )
+    pictured = [e for e in found if e.type == "SamplesPictured"]
+    assert len(pictured) == 1
+    capture = [e for e in found if e.type == "GeometryCaptured"][-1].arrays
+    images, truth = (pictured[0].arrays[name] for name in ("images", "true_labels"))
+    assert images.shape == (60, 8, 8, 1)
+    assert 0.15 < (truth != capture["labels"]).mean() < 0.6
+    # Each is the picture of its sample: the mean picture of its true class is nearer than those of others.
+    raw = load_digits()
+    means = np.stack([raw.images[raw.target == label].mean(axis=0) for label in range(10)]) / 16
+    apart = ((images[:, None, :, :, 0] / 255 - means) ** 2).sum(axis=(2, 3))
+    assert (apart.argmin(axis=1) == truth).mean() > 0.8
+    free = [e.type for e in nc.run(nc.presets["ufm-10"]().model_copy(update={"epochs": 1}))]
+    assert "SamplesPictured" not in free, "free features are pictures of nothing"
+
+
+@pytest.mark.parametrize(
+    ("shape", "small"), [((5, 28, 28, 1), (28, 28)), ((300, 224, 112, 3), (34, 17)), ((40, 96, 96, 3), (48, 48))]
+)
+def test_pictures_are_small(shape, small):
+    images = torch.randint(0, 256, (1, *shape[1:]), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    images = images.repeat(shape[0], 1, 1, 1)
+    found = thumbnails(images)
+    assert found.shape == (shape[0], *small, shape[3])
+    assert found.numel() <= PICTURE_BYTES
+    assert abs(float(found.float().mean()) - float(images.float().mean())) < 1
+    assert torch.equal(
+        thumbnails(torch.full(shape, 77, dtype=torch.uint8)).unique(), torch.tensor([77], dtype=torch.uint8)
+    )
 
 
 def test_the_principal_picture_does_not_jump():

@@ -39,7 +39,7 @@ def test_facts_come_in_their_order():
     found = events(epochs=2)
     kinds = [event.type for event in found if event.type != "StepMeasured"]
     epoch = ["EpochMeasured", "GeometryCaptured", "CheckpointSaved"]
-    assert kinds == ["RunStarted", *["GeometryCaptured"] * 3, *epoch, *epoch, "RunFinished"]
+    assert kinds == ["RunStarted", "SamplesPictured", *["GeometryCaptured"] * 3, *epoch, *epoch, "RunFinished"]
     captures = [event for event in found if event.type == "GeometryCaptured"]
     assert captures[0].step == 0, "the first geometry is captured before step 1"
     assert [capture.epoch for capture in captures] == sorted(capture.epoch for capture in captures)

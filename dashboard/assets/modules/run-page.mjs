@@ -32,10 +32,6 @@ export class RunPage {
     this.figures = JSON.parse(root.dataset.figures);
     this.abort = new AbortController();
     this.css = (name) => getComputedStyle(this.root).getPropertyValue(`--${name}`).trim();
-    this.wanted = read(window.location.search);
-    this.unit = this.wanted.unit ?? "cos";
-    this.mode = this.wanted.view ?? "";
-    this.pinned = (this.wanted.class ?? []).filter((label) => label < this.names.length);
     this.hovered = [];
     const { signal } = this.abort;
     this.scene = new Scene(this.part("canvas"), {
@@ -56,6 +52,7 @@ export class RunPage {
     this.buildSlider();
     this.buildFour();
     this.buildSearch();
+    this.restoreLook(read(window.location.search));
     this.take = this.take.bind(this);
     const listen = (target, type, work) => target.addEventListener(type, work, { signal });
     listen(root, "click", (event) => this.click(event));
@@ -94,7 +91,7 @@ export class RunPage {
     // The picture needs no chart: it is there before Plotly is.
     if (newest) this.replay.keep(newest.step, newest.arrays);
     this.sizeSlider();
-    this.restoreView();
+    this.restoreView({ first: true });
     this.stream = new RunStream(
       this.runId,
       this.overview.seq,
@@ -209,9 +206,8 @@ export class RunPage {
     if (this.restored && !this.abort.signal.aborted) put(this.state(), { entry });
   }
 
-  /** Show what the address says: at first, and when the history goes back or forward. */
-  restoreView() {
-    const wanted = read(window.location.search);
+  /** What of the address needs no data: there before the data is, so that an early click is not undone. */
+  restoreLook(wanted) {
     const { scene } = this;
     for (const layer of LAYERS) this.toggle(layer, (wanted.layers ?? USUAL).includes(layer));
     scene.takeCamera(wanted.camera);
@@ -221,6 +217,12 @@ export class RunPage {
     this.pinned = (wanted.class ?? []).filter((label) => label < this.names.length);
     this.unit = wanted.unit ?? "cos";
     this.pressed("unit", this.unit);
+  }
+
+  /** Show what the address says: when the data has come, and when the history goes back or forward. */
+  restoreView({ first = false } = {}) {
+    const wanted = read(window.location.search);
+    if (!first) this.restoreLook(wanted);
     this.curves.chooseByName(wanted.charts);
     this.details.open(wanted.tab ?? "");
     this.applyMode();
