@@ -44,7 +44,7 @@ MOST_RATIO = 200
 SMALL_BYTES = 2**20
 DIGEST = r"^[0-9a-f]{64}$"
 PART = re.compile(
-    r"run\.json|events\.jsonl|metrics\.csv|artifacts/(geometry|checkpoint|features)-\d{9}-a\d{1,6}\.safetensors"
+    rf"run\.json|events\.jsonl|metrics\.csv|artifacts/({'|'.join(artifacts.KINDS)})-\d{{9}}-a\d{{1,6}}\.safetensors"
 )
 PAGE = 2000
 

@@ -59,8 +59,8 @@ WORDS: dict[str, tuple[str, ...]] = {
         "bar for the median. A run that never stays there has none, and is counted beside the bar.",
     ),
     "difference": (
-        "Cosines between class means of the first entry minus those of the second, at the place shown. Where both have "
-        "collapsed, nothing is left.",
+        "Cosines between class means of the first entry minus those of the second, each the mean over its seeds, at "
+        "the place shown. Where both have collapsed, nothing is left.",
     ),
 }
 

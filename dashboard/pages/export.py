@@ -129,6 +129,12 @@ def query(
     return found | {"camera": moment.get("camera") or "", "layers": ",".join(shown)}
 
 
+def addresses(run_id: str, figure: str, format_: str, options: dict[str, str]) -> tuple[str, str]:
+    """Return where the preview and the file are."""
+    base = f"/api/v1/runs/{run_id}/figures/{figure}"
+    return f"{base}.svg?{urlencode(options)}", f"{base}.{format_}?{urlencode({**options, 'download': 'true'})}"
+
+
 def command(run_id: str, figure: str, format_: str, options: dict[str, str]) -> str:
     """Return the command line that makes the same file."""
     flags = [f"--{key} {value}" for key, value in options.items() if key != "serif"]
@@ -193,14 +199,15 @@ def register(app: Dash) -> None:
         if not moment:
             return (no_update,) * 7
         options = query(moment, figure, venue, kind, keys, shown)
-        base = f"/api/v1/runs/{run_id}/figures/{figure}"
-        address = f"{base}.{format_}?{urlencode({**options, 'download': 'true'})}"
+        preview, save = addresses(run_id, figure, format_, options)
+        made = command(run_id, figure, format_, options)
+        words = caption(figure, moment, keys)
         return (
-            f"{base}.svg?{urlencode(options)}",
-            address,
+            preview,
+            save,
             f"Save {format_.upper()}",
-            command(run_id, figure, format_, options),
-            caption(figure, moment, keys),
+            made,
+            words,
             figure != "curves",
             figure in ("angles", "margins"),
         )

@@ -288,20 +288,14 @@ def register(app: Dash, client: AsyncClient) -> None:
         switches: list[bool | None],
         fields: list[dict[str, str]],
     ) -> Any:
-        schema, data, system = await client(calls.schema()), await client(calls.data()), await client(calls.system())
         if not bases or ctx.triggered_id == ids.FORM_PRESET:
-            config = (await start_of(key)).config
-        else:
-            # From what is drawn and typed, not from the last check, which may still be under way.
-            chosen = {part["path"]: kind for part, kind in zip(parts, kinds, strict=True)}
-            redrawn = form.changed(schema, form.assembled(bases[0], _held(fields, values, switches)), chosen)
-            if redrawn is None:
-                return no_update
-            config = redrawn
-        known = data.get(config["data"]["name"])
-        names = known["class_names"] if known else []
-        base = dcc.Store(id={"form": "base", "path": "config"}, data=config)
-        return [*form.render(schema, config, names, system.devices), base]
+            return await _drawn(client, (await start_of(key)).config)
+        # From what is drawn and typed, not from the last check, which may still be under way.
+        chosen = {part["path"]: kind for part, kind in zip(parts, kinds, strict=True)}
+        typed = form.assembled(bases[0], _held(fields, values, switches))
+        schema = await client(calls.schema())
+        redrawn = form.changed(schema, typed, chosen)
+        return no_update if redrawn is None else await _drawn(client, redrawn)
 
     @app.callback(
         Output(ids.FORM_CONFIG, "data"),
@@ -337,30 +331,11 @@ def register(app: Dash, client: AsyncClient) -> None:
     ) -> Any:
         if not bases:
             return no_update, no_update, [no_update] * len(problems), *[no_update] * 6
-        config = form.assembled(bases[0], _held(fields, values, switches))
-        checked = {"config": config, "seeds": seeds, "grid": grid_text}
-        found, start = await client(calls.check(config)), await start_of(key)
-        if found.config is not None:  # numbers as numbers; what own files hold is looked up again at launch
-            config = found.config.model_dump(mode="json")
-            config["data"] |= {"found": None} if "found" in config["data"] else {}
-        errors = {error.path: error.message for error in found.errors}
-        elsewhere = [text for path, text in errors.items() if path not in {p["path"] for p in problems}]
-        lines = [errors.get(problem["path"], "") for problem in problems]
-        count = seeds if isinstance(seeds, int) and seeds > 0 else 1
-        grid, wrong, estimate = await _planned(client, None if errors else config, grid_text, count)
-        different = changes(config, start.config)
-        runs = 1 if estimate is None else estimate.runs
-        return (
-            config,
-            checked,
-            lines,
-            summary(found, estimate),
-            same(start, config, different, command(start, different, grid, count)),
-            wrong,
-            bool(errors or wrong),
-            "Launch" if runs == 1 else f"Launch {runs:,} runs",
-            [message(text, bad=True) for text in elsewhere],
-        )
+        typed = form.assembled(bases[0], _held(fields, values, switches))
+        checked = {"config": typed, "seeds": seeds, "grid": grid_text}
+        paths = [problem["path"] for problem in problems]
+        config, *rest = await _checked(client, await start_of(key), typed, seeds, grid_text, paths)
+        return config, checked, *rest
 
     @app.callback(
         Input(ids.FORM_CHECKED, "data"),
@@ -407,6 +382,39 @@ def register(app: Dash, client: AsyncClient) -> None:
         except (ApiError, ValueError) as error:
             return no_update, no_update, message(str(error), bad=True)
         return path, search, no_update
+
+
+async def _drawn(client: AsyncClient, config: Config) -> list[Any]:
+    """Return the form of a config, and the config that what is typed is put upon."""
+    schema, data, system = await client(calls.schema()), await client(calls.data()), await client(calls.system())
+    known = data.get(config["data"]["name"])
+    base = dcc.Store(id={"form": "base", "path": "config"}, data=config)
+    return [*form.render(schema, config, known["class_names"] if known else [], system.devices), base]
+
+
+async def _checked(
+    client: AsyncClient, start: Start, config: Config, seeds: Any, grid_text: str | None, paths: list[str]
+) -> tuple[Config, list[str], Any, Any, str, bool, str, list[Any]]:
+    """Return of what is typed: the config, what is wrong at each of `paths`, what it makes, whether it may start."""
+    found = await client(calls.check(config))
+    if found.config is not None:  # numbers as numbers; what own files hold is looked up again at launch
+        config = found.config.model_dump(mode="json")
+        config["data"] |= {"found": None} if "found" in config["data"] else {}
+    errors = {error.path: error.message for error in found.errors}
+    count = seeds if isinstance(seeds, int) and seeds > 0 else 1
+    grid, wrong, estimate = await _planned(client, None if errors else config, grid_text, count)
+    different = changes(config, start.config)
+    runs = 1 if estimate is None else estimate.runs
+    return (
+        config,
+        [errors.get(path, "") for path in paths],
+        summary(found, estimate),
+        same(start, config, different, command(start, different, grid, count)),
+        wrong,
+        bool(errors or wrong),
+        "Launch" if runs == 1 else f"Launch {runs:,} runs",
+        [message(text, bad=True) for path, text in errors.items() if path not in paths],
+    )
 
 
 async def _planned(

@@ -252,18 +252,10 @@ def register(app: Dash, client: AsyncClient) -> None:
     async def act(_moves: list[int | None], _revokes: list[int | None]) -> Any:
         if not ctx.triggered_id or not ctx.triggered[0]["value"]:
             return no_update
-        pressed = dict(ctx.triggered_id)
         try:
-            if "token" in pressed:
-                await client(calls.revoke_token(pressed["token"]))
-                return message("Revoked: it opens nothing any more.")
-            order = [run.id for run in await client(calls.queue())]
-            await client(calls.move(pressed["run"], target(order, pressed["run"], pressed["where"])))
-        except ValueError:
-            return message("It has started meanwhile.")
+            return message(await _acted(client, dict(ctx.triggered_id)))
         except ApiError as error:
             return message(str(error), bad=True)
-        return message("Moved.")
 
     @app.callback(
         Output(ids.SHARE_MADE, "children"),
@@ -309,3 +301,17 @@ def register(app: Dash, client: AsyncClient) -> None:
         except ApiError as error:
             return message(str(error), bad=True), {"display": "none"}
         return freed(found), {"display": "block" if dry and found.items else "none"}
+
+
+async def _acted(client: AsyncClient, pressed: dict[str, str]) -> str:
+    """Revoke a token or move a run that waits, as the button that was pressed says; return what to tell."""
+    if "token" in pressed:
+        await client(calls.revoke_token(pressed["token"]))
+        return "Revoked: it opens nothing any more."
+    order = [run.id for run in await client(calls.queue())]
+    try:
+        place = target(order, pressed["run"], pressed["where"])
+    except ValueError:
+        return "It has started meanwhile."
+    await client(calls.move(pressed["run"], place))
+    return "Moved."

@@ -53,7 +53,7 @@ def test_events_are_numbered_without_gaps_and_paged(quiet_server, finished):
             after = page["next_after"]
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     types = [event["type"] for event in events]
-    assert types[:3] == ["RunQueued", "RunStarted", "GeometryCaptured"]
+    assert types[:4] == ["RunQueued", "RunStarted", "SamplesPictured", "GeometryCaptured"]
     assert types[-1] == "RunFinished"
     assert [event["epoch"] for event in events if event["type"] == "EpochMeasured"] == [1, 2, 3]
     started = events[1]
@@ -176,7 +176,7 @@ def test_the_clients_are_typed_and_raise_problems(quiet_server, finished):
         assert client(calls.system()).slots["cpu"] == 1
         assert client(calls.me()).may_change
         assert client(calls.attempts(finished))[0].outcome == "RunFinished"
-        assert {each.kind for each in client(calls.artifacts(finished))} == {"geometry", "checkpoint"}
+        assert {each.kind for each in client(calls.artifacts(finished))} == {"geometry", "checkpoint", "samples"}
         assert client(calls.metrics_of(finished, keys="nc1")).measured == 3
         with pytest.raises(ApiError, match="has no metric 'nc9'") as refused:
             client(calls.metrics_of(finished, keys="nc9"))

@@ -265,3 +265,25 @@ def test_mistakes_are_marked_and_pictured_and_the_frame_s_own_turn_is_drawn(fill
     page.reload()
     expect(page.locator('button[data-layer="turn"]')).to_have_attribute("aria-pressed", "true", timeout=PATIENCE_MS)
     assert window.complaints == []
+
+
+def test_a_comparison_follows_runs_that_go_on(filled, open_window):
+    server, found = filled
+    with Client(server.url, server.token) as client:
+        config = client(calls.run(found["few"])).config.model_dump(mode="json")
+        run = client(calls.launch({**config, "epochs": 400, "seed": 9}, name="goes on")).id
+        window = open_window(f"{server.url}/compare?runs={found['linear']},{run}&token={server.token}", server.url)
+        page: Page = window.page
+        page.goto(f"{server.url}/compare?runs={found['linear']},{run}")
+        dot = page.locator('[data-part="connection"]')
+        expect(dot).to_have_attribute("data-state", "live", timeout=PATIENCE_MS)
+        place = page.locator('[data-shown="1"]')
+        told = set()
+        wait_for(lambda: told.add(place.text_content()) or len(told) >= 6, 60, "the newest epochs")
+        curve = "() => document.querySelector('#compare-chart-0 .js-plotly-plot').data.map((trace) => trace.x.length)"
+        before = max(page.evaluate(curve))
+        wait_for(lambda: max(page.evaluate(curve)) > before, 30, "longer curves")
+        client(calls.cancel(run))
+    page.get_by_role("link", name="Runs", exact=True).click()
+    expect(dot).not_to_have_attribute("data-state", "live")
+    assert window.complaints == []

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { band, median, PLACES, seconds, timesTo, timeTo } from "../../dashboard/assets/modules/ensemble.mjs";
+import { band, meanMatrix, median, PLACES, seconds, timesTo, timeTo } from "../../dashboard/assets/modules/ensemble.mjs";
 
 const run = (epochs, nc1, perEpoch = 10) => ({ measuredEpochs: epochs, series: { train: { nc1 } }, started: { steps_per_epoch: perEpoch } });
 
@@ -49,4 +49,10 @@ test("runs that share no places are read at those of a grid, each as it was meas
   const runs = [run([1, 2], [4, 2], 10), run([1, 2], [8, 6], 15)]; // at 10 and 20, at 15 and 30
   const found = band(runs, "train", "nc1", PLACES.step, [0, 10, 15, 20, 25, 30]);
   assert.deepEqual(found, { x: [10, 15, 20, 25, 30], middle: [4, 6, 5, 8, 6], least: [4, 4, 2, 8, 6], most: [4, 8, 8, 8, 6] });
+});
+
+test("the mean of matrices, of one size only", () => {
+  const of = (...data) => ({ data: Float32Array.from(data), rows: 2, columns: 2 });
+  assert.deepEqual([...meanMatrix([of(1, 2, 3, 4), of(3, 2, 1, 0)]).data], [2, 2, 2, 2]);
+  assert.equal(meanMatrix([of(1, 2, 3, 4), { data: new Float32Array(1), rows: 1, columns: 1 }]), null);
 });

@@ -111,6 +111,8 @@ test("only the newest capture keeps its arrays, and what was seen is dropped", (
   last = merge(pending, { seq: 3, arrays: {} }, last);
   assert.equal(last, 3);
   assert.deepEqual(pending.map((event) => [event.seq, "arrays" in event]), [[1, false], [2, false], [3, true]]);
+  merge(pending, { run: "other", seq: 9, arrays: {} }, 0);
+  assert.ok("arrays" in pending[2], "each run has its newest");
 });
 
 test("the heatmap is centred at the ideal and empty on its diagonal", () => {

@@ -3,13 +3,14 @@
 import { put, read } from "./address.mjs";
 import { Calm } from "./calm.mjs";
 import { axesTheme, wantsLog } from "./charts.mjs";
-import { band, PLACES, timesTo } from "./ensemble.mjs";
+import { band, meanMatrix, PLACES, timesTo } from "./ensemble.mjs";
 import { typing } from "./keys.mjs";
 import { captureAt, Replay } from "./replay.mjs";
-import { digits, duration, ENDED, emptyRun, restore } from "./run-model.mjs";
+import { apply, digits, duration, ENDED, emptyRun, known, restore } from "./run-model.mjs";
 import { Scene } from "./scene.mjs";
+import { connection, RunStream } from "./stream.mjs";
 
-const AGAIN_MS = 4000; // in which runs that go on are looked at again
+const FOLLOWED = 32; // runs that one stream may follow
 const POINTS = 400;
 const PLAY_MS = 120;
 const NOTCHES = 400; // of the slider
@@ -52,13 +53,13 @@ export class ComparePage {
     const scene = new Scene(host, {
       colours, css: this.css, heard: { moved: () => this.follow(scene), hover: (mark) => this.stand(mark ? [mark.label] : []) },
     });
-    const runs = entry.runs.map((id) => ({ id, model: emptyRun(1) }));
-    const first = runs[0].model;
-    const replay = new Replay(first, {
-      signal: this.abort.signal, seen: () => null,
-      heard: { show: (frame, at, before) => this.shown(scene, frame, before), words: () => this.words(), failed: () => {} },
+    const quiet = { show: () => {}, words: () => {}, failed: () => {} };
+    const heard = { ...quiet, show: (frame, at, before) => this.shown(scene, frame, before), words: () => this.words() };
+    const runs = entry.runs.map((id, i) => {
+      const model = emptyRun(1);
+      return { id, model, replay: new Replay(model, { signal: this.abort.signal, seen: () => null, heard: i ? quiet : heard }) };
     });
-    return { ...entry, runs, scene, replay, first };
+    return { ...entry, runs, scene, replay: runs[0].replay, first: runs[0].model };
   }
 
   shown(scene, frame, before) {
@@ -77,25 +78,25 @@ export class ComparePage {
     this.theme();
     this.go(this.share);
     this.begun = true;
-    this.timer = setInterval(() => this.again(), AGAIN_MS);
+    const seen = this.entries.flatMap(({ runs }) => runs).filter(({ model }) => !ENDED.has(model.status)).map(({ id, model }) => [id, model.seq]);
+    if (seen.length) this.stream = new RunStream(new Map(seen.slice(0, FOLLOWED)), (events) => this.take(events));
   }
 
   graphs() {
     return [0, 1, 2, 3].map((i) => document.getElementById(`compare-chart-${i}`)?.querySelector(".js-plotly-plot"));
   }
 
-  async load(which = () => true) {
-    await Promise.all(this.entries.flatMap((entry) => entry.runs.filter(which).map(async (run) => {
+  async load() {
+    await Promise.all(this.entries.flatMap((entry) => entry.runs.map(async (run) => {
       try {
         const answer = await fetch(`/api/v1/runs/${run.id}/overview?points=${POINTS}`, { signal: this.abort.signal });
         if (!answer.ok) return;
         const overview = await answer.json();
-        const held = run.model.captures.length;
         run.model.epochs = overview.run.config.epochs;
         run.model.batch = overview.run.config.batch_size;
         restore(run.model, overview);
         if (run.model !== entry.first || !overview.started) return;
-        if (held === 0) entry.scene.begin(overview.started);
+        entry.scene.begin(overview.started);
         if (overview.geometry) entry.replay.keep(overview.geometry.step, overview.geometry.arrays);
       } catch (error) {
         if (error.name !== "AbortError") throw error;
@@ -103,23 +104,27 @@ export class ComparePage {
     })));
   }
 
-  async again() {
-    const goesOn = (run) => !ENDED.has(run.model.status);
-    if (!this.entries.some((entry) => entry.runs.some(goesOn))) return;
-    await this.load(goesOn);
-    if (!this.abort.signal.aborted) this.go(this.share);
+  /** What has happened to the runs that go on. */
+  take(events) {
+    for (const event of events) {
+      const entry = this.entries.find(({ runs }) => runs.some(({ id }) => id === event.run));
+      const { model, replay } = entry.runs.find(({ id }) => id === event.run);
+      if (known(model, event)) continue;
+      apply(model, event);
+      if (event.type === "RunStarted" && model === entry.first) entry.scene.begin(event);
+      if (event.arrays) replay.keep(event.step, event.arrays);
+    }
+    this.go(this.share);
   }
 
   close() {
     this.abort.abort();
-    clearInterval(this.timer);
+    this.stream?.close();
+    connection("");
     clearInterval(this.player);
     this.themeWatch.disconnect();
     for (const calm of [this.curves, this.rest, this.address]) calm.close();
-    for (const { scene, replay } of this.entries) {
-      scene.close();
-      replay.close();
-    }
+    for (const { scene } of this.entries) scene.close();
   }
 
   /** How far the axis goes: the longest run's end. */
@@ -242,11 +247,22 @@ export class ComparePage {
     place.replaceChildren(this.pair[0], "−", this.pair[1]);
   }
 
-  drawDifference() {
+  /** The mean cosines of an entry's runs at the place shown; null where one of them has no capture. */
+  async cosines({ runs }) {
+    const frames = await Promise.all(runs.map(({ model, replay }) => {
+      const capture = model.captures[captureAt(model.captures, this.epochOf(model, this.share * this.end))];
+      return capture && (replay.frame(capture) ?? replay.fetch(capture));
+    }));
+    return frames.every(Boolean) ? meanMatrix(frames.map(({ cosines }) => cosines)) : null;
+  }
+
+  async drawDifference() {
     if (!this.pair || !window.Plotly) return;
     const words = this.root.querySelector('[data-part="difference-words"]');
     const [a, b] = this.pair.map(({ value }) => this.entries[Number(value)]);
-    const [x, y] = [a, b].map(({ replay }) => replay.capture && replay.frame(replay.capture)?.cosines);
+    const asked = (this.askedDifference = {});
+    const [x, y] = await Promise.all([a, b].map((entry) => this.cosines(entry)));
+    if (asked !== this.askedDifference || this.abort.signal.aborted) return;
     const place = this.root.querySelector('[data-part="difference"]');
     if (!x || !y || x.rows !== y.rows) {
       words.textContent = !x || !y ? "Waiting for a capture of both." : "They have different numbers of classes.";

@@ -96,3 +96,11 @@ export function timesTo(runs, key, threshold, direction, place) {
   const places = runs.flatMap((run, i) => (reached[i] === null ? [] : [place(run, reached[i])])).filter((each) => each !== null);
   return { median: places.length ? median(places) : null, places, runs: runs.length };
 }
+
+/** The mean of matrices of one size ({data, rows, columns}); null where their sizes differ. */
+export function meanMatrix(matrices) {
+  const [{ rows, columns }] = matrices;
+  if (matrices.some((each) => each.rows !== rows || each.columns !== columns)) return null;
+  const data = Float32Array.from({ length: rows * columns }, (_, i) => matrices.reduce((sum, each) => sum + each.data[i], 0) / matrices.length);
+  return { data, rows, columns };
+}

@@ -14,7 +14,7 @@ import { apply, ENDED, emptyRun, known, restore } from "./run-model.mjs";
 import { alternative, epochWords, header, readings, say, sentence } from "./run-words.mjs";
 import { Samples } from "./samples.mjs";
 import { LAYERS, Scene, USUAL } from "./scene.mjs";
-import { RunStream } from "./stream.mjs";
+import { connection, RunStream } from "./stream.mjs";
 import { toast } from "./toast.mjs";
 
 const POINTS = 1000; // of each curve; more cannot be told apart on a screen
@@ -80,7 +80,7 @@ export class RunPage {
         break;
       } catch (error) {
         if (error.name === "AbortError") return;
-        this.connection("reconnecting");
+        connection("reconnecting");
         await new Promise((resolve) => setTimeout(resolve, 1000));
       }
     }
@@ -92,12 +92,8 @@ export class RunPage {
     if (newest) this.replay.keep(newest.step, newest.arrays);
     this.sizeSlider();
     this.restoreView({ first: true });
-    this.stream = new RunStream(
-      this.runId,
-      this.overview.seq,
-      (events) => (this.begun ? this.take(events) : this.early.push(...events)),
-      (state) => this.connection(state),
-    );
+    const hear = (events) => (this.begun ? this.take(events) : this.early.push(...events));
+    this.stream = new RunStream(new Map([[this.runId, this.overview.seq]]), hear);
     this.overview = null;
   }
 
@@ -138,7 +134,7 @@ export class RunPage {
     for (const calm of [this.heatmap, this.address]) calm.close();
     this.themeWatch.disconnect();
     this.stream?.close();
-    this.connection("");
+    connection("");
   }
 
   part(name) {
@@ -147,13 +143,6 @@ export class RunPage {
 
   get ended() {
     return ENDED.has(this.run.status);
-  }
-
-  connection(state) {
-    const dot = document.querySelector('[data-part="connection"]');
-    if (!dot) return;
-    dot.dataset.state = state;
-    dot.textContent = { live: "live", reconnecting: "reconnecting, nothing is lost" }[state] ?? "";
   }
 
   // ── events ────────────────────────────────────────────────────────────────────────────────────────────────────────

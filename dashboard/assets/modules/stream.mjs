@@ -1,24 +1,32 @@
-// One EventSource a page: follows a run from an event on, at most one hand-over a paint.
+// One EventSource a page: follows runs, each from an event on, at most one hand-over a paint.
 
 export const TYPES = [
   "RunQueued", "RunStarted", "Resumed", "StepMeasured", "EpochMeasured", "GeometryCaptured", "CheckpointSaved",
-  "AttemptFailed", "Paused", "DataProgressed", "RunFinished", "RunCancelled", "RunFailed", "LogLine",
+  "AttemptFailed", "Paused", "DataProgressed", "SamplesPictured", "RunFinished", "RunCancelled", "RunFailed", "LogLine",
 ];
 
-/** Drop what was seen, keep order, and let only the newest capture carry arrays: newest wins. */
+/** Drop what was seen, keep order, and let only the newest capture of a run carry arrays: newest wins. */
 export function merge(pending, event, lastSeq) {
   if (event.seq <= lastSeq) return lastSeq;
-  if (event.arrays) for (const held of pending) delete held.arrays;
+  if (event.arrays) for (const held of pending) if (held.run === event.run) delete held.arrays;
   pending.push(event);
   return event.seq;
 }
 
+/** Say in the top bar whether what is shown is live. */
+export function connection(state) {
+  const dot = document.querySelector('[data-part="connection"]');
+  if (!dot) return;
+  dot.dataset.state = state;
+  dot.textContent = { live: "live", reconnecting: "reconnecting, nothing is lost" }[state] ?? "";
+}
+
 export class RunStream {
-  constructor(runId, after, onEvents, onConnection) {
-    this.runId = runId;
+  /** `seen` is a map from each run's id to the last of its events that is known. */
+  constructor(seen, onEvents, onConnection = connection) {
+    this.seen = seen;
     this.onEvents = onEvents;
     this.onConnection = onConnection;
-    this.lastSeq = after;
     this.pending = [];
     this.scheduled = false;
     this.closed = false;
@@ -27,7 +35,8 @@ export class RunStream {
 
   connect() {
     if (this.closed) return;
-    this.source = new EventSource(`/api/v1/stream?runs=${this.runId}&after=${this.lastSeq}`);
+    const after = [...this.seen].map(([run, seq]) => `${run}:${seq}`);
+    this.source = new EventSource(`/api/v1/stream?runs=${[...this.seen.keys()]}&after=${after}`);
     this.source.onopen = () => this.onConnection("live");
     this.source.onerror = () => {
       if (this.closed) return;
@@ -39,7 +48,7 @@ export class RunStream {
   }
 
   take(event) {
-    this.lastSeq = merge(this.pending, event, this.lastSeq);
+    this.seen.set(event.run, merge(this.pending, event, this.seen.get(event.run)));
     if (this.scheduled || this.pending.length === 0) return;
     this.scheduled = true;
     // A hidden page paints nothing; a timer then keeps what it knows up to date.
