@@ -191,7 +191,7 @@ def _scene(run: wire.RunWire) -> Any:
         [
             html.Div(className="tip", hidden=True, **{"data-part": "tip"}),
             html.Div(className="four", **{"data-part": "four"}),
-            html.Div(rare, className="chips rare"),
+            html.Div(rare, className="chips on-scene"),
         ],
         className="scene",
         **{"data-part": "canvas"},
