@@ -150,8 +150,7 @@ def measure_soak() -> list[Figure]:
                 time.sleep(max(0.0, started + clicks * SOAK_S / CLICKS - time.monotonic()))
             live = page.get_attribute('[data-part="connection"]', "data-state") == "live"
             heaps.append(_heap(session))
-            with server.client() as http:  # what is measured now is painting alone, on a page small enough to be quick
-                http.post(f"/api/v1/runs/{run}/cancel")
+            _cancel(server, run)  # what is measured now is painting alone, on a page small enough to be quick
             page.get_by_role("button", name="Tour", exact=True).click()
             page.set_viewport_size({"width": 500, "height": 400})
             page.locator(".scene canvas").first.scroll_into_view_if_needed()
@@ -164,8 +163,7 @@ def measure_soak() -> list[Figure]:
             heaps += [halfway, _heap(session)]
         finally:
             browser.close()
-            with server.client() as http:  # a worker goes on without its server
-                http.post(f"/api/v1/runs/{run}/cancel")
+            _cancel(server, run)  # a worker goes on without its server
             server.stop()
     note = f"{clicks} clicks, {cuts} times the server was killed"
     return [
@@ -175,6 +173,11 @@ def measure_soak() -> list[Figure]:
         Figure("heap after ten minutes", heaps[1], "MB", note="the run's own curves and captures grow with it"),
         Figure(f"growth from frame {FRAMES // 2:,} to {FRAMES:,}", heaps[3] - heaps[2], "MB", at_most=2),
     ]
+
+
+def _cancel(server: ServerProcess, run: str) -> None:
+    with server.client() as http:
+        http.post(f"/api/v1/runs/{run}/cancel")
 
 
 def _heap(session: CDPSession) -> float:

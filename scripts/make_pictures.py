@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from backend.client import Client, calls  # noqa: E402  (the path is set above)
 from backend.palette import CLASSES_10, HIGH, LOW, TOKENS  # noqa: E402  (the path is set above)
-from tests.harness import ServerProcess, open_chromium  # noqa: E402
+from tests.harness import ServerProcess, open_chromium, wait_for  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures"
 FRAME_MS, LAST_FRAME_MS, CLIP_WIDTH = 150, 2500, 800
@@ -70,10 +70,8 @@ def compare(server: ServerProcess, page: Page) -> None:
     grid = {"head.name": ["nearest-etf", "fixed-etf", "linear"]}
     with Client(server.url, server.token) as client:
         client(calls.sweep(config, "heads", grid=grid, seeds=3))
-        ended = client(calls.runs(q="group:heads status:finished"))
-        while ended.total < 9:
-            time.sleep(1)
-            ended = client(calls.runs(q="group:heads status:finished"))
+        wait_for(lambda: client(calls.runs(q="group:heads status:finished")).total == 9, PATIENCE_S, "nine runs")
+        ended = client(calls.runs(q="group:heads"))
     page.goto(f"{server.url}/compare?runs={','.join(run.id for run in ended.items)}&at=0.3")
     page.wait_for_selector(".difference .main-svg")
     time.sleep(2)

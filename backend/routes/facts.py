@@ -148,7 +148,7 @@ def machine_readings(
 
 @router.get("/runs/{run_id}/artifacts")
 def files(here: Here, run_id: str) -> wire.Items[wire.ArtifactWire]:
-    """Return the run's files of arrays: geometry, checkpoints, features."""
+    """Return the run's files of arrays: geometry, checkpoints, features, pictures of samples."""
     runs.get(here.store, run_id)
     items = [views.artifact_wire(row) for kind in artifacts.KINDS for row in artifacts.rows(here.store, run_id, kind)]
     return wire.Items[wire.ArtifactWire](items=items)

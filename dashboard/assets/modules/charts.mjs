@@ -103,8 +103,10 @@ export function pointAt(graph, epoch) {
   else Fx.unhover(graph, undefined, undefined, true);
 }
 
+/** Draw what a chart shows of a run, and return it. */
 export function drawChart(graph, run, spec, css) {
-  const { x, y, log, ideal } = chartData(run, spec);
+  const shown = chartData(run, spec);
+  const { x, y, log, ideal } = shown;
   const known = y.flat().filter((v) => v !== null && Number.isFinite(v));
   const shapes = [];
   if (run.terminalPhase !== null) {
@@ -123,6 +125,7 @@ export function drawChart(graph, run, spec, css) {
     "yaxis.type": log ? "log" : "linear", "yaxis.dtick": log ? (spansDecades(known, 1.8) ? 1 : "D2") : null, "xaxis.range": [0, run.epochs], shapes, annotations,
     "yaxis.autorange": true, "yaxis.showticklabels": known.length > 0, ...percent, ...axesTheme(css),
   });
+  return shown;
 }
 
 /** The colours of words and grid lines, as a change of a graph's layout. */

@@ -20,6 +20,7 @@ export class ComparePage {
   constructor(root) {
     this.root = root;
     this.abort = new AbortController();
+    this.streams = [];
     const { signal } = this.abort;
     this.css = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
     this.groups = JSON.parse(root.dataset.charts);
@@ -78,8 +79,11 @@ export class ComparePage {
     this.theme();
     this.go(this.share);
     this.begun = true;
+    this.byRun = new Map(this.entries.flatMap((entry) => entry.runs.map((run) => [run.id, [entry, run]])));
     const seen = this.entries.flatMap(({ runs }) => runs).filter(({ model }) => !ENDED.has(model.status)).map(({ id, model }) => [id, model.seq]);
-    if (seen.length) this.stream = new RunStream(new Map(seen.slice(0, FOLLOWED)), (events) => this.take(events));
+    for (let i = 0; i < seen.length; i += FOLLOWED) {
+      this.streams.push(new RunStream(new Map(seen.slice(i, i + FOLLOWED)), (events) => this.take(events)));
+    }
   }
 
   graphs() {
@@ -107,8 +111,7 @@ export class ComparePage {
   /** What has happened to the runs that go on. */
   take(events) {
     for (const event of events) {
-      const entry = this.entries.find(({ runs }) => runs.some(({ id }) => id === event.run));
-      const { model, replay } = entry.runs.find(({ id }) => id === event.run);
+      const [entry, { model, replay }] = this.byRun.get(event.run);
       if (known(model, event)) continue;
       apply(model, event);
       if (event.type === "RunStarted" && model === entry.first) entry.scene.begin(event);
@@ -119,7 +122,7 @@ export class ComparePage {
 
   close() {
     this.abort.abort();
-    this.stream?.close();
+    for (const stream of this.streams) stream.close();
     connection("");
     clearInterval(this.player);
     this.themeWatch.disconnect();

@@ -1,6 +1,6 @@
 // The four charts that are looked at together, the groups that can be chosen, and what is pointed at in them.
 
-import { chartData, drawChart, pointAt } from "./charts.mjs";
+import { drawChart, pointAt } from "./charts.mjs";
 import { hasCharts } from "./run-model.mjs";
 import { chartWords } from "./run-words.mjs";
 
@@ -90,9 +90,9 @@ export class Curves {
     const chart = this.groups[this.group].charts[i];
     if (!chart) return;
     const graph = this.graphs[i];
-    drawChart(graph, this.run, chart, this.css);
+    const shown = drawChart(graph, this.run, chart, this.css);
     graph.setAttribute("role", "img");
-    graph.setAttribute("aria-label", chartWords(chartData(this.run, chart), chart));
+    graph.setAttribute("aria-label", chartWords(shown, chart));
     this.mark();
   }
 

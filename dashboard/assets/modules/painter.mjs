@@ -47,7 +47,7 @@ export const standsOut = (focus, label) => focus.length === 0 || focus.includes(
  * Draw a picture and return the marks that can be pointed at: [{kind, index, label, x, y}], features last.
  *
  * `picture` has vertices, means, weights, features as [x, y, z] (each may be null), labels of the features, trails as a
- * list of means, names, colours (a class each), layers by name, `focus` (labels
+ * list of means, `turns` as a list of vertices, names, colours (a class each), layers by name, `focus` (labels
  * that stand out), `emphasis` (a colour for them where classes have no colours of their own) and `worst` (the pair with
  * the smallest angle, which is marked where classes are too many to be named).
  */
@@ -81,10 +81,15 @@ export function paint(context, size, picture, camera, css) {
   }
   if (picture.turns?.length > 1) turns(context, picture.turns.map(at), colour, alpha);
   if (layers.arrows && seen.means && seen.vertices) arrows(context, seen.means, seen.vertices, colour, alpha, marks);
+  // Among too many few are drawn by themselves, and each can still be pointed at.
+  const alone = (i) => !dense || focus.includes(i) || worst.includes(i);
+  for (let i = 0; seen.means && i < seen.means.x.length; i += 1) {
+    if (!alone(i)) pointed.push({ kind: "means", index: i, label: i, x: seen.means.x[i], y: seen.means.y[i] });
+  }
   // What is nearer to the eye is drawn later.
   const order = [];
   for (const [kind, points] of Object.entries({ vertices: seen.vertices, weights: seen.weights, means: seen.means })) {
-    for (let i = 0; points && i < points.x.length; i += 1) if (!dense || focus.includes(i) || worst.includes(i)) order.push([kind, i, points.depth[i] + (kind === "means" ? 0.02 : 0)]);
+    for (let i = 0; points && i < points.x.length; i += 1) if (alone(i)) order.push([kind, i, points.depth[i] + (kind === "means" ? 0.02 : 0)]);
   }
   order.sort((a, b) => a[2] - b[2]);
   for (const [kind, i, depth] of order) {
@@ -93,10 +98,6 @@ export function paint(context, size, picture, camera, css) {
     context.globalAlpha = alpha(i) * (many && !focus.includes(i) && !worst.includes(i) ? 0.55 : 1);
     mark[kind](context, x, y, grown, colour(i), css);
     pointed.push({ kind, index: i, label: i, x, y });
-  }
-  // Among so many none is drawn by itself, and each can still be pointed at.
-  for (let i = 0; dense && seen.means && i < seen.means.x.length; i += 1) {
-    if (!focus.includes(i) && !worst.includes(i)) pointed.unshift({ kind: "means", index: i, label: i, x: seen.means.x[i], y: seen.means.y[i] });
   }
   const wrong = (i) => layers.mistakes && picture.predictions && picture.predictions[i] !== picture.labels[i];
   if (layers.mistakes && seen.features) mistakes(context, seen.features, picture, wrong, colour, css);

@@ -45,7 +45,7 @@ export class RunPage {
     this.curves = new Curves(root, JSON.parse(root.dataset.charts), this.run, {
       css: this.css, signal, heard: { point: (epoch) => this.peek(epoch), chosen: () => this.put(true) },
     });
-    this.samples = new Samples(this.runId, this.run, signal);
+    this.samples = new Samples(this.runId, this.run, { signal, failed: (text) => say(root, "replay-note", text) });
     this.details = new Details(this);
     this.heatmap = new Calm(READ_MS, () => this.drawAngles());
     this.address = new Calm(ADDRESS_MS, () => this.put());

@@ -14,8 +14,9 @@ export function pixels({ data, columns }, index, channels) {
 }
 
 export class Samples {
-  constructor(runId, run, signal) {
-    Object.assign(this, { runId, run, signal });
+  /** `failed` is told, once, why there are no pictures. */
+  constructor(runId, run, { signal, failed }) {
+    Object.assign(this, { runId, run, signal, failed });
   }
 
   /** The `picture` and, under label noise, the `truth` of a sample; empty before they are here, and `then` is called. */
@@ -25,7 +26,7 @@ export class Samples {
       this.asked ??= this.fetch().then((held) => {
         this.held = held;
         then();
-      }, () => (this.asked = null)); // asked again when a sample is pointed at again
+      }).catch((error) => this.signal.aborted || this.failed(error.message));
       return {};
     }
     const { images, height, width, channels, truth } = this.held;

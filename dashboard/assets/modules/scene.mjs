@@ -205,9 +205,9 @@ export class Scene {
     const many = this.names.length > 30;
     this.drawn = shown;
     return {
-      ...shown, labels: this.frame?.labels ?? [], predictions: this.frame?.predictions, trails,
+      ...shown, labels: this.frame?.labels ?? [], predictions: this.frame?.predictions, trails, worst: this.worst,
       turns: turns.length > 1 ? turns.map((each) => project(turnedCorners(this.corners, each, this.frame), this.matrix(this.frame))) : [],
-       names: this.names, colours: this.colours, layers: this.layers, worst: this.worst,
+      names: this.names, colours: this.colours, layers: this.layers,
       // Of four classes all others fall onto the centre, where they only hide each other.
       focus: this.focus.length === 0 && this.view === "tetrahedron" ? this.four : this.focus, emphasis: many ? this.colour("accent") : null,
     };

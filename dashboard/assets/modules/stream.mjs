@@ -23,10 +23,9 @@ export function connection(state) {
 
 export class RunStream {
   /** `seen` is a map from each run's id to the last of its events that is known. */
-  constructor(seen, onEvents, onConnection = connection) {
+  constructor(seen, onEvents) {
     this.seen = seen;
     this.onEvents = onEvents;
-    this.onConnection = onConnection;
     this.pending = [];
     this.scheduled = false;
     this.closed = false;
@@ -37,10 +36,10 @@ export class RunStream {
     if (this.closed) return;
     const after = [...this.seen].map(([run, seq]) => `${run}:${seq}`);
     this.source = new EventSource(`/api/v1/stream?runs=${[...this.seen.keys()]}&after=${after}`);
-    this.source.onopen = () => this.onConnection("live");
+    this.source.onopen = () => connection("live");
     this.source.onerror = () => {
       if (this.closed) return;
-      this.onConnection("reconnecting");
+      connection("reconnecting");
       // A refused connection is not tried again by the browser itself.
       if (this.source.readyState === EventSource.CLOSED) this.timer = setTimeout(() => this.connect(), 1000);
     };
