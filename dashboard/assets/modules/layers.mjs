@@ -20,7 +20,7 @@ export function drawLayers(graph, run, epoch, css) {
   const log = wantsLog([...lines[0].values, ...lines[1].values]);
   window.Plotly.update(
     graph,
-    { x: lines.map((line) => line.names), y: lines.map((line) => line.values), "line.color": [css("head"), css("head"), css("ink-3"), css("ink-3")], "marker.color": [css("head"), css("head"), css("ink-3"), css("ink-3")] },
+    { x: lines.map((line) => line.names), y: lines.map((line) => line.values), "line.color": [css("head"), css("head"), css("ink"), css("ink")], "marker.color": [css("head"), css("head"), css("ink"), css("ink")] },
     // Names may look like numbers, and an axis that was empty at first has become one of numbers.
     { "xaxis.type": "category", "yaxis.type": log ? "log" : "linear", ...axesTheme(css), "yaxis2.gridcolor": css("line") },
   );
