@@ -6,65 +6,21 @@ Runs that differ in nothing but their seed are one entry: its curves are the med
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 from dash import dcc, html
 
 from backend import wire
+from backend.entries import Entry, entries, settings
 from backend.palette import HEADS, class_colours
 from dashboard import ids
 from dashboard.components.why import why
 from dashboard.figures.charts import READINGS, Group, compare_figure, difference_figure
 from dashboard.pages.run import FLAT_CONFIG
 
-MOST = 8
-"""Entries that are told apart on one page."""
 CHART_PX = 220
-DASHES = ("solid", "dash", "dot", "dashdot")
 MARKS = ("etf_distance_means", *READINGS)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What is compared: a run, or runs that differ in their seed alone."""
-
-    label: str
-    head: str
-    dash: str
-    runs: tuple[wire.RunWire, ...]
-
-    def colour(self) -> str:
-        """Return the CSS colour of the entry's head, which both themes have."""
-        return f"var(--head-{self.head})"
-
-
-def settings(run: wire.RunWire) -> dict[str, Any]:
-    """Return a run's settings by dotted name, without the seed and where it ran."""
-    found: dict[str, Any] = {}
-    for key, value in run.config.model_dump(mode="json").items():
-        if key in ("seed", "device"):
-            continue
-        if isinstance(value, dict):
-            found |= {f"{key}.{inner}": item for inner, item in value.items()}
-        else:
-            found[key] = value
-    return found
-
-
-def entries(runs: list[wire.RunWire]) -> list[Entry]:
-    """Fold runs that differ in their seed alone into one entry each; entries of one head differ in their dashes."""
-    folded: dict[str, list[wire.RunWire]] = {}
-    for run in runs:
-        folded.setdefault(json.dumps(settings(run), sort_keys=True), []).append(run)
-    found: list[Entry] = []
-    for members in list(folded.values())[:MOST]:
-        head = members[0].config.head.name
-        before = sum(entry.head == head for entry in found)
-        label = members[0].name if len(members) == 1 else f"{members[0].name}, {len(members)} seeds"
-        found.append(Entry(label, head, DASHES[before % len(DASHES)], tuple(members)))
-    return found
 
 
 def differences(found: list[Entry]) -> list[tuple[str, list[Any]]]:

@@ -1,0 +1,55 @@
+"""Runs that differ in nothing but their seed are one entry: of a comparison on the page, and of a figure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from backend import wire
+
+MOST = 8
+"""Entries that are told apart in one picture."""
+DASHES = ("solid", "dash", "dot", "dashdot")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is compared: a run, or runs that differ in their seed alone."""
+
+    label: str
+    head: str
+    dash: str
+    runs: tuple[wire.RunWire, ...]
+
+    def colour(self) -> str:
+        """Return the CSS colour of the entry's head, which both themes have."""
+        return f"var(--head-{self.head})"
+
+
+def settings(run: wire.RunWire) -> dict[str, Any]:
+    """Return a run's settings by dotted name, without the seed and where it ran."""
+    found: dict[str, Any] = {}
+    for key, value in run.config.model_dump(mode="json").items():
+        if key in ("seed", "device"):
+            continue
+        if isinstance(value, dict):
+            found |= {f"{key}.{inner}": item for inner, item in value.items()}
+        else:
+            found[key] = value
+    return found
+
+
+def entries(runs: Iterable[wire.RunWire]) -> list[Entry]:
+    """Fold runs that differ in their seed alone into one entry each; entries of one head differ in their dashes."""
+    folded: dict[str, list[wire.RunWire]] = {}
+    for run in runs:
+        folded.setdefault(json.dumps(settings(run), sort_keys=True), []).append(run)
+    found: list[Entry] = []
+    for members in list(folded.values())[:MOST]:
+        head = members[0].config.head.name
+        before = sum(entry.head == head for entry in found)
+        label = members[0].name if len(members) == 1 else f"{members[0].name}, {len(members)} seeds"
+        found.append(Entry(label, head, DASHES[before % len(DASHES)], tuple(members)))
+    return found
