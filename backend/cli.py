@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backend.cli_options import with_options
+from backend.figure_catalogue import FIGURES, MEDIA_TYPES
+
 if TYPE_CHECKING:
     from backend.store.database import Store
     from ncengine.config import RunConfig
@@ -286,67 +289,68 @@ for _action, _words in ASKED.items():
     _asking(_action, _words)
 
 
-@app.command()
+@app.command("export")
+@with_options
 def export(
-    run_id: Annotated[str, typer.Argument(metavar="RUN")],
-    figure: Annotated[str, typer.Argument(help="geometry, angles, curves or margins")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")],
-    format_: Annotated[
-        str | None, typer.Option("--format", help="pdf, svg, png or csv (default: by the file's name).")
+    options: dict[str, Any],
+    runs_of: Annotated[
+        str | None,
+        typer.Argument(metavar="RUN", help="An id, several with commas between them, or a filter such as group:rates"),
     ] = None,
-    epoch: Annotated[float | None, typer.Option(min=0, help="Epoch (default: the newest).")] = None,
-    view: Annotated[str | None, typer.Option(help="View of the geometry.")] = None,
-    venue: Annotated[str, typer.Option(help="Width by venue: neurips, neurips-half, icml, cvpr.")] = "icml",
-    keys: Annotated[str | None, typer.Option(help="Metrics of `curves`, comma-separated.")] = None,
-    split: Annotated[str | None, typer.Option(help="train, test, or both (train,test).")] = None,
-    camera: Annotated[str | None, typer.Option(help="ex,ey,ez,ux,uy,uz,zoom")] = None,
-    layers: Annotated[str | None, typer.Option(help="features,classifier,names,legend")] = None,
-    serif: Annotated[bool, typer.Option("--serif/--sans", help="Type of the text.")] = True,
-    unit: Annotated[str, typer.Option(help="cos or angle, for `angles`.")] = "cos",
-    classes: Annotated[str | None, typer.Option(help="Four classes, for --view tetrahedron: 0,3,5,8")] = None,
+    figure: Annotated[str | None, typer.Argument(help=f"One of {', '.join(FIGURES)}.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="File to write.")] = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", help=f"One of {', '.join(MEDIA_TYPES)} (default: by the file's name).")
+    ] = None,
+    again: Annotated[Path | None, typer.Option(help="Make this figure again, from what its file says.")] = None,
     data: Data = None,
     database_url: Database = None,
     server: ServerUrl = None,
     token: Token = None,
 ) -> None:
-    """Write a figure of a run: true vector PDF or SVG, PNG, or the drawn data as CSV."""
-    from typing import get_args
-
+    """Write a figure: true vectors (pdf, svg, eps, pgf), a picture (png), the drawn numbers (csv), tables (tex, md)."""
     from backend import terminal
     from backend.errors import Invalid
-    from backend.figure_options import FigureName, Format
+    from backend.paper import exporting
 
-    kind: Any = format_ or output.suffix.removeprefix(".").lower()
-    if kind not in get_args(Format):
-        raise Invalid(f"--format must be one of {', '.join(get_args(Format))}, got {kind!r}")
-    if figure not in get_args(FigureName):
-        raise Invalid(f"the figure must be one of {', '.join(get_args(FigureName))}, got {figure!r}")
-    name: Any = figure
-    options: dict[str, Any] = {
-        "epoch": epoch,
-        "view": view,
-        "venue": venue,
-        "keys": keys,
-        "split": split,
-        "camera": camera,
-        "layers": layers,
-        "serif": serif,
-        "unit": unit,
-        "classes": classes,
-    }
-    if server:
-        from backend.client import calls
-
-        query = {key: value for key, value in options.items() if value is not None}
-        content = terminal.remote(server, token, lambda client: client(calls.figure(run_id, figure, kind, **query)))
+    if again is not None:
+        if runs_of is not None or options:
+            raise Invalid("--again takes everything from the file; leave the run, the figure and options out")
+        wanted = exporting.again(again)
+        target = output or again.with_stem(f"{again.stem}-again")
     else:
-        from backend.paper.figures import render
-        from backend.paper.gather import gather
-
+        if runs_of is None or figure is None or output is None:
+            raise Invalid("say which run, which figure, and with -o which file; or --again FIGURE.pdf")
+        kind = format_ or output.suffix.removeprefix(".").lower()
+        wanted = exporting.Wanted(runs_of, figure, kind, options)
+        target = output
+    if server:
+        content = terminal.remote(server, token, lambda client: exporting.from_server(client, wanted))
+    else:
         with _open(data, database_url) as store:
-            content = render(gather(store, run_id, name, kind, **options))
-    terminal.write_chunks(output, [content])
-    print(f"{output}: {len(content) / 1000:.1f} kB")
+            content = exporting.from_store(store, wanted)
+    terminal.write_chunks(target, [content])
+    print(f"{target}: {len(content) / 1000:.1f} kB")
+
+
+@app.command("open")
+def open_figure(
+    figure: Annotated[Path, typer.Argument(metavar="FIGURE", help="A file of `collapse export`.")],
+    server: Annotated[
+        str, typer.Option("--server", envvar="COLLAPSE_SERVER", help="The server whose pages show it.")
+    ] = "http://127.0.0.1:8050",
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+) -> None:
+    """Show the view that a figure was made of: its runs, epoch, view and camera."""
+    import webbrowser
+
+    from backend.paper.provenance import read
+
+    found = read(figure.read_bytes())
+    address = server.rstrip("/") + found.address()
+    print(f"{found.figure} of {', '.join(run.name for run in found.runs)}\n{found.command}\n{address}")
+    if browser:
+        webbrowser.open(address)
 
 
 @app.command()

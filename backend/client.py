@@ -213,9 +213,18 @@ class Calls:
     def log(self, run_id: str, tail: int | None = None) -> Call[str]:
         return Call(lambda response: response.text, "GET", f"/runs/{run_id}/log", params={"tail": tail})
 
-    def figure(self, run_id: str, figure: str, format_: str, **query: Any) -> Call[bytes]:
-        path = f"/runs/{run_id}/figures/{figure}.{format_}"
-        return Call(lambda response: response.content, "GET", path, params=query)
+    def figure(self, runs: str, figure: str, format_: str, **query: Any) -> Call[bytes]:
+        """A figure's file, of one run or of several ids with commas between them; `query` are its options."""
+        params = {"runs": runs, **query}
+        return Call(lambda response: response.content, "GET", f"/figures/{figure}.{format_}", params=params)
+
+    def plot(self, runs: str, figure: str, **query: Any) -> Call[dict[str, Any]]:
+        """A figure as Plotly reads it; `layout.meta` has caption, notices and provenance."""
+        return Call(_plain, "GET", f"/figures/{figure}.json", params={"runs": runs, **query})
+
+    def origin(self, content: bytes) -> Call[wire.Origin]:
+        """Where a figure's file comes from."""
+        return Call(_model(wire.Origin), "POST", "/figures/origin", content=[content])
 
     def archive(self, run_id: str) -> Call[bytes]:
         """The run as a zip; large ones are better taken with `stream`."""

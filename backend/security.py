@@ -35,7 +35,7 @@ log = logging.getLogger("collapse.access")
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
-ASKING_PATHS = frozenset({"/api/v1/config/check", "/api/v1/config/estimate"})
+ASKING_PATHS = frozenset({"/api/v1/config/check", "/api/v1/config/estimate", "/api/v1/figures/origin"})
 """What is sent by POST and changes nothing."""
 MAX_BODY_BYTES = 2 * 2**20
 IMPORT_PATH = "/api/v1/imports"

@@ -594,6 +594,24 @@ class Cleaned(Wire):
     items: list[Freed]
 
 
+class Origin(Wire):
+    """Where a figure's file comes from."""
+
+    address: str
+    """The page that shows the same view."""
+    made_by: str
+    figure: str
+    format: str
+    runs: list[dict[str, Any]]
+    """Id, name, config_hash, last_seq and versions of each run."""
+    options: dict[str, str]
+    epochs: list[float]
+    """Of the captures that are drawn."""
+    view_matrix: list[list[float]] | None
+    command: str
+    """The command that makes the file again."""
+
+
 class Problem(Wire):
     """An error as RFC 9457 describes it."""
 

@@ -20,7 +20,7 @@ from backend.settings import Settings
 from dashboard import ids
 from dashboard.components import frame
 from dashboard.figures.charts import overviews
-from dashboard.pages import compare, new, run, runs, system
+from dashboard.pages import compare, export, new, run, runs, system
 
 ASSETS = Path(__file__).with_name("assets")
 INDEX = """<!doctype html>
@@ -94,7 +94,7 @@ def create(api: FastAPI, client: AsyncClient) -> Dash:
         Output(ids.MANTINE, "forceColorScheme"),
         Input(ids.SCHEME, "data"),
     )
-    for page_module in (run, new, system):
+    for page_module in (run, new, system, export):
         page_module.register(app, client)
     return app
 

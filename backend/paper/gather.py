@@ -1,79 +1,228 @@
-"""From a run in the store to a figure request: one way, for the API and the command line."""
+"""From runs in the store to a figure request: one way, for the API and the command line."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Sequence
+from statistics import median
+from typing import get_args
+
+from pydantic import ValidationError
 
 from backend import views, wire
-from backend.errors import Invalid
-from backend.figure_options import LAYERS, VENUES, FigureName, FigureRequest, Format
+from backend.entries import entries
+from backend.errors import Invalid, NotFound
+from backend.figure_catalogue import FIGURES, LAYERS, VENUES, FigureName, Format
+from backend.figure_options import Options
 from backend.paper.camera import parse_camera
-from backend.store import runs
+from backend.paper.request import Costs, DrawnEntry, FigureRequest, Member
+from backend.store import artifacts, event_log, runs
 from backend.store.database import Store
 from ncengine.metrics import METRICS
 
-DEFAULT_KEYS = "nc1,etf_distance_means,nc3,top1"
+MOST_RUNS = 200
+MOST_EPOCHS = 6
+"""Captures side by side."""
+POINTS = 2000
+"""Places of a curve, at most: more than a printer's dots in a column."""
+REPORTS = 200
+EXTRA = {
+    "margins": ("margins", "margins_test"),
+    "spectra": ("spectrum_within", "spectrum_between"),
+}
+"""Arrays of a capture that a figure needs beside those that everybody gets."""
 
 
-def _with_margins(store: Store, run_id: str, geometry: wire.Geometry) -> wire.Geometry:
-    """Return a capture with the margins that it has; only measured epochs have those of the test split."""
-    known = views.captured_arrays(store, run_id, geometry.step)
-    names = [name for name in ("margins", "margins_test") if name in known]
-    if not names:
-        raise Invalid("this capture has no margins: all class means coincide in it, or an older version made it")
-    arrays = geometry.arrays | {name: wire.typed_array(known[name]) for name in names}
-    return geometry.model_copy(update={"arrays": arrays})
+def parse_options(given: dict[str, object]) -> Options:
+    """Return options from what a person gave; raises Invalid where one is unknown or impossible."""
+    try:
+        return Options.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(step) for step in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise Invalid(f"there is no option {name!r}; there are {', '.join(Options.model_fields)}") from error
+        raise Invalid(f"{name}: {first['msg']}, got {first['input']!r}") from error
+
+
+def check(figure: str, format_: str, options: Options) -> None:
+    """Raise Invalid where a name is not one that there is."""
+    if figure not in FIGURES:
+        raise Invalid(f"the figure must be one of {', '.join(FIGURES)}, got {figure!r}")
+    if format_ not in get_args(Format):
+        raise Invalid(f"the format must be one of {', '.join(get_args(Format))}, got {format_!r}")
+    if options.venue not in VENUES:
+        raise Invalid(f"venue must be one of {', '.join(VENUES)}, got {options.venue!r}")
+    unknown = [layer for layer in listed(options.layers) if layer not in LAYERS]
+    if unknown:
+        raise Invalid(f"layers must be among {', '.join(LAYERS)}, got {unknown[0]!r}")
+    parse_camera(options.camera)
+
+
+def listed(text: str | None) -> list[str]:
+    """Return the parts of a comma-separated text."""
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def panels_of(options: Options) -> list[tuple[FigureName, list[str]]]:
+    """Return the figures that a composed one consists of, each with its metrics; raises Invalid for an unknown one."""
+    found: list[tuple[FigureName, list[str]]] = []
+    for text in listed(options.panels) or ["geometry", "angles", "curves:nc1", "margins"]:
+        name, _, keys = text.partition(":")
+        if name not in FIGURES or name == "composed":
+            raise Invalid(f"panels must be among {', '.join(n for n in FIGURES if n != 'composed')}, got {name!r}")
+        found.append((name, [key for key in keys.split("+") if key]))
+    return found
+
+
+def _kinds(figure: FigureName, options: Options) -> list[FigureName]:
+    return [name for name, _ in panels_of(options)] if figure == "composed" else [figure]
+
+
+def keys_of(figure: FigureName, options: Options) -> list[str]:
+    """Return the metrics that a figure draws."""
+    if figure == "composed":
+        found = [
+            key
+            for name, keys in panels_of(options)
+            for key in keys or listed(options.keys) or FIGURES[name].keys
+            if "series" in FIGURES[name].needs
+        ]
+        return list(dict.fromkeys(found))
+    if figure == "layers":
+        return ["nc1", "ncc_accuracy"]
+    asked = listed(options.keys) if "keys" in FIGURES[figure].heeds else []
+    return asked or list(FIGURES[figure].keys)
 
 
 def gather(
-    store: Store,
-    run_id: str,
-    figure: FigureName,
-    format_: Format,
-    *,
-    epoch: float | None = None,
-    view: str | None = None,
-    venue: str = "icml",
-    keys: str | None = None,
-    split: str | None = None,
-    camera: str | None = None,
-    layers: str | None = None,
-    serif: bool = True,
-    unit: Any = "cos",
-    classes: str | None = None,
+    store: Store, run_ids: Sequence[str], figure: FigureName, format_: Format, options: Options
 ) -> FigureRequest:
-    """Return the request that draws `figure` of a run; raises NotFound and Invalid with the remedy."""
-    row = runs.get(store, run_id)
-    if venue not in VENUES:
-        raise Invalid(f"venue must be one of {', '.join(VENUES)}, got {venue!r}")
-    chosen = list(LAYERS) if layers is None else [layer for layer in layers.split(",") if layer]
-    unknown = [layer for layer in chosen if layer not in LAYERS]
+    """Return the request that draws `figure` of runs; raises NotFound and Invalid with the remedy."""
+    check(figure, format_, options)
+    unique = list(dict.fromkeys(run_ids))
+    if not 0 < len(unique) <= MOST_RUNS:
+        raise Invalid(f"a figure is of 1 to {MOST_RUNS} runs, got {len(unique)}")
+    rows = {run_id: runs.get(store, run_id) for run_id in unique}
+    kinds = _kinds(figure, options)
+    needs = {need for kind in kinds for need in FIGURES[kind].needs}
+    keys = keys_of(figure, options)
+    found: list[DrawnEntry] = []
+    for entry in entries(views.run_wire(row) for row in rows.values()):
+        members = []
+        for number, run in enumerate(entry.runs):
+            started = event_log.newest(store, run.id, "RunStarted")
+            member = Member(
+                run=run,
+                config_hash=rows[run.id].config_hash,
+                versions={} if started is None else started.payload["versions"],
+            )
+            if "series" in needs:
+                member.series = _series(store, run.id, keys, kinds, options.until)
+            # Pictures are of one run; order statistics are pooled over seeds.
+            if "captures" in needs and (number == 0 or set(kinds) & {"margins", "histogram", "spectra"}):
+                member.captures = _captures(store, run, kinds, options)
+            if "costs" in needs:
+                member.costs = _costs(store, run.id)
+            members.append(member)
+        found.append(DrawnEntry(label=entry.label, head=entry.head, dash=entry.dash, members=members))  # type: ignore[arg-type]
+    request = FigureRequest(figure=figure, format=format_, entries=found, options=options)
+    return request.model_copy(update={"options": pinned(request), "notices": _elsewhere(store, request)})
+
+
+def _elsewhere(store: Store, request: FigureRequest) -> list[str]:
+    """Return of each epoch that was asked for and not captured, which one is drawn and which is next."""
+    first, options = request.first(), request.options
+    asked = [float(part) for part in listed(options.epochs)] if options.epochs else [options.epoch]
+    notices = []
+    for epoch, capture in zip(asked, first.captures, strict=False):
+        if epoch is None or math.isclose(epoch, capture.epoch, rel_tol=1e-6):
+            continue
+        later = [step for step in artifacts.steps(store, first.run.id, "geometry") if step > capture.step]
+        started = event_log.newest(store, first.run.id, "RunStarted")
+        after = f"; the next is {later[0] / started.payload['steps_per_epoch']:g}" if later and started else ""
+        notices.append(f"epoch {epoch:g} was not captured: the nearest before it is drawn, {capture.epoch:g}{after}")
+    return notices
+
+
+def pinned(request: FigureRequest) -> Options:
+    """Return the options with "the newest" said in numbers, so that the same is drawn when the run has gone on."""
+    options, first = request.options, request.first()
+    changes: dict[str, object] = {}
+    if first.captures and options.epochs is None:
+        changes["epoch"] = first.captures[-1].epoch
+    last = [m.series.epochs[-1] for entry in request.entries for m in entry.members if m.series and m.series.epochs]
+    if last and options.until is None:
+        changes["until"] = max(last)
+    return options.model_copy(update=changes)
+
+
+def _series(store: Store, run_id: str, keys: list[str], kinds: Sequence[FigureName], until: int | None) -> wire.Series:
+    unknown = [key for key in keys if key not in METRICS]
     if unknown:
-        raise Invalid(f"layers must be among {', '.join(LAYERS)}, got {unknown[0]!r}")
-    splits = ["train", "test"] if split is None else split.split(",")
-    parse_camera(camera)
-    run = views.run_wire(row)
-    request = FigureRequest(
-        figure=figure,
-        format=format_,
-        run=run,
-        splits=splits,
-        camera=camera,
-        venue=venue,
-        layers=chosen,
-        serif=serif,
-        unit=unit,
+        raise Invalid(f"there is no metric {unknown[0]!r}; `nc.catalogue()` and GET /api/v1/metrics list them")
+    found = views.series(store, run_id, None, POINTS)
+    if not found.epochs:
+        raise NotFound(f"run {run_id} has no measured epoch yet; wait until its first epoch is done")
+    layered = "layers" in kinds
+    if layered and not any(split.startswith("layer:") for split in found.values):
+        raise NotFound(f"run {run_id} measured no hidden layers; launch it with measure.layers to record them")
+    if kinds == ["layers"]:
+        kept = {split for split in found.values if split.startswith(("layer", "train", "test"))}
+    else:
+        kept = {split for split in found.values if split in ("train", "test") or layered}
+    place = len(found.epochs) if until is None else sum(epoch <= until for epoch in found.epochs)
+    if not place:
+        raise NotFound(f"run {run_id} has no epoch at or before {until}: its first measured one is {found.epochs[0]}")
+    values = {
+        split: {key: held[:place] for key, held in known.items() if key in keys or split.startswith("layer")}
+        for split, known in found.values.items()
+        if split in kept
+    }
+    lacking = [key for key in keys if not any(key in known for known in values.values())]
+    if lacking:
+        have = ", ".join(found.values.get("train", []))
+        raise NotFound(f"run {run_id} has no metric {lacking[0]!r}; it has {have}")
+    return found.model_copy(update={"values": values, "epochs": found.epochs[:place]})
+
+
+def _captures(store: Store, run: wire.RunWire, kinds: Sequence[FigureName], options: Options) -> list[wire.Geometry]:
+    view = options.view if "geometry" in kinds else None
+    four = tuple(views.four_classes(options.classes or "0,1,2,3")) if view == "tetrahedron" else ()
+    names = tuple(name for kind in kinds for name in EXTRA.get(kind, ()))
+    wanted: list[float | None] = [options.epoch]
+    if options.epochs is not None:
+        try:
+            wanted = [float(part) for part in listed(options.epochs)]
+        except ValueError:
+            raise Invalid(f"epochs must be numbers with commas between them, got {options.epochs!r}") from None
+        if not 0 < len(wanted) <= MOST_EPOCHS or not all(math.isfinite(each) and each >= 0 for each in wanted if each):
+            raise Invalid(f"epochs must be 1 to {MOST_EPOCHS} numbers from 0 on, got {options.epochs!r}")
+    found = []
+    for epoch in wanted:
+        capture = views.geometry(store, run.id, epoch, view=view, four=four)
+        if names:
+            known = views.captured_arrays(store, run.id, capture.step)
+            more = {name: wire.typed_array(known[name]) for name in names if name in known}
+            if not more:
+                raise Invalid(
+                    f"the capture of run {run.id} at epoch {capture.epoch:g} has no {names[0].replace('_', ' ')}: all "
+                    "class means coincide in it, or an older version made it; choose a later epoch"
+                )
+            capture = capture.model_copy(update={"arrays": capture.arrays | more})
+        found.append(capture)
+    return found
+
+
+def _costs(store: Store, run_id: str) -> Costs:
+    reports = [row.payload for row in event_log.newest_of(store, run_id, "StepMeasured", REPORTS)]
+    timed = [report for report in reports if report.get("seconds")]
+    if not timed:
+        raise NotFound(f"run {run_id} has not reported what its steps take; newer runs do from their first epoch on")
+    phases = list(dict.fromkeys(phase for report in timed for phase in report["seconds"]))
+    places = list(dict.fromkeys(place for report in timed for place in report["memory_bytes"]))
+    return Costs(
+        seconds={phase: median(float(r["seconds"].get(phase, 0.0)) for r in timed) for phase in phases},
+        memory_bytes={place: max(int(r["memory_bytes"].get(place, 0)) for r in timed) for place in places},
+        reports=len(timed),
     )
-    if figure == "curves":
-        wanted = [key.strip() for key in (keys or DEFAULT_KEYS).split(",") if key.strip()]
-        request.series = views.series(store, run_id, wanted)
-        request.labels = {key: METRICS[key].label for key in wanted if key in METRICS}
-        ideals = {key: METRICS[key].ideal for key in wanted if key in METRICS}
-        request.ideals = {key: ideal(run.classes) for key, ideal in ideals.items() if ideal is not None}
-        return request
-    if view == "tetrahedron":
-        request.classes = views.four_classes(classes or "0,1,2,3")
-    request.geometry = views.geometry(store, run_id, epoch, view=view, four=tuple(request.classes or ()))
-    if figure == "margins":
-        request.geometry = _with_margins(store, run_id, request.geometry)
-    return request

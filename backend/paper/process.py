@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from backend.errors import CollapseError, Invalid
-from backend.figure_options import FigureRequest
+from backend.paper.request import FigureRequest
 
 TIMEOUT_S = 60.0
 

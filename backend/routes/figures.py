@@ -1,58 +1,64 @@
-"""Figures as files: vector PDF and SVG, PNG, and the drawn data as CSV."""
+"""Figures as files: true vectors, pictures, the drawn numbers, tables; and where a file comes from."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
 
-from backend.figure_options import MEDIA_TYPES, FigureName, Format
-from backend.paper.gather import gather
+from backend import wire
+from backend.figure_catalogue import MEDIA_TYPES, FigureName, Format
+from backend.figure_options import Options
+from backend.paper.gather import gather, listed
+from backend.paper.provenance import read
+from backend.routes.context import Context
 from backend.routes.runs import Here
 
 router = APIRouter(prefix="/api/v1", tags=["figures"])
 
 
+class FigureQuery(Options):
+    """A figure's options, and whether the browser is to save the file."""
+
+    download: bool = False
+    """Answer as a file to be saved."""
+
+
+class FiguresQuery(FigureQuery):
+    """The same, of several runs."""
+
+    runs: str = Field(max_length=8000)
+    """Ids, comma-separated; runs that differ in their seed alone are one entry."""
+
+
 @router.get("/runs/{run_id}/figures/{figure}.{format}", response_class=Response)
 def figure(
-    here: Here,
-    run_id: str,
-    figure: FigureName,
-    format: Format,
-    epoch: Annotated[float | None, Query(ge=0)] = None,
-    view: str | None = None,
-    venue: str = "icml",
-    keys: Annotated[str | None, Query(max_length=2000)] = None,
-    split: Annotated[str | None, Query(pattern="^(train|test)(,(train|test))?$")] = None,
-    camera: Annotated[str | None, Query(max_length=200, description="ex,ey,ez,ux,uy,uz,zoom")] = None,
-    layers: Annotated[str | None, Query(max_length=200)] = None,
-    serif: bool = True,
-    unit: Literal["cos", "angle"] = "cos",
-    classes: Annotated[
-        str | None, Query(max_length=100, description="four classes, for view=tetrahedron: 0,3,5,8")
-    ] = None,
-    download: bool = False,
+    here: Here, run_id: str, figure: FigureName, format: Format, query: Annotated[FigureQuery, Query()]
 ) -> Response:
-    """Return a figure of a run: `geometry` and `angles` at an epoch, `curves` of chosen metrics."""
-    request = gather(
-        here.store,
-        run_id,
-        figure,
-        format,
-        epoch=epoch,
-        view=view,
-        venue=venue,
-        keys=keys,
-        split=split,
-        camera=camera,
-        layers=layers,
-        serif=serif,
-        unit=unit,
-        classes=classes,
-    )
+    """Return a figure of a run; as `json` it is Plotly's, with caption and notices in `layout.meta`."""
+    return _drawn(here, [run_id], figure, format, query)
+
+
+@router.get("/figures/{figure}.{format}", response_class=Response)
+def figure_of_runs(here: Here, figure: FigureName, format: Format, query: Annotated[FiguresQuery, Query()]) -> Response:
+    """Return a figure of several runs: medians and ranges over seeds, heads beside each other."""
+    return _drawn(here, listed(query.runs), figure, format, query)
+
+
+def _drawn(here: Context, run_ids: list[str], figure: FigureName, format: Format, query: FigureQuery) -> Response:
+    options = Options.model_validate({name: getattr(query, name) for name in Options.model_fields})
+    request = gather(here.store, run_ids, figure, format, options)
     content = here.paper.render(request)
-    name = f"{request.run.name}-{figure}.{format}".replace('"', "").replace("/", "-")
+    name = f"{request.entries[0].label}-{figure}.{format}".replace('"', "").replace("/", "-")
     ascii_name = name.encode("ascii", "replace").decode().replace("\n", " ").replace("\r", " ")
-    disposition = "attachment" if download else "inline"
+    disposition = "attachment" if query.download else "inline"
     headers = {"content-disposition": f'{disposition}; filename="{ascii_name}"'}
     return Response(content, media_type=MEDIA_TYPES[format], headers=headers)
+
+
+@router.post("/figures/origin", openapi_extra={"requestBody": {"content": {"application/octet-stream": {}}}})
+async def origin(request: Request) -> wire.Origin:
+    """Return where a figure's file comes from, and the page that shows the same view."""
+    found = read(await request.body())
+    return wire.Origin(address=found.address(), **found.model_dump())

@@ -164,9 +164,14 @@ def last_seq(store: Store, run_id: str) -> int:
 
 def newest(store: Store, run_id: str, type_: str) -> sa.Row[Any] | None:
     """Return the newest event of a type, or None."""
+    return next(iter(newest_of(store, run_id, type_, 1)), None)
+
+
+def newest_of(store: Store, run_id: str, type_: str, limit: int) -> list[sa.Row[Any]]:
+    """Return the newest events of a type, at most so many, the newest first."""
     query = sa.select(event).where(event.c.run_id == run_id, event.c.type == type_)
     with store.reading() as connection:
-        return connection.execute(query.order_by(event.c.seq.desc()).limit(1)).one_or_none()
+        return list(connection.execute(query.order_by(event.c.seq.desc()).limit(limit)))
 
 
 MAX_CRASHES = 3

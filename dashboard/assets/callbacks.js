@@ -4,7 +4,7 @@ window.dash_clientside = Object.assign({}, window.dash_clientside, {
   collapse: {
     openExport(clicks) {
       if (!clicks) return [window.dash_clientside.no_update, window.dash_clientside.no_update];
-      return [true, window.collapseLab?.moment() ?? null];
+      return [true, window.collapseLab?.moment() ?? {}];
     },
     whereAmI(path) {
       return ["/runs", "/new", "/compare", "/system"].map((page) => {

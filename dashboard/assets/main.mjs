@@ -1,6 +1,7 @@
 // Watches for live pages to come and go: Dash mounts pages when it likes.
 
 import { ComparePage } from "./modules/compare-page.mjs";
+import { listen as listenToDrops } from "./modules/drop.mjs";
 import { Keys } from "./modules/keys.mjs";
 import { listen as listenToQueue } from "./modules/queue.mjs";
 import { RunPage } from "./modules/run-page.mjs";
@@ -28,6 +29,7 @@ new MutationObserver(look).observe(document.body, { childList: true, subtree: tr
 look();
 new Keys();
 listenToQueue();
+listenToDrops();
 
 // Asked by the export dialog's clientside callback, and by whoever wants the numbers behind the picture.
 window.collapseLab = {

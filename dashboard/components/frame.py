@@ -102,7 +102,7 @@ KEYS = (
     ("1 2 3 …", "the picture: spherical, four classes, PCA, tour, angles"),
     ("f t c n a m o", "features, trails, classifier, names, arrows, mistakes, own turn on or off"),
     ("esc", "let no class stand out"),
-    ("e", "export a figure"),
+    ("e", "export a figure; a figure's file dropped on a page opens its view"),
     ("g then r n c s", "go to runs, a new run, the comparison, the system"),
     ("/", "filter the list of runs"),
     ("arrows, + −, 0 in the picture", "turn it, zoom, and back"),

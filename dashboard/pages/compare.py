@@ -13,10 +13,12 @@ from dash import dcc, html
 
 from backend import wire
 from backend.entries import Entry, entries, settings
+from backend.figure_catalogue import THRESHOLDS
 from backend.palette import HEADS, class_colours
 from dashboard import ids
 from dashboard.components.why import why
 from dashboard.figures.charts import READINGS, Group, compare_figure, difference_figure
+from dashboard.pages import export
 from dashboard.pages.run import FLAT_CONFIG
 
 CHART_PX = 220
@@ -76,13 +78,21 @@ def layout(runs: list[wire.RunWire], metrics: list[wire.MetricWire], groups: lis
     ]
     return html.Div(
         [
-            html.Div([html.H1("Compare"), html.Span(words, className="ink-2")], className="page-head"),
+            html.Div(
+                [
+                    html.H1("Compare"),
+                    html.Span(words, className="ink-2"),
+                    html.Button("Export figure", id=ids.EXPORT_OPEN, type="button", className="primary"),
+                ],
+                className="page-head",
+            ),
             html.Div([_scene(entry, index) for index, entry in enumerate(found)], className="compare-scenes"),
             _replay(),
             _curves(found, groups),
             html.Div([_times(found, known), *_difference(found)], className="system-grid"),
             _finals(found, known),
             _settings(found),
+            export.modal([run for entry in found for run in entry.runs], metrics, "curves"),
         ],
         id=ids.COMPARE_PAGE,
         **{
@@ -155,15 +165,11 @@ def _curves(found: list[Entry], groups: list[Group]) -> Any:
     )
 
 
-TIMED = (("nc1", 0.1), ("etf_distance_means", 0.01), ("nc3", 0.1), ("nc4_ncc_mismatch", 0.01), ("top1", 0.999))
-"""Metrics whose time to collapse is asked for, each with the threshold that is offered at first."""
-
-
 def _times(found: list[Entry], known: dict[str, wire.MetricWire]) -> Any:
     """Return the bars of the time to collapse; their script fills them."""
     offered = [
         {"key": key, "words": known[key].label, "threshold": threshold, "direction": known[key].direction}
-        for key, threshold in TIMED
+        for key, threshold in THRESHOLDS.items()
     ]
     rows = [
         html.Div(

@@ -1,106 +1,73 @@
-"""The export dialog: a preview made by the same code as the file, the file, and the command that makes it again."""
+"""The export dialog: a preview made by the same code as the file, its interactive twin, the file, and the command.
+
+What can be chosen is what `backend.figure_options` describes; a figure shows the options that it heeds.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, get_args
 from urllib.parse import urlencode
 
 import dash_mantine_components as dmc
-from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
+from dash import ALL, ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
+from pydantic import ValidationError
 
 from backend import wire
-from backend.figure_options import MEDIA_TYPES, VENUES
+from backend.client import ApiError, AsyncClient, calls
+from backend.figure_catalogue import EVERYWHERE, FIGURES, LAYERS, MEDIA_TYPES, VENUES, Sight
+from backend.figure_options import Options, command, snippet
 from dashboard import ids
 
-FIGURES = (
-    ("geometry", "Geometry, this view"),
-    ("angles", "Cosines between class means"),
-    ("curves", "Curves over epochs"),
-    ("margins", "Cosine margins, sorted"),
-)
-LAYERS = ("features", "classifier", "names", "legend")
+FORMATS = [name for name in MEDIA_TYPES if name != "json"]
+TEXTS = ("csv", "tex", "md", "pgf")
+"""Formats whose file is shown as it is."""
+MOST_CHARACTERS = 6000
+"""Of such a file, on the page."""
+BOTH = "train,test"
+TYPED = (dmc.Select, dmc.MultiSelect, dmc.NumberInput, dmc.TextInput)
+"""Fields that bring a label along."""
 
 
-def modal(run: wire.RunWire, metrics: list[wire.MetricWire]) -> Any:
-    """Return the dialog, closed."""
-    options = html.Div(
+def modal(runs: Sequence[wire.RunWire], metrics: list[wire.MetricWire], figure: str) -> Any:
+    """Return the dialog of a run's figures, or of several runs', closed; it opens with `figure`."""
+    named = [{"value": name, "label": kind.title} for name, kind in FIGURES.items()]
+    group = runs[0].group if len(runs) == 1 else None
+    of = [{"value": "own", "label": "this run" if len(runs) == 1 else f"these {len(runs)} runs"}]
+    of += [{"value": "group", "label": f"its group {group}"}] if group else []
+    choices = html.Div(
         [
-            _field(
-                "Figure",
-                dmc.Select(
-                    id=ids.EXPORT_FIGURE,
-                    data=[{"value": v, "label": w} for v, w in FIGURES],
-                    value="geometry",
-                    allowDeselect=False,
-                ),
-            ),
-            _field(
-                "Venue",
-                dmc.Select(
-                    id=ids.EXPORT_VENUE,
-                    data=[{"value": v, "label": w} for v, (w, _) in VENUES.items()],
-                    value="icml",
-                    allowDeselect=False,
-                ),
-            ),
-            html.Div(
-                _field(
-                    "Metrics",
-                    dmc.MultiSelect(
-                        id=ids.EXPORT_KEYS,
-                        data=[{"value": metric.key, "label": metric.label} for metric in metrics],
-                        value=["nc1", "etf_distance_means", "nc3", "top1"],
-                        searchable=True,
-                    ),
-                ),
-                id=ids.EXPORT_KEYS_BOX,
-            ),
-            _field(
-                "Format",
-                dmc.SegmentedControl(
-                    id=ids.EXPORT_FORMAT,
-                    data=[{"value": f, "label": f.upper()} for f in MEDIA_TYPES],
-                    value="pdf",
-                    size="xs",
-                ),
-            ),
-            _field("Type", dmc.SegmentedControl(id=ids.EXPORT_TYPE, data=["serif", "sans"], value="serif", size="xs")),
-            html.Div(
-                _field(
-                    "Show",
-                    dmc.ChipGroup(
-                        [dmc.Chip(layer, value=layer, size="xs") for layer in LAYERS],
-                        id=ids.EXPORT_SHOW,
-                        multiple=True,
-                        value=list(LAYERS),
-                    ),
-                ),
-                id=ids.EXPORT_SHOW_BOX,
-            ),
+            dmc.Select(id=ids.EXPORT_FIGURE, label="Figure", size="xs", data=named, value=figure, allowDeselect=False),
+            html.Div(_field("Of", _segments(ids.EXPORT_OF, of, "own")), hidden=group is None),
+            *_controls(metrics),
+            _field("Format", _segments(ids.EXPORT_FORMAT, [{"value": f, "label": f.upper()} for f in FORMATS], "pdf")),
             html.A("Save", id=ids.EXPORT_SAVE, className="save", href="#", download=""),
-            html.Pre("", id=ids.EXPORT_COMMAND, className="command"),
         ],
         className="export-options",
     )
+    shown = [{"value": "print", "label": "As printed"}, {"value": "twin", "label": "Interactive"}]
     preview = html.Div(
         [
-            html.P("Preview", className="field-title"),
-            html.Div(html.Img(id=ids.EXPORT_PREVIEW, alt="Preview of the figure"), className="preview"),
-            html.P(
-                "Text stays text, fonts are embedded, nothing is rasterised in PDF and SVG.", className="field-help"
+            _segments(ids.EXPORT_SHOWN, shown, "print"),
+            html.Div(
+                html.Img(id=ids.EXPORT_PREVIEW, alt="Preview of the figure"), id=ids.EXPORT_PRINT, className="preview"
             ),
-            html.P("Caption", className="field-title"),
-            html.P("", id=ids.EXPORT_CAPTION, className="caption"),
+            html.Div(dcc.Graph(id=ids.EXPORT_TWIN, config={"displaylogo": False}), id=ids.EXPORT_TWIN_BOX, hidden=True),
+            html.P("", id=ids.EXPORT_NOTICES, className="notice", role="status"),
+            _text("Caption", ids.EXPORT_CAPTION, "caption"),
+            _text("In the paper", ids.EXPORT_SNIPPET, "command"),
+            _text("From a terminal", ids.EXPORT_COMMAND, "command"),
         ]
     )
     return html.Div(
         [
             dcc.Store(id=ids.EXPORT_MOMENT),
+            dcc.Store(id=ids.EXPORT_RUNS, data={"own": [run.id for run in runs], "group": group}),
             dmc.Modal(
-                html.Div([preview, options], className="export"),
+                html.Div([preview, choices], className="export"),
                 id=ids.EXPORT_MODAL,
                 title="Export figure",
-                size=900,
+                size=1060,
                 opened=False,
                 transitionProps={"duration": 0},
             ),
@@ -112,53 +79,127 @@ def _field(title: str, control: Any) -> Any:
     return html.Div([html.Label(title, className="field-title"), control], className="field")
 
 
-def query(
-    moment: dict[str, Any], figure: str, venue: str, kind: str, keys: list[str], shown: list[str]
-) -> dict[str, str]:
-    """Return the query parameters of a figure of what the page shows."""
-    found = {"venue": venue, "serif": str(kind == "serif").lower()}
-    if figure == "curves":
-        return found | {"keys": ",".join(keys), "layers": ",".join(shown)}
-    if moment.get("epoch") is not None:
-        found["epoch"] = repr(moment["epoch"])
-    if figure == "angles":
-        return found | {"unit": moment.get("unit", "cos")}
-    if figure == "margins":
-        return found
-    found |= {key: moment[key] for key in ("view", "classes") if moment.get(key)}
-    return found | {"camera": moment.get("camera") or "", "layers": ",".join(shown)}
+def _segments(name: Any, data: list[Any], value: str) -> Any:
+    return dmc.SegmentedControl(id=name, data=data, value=value, size="xs", className="wrapped")
 
 
-def addresses(run_id: str, figure: str, format_: str, options: dict[str, str]) -> tuple[str, str]:
+def _text(title: str, name: str, look: str) -> Any:
+    """Return a text that is copied with one click."""
+    head = html.Div(
+        [html.P(title, className="field-title"), dcc.Clipboard(target_id=name, title="Copy")], className="row"
+    )
+    return html.Div([head, html.Pre("", id=name, className=look)])
+
+
+def _controls(metrics: list[wire.MetricWire]) -> list[Any]:
+    """Return a field for each option, in a box that is hidden where the figure does not heed it."""
+    help_ = {name: field.description for name, field in Options.model_fields.items()}
+    made: dict[str, Any] = {}
+
+    def add(name: str, title: str, kind: Any, **more: Any) -> None:
+        if kind in TYPED:
+            made[name] = kind(id={"export": name}, label=title, size="xs", **more)
+        else:
+            made[name] = _field(title, kind(id={"export": name}, **more))
+
+    venues = [{"value": name, "label": venue.title} for name, venue in VENUES.items()]
+    add("venue", "Venue", dmc.Select, data=venues, value="icml", allowDeselect=False)
+    known = [{"value": metric.key, "label": metric.label} for metric in metrics]
+    add("keys", "Metrics", dmc.MultiSelect, data=known, value=[], searchable=True, placeholder="the figure's own")
+    add("split", "Split", _chosen, data=[("", "usual"), ("train", "train"), ("test", "test"), (BOTH, "both")])
+    add("scale", "Scale", _chosen, data=[("auto", "auto"), ("linear", "linear"), ("log", "log")])
+    add("threshold", "Collapsed from", dmc.NumberInput, placeholder="the metric's own")
+    add("epochs", "Epochs side by side", dmc.TextInput, placeholder="1,5,20", debounce=400)
+    add("unit", "Unit", _chosen, data=[("", "as shown"), ("cos", "cos"), ("angle", "angle")])
+    chips = dmc.Group([dmc.Chip(layer, value=layer, size="xs") for layer in LAYERS], gap=4)
+    add("layers", "Show", dmc.ChipGroup, children=chips, multiple=True, value=list(LAYERS))
+    add("panels", "Panels", dmc.TextInput, value="geometry,angles,curves:nc1,margins", debounce=400)
+    add("serif", "Type", _chosen, data=[("true", "serif"), ("false", "sans")])
+    add("legend", "Legend", _chosen, data=[("true", "shown"), ("false", "hidden")])
+    add("axes", "Axes", _chosen, data=[("open", "open"), ("boxed", "boxed"), ("grid", "grid")])
+    sights = [(each, each.removesuffix("opia").removesuffix("n")) for each in get_args(Sight)]
+    add("sight", "As seen in", _chosen, data=sights)
+    add("dpi", "Dots an inch, PNG", dmc.NumberInput, value=300, min=50, max=1200)
+    add("width", "Width in inches", dmc.NumberInput, placeholder="the venue's", min=1, max=12, decimalScale=3)
+    return [html.Div(field, id={"export-box": name}, title=help_[name]) for name, field in made.items()]
+
+
+def _chosen(id: Any, data: list[tuple[str, str]]) -> Any:
+    return _segments(id, [{"value": value, "label": words} for value, words in data], data[0][0])
+
+
+def options_of(moment: dict[str, Any], figure: str, given: dict[str, Any]) -> Options:
+    """Return a figure's options: what the page shows, and what the dialog says of what the figure heeds."""
+    kind = FIGURES[figure]  # type: ignore[index]
+    found: dict[str, Any] = {}
+    for name in ("epoch", "view", "classes", "camera", "unit"):
+        if name in kind.heeds and moment.get(name) not in (None, ""):
+            found[name] = moment[name]
+    for name, value in given.items():
+        if name not in kind.heeds and name not in EVERYWHERE:
+            continue
+        text = ",".join(value) if isinstance(value, list) else value
+        if text not in (None, ""):
+            found[name] = text
+    if found.get("layers") == ",".join(LAYERS):
+        del found["layers"]
+    if "epochs" in found:
+        found.pop("epoch", None)
+    return Options.model_validate(found)
+
+
+def addresses(runs: Sequence[str], figure: str, format_: str, options: Options) -> tuple[str, str]:
     """Return where the preview and the file are."""
-    base = f"/api/v1/runs/{run_id}/figures/{figure}"
-    return f"{base}.svg?{urlencode(options)}", f"{base}.{format_}?{urlencode({**options, 'download': 'true'})}"
+    query = {"runs": ",".join(runs), **options.given()}
+    base = f"/api/v1/figures/{figure}"
+    return f"{base}.svg?{urlencode(query)}", f"{base}.{format_}?{urlencode({**query, 'download': 'true'})}"
 
 
-def command(run_id: str, figure: str, format_: str, options: dict[str, str]) -> str:
-    """Return the command line that makes the same file."""
-    flags = [f"--{key} {value}" for key, value in options.items() if key != "serif"]
-    flags.append("--serif" if options["serif"] == "true" else "--sans")
-    return f"collapse export {run_id} {figure} -o {figure}.{format_} \\\n  " + " \\\n  ".join(flags)
+async def _followed(
+    client: AsyncClient, moment: dict[str, Any], figure: str, format_: str, runs: list[str], given: dict[str, Any]
+) -> tuple[Any, ...]:
+    """Return the preview's address, the file's, its name, the command, caption, snippet, notices and the twin."""
+    try:
+        options = options_of(moment, figure, given)
+        twin = await client(calls.plot(",".join(runs), figure, **options.given()))
+        file = calls.figure(",".join(runs), figure, format_, **options.given())
+        text = (await client(file)).decode() if format_ in TEXTS else ""
+    except ValidationError as error:
+        first = error.errors()[0]
+        return (*(no_update,) * 6, f"{'.'.join(map(str, first['loc']))}: {first['msg']}", no_update)
+    except ApiError as error:
+        return ("", "#", no_update, "", "", "", str(error), no_update)
+    preview, save = addresses(runs, figure, format_, options)
+    output = f"{figure}.{format_}"
+    told = twin["layout"]["meta"]
+    caption, notices = told["caption"], ". ".join(told["notices"])
+    shown = text[:MOST_CHARACTERS] if text else snippet(output, caption, options.venue, figure)
+    return (
+        preview,
+        save,
+        f"Save {format_.upper()}",
+        command(runs, figure, format_, options, output),
+        caption,
+        shown,
+        notices,
+        twin,
+    )
 
 
-def caption(figure: str, moment: dict[str, Any], keys: list[str]) -> str:
-    """Return a sentence for under the figure."""
-    epoch = moment.get("epoch")
-    when = "" if epoch is None else f" at epoch {epoch:g}"
-    if figure == "geometry":
-        return (
-            f"Class means (dots), classifier rows (diamonds) and training features{when} in the frame of the nearest "
-            f"simplex ETF (rings), {moment.get('view') or moment.get('own') or 'spherical'} view."
-        )
-    if figure == "angles":
-        return f"Cosines between class means{when}; the scale is centred at the simplex ETF's −1/(K−1)."
-    if figure == "margins":
-        return f"Cosine margins of all samples, sorted{when}: train solid, test dotted, ideal K/(K−1) dashed."
-    return f"{', '.join(keys)} over epochs: train solid, test dotted, ideal dashed."
+async def _chosen_runs(client: AsyncClient, runs: dict[str, Any], of: str) -> list[str]:
+    if of == "own" or not runs["group"]:
+        return list(runs["own"])
+    found = await client(calls.runs(q=f'group:"{runs["group"]}"', limit=200))
+    return [run.id for run in found.items if run.epoch > 0]
 
 
-def register(app: Dash) -> None:
+def heeded(figure: str, format_: str, names: Sequence[str]) -> list[bool]:
+    """Return of each option whether its box is hidden."""
+    heeds = {*FIGURES[figure].heeds, *EVERYWHERE}  # type: ignore[index]
+    return [name not in heeds or (name == "dpi" and format_ != "png") for name in names]
+
+
+def register(app: Dash, client: AsyncClient) -> None:
     """Open with the page's moment; preview, link and command follow the options."""
     app.clientside_callback(
         ClientsideFunction("collapse", "openExport"),
@@ -169,45 +210,54 @@ def register(app: Dash) -> None:
     )
 
     @app.callback(
-        Output(ids.EXPORT_PREVIEW, "src"),
-        Output(ids.EXPORT_SAVE, "href"),
-        Output(ids.EXPORT_SAVE, "children"),
-        Output(ids.EXPORT_COMMAND, "children"),
-        Output(ids.EXPORT_CAPTION, "children"),
-        Output(ids.EXPORT_KEYS_BOX, "hidden"),
-        Output(ids.EXPORT_SHOW_BOX, "hidden"),
+        *(Output(name, prop) for name, prop in SHOWN),
         Input(ids.EXPORT_MOMENT, "data"),
         Input(ids.EXPORT_FIGURE, "value"),
-        Input(ids.EXPORT_VENUE, "value"),
         Input(ids.EXPORT_FORMAT, "value"),
-        Input(ids.EXPORT_TYPE, "value"),
-        Input(ids.EXPORT_SHOW, "value"),
-        Input(ids.EXPORT_KEYS, "value"),
-        State(ids.RUN_ID, "data"),
+        Input(ids.EXPORT_OF, "value"),
+        Input({"export": ALL}, "value"),
+        State({"export": ALL}, "id"),
+        State(ids.EXPORT_RUNS, "data"),
         prevent_initial_call=True,
     )
-    def follow(
+    async def follow(
         moment: dict[str, Any] | None,
         figure: str,
-        venue: str,
         format_: str,
-        kind: str,
-        shown: list[str],
-        keys: list[str],
-        run_id: str,
+        of: str,
+        values: list[Any],
+        names: list[Any],
+        runs: Any,
     ) -> Any:
-        if not moment:
-            return (no_update,) * 7
-        options = query(moment, figure, venue, kind, keys, shown)
-        preview, save = addresses(run_id, figure, format_, options)
-        made = command(run_id, figure, format_, options)
-        words = caption(figure, moment, keys)
-        return (
-            preview,
-            save,
-            f"Save {format_.upper()}",
-            made,
-            words,
-            figure != "curves",
-            figure in ("angles", "margins"),
-        )
+        if moment is None:
+            return (no_update,) * len(SHOWN)
+        chosen = await _chosen_runs(client, runs, of)
+        given = {name["export"]: value for name, value in zip(names, values, strict=True)}
+        return await _followed(client, moment, figure, format_, chosen, given)
+
+    @app.callback(
+        Output({"export-box": ALL}, "hidden"),
+        Input(ids.EXPORT_FIGURE, "value"),
+        Input(ids.EXPORT_FORMAT, "value"),
+        State({"export-box": ALL}, "id"),
+    )
+    def show_what_is_heeded(figure: str, format_: str, names: list[Any]) -> list[bool]:
+        return heeded(figure, format_, [name["export-box"] for name in names])
+
+    @app.callback(
+        Output(ids.EXPORT_PRINT, "hidden"), Output(ids.EXPORT_TWIN_BOX, "hidden"), Input(ids.EXPORT_SHOWN, "value")
+    )
+    def show_one(shown: str) -> tuple[bool, bool]:
+        return shown == "twin", shown != "twin"
+
+
+SHOWN = (
+    (ids.EXPORT_PREVIEW, "src"),
+    (ids.EXPORT_SAVE, "href"),
+    (ids.EXPORT_SAVE, "children"),
+    (ids.EXPORT_COMMAND, "children"),
+    (ids.EXPORT_CAPTION, "children"),
+    (ids.EXPORT_SNIPPET, "children"),
+    (ids.EXPORT_NOTICES, "children"),
+    (ids.EXPORT_TWIN, "figure"),
+)

@@ -59,7 +59,7 @@ def layout(run: wire.RunWire, metrics: list[wire.MetricWire], *, may_change: boo
                 className="run-grid",
             ),
             _details(run, may_change=may_change),
-            export.modal(run, metrics),
+            export.modal([run], metrics, "geometry"),
         ],
         id=ids.RUN_PAGE,
         style={"--head": f"var(--head-{head})"},
@@ -408,7 +408,6 @@ def _curves(run: wire.RunWire, groups: list[Group], buttons: int) -> Any:
 
 def register(app: Dash, client: AsyncClient) -> None:
     """What is written of a run is kept while it is written."""
-    export.register(app)
 
     @app.callback(
         Output(ids.RUN_NOTES_READ, "children"),

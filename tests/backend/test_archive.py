@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from backend import archive, upkeep
 from backend.errors import Conflict, Invalid, Unusable
+from backend.figure_options import Options
 from backend.paper.figures import render
 from backend.paper.gather import gather
 from backend.store import artifacts, check, curves, event_log, query, runs
@@ -48,7 +49,8 @@ def bring_in(store, content, tmp_path, most=MOST):
 def figures(store, run_id):
     wanted = [("geometry", "pdf"), ("angles", "svg"), ("curves", "csv"), ("margins", "pdf"), ("geometry", "png")]
     return {
-        f"{name}.{kind}": hashlib.sha256(render(gather(store, run_id, name, kind))).hexdigest() for name, kind in wanted
+        f"{name}.{kind}": hashlib.sha256(render(gather(store, [run_id], name, kind, Options()))).hexdigest()
+        for name, kind in wanted
     }
 
 

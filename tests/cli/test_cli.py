@@ -70,9 +70,9 @@ def test_export_writes_each_format_or_nothing(data, tmp_path):
     before = sorted(tmp_path.iterdir())
     for wrong, words in (
         (("export", "nosuchrun0", "geometry", "-o", "x.pdf"), "there is no run 'nosuchrun0'"),
-        (("export", run, "portrait", "-o", "x.pdf"), "must be one of geometry, angles, curves"),
-        (("export", run, "geometry", "-o", "x.docx"), "--format must be one of pdf, svg, png, csv"),
-        (("export", run, "curves", "--keys", "nc9", "-o", "x.pdf"), "has no metric 'nc9'"),
+        (("export", run, "portrait", "-o", "x.pdf"), "must be one of geometry, angles, histogram"),
+        (("export", run, "geometry", "-o", "x.docx"), "the format must be one of pdf, svg, eps"),
+        (("export", run, "curves", "--keys", "nc9", "-o", "x.pdf"), "there is no metric 'nc9'"),
         (("export", run, "geometry", "--camera", "1,2", "-o", "x.pdf"), "camera must be seven numbers"),
     ):
         done = collapse(data, *wrong[:-1], str(tmp_path / wrong[-1]), expect=2)

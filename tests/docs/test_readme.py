@@ -49,7 +49,9 @@ def test_the_commands_of_the_terminal_work_in_order(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "geometry.pdf").read_bytes().startswith(b"%PDF")
     assert "<svg" in (tmp_path / "angles.svg").read_text()
-    assert (tmp_path / "curves.csv").read_text().startswith("epoch,train/nc1,train/nc3,train/top1,test/nc1")
+    assert (tmp_path / "curves.csv").read_text().startswith("epoch,train/nc1,test/nc1,train/nc3,test/nc3,train/top1")
+    assert (tmp_path / "geometry-again.pdf").read_bytes() == (tmp_path / "geometry.pdf").read_bytes()
+    assert r"\toprule" in (tmp_path / "finals.tex").read_text()
     assert "finished" in done.stdout
 
 

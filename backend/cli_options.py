@@ -1,0 +1,42 @@
+"""A figure's options as flags of a command: one description of them serves the API, the dialog and the terminal."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from backend.figure_catalogue import OPTIONS
+
+SWITCHES = {"serif": "--serif/--sans", "legend": "--legend/--no-legend"}
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Return the command with a flag for each of a figure's options; it gets those that were given, as `options`."""
+    hints = get_type_hints(command, include_extras=True)
+    own = [
+        parameter.replace(annotation=hints[name])
+        for name, parameter in inspect.signature(command).parameters.items()
+        if name != "options"
+    ]
+    flags = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[kind | None, typer.Option(SWITCHES.get(name, f"--{name}"), help=help_)],
+        )
+        for name, (kind, help_) in OPTIONS.items()
+    ]
+
+    def run(**given: Any) -> None:
+        options = {flag.name: given.pop(flag.name) for flag in flags}
+        command({name: value for name, value in options.items() if value is not None}, **given)
+
+    keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+    run.__signature__ = inspect.Signature([*keyword, *flags])  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in [*keyword, *flags]}
+    run.__doc__ = command.__doc__
+    return run

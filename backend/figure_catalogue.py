@@ -1,0 +1,164 @@
+"""The figures that there are, formats, venues, and what each option means; plain data, quick to import.
+
+Widths and sizes of type are those of the venues' style files (NeurIPS and ICLR 2024: text 5.5 in; ICML 2024: 6.75 in,
+column 3.25 in; CVPR 2024: 6.875 in, column 3.25 in; JMLR: 6 in); captions there are of 9 or 10 points, and figures are
+set a little smaller.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+FigureName = Literal[
+    "geometry",
+    "angles",
+    "histogram",
+    "curves",
+    "training",
+    "margin",
+    "margins",
+    "equinorm",
+    "test",
+    "finals",
+    "times",
+    "costs",
+    "implicit",
+    "spectra",
+    "layers",
+    "composed",
+]
+Format = Literal["pdf", "svg", "eps", "pgf", "png", "csv", "tex", "md", "json"]
+MEDIA_TYPES: dict[Format, str] = {
+    "pdf": "application/pdf",
+    "svg": "image/svg+xml",
+    "eps": "application/postscript",
+    "pgf": "application/x-tex",
+    "png": "image/png",
+    "csv": "text/csv; charset=utf-8",
+    "tex": "application/x-tex",
+    "md": "text/markdown; charset=utf-8",
+    "json": "application/json",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """How wide a figure is in a venue's papers, and the type in it, in points; `wide` spans both columns."""
+
+    title: str
+    width_in: float
+    text_pt: float = 8.0
+    small_pt: float = 7.0
+    wide: bool = False
+
+
+VENUES: dict[str, Venue] = {
+    "neurips": Venue("NeurIPS, text width 5.5 in", 5.5),
+    "neurips-half": Venue("NeurIPS, half width 2.7 in", 2.7),
+    "iclr": Venue("ICLR, text width 5.5 in", 5.5),
+    "icml": Venue("ICML, column 3.25 in", 3.25),
+    "icml-wide": Venue("ICML, both columns 6.75 in", 6.75, wide=True),
+    "cvpr": Venue("CVPR, column 3.25 in", 3.25),
+    "cvpr-wide": Venue("CVPR, both columns 6.875 in", 6.875, wide=True),
+    "jmlr": Venue("JMLR, text width 6 in", 6.0, text_pt=9.0, small_pt=8.0),
+}
+LAYERS = ("features", "classifier", "names", "legend")
+Sight = Literal["colour", "grey", "protanopia", "deuteranopia", "tritanopia"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A figure of the catalogue: what it is called, what it is made of, and which options it heeds."""
+
+    title: str
+    needs: tuple[Literal["series", "captures", "costs"], ...]
+    heeds: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    """The metrics that it draws where none are asked for."""
+    short: str = ""
+    """Its title among other panels, where those have none of their own."""
+
+
+AT = ("epoch",)
+FIGURES: dict[FigureName, Kind] = {
+    "geometry": Kind(
+        "Geometry: features, class means, classifier and ETF",
+        ("captures",),
+        ("epoch", "epochs", "view", "classes", "camera", "layers"),
+    ),
+    "angles": Kind(
+        "Cosines between class means", ("captures",), ("epoch", "epochs", "unit"), short="Cosines of class means"
+    ),
+    "histogram": Kind("Histogram of the angles between class means", ("captures",), AT, short="Angles of class means"),
+    "curves": Kind(
+        "Metrics over epochs", ("series",), ("keys", "split", "scale"), ("nc1", "etf_distance_means", "nc3", "top1")
+    ),
+    "training": Kind("Loss and accuracy over epochs", ("series",), ("split", "scale"), ("loss", "top1")),
+    "margin": Kind("Average cosine margin over epochs", ("series",), ("split",), ("cosine_margin",)),
+    "margins": Kind(
+        "Cosine margins of all samples, sorted (P_CM)", ("captures",), (*AT, "split"), short="Sorted margins"
+    ),
+    "equinorm": Kind(
+        "Equal norms: means, classifier, and the gap between them",
+        ("series",),
+        ("split", "scale"),
+        ("nc2_equinorm_means", "nc2_equinorm_weights", "wh_equinorm_gap"),
+    ),
+    "test": Kind("Test accuracy over epochs", ("series",), (), ("top1",)),
+    "finals": Kind(
+        "Metrics at the end, median and range",
+        ("series",),
+        ("keys", "split"),
+        ("nc1", "etf_distance_means", "nc3", "nc4_ncc_mismatch", "cosine_margin", "top1"),
+    ),
+    "times": Kind("Time to collapse", ("series",), ("keys", "split", "threshold"), ("nc1",)),
+    "costs": Kind("Time and memory of a training step", ("costs",)),
+    "implicit": Kind(
+        "With and without the gradient through the ETF",
+        ("series",),
+        ("keys", "split", "scale"),
+        ("loss", "nc1", "nc3", "cosine_margin"),
+    ),
+    "spectra": Kind("Spectra of the between-class and within-class covariance", ("captures",), AT, short="Spectra"),
+    "layers": Kind("Collapse over the layers", ("series",), (*AT, "split")),
+    "composed": Kind(
+        "Several figures with letters",
+        ("series", "captures"),
+        ("panels", "epoch", "view", "classes", "camera", "layers", "unit", "keys", "split", "scale"),
+    ),
+}
+EVERYWHERE = ("venue", "width", "serif", "sight", "dpi", "legend", "axes")
+"""Options that every figure heeds."""
+THRESHOLDS = {"nc1": 0.1, "etf_distance_means": 0.01, "nc3": 0.1, "nc4_ncc_mismatch": 0.01, "top1": 0.999}
+"""Metrics whose time to collapse is asked for, each with the threshold that is offered at first."""
+
+OPTIONS: dict[str, tuple[type, str]] = {
+    "epoch": (float, "Epoch of the capture, or the newest at or before it (default: the newest)."),
+    "epochs": (str, "Several epochs side by side, comma-separated: 1,5,20"),
+    "view": (str, "View of the geometry instead of the run's own: pca or tetrahedron."),
+    "classes": (str, "Four classes, for the view tetrahedron: 0,3,5,8"),
+    "camera": (str, "ex,ey,ez,ux,uy,uz,zoom"),
+    "layers": (str, "What the geometry shows, of features,classifier,names,legend (default: all)."),
+    "unit": (str, "Cosines or angles in the heatmap."),
+    "keys": (str, "Metrics, comma-separated."),
+    "split": (str, "train, test, or both (train,test)."),
+    "scale": (
+        str,
+        "Scale of the metrics' axes; auto is logarithmic where a metric spans a factor of twenty.",
+    ),
+    "until": (int, "Draw curves up to this epoch alone."),
+    "threshold": (float, "The value at or beyond which a metric counts as collapsed, for `times`."),
+    "panels": (
+        str,
+        "The figures of `composed`, comma-separated: geometry,angles,curves:nc1+nc3,margins",
+    ),
+    "venue": (str, "Width and type by venue: neurips, neurips-half, iclr, icml, icml-wide, cvpr, cvpr-wide, jmlr."),
+    "width": (float, "Width in inches instead of the venue's."),
+    "serif": (bool, "Type as in the text of a paper, or without serifs."),
+    "sight": (str, "How the colours are seen: as they are, in grey, or by people with a colour-vision deficiency."),
+    "dpi": (int, "Dots an inch, of PNG alone."),
+    "legend": (bool, "Say what is what above the panels."),
+    "axes": (str, "Axes at the left and below, all around, or with a grid."),
+}
+"""Every option: what kind of thing it is in a terminal, and what it means."""

@@ -1,0 +1,43 @@
+"""Several figures of the same runs in one, with letters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from backend.figure_catalogue import FIGURES, FigureName
+from backend.paper.gather import panels_of
+from backend.paper.plate import Cell, Key, Panel, Plate, Table
+from backend.paper.request import FigureRequest
+
+
+def composed(request: FigureRequest, single: Mapping[FigureName, Callable[[FigureRequest], Plate]]) -> Plate:
+    """Return the panels of several figures, lettered a, b, c in reading order."""
+    panels: list[Panel] = []
+    keys: dict[Key, None] = {}
+    captions: list[str] = []
+    notices: list[str] = []
+    rows: list[tuple[str, list[Cell | None]]] = []
+    for name, metrics in panels_of(request.options):
+        options = request.options.model_copy(update={"keys": ",".join(metrics)} if metrics else {})
+        plate = single[name](request.model_copy(update={"figure": name, "options": options}))
+        letters = [chr(ord("a") + len(panels) + place) for place in range(len(plate.panels))]
+        captions.append(f"({letters[0]}{'–' + letters[-1] if len(letters) > 1 else ''}) {plate.caption}")
+        for panel in plate.panels:
+            panels.append(panel if panel.title else replace(panel, title=FIGURES[name].short))
+        keys |= dict.fromkeys(plate.keys)
+        notices += plate.notices
+        for row, cells in plate.table.rows:
+            rows += [
+                (f"({letters[0]}) {row}, {column}", [each])
+                for column, each in zip(plate.table.columns, cells, strict=True)
+            ]
+    return Plate(
+        panels=panels,
+        keys=list(keys),
+        caption=" ".join(captions),
+        table=Table("", ["value"], rows),
+        columns=2 if len(panels) in (2, 4) else 3 if len(panels) > 2 else 1,
+        notices=notices,
+        letters=True,
+    )

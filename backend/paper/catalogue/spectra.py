@@ -1,0 +1,69 @@
+"""Eigenvalues of the between-class and within-class covariance: collapse leaves K − 1 of the first, no others."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from backend import wire
+from backend.palette import CLASSES_10
+from backend.paper.catalogue import spread as of
+from backend.paper.plate import Axis, Cell, Chart, Key, Line, Plate, Rule, Table
+from backend.paper.request import FigureRequest
+
+KINDS = {"between classes": ("spectrum_between", CLASSES_10[0]), "within classes": ("spectrum_within", CLASSES_10[6])}
+
+
+def spectra(request: FigureRequest) -> Plate:
+    """Return a panel for each entry, both spectra in descending order on a logarithmic axis."""
+    panels, rows = [], []
+    for entry in request.entries:
+        lines, cells = [], []
+        for label, (name, colour) in KINDS.items():
+            held = [wire.from_typed(c.arrays[name]).astype(np.float64) for m in entry.members for c in m.captures[-1:]]
+            positive = [np.where(each > 0, each, math.nan) for each in held]
+            found = of.spread([(np.arange(1, len(each) + 1), each) for each in positive])
+            ranged = found.of > 1
+            lines.append(
+                Line(
+                    label=label,
+                    x=found.x,
+                    y=found.middle,
+                    colour=colour,
+                    low=found.low if ranged else None,
+                    high=found.high if ranged else None,
+                    column=f"{entry.label} {label}",
+                    dots=len(found.x) <= 40,
+                )
+            )
+            sums = [float(np.nansum(each)) for each in held]
+            largest = [float(each[0]) for each in held]
+            cells += [_cell(sums), _cell(largest)]
+        panels.append(
+            Chart(
+                title=entry.label if len(request.entries) > 1 else "",
+                x=Axis("number"),
+                y=Axis("eigenvalue", log=True),
+                lines=lines,
+                rules=[Rule(request.first().run.classes - 1.0, "x")],
+            )
+        )
+        rows.append((entry.label, cells))
+    epoch = request.first().captures[-1].epoch
+    classes = request.first().run.classes
+    return Plate(
+        panels=panels,
+        keys=[Key(label, colour, "solid") for label, (_, colour) in KINDS.items()],
+        caption=f"Eigenvalues of Σ_B (between classes) and Σ_W (within classes) of the training features at epoch "
+        f"{epoch:g}, in descending order; at perfect collapse Σ_W vanishes and Σ_B has K − 1 = {classes - 1} equal "
+        f"eigenvalues (vertical line).{of.seeds(request)}",
+        table=Table("", ["tr Σ_B", "largest of Σ_B", "tr Σ_W", "largest of Σ_W"], rows),
+        columns=min(len(panels), 2),
+    )
+
+
+def _cell(values: list[float]) -> Cell:
+    if len(values) == 1:
+        return Cell(values[0])
+    return Cell(float(np.median(values)), min(values), max(values), len(values))
