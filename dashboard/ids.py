@@ -29,6 +29,7 @@ RUN_NOTES_READ = "run-notes-read"
 RUN_NOTES_SAVED = "run-notes-saved"
 
 EXPORT_OPEN = "export-open"
+EXPORT_CLOSE = "export-close"
 EXPORT_MODAL = "export-modal"
 EXPORT_MOMENT = "export-moment"
 EXPORT_RUNS = "export-runs"

@@ -2,8 +2,16 @@
 
 window.dash_clientside = Object.assign({}, window.dash_clientside, {
   collapse: {
-    openExport(clicks) {
+    openExport(clicks, closed) {
+      if (closed && window.dash_clientside.callback_context.triggered_id === "export-close") return [false, window.dash_clientside.no_update];
       if (!clicks) return [window.dash_clientside.no_update, window.dash_clientside.no_update];
+      const name = () => {
+        // Mantine names a dialog after its own header alone, which would be a second banner of the page.
+        const dialog = document.querySelector("section[role=dialog]");
+        if (dialog) dialog.setAttribute("aria-label", "Export figure");
+        else requestAnimationFrame(name);
+      };
+      requestAnimationFrame(name);
       return [true, window.collapseLab?.moment() ?? {}];
     },
     whereAmI(path) {

@@ -25,6 +25,7 @@ TEXTS = ("csv", "tex", "md", "pgf")
 MOST_CHARACTERS = 6000
 """Of such a file, on the page."""
 BOTH = "train,test"
+SIGHTS = {"protanopia": "protan", "deuteranopia": "deutan", "tritanopia": "tritan"}
 TYPED = (dmc.Select, dmc.MultiSelect, dmc.NumberInput, dmc.TextInput)
 """Fields that bring a label along."""
 
@@ -64,15 +65,20 @@ def modal(runs: Sequence[wire.RunWire], metrics: list[wire.MetricWire], figure: 
             dcc.Store(id=ids.EXPORT_MOMENT),
             dcc.Store(id=ids.EXPORT_RUNS, data={"own": [run.id for run in runs], "group": group}),
             dmc.Modal(
-                html.Div([preview, choices], className="export"),
+                [_head(), html.Div([preview, choices], className="export")],
                 id=ids.EXPORT_MODAL,
-                title="Export figure",
+                withCloseButton=False,  # Mantine's own header would be a second banner of the page
                 size=1060,
                 opened=False,
                 transitionProps={"duration": 0},
             ),
         ]
     )
+
+
+def _head() -> Any:
+    close = html.Button("×", id=ids.EXPORT_CLOSE, type="button", className="quiet", **{"aria-label": "Close"})
+    return html.Div([html.H2("Export figure"), close], className="panel-head export-head")
 
 
 def _field(title: str, control: Any) -> Any:
@@ -88,7 +94,7 @@ def _text(title: str, name: str, look: str) -> Any:
     head = html.Div(
         [html.P(title, className="field-title"), dcc.Clipboard(target_id=name, title="Copy")], className="row"
     )
-    return html.Div([head, html.Pre("", id=name, className=look)])
+    return html.Div([head, html.Pre("", id=name, className=look, tabIndex="0")])
 
 
 def _controls(metrics: list[wire.MetricWire]) -> list[Any]:
@@ -117,7 +123,7 @@ def _controls(metrics: list[wire.MetricWire]) -> list[Any]:
     add("serif", "Type", _chosen, data=[("true", "serif"), ("false", "sans")])
     add("legend", "Legend", _chosen, data=[("true", "shown"), ("false", "hidden")])
     add("axes", "Axes", _chosen, data=[("open", "open"), ("boxed", "boxed"), ("grid", "grid")])
-    sights = [(each, each.removesuffix("opia").removesuffix("n")) for each in get_args(Sight)]
+    sights = [(each, SIGHTS.get(each, each)) for each in get_args(Sight)]
     add("sight", "As seen in", _chosen, data=sights)
     add("dpi", "Dots an inch, PNG", dmc.NumberInput, value=300, min=50, max=1200)
     add("width", "Width in inches", dmc.NumberInput, placeholder="the venue's", min=1, max=12, decimalScale=3)
@@ -169,6 +175,8 @@ async def _followed(
         return (*(no_update,) * 6, f"{'.'.join(map(str, first['loc']))}: {first['msg']}", no_update)
     except ApiError as error:
         return ("", "#", no_update, "", "", "", str(error), no_update)
+    # What was "the newest" is a number now: file, preview and command stay the same while the run goes on.
+    options = Options.model_validate(twin["layout"]["meta"]["provenance"]["options"])
     preview, save = addresses(runs, figure, format_, options)
     output = f"{figure}.{format_}"
     told = twin["layout"]["meta"]
@@ -206,6 +214,7 @@ def register(app: Dash, client: AsyncClient) -> None:
         Output(ids.EXPORT_MODAL, "opened"),
         Output(ids.EXPORT_MOMENT, "data"),
         Input(ids.EXPORT_OPEN, "n_clicks"),
+        Input(ids.EXPORT_CLOSE, "n_clicks"),
         prevent_initial_call=True,
     )
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.harness import open_chromium
+from backend.client import Client, calls
+from tests.harness import ServerProcess, open_chromium, wait_for
 
 
 @pytest.fixture(scope="session")
@@ -57,3 +58,26 @@ def open_window(browser: Browser) -> Iterator[object]:
     yield open_at
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory):
+    """A server with runs of every kind that pages tell apart."""
+    server = ServerProcess(tmp_path_factory.mktemp("pages") / "data", "--no-demonstration")
+    digits = {"data": {"name": "digits"}, "backbone": {"name": "mlp", "features": 32}, "batch_size": 64, "epochs": 6}
+    many = {
+        "data": {"name": "ufm", "class_count": 200, "per_class": 2},
+        "backbone": {"name": "free-features", "features": 256},
+        "optimiser": {"name": "sgd", "lr": 20, "weight_decay": 1e-4},
+        "batch_size": 400,
+        "epochs": 10,
+    }
+    with Client(server.url, server.token) as client:
+        found = {"few": client(calls.launch(digits, name="few classes", tags=["first"], group="heads")).id}
+        layered = {**digits, "measure": {"layers": ["1", "3"]}, "head": {"name": "linear"}, "seed": 1}
+        found["linear"] = client(calls.launch(layered, name="linear")).id
+        found["many"] = client(calls.launch(many, name="200 classes")).id
+        client(calls.sweep(digits, "seeds", grid={"head.name": ["fixed-etf"]}, seeds=2))
+        wait_for(lambda: client(calls.runs(status="finished")).total == 5, 180, "five runs")
+    yield server, found
+    server.stop()
