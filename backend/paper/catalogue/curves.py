@@ -8,7 +8,7 @@ from backend.errors import Invalid
 from backend.figure_catalogue import FIGURES
 from backend.paper.catalogue import spread as of
 from backend.paper.gather import keys_of
-from backend.paper.plate import Axis, Chart, Key, Line, Plate, Rule, Table
+from backend.paper.plate import Axis, Chart, Line, Plate, Rule, Table
 from backend.paper.request import DrawnEntry, FigureRequest
 from ncengine.metrics import METRICS, MetricSpec
 
@@ -36,13 +36,9 @@ def curves(request: FigureRequest) -> Plate:
     drawn = [panel for panel in panels if panel.lines]
     if not drawn:
         raise Invalid(f"none of {', '.join(keys)} was measured on {' or '.join(splits)}")
-    colours = of.colours(request)
-    if several:
-        legend = [Key(e.label, c, e.dash) for e, c in zip(request.entries, colours, strict=True)]
-    else:
-        legend = [Key(split, colours[0], "solid" if split == "train" else "dot") for split in splits]
+    legend = of.legend(request, splits)
     if any(panel.rules for panel in drawn):
-        legend.append(Key("ideal", "#6b7280", "dash"))
+        legend.append(of.IDEAL)
     return Plate(
         panels=drawn,
         keys=legend,
@@ -60,24 +56,12 @@ def curves(request: FigureRequest) -> Plate:
 def _panel(request: FigureRequest, key: str, splits: tuple[str, ...], *, several: bool) -> Chart:
     spec = METRICS[key]
     lines: list[Line] = []
-    for entry, colour in zip(request.entries, of.colours(request), strict=True):
+    for entry in request.entries:
         for split in splits:
             found = of.of_metric(entry, split, key)
             if found is None or not np.isfinite(found.middle).any():
                 continue
-            alone = len(request.entries) == 1
-            lines.append(
-                Line(
-                    label=split if alone else entry.label,
-                    x=found.x,
-                    y=found.middle,
-                    colour=colour,
-                    dash=("solid" if split == "train" else "dot") if alone else entry.dash,
-                    low=found.low if found.of > 1 else None,
-                    high=found.high if found.of > 1 else None,
-                    column=f"{split}/{key}" if alone else f"{entry.label} {split}/{key}",
-                )
-            )
+            lines.append(of.line(found, request, entry, split, key))
     log = _log(request, lines)
     ideal = None if spec.ideal is None else spec.ideal(request.first().run.classes)
     # Zero cannot stand on a logarithmic axis: it is then left to the caption.

@@ -8,7 +8,7 @@ import numpy as np
 
 from backend import wire
 from backend.paper.catalogue import spread as of
-from backend.paper.plate import F64, Axis, Cell, Chart, Key, Line, Plate, Rule, Steps, Table
+from backend.paper.plate import F64, Axis, Cell, Chart, Line, Plate, Rule, Steps, Table
 from backend.paper.request import DrawnEntry, FigureRequest
 
 BINS = 36
@@ -19,7 +19,7 @@ def histogram(request: FigureRequest) -> Plate:
     classes = request.first().run.classes
     ideal = math.degrees(math.acos(-1 / (classes - 1)))
     colours = of.colours(request)
-    legend = [Key(entry.label, colour, entry.dash) for entry, colour in zip(request.entries, colours, strict=True)]
+    legend = of.legend(request, ["train"])
     epoch = request.first().captures[-1].epoch
     told = f"at epoch {epoch:g}; vertical line: arccos(−1/(K−1)) = {ideal:.1f}°, where all are at perfect collapse"
     whole = all(_angles(entry) is not None for entry in request.entries)

@@ -9,7 +9,7 @@ import numpy as np
 from backend.errors import Invalid
 from backend.paper.catalogue import spread as of
 from backend.paper.catalogue.curves import definition
-from backend.paper.plate import Axis, Cell, Chart, Key, Line, Plate, Table
+from backend.paper.plate import Axis, Cell, Chart, Plate, Table
 from backend.paper.request import DrawnEntry, FigureRequest
 from ncengine.metrics import METRICS
 
@@ -24,33 +24,19 @@ def layers(request: FigureRequest) -> Plate:
     asked = None if request.options.split is None else request.options.split.split(",")
     splits = asked or (["train"] if several else ["train", "test"])
     names = _names(request)
-    colours = of.colours(request)
     words = [(float(index), name) for index, name in enumerate(names)]
     panels = []
     rows: list[tuple[str, list[Cell | None]]] = []
     for key in KEYS:
         spec = METRICS[key]
         lines = []
-        for entry, colour in zip(request.entries, colours, strict=True):
+        for entry in request.entries:
             for split in splits:
                 table = np.array([_at(entry, index, split, key, names, request) for index in range(len(entry.members))])
                 if not np.isfinite(table).any():
                     continue
                 found = of.spread([(np.arange(len(names)), each) for each in table])
-                ranged = found.of > 1
-                lines.append(
-                    Line(
-                        label=entry.label if several else split,
-                        x=found.x,
-                        y=found.middle,
-                        colour=colour,
-                        dash=entry.dash if several else "solid" if split == "train" else "dot",
-                        low=found.low if ranged else None,
-                        high=found.high if ranged else None,
-                        column=f"{entry.label} {split}/{key}",
-                        dots=True,
-                    )
-                )
+                lines.append(of.line(found, request, entry, split, key, dots=True))
                 cells = [
                     None if math.isnan(value) else Cell(value, low, high, found.of, percent=spec.share)
                     for value, low, high in zip(found.middle, found.low, found.high, strict=True)
@@ -60,12 +46,9 @@ def layers(request: FigureRequest) -> Plate:
         values = values[np.isfinite(values)]
         log = key == "nc1" and bool(len(values) and (values > 0).all() and values.max() > 20 * values.min())
         panels.append(Chart(title=spec.label, x=Axis(words=words), y=Axis(log=log, percent=spec.share), lines=lines))
-    legend = [Key(split, colours[0], "solid" if split == "train" else "dot") for split in splits]
-    if several:
-        legend = [Key(entry.label, colour, entry.dash) for entry, colour in zip(request.entries, colours, strict=True)]
     return Plate(
         panels=panels,
-        keys=legend,
+        keys=of.legend(request, splits),
         caption=f"Collapse over the layers, in the order of the forward pass, {' and '.join(splits)} split."
         f"{of.seeds(request)} {'; '.join(definition(METRICS[key]) for key in KEYS)}.",
         table=Table("", names, rows),

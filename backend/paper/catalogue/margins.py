@@ -6,7 +6,7 @@ import numpy as np
 
 from backend import wire
 from backend.paper.catalogue import spread as of
-from backend.paper.plate import F64, Axis, Cell, Chart, Key, Line, Plate, Rule, Table
+from backend.paper.plate import F64, Axis, Cell, Chart, Plate, Rule, Table
 from backend.paper.request import DrawnEntry, FigureRequest
 
 ARRAYS = {"train": "margins", "test": "margins_test"}
@@ -21,28 +21,16 @@ def margins(request: FigureRequest) -> Plate:
     splits = asked or (["train"] if several else ["train", "test"])
     classes = request.first().run.classes
     ideal = classes / (classes - 1)
-    colours = of.colours(request)
     panels, rows = [], []
     for shown in [[split] for split in splits] if several else [splits]:
         lines = []
-        for entry, colour in zip(request.entries, colours, strict=True):
+        for entry in request.entries:
             for split in shown:
                 held = _sorted(entry, split)
                 if not held:
                     continue
                 found = _over_seeds(held)
-                lines.append(
-                    Line(
-                        label=entry.label if several else split,
-                        x=found.x,
-                        y=found.middle,
-                        colour=colour,
-                        dash=entry.dash if several else "solid" if split == "train" else "dot",
-                        low=found.low if found.of > 1 else None,
-                        high=found.high if found.of > 1 else None,
-                        column=f"{entry.label} {split}" if several else split,
-                    )
-                )
+                lines.append(of.line(found, request, entry, split))
                 rows.append((f"{entry.label}, {split}", _quantiles(held)))
         panels.append(
             Chart(
@@ -53,13 +41,10 @@ def margins(request: FigureRequest) -> Plate:
                 rules=[Rule(ideal, label="ideal"), Rule(0.0)],
             )
         )
-    legend = [Key(split, colours[0], "solid" if split == "train" else "dot") for split in splits]
-    if several:
-        legend = [Key(entry.label, colour, entry.dash) for entry, colour in zip(request.entries, colours, strict=True)]
     epoch = request.first().captures[-1].epoch
     return Plate(
         panels=panels,
-        keys=[*legend, Key("ideal", "#6b7280", "dash")],
+        keys=[*of.legend(request, splits), of.IDEAL],
         caption=f"P_CM at epoch {epoch:g}: cosine margins cos(h − μ_G, w_y − w̄) − max over c ≠ y of "
         f"cos(h − μ_G, w_c − w̄) of all samples in rising order; K/(K−1) = {ideal:.4g} at perfect collapse."
         f"{of.seeds(request)}",
@@ -85,10 +70,4 @@ def _quantiles(held: list[F64]) -> list[Cell | None]:
     numbers = [
         (each[0], np.quantile(each, 0.05), np.median(each), each.mean(), each[-1], (each <= 0).mean()) for each in held
     ]
-    return [_cell([float(row[index]) for row in numbers], percent=index == 5) for index in range(6)]
-
-
-def _cell(values: list[float], *, percent: bool) -> Cell:
-    if len(values) == 1:
-        return Cell(values[0], percent=percent)
-    return Cell(float(np.median(values)), min(values), max(values), len(values), percent=percent)
+    return [of.over_runs([float(row[index]) for row in numbers], percent=index == 5) for index in range(6)]

@@ -9,7 +9,7 @@ import numpy as np
 from backend import wire
 from backend.palette import CLASSES_10
 from backend.paper.catalogue import spread as of
-from backend.paper.plate import Axis, Cell, Chart, Key, Line, Plate, Rule, Table
+from backend.paper.plate import Axis, Chart, Key, Line, Plate, Rule, Table
 from backend.paper.request import FigureRequest
 
 KINDS = {"between classes": ("spectrum_between", CLASSES_10[0]), "within classes": ("spectrum_within", CLASSES_10[6])}
@@ -39,7 +39,7 @@ def spectra(request: FigureRequest) -> Plate:
             )
             sums = [float(np.nansum(each)) for each in held]
             largest = [float(each[0]) for each in held]
-            cells += [_cell(sums), _cell(largest)]
+            cells += [of.over_runs(sums), of.over_runs(largest)]
         panels.append(
             Chart(
                 title=entry.label if len(request.entries) > 1 else "",
@@ -61,9 +61,3 @@ def spectra(request: FigureRequest) -> Plate:
         table=Table("", ["tr Σ_B", "largest of Σ_B", "tr Σ_W", "largest of Σ_W"], rows),
         columns=min(len(panels), 2),
     )
-
-
-def _cell(values: list[float]) -> Cell:
-    if len(values) == 1:
-        return Cell(values[0])
-    return Cell(float(np.median(values)), min(values), max(values), len(values))

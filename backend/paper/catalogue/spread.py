@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from backend import palette
-from backend.paper.plate import F64, Cell
+from backend.paper.plate import F64, Cell, Dash, Key, Line
 from backend.paper.request import DrawnEntry, FigureRequest
 
-WORDS = {"train": "train", "test": "test"}
+SPLIT_DASHES: dict[str, Dash] = {"train": "solid", "test": "dot"}
+IDEAL = Key("ideal", palette.TOKENS["light"]["ink-3"], "dash")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,36 @@ def spread(curves: Sequence[tuple[npt.ArrayLike, F64]]) -> Spread:
         )
 
 
+def line(
+    found: Spread, request: FigureRequest, entry: DrawnEntry, split: str, key: str = "", *, dots: bool = False
+) -> Line:
+    """Return the line of an entry on a split, with its range where it is of several seeds.
+
+    Of one entry, splits are told apart by their dashes; of several, entries by the colours of their heads.
+    """
+    several, ranged = len(request.entries) > 1, found.of > 1
+    column = f"{split}/{key}" if key else split
+    return Line(
+        label=entry.label if several else split,
+        x=found.x,
+        y=found.middle,
+        colour=palette.HEADS["light"][entry.head],
+        dash=entry.dash if several else SPLIT_DASHES[split],
+        low=found.low if ranged else None,
+        high=found.high if ranged else None,
+        column=f"{entry.label} {column}" if several else column,
+        dots=dots,
+    )
+
+
+def legend(request: FigureRequest, splits: Sequence[str]) -> list[Key]:
+    """Return what tells lines apart: splits of one entry, or entries."""
+    held = colours(request)
+    if len(request.entries) > 1:
+        return [Key(entry.label, colour, entry.dash) for entry, colour in zip(request.entries, held, strict=True)]
+    return [Key(split, held[0], SPLIT_DASHES[split]) for split in splits]
+
+
 def of_metric(entry: DrawnEntry, split: str, key: str) -> Spread | None:
     """Return a metric of an entry's runs over epochs; None where none of them has it."""
     held = [member.series for member in entry.members if member.series is not None]
@@ -71,6 +102,13 @@ def cell(found: Spread | None, *, percent: bool = False) -> Cell | None:
         return None
     middle, low, high = end
     return Cell(middle, low, high, found.of, percent=percent) if found.of > 1 else Cell(middle, percent=percent)
+
+
+def over_runs(values: Sequence[float], *, percent: bool = False) -> Cell:
+    """Return a number of each run as a table has it: a median and a range where there are several."""
+    if len(values) == 1:
+        return Cell(values[0], percent=percent)
+    return Cell(float(np.median(values)), min(values), max(values), len(values), percent=percent)
 
 
 def best(cells: Sequence[Cell | None], direction: str) -> list[Cell | None]:
