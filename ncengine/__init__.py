@@ -58,6 +58,8 @@ _WHERE = {
     "save_checkpoint": ("ncengine.checkpoint", "save_checkpoint"),
     "presets": ("ncengine.preset_configs", "PRESETS"),
     "run": ("ncengine.train", "run"),
+    # By name alone: the engine knows nothing of the store, and works without it.
+    "load": ("backend.notebook", "load"),
 }
 __all__ = [
     "FixedETFHead",
@@ -72,6 +74,7 @@ __all__ = [
     "RunConfig",
     "catalogue",
     "etf_weights",
+    "load",
     "load_checkpoint",
     "measure",
     "nearest_etf",

@@ -31,18 +31,29 @@ def again(path: Path) -> Wanted:
     return Wanted(",".join(run.id for run in found.runs), found.figure, found.format, dict(found.options))
 
 
+def ids_in_store(store: Store, runs: str) -> list[str]:
+    """Return the ids that are named, or that a filter means; raises NotFound where that is none."""
+    from backend.store import query
+
+    return _required(sorted(query.matching_ids(store, runs, MOST_RUNS + 1)), runs) if ":" in runs else listed(runs)
+
+
+def ids_on_server(client: Client, runs: str) -> list[str]:
+    """Return the same of a server."""
+    from backend.client import calls
+
+    if ":" not in runs:
+        return listed(runs)
+    return _required(sorted(run.id for run in client(calls.runs(q=runs, limit=MOST_RUNS + 1)).items), runs)
+
+
 def from_store(store: Store, wanted: Wanted) -> bytes:
     """Return the file, drawn here."""
     from backend.paper.figures import render
-    from backend.store import query
 
     options = parse_options(wanted.options)
     check(wanted.figure, wanted.format, options)
-    ids = listed(wanted.runs)
-    if ":" in wanted.runs:
-        ids = sorted(query.matching_ids(store, wanted.runs, MOST_RUNS))
-        _require(ids, wanted.runs)
-    return render(gather(store, ids, wanted.figure, wanted.format, options))
+    return render(gather(store, ids_in_store(store, wanted.runs), wanted.figure, wanted.format, options))
 
 
 def from_server(client: Client, wanted: Wanted) -> bytes:
@@ -51,16 +62,13 @@ def from_server(client: Client, wanted: Wanted) -> bytes:
 
     options = parse_options(wanted.options)
     check(wanted.figure, wanted.format, options)
-    ids = wanted.runs
-    if ":" in ids:
-        found = sorted(run.id for run in client(calls.runs(q=ids, limit=MOST_RUNS)).items)
-        _require(found, wanted.runs)
-        ids = ",".join(found)
+    ids = ",".join(ids_on_server(client, wanted.runs))
     return client(calls.figure(ids, wanted.figure, wanted.format, **options.given()))
 
 
-def _require(ids: list[str], text: str) -> None:
+def _required(ids: list[str], text: str) -> list[str]:
     if not ids:
         raise NotFound(f"no run is meant by {text!r}; `collapse runs --filter` shows what a filter means")
     if len(ids) > MOST_RUNS:
         raise Invalid(f"{text!r} means more than {MOST_RUNS} runs; narrow it down")
+    return ids
