@@ -333,6 +333,31 @@ def export(
     print(f"{target}: {len(content) / 1000:.1f} kB")
 
 
+@app.command()
+def replay(
+    run_id: Annotated[str, typer.Argument(metavar="RUN")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write, such as run.html.")],
+    data: Data = None,
+    database_url: Database = None,
+    server: ServerUrl = None,
+    token: Token = None,
+) -> None:
+    """Write a run as one page that works offline: scene, slider, cosines, curves."""
+    from backend import terminal
+
+    if server:
+        from backend.client import calls
+
+        content = terminal.remote(server, token, lambda client: client(calls.replay(run_id)))
+    else:
+        from backend.paper.replay import replay as made
+
+        with _open(data, database_url) as store:
+            content = made(store, run_id)
+    terminal.write_chunks(output, [content])
+    print(f"{output}: {len(content) / 1000:.1f} kB")
+
+
 @app.command("open")
 def open_figure(
     figure: Annotated[Path, typer.Argument(metavar="FIGURE", help="A file of `collapse export`.")],

@@ -222,6 +222,10 @@ class Calls:
         """A figure as Plotly reads it; `layout.meta` has caption, notices and provenance."""
         return Call(_plain, "GET", f"/figures/{figure}.json", params={"runs": runs, **query})
 
+    def replay(self, run_id: str) -> Call[bytes]:
+        """A run as one HTML file that works offline."""
+        return Call(lambda response: response.content, "GET", f"/runs/{run_id}/replay.html")
+
     def origin(self, content: bytes) -> Call[wire.Origin]:
         """Where a figure's file comes from."""
         return Call(_model(wire.Origin), "POST", "/figures/origin", content=[content])

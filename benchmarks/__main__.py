@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from benchmarks import digits, head, live, metrics, page, service, store, training
+from benchmarks import digits, figures, head, live, metrics, page, service, store, training
 from benchmarks.report import Figure, machine, write
 
 BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "live": live.measure,
     "page": page.measure,
     "soak": page.measure_soak,
+    "figures": figures.measure,
     "store": store.measure,
     "day": store.measure_day,
 }
@@ -32,13 +33,13 @@ def main(names: list[str]) -> int:
     missed = 0
     for name in names or BENCHMARKS:
         print(f"\n{name} …", flush=True)
-        figures = BENCHMARKS[name]()
-        for figure in figures:
+        found = BENCHMARKS[name]()
+        for figure in found:
             mark = "" if not figure.bound else "  holds" if figure.holds else "  MISSED"
             note = f"  ({figure.note})" if figure.note else ""
             print(f"  {figure.value:9.3g} {figure.unit:3} {figure.bound:8}{mark:8} {figure.what}{note}", flush=True)
             missed += not figure.holds
-        write(name, figures)
+        write(name, found)
     return 1 if missed else 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import HTMLResponse
 from pydantic import Field
 
 from backend import wire
@@ -12,6 +13,7 @@ from backend.figure_catalogue import MEDIA_TYPES, FigureName, Format
 from backend.figure_options import Options
 from backend.paper.gather import gather, listed
 from backend.paper.provenance import read
+from backend.paper.replay import replay
 from backend.routes.context import Context
 from backend.routes.runs import Here
 
@@ -55,6 +57,13 @@ def _drawn(here: Context, run_ids: list[str], figure: FigureName, format: Format
     disposition = "attachment" if query.download else "inline"
     headers = {"content-disposition": f'{disposition}; filename="{ascii_name}"'}
     return Response(content, media_type=MEDIA_TYPES[format], headers=headers)
+
+
+@router.get("/runs/{run_id}/replay.html", response_class=HTMLResponse)
+def whole_run(here: Here, run_id: str) -> HTMLResponse:
+    """Return a run as one page that works offline: scene, slider, cosines, curves."""
+    headers = {"content-disposition": f'attachment; filename="{run_id}-replay.html"'}
+    return HTMLResponse(replay(here.store, run_id), headers=headers)
 
 
 @router.post("/figures/origin", openapi_extra={"requestBody": {"content": {"application/octet-stream": {}}}})

@@ -43,6 +43,7 @@ def modal(runs: Sequence[wire.RunWire], metrics: list[wire.MetricWire], figure: 
             *_controls(metrics),
             _field("Format", _segments(ids.EXPORT_FORMAT, [{"value": f, "label": f.upper()} for f in FORMATS], "pdf")),
             html.A("Save", id=ids.EXPORT_SAVE, className="save", href="#", download=""),
+            *([_offline(runs[0].id)] if len(runs) == 1 else []),
         ],
         className="export-options",
     )
@@ -79,6 +80,11 @@ def modal(runs: Sequence[wire.RunWire], metrics: list[wire.MetricWire], figure: 
 def _head() -> Any:
     close = html.Button("×", id=ids.EXPORT_CLOSE, type="button", className="quiet", **{"aria-label": "Close"})
     return html.Div([html.H2("Export figure"), close], className="panel-head export-head")
+
+
+def _offline(run_id: str) -> Any:
+    words = "The whole run as one page that works offline"
+    return html.A(words, href=f"/api/v1/runs/{run_id}/replay.html", className="link", download="")
 
 
 def _field(title: str, control: Any) -> Any:

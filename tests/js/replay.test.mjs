@@ -1,0 +1,37 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { captures, ends, path, restored } from "../../dashboard/assets/modules/replay-file.mjs";
+
+const encoded = (values) => Buffer.from(Int16Array.from(values).buffer).toString("base64");
+
+test("rounded numbers come back in steps of the scale", () => {
+  const found = restored(encoded([0, 1, -32767, 32767]), 0.5);
+  assert.deepEqual([...found], [0, 0.5, -16383.5, 16383.5]);
+});
+
+test("one array of all captures is cut into one for each", () => {
+  const [first, second] = captures({ data: encoded([1, 2, 3, 4, 5, 6, 7, 8]), scale: 1, rows: 2, columns: 2 }, 2);
+  assert.deepEqual([...first.data, first.rows, first.columns], [1, 2, 3, 4, 2, 2]);
+  assert.deepEqual([...second.data], [5, 6, 7, 8]);
+});
+
+const BOX = { width: 100, height: 100, left: 0, right: 0, top: 0, bottom: 0 };
+
+test("a curve is a path from corner to corner, interrupted where there is no number", () => {
+  assert.equal(path([0, 1, 2], [0, 5, 10], [0, 2], [0, 10], false, BOX), "M0.0 100.0L50.0 50.0L100.0 0.0");
+  assert.equal(path([0, 1, 2], [0, null, 10], [0, 2], [0, 10], false, BOX), "M0.0 100.0M100.0 0.0");
+});
+
+test("on a logarithmic axis equal factors are equal ways, and what is not positive has no place", () => {
+  assert.equal(path([0, 1, 2], [1, 10, 100], [0, 2], [1, 100], true, BOX), "M0.0 100.0L50.0 50.0L100.0 0.0");
+  assert.equal(path([0, 1], [0, 100], [0, 1], [1, 100], true, BOX), "M100.0 0.0");
+});
+
+test("an axis is logarithmic where positive values span more than a factor of twenty", () => {
+  assert.deepEqual(ends([1, 100]), { range: [1, 100], log: true });
+  assert.equal(ends([0, 100]).log, false);
+  assert.deepEqual(ends([]), { range: [0, 1], log: false });
+  const { range } = ends([1, 1]);
+  assert.ok(range[0] < 1 && range[1] > 1);
+});
