@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from backend import wire
 
 MOST = 8
 """Entries that are told apart in one picture."""
-DASHES = ("solid", "dash", "dot", "dashdot")
+Dash = Literal["solid", "dash", "dot", "dashdot"]
+DASHES: tuple[Dash, ...] = ("solid", "dash", "dot", "dashdot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Entry:
 
     label: str
     head: str
-    dash: str
+    dash: Dash
     runs: tuple[wire.RunWire, ...]
 
     def colour(self) -> str:

@@ -121,7 +121,7 @@ FIGURES: dict[FigureName, Kind] = {
         ("loss", "nc1", "nc3", "cosine_margin"),
     ),
     "spectra": Kind("Spectra of the between-class and within-class covariance", ("captures",), AT, short="Spectra"),
-    "layers": Kind("Collapse over the layers", ("series",), (*AT, "split")),
+    "layers": Kind("Collapse over the layers", ("series",), (*AT, "split"), ("nc1", "ncc_accuracy")),
     "composed": Kind(
         "Several figures with letters",
         ("series", "captures"),

@@ -6,8 +6,9 @@ import shlex
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from backend.errors import Invalid
 from backend.figure_catalogue import OPTIONS, VENUES, Sight
 
 
@@ -43,6 +44,18 @@ class Options(BaseModel):
     def given(self) -> dict[str, str]:
         """Return the options that are not as they are by default, as text."""
         return {key: _words(value) for key, value in self.model_dump(exclude_defaults=True).items()}
+
+
+def parse_options(given: dict[str, object]) -> Options:
+    """Return options from what a person gave; raises Invalid where one is unknown or impossible."""
+    try:
+        return Options.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(step) for step in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise Invalid(f"there is no option {name!r}; there are {', '.join(Options.model_fields)}") from error
+        raise Invalid(f"{name}: {first['msg']}, got {first['input']!r}") from error
 
 
 def _words(value: object) -> str:

@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 
 from backend.figure_catalogue import FIGURES, FigureName
-from backend.figure_options import command
+from backend.figure_options import command, parse_options
 from backend.paper.figures import render
-from backend.paper.gather import gather, parse_options
+from backend.paper.gather import gather
 from backend.store import query
 from backend.store.database import Store, open_store
 

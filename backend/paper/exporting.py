@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backend.errors import Invalid, NotFound
-from backend.paper.gather import MOST_RUNS, check, gather, listed, parse_options
+from backend.figure_options import parse_options
+from backend.paper.gather import MOST_RUNS, check, gather, listed
 from backend.paper.provenance import read
 
 if TYPE_CHECKING:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from statistics import median
 from typing import get_args
 
-from pydantic import ValidationError
-
 from backend import views, wire
 from backend.entries import entries
 from backend.errors import Invalid, NotFound
@@ -33,18 +31,6 @@ EXTRA = {
 """Arrays of a capture that a figure needs beside those that everybody gets."""
 
 
-def parse_options(given: dict[str, object]) -> Options:
-    """Return options from what a person gave; raises Invalid where one is unknown or impossible."""
-    try:
-        return Options.model_validate(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(step) for step in first["loc"])
-        if first["type"] == "extra_forbidden":
-            raise Invalid(f"there is no option {name!r}; there are {', '.join(Options.model_fields)}") from error
-        raise Invalid(f"{name}: {first['msg']}, got {first['input']!r}") from error
-
-
 def check(figure: str, format_: str, options: Options) -> None:
     """Raise Invalid where a name is not one that there is."""
     if figure not in FIGURES:
@@ -64,15 +50,29 @@ def listed(text: str | None) -> list[str]:
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
-def panels_of(options: Options) -> list[tuple[FigureName, list[str]]]:
-    """Return the figures that a composed one consists of, each with its metrics; raises Invalid for an unknown one."""
-    found: list[tuple[FigureName, list[str]]] = []
+def panels_of(options: Options) -> list[tuple[FigureName, Options]]:
+    """Return the figures that a composed one consists of, each with its options; raises Invalid for an unknown one."""
+    found: list[tuple[FigureName, Options]] = []
     for text in listed(options.panels) or ["geometry", "angles", "curves:nc1", "margins"]:
         name, _, keys = text.partition(":")
         if name not in FIGURES or name == "composed":
             raise Invalid(f"panels must be among {', '.join(n for n in FIGURES if n != 'composed')}, got {name!r}")
-        found.append((name, [key for key in keys.split("+") if key]))
+        own = ",".join(key for key in keys.split("+") if key)
+        found.append((name, options.model_copy(update={"keys": own} if own else {})))
     return found
+
+
+def epochs_of(options: Options) -> list[float | None]:
+    """Return the epochs whose captures are drawn, None for the newest; raises Invalid where they are no numbers."""
+    if options.epochs is None:
+        return [options.epoch]
+    try:
+        wanted = [float(part) for part in listed(options.epochs)]
+    except ValueError:
+        raise Invalid(f"epochs must be numbers with commas between them, got {options.epochs!r}") from None
+    if not 0 < len(wanted) <= MOST_EPOCHS or not all(math.isfinite(each) and each >= 0 for each in wanted):
+        raise Invalid(f"epochs must be 1 to {MOST_EPOCHS} numbers from 0 on, got {options.epochs!r}")
+    return list(wanted)
 
 
 def _kinds(figure: FigureName, options: Options) -> list[FigureName]:
@@ -82,15 +82,7 @@ def _kinds(figure: FigureName, options: Options) -> list[FigureName]:
 def keys_of(figure: FigureName, options: Options) -> list[str]:
     """Return the metrics that a figure draws."""
     if figure == "composed":
-        found = [
-            key
-            for name, keys in panels_of(options)
-            for key in keys or listed(options.keys) or FIGURES[name].keys
-            if "series" in FIGURES[name].needs
-        ]
-        return list(dict.fromkeys(found))
-    if figure == "layers":
-        return ["nc1", "ncc_accuracy"]
+        return list(dict.fromkeys(key for name, own in panels_of(options) for key in keys_of(name, own)))
     asked = listed(options.keys) if "keys" in FIGURES[figure].heeds else []
     return asked or list(FIGURES[figure].keys)
 
@@ -125,7 +117,7 @@ def gather(
             if "costs" in needs:
                 member.costs = _costs(store, run.id)
             members.append(member)
-        found.append(DrawnEntry(label=entry.label, head=entry.head, dash=entry.dash, members=members))  # type: ignore[arg-type]
+        found.append(DrawnEntry(label=entry.label, head=entry.head, dash=entry.dash, members=members))
     request = FigureRequest(figure=figure, format=format_, entries=found, options=options)
     return request.model_copy(update={"options": pinned(request), "notices": _elsewhere(store, request)})
 
@@ -133,9 +125,8 @@ def gather(
 def _elsewhere(store: Store, request: FigureRequest) -> list[str]:
     """Return of each epoch that was asked for and not captured, which one is drawn and which is next."""
     first, options = request.first(), request.options
-    asked = [float(part) for part in listed(options.epochs)] if options.epochs else [options.epoch]
     notices = []
-    for epoch, capture in zip(asked, first.captures, strict=False):
+    for epoch, capture in zip(epochs_of(options), first.captures, strict=False):
         if epoch is None or math.isclose(epoch, capture.epoch, rel_tol=1e-6):
             continue
         later = [step for step in artifacts.steps(store, first.run.id, "geometry") if step > capture.step]
@@ -167,10 +158,7 @@ def _series(store: Store, run_id: str, keys: list[str], kinds: Sequence[FigureNa
     layered = "layers" in kinds
     if layered and not any(split.startswith("layer:") for split in found.values):
         raise NotFound(f"run {run_id} measured no hidden layers; launch it with measure.layers to record them")
-    if kinds == ["layers"]:
-        kept = {split for split in found.values if split.startswith(("layer", "train", "test"))}
-    else:
-        kept = {split for split in found.values if split in ("train", "test") or layered}
+    kept = {s for s in found.values if s in ("train", "test") or (layered and s.startswith("layer"))}
     place = len(found.epochs) if until is None else sum(epoch <= until for epoch in found.epochs)
     if not place:
         raise NotFound(f"run {run_id} has no epoch at or before {until}: its first measured one is {found.epochs[0]}")
@@ -190,16 +178,8 @@ def _captures(store: Store, run: wire.RunWire, kinds: Sequence[FigureName], opti
     view = options.view if "geometry" in kinds else None
     four = tuple(views.four_classes(options.classes or "0,1,2,3")) if view == "tetrahedron" else ()
     names = tuple(name for kind in kinds for name in EXTRA.get(kind, ()))
-    wanted: list[float | None] = [options.epoch]
-    if options.epochs is not None:
-        try:
-            wanted = [float(part) for part in listed(options.epochs)]
-        except ValueError:
-            raise Invalid(f"epochs must be numbers with commas between them, got {options.epochs!r}") from None
-        if not 0 < len(wanted) <= MOST_EPOCHS or not all(math.isfinite(each) and each >= 0 for each in wanted if each):
-            raise Invalid(f"epochs must be 1 to {MOST_EPOCHS} numbers from 0 on, got {options.epochs!r}")
     found = []
-    for epoch in wanted:
+    for epoch in epochs_of(options):
         capture = views.geometry(store, run.id, epoch, view=view, four=four)
         if names:
             known = views.captured_arrays(store, run.id, capture.step)

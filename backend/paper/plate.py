@@ -13,8 +13,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from backend.entries import Dash
+
 F64 = npt.NDArray[np.float64]
-Dash = Literal["solid", "dash", "dot", "dashdot"]
 Symbol = Literal["ring", "dot", "diamond", "speck"]
 
 

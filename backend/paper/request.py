@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend import wire
+from backend.entries import Dash
 from backend.figure_catalogue import FigureName, Format
 from backend.figure_options import Options
-from backend.paper.plate import Dash
 
 
 class Costs(BaseModel):

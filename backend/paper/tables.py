@@ -114,7 +114,7 @@ def words(cell: Cell | None) -> tuple[str, str]:
 def _heads(table: Table) -> list[str]:
     """Return the columns' names, per cent said in them."""
     shares = [
-        any(cells[index] is not None and cells[index].percent for _, cells in table.rows)  # type: ignore[union-attr]
+        any(cell.percent for _, cells in table.rows if (cell := cells[index]) is not None)
         for index in range(len(table.columns))
     ]
     return [f"{name} (%)" if share else name for name, share in zip(table.columns, shares, strict=True)]

@@ -11,12 +11,12 @@ from urllib.parse import urlencode
 
 import dash_mantine_components as dmc
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
-from pydantic import ValidationError
 
 from backend import wire
 from backend.client import ApiError, AsyncClient, calls
-from backend.figure_catalogue import EVERYWHERE, FIGURES, LAYERS, MEDIA_TYPES, VENUES, Sight
-from backend.figure_options import Options, command, snippet
+from backend.errors import Invalid
+from backend.figure_catalogue import EVERYWHERE, FIGURES, LAYERS, MEDIA_TYPES, OPTIONS, VENUES, FigureName, Sight
+from backend.figure_options import Options, command, parse_options, snippet
 from dashboard import ids
 
 FORMATS = [name for name in MEDIA_TYPES if name != "json"]
@@ -105,7 +105,6 @@ def _text(title: str, name: str, look: str) -> Any:
 
 def _controls(metrics: list[wire.MetricWire]) -> list[Any]:
     """Return a field for each option, in a box that is hidden where the figure does not heed it."""
-    help_ = {name: field.description for name, field in Options.model_fields.items()}
     made: dict[str, Any] = {}
 
     def add(name: str, title: str, kind: Any, **more: Any) -> None:
@@ -133,16 +132,16 @@ def _controls(metrics: list[wire.MetricWire]) -> list[Any]:
     add("sight", "As seen in", _chosen, data=sights)
     add("dpi", "Dots an inch, PNG", dmc.NumberInput, value=300, min=50, max=1200)
     add("width", "Width in inches", dmc.NumberInput, placeholder="the venue's", min=1, max=12, decimalScale=3)
-    return [html.Div(field, id={"export-box": name}, title=help_[name]) for name, field in made.items()]
+    return [html.Div(field, id={"export-box": name}, title=OPTIONS[name][1]) for name, field in made.items()]
 
 
 def _chosen(id: Any, data: list[tuple[str, str]]) -> Any:
     return _segments(id, [{"value": value, "label": words} for value, words in data], data[0][0])
 
 
-def options_of(moment: dict[str, Any], figure: str, given: dict[str, Any]) -> Options:
+def options_of(moment: dict[str, Any], figure: FigureName, given: dict[str, Any]) -> Options:
     """Return a figure's options: what the page shows, and what the dialog says of what the figure heeds."""
-    kind = FIGURES[figure]  # type: ignore[index]
+    kind = FIGURES[figure]
     found: dict[str, Any] = {}
     for name in ("epoch", "view", "classes", "camera", "unit"):
         if name in kind.heeds and moment.get(name) not in (None, ""):
@@ -157,7 +156,7 @@ def options_of(moment: dict[str, Any], figure: str, given: dict[str, Any]) -> Op
         del found["layers"]
     if "epochs" in found:
         found.pop("epoch", None)
-    return Options.model_validate(found)
+    return parse_options(found)
 
 
 def addresses(runs: Sequence[str], figure: str, format_: str, options: Options) -> tuple[str, str]:
@@ -168,7 +167,12 @@ def addresses(runs: Sequence[str], figure: str, format_: str, options: Options) 
 
 
 async def _followed(
-    client: AsyncClient, moment: dict[str, Any], figure: str, format_: str, runs: list[str], given: dict[str, Any]
+    client: AsyncClient,
+    moment: dict[str, Any],
+    figure: FigureName,
+    format_: str,
+    runs: list[str],
+    given: dict[str, Any],
 ) -> tuple[Any, ...]:
     """Return the preview's address, the file's, its name, the command, caption, snippet, notices and the twin."""
     try:
@@ -176,9 +180,8 @@ async def _followed(
         twin = await client(calls.plot(",".join(runs), figure, **options.given()))
         file = calls.figure(",".join(runs), figure, format_, **options.given())
         text = (await client(file)).decode() if format_ in TEXTS else ""
-    except ValidationError as error:
-        first = error.errors()[0]
-        return (*(no_update,) * 6, f"{'.'.join(map(str, first['loc']))}: {first['msg']}", no_update)
+    except Invalid as error:
+        return (*(no_update,) * 6, str(error), no_update)
     except ApiError as error:
         return ("", "#", no_update, "", "", "", str(error), no_update)
     # What was "the newest" is a number now: file, preview and command stay the same while the run goes on.
@@ -207,9 +210,9 @@ async def _chosen_runs(client: AsyncClient, runs: dict[str, Any], of: str) -> li
     return [run.id for run in found.items if run.epoch > 0]
 
 
-def heeded(figure: str, format_: str, names: Sequence[str]) -> list[bool]:
+def heeded(figure: FigureName, format_: str, names: Sequence[str]) -> list[bool]:
     """Return of each option whether its box is hidden."""
-    heeds = {*FIGURES[figure].heeds, *EVERYWHERE}  # type: ignore[index]
+    heeds = {*FIGURES[figure].heeds, *EVERYWHERE}
     return [name not in heeds or (name == "dpi" and format_ != "png") for name in names]
 
 
@@ -237,7 +240,7 @@ def register(app: Dash, client: AsyncClient) -> None:
     )
     async def follow(
         moment: dict[str, Any] | None,
-        figure: str,
+        figure: FigureName,
         format_: str,
         of: str,
         values: list[Any],
@@ -256,7 +259,7 @@ def register(app: Dash, client: AsyncClient) -> None:
         Input(ids.EXPORT_FORMAT, "value"),
         State({"export-box": ALL}, "id"),
     )
-    def show_what_is_heeded(figure: str, format_: str, names: list[Any]) -> list[bool]:
+    def show_what_is_heeded(figure: FigureName, format_: str, names: list[Any]) -> list[bool]:
         return heeded(figure, format_, [name["export-box"] for name in names])
 
     @app.callback(

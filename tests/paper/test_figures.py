@@ -18,11 +18,11 @@ from pypdf import PdfReader
 from backend import palette, views, wire
 from backend.errors import Invalid, NotFound
 from backend.figure_catalogue import FIGURES, VENUES, Format
-from backend.figure_options import Options, command, latex, snippet
+from backend.figure_options import Options, command, latex, parse_options, snippet
 from backend.paper import figures, press
 from backend.paper.camera import Camera, parse_camera
 from backend.paper.catalogue import plate
-from backend.paper.gather import gather, parse_options
+from backend.paper.gather import gather
 from backend.paper.plate import Chart, Heat, Scene
 from backend.paper.process import PaperProcess
 from backend.paper.sight import parts, seen
@@ -413,6 +413,14 @@ def test_a_composed_figure_has_letters_and_one_legend(kept):
     assert [axes.get_title(loc="left") for axes in shown.axes] == ["a", "b", "c", "d"]
     assert len(shown.legends) == 1
     assert "(b–c) Metrics over epochs" in plate(request).caption
+
+
+def test_each_panel_of_a_composed_figure_has_its_own_metrics(kept):
+    found = plate(asked(kept, "composed", ids=[kept.layered], panels="training,layers,curves", keys="nc3"))
+    titles = [panel.title for panel in found.panels]
+    wanted = ["Cross-entropy", "Top-1 accuracy", "NC1 variability", "Accuracy of the nearest class mean"]
+    assert titles == [*wanted, "NC3 self-duality"]
+    assert all(np.isfinite(line.y).all() for panel in found.panels for line in panel.lines)
 
 
 def test_two_hundred_classes_have_a_designed_figure_and_a_notice(kept):

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from backend.errors import Invalid
+from backend.figure_options import parse_options
 from backend.paper import exporting, figures
-from backend.paper.gather import gather, parse_options
+from backend.paper.gather import gather
 from backend.paper.provenance import read
 from backend.store import runs
 from tests.paper.test_figures import made

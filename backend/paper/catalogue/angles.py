@@ -8,6 +8,7 @@ import numpy as np
 
 from backend import palette, wire
 from backend.errors import Invalid
+from backend.paper.catalogue import spread as of
 from backend.paper.plate import Cell, Heat, Plate, Table
 from backend.paper.request import FigureRequest
 from ncengine.geometry.views import blocks
@@ -50,7 +51,16 @@ def angles(request: FigureRequest) -> Plate:
         notices.append("names of more than 30 classes are left out; the table has them")
     several = len(captures) > 1
     panels = [
-        Heat(values, names, centre, spread, ends, words, _title(request, index) if several else "", len(names) <= 30)
+        Heat(
+            values,
+            names,
+            centre,
+            spread,
+            ends,
+            words,
+            of.panel_title(request, index) if several else "",
+            len(names) <= 30,
+        )
         for index, values in enumerate(shown)
     ]
     what = "Cosines" if unit == "cos" else "Angles"
@@ -64,16 +74,6 @@ def angles(request: FigureRequest) -> Plate:
         columns=min(len(panels), 3),
         notices=notices,
     )
-
-
-def _title(request: FigureRequest, index: int) -> str:
-    """Return what tells a panel from the others: its entry, its epoch, or both."""
-    each = len(request.first().captures)
-    label = request.entries[index // each].label
-    epoch = f"epoch {request.entries[index // each].members[0].captures[index % each].epoch:g}"
-    if len(request.entries) == 1:
-        return epoch
-    return label if each == 1 else f"{label}, {epoch}"
 
 
 def _table(request: FigureRequest) -> Table:

@@ -18,8 +18,7 @@ def composed(request: FigureRequest, single: Mapping[FigureName, Callable[[Figur
     captions: list[str] = []
     notices: list[str] = []
     rows: list[tuple[str, list[Cell | None]]] = []
-    for name, metrics in panels_of(request.options):
-        options = request.options.model_copy(update={"keys": ",".join(metrics)} if metrics else {})
+    for name, options in panels_of(request.options):
         plate = single[name](request.model_copy(update={"figure": name, "options": options}))
         letters = [chr(ord("a") + len(panels) + place) for place in range(len(plate.panels))]
         captions.append(f"({letters[0]}{'–' + letters[-1] if len(letters) > 1 else ''}) {plate.caption}")

@@ -7,9 +7,9 @@ import numpy as np
 from backend import palette, views, wire
 from backend.errors import Invalid
 from backend.figure_catalogue import LAYERS
-from backend.paper.catalogue.angles import _title
+from backend.paper.catalogue import spread as of
 from backend.paper.gather import listed
-from backend.paper.plate import F64, Cell, Key, Path, Plate, Points, Scene, Table
+from backend.paper.plate import F64, Cell, Key, Path, Plate, Points, Scene, Symbol, Table
 from backend.paper.request import FigureRequest
 
 NAMES_UP_TO = 30
@@ -25,7 +25,7 @@ def geometry(request: FigureRequest) -> Plate:
     several = len(captures) > 1
     notices: list[str] = []
     panels = [
-        _scene(request, capture, shown, _title(request, index) if several else "", notices)
+        _scene(request, capture, shown, of.panel_title(request, index) if several else "", notices)
         for index, capture in enumerate(captures)
     ]
     ink, quiet = INK["ink"], INK["ink-3"]
@@ -72,11 +72,11 @@ def _scene(request: FigureRequest, capture: wire.Geometry, shown: list[str], tit
         of_features = of_features if len(held) == len(labels) else of_features[:0]
     seen = {kind: at @ view for kind, at in coordinates.items()}
     every = _colours(capture, classes, notices)
-    symbols = {"vertex": "ring", "class mean": "dot", "classifier": "diamond", "feature": "speck"}
+    symbols: dict[str, Symbol] = {"vertex": "ring", "class mean": "dot", "classifier": "diamond", "feature": "speck"}
     points = [
         Points(
             kind=kind,
-            symbol=symbols[kind],  # type: ignore[arg-type]
+            symbol=symbols[kind],
             at=at,
             colours=[every[label] for label in (of_features if kind == "feature" else drawn)],
             labels=of_features if kind == "feature" else drawn,

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from backend import palette
-from backend.paper.plate import F64, Cell, Dash, Key, Line
+from backend.entries import Dash
+from backend.paper.plate import F64, Cell, Key, Line
 from backend.paper.request import DrawnEntry, FigureRequest
 
 SPLIT_DASHES: dict[str, Dash] = {"train": "solid", "test": "dot"}
@@ -132,3 +133,13 @@ def seeds(request: FigureRequest) -> str:
         return ""
     words = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return f" Median over {words} seeds, shaded from the least to the largest."
+
+
+def panel_title(request: FigureRequest, index: int) -> str:
+    """Return what tells a panel from the others: its entry, its epoch, or both."""
+    each = len(request.first().captures)
+    label = request.entries[index // each].label
+    epoch = f"epoch {request.entries[index // each].members[0].captures[index % each].epoch:g}"
+    if len(request.entries) == 1:
+        return epoch
+    return label if each == 1 else f"{label}, {epoch}"
