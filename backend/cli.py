@@ -358,6 +358,34 @@ def replay(
     print(f"{output}: {len(content) / 1000:.1f} kB")
 
 
+@app.command()
+def reproduce(
+    name: Annotated[str | None, typer.Argument(help="A study, or all; without it, studies are listed.")] = None,
+    size: Annotated[
+        str, typer.Option(help="laptop (two cores) or paper (its data and networks, for a GPU).")
+    ] = "laptop",
+    seeds: Annotated[int, typer.Option(min=3, max=100, help="Seeds of each arm; runs are paired by them.")] = 5,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder of the report (default: reproduction/NAME-SIZE).")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what would run, and how long it will take.")] = False,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch data sets that this machine lacks, once.")
+    ] = False,
+    data: Data = None,
+    database_url: Database = None,
+    mirror: Mirror = None,
+) -> None:
+    """Make the paper's comparisons, and some beyond it: a sweep over seeds, claims tested, a report with figures."""
+    from backend.reproduction import command
+
+    if name is None:
+        command.listing(size)
+        return
+    with _open(data, database_url) as store:
+        command.reproduce(store, name, size, seeds, output, plan=plan, download=download, mirror=mirror)
+
+
 @app.command("open")
 def open_figure(
     figure: Annotated[Path, typer.Argument(metavar="FIGURE", help="A file of `collapse export`.")],

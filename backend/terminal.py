@@ -40,7 +40,8 @@ def remote(server: str, token: str | None, work: Callable[[Client], Result]) -> 
         ) from error
 
 
-def _progress() -> Progress:
+def bars() -> Progress:
+    """Return bars of epochs or runs, with numbers beside them and the time that is left."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -89,12 +90,12 @@ def run_here(
         console.print(f"The server at {served.get('url', '?')} runs it; watch it there.")
     for config in map(settle, configs):
         run_id, _ = runs.create(store, config, name=name, group=group)
-        supervisor = None if served else Supervisor(store, warm=False, only=run_id, reading=reading)
+        supervisor = None if served else Supervisor(store, warm=False, only=(run_id,), reading=reading)
         console.print(f"run {run_id}")
         try:
             if supervisor is not None:
                 supervisor.start()
-            with _interrupts() as asked:
+            with interrupts() as asked:
                 failed |= _follow(store, run_id, config, asked)
             if asked:
                 _cancel(store, run_id, console)
@@ -106,7 +107,7 @@ def run_here(
 
 
 @contextlib.contextmanager
-def _interrupts() -> Iterator[list[int]]:
+def interrupts() -> Iterator[list[int]]:
     """Give a list that is no longer empty once Ctrl-C was pressed.
 
     A KeyboardInterrupt would come anywhere, in the middle of a transaction too, and could leave a lock held for good.
@@ -122,7 +123,7 @@ def _interrupts() -> Iterator[list[int]]:
 def _follow(store: Store, run_id: str, config: RunConfig, asked: list[int]) -> bool:
     """Show a run's progress to its end, or until Ctrl-C; return whether it failed."""
     seen = 0
-    with _progress() as progress:
+    with bars() as progress:
         task = progress.add_task("queued", total=config.epochs, facts="")
         while not asked:
             row = runs.get(store, run_id)
@@ -166,7 +167,7 @@ def run_remote(server: str, token: str | None, configs: Sequence[RunConfig], nam
         for config in configs:
             run = client(calls.launch(config.model_dump(mode="json"), name=name, group=group))
             Console(stderr=True).print(f"run {run.id} on {server}")
-            with _progress() as progress:
+            with bars() as progress:
                 task = progress.add_task("queued", total=config.epochs, facts="")
                 while run.status not in runs.ENDED:
                     time.sleep(1.0)

@@ -13,7 +13,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -73,7 +73,7 @@ class Supervisor:
         store: Store,
         *,
         warm: bool,
-        only: str | None = None,
+        only: Collection[str] | None = None,
         reading: Reading | None = None,
         limits: Limits | None = None,
     ) -> None:
@@ -148,7 +148,7 @@ class Supervisor:
         open_slots = slots.free(self.limits.slots, [row.device for row in attempts if row.host in (None, self._host)])
         if open_slots and self._has_room():
             for row in runs.queued(self.store):
-                if self._only is not None and row.id != self._only:
+                if self._only is not None and row.id not in self._only:
                     continue
                 slot = slots.pick(row.device, open_slots)
                 if slot is not None and self._start(row.id, slot):

@@ -1,0 +1,67 @@
+"""`collapse reproduce`: studies listed, runs started or gone on with, reports written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+from rich.console import Console
+
+from backend.errors import Invalid
+from backend.jobs.local import Reading
+from backend.reproduction import running
+from backend.reproduction.studies import STUDIES
+from backend.reproduction.study import Size, Study
+from backend.store.database import Store
+
+
+def _size(text: str) -> Size:
+    for size in get_args(Size):
+        if text == size:
+            return size  # type: ignore[no-any-return]
+    raise Invalid(f"--size must be one of {', '.join(get_args(Size))}, got {text!r}")
+
+
+def listing(size: str) -> None:
+    """Print the studies of a size: their names, how many runs of five seeds, what they ask."""
+    for name, make in STUDIES.items():
+        study = make(_size(size))
+        count = 5 * sum(len(setting.arms) for setting in study.settings)
+        print(f"{name:14} {count:4} runs  {study.title}")
+
+
+def reproduce(
+    store: Store,
+    name: str,
+    size: str,
+    seeds: int,
+    output: Path | None,
+    *,
+    plan: bool,
+    download: bool,
+    mirror: str | None,
+) -> None:
+    """Run one study, or all, and write its report; with `plan` only say what would run."""
+    if name != "all" and name not in STUDIES:
+        raise Invalid(f"the study must be all or one of {', '.join(STUDIES)}, got {name!r}")
+    chosen = _size(size)
+    names = list(STUDIES) if name == "all" else [name]
+    for each in names:
+        study = STUDIES[each](chosen)
+        wanted = running.planned(study, chosen, seeds, download=download)
+        _announce(store, study, wanted)
+        if plan:
+            continue
+        running.execute(store, study, wanted, Reading(mirror=mirror))
+
+
+def _announce(store: Store, study: Study, plan: list[running.Planned]) -> None:
+    there = running.found(store, plan)
+    done = sum(row.status == "finished" for row in there.values())
+    left = len(plan) - done
+    words = f"{study.name}: {len(plan)} runs, {done} of them done"
+    if left:
+        seconds = running.estimate_s(store, plan, running.capacity_for(study))
+        words += "; nothing like them was run here, so how long they take is not known yet" if seconds is None else ""
+        words += "" if seconds is None else f"; about {max(1, round(seconds / 60))} min for the rest"
+    Console(stderr=True).print(words)
