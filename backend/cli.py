@@ -369,9 +369,7 @@ def reproduce(
         Path | None, typer.Option("-o", "--output", help="Folder of the report (default: reproduction/NAME-SIZE).")
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what would run, and how long it will take.")] = False,
-    download: Annotated[
-        bool, typer.Option("--download", help="Fetch data sets that this machine lacks, once.")
-    ] = False,
+    download: Annotated[bool, typer.Option("--download", help="Fetch what this machine lacks of the data.")] = False,
     data: Data = None,
     database_url: Database = None,
     mirror: Mirror = None,

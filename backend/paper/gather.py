@@ -115,7 +115,7 @@ def gather(
             if "captures" in needs and (number == 0 or set(kinds) & {"margins", "histogram", "spectra"}):
                 member.captures = _captures(store, run, kinds, options)
             if "costs" in needs:
-                member.costs = _costs(store, run.id)
+                member.costs = costs_of(store, run.id)
             members.append(member)
         found.append(DrawnEntry(label=entry.label, head=entry.head, dash=entry.dash, members=members))
     request = FigureRequest(figure=figure, format=format_, entries=found, options=options)
@@ -194,7 +194,8 @@ def _captures(store: Store, run: wire.RunWire, kinds: Sequence[FigureName], opti
     return found
 
 
-def _costs(store: Store, run_id: str) -> Costs:
+def costs_of(store: Store, run_id: str) -> Costs:
+    """Return what the newest steps of a run took; raises NotFound where it has not said so."""
     reports = [row.payload for row in event_log.newest_of(store, run_id, "StepMeasured", REPORTS)]
     timed = [report for report in reports if report.get("seconds")]
     if not timed:

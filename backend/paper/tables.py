@@ -130,7 +130,12 @@ def of(table: Table) -> str:
 
 
 def markdown(plate: Plate) -> str:
-    """Return the figure's table for Markdown."""
+    """Return the figure's table for Markdown, with its caption."""
+    return f"{table_markdown(plate)}\n\n{plate.caption}\n"
+
+
+def table_markdown(plate: Plate) -> str:
+    """Return the table alone, with what its brackets mean."""
     table = plate.table
     lines = [
         "| " + " | ".join([table.corner or " ", *_heads(table)]) + " |",
@@ -141,7 +146,7 @@ def markdown(plate: Plate) -> str:
         marked = [f"**{value}**{ranged}" if best else value + ranged for value, ranged, best in shown]
         lines.append("| " + " | ".join([name.replace("|", "\\|"), *marked]) + " |")
     note = of(table)
-    return "\n".join([*lines, *(["", note] if note else []), "", plate.caption, ""])
+    return "\n".join([*lines, *(["", note] if note else [])])
 
 
 def tex(plate: Plate) -> str:

@@ -7,6 +7,7 @@ from typing import get_args
 
 from rich.console import Console
 
+from backend import terminal
 from backend.errors import Invalid
 from backend.jobs.local import Reading
 from backend.reproduction import running
@@ -53,6 +54,9 @@ def reproduce(
         if plan:
             continue
         running.execute(store, study, wanted, Reading(mirror=mirror))
+        folder = f"{each}-{chosen}"
+        target = Path("reproduction") / folder if output is None else output / folder if name == "all" else output
+        _write(store, study, chosen, wanted, target)
 
 
 def _announce(store: Store, study: Study, plan: list[running.Planned]) -> None:
@@ -65,3 +69,14 @@ def _announce(store: Store, study: Study, plan: list[running.Planned]) -> None:
         words += "; nothing like them was run here, so how long they take is not known yet" if seconds is None else ""
         words += "" if seconds is None else f"; about {max(1, round(seconds / 60))} min for the rest"
     Console(stderr=True).print(words)
+
+
+def _write(store: Store, study: Study, size: Size, plan: list[running.Planned], target: Path) -> None:
+    from backend.reproduction.report import report
+
+    with Console(stderr=True).status("writing the report") as status:
+        files = report(store, study, size, plan, status.update)
+    target.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        terminal.write_chunks(target / name, [content])
+    print(f"{target / 'report.html'}: {len(files)} files, {sum(map(len, files.values())) / 1e6:.1f} MB")

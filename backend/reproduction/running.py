@@ -69,8 +69,8 @@ def _seeded(config: RunConfig, seed: int, download: bool) -> RunConfig:
 
 def found(store: Store, plan: Sequence[Planned]) -> dict[Key, sa.Row[Any]]:
     """Return the rows of the runs that are there already; of several that are alike, a finished one."""
-    query = sa.select(run.c.id, run.c.name, run.c.group, run.c.config_hash, run.c.status, run.c.epoch, run.c.error)
-    wanted = query.where(
+    columns = [run.c[name] for name in ("id", "name", "group", "config_hash", "status", "epoch")]
+    wanted = sa.select(*columns).where(
         run.c.group.in_({each.group for each in plan}), run.c.deleted_at.is_(None), run.c.code_version == __version__
     )
     with store.reading() as connection:

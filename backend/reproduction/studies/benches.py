@@ -7,6 +7,8 @@ epochs. ImageNet is left out at paper size too: where it lies only its user know
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from backend.reproduction.study import Drawing, Setting, Size
 from ncengine.config import (
     Agd,
@@ -24,8 +26,8 @@ from ncengine.preset_configs import PRESETS
 
 NEAREST, FIXED, LINEAR, LEARNED = "nearest ETF", "fixed ETF", "linear", "learned ETF"
 CUT, RAW = "nearest ETF, gradient cut", "linear, raw features"
-PAPER = "Markou, Ajanthan, Gould 2024"
-OWN = "question of our own"
+PAPER = "the paper"
+OWN = "our question"
 
 HEADS: dict[str, dict[str, object]] = {
     NEAREST: {"head.name": "nearest-etf"},
@@ -50,9 +52,9 @@ def _small(data: DataConfig, epochs: int) -> RunConfig:
     return RunConfig(data=data, optimiser=Agd(), schedule=Constant(), batch_size=100, epochs=epochs, measure=SPARE)
 
 
-def fashion(epochs: int = 40, **data: object) -> RunConfig:
-    """2,000 images of Fashion-MNIST (or as `data` says), small network."""
-    return _small(FashionMnistMini.model_validate({"per_class": 200} | data), epochs)
+def fashion(data: Mapping[str, object] | None = None, *, epochs: int = 40) -> RunConfig:
+    """2,000 images of Fashion-MNIST, or as `data` says; small network."""
+    return _small(FashionMnistMini.model_validate({"per_class": 200} | dict(data or {})), epochs)
 
 
 def digits() -> RunConfig:
@@ -81,13 +83,13 @@ def _title(name: str) -> str:
     return f"{data.upper()}, {network}"
 
 
-def on_cifar(size: Size, small: RunConfig, **data: object) -> RunConfig:
+def on_cifar(size: Size, small: RunConfig, data: Mapping[str, object]) -> RunConfig:
     """Return the config of a study of unequal or wrong labels: at paper size that of CIFAR-10 or CIFAR-100."""
     if size == "laptop":
         return small
     kind = Cifar100 if data.get("imbalance") else Cifar10
     base = PRESETS["paper-cifar100-resnet50-nearest" if kind is Cifar100 else "paper-cifar10-resnet18-nearest"]()
-    return base.model_copy(update={"data": kind.model_validate({"crop_padding": 4, "flip": True} | data)})
+    return base.model_copy(update={"data": kind.model_validate({"crop_padding": 4, "flip": True} | dict(data))})
 
 
 def free(classes: int, steps: int) -> tuple[str, RunConfig]:

@@ -23,8 +23,8 @@ def _claims(*also: Claim) -> tuple[Claim, ...]:
 
 def long_tail(size: Size) -> Study:
     """Unequal classes: fifty times fewer samples of the last than of the first."""
-    tail = {"imbalance": "exponential", "imbalance_factor": 0.02}
-    base = on_cifar(size, fashion(60, per_class=None, **tail), **tail)
+    tail: dict[str, object] = {"imbalance": "exponential", "imbalance_factor": 0.02}
+    base = on_cifar(size, fashion({"per_class": None} | tail, epochs=60), tail)
     also = [
         Claim(f"Classes with few samples are recognised better than with {words}.", OWN,
               Level("tail_top1", "test"), "higher", NEAREST, other)
@@ -47,8 +47,8 @@ def long_tail(size: Size) -> Study:
 
 def label_noise(size: Size) -> Study:
     """Every fifth training label wrong."""
-    noise = {"label_noise": "symmetric", "noise_rate": 0.2}
-    base = on_cifar(size, fashion(**noise), **noise)
+    noise: dict[str, object] = {"label_noise": "symmetric", "noise_rate": 0.2}
+    base = on_cifar(size, fashion(noise), noise)
     also = (
         Claim("The nearest ETF learns fewer of the wrong labels than a linear classifier.", OWN, Level("top1"), "lower",
               NEAREST, LINEAR),
