@@ -42,8 +42,8 @@ HOW_TO_READ = (
 )
 SOURCE = (
     "“The paper” is E. Markou, T. Ajanthan, S. Gould, *Guiding Neural Collapse: Optimising Towards the Nearest Simplex "
-    "Equiangular Tight Frame*, NeurIPS 2024 ([arXiv:2411.01248](https://arxiv.org/abs/2411.01248)). Its claims stand here "
-    "in our words."
+    "Equiangular Tight Frame*, NeurIPS 2024 ([arXiv:2411.01248](https://arxiv.org/abs/2411.01248)). Its claims stand "
+    "here in our words."
 )
 
 

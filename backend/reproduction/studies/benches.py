@@ -58,8 +58,8 @@ def fashion(data: Mapping[str, object] | None = None, *, epochs: int = 40) -> Ru
 
 
 def digits() -> RunConfig:
-    """1,442 handwritten digits, small network, 60 epochs."""
-    return _small(Digits(), 60)
+    """1,442 handwritten digits, small network, 25 epochs."""
+    return _small(Digits(), 25)
 
 
 def real(size: Size, *, broad: bool = False) -> dict[str, tuple[str, RunConfig]]:
