@@ -138,7 +138,7 @@ def table_markdown(plate: Plate) -> str:
     """Return the table alone, with what its brackets mean."""
     table = plate.table
     lines = [
-        "| " + " | ".join([table.corner or " ", *_heads(table)]) + " |",
+        "| " + " | ".join([table.corner or "entry", *_heads(table)]) + " |",
         "|---" * (1 + len(table.columns)) + "|",
     ]
     for name, cells in table.rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
@@ -56,7 +57,7 @@ def reproduce(
         running.execute(store, study, wanted, Reading(mirror=mirror))
         folder = f"{each}-{chosen}"
         target = Path("reproduction") / folder if output is None else output / folder if name == "all" else output
-        _write(store, study, chosen, wanted, target)
+        _report(store, study, chosen, wanted, target)
 
 
 def _announce(store: Store, study: Study, plan: list[running.Planned]) -> None:
@@ -71,12 +72,17 @@ def _announce(store: Store, study: Study, plan: list[running.Planned]) -> None:
     Console(stderr=True).print(words)
 
 
-def _write(store: Store, study: Study, size: Size, plan: list[running.Planned], target: Path) -> None:
+def _report(store: Store, study: Study, size: Size, plan: list[running.Planned], target: Path) -> None:
     from backend.reproduction.report import report
 
     with Console(stderr=True).status("writing the report") as status:
         files = report(store, study, size, plan, status.update)
+    write_report(target, files)
+    print(f"{target / 'report.html'}: {len(files)} files, {sum(map(len, files.values())) / 1e6:.1f} MB")
+
+
+def write_report(target: Path, files: Mapping[str, bytes]) -> None:
+    """Write a report's files into a folder, each whole or not at all."""
     target.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         terminal.write_chunks(target / name, [content])
-    print(f"{target / 'report.html'}: {len(files)} files, {sum(map(len, files.values())) / 1e6:.1f} MB")

@@ -9,8 +9,10 @@ from __future__ import annotations
 import csv
 import html
 import io
+import itertools
 import math
 import platform
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -94,7 +96,7 @@ def report(
     done = finished(store, study, plan)
     results = seen(study, done)
     files: dict[str, bytes] = {}
-    parts = [f"# {study.title}", study.question, *_summary(results)]
+    parts = [f"# {_escaped(study.title)}", study.question, *_summary(results)]
     for setting in study.settings:
         of_setting = [each for each in done if each.planned.setting.name == setting.name]
         parts += [f"## {setting.title}", _described(setting)]
@@ -155,7 +157,7 @@ def _claims_table(results: Sequence[Seen]) -> str:
     for each in results:
         claim, epochs = each.claim, next(iter(each.setting.arms.values())).epochs
         cells = [
-            f"{claim.text} *({claim.source})*",
+            f"{_escaped(claim.text)} *({claim.source})*",
             f"{claim.reading.words(epochs)}: {claim.relation}",
             f"{claim.of} {_ranged(each, each.of)}",
             f"{claim.than} {_ranged(each, each.than)}",
@@ -282,12 +284,15 @@ em { font-style: normal; font-size: .875rem; color: #4a5566; }
 """
 
 
+_WIDE = '<div class="wide" tabindex="0" role="region" aria-label="Table {}"><table>'
+
+
 def page(title: str, text: str) -> str:
     """Return a report's Markdown as one page of HTML."""
     reader = MarkdownIt("commonmark", {"html": False}).enable("table")
     body = reader.render(text)
-    body = body.replace("<table>", '<div class="wide" tabindex="0" role="region" aria-label="Table"><table>')
-    body = body.replace("</table>", "</table></div>")
+    numbers = itertools.count(1)
+    body = re.sub("<table>", lambda _: _WIDE.format(next(numbers)), body).replace("</table>", "</table></div>")
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{STYLE}</style>\n</head>\n'

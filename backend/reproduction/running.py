@@ -6,11 +6,12 @@ code. So studies share runs, and whatever stopped a sweep, the same command goes
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -97,7 +98,9 @@ def capacity_for(study: Study) -> dict[str, int]:
 
 
 def execute(store: Store, study: Study, plan: Sequence[Planned], reading: Reading) -> None:
-    """Bring every run of a plan to an end, showing how far they are. Ctrl-C pauses what runs, and raises SystemExit.
+    """Bring every run of a plan to an end, showing how far they are.
+
+    Ctrl-C pauses what runs here (what a server runs goes on there) and raises SystemExit.
 
     Raises Unusable where a server holds the data directory and times would be compared: other runs may start there.
     """
@@ -107,27 +110,35 @@ def execute(store: Store, study: Study, plan: Sequence[Planned], reading: Readin
             f"{study.name} compares times, and the server at {served.get('url', '?')} may start other runs meanwhile; "
             "stop it, or choose another data directory with --data"
         )
-    ids = _queued(store, plan)
-    if not ids:
-        return
-    supervisor = None
-    if served:
-        console.print(f"The server at {served.get('url', '?')} runs them; watch them there.")
-    else:
-        capacity = capacity_for(study)
-        threads = None if study.alone or "cpu" not in capacity else 1
-        reading = Reading(reading.roots, reading.mirror, reading.confined, reading.memory_bytes, threads)
-        supervisor = Supervisor(store, warm=True, only=ids, reading=reading, limits=Limits(slots=capacity))
-        supervisor.start()
-    try:
-        with terminal.interrupts() as asked:
+    with terminal.interrupts() as asked:
+        ids = _queued(store, plan)
+        if not ids:
+            return
+        if served:
+            console.print(f"The server at {served.get('url', '?')} runs them; watch them there.")
             _follow(store, plan, asked)
+        else:
+            with _supervising(store, study, ids, reading):
+                _follow(store, plan, asked)
+                if asked:
+                    _pause(store, ids, console)
         if asked:
-            _pause(store, ids, console)
             raise SystemExit(130)
+
+
+@contextlib.contextmanager
+def _supervising(store: Store, study: Study, ids: Collection[str], reading: Reading) -> Iterator[None]:
+    """Start runs as there is room, each with one thread where several share the processor."""
+    capacity = capacity_for(study)
+    threads = None if study.alone or "cpu" not in capacity else 1
+    supervisor = Supervisor(
+        store, warm=True, only=ids, reading=replace(reading, threads=threads), limits=Limits(slots=capacity)
+    )
+    supervisor.start()
+    try:
+        yield
     finally:
-        if supervisor is not None:
-            supervisor.close()
+        supervisor.close()
 
 
 def _queued(store: Store, plan: Sequence[Planned]) -> set[str]:

@@ -52,12 +52,12 @@ def judged(claim: Claim, setting: Setting, of: Sequence[Outcome], than: Sequence
     left, right = np.array(held, dtype=np.float64).reshape(-1, 2).T
     if len(held) < LEAST_PAIRS:
         return Seen(claim, setting, tuple(left), tuple(right), math.nan, math.nan, "not measured")
-    p, opposite = tested(left, right, claim.relation)
+    p, opposite = probabilities(left, right, claim.relation)
     verdict: Verdict = "agrees" if p <= LEVEL else "disagrees" if opposite <= LEVEL else "undecided"
     return Seen(claim, setting, tuple(left), tuple(right), p, opposite, verdict)
 
 
-def tested(left: F64, right: F64, relation: Relation) -> tuple[float, float]:
+def probabilities(left: F64, right: F64, relation: Relation) -> tuple[float, float]:
     """Return the p of `left` being in a relation to `right`, pair by pair, and that of the opposite.
 
     Both are 1 where nothing can be told: all pairs are equal or, for *steadier*, one of the two does not vary at all.
