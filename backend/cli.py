@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backend.cli_options import with_options
-from backend.figure_catalogue import FIGURES, MEDIA_TYPES
+from backend.figure_catalogue import FIGURES, MEDIA_TYPES, OPTIONS
 
 if TYPE_CHECKING:
     from backend.store.database import Store
@@ -354,6 +354,35 @@ def replay(
 
         with _open(data, database_url) as store:
             content = made(store, run_id)
+    terminal.write_chunks(output, [content])
+    print(f"{output}: {len(content) / 1000:.1f} kB")
+
+
+@app.command()
+def film(
+    runs_of: Annotated[
+        str, typer.Argument(metavar="RUN", help="An id, several with commas between them, or a filter: side by side.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write: run.gif, or run.mp4.")],
+    seconds: Annotated[float, typer.Option(help="How long it is.")] = 8.0,
+    fps: Annotated[int, typer.Option(help="Frames a second.")] = 20,
+    turn: Annotated[float, typer.Option(help="Degrees by which the camera turns, from rest to rest.")] = 90.0,
+    pixels: Annotated[int, typer.Option(help="How wide the picture is.")] = 720,
+    view: Annotated[str | None, typer.Option(help=OPTIONS["view"][1])] = None,
+    classes: Annotated[str | None, typer.Option(help=OPTIONS["classes"][1])] = None,
+    camera: Annotated[str | None, typer.Option(help="Where it starts: ex,ey,ez,ux,uy,uz,zoom")] = None,
+    layers: Annotated[str | None, typer.Option(help=OPTIONS["layers"][1])] = None,
+    data: Data = None,
+    database_url: Database = None,
+) -> None:
+    """Film how a run's geometry evolves: GIF, or MP4 with the extra `video`. Frames between captures say so."""
+    from backend import terminal
+    from backend.paper import filming
+
+    given = {"view": view, "classes": classes, "camera": camera, "layers": layers}
+    wanted = filming.Wanted(runs_of, output.suffix.removeprefix(".").lower(), seconds, fps, turn, pixels, given)
+    with _open(data, database_url) as store, terminal.bars() as progress:
+        content = filming.filmed(store, wanted, progress)
     terminal.write_chunks(output, [content])
     print(f"{output}: {len(content) / 1000:.1f} kB")
 

@@ -174,9 +174,31 @@ def _series(store: Store, run_id: str, keys: list[str], kinds: Sequence[FigureNa
     return found.model_copy(update={"values": values, "epochs": found.epochs[:place]})
 
 
+def film_request(store: Store, run_ids: Sequence[str], options: Options) -> FigureRequest:
+    """Return the request of a geometry whose entries' first runs hold all their captures; raises as `gather` does."""
+    if options.epoch is not None or options.epochs is not None:
+        raise Invalid("a film shows all epochs; leave epoch and epochs out")
+    request = gather(store, run_ids, "geometry", "png", options)
+    view, four = _view(options)
+    drawn = []
+    for entry in request.entries:
+        first = entry.members[0]
+        steps = artifacts.steps(store, first.run.id, "geometry")
+        started = event_log.newest(store, first.run.id, "RunStarted")
+        per_epoch = 1 if started is None else started.payload["steps_per_epoch"]
+        held = [views.geometry(store, first.run.id, step / per_epoch, view=view, four=four) for step in steps]
+        drawn.append(entry.model_copy(update={"members": [first.model_copy(update={"captures": held})]}))
+    return request.model_copy(update={"entries": drawn})
+
+
+def _view(options: Options) -> tuple[str | None, tuple[int, ...]]:
+    """Return the view that is asked for, and its four classes where it is of four."""
+    four = tuple(views.four_classes(options.classes or "0,1,2,3")) if options.view == "tetrahedron" else ()
+    return options.view, four
+
+
 def _captures(store: Store, run: wire.RunWire, kinds: Sequence[FigureName], options: Options) -> list[wire.Geometry]:
-    view = options.view if "geometry" in kinds else None
-    four = tuple(views.four_classes(options.classes or "0,1,2,3")) if view == "tetrahedron" else ()
+    view, four = _view(options) if "geometry" in kinds else (None, ())
     names = tuple(name for kind in kinds for name in EXTRA.get(kind, ()))
     found = []
     for epoch in epochs_of(options):

@@ -97,8 +97,8 @@ def style(options: Options) -> dict[str, Any]:
     }
 
 
-def draw(plate: Plate, options: Options, format_: Format) -> Figure:
-    """Return the figure of a plate; call it, and save what it returns, with `style` set."""
+def draw(plate: Plate, options: Options, format_: Format, *, below_in: float = 0.0) -> Figure:
+    """Return the figure of a plate, with `below_in` left free at its foot; call it, and save it, with `style` set."""
     press = Press(options, flat=format_ == "eps")
     plate = _printable(plate, families(options))
     columns = plate.columns
@@ -116,7 +116,9 @@ def draw(plate: Plate, options: Options, format_: Format) -> Figure:
     figure = Figure(figsize=(press.width_in, sum(heights)), layout=spacing)
     FigureCanvasAgg(figure)
     legend_in = _legend(figure, keys, press) if keys else 0.0
-    figure.set_size_inches(press.width_in, sum(heights) + legend_in)
+    height_in = sum(heights) + legend_in + below_in
+    figure.set_size_inches(press.width_in, height_in)
+    spacing.set(rect=(0, below_in / height_in, 1, 1 - below_in / height_in))
     alike = len({(p.centre, p.spread) for p in plate.panels if isinstance(p, Heat)}) == 1
     alike &= all(isinstance(panel, Heat) for panel in plate.panels)
     grid = figure.add_gridspec(rows, columns, height_ratios=heights)

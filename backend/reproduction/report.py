@@ -275,7 +275,7 @@ body { font: 16px/1.55 Inter, system-ui, sans-serif; color: #1c2430; background:
   padding: 2rem 1rem; max-width: 62rem; }
 h1, h2 { line-height: 1.25; text-wrap: balance; }
 h2 { margin-top: 2.5rem; }
-img { max-width: 100%; height: auto; }
+img { width: min(100%, 46rem); height: auto; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: .4rem .6rem; border-bottom: 1px solid #d9dee5; }

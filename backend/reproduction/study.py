@@ -51,7 +51,7 @@ class Reading(Protocol):
 
 
 def _written(key: str, value: float) -> str:
-    return f"{100 * value:.2f} %" if METRICS[key].share else f"{value:.3g}"
+    return f"{100 * value:.2f}\N{NO-BREAK SPACE}%" if METRICS[key].share else f"{value:.3g}"
 
 
 @dataclass(frozen=True, slots=True)

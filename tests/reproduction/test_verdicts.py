@@ -112,4 +112,4 @@ def test_what_is_read_of_a_run():
     assert Memory().of(run) == 2.0
     assert math.isnan(Memory().of(outcome(1)))
     assert Level("top1", "test", 0.25).words(40) == "Top-1 accuracy, test, epoch 10"
-    assert Level("top1").written(0.9876) == "98.76 %"
+    assert Level("top1").written(0.9876) == "98.76\N{NO-BREAK SPACE}%"
