@@ -335,25 +335,31 @@ def export(
 
 @app.command()
 def replay(
-    run_id: Annotated[str, typer.Argument(metavar="RUN")],
+    runs_of: Annotated[
+        str, typer.Argument(metavar="RUN", help="An id, several with commas between them, or a filter: side by side.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write, such as run.html.")],
     data: Data = None,
     database_url: Database = None,
     server: ServerUrl = None,
     token: Token = None,
 ) -> None:
-    """Write a run as one page that works offline: scene, slider, cosines, curves."""
+    """Write runs as one page that works offline: scenes, slider, cosines, curves."""
     from backend import terminal
+    from backend.paper import exporting
 
     if server:
-        from backend.client import calls
+        from backend.client import Client, calls
 
-        content = terminal.remote(server, token, lambda client: client(calls.replay(run_id)))
+        def fetch(client: Client) -> bytes:
+            return client(calls.replay(",".join(exporting.ids_on_server(client, runs_of))))
+
+        content = terminal.remote(server, token, fetch)
     else:
         from backend.paper.replay import replay as made
 
         with _open(data, database_url) as store:
-            content = made(store, run_id)
+            content = made(store, exporting.ids_in_store(store, runs_of))
     terminal.write_chunks(output, [content])
     print(f"{output}: {len(content) / 1000:.1f} kB")
 

@@ -222,9 +222,9 @@ class Calls:
         """A figure as Plotly reads it; `layout.meta` has caption, notices and provenance."""
         return Call(_plain, "GET", f"/figures/{figure}.json", params={"runs": runs, **query})
 
-    def replay(self, run_id: str) -> Call[bytes]:
-        """A run as one HTML file that works offline."""
-        return Call(lambda response: response.content, "GET", f"/runs/{run_id}/replay.html")
+    def replay(self, run_ids: str) -> Call[bytes]:
+        """Runs, ids with commas between them, as one HTML file that works offline."""
+        return Call(lambda response: response.content, "GET", "/replay.html", params={"runs": run_ids})
 
     def origin(self, content: bytes) -> Call[wire.Origin]:
         """Where a figure's file comes from."""

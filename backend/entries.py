@@ -11,13 +11,15 @@ from backend import wire
 
 MOST = 8
 """Entries that are told apart in one picture."""
+MOST_SCENES = 4
+"""Entries whose scenes stand side by side in one file."""
 Dash = Literal["solid", "dash", "dot", "dashdot"]
 DASHES: tuple[Dash, ...] = ("solid", "dash", "dot", "dashdot")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is compared: a run, or runs that differ in their seed alone."""
+    """What is compared: a run, or runs that differ in their seed alone, the smallest seed first."""
 
     label: str
     head: str
@@ -52,5 +54,6 @@ def entries(runs: Iterable[wire.RunWire]) -> list[Entry]:
         head = members[0].config.head.name
         before = sum(entry.head == head for entry in found)
         label = members[0].name if len(members) == 1 else f"{members[0].name}, {len(members)} seeds"
-        found.append(Entry(label, head, DASHES[before % len(DASHES)], tuple(members)))
+        by_seed = tuple(sorted(members, key=lambda run: run.config.seed))
+        found.append(Entry(label, head, DASHES[before % len(DASHES)], by_seed))
     return found

@@ -62,8 +62,19 @@ def _drawn(here: Context, run_ids: list[str], figure: FigureName, format: Format
 @router.get("/runs/{run_id}/replay.html", response_class=HTMLResponse)
 def whole_run(here: Here, run_id: str) -> HTMLResponse:
     """Return a run as one page that works offline: scene, slider, cosines, curves."""
-    headers = {"content-disposition": f'attachment; filename="{run_id}-replay.html"'}
-    return HTMLResponse(replay(here.store, run_id), headers=headers)
+    return _offline(here, [run_id])
+
+
+@router.get("/replay.html", response_class=HTMLResponse)
+def whole_runs(here: Here, runs: Annotated[str, Query(max_length=8000)]) -> HTMLResponse:
+    """Return several runs side by side as one page that works offline; seeds are one entry, as in figures."""
+    return _offline(here, listed(runs))
+
+
+def _offline(here: Context, run_ids: list[str]) -> HTMLResponse:
+    content = replay(here.store, run_ids)
+    headers = {"content-disposition": f'attachment; filename="{"-".join(run_ids[:4])}-replay.html"'}
+    return HTMLResponse(content, headers=headers)
 
 
 @router.post("/figures/origin", openapi_extra={"requestBody": {"content": {"application/octet-stream": {}}}})

@@ -14,6 +14,7 @@ from dash import ALL, ClientsideFunction, Dash, Input, Output, State, dcc, html,
 
 from backend import wire
 from backend.client import ApiError, AsyncClient, calls
+from backend.entries import MOST_SCENES, entries
 from backend.errors import Invalid
 from backend.figure_catalogue import EVERYWHERE, FIGURES, LAYERS, MEDIA_TYPES, OPTIONS, VENUES, FigureName, Sight
 from backend.figure_options import Options, command, parse_options, snippet
@@ -43,7 +44,7 @@ def modal(runs: Sequence[wire.RunWire], metrics: list[wire.MetricWire], figure: 
             *_controls(metrics),
             _field("Format", _segments(ids.EXPORT_FORMAT, [{"value": f, "label": f.upper()} for f in FORMATS], "pdf")),
             html.A("Save", id=ids.EXPORT_SAVE, className="save", href="#", download=""),
-            *([_offline(runs[0].id)] if len(runs) == 1 else []),
+            *([_offline(runs)] if len(entries(runs)) <= MOST_SCENES else []),
         ],
         className="export-options",
     )
@@ -82,9 +83,10 @@ def _head() -> Any:
     return html.Div([html.H2("Export figure"), close], className="panel-head export-head")
 
 
-def _offline(run_id: str) -> Any:
-    words = "The whole run as one page that works offline"
-    return html.A(words, href=f"/api/v1/runs/{run_id}/replay.html", className="link", download="")
+def _offline(runs: Sequence[wire.RunWire]) -> Any:
+    words = "The whole run" if len(runs) == 1 else "These runs side by side"
+    href = f"/api/v1/replay.html?runs={','.join(run.id for run in runs)}"
+    return html.A(f"{words} as one page that works offline", href=href, className="link", download="")
 
 
 def _field(title: str, control: Any) -> Any:

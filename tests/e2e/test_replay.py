@@ -29,9 +29,9 @@ def test_it_works_with_the_network_off(filled, browser, tmp_path, scheme, width)
     page.goto(path.as_uri())
     epoch = page.locator('[data-part="epoch"]')
     expect(epoch).to_have_text("epoch 6")
-    expect(page.locator("figure").first).to_have_attribute("data-said", said["nc1"])
-    drawn = lambda part: page.evaluate(f"() => Array.from(replay.scene.drawn.{part}[0])")
-    wait_for(lambda: page.evaluate("() => replay.scene.drawn != null"), 5, "the picture")
+    expect(page.locator(".charts figure").first).to_have_attribute("data-said", said["nc1"])
+    drawn = lambda part: page.evaluate(f"() => Array.from(replay.views[0].scene.drawn.{part}[0])")
+    wait_for(lambda: page.evaluate("() => replay.views[0].scene.drawn != null"), 5, "the picture")
     means = drawn("means")
     assert len(means) == 10
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
@@ -45,9 +45,46 @@ def test_it_works_with_the_network_off(filled, browser, tmp_path, scheme, width)
     before = drawn("vertices")
     page.get_by_role("button", name="4 classes").click()
     wait_for(lambda: drawn("vertices") != before, 5, "the tetrahedron")
+    wait_for(lambda: page.evaluate("() => !replay.views[0].scene.turning"), 5, "the turn's end")
+    before = drawn("vertices")
+    page.get_by_role("button", name="PCA").click()
+    wait_for(lambda: drawn("vertices") != before, 5, "principal directions")
     page.get_by_label("Metric of chart 1").select_option("cosine_margin")
     words = f"Cosine margin over epochs: {said['cosine_margin']} at epoch 6"
-    expect(page.locator("figure svg").first).to_have_attribute("aria-label", words)
+    expect(page.locator(".charts figure svg").first).to_have_attribute("aria-label", words)
     assert complaints == []
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    context.close()
+
+
+def test_a_comparison_turns_and_plays_together(filled, browser, tmp_path):
+    server, found = filled
+    with Client(server.url, server.token) as client:
+        seeds = [run.id for run in client(calls.runs(q="group:seeds")).items]
+        content = client(calls.replay(",".join([found["few"], found["linear"], *seeds])))
+    path = tmp_path / "runs.html"
+    path.write_bytes(content)
+    context = browser.new_context(offline=True, viewport={"width": 1300, "height": 900})
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(path.as_uri())
+    expect(page.locator("article h2")).to_have_text(["few classes", "linear", "digits-fixed, 2 seeds"])
+    expect(page.locator('[data-part="keys"] span')).to_have_text(["few classes", "linear", "digits-fixed, 2 seeds"])
+    wait_for(lambda: page.evaluate("() => replay.views.every((view) => view.scene.drawn)"), 5, "three pictures")
+    assert page.locator(".charts figure").first.locator(".band").count() == 1, "a range over two seeds"
+    cameras = lambda: page.evaluate("() => replay.views.map((view) => view.scene.cameraText())")
+    before = cameras()
+    page.locator("article canvas").first.focus()
+    page.keyboard.press("ArrowLeft")
+    assert len(set(cameras())) == 1, "one camera for all"
+    assert cameras() != before
+    page.locator('[data-part="slider"]').focus()
+    page.keyboard.press("Home")
+    expect(page.locator('[data-part="epoch"]')).to_have_text("epoch 0")
+    labels = page.locator("article canvas").evaluate_all("all => all.map(each => each.getAttribute('aria-label'))")
+    assert all("at epoch 0." in label for label in labels)
+    assert Axe().run(page).response["violations"] == []
+    assert complaints == []
     context.close()

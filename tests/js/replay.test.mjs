@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { captures, ends, path, restored } from "../../dashboard/assets/modules/replay-file.mjs";
+import { band, captures, ends, moments, newest, path, restored } from "../../dashboard/assets/modules/replay-file.mjs";
 
 const encoded = (values) => Buffer.from(Int16Array.from(values).buffer).toString("base64");
 
@@ -34,4 +34,18 @@ test("an axis is logarithmic where positive values span more than a factor of tw
   assert.deepEqual(ends([]), { range: [0, 1], log: false });
   const { range } = ends([1, 1]);
   assert.ok(range[0] < 1 && range[1] > 1);
+});
+
+test("a range is an outline, along its top and back along its foot, split where a value is missing", () => {
+  assert.equal(band([0, 1], [0, 0], [10, 5], [0, 1], [0, 10], false, BOX), "M0.0 0.0L100.0 50.0L100.0 100.0L0.0 100.0Z");
+  const split = band([0, 1, 2, 3, 4], [0, 0, null, 0, 0], [1, 1, null, 1, 1], [0, 4], [0, 1], false, BOX);
+  assert.equal(split.split("Z").length, 3);
+  assert.equal(band([0], [0], [1], [0, 1], [0, 1], false, BOX), "", "one point has no area");
+});
+
+test("runs that were captured at other epochs share one slider, each at its newest capture by then", () => {
+  const [one, two] = [[0, 1, 2], [0, 2, 4]].map((epochs) => ({ captures: epochs.map((epoch) => ({ epoch })) }));
+  assert.deepEqual(moments([one, two]), [0, 1, 2, 4]);
+  assert.deepEqual([0, 1, 2, 4].map((epoch) => newest(two.captures, epoch)), [0, 0, 1, 2]);
+  assert.equal(newest([{ epoch: 3 }], 1), 0, "before its first capture, that one");
 });

@@ -1,4 +1,4 @@
-// A run as one file that works offline: the scene, its slider, the cosines and the curves, from data inside the page.
+// Runs as one file that works offline: scenes, their slider, cosines and curves, from data inside the page.
 
 import { Scene } from "./scene.mjs";
 
@@ -47,27 +47,140 @@ export function ends(values) {
 
 const digits = (value) => (value === null || value === undefined ? "" : Number(Number(value).toPrecision(3)).toString().replace("-", "−"));
 
+/** The outline of a range: along the largest values and back along the least; what is missing splits it. */
+export function band(x, low, high, across, range, log, box) {
+  const parts = [];
+  let from = 0;
+  for (let i = 0; i <= x.length; i += 1) {
+    const there = i < x.length && [low[i], high[i]].every((value) => value !== null && Number.isFinite(value) && (!log || value > 0));
+    if (there) continue;
+    if (i - from > 1) {
+      const cut = (values) => values.slice(from, i);
+      const up = path(cut(x), cut(high), across, range, log, box);
+      const down = path(cut(x).reverse(), cut(low).reverse(), across, range, log, box);
+      parts.push(`${up}L${down.slice(1)}Z`);
+    }
+    from = i + 1;
+  }
+  return parts.join("");
+}
+
+/** The epochs that any of the runs captured, ascending. */
+export function moments(runs) {
+  return [...new Set(runs.flatMap((run) => run.captures.map((capture) => capture.epoch)))].sort((a, b) => a - b);
+}
+
+/** The place of the newest capture at or before an epoch; the first where all came later. */
+export function newest(captures_, epoch) {
+  return Math.max(0, captures_.findLastIndex((capture) => capture.epoch <= epoch + 1e-9));
+}
+
+const KINDS = { means: "class mean", weights: "classifier", features: "feature", vertices: "vertex" };
+const SVG = "http://www.w3.org/2000/svg";
+
+function svg(parent, name, attributes, words = "") {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.textContent = words;
+  parent.append(made);
+  return made;
+}
+
+function element(parent, name, attributes = {}, words = "") {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (words) made.textContent = words;
+  parent.append(made);
+  return made;
+}
+
+/** One run of the page: its scene, its sentence, and its cosines. */
+class View {
+  constructor(replay, run, several) {
+    this.run = run;
+    this.css = replay.css;
+    const article = element(replay.part("scenes"), "article");
+    if (several) element(article, "h2", {}, run.label);
+    const host = element(article, "div", { class: "scene", "data-part": "scene" });
+    this.sentence = element(article, "p", { "data-part": "sentence" });
+    const figure = element(replay.part("heats"), "figure");
+    this.canvas = element(figure, "canvas", { class: "heat", width: 300, height: 300, role: "img", "data-part": "heat" });
+    if (several) element(figure, "figcaption", {}, run.label);
+    this.frames = this.unpack();
+    this.scene = new Scene(host, {
+      colours: run.colours, css: this.css,
+      heard: { moved: () => replay.moved(this), click: (label) => replay.pin(label), hover: (mark) => replay.hover(run, mark) },
+    });
+    this.scene.begin(run);
+    this.scene.layers.names = run.class_names.length <= 30;
+  }
+
+  unpack() {
+    const { arrays, labels, captures: held } = this.run;
+    const unpacked = Object.fromEntries(Object.entries(arrays).map(([name, array]) => [name, captures(array, held.length)]));
+    return held.map((_, i) => ({
+      means: unpacked.means[i], weights: unpacked.weights[i], features: unpacked.features[i], cosines: unpacked.cosines[i],
+      pca: unpacked.pca?.[i] ?? null, labels: Int32Array.from(labels), seen: null, predictions: null, axes: null, pictures: new Map(),
+    }));
+  }
+
+  show(epoch) {
+    const at = newest(this.run.captures, epoch);
+    const [capture, names] = [this.run.captures[at], this.run.class_names];
+    this.scene.draw(this.frames[at], this.frames.slice(Math.max(0, at - 8), at), capture.pair);
+    const words = `Smallest angle ${capture.angle.toFixed(1)}°, ${names[capture.pair[0]]} and ${names[capture.pair[1]]}. Target ${this.run.ideal_deg.toFixed(1)}°. Mean off by ${capture.off.toFixed(1)}°.`;
+    const late = Math.abs(capture.epoch - epoch) > 1e-6 ? `Epoch ${digits(capture.epoch)}. ` : "";
+    this.sentence.textContent = late + words;
+    this.scene.canvas.setAttribute("aria-label", `${this.run.label}: class means and the nearest ETF at epoch ${digits(capture.epoch)}. ${words}`);
+    this.heat(this.frames[at].cosines, words);
+  }
+
+  /** The cosines between class means, in colours centred on the simplex's −1/(K−1). */
+  heat({ data, rows }, words) {
+    const context = this.canvas.getContext("2d");
+    const cell = this.canvas.width / rows;
+    const centre = -1 / (this.run.class_names.length - 1);
+    const spread = Math.max(0.25, ...Array.from(data, (value, i) => (Math.floor(i / rows) === i % rows ? 0 : Math.abs(value - centre))));
+    context.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    const [low, middle, high] = ["#2166ac", this.css("neutral"), "#b2182b"];
+    for (let i = 0; i < rows; i += 1) {
+      for (let j = 0; j < rows; j += 1) {
+        if (i === j) continue;
+        const away = (data[i * rows + j] - centre) / spread;
+        context.globalAlpha = 1;
+        context.fillStyle = middle;
+        context.fillRect(j * cell + 0.5, i * cell + 0.5, cell - 1, cell - 1);
+        context.globalAlpha = Math.min(1, Math.abs(away));
+        context.fillStyle = away < 0 ? low : high;
+        context.fillRect(j * cell + 0.5, i * cell + 0.5, cell - 1, cell - 1);
+      }
+    }
+    context.globalAlpha = 1;
+    this.canvas.setAttribute("aria-label", `${this.run.label}: cosines between class means. ${words}`);
+  }
+}
+
 class Replay {
   constructor(root, told) {
     this.root = root;
     this.told = told;
     this.css = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
-    this.frames = this.unpack();
-    this.at = this.frames.length - 1;
+    this.several = told.runs.length > 1;
+    root.classList.toggle("several", this.several);
+    this.views = told.runs.map((run) => new View(this, run, this.several));
+    this.moments = moments(told.runs);
+    this.at = this.moments.length - 1;
     this.speed = 0;
-    this.scene = new Scene(this.part("scene"), { colours: told.colours, css: this.css, heard: { moved() {}, click: (label) => this.pin(label), hover: (mark) => this.hover(mark) } });
-    this.scene.begin(told);
-    this.scene.layers.names = told.class_names.length <= 30;
     this.slider = this.part("slider");
     this.slider.max = String(this.at);
     this.slider.addEventListener("input", () => this.show(Number(this.slider.value)));
     for (const button of root.querySelectorAll("[data-view]")) button.addEventListener("click", () => this.look(button.dataset.view));
     this.part("play").addEventListener("click", () => this.play());
     this.part("speed").addEventListener("click", () => this.faster());
-    this.metrics = told.first;
+    this.keys();
     this.charts();
     document.addEventListener("keydown", (event) => this.key(event));
-    window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { this.scene.recolour(); this.show(this.at); });
+    window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { for (const view of this.views) view.scene.recolour(); this.show(this.at); });
     this.show(this.at);
   }
 
@@ -75,42 +188,36 @@ class Replay {
     return this.root.querySelector(`[data-part="${name}"]`);
   }
 
-  unpack() {
-    const { arrays, labels, captures: held } = this.told;
-    const [means, weights, features, cosines] = ["means", "weights", "features", "cosines"].map((name) => captures(arrays[name], held.length));
-    return held.map((_, i) => ({
-      means: means[i], weights: weights[i], features: features[i], cosines: cosines[i], labels: Int32Array.from(labels),
-      seen: null, pca: null, predictions: null, axes: null, pictures: new Map(),
-    }));
-  }
-
   show(at) {
-    this.at = Math.max(0, Math.min(this.frames.length - 1, at));
+    this.at = Math.max(0, Math.min(this.moments.length - 1, at));
     this.slider.value = String(this.at);
-    const capture = this.told.captures[this.at];
-    this.scene.draw(this.frames[this.at], this.frames.slice(Math.max(0, this.at - 8), this.at), capture.pair);
-    const names = this.told.class_names;
-    const words = `epoch ${digits(capture.epoch)}`;
+    const words = `epoch ${digits(this.moments[this.at])}`;
     this.part("epoch").textContent = words;
     this.slider.setAttribute("aria-valuetext", words);
-    const sentence = `Smallest angle ${capture.angle.toFixed(1)}°, ${names[capture.pair[0]]} and ${names[capture.pair[1]]}. Target ${this.told.ideal_deg.toFixed(1)}°. Mean off by ${capture.off.toFixed(1)}°.`;
-    this.part("sentence").textContent = sentence;
-    this.scene.canvas.setAttribute("aria-label", `Class means and the nearest ETF at ${words}. ${sentence}`);
-    this.heat();
+    for (const view of this.views) view.show(this.moments[this.at]);
     this.mark();
   }
 
-  look(view) {
-    for (const button of this.root.querySelectorAll("[data-view]")) button.setAttribute("aria-pressed", String(button.dataset.view === view));
-    this.scene.choose(view);
+  look(name) {
+    for (const button of this.root.querySelectorAll("[data-view]")) button.setAttribute("aria-pressed", String(button.dataset.view === name));
+    for (const view of this.views) view.scene.choose(name);
+  }
+
+  /** One camera for all scenes: a hand on one turns the others. */
+  moved(from) {
+    for (const view of this.views) {
+      if (view === from) continue;
+      view.scene.camera = from.scene.camera;
+      view.scene.invalidate();
+    }
   }
 
   pin(label) {
-    this.scene.emphasise(label === null || label === undefined ? [] : [label]);
+    for (const view of this.views) view.scene.emphasise(label === null || label === undefined ? [] : [label]);
   }
 
-  hover(mark) {
-    this.part("hover").textContent = mark ? `${this.told.class_names[mark.label]}, ${{ means: "class mean", weights: "classifier", features: "feature", vertices: "vertex" }[mark.kind] ?? mark.kind}` : "";
+  hover(run, mark) {
+    this.part("hover").textContent = mark ? `${run.class_names[mark.label]}, ${KINDS[mark.kind] ?? mark.kind}` : "";
   }
 
   play() {
@@ -118,8 +225,8 @@ class Replay {
       clearInterval(this.timer);
       this.timer = null;
     } else {
-      if (this.at === this.frames.length - 1) this.show(0);
-      this.timer = setInterval(() => (this.at < this.frames.length - 1 ? this.show(this.at + 1) : this.play()), STEP_MS / SPEEDS[this.speed]);
+      if (this.at === this.moments.length - 1) this.show(0);
+      this.timer = setInterval(() => (this.at < this.moments.length - 1 ? this.show(this.at + 1) : this.play()), STEP_MS / SPEEDS[this.speed]);
     }
     this.part("play").textContent = this.timer ? "❚❚" : "▶";
     this.part("play").setAttribute("aria-label", this.timer ? "Pause" : "Play");
@@ -137,51 +244,29 @@ class Replay {
   key(event) {
     if (event.target.tagName === "SELECT" || event.ctrlKey || event.metaKey) return;
     const far = event.shiftKey ? 10 : 1;
-    const deeds = { " ": () => this.play(), ArrowLeft: () => this.show(this.at - far), ArrowRight: () => this.show(this.at + far), Home: () => this.show(0), End: () => this.show(this.frames.length - 1) };
-    if (!deeds[event.key] || (event.key === " " && event.target.tagName === "BUTTON") || event.target === this.scene.canvas) return;
+    const deeds = { " ": () => this.play(), ArrowLeft: () => this.show(this.at - far), ArrowRight: () => this.show(this.at + far), Home: () => this.show(0), End: () => this.show(this.moments.length - 1) };
+    const onScene = this.views.some((view) => view.scene.canvas === event.target);
+    if (!deeds[event.key] || (event.key === " " && event.target.tagName === "BUTTON") || onScene) return;
     event.preventDefault();
     deeds[event.key]();
   }
 
-  /** The cosines between class means, in colours centred on the simplex's −1/(K−1). */
-  heat() {
-    const { data, rows } = this.frames[this.at].cosines;
-    const canvas = this.part("heat");
-    const context = canvas.getContext("2d");
-    const cell = canvas.width / rows;
-    const centre = -1 / (this.told.class_names.length - 1);
-    const spread = Math.max(0.25, ...Array.from(data, (value, i) => (Math.floor(i / rows) === i % rows ? 0 : Math.abs(value - centre))));
-    context.clearRect(0, 0, canvas.width, canvas.height);
-    const [low, middle, high] = ["#2166ac", this.css("neutral"), "#b2182b"];
-    for (let i = 0; i < rows; i += 1) {
-      for (let j = 0; j < rows; j += 1) {
-        if (i === j) continue;
-        const away = (data[i * rows + j] - centre) / spread;
-        context.globalAlpha = 1;
-        context.fillStyle = middle;
-        context.fillRect(j * cell + 0.5, i * cell + 0.5, cell - 1, cell - 1);
-        context.globalAlpha = Math.min(1, Math.abs(away));
-        context.fillStyle = away < 0 ? low : high;
-        context.fillRect(j * cell + 0.5, i * cell + 0.5, cell - 1, cell - 1);
-      }
+  /** What tells the lines of the charts apart. */
+  keys() {
+    for (const line of this.told.lines) {
+      const key = element(this.part("keys"), "span");
+      const drawn = svg(key, "svg", { viewBox: "0 0 26 8", "aria-hidden": "true" });
+      svg(drawn, "path", { d: "M0 4H26", class: `line ${line.dash}`, style: `stroke:var(--${line.colour})` });
+      key.append(line.label);
     }
-    context.globalAlpha = 1;
-    canvas.setAttribute("aria-label", `Cosines between class means. ${this.part("sentence").textContent}`);
   }
 
   charts() {
-    const host = this.part("charts");
-    this.drawn = this.metrics.map((key, i) => {
-      const figure = document.createElement("figure");
-      const select = document.createElement("select");
-      select.setAttribute("aria-label", `Metric of chart ${i + 1}`);
+    this.drawn = this.told.first.map((key, i) => {
+      const figure = element(this.part("charts"), "figure");
+      const select = element(figure, "select", { "aria-label": `Metric of chart ${i + 1}` });
       for (const metric of this.told.metrics) select.add(new Option(metric.label, metric.key, false, metric.key === key));
-      const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-      svg.setAttribute("viewBox", `0 0 ${CHART.width} ${CHART.height}`);
-      svg.setAttribute("role", "img");
-      figure.append(select, svg);
-      host.append(figure);
-      const chart = { svg, key };
+      const chart = { key, svg: svg(figure, "svg", { viewBox: `0 0 ${CHART.width} ${CHART.height}`, role: "img" }) };
       select.addEventListener("change", () => { chart.key = select.value; this.chart(chart); this.mark(); });
       this.chart(chart);
       return chart;
@@ -189,41 +274,38 @@ class Replay {
   }
 
   chart(chart) {
-    const { epochs, values } = this.told.series;
-    const lines = ["train", "test"].map((split) => values[split]?.[chart.key] ?? []);
-    const { range, log } = ends(lines.flat());
-    const across = [0, Math.max(1, epochs.at(-1) ?? 1)];
+    const lines = this.told.lines.map((line) => ({ ...line, ...line.values[chart.key] })).filter((line) => line.epochs);
+    const { range, log } = ends(lines.flatMap((line) => [...line.middle, ...(line.low ?? []), ...(line.high ?? [])]));
+    const across = [0, Math.max(1, ...lines.map((line) => line.epochs.at(-1) ?? 1))];
+    const words = (at, text, end = true) => svg(chart.svg, "text", { ...at, class: end ? "tick end" : "tick" }, text);
     chart.svg.replaceChildren();
-    const add = (name, attributes, words = "") => {
-      const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-      for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-      made.textContent = words;
-      chart.svg.append(made);
-      return made;
-    };
-    add("path", { d: `M${CHART.left} ${CHART.top}V${CHART.height - CHART.bottom}H${CHART.width - CHART.right}`, class: "axis" });
-    add("text", { x: CHART.left - 4, y: CHART.top + 8, class: "tick end" }, digits(range[1]));
-    add("text", { x: CHART.left - 4, y: CHART.height - CHART.bottom, class: "tick end" }, digits(range[0]));
-    add("text", { x: CHART.width - CHART.right, y: CHART.height - 6, class: "tick end" }, `epoch ${across[1]}`);
-    if (log) add("text", { x: CHART.left + 4, y: CHART.top + 8, class: "tick" }, "logarithmic");
-    lines.forEach((line, i) => add("path", { d: path(epochs, line, across, range, log, CHART), class: i ? "line test" : "line" }));
-    chart.cursor = add("path", { class: "cursor" });
-    chart.across = across;
-    chart.lines = lines;
+    svg(chart.svg, "path", { d: `M${CHART.left} ${CHART.top}V${CHART.height - CHART.bottom}H${CHART.width - CHART.right}`, class: "axis" });
+    words({ x: CHART.left - 4, y: CHART.top + 8 }, digits(range[1]));
+    words({ x: CHART.left - 4, y: CHART.height - CHART.bottom }, digits(range[0]));
+    words({ x: CHART.width - CHART.right, y: CHART.height - 6 }, `epoch ${across[1]}`);
+    if (log) words({ x: CHART.left + 4, y: CHART.top + 8 }, "logarithmic", false);
+    for (const { low, high, epochs, colour } of lines) {
+      if (low) svg(chart.svg, "path", { d: band(epochs, low, high, across, range, log, CHART), class: "band", style: `fill:var(--${colour})` });
+    }
+    for (const { middle, epochs, colour, dash } of lines) {
+      svg(chart.svg, "path", { d: path(epochs, middle, across, range, log, CHART), class: `line ${dash}`, style: `stroke:var(--${colour})` });
+    }
+    Object.assign(chart, { cursor: svg(chart.svg, "path", { class: "cursor" }), across, lines });
   }
 
   /** Say in every chart what stands at the epoch shown. */
   mark() {
-    const { epochs } = this.told.series;
-    const { epoch } = this.told.captures[this.at];
-    for (const { svg, key, cursor, across, lines } of this.drawn) {
-      const x = CHART.left + (epoch / across[1]) * (CHART.width - CHART.left - CHART.right);
+    const epoch = this.moments[this.at];
+    for (const { svg: drawn, key, cursor, across, lines } of this.drawn) {
+      const x = CHART.left + (Math.min(epoch, across[1]) / across[1]) * (CHART.width - CHART.left - CHART.right);
       cursor.setAttribute("d", `M${x.toFixed(1)} ${CHART.top}V${CHART.height - CHART.bottom}`);
-      const place = epochs.findLastIndex((each) => each <= epoch);
       const label = this.told.metrics.find((metric) => metric.key === key).label;
-      const said = ["train", "test"].map((split, i) => (place >= 0 && lines[i][place] !== undefined ? `${split} ${digits(lines[i][place])}` : "")).filter(Boolean).join(", ");
-      svg.setAttribute("aria-label", `${label} over epochs: ${said} at epoch ${digits(epoch)}`);
-      svg.parentElement.dataset.said = said;
+      const said = lines.map((line) => {
+        const place = line.epochs.findLastIndex((each) => each <= epoch);
+        return place >= 0 ? `${line.label} ${digits(line.middle[place])}` : "";
+      }).filter(Boolean).join(", ");
+      drawn.setAttribute("aria-label", `${label} over epochs: ${said} at epoch ${digits(epoch)}`);
+      drawn.parentElement.dataset.said = said;
     }
   }
 }
