@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from rich.console import Console
 
@@ -15,6 +15,9 @@ from backend.reproduction import running
 from backend.reproduction.studies import STUDIES
 from backend.reproduction.study import Size, Study
 from backend.store.database import Store
+
+if TYPE_CHECKING:
+    from backend.reproduction.verdicts import Seen
 
 
 def _size(text: str) -> Size:
@@ -44,10 +47,14 @@ def reproduce(
     mirror: str | None,
 ) -> None:
     """Run one study, or all, and write its report; with `plan` only say what would run."""
+    # Drawing is slow to import, and a list of studies needs none of it.
+    from backend.reproduction.report import finished, index, seen
+
     if name != "all" and name not in STUDIES:
         raise Invalid(f"the study must be all or one of {', '.join(STUDIES)}, got {name!r}")
     chosen = _size(size)
     names = list(STUDIES) if name == "all" else [name]
+    reported: list[tuple[Study, list[Seen]]] = []
     for each in names:
         study = STUDIES[each](chosen)
         wanted = running.planned(study, chosen, seeds, download=download)
@@ -58,6 +65,9 @@ def reproduce(
         folder = f"{each}-{chosen}"
         target = Path("reproduction") / folder if output is None else output / folder if name == "all" else output
         _report(store, study, chosen, wanted, target)
+        reported.append((study, seen(study, finished(store, study, wanted))))
+    if name == "all" and reported:
+        write_report(output or Path("reproduction"), {"README.md": index(chosen, reported)})
 
 
 def _announce(store: Store, study: Study, plan: list[running.Planned]) -> None:

@@ -118,6 +118,19 @@ def report(
     return files
 
 
+def index(size: Size, held: Sequence[tuple[Study, Sequence[Seen]]]) -> bytes:
+    """Return the page that leads to the reports of several studies: what each asks, and how its claims fared."""
+    parts = ["# The paper's claims, and questions beyond it", f"`collapse reproduce all --size {size}`", SOURCE]
+    lines = ["| Study | Question | Agree | Disagree | Undecided |", "|" + "---|" * 5]
+    for study, results in held:
+        counts = [
+            str(sum(each.verdict == verdict for each in results)) for verdict in ("agrees", "disagrees", "undecided")
+        ]
+        link = f"[{study.title}]({study.name}-{size}/README.md)"
+        lines.append("| " + " | ".join([link, _escaped(study.question), *counts]) + " |")
+    return ("\n\n".join([*parts, "\n".join(lines), HOW_TO_READ]) + "\n").encode()
+
+
 def _summary(results: Sequence[Seen]) -> list[str]:
     """Return the answer in sentences: how many claims agree, and which do not."""
     counts = {verdict: sum(each.verdict == verdict for each in results) for verdict in _ORDER}

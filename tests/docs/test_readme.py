@@ -22,6 +22,8 @@ DOCUMENTS = [
     ROOT / "README.md",
     ROOT / "docs/metrics.md",
     *sorted(ROOT.glob("*/README.md")),
+    *sorted(ROOT.glob("backend/*/README.md")),
+    *sorted(ROOT.glob("docs/reproduction/**/README.md")),
     *sorted(ROOT.glob("benchmarks/results/*.md")),
 ]
 

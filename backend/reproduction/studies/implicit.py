@@ -26,4 +26,8 @@ def implicit(size: Size) -> Study:
         "What does the second add?",
         claims,
         (*settings(size, (NEAREST, CUT), drawings), free_setting),
+        remarks=(
+            "Unconstrained features end collapsed to the precision of float32 in both arms: what differs there is "
+            "rounding, and says nothing of the method.",
+        ),
     )
