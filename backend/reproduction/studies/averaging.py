@@ -6,7 +6,7 @@ from backend.reproduction.studies.benches import NEAREST, OWN, settings
 from backend.reproduction.study import Claim, Drawing, Lag, Level, Setting, Size, Study
 from ncengine.config import RunConfig, with_overrides
 
-EPOCH, TENTH, CUMULATIVE = "half-life of one epoch", "half-life of a tenth of an epoch", "cumulative average"
+EPOCH, TENTH = "half-life of one epoch", "half-life of a tenth of an epoch"
 
 
 def averaging(size: Size) -> Study:
@@ -14,7 +14,6 @@ def averaging(size: Size) -> Study:
     claims = (
         Claim("A half-life of one epoch lags less than the released schedule.", OWN, Lag(), "lower", EPOCH, NEAREST),
         Claim("A half-life of a tenth of an epoch lags less still.", OWN, Lag(), "lower", TENTH, EPOCH),
-        Claim("A cumulative average lags more.", OWN, Lag(), "higher", CUMULATIVE, NEAREST),
         Claim("With less lag NC3 ends lower.", OWN, Level("nc3"), "lower", EPOCH, NEAREST),
         Claim("With less lag NC1 ends lower.", OWN, Level("nc1"), "lower", EPOCH, NEAREST),
         Claim("With less lag the test accuracy ends higher.", OWN, Level("top1", "test"), "higher", EPOCH, NEAREST),
@@ -46,5 +45,4 @@ def _averaged(nearest: RunConfig) -> dict[str, RunConfig]:
     def half_life(count: float) -> RunConfig:
         return with_overrides(nearest, {"head.averaging": "ema", "head.half_life_steps": max(1.0, count)})
 
-    cumulative = with_overrides(nearest, {"head.averaging": "cma"})
-    return {NEAREST: nearest, EPOCH: half_life(steps), TENTH: half_life(steps / 10), CUMULATIVE: cumulative}
+    return {NEAREST: nearest, EPOCH: half_life(steps), TENTH: half_life(steps / 10)}

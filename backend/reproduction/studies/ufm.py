@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backend.reproduction.studies.benches import FIXED, LINEAR, NEAREST, PAPER, arms, free, standard
-from backend.reproduction.studies.convergence import words
+from backend.reproduction.studies.convergence import FLOOR, words
 from backend.reproduction.study import Claim, Drawing, Level, Setting, Size, Study, TimeTo
 
 LAPTOP_STEPS = {10: 1000, 100: 400, 200: 150}
@@ -46,5 +46,6 @@ def ufm(size: Size) -> Study:
         remarks=(
             "Every step takes all features. Stochastic gradient descent with momentum, a cosine schedule, a weight "
             "decay for each number of classes; measured ever further apart.",
+            FLOOR,
         ),
     )
