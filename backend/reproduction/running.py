@@ -131,8 +131,9 @@ def _supervising(store: Store, study: Study, ids: Collection[str], reading: Read
     """Start runs as there is room, each with one thread where several share the processor."""
     capacity = capacity_for(study)
     threads = None if study.alone or "cpu" not in capacity else 1
+    # A worker that warms up takes time from one that is measured.
     supervisor = Supervisor(
-        store, warm=True, only=ids, reading=replace(reading, threads=threads), limits=Limits(slots=capacity)
+        store, warm=not study.alone, only=ids, reading=replace(reading, threads=threads), limits=Limits(slots=capacity)
     )
     supervisor.start()
     try:
