@@ -270,7 +270,7 @@ def _csv(results: Sequence[Seen]) -> str:
     for each in results:
         claim, epochs = each.claim, next(iter(each.setting.arms.values())).epochs
         named = [claim.text, claim.source, each.setting.name, claim.reading.words(epochs), claim.relation]
-        values = [" ".join(f"{value:.7g}" for value in held) for held in (each.of, each.than)]
+        values = [" ".join(repr(float(value)) for value in held) for held in (each.of, each.than)]
         writer.writerow(
             [*named, claim.of, claim.than, *values, f"{each.p:.4g}", f"{each.p_opposite:.4g}", each.verdict]
         )
