@@ -41,6 +41,14 @@ $(VENV)/postgres: $(VENV)/installed-dev
 	else echo "PostgreSQL is not installed: the tests that need it are skipped"; fi
 	@touch $@
 
+# The PDF tools that people check figures with; the tests that call them are skipped where they cannot be had.
+$(VENV)/poppler: $(VENV)/installed-dev
+	@if command -v pdffonts >/dev/null 2>&1; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends poppler-utils >/dev/null; \
+	else echo "poppler-utils is not installed: the tests that need it are skipped"; fi
+	@touch $@
+
 run: $(VENV)/installed
 	@exec $(BIN)/collapse serve $(RUN_ARGS)
 
@@ -50,7 +58,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check $(VENV)/browser $(VENV)/postgres
+test: check $(VENV)/browser $(VENV)/postgres $(VENV)/poppler
 	$(BIN)/python -m pytest
 
 bench: $(VENV)/browser

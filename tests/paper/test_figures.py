@@ -6,6 +6,8 @@ import base64
 import csv
 import io
 import re
+import shutil
+import subprocess
 from itertools import combinations
 from typing import get_args
 
@@ -90,6 +92,19 @@ def test_pdf_is_vectors_with_truetype_fonts_inside(kept, figure, serif):
     assert len(content) < 150_000
     width_pt = float(reader.pages[0].mediabox.width)
     assert width_pt == pytest.approx(72 * VENUES["icml"].width_in, abs=0.1), "exactly as wide as the column"
+
+
+@pytest.mark.skipif(shutil.which("pdffonts") is None, reason="no poppler-utils on this machine")
+@pytest.mark.parametrize("figure", FIGURES)
+def test_pdffonts_and_pdfimages_find_nothing_to_complain_of(kept, figure, tmp_path):
+    path = tmp_path / "figure.pdf"
+    path.write_bytes(made(kept, figure))
+    said = lambda *command: subprocess.run([*command, path], check=True, capture_output=True, text=True).stdout
+    fonts = said("pdffonts").splitlines()[2:]
+    assert fonts
+    for line in fonts:
+        assert re.search(r" CID TrueType +Identity-H +yes yes yes ", line), f"embedded, a subset, with Unicode: {line}"
+    assert said("pdfimages", "-list").splitlines()[2:] == [], "no raster"
 
 
 WORDS = {
