@@ -33,21 +33,22 @@ $(VENV)/browser: $(VENV)/installed-dev
 	else $(BIN)/playwright install chromium; fi
 	@touch $@
 
-# PostgreSQL's own programs, with which tests start a server of theirs; its tests are skipped where it cannot be had.
-$(VENV)/postgres: $(VENV)/installed-dev
-	@if command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then :; \
+# Debian's package $(2) where $(1) does not find its programs, we may install it, and tests are skipped without it.
+define debian
+	@if $(1); then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null; \
-	else echo "PostgreSQL is not installed: the tests that need it are skipped"; fi
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; \
+	else echo "$(2) is not installed: the tests that need it are skipped"; fi
 	@touch $@
+endef
 
-# The PDF tools that people check figures with; the tests that call them are skipped where they cannot be had.
+# PostgreSQL's own programs, with which tests start a server of theirs.
+$(VENV)/postgres: $(VENV)/installed-dev
+	$(call debian,command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1,postgresql)
+
+# The PDF tools that people check figures with.
 $(VENV)/poppler: $(VENV)/installed-dev
-	@if command -v pdffonts >/dev/null 2>&1; then :; \
-	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends poppler-utils >/dev/null; \
-	else echo "poppler-utils is not installed: the tests that need it are skipped"; fi
-	@touch $@
+	$(call debian,command -v pdffonts >/dev/null 2>&1,poppler-utils)
 
 run: $(VENV)/installed
 	@exec $(BIN)/collapse serve $(RUN_ARGS)

@@ -42,6 +42,9 @@ Mirror = Annotated[
     str | None,
     typer.Option(envvar="COLLAPSE_MIRROR", help="Fetch data sets' files from this address instead of their hosts."),
 ]
+SideBySide = Annotated[
+    str, typer.Argument(metavar="RUN", help="An id, several with commas between them, or a filter: side by side.")
+]
 Token = Annotated[str | None, typer.Option(envvar="COLLAPSE_TOKEN", help="The server's token.")]
 
 
@@ -335,9 +338,7 @@ def export(
 
 @app.command()
 def replay(
-    runs_of: Annotated[
-        str, typer.Argument(metavar="RUN", help="An id, several with commas between them, or a filter: side by side.")
-    ],
+    runs_of: SideBySide,
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write, such as run.html.")],
     data: Data = None,
     database_url: Database = None,
@@ -366,9 +367,7 @@ def replay(
 
 @app.command()
 def film(
-    runs_of: Annotated[
-        str, typer.Argument(metavar="RUN", help="An id, several with commas between them, or a filter: side by side.")
-    ],
+    runs_of: SideBySide,
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write: run.gif, or run.mp4.")],
     seconds: Annotated[float, typer.Option(help="How long it is.")] = 8.0,
     fps: Annotated[int, typer.Option(help="Frames a second.")] = 20,

@@ -127,9 +127,8 @@ def eased(progress: float) -> float:
 def frames(request: FigureRequest, timing: Timing) -> Iterator[Image.Image]:
     """Draw the frames of a film of a geometry request whose members hold all their captures."""
     held = together([entry.members[0].captures for entry in request.entries])
-    count = len(held[0])
-    for moment in moments(count, timing.frames):
-        yield _frame(request, held, moment, timing, count)
+    for moment in moments(len(held[0]), timing.frames):
+        yield _frame(request, held, moment, timing)
 
 
 def together(held: Sequence[Sequence[wire.Geometry]]) -> list[list[wire.Geometry]]:
@@ -141,7 +140,7 @@ def together(held: Sequence[Sequence[wire.Geometry]]) -> list[list[wire.Geometry
 
 
 def _frame(
-    request: FigureRequest, held: Sequence[Sequence[wire.Geometry]], moment: Moment, timing: Timing, count: int
+    request: FigureRequest, held: Sequence[Sequence[wire.Geometry]], moment: Moment, timing: Timing
 ) -> Image.Image:
     shown = []
     for entry, captures in zip(request.entries, held, strict=True):
@@ -154,11 +153,11 @@ def _frame(
     plate = geometry(request.model_copy(update={"entries": shown, "options": options}))
     with press.context(options):
         figure = press.draw(plate, options, "png", below_in=STRIP_IN)
-        _timeline(figure, held[0], moment, count)
+        _timeline(figure, held[0], moment)
         width = timing.width_px + timing.width_px % 2
         figure.set_dpi(width / figure.get_figwidth())
         figure.canvas.draw()
-        pixels = np.asarray(figure.canvas.buffer_rgba())  # type: ignore[attr-defined]
+        pixels = np.asarray(figure.canvas.buffer_rgba())  # type: ignore[attr-defined]  # Agg's, as the press sets it
     picture = Image.fromarray(pixels).convert("RGB")
     return picture.crop((0, 0, picture.width - picture.width % 2, picture.height - picture.height % 2))
 
@@ -167,13 +166,14 @@ STRIP_IN = 0.45
 """Height of the time line at the foot."""
 
 
-def _timeline(figure: Figure, captures: Sequence[wire.Geometry], moment: Moment, count: int) -> None:
+def _timeline(figure: Figure, captures: Sequence[wire.Geometry], moment: Moment) -> None:
     """Draw ticks for captures, the words of the moment, and a mark: full where measured, hollow where not."""
     ink, quiet = palette.TOKENS["light"]["ink"], palette.TOKENS["light"]["ink-3"]
     axes = figure.add_axes((0.05, 0.0, 0.9, STRIP_IN / figure.get_figheight()))
-    axes.set(xlim=(-0.02 * max(1, count - 1), 1.02 * max(1, count - 1)), ylim=(0, 1))
+    count, end = len(captures), max(1, len(captures) - 1)
+    axes.set(xlim=(-0.02 * end, 1.02 * end), ylim=(0, 1))
     axes.axis("off")
-    axes.plot([0, max(1, count - 1)], [0.25, 0.25], color=quiet, lw=0.6)
+    axes.plot([0, end], [0.25, 0.25], color=quiet, lw=0.6)
     axes.plot(range(count), [0.25] * count, ls="none", marker="|", ms=4, color=quiet, mew=0.6)
     at = moment.first + moment.share
     face = ink if moment.measured else "white"
@@ -195,13 +195,10 @@ def sized(options: Options, panels: int) -> Options:
 
 
 def film(request: FigureRequest, format_: str, timing: Timing, about: str, progress: Callable[[int], None]) -> bytes:
-    """Return the film's file, with `about` as its comment; `progress` is told how many frames are drawn.
+    """Return the file of a film in a format of FORMATS, with `about` as its comment.
 
-    Raises Invalid for an unknown format or numbers out of range, Unusable where MP4 lacks its extra.
+    `progress` is told how many frames are drawn. Raises Unusable where MP4 lacks its extra.
     """
-    if format_ not in FORMATS:
-        raise Invalid(f"a film is one of {', '.join(FORMATS)}, got {format_!r}")
-    timing.checked()
     writer = _gif if format_ == "gif" else _mp4()
 
     def counted() -> Iterator[Image.Image]:

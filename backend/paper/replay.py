@@ -25,14 +25,13 @@ from backend.errors import Invalid, NotFound
 from backend.paper.catalogue.spread import SPLIT_DASHES, Spread, numbers, spread
 from backend.store import artifacts, event_log, runs
 from backend.store.database import Store
+from ncengine.geometry.views import WHOLE_FRAME_UP_TO
 from ncengine.metrics import METRICS
 
 FIRST = ("nc1", "etf_distance_means", "nc3", "top1")
 MOST_BYTES = 2_000_000
 """Of coordinates, before they are written as base64: with the rest the file stays below 3 MB."""
 LEVELS = 32767
-MOST_CLASSES = 128
-"""Above them captures travel in three dimensions, in the run's own view."""
 ARRAYS = ("means", "weights", "features", "cosines_means", "pca")
 PLACES = ("means", "weights", "features")
 """The arrays that are coordinates of what is drawn, whose rounding is told."""
@@ -56,7 +55,7 @@ def replay(store: Store, run_ids: Sequence[str]) -> bytes:
         policy=POLICY,
         name=name,
         style=STYLE + _variables(),
-        views="" if any(len(run["class_names"]) > MOST_CLASSES for run in told["runs"]) else _views(told),
+        views="" if any(len(run["class_names"]) > WHOLE_FRAME_UP_TO for run in told["runs"]) else _views(told),
         about=html.escape(_about(told)),
         imports=json.dumps({"imports": shims}),
         data=data,

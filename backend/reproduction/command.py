@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 from rich.console import Console
 
@@ -21,10 +21,9 @@ if TYPE_CHECKING:
 
 
 def _size(text: str) -> Size:
-    for size in get_args(Size):
-        if text == size:
-            return size  # type: ignore[no-any-return]
-    raise Invalid(f"--size must be one of {', '.join(get_args(Size))}, got {text!r}")
+    if text not in get_args(Size):
+        raise Invalid(f"--size must be one of {', '.join(get_args(Size))}, got {text!r}")
+    return cast(Size, text)
 
 
 def listing(size: str) -> None:
@@ -48,12 +47,13 @@ def reproduce(
 ) -> None:
     """Run one study, or all, and write its report; with `plan` only say what would run."""
     # Drawing is slow to import, and a list of studies needs none of it.
-    from backend.reproduction.report import finished, index, seen
+    from backend.reproduction.report import index, report
 
     if name != "all" and name not in STUDIES:
         raise Invalid(f"the study must be all or one of {', '.join(STUDIES)}, got {name!r}")
     chosen = _size(size)
     names = list(STUDIES) if name == "all" else [name]
+    folder = output or Path("reproduction")
     reported: list[tuple[Study, list[Seen]]] = []
     for each in names:
         study = STUDIES[each](chosen)
@@ -62,12 +62,14 @@ def reproduce(
         if plan:
             continue
         running.execute(store, study, wanted, Reading(mirror=mirror))
-        folder = f"{each}-{chosen}"
-        target = Path("reproduction") / folder if output is None else output / folder if name == "all" else output
-        _report(store, study, chosen, wanted, target)
-        reported.append((study, seen(study, finished(store, study, wanted))))
+        with Console(stderr=True).status("writing the report") as status:
+            files, seen = report(store, study, chosen, wanted, status.update)
+        target = output if output and name != "all" else folder / f"{each}-{chosen}"
+        write_report(target, files)
+        print(f"{target / 'report.html'}: {len(files)} files, {sum(map(len, files.values())) / 1e6:.1f} MB")
+        reported.append((study, seen))
     if name == "all" and reported:
-        write_report(output or Path("reproduction"), {"README.md": index(chosen, reported)})
+        write_report(folder, {"README.md": index(chosen, reported)})
 
 
 def _announce(store: Store, study: Study, plan: list[running.Planned]) -> None:
@@ -80,15 +82,6 @@ def _announce(store: Store, study: Study, plan: list[running.Planned]) -> None:
         words += "; nothing like them was run here, so how long they take is not known yet" if seconds is None else ""
         words += "" if seconds is None else f"; about {max(1, round(seconds / 60))} min for the rest"
     Console(stderr=True).print(words)
-
-
-def _report(store: Store, study: Study, size: Size, plan: list[running.Planned], target: Path) -> None:
-    from backend.reproduction.report import report
-
-    with Console(stderr=True).status("writing the report") as status:
-        files = report(store, study, size, plan, status.update)
-    write_report(target, files)
-    print(f"{target / 'report.html'}: {len(files)} files, {sum(map(len, files.values())) / 1e6:.1f} MB")
 
 
 def write_report(target: Path, files: Mapping[str, bytes]) -> None:

@@ -16,12 +16,13 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 from markdown_it import MarkdownIt
 
 from backend import views
 from backend.figure_catalogue import FIGURES
-from backend.figure_options import parse_options
+from backend.figure_options import Options, parse_options
 from backend.paper.catalogue import plate as make
 from backend.paper.figures import render
 from backend.paper.gather import POINTS, costs_of, gather
@@ -33,7 +34,9 @@ from backend.store import event_log, runs
 from backend.store.database import Store
 from ncengine import __version__
 
-WIDTH = "iclr"
+VENUE = "iclr"
+TABLED = ("finals", "costs", "implicit")
+"""The figures whose numbers stand as a table below the pictures: the first of a setting that is one of them."""
 HOW_TO_READ = (
     "Seen are the median and, in brackets, the least and largest over seeds. p is that of Wilcoxon's signed-rank "
     "test of runs paired by their seed, one-sided, exact; for “steadier”, of the test of Pitman and Morgan that "
@@ -47,6 +50,13 @@ SOURCE = (
     "Equiangular Tight Frame*, NeurIPS 2024 ([arXiv:2411.01248](https://arxiv.org/abs/2411.01248)). Its claims stand "
     "here in our words."
 )
+
+
+class Report(NamedTuple):
+    """A report's files by their names, and what was seen of the study's claims."""
+
+    files: dict[str, bytes]
+    seen: list[Seen]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +88,15 @@ def seen(study: Study, done: Sequence[Done]) -> list[Seen]:
         arm[each.planned.config.seed] = each.outcome
     results = []
     for setting in study.settings:
-        for claim in study.claims_on(setting):
+        for claim in study.claims:
             of, than = (by_arm.get((setting.name, arm), {}) for arm in (claim.of, claim.than))
             seeds = sorted(set(of) & set(than))
             results.append(judged(claim, setting, [of[s] for s in seeds], [than[s] for s in seeds]))
     return results
 
 
-def report(
-    store: Store, study: Study, size: Size, plan: Sequence[Planned], progress: Callable[[str], None]
-) -> dict[str, bytes]:
-    """Return the files of a report by their names; raises Invalid or NotFound where figures cannot be drawn.
+def report(store: Store, study: Study, size: Size, plan: Sequence[Planned], progress: Callable[[str], None]) -> Report:
+    """Return a study's report; raises Invalid or NotFound where figures cannot be drawn.
 
     `progress` is told in words what is being made.
     """
@@ -104,18 +112,22 @@ def report(
             parts.append("None of its runs has finished.")
             continue
         parts.append(_claims_table([each for each in results if each.setting.name == setting.name]))
+        tables = []
         for number, drawing in enumerate(setting.drawings, start=1):
             progress(f"drawing {setting.title}: {FIGURES[drawing.figure].title}")
             name = f"{setting.name}-{number}-{drawing.figure}.svg"
-            files[name], words = _drawn(store, drawing, of_setting)
-            parts += [f"![{FIGURES[drawing.figure].title}]({name})", f"*{_escaped(words)}*"]
-        parts += _finals(store, setting, of_setting)
+            request = gather(store, _ids(of_setting), drawing.figure, "svg", _options(drawing))
+            plate = make(request)
+            files[name] = render(request)
+            parts += [f"![{FIGURES[drawing.figure].title}]({name})", f"*{_escaped(plate.caption)}*"]
+            tables += [table_markdown(plate)] if drawing.figure in TABLED else []
+        parts += tables[:1]
     parts += _made(store, study, size, plan, done)
     text = "\n\n".join(parts) + "\n"
     files["claims.csv"] = _csv(results).encode()
     files["README.md"] = text.encode()
     files["report.html"] = page(study.title, text).encode()
-    return files
+    return Report(files, results)
 
 
 def index(size: Size, held: Sequence[tuple[Study, Sequence[Seen]]]) -> bytes:
@@ -139,7 +151,9 @@ def _summary(results: Sequence[Seen]) -> list[str]:
     lines = [f"**Of {len(results)} tests {words}.**"]
     if against:
         lines.append("What was seen is the opposite of these claims:")
-        lines.append("\n".join(f"- {each.claim.text} ({each.setting.title}: {_pair(each)})" for each in against))
+        lines.append(
+            "\n".join(f"- {_escaped(each.claim.text)} ({each.setting.title}: {_pair(each)})" for each in against)
+        )
     return lines
 
 
@@ -168,7 +182,7 @@ def _claims_table(results: Sequence[Seen]) -> str:
     """Return the claims on one setting, each with what was seen of it."""
     lines = ["| Claim | Read | Seen | Against | Holds in | p | Verdict |", "|" + "---|" * 7]
     for each in results:
-        claim, epochs = each.claim, next(iter(each.setting.arms.values())).epochs
+        claim, epochs = each.claim, each.setting.shared.epochs
         cells = [
             f"{_escaped(claim.text)} *({claim.source})*",
             f"{claim.reading.words(epochs)}: {claim.relation}",
@@ -189,8 +203,8 @@ def _probability(each: Seen) -> str:
 
 
 def _described(setting: Setting) -> str:
-    """Return what a setting trains on, and how, from its config; and what its arms differ in."""
-    config = next(iter(setting.arms.values()))
+    """Return what a setting trains on, and how."""
+    config = setting.shared
     parts = [
         f"K = {config.classes}, d = {config.backbone.features}, N = {config.train_size:,}"
         + (f" (test {config.facts.test:,})" if config.facts.test else ""),
@@ -204,28 +218,14 @@ def _described(setting: Setting) -> str:
     return "; ".join(parts) + "."
 
 
-def _drawn(store: Store, drawing: Drawing, done: Sequence[Done]) -> tuple[bytes, str]:
-    """Return a figure's SVG and its caption."""
-    ids = _ids(done, drawing.arms)
-    options = parse_options({"venue": WIDTH, **drawing.options})
-    request = gather(store, ids, drawing.figure, "svg", options)
-    return render(request), make(request).caption
+def _options(drawing: Drawing) -> Options:
+    return parse_options({"venue": VENUE, **drawing.options})
 
 
-def _ids(done: Sequence[Done], arms: Sequence[str] = ()) -> list[str]:
-    """Return the runs of some arms (or of all), arm by arm: entries stand in this order."""
+def _ids(done: Sequence[Done]) -> list[str]:
+    """Return the runs arm by arm: entries stand in this order."""
     order = list(dict.fromkeys(each.planned.arm for each in done))
-    wanted = [each for each in done if not arms or each.planned.arm in arms]
-    return [each.run_id for each in sorted(wanted, key=lambda each: order.index(each.planned.arm))]
-
-
-def _finals(store: Store, setting: Setting, done: Sequence[Done]) -> list[str]:
-    """Return the numbers at the end as a table, where the setting draws them."""
-    drawing = next((each for each in setting.drawings if each.figure in ("finals", "costs", "implicit")), None)
-    if drawing is None:
-        return []
-    options = parse_options(dict(drawing.options))
-    return [table_markdown(make(gather(store, _ids(done, drawing.arms), drawing.figure, "md", options)))]
+    return [each.run_id for each in sorted(done, key=lambda each: order.index(each.planned.arm))]
 
 
 def _made(store: Store, study: Study, size: Size, plan: Sequence[Planned], done: Sequence[Done]) -> list[str]:
@@ -268,7 +268,7 @@ def _csv(results: Sequence[Seen]) -> str:
     head = ("claim", "source", "setting", "reading", "relation", "of", "than", "values of", "values than")
     writer.writerow([*head, "p", "p opposite", "verdict"])
     for each in results:
-        claim, epochs = each.claim, next(iter(each.setting.arms.values())).epochs
+        claim, epochs = each.claim, each.setting.shared.epochs
         named = [claim.text, claim.source, each.setting.name, claim.reading.words(epochs), claim.relation]
         values = [" ".join(repr(float(value)) for value in held) for held in (each.of, each.than)]
         writer.writerow(

@@ -14,6 +14,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from backend.figure_catalogue import FigureName
+from backend.paper.catalogue.spread import numbers
+from backend.paper.plate import F64
 from backend.paper.request import Costs
 from ncengine.config import RunConfig
 from ncengine.metrics import METRICS
@@ -31,10 +33,9 @@ class Outcome:
     values: Mapping[str, Mapping[str, Sequence[Any]]]
     costs: Costs | None = None
 
-    def curve(self, split: str, key: str) -> list[float]:
-        """Return a metric over the epochs, NaN where it was not measured."""
-        known = self.values.get(split, {}).get(key, [None] * len(self.epochs))
-        return [math.nan if value is None else float(value) for value in known]
+    def curve(self, split: str, key: str) -> F64:
+        """Return a metric over the epochs, NaN where it was not measured or is no finite number."""
+        return numbers(self.values.get(split, {}).get(key, [None] * len(self.epochs)))
 
 
 class Reading(Protocol):
@@ -66,10 +67,8 @@ class Level:
         return f"{METRICS[self.key].label}, {self.split}, epoch {round(self.at * epochs)}"
 
     def of(self, outcome: Outcome) -> float:
-        by = round(self.at * outcome.epochs[-1])
-        before = [value for epoch, value in zip(outcome.epochs, outcome.curve(self.split, self.key), strict=True)
-                  if epoch <= by]  # fmt: skip
-        return before[-1] if before else math.nan
+        before = np.asarray(outcome.epochs) <= round(self.at * outcome.epochs[-1])
+        return float(outcome.curve(self.split, self.key)[before][-1]) if before.any() else math.nan
 
     def written(self, value: float) -> str:
         return _written(self.key, value)
@@ -89,10 +88,9 @@ class Lag:
         return f"lag of the classifier, mean over epochs {round(self.since * epochs) + 1} to {epochs}"
 
     def of(self, outcome: Outcome) -> float:
-        away, least = outcome.curve("train", "nc3_distance"), outcome.curve("train", "etf_distance_means")
-        after = self.since * outcome.epochs[-1]
-        late = [a - b for epoch, a, b in zip(outcome.epochs, away, least, strict=True) if epoch > after]
-        return float(np.mean(late)) if late else math.nan
+        lag = outcome.curve("train", "nc3_distance") - outcome.curve("train", "etf_distance_means")
+        late = lag[np.asarray(outcome.epochs) > self.since * outcome.epochs[-1]]
+        return float(np.mean(late)) if len(late) else math.nan
 
     def written(self, value: float) -> str:
         return f"{value:.3g}"
@@ -113,9 +111,9 @@ class TimeTo:
 
     def of(self, outcome: Outcome) -> float:
         curve = outcome.curve(self.split, self.key)
-        if all(map(math.isnan, curve)):
+        if np.isnan(curve).all():
             return math.nan
-        found = time_to_collapse(outcome.epochs, curve, self.threshold, METRICS[self.key].direction)
+        found = time_to_collapse(outcome.epochs, curve.tolist(), self.threshold, METRICS[self.key].direction)
         return float(outcome.epochs[-1] + 1 if found is None else found)
 
     def written(self, value: float) -> str:
@@ -157,7 +155,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """`reading` of the arm `of` is in the relation to that of the arm `than`, in the settings named (or in all)."""
+    """`reading` of the arm `of` is in the relation to that of the arm `than`, in each setting."""
 
     text: str
     source: str
@@ -165,16 +163,14 @@ class Claim:
     relation: Relation
     of: str
     than: str
-    settings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A figure of the catalogue with its options, of some arms (or of all)."""
+    """A figure of the catalogue with its options, of all arms."""
 
     figure: FigureName
     options: Mapping[str, str] = field(default_factory=dict)
-    arms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +181,11 @@ class Setting:
     title: str
     arms: Mapping[str, RunConfig]
     drawings: tuple[Drawing, ...]
+
+    @property
+    def shared(self) -> RunConfig:
+        """A config whose data, network and training are those of all arms."""
+        return next(iter(self.arms.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +201,3 @@ class Study:
     """Whether runs may not share the machine, because their times are compared."""
     remarks: tuple[str, ...] = ()
     """What differs from the paper, and what else a reader must know."""
-
-    def claims_on(self, setting: Setting) -> list[Claim]:
-        return [claim for claim in self.claims if not claim.settings or setting.name in claim.settings]

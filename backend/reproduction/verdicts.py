@@ -15,15 +15,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
+from backend.paper.plate import F64
 from backend.reproduction.study import Claim, Outcome, Relation, Setting
 
 LEVEL = 0.05
 LEAST_PAIRS = 3
 Verdict = Literal["agrees", "disagrees", "undecided", "not measured"]
-F64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

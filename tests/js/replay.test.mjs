@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { band, captures, ends, moments, newest, path, restored } from "../../dashboard/assets/modules/replay-file.mjs";
+import { band, captures, ends, moments, path, restored } from "../../dashboard/assets/modules/replay-file.mjs";
+import { captureAt } from "../../dashboard/assets/modules/replay.mjs";
 
 const encoded = (values) => Buffer.from(Int16Array.from(values).buffer).toString("base64");
 
@@ -46,6 +47,6 @@ test("a range is an outline, along its top and back along its foot, split where 
 test("runs that were captured at other epochs share one slider, each at its newest capture by then", () => {
   const [one, two] = [[0, 1, 2], [0, 2, 4]].map((epochs) => ({ captures: epochs.map((epoch) => ({ epoch })) }));
   assert.deepEqual(moments([one, two]), [0, 1, 2, 4]);
-  assert.deepEqual([0, 1, 2, 4].map((epoch) => newest(two.captures, epoch)), [0, 0, 1, 2]);
-  assert.equal(newest([{ epoch: 3 }], 1), 0, "before its first capture, that one");
+  assert.deepEqual([0, 1, 2, 4].map((epoch) => captureAt(two.captures, epoch)), [0, 0, 1, 2]);
+  assert.equal(captureAt([{ epoch: 3 }], 1), 0, "before its first capture, that one");
 });

@@ -91,7 +91,7 @@ def test_what_is_left_is_estimated_from_what_was_run(swept):
 
 def test_the_report_says_what_the_runs_say(swept, tmp_path):
     said = []
-    files = report(swept, small_study(), "laptop", plan_of(), said.append)
+    files = report(swept, small_study(), "laptop", plan_of(), said.append).files
     assert said[0] == "reading runs"
     assert "Metrics over epochs" in said[1]
     assert set(files) == {"README.md", "report.html", "claims.csv", "digits-1-curves.svg", "digits-2-finals.svg"}
@@ -112,13 +112,15 @@ def test_the_report_says_what_the_runs_say(swept, tmp_path):
     assert "collapse reproduce small --size laptop --seeds 3" in text
     for run_id in states(swept, plan_of()):
         assert f"`{run_id}`" in text
-    assert report(swept, small_study(), "laptop", plan_of(), said.append) == files, "the same runs give the same bytes"
+    assert report(swept, small_study(), "laptop", plan_of(), said.append).files == files, (
+        "the same runs give the same bytes"
+    )
     write_report(tmp_path / "out", files)
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(files)
 
 
 def test_the_page_opens_in_a_browser(swept, tmp_path):
-    write_report(tmp_path, report(swept, small_study(), "laptop", plan_of(), lambda _: None))
+    write_report(tmp_path, report(swept, small_study(), "laptop", plan_of(), lambda _: None).files)
     with sync_playwright() as playwright:
         browser = open_chromium(playwright)
         page = browser.new_page(viewport={"width": 390, "height": 800})
@@ -134,7 +136,8 @@ def test_the_page_opens_in_a_browser(swept, tmp_path):
 
 
 def test_runs_that_are_not_finished_are_named(swept):
-    text = report(swept, small_study(), "laptop", running.planned(small_study(), "laptop", 4), lambda _: None)
+    wanted = running.planned(small_study(), "laptop", 4)
+    text = report(swept, small_study(), "laptop", wanted, lambda _: None).files
     assert "**2 of 8 runs are not finished:** one, seed 3 (Digits); two, seed 3 (Digits)." in text["README.md"].decode()
 
 

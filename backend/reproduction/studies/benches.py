@@ -22,7 +22,7 @@ from ncengine.config import (
     RunConfig,
     with_overrides,
 )
-from ncengine.preset_configs import PRESETS
+from ncengine.preset_configs import PAPER_DATA, PRESETS
 
 NEAREST, FIXED, LINEAR, LEARNED = "nearest ETF", "fixed ETF", "linear", "learned ETF"
 CUT, RAW = "nearest ETF, gradient cut", "linear, raw features"
@@ -69,13 +69,9 @@ def real(size: Size, *, broad: bool = False) -> dict[str, tuple[str, RunConfig]]
             "fashion": ("Fashion-MNIST, 2,000 images, small CNN", fashion()),
             "digits": ("Handwritten digits, small CNN", digits()),
         }
-    narrow = ("cifar10-resnet18", "cifar100-resnet50")
-    names = [name.removesuffix("-nearest").removeprefix("paper-") for name in PRESETS if _of_paper(name)]
-    return {name: (_title(name), PRESETS[f"paper-{name}-nearest"]()) for name in names if broad or name in narrow}
-
-
-def _of_paper(name: str) -> bool:
-    return name.startswith("paper-") and name.endswith("-nearest") and "imagenet" not in name
+    narrow = ["cifar10-resnet18", "cifar100-resnet50"]
+    names = [name for name in PAPER_DATA if "imagenet" not in name] if broad else narrow
+    return {name: (_title(name), PRESETS[f"paper-{name}-nearest"]()) for name in names}
 
 
 def _title(name: str) -> str:

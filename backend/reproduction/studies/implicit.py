@@ -16,7 +16,7 @@ def implicit(size: Size) -> Study:
         Claim("With the gradient, features collapse sooner.", source, TimeTo("nc1", 0.5), "lower", NEAREST, CUT),
         Claim("With the gradient, margins end larger.", source, Level("cosine_margin"), "higher", NEAREST, CUT),
     )
-    drawings = (Drawing("implicit"), Drawing("margins"), Drawing("test", arms=(NEAREST, CUT)))
+    drawings = (Drawing("implicit"), Drawing("margins"), Drawing("test"))
     title, base = free(10, 1000 if size == "laptop" else 2000)
     free_setting = Setting("ufm-10", title, arms(base, NEAREST, CUT), (Drawing("implicit"), Drawing("margins")))
     return Study(

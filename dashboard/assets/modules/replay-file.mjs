@@ -1,6 +1,7 @@
 // Runs as one file that works offline: scenes, their slider, cosines and curves, from data inside the page.
 
-import { Scene } from "./scene.mjs";
+import { captureAt } from "./replay.mjs";
+import { Scene, TRAIL } from "./scene.mjs";
 
 const SPEEDS = [1, 2, 4, 8];
 const STEP_MS = 250; // of one capture at speed 1
@@ -70,11 +71,6 @@ export function moments(runs) {
   return [...new Set(runs.flatMap((run) => run.captures.map((capture) => capture.epoch)))].sort((a, b) => a - b);
 }
 
-/** The place of the newest capture at or before an epoch; the first where all came later. */
-export function newest(captures_, epoch) {
-  return Math.max(0, captures_.findLastIndex((capture) => capture.epoch <= epoch + 1e-9));
-}
-
 const KINDS = { means: "class mean", weights: "classifier", features: "feature", vertices: "vertex" };
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -125,9 +121,9 @@ class View {
   }
 
   show(epoch) {
-    const at = newest(this.run.captures, epoch);
+    const at = captureAt(this.run.captures, epoch);
     const [capture, names] = [this.run.captures[at], this.run.class_names];
-    this.scene.draw(this.frames[at], this.frames.slice(Math.max(0, at - 8), at), capture.pair);
+    this.scene.draw(this.frames[at], this.frames.slice(Math.max(0, at - TRAIL), at), capture.pair);
     const words = `Smallest angle ${capture.angle.toFixed(1)}°, ${names[capture.pair[0]]} and ${names[capture.pair[1]]}. Target ${this.run.ideal_deg.toFixed(1)}°. Mean off by ${capture.off.toFixed(1)}°.`;
     const late = Math.abs(capture.epoch - epoch) > 1e-6 ? `Epoch ${digits(capture.epoch)}. ` : "";
     this.sentence.textContent = late + words;
