@@ -318,7 +318,15 @@ class Permission:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                # Before the answer: whoever has it finds their change in the audit.
+                await note()
             await send(message)
+
+        async def note() -> None:
+            nonlocal changes
+            if changes and who is not None:
+                changes = False
+                await asyncio.to_thread(self._note, who.name, scope["method"], scope["path"], status)
 
         try:
             await self._app(scope, receive, noting)
@@ -327,8 +335,7 @@ class Permission:
             self._observe(scope["method"], status, took_s)
             facts = {"method": scope["method"], "path": scope["path"], "status": status, "ms": round(1000 * took_s, 1)}
             log.info("request", extra={"facts": {**facts, "who": who.name if who else None}})
-            if changes and who is not None:
-                await asyncio.to_thread(self._note, who.name, scope["method"], scope["path"], status)
+            await note()
 
     def _note(self, who: str, method: str, path: str, status: int) -> None:
         named = re.match(r"/api/v1/runs/([0-9a-z]{1,16})(/|$)", path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import resource
 from collections.abc import Iterator
 
 import torch
@@ -52,12 +53,21 @@ def global_settings(config: RunConfig, device: torch.device) -> Iterator[None]:
         torch.use_deterministic_algorithms(deterministic[0], warn_only=deterministic[1])
 
 
+LIMITS = (resource.RLIMIT_DATA, resource.RLIMIT_AS)
+
+
 @contextlib.contextmanager
 def memory_advice(config: RunConfig) -> Iterator[None]:
     """Turn an allocation that failed into a MemoryError that says how much was asked for, and what to do."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
+        raise _out_of_memory(config, error) from error
+    except SystemError as error:
+        # At a limit of the process even the error that should be raised finds no memory, and Python says so.
+        limited = any(resource.getrlimit(kind)[0] != resource.RLIM_INFINITY for kind in LIMITS)
+        if not limited or "exception" not in str(error):
+            raise
         raise _out_of_memory(config, error) from error
     except RuntimeError as error:
         # The CPU's allocator has no exception of its own.

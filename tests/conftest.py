@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from backend.store.database import Store, open_store
 from tests import postgres
-from tests.harness import ServerProcess, end_workers
+from tests.harness import ServerProcess, end_workers, open_chromium
 
 BOTH = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
 """Runs a test of the store on both databases."""
@@ -62,3 +63,12 @@ def quiet_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPro
     opened = open_store(server.data)
     end_workers(opened)
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests: Playwright runs once in a process."""
+    with sync_playwright() as playwright:
+        opened = open_chromium(playwright)
+        yield opened
+        opened.close()

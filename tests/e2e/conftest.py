@@ -7,18 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from backend.client import Client, calls
-from tests.harness import ServerProcess, open_chromium, wait_for
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = open_chromium(playwright)
-        yield opened
-        opened.close()
+from tests.harness import ServerProcess, wait_for
 
 
 @dataclass

@@ -128,8 +128,8 @@ def test_queued_runs_wait_while_the_disk_is_nearly_full(store, monkeypatch):
 
 
 def test_a_memory_limit_says_out_of_memory(store):
-    """The limit of the process, as an operator sets it for all workers; the run asks for more than there is."""
-    hungry = tiny(epochs=1, device="cpu", batch_size=1400, backbone=Mlp(features=8192, width=8192, depth=8))
+    """The limit of the process, as an operator sets it for all workers; weights fit, their gradients do not."""
+    hungry = tiny(epochs=1, device="cpu", batch_size=1400, backbone=Mlp(features=8192, width=8192, depth=5))
     run_id, _ = runs.create(store, hungry)
     supervisor = Supervisor(store, warm=False, reading=Reading(memory_bytes=3 * 2**30))
     supervisor.start()

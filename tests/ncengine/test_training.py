@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -356,6 +357,14 @@ def test_memory_that_does_not_suffice_says_how_much_and_what_to_do():
     assert "set batch_size=32" in words
     with pytest.raises(RuntimeError, match="something else"), memory_advice(config):
         raise RuntimeError("something else")
+
+
+@pytest.mark.parametrize(("limit", "raised"), [(2**40, MemoryError), (resource.RLIM_INFINITY, SystemError)])
+def test_an_error_that_found_no_memory_itself_is_one_of_memory_at_a_limit(monkeypatch, limit, raised):
+    """What Python raises at a limit on the process, seen inside torch; without a limit it stays a fault."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+    with pytest.raises(raised), memory_advice(tiny(device="cpu")):
+        raise SystemError("error return without exception set")
 
 
 @pytest.mark.parametrize("name", list(PRESETS))

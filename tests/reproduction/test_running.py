@@ -12,7 +12,6 @@ import sys
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
 
 from backend import lock
 from backend.errors import Unusable
@@ -24,7 +23,7 @@ from backend.reproduction.study import Claim, Drawing, Level, Setting, Study
 from backend.store import query, runs
 from backend.store.database import open_store
 from tests.cli.test_cli import collapse
-from tests.harness import end_workers, open_chromium, tiny, wait_for
+from tests.harness import end_workers, tiny, wait_for
 
 SEEDS = 3
 
@@ -119,20 +118,18 @@ def test_the_report_says_what_the_runs_say(swept, tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(files)
 
 
-def test_the_page_opens_in_a_browser(swept, tmp_path):
+def test_the_page_opens_in_a_browser(swept, tmp_path, browser):
     write_report(tmp_path, report(swept, small_study(), "laptop", plan_of(), lambda _: None).files)
-    with sync_playwright() as playwright:
-        browser = open_chromium(playwright)
-        page = browser.new_page(viewport={"width": 390, "height": 800})
-        asked = []
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto((tmp_path / "report.html").as_uri())
-        shown = page.evaluate("[...document.images].map(image => image.complete && image.naturalWidth > 0)")
-        assert shown == [True, True]
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "tables scroll by themselves"
-        assert not Axe().run(page).response["violations"]
-        assert all(url.startswith("file:") for url in asked)
-        browser.close()
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((tmp_path / "report.html").as_uri())
+    shown = page.evaluate("[...document.images].map(image => image.complete && image.naturalWidth > 0)")
+    assert shown == [True, True]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "tables scroll by themselves"
+    assert not Axe().run(page).response["violations"]
+    assert all(url.startswith("file:") for url in asked)
+    page.close()
 
 
 def test_runs_that_are_not_finished_are_named(swept):
