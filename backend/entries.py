@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from backend import wire
+from ncengine.config import RunConfig
 
 MOST = 8
 """Entries that are told apart in one picture."""
@@ -31,10 +32,10 @@ class Entry:
         return f"var(--head-{self.head})"
 
 
-def settings(run: wire.RunWire) -> dict[str, Any]:
-    """Return a run's settings by dotted name, without the seed and where it ran."""
+def settings(config: RunConfig) -> dict[str, Any]:
+    """Return a config's settings by dotted name, without the seed and the device."""
     found: dict[str, Any] = {}
-    for key, value in run.config.model_dump(mode="json").items():
+    for key, value in config.model_dump(mode="json").items():
         if key in ("seed", "device"):
             continue
         if isinstance(value, dict):
@@ -44,11 +45,19 @@ def settings(run: wire.RunWire) -> dict[str, Any]:
     return found
 
 
+def differences(configs: Sequence[RunConfig]) -> list[tuple[str, list[Any]]]:
+    """Return the settings in which configs differ, each with its value in every config, None where one has it not."""
+    flat = [settings(config) for config in configs]
+    keys = dict.fromkeys(key for known in flat for key in known)
+    rows = [(key, [known.get(key) for known in flat]) for key in keys]
+    return [(key, values) for key, values in rows if any(value != values[0] for value in values)]
+
+
 def entries(runs: Iterable[wire.RunWire]) -> list[Entry]:
     """Fold runs that differ in their seed alone into one entry each; entries of one head differ in their dashes."""
     folded: dict[str, list[wire.RunWire]] = {}
     for run in runs:
-        folded.setdefault(json.dumps(settings(run), sort_keys=True), []).append(run)
+        folded.setdefault(json.dumps(settings(run.config), sort_keys=True), []).append(run)
     found: list[Entry] = []
     for members in list(folded.values())[:MOST]:
         head = members[0].config.head.name

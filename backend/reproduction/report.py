@@ -10,6 +10,7 @@ import csv
 import html
 import io
 import itertools
+import json
 import math
 import platform
 import re
@@ -21,6 +22,7 @@ from typing import NamedTuple
 from markdown_it import MarkdownIt
 
 from backend import views
+from backend.entries import differences
 from backend.figure_catalogue import FIGURES
 from backend.figure_options import Options, parse_options
 from backend.paper.catalogue import plate as make
@@ -33,6 +35,7 @@ from backend.reproduction.verdicts import LEVEL, Seen, judged
 from backend.store import event_log, runs
 from backend.store.database import Store
 from ncengine import __version__
+from ncengine.config.part import Part
 
 VENUE = "iclr"
 TABLED = ("finals", "costs", "implicit")
@@ -107,7 +110,7 @@ def report(store: Store, study: Study, size: Size, plan: Sequence[Planned], prog
     parts = [f"# {_escaped(study.title)}", study.question, *_summary(results)]
     for setting in study.settings:
         of_setting = [each for each in done if each.planned.setting.name == setting.name]
-        parts += [f"## {setting.title}", _described(setting)]
+        parts += [f"## {setting.title}", _described(setting), _arms(setting)]
         if not of_setting:
             parts.append("None of its runs has finished.")
             continue
@@ -210,12 +213,30 @@ def _described(setting: Setting) -> str:
         + (f" (test {config.facts.test:,})" if config.facts.test else ""),
         f"network {config.backbone.name}",
         f"{config.epochs:,} epochs of {config.steps_per_epoch:,} steps with {config.batch_size:,} samples",
-        f"optimiser {config.optimiser.name}",
-        f"schedule {config.schedule.name}",
+        f"optimiser {_told(config.optimiser)}",
+        f"schedule {_told(config.schedule)}",
         f"batches {config.sampler.name}",
         f"{config.precision}",
     ]
     return "; ".join(parts) + "."
+
+
+def _told(part: Part) -> str:
+    """Return the name of a part of a config, with its settings."""
+    held = part.model_dump(mode="json", exclude_none=True)
+    name = held.pop("name")
+    words = ", ".join(f"{key} {json.dumps(value)}" for key, value in held.items())
+    return f"{name} ({words})" if words else str(name)
+
+
+def _arms(setting: Setting) -> str:
+    """Return the settings in which a setting's arms differ, arm by arm."""
+    rows = differences(list(setting.arms.values()))
+    lines = ["Its arms differ in these settings, and in no other:", ""]
+    for index, arm in enumerate(setting.arms):
+        held = [f"{key} {json.dumps(values[index])}" for key, values in rows if values[index] is not None]
+        lines.append(f"- {_escaped(arm)}: `{', '.join(held)}`")
+    return "\n".join(lines)
 
 
 def _options(drawing: Drawing) -> Options:

@@ -12,7 +12,7 @@ from typing import Any
 from dash import dcc, html
 
 from backend import wire
-from backend.entries import Entry, entries, settings
+from backend.entries import Entry, differences, entries
 from backend.figure_catalogue import THRESHOLDS
 from backend.palette import HEADS, class_colours
 from dashboard import ids
@@ -23,14 +23,6 @@ from dashboard.pages.run import FLAT_CONFIG
 
 CHART_PX = 220
 MARKS = ("etf_distance_means", *READINGS)
-
-
-def differences(found: list[Entry]) -> list[tuple[str, list[Any]]]:
-    """Return the settings in which entries differ, each with its value in every entry."""
-    flat = [settings(entry.runs[0]) for entry in found]
-    keys = dict.fromkeys(key for known in flat for key in known)
-    rows = [(key, [known.get(key) for known in flat]) for key in keys]
-    return [(key, values) for key, values in rows if any(value != values[0] for value in values)]
 
 
 def finals(entry: Entry, key: str, split: str) -> tuple[float, float, float] | None:
@@ -248,7 +240,7 @@ def _finals(found: list[Entry], known: dict[str, wire.MetricWire]) -> Any:
 
 
 def _settings(found: list[Entry]) -> Any:
-    rows = differences(found)
+    rows = differences([entry.runs[0].config for entry in found])
     head = html.Tr([html.Td(), *(html.Th(entry.label, scope="col") for entry in found)])
     body = [html.Tr([html.Th(key, scope="row"), *(html.Td(_words(value)) for value in values)]) for key, values in rows]
     content = (

@@ -109,6 +109,9 @@ def test_the_report_says_what_the_runs_say(swept, tmp_path):
     assert "The loss is *lower* \\| here." in text.replace("\\*", "*")
     assert page.count("<td>The loss is *lower* | here.") == 1
     assert "collapse reproduce small --size laptop --seeds 3" in text
+    assert re.search(r'^- one: `head\.name "nearest-etf", .*head\.delta 0\.001', text, re.MULTILINE)
+    assert re.search(r'^- two: `head\.name "linear"', text, re.MULTILINE)
+    assert "batch_size" not in text, "arms do not differ in what they share"
     for run_id in states(swept, plan_of()):
         assert f"`{run_id}`" in text
     assert report(swept, small_study(), "laptop", plan_of(), said.append).files == files, (
