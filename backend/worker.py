@@ -23,7 +23,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Generator, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -360,9 +359,8 @@ def _import_everything() -> None:
     import ncengine.train  # noqa: F401
 
     torch.nn.functional.conv2d(torch.zeros(2, 1, 8, 8), torch.zeros(1, 1, 3, 3))  # the first kernels
-    for name in ("sklearn.datasets", "torchvision"):
-        if not select.select([sys.stdin], [], [], 0)[0]:
-            import_module(name)
+    if not select.select([sys.stdin], [], [], 0)[0]:
+        import torchvision  # noqa: F401
 
 
 if __name__ == "__main__":

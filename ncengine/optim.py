@@ -5,6 +5,7 @@ A schedule is a factor in [0, 1] of the learning rate at each step, a pure funct
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -17,7 +18,28 @@ from ncengine.backbones.free import FreeFeatures
 from ncengine.heads import Head
 
 
-class AutomaticGradientDescent(torch.optim.Optimizer):
+class Eager(torch.optim.Optimizer):
+    """Optimisers whose steps nobody compiles: without the decorator that imports torch's compiler, a second's work."""
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+
+
+class _Sgd(Eager, torch.optim.SGD):
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
+
+
+class _Adam(Eager, torch.optim.Adam):
+    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
+
+
+class _AdamW(Eager, torch.optim.AdamW):
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+
+
+class AutomaticGradientDescent(Eager):
     """Automatic gradient descent (Bernstein, Mingard, Huang, Azizan, Yue 2023): no learning rate.
 
     For L weights W_k of d_k outputs and d_{k−1} inputs, with gradient ∇_k and s_k = √(d_k/d_{k−1}),
@@ -109,11 +131,11 @@ def make_optimiser(config: cfg.OptimiserConfig, backbone: nn.Module, head: Head)
     groups = parameter_groups(config, backbone, head)
     match config:
         case cfg.Sgd():
-            return torch.optim.SGD(groups, config.lr, momentum=config.momentum, nesterov=config.nesterov)
+            return _Sgd(groups, config.lr, momentum=config.momentum, nesterov=config.nesterov)
         case cfg.Adam():
-            return torch.optim.Adam(groups, config.lr)
+            return _Adam(groups, config.lr)
         case cfg.AdamW():
-            return torch.optim.AdamW(groups, config.lr)
+            return _AdamW(groups, config.lr)
         case cfg.Agd():
             return AutomaticGradientDescent(groups[0]["params"], config.gain)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Literal
 
@@ -33,11 +34,11 @@ def _fashion_mini() -> Raw:
 
 
 def _digits() -> Raw:
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    images = np.round(bunch.images * (255 / 16)).astype(np.uint8)
-    labels = bunch.target.astype(np.int64)
+    # scikit-learn's own file: importing it takes longer than a small run.
+    path = distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz")
+    table = np.loadtxt(str(path), delimiter=",", dtype=np.int64)
+    images = np.round(table[:, :-1].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+    labels = table[:, -1]
     # scikit-learn gives one list; every fifth image of each class is for testing.
     is_test = np.zeros(len(labels), dtype=bool)
     for digit in range(10):

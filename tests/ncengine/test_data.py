@@ -22,6 +22,7 @@ import torch
 from PIL import Image
 from safetensors.numpy import save_file
 from scipy.io import savemat
+from sklearn.datasets import load_digits
 from torchvision import datasets
 
 import ncengine as nc
@@ -47,7 +48,7 @@ from ncengine.config import (
 from ncengine.data import folders, published, settle
 from ncengine.data.counts import class_counts
 from ncengine.data.download import Remote, fetch
-from ncengine.data.loading import kept_rows, load, noisy_labels
+from ncengine.data.loading import EMBEDDED, kept_rows, load, noisy_labels
 from ncengine.data.places import Places
 from ncengine.data.published import READERS, SYSTEM
 
@@ -765,3 +766,12 @@ def test_true_labels_are_kept_beside_noisy_ones():
     measured = next(event for event in nc.run(config) if event.type == "EpochMeasured")
     assert set(measured.scalars) == {"train", "train_true", "test"}
     assert measured.scalars["train_true"]["top1"] != measured.scalars["train"]["top1"]
+
+
+def test_digits_are_those_of_scikit_learn():
+    bunch, raw = load_digits(), EMBEDDED["digits"]()
+    images = np.round(bunch.images * (255 / 16)).astype(np.uint8)
+    for label in range(10):
+        own = images[bunch.target == label]
+        np.testing.assert_array_equal(raw.test[raw.test_labels == label], own[4::5])
+        np.testing.assert_array_equal(raw.train[raw.train_labels == label], np.delete(own, np.s_[4::5], axis=0))

@@ -1,5 +1,6 @@
 """Optimisers and schedules: AGD against its formula, weight decay by kind, falls and warm-up, losses."""
 
+import copy
 import itertools
 import math
 
@@ -108,6 +109,31 @@ def test_weight_decay_by_kind():
         AdamW(weight_decay=0.1, feature_weight_decay=0.3), free, make_head(NearestETFHead(), 9, 5, 0)
     )
     assert [group["weight_decay"] for group in found] == [0.3]
+
+
+@pytest.mark.parametrize(
+    ("config", "stock"), [(Sgd(lr=0.1), torch.optim.SGD), (Adam(), torch.optim.Adam), (AdamW(), torch.optim.AdamW)]
+)
+def test_steps_and_states_are_those_of_torch(config, stock):
+    torch.manual_seed(0)
+    ours = make_backbone(Mlp(features=8, width=16), (6,), 10)
+    theirs = copy.deepcopy(ours)
+    head = make_head(NearestETFHead(), 8, 3, 0)
+    optimiser = make_optimiser(config, ours, head)
+    groups = parameter_groups(config, theirs, head)
+    other = stock(groups, lr=config.lr, **({"momentum": config.momentum} if isinstance(config, Sgd) else {}))
+    for step in range(6):
+        samples = torch.randn(20, 6)
+        for network, method in ((ours, optimiser), (theirs, other)):
+            method.zero_grad()
+            network(samples).square().mean().backward()
+            assert all(parameter.requires_grad for parameter in network.parameters())
+            method.step()
+        if step == 2:
+            held = optimiser.state_dict()
+            optimiser = make_optimiser(config, ours, head)
+            optimiser.load_state_dict(held)
+    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("config", [Sgd(), Sgd(nesterov=True), Adam(), AdamW(), Agd()])

@@ -239,6 +239,17 @@ def test_importing_the_engine_loads_no_torch_and_no_web():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+@pytest.mark.parametrize("optimiser", ["sgd", "adam", "adamw", "agd"])
+def test_a_small_run_waits_for_no_library_that_it_does_not_need(optimiser):
+    code = (
+        "import sys, ncengine as nc\n"
+        f"config = nc.RunConfig(data={{'name': 'digits'}}, optimiser={{'name': '{optimiser}'}}, epochs=1)\n"
+        "assert [e for e in nc.run(config)][-1].type == 'RunFinished'\n"
+        "assert not {'torch._dynamo', 'sklearn', 'scipy', 'geoopt', 'torchvision'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 def test_a_step_says_where_its_time_went():
     found = [e for e in events(epochs=2) if e.type == "StepMeasured"]
     assert set(found[0].seconds) == {"data", "forward", "head", "backward", "optimiser"}
