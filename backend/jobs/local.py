@@ -103,14 +103,14 @@ class LocalEngine:
                 self._ended[pid] = status
 
     def exit_status(self, pid: int) -> int | None:
-        """Return how a child of ours ended (a signal as its negative number), told once; None where nobody knows."""
+        """Return how a child of ours ended (a signal as its negative number); None where nobody knows."""
         child = self._children.get(pid)
         if child is not None:
             # A killed process is a zombie already while its last threads end; its status is there when they have.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(timeout=DYING_S)
             self.reap()
-        return self._ended.pop(pid, None)
+        return self._ended.get(pid)
 
     def close(self) -> None:
         """Let the waiting worker go; running workers go on, without a parent that asks after them."""
