@@ -74,6 +74,13 @@ def command(runs: Sequence[str], figure: str, format_: str, options: Options, ou
     return " ".join(["collapse", "export", ",".join(runs), figure, "-o", shlex.quote(output), *kind, *flags])
 
 
+def film_command(runs: Sequence[str], options: Options, output: str = "film.gif") -> str:
+    """Return the command line that films the geometry with a figure's view, classes, camera and layers."""
+    given = options.given()
+    flags = [f"--{key} {shlex.quote(given[key])}" for key in ("view", "classes", "camera", "layers") if key in given]
+    return " ".join(["collapse", "film", ",".join(runs), "-o", output, *flags])
+
+
 def snippet(output: str, caption: str, venue: str, label: str) -> str:
     """Return the LaTeX that puts a figure's file into a paper."""
     environment = "figure*" if VENUES[venue].wide else "figure"

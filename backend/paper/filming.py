@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backend.errors import Invalid
-from backend.figure_options import parse_options
+from backend.figure_options import Options, film_command, parse_options
 from backend.paper.exporting import ids_in_store
 from backend.paper.film import FORMATS, Timing, film, sized
 from backend.paper.gather import film_request
@@ -31,11 +30,10 @@ class Wanted:
     pixels: int
     options: dict[str, str | None]
 
-    def command(self, ids: list[str]) -> str:
+    def command(self, ids: list[str], options: Options) -> str:
         """Return the command that makes the film again."""
-        flags = [f"--seconds {self.seconds:g} --fps {self.fps} --turn {self.turn_deg:g} --pixels {self.pixels}"]
-        flags += [f"--{name} {shlex.quote(value)}" for name, value in self.options.items() if value is not None]
-        return f"collapse film {','.join(ids)} -o film.{self.format} {' '.join(flags)}"
+        timing = f"--seconds {self.seconds:g} --fps {self.fps} --turn {self.turn_deg:g} --pixels {self.pixels}"
+        return f"{film_command(ids, options, f'film.{self.format}')} {timing}"
 
 
 def filmed(store: Store, wanted: Wanted, progress: Progress) -> bytes:
@@ -49,6 +47,6 @@ def filmed(store: Store, wanted: Wanted, progress: Progress) -> bytes:
     request = film_request(store, ids, options)
     request = request.model_copy(update={"options": sized(request.options, len(request.entries))})
     hashes = ", ".join(f"{m.run.id} (config {m.config_hash[:12]})" for e in request.entries for m in e.members[:1])
-    about = f"Collapse Lab {__version__}: run {hashes}; {wanted.command(ids)}"
+    about = f"Collapse Lab {__version__}: run {hashes}; {wanted.command(ids, options)}"
     progress.update(task, description="drawing")
     return film(request, wanted.format, timing, about, lambda done: progress.update(task, completed=done))

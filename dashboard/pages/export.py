@@ -17,7 +17,7 @@ from backend.client import ApiError, AsyncClient, calls
 from backend.entries import MOST_SCENES, entries
 from backend.errors import Invalid
 from backend.figure_catalogue import EVERYWHERE, FIGURES, LAYERS, MEDIA_TYPES, OPTIONS, VENUES, FigureName, Sight
-from backend.figure_options import Options, command, parse_options, snippet
+from backend.figure_options import Options, command, film_command, parse_options, snippet
 from dashboard import ids
 
 FORMATS = [name for name in MEDIA_TYPES if name != "json"]
@@ -190,6 +190,8 @@ async def _followed(
     options = Options.model_validate(twin["layout"]["meta"]["provenance"]["options"])
     preview, save = addresses(runs, figure, format_, options)
     output = f"{figure}.{format_}"
+    commands = [command(runs, figure, format_, options, output)]
+    commands += [film_command(runs, options)] if figure == "geometry" else []
     told = twin["layout"]["meta"]
     caption, notices = told["caption"], ". ".join(told["notices"])
     shown = text[:MOST_CHARACTERS] if text else snippet(output, caption, options.venue, figure)
@@ -197,7 +199,7 @@ async def _followed(
         preview,
         save,
         f"Save {format_.upper()}",
-        command(runs, figure, format_, options, output),
+        "\n".join(commands),
         caption,
         shown,
         notices,

@@ -201,6 +201,9 @@ def test_the_walk(server, open_window, tmp_path):
     wait_for(lambda: preview.evaluate("image => image.complete && image.naturalWidth > 0"), 20, "the preview")
     expect(page.locator("#export-command")).to_contain_text(f"collapse export {run_id} geometry")
     expect(page.locator("#export-command")).to_contain_text(f"--epoch {captures[-4]['epoch']:g}")
+    expect(page.locator("#export-command")).to_contain_text(
+        re.compile(rf"\ncollapse film {run_id} -o film\.gif .*--camera ")
+    )
     with page.expect_download() as download:
         page.locator("#export-save").click()
     reader = PdfReader(io.BytesIO(Path(download.value.path()).read_bytes()))

@@ -23,7 +23,9 @@ from backend.jobs.local import Reading
 from backend.jobs.supervisor import Supervisor
 from backend.store import artifacts, check, database, event_log, query, runs
 from backend.store.database import open_store
+from backend.store.models import run
 from ncengine.config import Mlp
+from tests.conftest import BOTH
 from tests.faults.harness import owner, require_whole, status, supervising, wait_epoch, wait_status
 from tests.harness import end_workers, tiny, wait_for
 
@@ -247,6 +249,25 @@ def at_first_schema(data, url=None):
                 sa.text("INSERT INTO event VALUES (:run, 1, 'RunQueued', '2026', '{}')"), {"run": f"old{i}"}
             )
     engine.dispose()
+
+
+@BOTH
+def test_a_run_that_goes_on_is_whole_whenever_one_looks(store):
+    run_id, _ = runs.create(store, tiny(epochs=40, device="cpu"))
+    looks = 0
+    with supervising(store):
+        wait_epoch(store, run_id, 1)
+        while status(store, run_id) != "finished":
+            assert list(check.faults(store)) == []
+            looks += 1
+    assert looks > 10
+    last = runs.get(store, run_id).last_seq
+    for wrong in (last - 1, last + 1):
+        with store.writing() as connection:
+            connection.execute(sa.update(run).where(run.c.id == run_id).values(last_seq=wrong))
+        assert [fault.what for fault in check.faults(store)] == [
+            f"the run says that its last event is {wrong}, and it is {last}"
+        ]
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
