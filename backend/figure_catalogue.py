@@ -63,7 +63,7 @@ VENUES: dict[str, Venue] = {
     "cvpr-wide": Venue("CVPR, both columns 6.875 in", 6.875, wide=True),
     "jmlr": Venue("JMLR, text width 6 in", 6.0, text_pt=9.0, small_pt=8.0),
 }
-LAYERS = ("features", "classifier", "names", "legend")
+LAYERS = ("features", "classifier", "names")
 Sight = Literal["colour", "grey", "protanopia", "deuteranopia", "tritanopia"]
 
 
@@ -139,7 +139,7 @@ OPTIONS: dict[str, tuple[type, str]] = {
     "view": (str, "View of the geometry instead of the run's own: pca or tetrahedron."),
     "classes": (str, "Four classes, for the view tetrahedron: 0,3,5,8"),
     "camera": (str, "ex,ey,ez,ux,uy,uz,zoom"),
-    "layers": (str, "What the geometry shows, of features,classifier,names,legend (default: all)."),
+    "layers": (str, "What the geometry shows, of features,classifier,names (default: all)."),
     "unit": (str, "Cosines or angles in the heatmap."),
     "keys": (str, "Metrics, comma-separated."),
     "split": (str, "train, test, or both (train,test)."),

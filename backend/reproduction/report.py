@@ -46,7 +46,8 @@ HOW_TO_READ = (
     f"one of two paired variances is smaller. A claim *agrees* where p ≤ {LEVEL}, *disagrees* where the test in "
     "the opposite direction gives that, and is *undecided* otherwise. p is not corrected for the number of "
     "claims; five pairs can give no less than 0.031. A metric that was not reached counts as one epoch more than "
-    "there are. All numbers behind the verdicts are in `claims.csv`."
+    "there are. All numbers behind the verdicts are in `claims.csv`. The same seeds give the same numbers on the same "
+    "machine with the same number of threads; elsewhere sums are rounded in another order, and close verdicts may turn."
 )
 SOURCE = (
     "“The paper” is E. Markou, T. Ajanthan, S. Gould, *Guiding Neural Collapse: Optimising Towards the Nearest Simplex "

@@ -44,7 +44,7 @@ def test_every_frame_shows_a_capture_or_says_that_it_is_between_two(captures, fr
 
 @pytest.fixture(scope="module")
 def request_of(kept):
-    held = film_request(kept.store, [kept.run], parse_options({"layers": "features,classifier,legend"}))
+    held = film_request(kept.store, [kept.run], parse_options({"layers": "features,classifier"}))
     return held.model_copy(update={"options": sized(held.options, 1)})
 
 

@@ -44,7 +44,7 @@ def geometry(request: FigureRequest) -> Plate:
     outside = f" {100 * float(kept):.1f} % of the features' norm lies outside this frame." if kept is not None else ""
     return Plate(
         panels=panels,
-        keys=legend if "legend" in shown else [],
+        keys=legend,
         caption=f"{words[0].upper()}{words[1:]} at epoch {when} in the frame of the nearest simplex ETF, whose "
         f"vertices are the rings; {first.view} view.{outside}",
         table=_table(request),

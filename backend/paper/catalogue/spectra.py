@@ -24,15 +24,15 @@ def spectra(request: FigureRequest) -> Plate:
             held = [wire.from_typed(c.arrays[name]).astype(np.float64) for m in entry.members for c in m.captures[-1:]]
             positive = [np.where(each > 0, each, math.nan) for each in held]
             found = of.spread([(np.arange(1, len(each) + 1), each) for each in positive])
-            ranged = found.of > 1
+            low, high = found.bounds()
             lines.append(
                 Line(
                     label=label,
                     x=found.x,
                     y=found.middle,
                     colour=colour,
-                    low=found.low if ranged else None,
-                    high=found.high if ranged else None,
+                    low=low,
+                    high=high,
                     column=f"{entry.label} {label}",
                     dots=len(found.x) <= 40,
                 )

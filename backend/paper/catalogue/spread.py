@@ -30,6 +30,10 @@ class Spread:
     high: F64
     of: int
 
+    def bounds(self) -> tuple[F64, F64] | tuple[None, None]:
+        """Return the range where it is of several seeds."""
+        return (self.low, self.high) if self.of > 1 else (None, None)
+
     def end(self) -> tuple[float, float, float] | None:
         """Return the three at the last place that has them."""
         here = np.flatnonzero(np.isfinite(self.middle))
@@ -65,7 +69,8 @@ def line(
 
     Of one entry, splits are told apart by their dashes; of several, entries by the colours of their heads.
     """
-    several, ranged = len(request.entries) > 1, found.of > 1
+    several = len(request.entries) > 1
+    low, high = found.bounds()
     column = f"{split}/{key}" if key else split
     return Line(
         label=entry.label if several else split,
@@ -73,8 +78,8 @@ def line(
         y=found.middle,
         colour=palette.HEADS["light"][entry.head],
         dash=entry.dash if several else SPLIT_DASHES[split],
-        low=found.low if ranged else None,
-        high=found.high if ranged else None,
+        low=low,
+        high=high,
         column=f"{entry.label} {column}" if several else column,
         dots=dots,
     )
