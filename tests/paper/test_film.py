@@ -104,7 +104,7 @@ def test_a_gif_shows_all_and_says_where_it_comes_from(request_of):
 
 
 def test_nothing_but_the_scene_moves(kept):
-    held = film_request(kept.store, [kept.run], parse_options({"layers": "legend"}))
+    held = film_request(kept.store, [kept.run], parse_options({"layers": ""}))
     some = held.model_copy(update={"options": sized(held.options, 1)})
     shown = [np.asarray(picture) for picture in frames(some, SHORT)]
     assert all((picture[:20] == shown[0][:20]).all() for picture in shown), "the legend stands still"
