@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,12 +32,10 @@ class Entry:
         return f"var(--head-{self.head})"
 
 
-def settings(config: RunConfig) -> dict[str, Any]:
-    """Return a config's settings by dotted name, without the seed and the device."""
+def flat(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config's settings by dotted name."""
     found: dict[str, Any] = {}
-    for key, value in config.model_dump(mode="json").items():
-        if key in ("seed", "device"):
-            continue
+    for key, value in tree.items():
         if isinstance(value, dict):
             found |= {f"{key}.{inner}": item for inner, item in value.items()}
         else:
@@ -45,11 +43,16 @@ def settings(config: RunConfig) -> dict[str, Any]:
     return found
 
 
+def settings(config: RunConfig) -> dict[str, Any]:
+    """Return a config's settings by dotted name, without the seed and the device."""
+    return flat(config.model_dump(mode="json", exclude={"seed", "device"}))
+
+
 def differences(configs: Sequence[RunConfig]) -> list[tuple[str, list[Any]]]:
     """Return the settings in which configs differ, each with its value in every config, None where one has it not."""
-    flat = [settings(config) for config in configs]
-    keys = dict.fromkeys(key for known in flat for key in known)
-    rows = [(key, [known.get(key) for known in flat]) for key in keys]
+    found = [settings(config) for config in configs]
+    keys = dict.fromkeys(key for known in found for key in known)
+    rows = [(key, [known.get(key) for known in found]) for key in keys]
     return [(key, values) for key, values in rows if any(value != values[0] for value in values)]
 
 

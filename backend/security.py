@@ -306,7 +306,8 @@ class Permission:
         if scope["type"] != "http" or not scope["path"].startswith("/api/"):
             await self._app(scope, receive, send)
             return
-        who, began, status = caller.get(), time.perf_counter(), 500
+        who, began = caller.get(), time.perf_counter()
+        answered: int | None = None
         changes = scope["method"] not in READING and scope["path"] not in ASKING_PATHS
         if changes and (who is None or not who.may_change):
             name = "nobody" if who is None else who.name
@@ -315,27 +316,26 @@ class Permission:
             return
 
         async def noting(message: Message) -> None:
-            nonlocal status
+            nonlocal answered
             if message["type"] == "http.response.start":
-                status = message["status"]
+                answered = message["status"]
                 # Before the answer: whoever has it finds their change in the audit.
-                await note()
+                await note(message["status"])
             await send(message)
 
-        async def note() -> None:
-            nonlocal changes
+        async def note(status: int) -> None:
             if changes and who is not None:
-                changes = False
                 await asyncio.to_thread(self._note, who.name, scope["method"], scope["path"], status)
 
         try:
             await self._app(scope, receive, noting)
         finally:
-            took_s = time.perf_counter() - began
+            took_s, status = time.perf_counter() - began, answered or 500
             self._observe(scope["method"], status, took_s)
             facts = {"method": scope["method"], "path": scope["path"], "status": status, "ms": round(1000 * took_s, 1)}
             log.info("request", extra={"facts": {**facts, "who": who.name if who else None}})
-            await note()
+            if answered is None:
+                await note(status)
 
     def _note(self, who: str, method: str, path: str, status: int) -> None:
         named = re.match(r"/api/v1/runs/([0-9a-z]{1,16})(/|$)", path)

@@ -53,9 +53,6 @@ def global_settings(config: RunConfig, device: torch.device) -> Iterator[None]:
         torch.use_deterministic_algorithms(deterministic[0], warn_only=deterministic[1])
 
 
-LIMITS = (resource.RLIMIT_DATA, resource.RLIMIT_AS)
-
-
 @contextlib.contextmanager
 def memory_advice(config: RunConfig) -> Iterator[None]:
     """Turn an allocation that failed into a MemoryError that says how much was asked for, and what to do."""
@@ -65,7 +62,8 @@ def memory_advice(config: RunConfig) -> Iterator[None]:
         raise _out_of_memory(config, error) from error
     except SystemError as error:
         # At a limit of the process even the error that should be raised finds no memory, and Python says so.
-        limited = any(resource.getrlimit(kind)[0] != resource.RLIM_INFINITY for kind in LIMITS)
+        limits = (resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS))
+        limited = any(limit != resource.RLIM_INFINITY for limit in limits)
         if not limited or "exception" not in str(error):
             raise
         raise _out_of_memory(config, error) from error

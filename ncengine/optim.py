@@ -18,7 +18,7 @@ from ncengine.backbones.free import FreeFeatures
 from ncengine.heads import Head
 
 
-class Eager(torch.optim.Optimizer):
+class _Eager(torch.optim.Optimizer):
     """Optimisers whose steps nobody compiles: without the decorator that imports torch's compiler, a second's work."""
 
     add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
@@ -27,19 +27,19 @@ class Eager(torch.optim.Optimizer):
     load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
 
 
-class _Sgd(Eager, torch.optim.SGD):
+class _Sgd(_Eager, torch.optim.SGD):
     step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
 
 
-class _Adam(Eager, torch.optim.Adam):
+class _Adam(_Eager, torch.optim.Adam):
     step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
 
 
-class _AdamW(Eager, torch.optim.AdamW):
+class _AdamW(_Eager, torch.optim.AdamW):
     step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
 
 
-class AutomaticGradientDescent(Eager):
+class AutomaticGradientDescent(_Eager):
     """Automatic gradient descent (Bernstein, Mingard, Huang, Azizan, Yue 2023): no learning rate.
 
     For L weights W_k of d_k outputs and d_{k−1} inputs, with gradient ∇_k and s_k = √(d_k/d_{k−1}),

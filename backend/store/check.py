@@ -44,8 +44,9 @@ class Fault(NamedTuple):
 
 def faults(store: Store, run_id: str | None = None) -> Iterator[Fault]:
     """Look at one run or all of them, and at the database; yield what is wrong."""
+    query = sa.select(run.c.id) if run_id is None else sa.select(run.c.id).where(run.c.id == run_id)
     with store.reading() as connection:
-        ids = [run_id] if run_id is not None else list(connection.execute(sa.select(run.c.id)).scalars())
+        ids = list(connection.execute(query).scalars())
     if run_id is None:
         yield from database_faults(store)
     for each in ids:
@@ -74,7 +75,7 @@ def _events(store: Store, run_id: str) -> Iterator[str]:
         query = sa.select(run.c.status, run.c.last_seq, run.c.epoch, newest).where(run.c.id == run_id)
         row = connection.execute(query).one_or_none()
     if row is None:
-        return
+        return  # deleted for good while others were looked at
 
     def told() -> Iterator[tuple[int, str, dict[str, Any]]]:
         seq = 0

@@ -16,6 +16,7 @@ from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update, set
 
 from backend import wire
 from backend.client import ApiError, AsyncClient, calls
+from backend.entries import flat
 from dashboard import ids
 from dashboard.components import form
 from dashboard.components.frame import message, warm_up
@@ -119,16 +120,6 @@ def refused() -> Any:
 
 def changes(config: Config, before: Config) -> dict[str, tuple[Any, Any]]:
     """Return the settings in which a config differs from the one before, dotted, as (from, to)."""
-
-    def flat(tree: Config) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for key, value in tree.items():
-            if isinstance(value, dict):
-                found |= {f"{key}.{inner}": item for inner, item in value.items()}
-            else:
-                found[key] = value
-        return found
-
     old, new = flat(before), flat(config)
     return {path: (old.get(path), value) for path, value in new.items() if old.get(path) != value}
 

@@ -123,16 +123,15 @@ def test_the_report_says_what_the_runs_say(swept, tmp_path):
 
 def test_the_page_opens_in_a_browser(swept, tmp_path, browser):
     write_report(tmp_path, report(swept, small_study(), "laptop", plan_of(), lambda _: None).files)
-    page = browser.new_page(viewport={"width": 390, "height": 800})
-    asked = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto((tmp_path / "report.html").as_uri())
-    shown = page.evaluate("[...document.images].map(image => image.complete && image.naturalWidth > 0)")
-    assert shown == [True, True]
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "tables scroll by themselves"
-    assert not Axe().run(page).response["violations"]
-    assert all(url.startswith("file:") for url in asked)
-    page.close()
+    with browser.new_page(viewport={"width": 390, "height": 800}) as page:
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto((tmp_path / "report.html").as_uri())
+        shown = page.evaluate("[...document.images].map(image => image.complete && image.naturalWidth > 0)")
+        assert shown == [True, True]
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "tables scroll by themselves"
+        assert not Axe().run(page).response["violations"]
+        assert all(url.startswith("file:") for url in asked)
 
 
 def test_runs_that_are_not_finished_are_named(swept):
