@@ -549,7 +549,7 @@ def token_create(
     from backend.store import tokens as store_tokens
 
     with _open(data, database_url) as store:
-        row, secret = store_tokens.create(store, name, "read" if read_only else "all")
+        row, secret = store_tokens.create(store, name, "read" if read_only else "admin")
         served = lock.holder(store.data_dir)
     print(f"{row.id}  {secret}")
     if served:

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from backend.store.database import now
+from backend.store.clock import now
 
 LOG_BYTES = 4 * 2**20
 KEPT_LOGS = 4

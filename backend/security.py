@@ -99,7 +99,7 @@ class Authority:
         if held is not None and time.monotonic() - held[0] < KNOWN_FOR_S:
             return held[1]
         row = await asyncio.to_thread(tokens.find, self._store, given)
-        found = None if row is None else Caller(row.name, row.scope == "all", row.id)
+        found = None if row is None else Caller(row.name, row.scope == "admin", row.id)
         self._known[key] = (time.monotonic(), found)
         while len(self._known) > 1000:
             self._known.popitem(last=False)

@@ -532,7 +532,7 @@ class NewToken(Wire):
 
     model_config = _example(name="for a co-author", scope="read")
     name: Name
-    scope: Literal["all", "read"] = "read"
+    scope: Literal["admin", "read"] = "read"
 
 
 class TokenWire(Wire):
@@ -540,7 +540,7 @@ class TokenWire(Wire):
 
     id: str
     name: str
-    scope: Literal["all", "read"]
+    scope: Literal["admin", "read"]
     created_at: str
     revoked_at: str | None
 

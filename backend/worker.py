@@ -36,7 +36,7 @@ from backend.jobs.pulse import FENCED, Pulse
 from backend.settings import datasets_dir
 from backend.store import artifacts, event_log, runs
 from backend.store.curves import Folder
-from backend.store.database import Store, Unreachable, open_store
+from backend.store.database import Store, Unreachable, open_store, reason_of
 from backend.store.event_log import Bucket, Entry
 from ncengine.events import (
     CheckpointSaved,
@@ -212,7 +212,7 @@ def patiently(work: Callable[[], Result]) -> Result:
         except Unreachable as error:
             if is_full(error) or time.monotonic() > deadline:
                 raise
-            print(f"the database cannot be written ({error.orig}); waiting", file=sys.stderr)
+            print(f"the database cannot be written ({reason_of(error)}); waiting", file=sys.stderr)
             time.sleep(0.5)
 
 

@@ -23,7 +23,7 @@ from backend.jobs import processes, slots
 from backend.jobs.local import LocalEngine, Reading
 from backend.jobs.processes import ProcessIdentity
 from backend.store import event_log, runs
-from backend.store.database import Store, Unreachable
+from backend.store.database import Store, Unreachable, reason_of
 from backend.store.event_log import MAX_CRASHES, Entry
 
 log = logging.getLogger("collapse.jobs")
@@ -124,7 +124,7 @@ class Supervisor:
             try:
                 self.look()
             except Unreachable as error:
-                log.warning("the database cannot be reached or written (%s); trying again", error.orig)
+                log.warning("the database cannot be reached or written (%s); trying again", reason_of(error))
                 self._reset()
                 self._stop.wait(1.0)
             except (sa.exc.SQLAlchemyError, OSError):

@@ -10,31 +10,30 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from backend.errors import Unusable
+from backend.store.identity import identify, require_new, sqlite_file
+from backend.store.migrate import migrate, revision_of
+from backend.store.presence import DatabaseGone, DatabaseWatch
 
-HEAD_REVISION = "0002"
-KNOWN_REVISIONS = ("0001", "0002")
-MIGRATIONS = Path(__file__).with_name("migrations")
 LEAST_FREE_BYTES = 64 * 2**20
 BUSY_TIMEOUT_MS = 20_000
 CONNECT_TIMEOUT_S = 10
 CHANNEL = "collapse"
 """PostgreSQL's NOTIFY channel; what is said there is the id of the run that has new events."""
-Unreachable = (sa.exc.OperationalError, sa.exc.InterfaceError)
-"""What is raised while a database is locked, full, restarting or away; the same call may succeed later."""
+Unreachable = (sa.exc.OperationalError, sa.exc.InterfaceError, DatabaseGone)
+"""What is raised while a database is locked, full, restarting, away or removed; the same call may succeed later."""
 
 
 JSON_OPTIONS: dict[str, Any] = {
@@ -51,6 +50,11 @@ class Store:
     data_dir: Path
     engine: Engine
     url: str
+    id: str
+    """The id that the database and its data directories carry."""
+    directory_id: str
+    """The id of this data directory among those of the store."""
+    watch: DatabaseWatch
 
     @property
     def is_sqlite(self) -> bool:
@@ -58,13 +62,18 @@ class Store:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection for reading a consistent snapshot."""
+        """A connection for reading a consistent snapshot; raises DatabaseGone where another database took its place."""
+        self.watch.require_readable()
         with self.engine.connect() as connection:
             yield connection
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that holds the write lock from its start; committed at the end, rolled back on an error."""
+        """A transaction that holds the write lock from its start; committed at the end, rolled back on an error.
+
+        Raises DatabaseGone where the database's file was removed, moved or replaced.
+        """
+        self.watch.require_writable()
         with self.engine.connect().execution_options(collapse_write=True) as connection, connection.begin():
             yield connection
 
@@ -72,23 +81,48 @@ class Store:
         self.engine.dispose()
 
 
-def now() -> str:
-    """The present moment, UTC, ISO 8601 with milliseconds: sorts as text."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def open_store(data_dir: Path, url: str | None = None, *, create: bool = True, join: bool = False) -> Store:
+    """Open, create or migrate the store in `data_dir`, whose database is in it or at `url`.
 
-
-def open_store(data_dir: Path, url: str | None = None) -> Store:
-    """Open, create or migrate the store in `data_dir`; raises Unusable with the remedy where that cannot be done."""
+    With `create` false a store must be there already; with `join` an empty directory becomes a further one of the
+    store that the database belongs to. Raises Unusable with the remedy where directory and database cannot be used, or
+    do not belong together; nothing is changed then.
+    """
     data_dir = data_dir.expanduser().absolute()
-    _require_usable(data_dir)
     database_url = url or f"sqlite:///{data_dir / 'collapse.db'}"
     engine = _make_engine(database_url)
     try:
-        _migrate(engine, data_dir)
+        file = sqlite_file(engine.url)
+        if not create and not data_dir.is_dir():
+            require_new(data_dir, engine.url, create=False)
+        _require_usable(data_dir)
+        if file is not None and not (file.exists() and file.stat().st_size):
+            require_new(data_dir, engine.url, create=create)
+            _make_file(file)
+        elif revision_of(engine, data_dir) is None:
+            require_new(data_dir, engine.url, create=create)
+        migrate(engine, data_dir)
+        identity = identify(engine, data_dir, join=join)
+        watch = DatabaseWatch(engine, file, identity.store_id)
     except BaseException:
         engine.dispose()
         raise
-    return Store(data_dir, engine, database_url)
+    return Store(data_dir, engine, database_url, identity.store_id, identity.directory_id, watch)
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why the database cannot be used, in its driver's words where there are some."""
+    return str(getattr(error, "orig", None) or error).strip()
+
+
+def _make_file(file: Path) -> None:
+    """Make an SQLite database's empty file: connections never make one, so that none takes a removed one's place."""
+    try:
+        file.touch(mode=0o600)
+    except OSError as error:
+        raise Unusable(
+            f"the database file {file} cannot be made ({error.strerror}); its folder must be there and writable"
+        ) from error
 
 
 def _require_usable(data_dir: Path) -> None:
@@ -126,8 +160,17 @@ def _make_engine(url: str) -> Engine:
             ) from error
     import pysqlite3
 
+    address = sa.make_url(url)
+    file = sqlite_file(address)
+
+    def connect() -> Any:
+        # `rw`: a connection to a file that was removed fails, and does not make an empty one.
+        return pysqlite3.dbapi2.connect(f"file:{quote(str(file))}?mode=rw", uri=True, check_same_thread=False)
+
     # SQLite before 3.51.3 has a WAL-reset corruption bug; pysqlite3 brings a newer one than Python's own.
-    engine = sa.create_engine(url, module=pysqlite3.dbapi2, **JSON_OPTIONS)
+    engine = sa.create_engine(
+        address, module=pysqlite3.dbapi2, creator=connect, poolclass=sa.pool.QueuePool, **JSON_OPTIONS
+    )
 
     @sa.event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
@@ -149,86 +192,3 @@ def _make_engine(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
-
-
-def _migrate(engine: Engine, data_dir: Path) -> None:
-    """Bring the database to this version's schema; an older one is copied first, a newer one refused."""
-    if _revision(engine, data_dir) == HEAD_REVISION:
-        return
-    # Programs that open an old database at once bring it forward one after the other; the later ones find it done.
-    with (data_dir / "migration.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        _bring_forward(engine, data_dir)
-
-
-def _revision(engine: Engine, data_dir: Path) -> str | None:
-    """Return the database's schema, None for an empty one; raises Unusable where it cannot be read or is newer."""
-    try:
-        with engine.connect() as connection:
-            has_version = sa.inspect(connection).has_table("alembic_version")
-            revision = (
-                connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() if has_version else None
-            )
-    except sa.exc.DatabaseError as error:
-        raise Unusable(
-            f"the database cannot be read ({_first_line(error)}); restore it from a backup in {data_dir} or choose "
-            "another data directory with --data"
-        ) from error
-    if revision is not None and revision not in KNOWN_REVISIONS:
-        raise Unusable(
-            f"the database was made by a newer version of Collapse Lab (schema {revision}, this one knows "
-            f"{HEAD_REVISION}); upgrade collapse-lab, or choose another data directory with --data"
-        )
-    return revision
-
-
-def _bring_forward(engine: Engine, data_dir: Path) -> None:
-    revision = _revision(engine, data_dir)
-    if revision == HEAD_REVISION:
-        return
-    backup = None if revision is None else _back_up(engine, data_dir)
-    # Alembic is loaded only when there is something to do: it would cost every start a fifth of a second.
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    try:
-        with engine.connect().execution_options(collapse_write=True) as connection, connection.begin():
-            if engine.dialect.name == "postgresql":
-                # The same between machines that share it.
-                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4011248)")
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-    except sa.exc.SQLAlchemyError as error:
-        raise Unusable(
-            f"the database could not be brought from schema {revision or 'none'} to {HEAD_REVISION} and was left as it "
-            f"was ({_first_line(error)}); "
-            + (f"a copy made before is {backup}; " if backup else "")
-            + "use the version of collapse-lab that you had, and report this"
-        ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-
-
-def _back_up(engine: Engine, data_dir: Path) -> str:
-    """Copy the whole database before it is changed; return where the copy is, in words."""
-    if engine.dialect.name == "sqlite":
-        target = data_dir / f"collapse-before-{HEAD_REVISION}.db"
-        aside = target.with_suffix(".partial")
-        aside.unlink(missing_ok=True)
-        with engine.connect() as connection:
-            connection.exec_driver_sql("ROLLBACK")
-            connection.exec_driver_sql("VACUUM INTO ?", (str(aside),))
-        aside.replace(target)
-        return str(target)
-    schema = f"collapse_before_{HEAD_REVISION}"
-    with engine.connect() as connection, connection.begin():
-        tables = sa.inspect(connection).get_table_names()
-        connection.exec_driver_sql(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
-        connection.exec_driver_sql(f'CREATE SCHEMA "{schema}"')
-        for table in tables:
-            connection.exec_driver_sql(f'CREATE TABLE "{schema}"."{table}" AS TABLE "{table}"')
-    return f"the schema {schema} in the same database"

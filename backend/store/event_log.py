@@ -20,7 +20,8 @@ from sqlalchemy.engine import Connection
 
 from backend.errors import Fenced
 from backend.store.artifacts import Written
-from backend.store.database import CHANNEL, Store, now
+from backend.store.clock import now
+from backend.store.database import CHANNEL, Store
 from backend.store.models import artifact, bucket, event, run
 
 

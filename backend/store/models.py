@@ -19,6 +19,35 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
+# One row: the id that the data directories of this store carry too (see `identity`), and the key that signs sessions.
+store = Table(
+    "store",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("created_at", String(32), nullable=False),
+    Column("signing_key", Text, nullable=False),
+)
+
+# The data directories that belong to this store.
+directory = Table(
+    "directory",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("path", Text, nullable=False),
+    Column("host", String(64), nullable=False),
+    Column("joined_at", String(32), nullable=False),
+)
+
+# Which data directory has a folder `runs/ID`. No foreign key to `run`: the row outlives the run, so that clean-up may
+# remove what is left of the folder, and nothing that was never registered.
+run_folder = Table(
+    "run_folder",
+    metadata,
+    Column("run_id", String(16), primary_key=True),
+    Column("directory_id", String(32), primary_key=True),
+    Column("registered_at", String(32), nullable=False),
+)
+
 run = Table(
     "run",
     metadata,
@@ -78,6 +107,8 @@ artifact = Table(
     Column("path", Text, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("size_bytes", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
+    # The data directory that holds the file; null for files that were written before directories had ids.
+    Column("directory_id", String(32)),
 )
 
 attempt = Table(
@@ -129,7 +160,21 @@ token = Table(
     Column("digest", String(64), nullable=False, unique=True),
     Column("scope", String(16), nullable=False),
     Column("created_at", String(32), nullable=False),
+    Column("expires_at", String(32)),
     Column("revoked_at", String(32)),
+)
+
+# A browser that is logged in. Only digests are kept: of the session's own id, and of the token that it was opened with.
+session = Table(
+    "session",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("token_digest", String(64), nullable=False),
+    # Null for the server's own token.
+    Column("token_id", String(16)),
+    Column("created_at", String(32), nullable=False),
+    Column("used_at", String(32), nullable=False),
+    Index("session_by_token", "token_digest"),
 )
 
 # Who changed what. `run_id` is no foreign key: the entry outlives the run.
@@ -142,7 +187,21 @@ audit = Table(
     Column("action", Text, nullable=False),
     Column("run_id", String(16)),
     Column("status", Integer, nullable=False),
+    # Null for the server's own token.
+    Column("token_id", String(16)),
     Index("audit_by_run", "run_id", "number"),
+)
+
+# What a clean-up would remove, as it was shown; deleting names one of these.
+gc_plan = Table(
+    "gc_plan",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("directory_id", String(32), nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("rules", JSON, nullable=False),
+    Column("items", JSON, nullable=False),
+    Column("deleted_at", String(32)),
 )
 
 # One row that a supervisor writes to find out whether the database can be written at all.

@@ -10,7 +10,8 @@ from typing import Any
 import psutil
 import sqlalchemy as sa
 
-from backend.store.database import Store, now
+from backend.store.clock import now
+from backend.store.database import Store
 from backend.store.models import reading
 
 

@@ -17,7 +17,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from backend.errors import Conflict, Invalid, NotFound
-from backend.store.database import Store, now
+from backend.store.clock import now
+from backend.store.database import Store
 from backend.store.event_log import Entry, insert
 from backend.store.models import attempt, run
 from ncengine import __version__

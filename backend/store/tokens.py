@@ -10,11 +10,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from backend.errors import NotFound
-from backend.store.database import Store, now
+from backend.store.clock import now
+from backend.store.database import Store
 from backend.store.models import audit, token
 from backend.store.runs import new_id
 
-SCOPES = ("all", "read")
+SCOPES = ("admin", "read")
 
 
 def digest(secret: str) -> str:

@@ -51,7 +51,7 @@ def _tokens() -> Any:
         html.Div(
             [
                 dmc.TextInput(id=ids.SHARE_NAME, placeholder="for whom", size="xs"),
-                dmc.SegmentedControl(id=ids.SHARE_SCOPE, data=["read", "all"], value="read", size="xs"),
+                dmc.SegmentedControl(id=ids.SHARE_SCOPE, data=["read", "admin"], value="read", size="xs"),
                 dmc.Button("Make a token", id=ids.SHARE_MAKE, size="xs", variant="default"),
             ],
             className="row",

@@ -21,7 +21,7 @@ from tests.harness import tiny, wait_for
 def tokens(quiet_server):
     """A reading token and one for all."""
     with Client(quiet_server.url, quiet_server.token) as client:
-        return client(calls.make_token("co-author", "read")), client(calls.make_token("script", "all"))
+        return client(calls.make_token("co-author", "read")), client(calls.make_token("script", "admin"))
 
 
 def test_a_reading_token_reads_and_changes_nothing(quiet_server, tokens):
@@ -37,7 +37,7 @@ def test_a_reading_token_reads_and_changes_nothing(quiet_server, tokens):
             calls.cancel(run.id),
             calls.delete(run.id),
             calls.change(run.id, name="mine"),
-            calls.make_token("another", "all"),
+            calls.make_token("another", "admin"),
             calls.collect_garbage(dry_run=False),
             calls.tokens(),
             calls.audit(),

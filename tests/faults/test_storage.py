@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from backend.errors import Unusable
 from backend.jobs.local import Reading
 from backend.jobs.supervisor import Supervisor
-from backend.store import artifacts, check, database, event_log, query, runs
+from backend.store import artifacts, check, database, event_log, migrate, query, runs
 from backend.store.database import open_store
 from backend.store.models import run
 from ncengine.config import Mlp
@@ -231,9 +231,10 @@ def at_first_schema(data, url=None):
     from alembic.config import Config
 
     data.mkdir(parents=True)
+    (data / "collapse.db").touch()
     engine = database._make_engine(url or f"sqlite:///{data / 'collapse.db'}")
     config = Config()
-    config.set_main_option("script_location", str(database.MIGRATIONS))
+    config.set_main_option("script_location", str(migrate.MIGRATIONS))
     with engine.connect().execution_options(collapse_write=True) as connection, connection.begin():
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
@@ -280,12 +281,12 @@ def test_an_old_database_is_copied_and_brought_forward(tmp_path, request, kind):
         assert query.listing(store, q="nc1<0.3").total == 2
         assert list(check.faults(store)) == []
         if kind == "sqlite":
-            with contextlib.closing(sqlite3.connect(tmp_path / "data" / "collapse-before-0002.db")) as old:
+            with contextlib.closing(sqlite3.connect(tmp_path / "data" / "collapse-before-0003.db")) as old:
                 assert old.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
                 assert old.execute("SELECT count(*) FROM run").fetchone() == (2,)
         else:
             with store.reading() as connection:
-                kept = connection.exec_driver_sql("SELECT count(*) FROM collapse_before_0002.run").scalar()
+                kept = connection.exec_driver_sql("SELECT count(*) FROM collapse_before_0003.run").scalar()
             assert kept == 2
     finally:
         store.close()
@@ -296,11 +297,11 @@ def test_a_migration_that_fails_leaves_the_old_database_as_it_was(tmp_path, requ
     url = request.getfixturevalue("cluster").database() if kind == "postgresql" else None
     at_first_schema(tmp_path / "data", url)
     broken = tmp_path / "migrations"
-    shutil.copytree(database.MIGRATIONS, broken, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(migrate.MIGRATIONS, broken, ignore=shutil.ignore_patterns("__pycache__"))
     file = broken / "versions" / "0002_jobs.py"
     with file.open("a") as stream:
         stream.write('    op.execute(sa.text("INSERT INTO no_such_table VALUES (1)"))\n')
-    monkeypatch.setattr(database, "MIGRATIONS", broken)
+    monkeypatch.setattr(migrate, "MIGRATIONS", broken)
     for _ in range(2):
         with pytest.raises(Unusable, match=r"left as it was .*no_such_table.* a copy made before is"):
             open_store(tmp_path / "data", url)

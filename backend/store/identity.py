@@ -1,0 +1,257 @@
+"""Which database belongs to which data directory: both carry the store's id; a pair that does not match stays closed.
+
+The database holds the id in its table `store`; a data directory holds it in `store.json`, with an id of its own, since
+several directories may belong to one store (two servers on one PostgreSQL). `check_before_opening` runs before anything
+is created or migrated, `identify` once the schema is this version's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Engine
+
+from backend.errors import Unusable
+from backend.jobs.processes import host
+from backend.store.clock import now
+from backend.store.marker import MARKER, Marker, locked, new_id, read_marker, run_folders, write_marker
+from backend.store.models import artifact, directory, run, run_folder, store
+
+
+class Identity(NamedTuple):
+    """The id of a store, and of the data directory through which it is open."""
+
+    store_id: str
+    directory_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Which runs a directory and a database name."""
+
+    folders: frozenset[str]
+    """Folders below `runs/` in the directory."""
+    runs: frozenset[str]
+    """Runs in the database."""
+    with_files: frozenset[str]
+    """Runs of which the database names files in this directory, or in no directory in particular."""
+
+    @property
+    def agree(self) -> bool:
+        """Whether both name the same runs: no folder is unknown to the database, no run with files lacks its folder."""
+        return self.folders <= self.runs and self.with_files <= self.folders
+
+
+def sqlite_file(url: URL) -> Path | None:
+    """Return the file of an SQLite database, or None for another kind of database."""
+    if not url.drivername.startswith("sqlite"):
+        return None
+    if not url.database or url.database == ":memory:":
+        raise Unusable("an SQLite database needs a file: sqlite:////absolute/path/collapse.db")
+    return Path(url.database)
+
+
+def database_name(url: URL) -> str:
+    """Return a database's address for people: a file's path, or a URL without its password."""
+    file = sqlite_file(url)
+    return str(file.absolute()) if file else url.render_as_string(hide_password=True)
+
+
+def require_new(data_dir: Path, url: URL, *, create: bool) -> None:
+    """Refuse to make a new database where the directory shows that another one is meant.
+
+    Raises Unusable where the directory belongs to a store, where it holds runs that no database names, or where there
+    is no store and `create` is false.
+    """
+    marker, folders = read_marker(data_dir), run_folders(data_dir)
+    name = database_name(url)
+    if marker is not None and not marker.pending:
+        other = f"; it was last opened with {marker.database}" if marker.database != name else ""
+        raise Unusable(
+            f"the data directory {data_dir} belongs to store {marker.store}, and its database is not at {name}{other}. "
+            "Put the database back, or name the right one with --database-url or COLLAPSE_DATABASE_URL; "
+            "`collapse store restore FILE` puts a copy of the database in its place"
+        )
+    if folders:
+        raise Unusable(
+            f"the data directory {data_dir} holds the files of {len(folders)} runs ({_some(folders)}), and there is no "
+            f"database at {name} that names them; name theirs with --database-url or COLLAPSE_DATABASE_URL, or choose "
+            "an empty directory with --data"
+        )
+    if not create:
+        raise Unusable(
+            f"there is no store in {data_dir}; choose another directory with --data or COLLAPSE_DATA (`collapse serve` "
+            "and `collapse run` make a store)"
+        )
+
+
+def identify(engine: Engine, data_dir: Path, *, join: bool = False) -> Identity:
+    """Return the ids that database and directory share; give them ids where both are new or name the same runs.
+
+    With `join`, an empty directory without an id becomes a further directory of the database's store. Raises Unusable
+    naming both ids, with the remedy, where they do not belong together; nothing is changed then.
+    """
+    marker = read_marker(data_dir)
+    if marker is not None and not marker.pending:
+        with engine.connect() as connection:
+            held = _known_pair(connection, marker, data_dir)
+        if held is not None:
+            return held
+    with locked(data_dir):
+        return _identify(engine, data_dir, join=join)
+
+
+def _known_pair(connection: Connection, marker: Marker, data_dir: Path) -> Identity | None:
+    """Return the ids where the database knows this very directory, the usual case; it needs no lock."""
+    store_id = connection.execute(sa.select(store.c.id)).scalar_one_or_none()
+    row = connection.execute(sa.select(directory).where(directory.c.id == marker.directory)).one_or_none()
+    known = row is not None and (row.path, row.host) == (str(data_dir), host())
+    return Identity(marker.store, marker.directory) if known and store_id == marker.store else None
+
+
+def _identify(engine: Engine, data_dir: Path, *, join: bool) -> Identity:
+    marker = read_marker(data_dir)
+    with engine.connect().execution_options(collapse_write=True) as connection, connection.begin():
+        store_id = connection.execute(sa.select(store.c.id)).scalar_one_or_none()
+        if store_id is None:
+            marker = _first_marker(connection, marker, data_dir, engine.url)
+        elif marker is None:
+            marker = _joined_marker(connection, store_id, data_dir, engine.url, join=join)
+        elif marker.store != store_id:
+            raise Unusable(
+                f"the data directory {data_dir} belongs to store {marker.store}, and the database "
+                f"{database_name(engine.url)} to store {store_id}. Name the database of the directory "
+                f"({marker.database}) with --database-url or COLLAPSE_DATABASE_URL, or the directory of the database "
+                "with --data; if they are meant to belong together, `collapse store attach` shows what both hold and "
+                "asks"
+            )
+        record(connection, marker, data_dir, engine.url)
+        # Before the commit: a directory that says `pending` completes what a crash in between left open.
+        write_marker(data_dir, marker.model_copy(update={"pending": store_id is None}))
+    if store_id is None:
+        write_marker(data_dir, marker.model_copy(update={"pending": False}))
+    return Identity(marker.store, marker.directory)
+
+
+def _first_marker(connection: Connection, marker: Marker | None, data_dir: Path, url: URL) -> Marker:
+    """Return the ids of a database that has none yet: it is new, or was made before stores had ids."""
+    if marker is not None and not marker.pending:
+        raise Unusable(
+            f"the data directory {data_dir} belongs to store {marker.store}, and the database {database_name(url)} has "
+            "no store id: it is another one, or was restored from a copy made before stores had ids. Name the "
+            "directory's own database with --database-url or COLLAPSE_DATABASE_URL, or run `collapse store attach`, "
+            "which shows what both hold and asks"
+        )
+    held = contents(connection, data_dir, None)
+    if not held.agree:
+        raise Unusable(
+            f"the data directory {data_dir} and the database {database_name(url)} have no store id yet and do not name "
+            f"the same runs: {difference(held)}. Name the right pair with --data and --database-url; if this is the "
+            "pair, `collapse store attach` shows what both hold and asks"
+        )
+    return marker or Marker(store=new_id(), directory=new_id(), database=database_name(url), pending=True)
+
+
+def _joined_marker(connection: Connection, store_id: str, data_dir: Path, url: URL, *, join: bool) -> Marker:
+    """Return the ids of a directory that has none, beside a database that has one."""
+    folders = run_folders(data_dir)
+    if folders:
+        held = contents(connection, data_dir, None)
+        raise Unusable(
+            f"the database {database_name(url)} belongs to store {store_id}, and the data directory {data_dir} holds "
+            f"runs but no {MARKER} that names a store: {difference(held)}. Choose the right directory with --data, "
+            f"copy {MARKER} along with it, or run `collapse store attach`, which shows what both hold and asks"
+        )
+    if not join:
+        raise Unusable(
+            f"the database {database_name(url)} belongs to store {store_id}, and the data directory {data_dir} does "
+            "not: it is empty. Choose the store's directory with --data; `collapse serve --join` makes this one a "
+            "further directory of the store, for a second server on one database"
+        )
+    return Marker(store=store_id, directory=new_id(), database=database_name(url))
+
+
+def record(connection: Connection, marker: Marker, data_dir: Path, url: URL) -> None:
+    """Write the ids into the database where it lacks them; of runs that are here already, register the folders.
+
+    Raises Unusable where the directory is a copy of one that is still in use with this very database.
+    """
+    if connection.execute(sa.select(store.c.id)).scalar_one_or_none() is None:
+        values = {"id": marker.store, "created_at": now(), "signing_key": secrets.token_hex(32)}
+        connection.execute(store.insert().values(**values))
+    here = {"path": str(data_dir), "host": host()}
+    known = connection.execute(sa.select(directory).where(directory.c.id == marker.directory)).one_or_none()
+    if known is None:
+        connection.execute(directory.insert().values(id=marker.directory, joined_at=now(), **here))
+        register_folders(connection, marker.directory, contents(connection, data_dir, None))
+        return
+    moved = (known.path, known.host) != (here["path"], here["host"])
+    if moved and known.host == here["host"] and not _is_inside(data_dir, url):
+        original = Path(known.path)
+        if _says_the_same(original, marker) and not original.samefile(data_dir):
+            raise Unusable(
+                f"the data directory {data_dir} is a copy of {original}, which belongs to the same database "
+                f"{database_name(url)}: files that one of them removes would be missing in the other. Use {original}; "
+                f"or, for a further directory, an empty one with `collapse serve --join`"
+            )
+    if moved:
+        connection.execute(sa.update(directory).where(directory.c.id == marker.directory).values(**here))
+
+
+def _is_inside(data_dir: Path, url: URL) -> bool:
+    """Whether the database is a file in the data directory, so that a copy of the directory is a store of its own."""
+    file = sqlite_file(url)
+    return file is not None and file.absolute().is_relative_to(data_dir)
+
+
+def _says_the_same(other: Path, marker: Marker) -> bool:
+    with contextlib.suppress(Unusable):
+        held = read_marker(other)
+        return held is not None and held.directory == marker.directory
+    return False
+
+
+def register_folders(connection: Connection, directory_id: str, held: Contents) -> None:
+    """Register the folders of runs that directory and database both name, and say of their files where they are."""
+    common = sorted(held.folders & held.runs)
+    known = sa.select(run_folder.c.run_id).where(run_folder.c.directory_id == directory_id)
+    there = set(connection.execute(known).scalars())
+    rows = [{"run_id": each, "directory_id": directory_id, "registered_at": now()} for each in common]
+    missing = [row for row in rows if row["run_id"] not in there]
+    if missing:
+        connection.execute(run_folder.insert(), missing)
+    for start in range(0, len(common), 500):
+        some = artifact.c.run_id.in_(common[start : start + 500])
+        connection.execute(sa.update(artifact).where(some).values(directory_id=directory_id))
+
+
+def contents(connection: Connection, data_dir: Path, directory_id: str | None) -> Contents:
+    """Return which runs a directory and a database name; with an id, of files those that this directory holds."""
+    named = sa.select(artifact.c.run_id).distinct()
+    here = sa.or_(artifact.c.directory_id.is_(None), artifact.c.directory_id == directory_id)
+    return Contents(
+        run_folders(data_dir),
+        frozenset(connection.execute(sa.select(run.c.id)).scalars()),
+        frozenset(connection.execute(named.where(here)).scalars()),
+    )
+
+
+def difference(held: Contents) -> str:
+    """Say which runs a directory and a database have in common, and which only one of them has."""
+    parts = [f"{len(held.folders & held.runs)} runs are in both"]
+    for ids, where in (
+        (held.folders - held.runs, "only in the directory"),
+        (held.with_files - held.folders, "only in the database, with files"),
+    ):
+        if ids:
+            parts.append(f"{len(ids)} {where} ({_some(ids)})")
+    return ", ".join(parts)
+
+
+def _some(ids: frozenset[str]) -> str:
+    return ", ".join(sorted(ids)[:3]) + (", …" if len(ids) > 3 else "")

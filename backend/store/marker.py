@@ -1,0 +1,75 @@
+"""The file `store.json`, which says to which store a data directory belongs; and the directory's folders of runs."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from backend.errors import Unusable
+
+MARKER = "store.json"
+"""The file in a data directory that says which store it belongs to."""
+Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+
+
+class Marker(BaseModel):
+    """The content of a data directory's `store.json`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    store: Id
+    directory: Id
+    database: str
+    """The database's address when it was last opened, without its password: a hint for people."""
+    pending: bool = False
+    """The directory has its id, and whether the database has it too is not known yet."""
+
+
+def new_id() -> str:
+    """Return a random id of a store or a directory, 16 hexadecimal digits."""
+    return secrets.token_hex(8)
+
+
+def read_marker(data_dir: Path) -> Marker | None:
+    """Return what `store.json` says, or None where there is none; raises Unusable where it cannot be understood."""
+    path = data_dir / MARKER
+    try:
+        return Marker.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (ValidationError, OSError) as error:
+        raise Unusable(
+            f"{path} should say which store this data directory belongs to, and cannot be read; restore it from a "
+            "backup, or move it away and run `collapse store attach` to write it again"
+        ) from error
+
+
+def write_marker(data_dir: Path, marker: Marker) -> None:
+    """Write `store.json`, whole or not at all."""
+    aside = data_dir / f".{MARKER}.{os.getpid()}.partial"
+    with aside.open("w") as stream:
+        stream.write(marker.model_dump_json(indent=2) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    aside.replace(data_dir / MARKER)
+
+
+@contextlib.contextmanager
+def locked(data_dir: Path) -> Iterator[None]:
+    """Let one program at a time migrate or identify the store of a data directory."""
+    with (data_dir / "migration.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def run_folders(data_dir: Path) -> frozenset[str]:
+    """Return the names of the folders of runs in a data directory."""
+    with contextlib.suppress(FileNotFoundError):
+        return frozenset(path.name for path in (data_dir / "runs").iterdir() if path.is_dir())
+    return frozenset()

@@ -1,0 +1,104 @@
+"""The database's schema: finding out which it has, and bringing an older one to this version's, after a copy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from backend.errors import Unusable
+from backend.store.marker import locked
+
+HEAD_REVISION = "0003"
+KNOWN_REVISIONS = ("0001", "0002", "0003")
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+def migrate(engine: Engine, data_dir: Path) -> None:
+    """Bring the database to this version's schema; an older one is copied first, a newer one refused."""
+    if revision_of(engine, data_dir) == HEAD_REVISION:
+        return
+    # Programs that open an old database at once bring it forward one after the other; the later ones find it done.
+    with locked(data_dir):
+        _bring_forward(engine, data_dir)
+
+
+def revision_of(engine: Engine, data_dir: Path) -> str | None:
+    """Return the database's schema, None for an empty one; raises Unusable where it cannot be read or is newer."""
+    try:
+        with engine.connect() as connection:
+            has_version = sa.inspect(connection).has_table("alembic_version")
+            revision = (
+                connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() if has_version else None
+            )
+    except sa.exc.DatabaseError as error:
+        raise Unusable(
+            f"the database cannot be read ({_first_line(error)}); restore it from a backup in {data_dir} or choose "
+            "another data directory with --data"
+        ) from error
+    if revision is not None and revision not in KNOWN_REVISIONS:
+        raise Unusable(
+            f"the database was made by a newer version of Collapse Lab (schema {revision}, this one knows "
+            f"{HEAD_REVISION}); upgrade collapse-lab, or choose another data directory with --data"
+        )
+    return revision
+
+
+def _bring_forward(engine: Engine, data_dir: Path) -> None:
+    revision = revision_of(engine, data_dir)
+    if revision == HEAD_REVISION:
+        return
+    backup = None if revision is None else _back_up(engine, data_dir)
+    # Alembic is loaded only when there is something to do: it would cost every start a fifth of a second.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    try:
+        with engine.connect().execution_options(collapse_write=True) as connection, connection.begin():
+            if engine.dialect.name == "postgresql":
+                # The same between machines that share it.
+                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4011248)")
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except sa.exc.SQLAlchemyError as error:
+        raise Unusable(
+            f"the database could not be brought from schema {revision or 'none'} to {HEAD_REVISION} and was left as it "
+            f"was ({_first_line(error)}); "
+            + (f"a copy made before is {backup}; " if backup else "")
+            + "use the version of collapse-lab that you had, and report this"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+
+
+def _back_up(engine: Engine, data_dir: Path) -> str:
+    """Copy the whole database before it is changed; return where the copy is, in words."""
+    if engine.dialect.name == "sqlite":
+        target = _unused(data_dir / f"collapse-before-{HEAD_REVISION}.db")
+        aside = target.with_suffix(".partial")
+        aside.unlink(missing_ok=True)
+        with engine.connect() as connection:
+            connection.exec_driver_sql("ROLLBACK")
+            connection.exec_driver_sql("VACUUM INTO ?", (str(aside),))
+        aside.replace(target)
+        return str(target)
+    with engine.connect() as connection, connection.begin():
+        inspector = sa.inspect(connection)
+        tables, taken = inspector.get_table_names(), set(inspector.get_schema_names())
+        first = f"collapse_before_{HEAD_REVISION}"
+        schema = next(name for name in (first, *(f"{first}_{i}" for i in range(2, 10_000))) if name not in taken)
+        connection.exec_driver_sql(f'CREATE SCHEMA "{schema}"')
+        for table in tables:
+            connection.exec_driver_sql(f'CREATE TABLE "{schema}"."{table}" AS TABLE "{table}"')
+    return f"the schema {schema} in the same database"
+
+
+def _unused(path: Path) -> Path:
+    """Return the path, or one with a number after its name where something is there already: copies are kept."""
+    numbered = (path.with_stem(f"{path.stem}-{i}") for i in range(2, 10_000))
+    return next(each for each in (path, *numbered) if not each.exists())

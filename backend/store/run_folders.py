@@ -1,0 +1,50 @@
+"""Which data directory has which run's folder `runs/ID`: what clean-up may touch, and where a run's files are.
+
+A folder is registered before anything is written into it, so that files without a row can be told from files that
+this store never wrote.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from backend.store.clock import now
+from backend.store.database import Store
+from backend.store.models import run_folder
+
+
+def register(store: Store, run_id: str) -> None:
+    """Register a run's folder in this data directory, where it is not yet."""
+    if is_registered(store, run_id):
+        return
+    try:
+        with store.writing() as connection:
+            row = {"run_id": run_id, "directory_id": store.directory_id, "registered_at": now()}
+            connection.execute(run_folder.insert().values(**row))
+    except sa.exc.IntegrityError:
+        # Two attempts, or two programs, at the same moment: the other one did it.
+        if not is_registered(store, run_id):
+            raise
+
+
+def is_registered(store: Store, run_id: str) -> bool:
+    """Whether this data directory has the run's folder."""
+    with store.reading() as connection:
+        return connection.execute(_own(store).where(run_folder.c.run_id == run_id)).first() is not None
+
+
+def registered(store: Store) -> frozenset[str]:
+    """Return the runs whose folders this data directory has."""
+    with store.reading() as connection:
+        return frozenset(row.run_id for row in connection.execute(_own(store)))
+
+
+def unregister(store: Store, run_id: str) -> None:
+    """Forget a run's folder, once it is gone from this data directory."""
+    with store.writing() as connection:
+        here = (run_folder.c.run_id == run_id, run_folder.c.directory_id == store.directory_id)
+        connection.execute(run_folder.delete().where(*here))
+
+
+def _own(store: Store) -> sa.Select[tuple[str]]:
+    return sa.select(run_folder.c.run_id).where(run_folder.c.directory_id == store.directory_id)
