@@ -128,10 +128,13 @@ def _api(context: Context) -> FastAPI:
 
     @app.get("/readyz", tags=["catalogue"], responses={503: {"model": wire.Ready}})
     def readyz(response: Response) -> wire.Ready:
-        """Answer whether runs can be taken: the database answers, the supervisor looks, the disk has room."""
-        found = context.gauges.ready()
-        response.status_code = 200 if found.ready else 503
-        return found
+        """Answer whether runs can be taken: the database answers, the supervisor looks, the disk has room.
+
+        It needs no token, so that it names what is wrong and no path; `/api/v1/readiness` says the rest.
+        """
+        found = context.gauges.readiness()
+        response.status_code = 200 if not found else 503
+        return wire.Ready(ready=not found, problems=list(found))
 
     @app.get("/prometheus", tags=["catalogue"], response_class=PlainTextResponse)
     def prometheus() -> PlainTextResponse:
@@ -149,7 +152,8 @@ def _api(context: Context) -> FastAPI:
 
     app.add_exception_handler(CollapseError, _on_error)
     for unreachable in Unreachable:
-        app.add_exception_handler(unreachable, _on_unreachable)
+        if not issubclass(unreachable, CollapseError):
+            app.add_exception_handler(unreachable, _on_unreachable)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     return app
@@ -176,9 +180,11 @@ async def _on_error(_request: Request, error: Exception) -> JSONResponse:
     return problem(error.status, error.title, str(error), **error.extra)
 
 
-async def _on_unreachable(_request: Request, error: Exception) -> JSONResponse:
+async def _on_unreachable(request: Request, error: Exception) -> JSONResponse:
     log.error("the database could not be used: %s", error)
-    detail = "the database cannot be reached or written just now; nothing was changed, try again in a moment"
+    context: Context = request.app.state.context
+    known = context.supervisor.database.problem
+    detail = known or "the database cannot be reached or written just now; nothing was changed, try again in a moment"
     answer = problem(503, "The store cannot be used", detail)
     answer.headers["retry-after"] = "5"
     return answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -13,15 +14,16 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from backend import wire
 from backend.jobs.supervisor import Supervisor
 from backend.store import runs
-from backend.store.database import Store, Unreachable
+from backend.store.database import Store, Unreachable, reason_of
 from backend.store.models import run
 
 if TYPE_CHECKING:
     from backend.stream import Hub
 
+READINESS_S = 1.0
+DATABASE = "the database cannot be used"
 SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0)
 
 
@@ -39,6 +41,9 @@ class Gauges(Collector):
             "collapse_request_seconds", "Time to answer an API request.", buckets=SECONDS, registry=self._registry
         )
         self._started = time.monotonic()
+        self._asking = threading.Lock()
+        self._asked = -READINESS_S
+        self._readiness: dict[str, str] = {}
 
     def observe(self, method: str, status: int, took_s: float) -> None:
         """Count an answered request."""
@@ -46,18 +51,31 @@ class Gauges(Collector):
         self._requests.labels(known, str(status)).inc()
         self._seconds.observe(took_s)
 
-    def ready(self) -> wire.Ready:
-        """Return whether runs can be taken, and what stands in the way."""
-        problems = []
+    def readiness(self) -> dict[str, str]:
+        """Return what keeps runs from being taken, with what happened and what to do; empty where nothing does.
+
+        Asked by every open page: within a second the same answer is given, and the database is written once.
+        """
+        with self._asking:
+            if time.monotonic() - self._asked > READINESS_S:
+                self._readiness, self._asked = self._look(), time.monotonic()
+            return self._readiness
+
+    def _look(self) -> dict[str, str]:
+        found: dict[str, str] = {}
         try:
             runs.probe(self._store)
-        except Unreachable:
-            problems.append("the database cannot be written")
+        except Unreachable as error:
+            found[DATABASE] = f"the database cannot be written: {reason_of(error)}"
+        if self._supervisor.database.problem:
+            found[DATABASE] = self._supervisor.database.problem
         if not self._supervisor.alive():
-            problems.append("the supervisor does not look at the queue")
+            found["the supervisor does not look at the queue"] = (
+                "the supervisor does not look at the queue: restart the server, and see server.log for the reason"
+            )
         if self._supervisor.disk_full:
-            problems.append("the disk is nearly full: queued runs wait for space")
-        return wire.Ready(ready=not problems, problems=problems)
+            found["the disk is nearly full"] = "the disk is nearly full: queued runs wait for space; free some"
+        return found
 
     def exposition(self) -> bytes:
         """Return everything in Prometheus's text format."""

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from backend.store.database import Store, open_store
 from tests import postgres
-from tests.harness import ServerProcess, end_workers, open_chromium
+from tests.harness import ServerProcess, end_workers, end_workers_of, open_chromium
 
 BOTH = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
 """Runs a test of the store on both databases."""
@@ -49,9 +49,7 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
         if server.process.poll() is None:
             server.stop()
     for data in {server.data for server in servers}:
-        opened = open_store(data)
-        end_workers(opened)
-        opened.close()
+        end_workers_of(data)
 
 
 @pytest.fixture(scope="session")
@@ -60,9 +58,7 @@ def quiet_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPro
     server = ServerProcess(tmp_path_factory.mktemp("quiet") / "data", "--no-demonstration", "--no-warm")
     yield server
     server.stop()
-    opened = open_store(server.data)
-    end_workers(opened)
-    opened.close()
+    end_workers_of(server.data)
 
 
 @pytest.fixture(scope="session")

@@ -113,6 +113,13 @@ def metrics(classes: Annotated[int, Query(ge=2, le=1_000_000)] = 10) -> wire.Ite
     return wire.Items[wire.MetricWire](items=items)
 
 
+@router.get("/readiness")
+def readiness(here: Here) -> wire.Ready:
+    """Return whether runs can be taken; where not, what happened and what to do."""
+    found = here.gauges.readiness()
+    return wire.Ready(ready=not found, problems=list(found.values()))
+
+
 @router.get("/system")
 def system(here: Here) -> wire.System:
     """Return the machine and what this server does now."""

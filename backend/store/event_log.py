@@ -32,6 +32,8 @@ class Entry:
     type: str
     payload: Mapping[str, Any]
     written: Written | None = None
+    at: str | None = None
+    """When it happened, where that was earlier than the moment in which it is stored."""
 
 
 def encode_numbers(value: Any) -> Any:
@@ -125,7 +127,7 @@ def insert(connection: Connection, run_id: str, last_seq: int, entries: Sequence
     connection.execute(
         event.insert(),
         [
-            {"run_id": run_id, "seq": first + i, "type": e.type, "at": at, "payload": encode_numbers(e.payload)}
+            {"run_id": run_id, "seq": first + i, "type": e.type, "at": e.at or at, "payload": encode_numbers(e.payload)}
             for i, e in enumerate(entries)
         ],
     )
@@ -138,6 +140,7 @@ def insert(connection: Connection, run_id: str, last_seq: int, entries: Sequence
             "path": entry.written.path,
             "sha256": entry.written.sha256,
             "size_bytes": entry.written.size_bytes,
+            "directory_id": entry.written.directory_id,
         }
         for i, entry in enumerate(entries)
         if entry.written is not None

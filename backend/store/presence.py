@@ -126,9 +126,12 @@ class DatabaseWatch:
         return ""
 
 
-def read_only_folder(folder: Path) -> bool:
+def is_read_only(folder: Path) -> bool:
     """Whether a folder's file system is mounted for reading only."""
-    return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    try:
+        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
 
 
 def _inode(file: Path) -> tuple[int, int] | None:

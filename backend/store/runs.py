@@ -20,7 +20,7 @@ from backend.errors import Conflict, Invalid, NotFound
 from backend.store.clock import now
 from backend.store.database import Store
 from backend.store.event_log import Entry, insert
-from backend.store.models import attempt, run
+from backend.store.models import attempt, run, run_folder
 from ncengine import __version__
 from ncengine.config import RunConfig
 
@@ -189,9 +189,14 @@ IN_ORDER = (run.c.priority.desc(), run.c.position, run.c.created_at, run.c.id)
 
 
 def queued(store: Store) -> list[sa.Row[Any]]:
-    """Return id and wished-for device of the queued runs, in the order in which they will start."""
+    """Return id and wished-for device of the queued runs that may start here, in the order in which they will.
+
+    A run whose files are in another data directory continues there, where its checkpoints are.
+    """
     device = run.c.config["device"].as_string().label("device")
-    query = sa.select(run.c.id, device).where(run.c.status == "queued", run.c.deleted_at.is_(None))
+    held = sa.select(run_folder.c.directory_id).where(run_folder.c.run_id == run.c.id)
+    startable = sa.or_(~held.exists(), held.where(run_folder.c.directory_id == store.directory_id).exists())
+    query = sa.select(run.c.id, device).where(run.c.status == "queued", run.c.deleted_at.is_(None), startable)
     with store.reading() as connection:
         return list(connection.execute(query.order_by(*IN_ORDER)))
 

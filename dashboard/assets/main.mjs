@@ -4,6 +4,7 @@ import { ComparePage } from "./modules/compare-page.mjs";
 import { listen as listenToDrops } from "./modules/drop.mjs";
 import { Keys } from "./modules/keys.mjs";
 import { listen as listenToQueue } from "./modules/queue.mjs";
+import { ReadinessBanner } from "./modules/readiness.mjs";
 import { RunPage } from "./modules/run-page.mjs";
 import { RunsPage } from "./modules/runs-page.mjs";
 import { GuidedTour } from "./modules/tour.mjs";
@@ -28,6 +29,7 @@ function look() {
 new MutationObserver(look).observe(document.body, { childList: true, subtree: true });
 look();
 new Keys();
+new ReadinessBanner().begin();
 listenToQueue();
 listenToDrops();
 

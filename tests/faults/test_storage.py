@@ -232,7 +232,7 @@ def at_first_schema(data, url=None):
 
     data.mkdir(parents=True)
     (data / "collapse.db").touch()
-    engine = database._make_engine(url or f"sqlite:///{data / 'collapse.db'}")
+    engine = database.make_engine(url or f"sqlite:///{data / 'collapse.db'}")
     config = Config()
     config.set_main_option("script_location", str(migrate.MIGRATIONS))
     with engine.connect().execution_options(collapse_write=True) as connection, connection.begin():
@@ -306,7 +306,7 @@ def test_a_migration_that_fails_leaves_the_old_database_as_it_was(tmp_path, requ
         with pytest.raises(Unusable, match=r"left as it was .*no_such_table.* a copy made before is"):
             open_store(tmp_path / "data", url)
     monkeypatch.undo()
-    engine = database._make_engine(url or f"sqlite:///{tmp_path / 'data' / 'collapse.db'}")
+    engine = database.make_engine(url or f"sqlite:///{tmp_path / 'data' / 'collapse.db'}")
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == "0001"
         assert not sa.inspect(connection).has_table("token")
