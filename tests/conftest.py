@@ -1,4 +1,4 @@
-"""Fixtures: real stores and real servers, which the tests that asked for them end."""
+"""Fixtures: real stores and real servers, which the tests that asked for them end; and the option `--exhaustive`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,32 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from backend.store.database import Store, open_store
-from tests import postgres
+from tests import postgres, repetitions
 from tests.harness import ServerProcess, end_workers, open_chromium
 
 BOTH = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
 """Runs a test of the store on both databases."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--exhaustive",
+        action="store_true",
+        help="run tests marked exhaustive too, and all repetitions of the others (make test-all)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    repetitions.exhaustive = config.getoption("--exhaustive")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests marked `exhaustive`, unless `--exhaustive` asks for them."""
+    if repetitions.exhaustive:
+        return
+    left_out = [item for item in items if item.get_closest_marker("exhaustive")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
 
 
 @pytest.fixture(scope="session")
