@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from playwright.sync_api import Browser, sync_playwright
 from backend.store.database import Store, open_store
 from tests import postgres, repetitions
 from tests.harness import ServerProcess, end_workers, open_chromium
+
+# Threads of torch wait asleep, not in a loop: with fewer free cores than threads, steps of a tiny run are 20 times slower
+# in a loop. The library reads this when torch is loaded, here and in the workers, so it must come before.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 BOTH = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
 """Runs a test of the store on both databases."""

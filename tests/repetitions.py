@@ -18,9 +18,16 @@ def repetitions(short: int, long: int) -> int:
 def exhaustive_except(cases: Iterable[object], kept: Collection[object]) -> list[object]:
     """Return `cases` for `parametrize`: those in `kept` run always, the others only with `--exhaustive`.
 
-    Raises ValueError where `kept` names something that is no case, so that none is lost by a rename.
+    As in `parametrize`, a case of several arguments is a tuple.
+
+    Raises:
+        ValueError: `kept` names something that is no case, as after a rename.
     """
     all_cases = list(cases)
     if not kept or any(case not in all_cases for case in kept):
         raise ValueError(f"kept must be some of the cases {all_cases}, got {list(kept)}")
-    return [case if case in kept else pytest.param(case, marks=pytest.mark.exhaustive) for case in all_cases]
+    rest = pytest.mark.exhaustive
+    return [
+        case if case in kept else pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=rest)
+        for case in all_cases
+    ]

@@ -47,7 +47,7 @@ def test_kills_at_random_moments(store, monkeypatch):
     wanted_kills = repetitions(5, 50)
     monkeypatch.setattr(local, "WARM_DELAY_S", 0.0)
     rng = random.Random(3)  # noqa: S311
-    run_id, _ = runs.create(store, tiny(epochs=500, device="cpu", head={"name": "nearest-etf"}))
+    run_id, _ = runs.create(store, tiny(epochs=repetitions(200, 500), device="cpu", head={"name": "nearest-etf"}))
     kills, last = 0, None
     with supervising(store, warm=True):
         while kills < wanted_kills:

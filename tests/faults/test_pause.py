@@ -57,17 +57,17 @@ def test_pause_at_many_moments_of_one_run(store):
     require_whole(store, run_id)
 
 
-ORDERS = list(itertools.permutations(["pause", "resume", "cancel"]))
+ORDERS = ["-".join(order) for order in itertools.permutations(["pause", "resume", "cancel"])]
 
 
-@pytest.mark.parametrize("order", exhaustive_except(ORDERS, [("pause", "resume", "cancel")]), ids="-".join)
+@pytest.mark.parametrize("order", exhaustive_except(ORDERS, ["pause-resume-cancel"]))
 def test_pause_resume_and_cancel_in_every_order(store, order):
     """Each is asked at once after the one before, of a run that trains; what is refused changes nothing."""
     run_id, _ = runs.create(store, tiny(epochs=200, device="cpu"))
     calls = {"pause": runs.request_pause, "resume": runs.resume, "cancel": runs.request_cancel}
     with supervising(store, warm=True):
         wait_epoch(store, run_id, 1)
-        for action in order:
+        for action in order.split("-"):
             with contextlib.suppress(Conflict):
                 calls[action](store, run_id)
         ended = wait_status(store, run_id, "cancelled", seconds=20)
