@@ -13,10 +13,6 @@ from backend.store.database import Store, open_store
 from tests import postgres, repetitions
 from tests.harness import ServerProcess, end_workers, open_chromium
 
-# Threads of torch wait asleep, not in a loop: with fewer free cores than threads, steps of a tiny run are 20 times slower
-# in a loop. The library reads this when torch is loaded, here and in the workers, so it must come before.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 BOTH = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
 """Runs a test of the store on both databases."""
 
@@ -30,7 +26,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Choose how much is repeated, and with how many threads torch computes, here and in the processes that tests start.
+
+    In a test several processes share two cores. OpenMP's threads then wait for each other in a loop, which makes the
+    steps of a tiny run up to 20 times slower. So `make test` computes with one thread in each process; `make test-all`
+    with as many as there are cores, as users do. OpenMP reads both when torch is loaded, so they are set here.
+    """
     repetitions.exhaustive = config.getoption("--exhaustive")
+    threads = {"OMP_WAIT_POLICY": "PASSIVE"} if repetitions.exhaustive else {"OMP_NUM_THREADS": "1"}
+    os.environ.update(threads)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
