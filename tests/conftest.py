@@ -26,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose how much is repeated, and with how many threads torch computes, here and in the processes that tests start.
+    """Choose how much is repeated, and with how many threads torch computes, here and in processes that tests start.
 
     In a test several processes share two cores. OpenMP's threads then wait for each other in a loop, which makes the
     steps of a tiny run up to 20 times slower. So `make test` computes with one thread in each process; `make test-all`
