@@ -16,6 +16,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import itertools
 import shutil
 import threading
 from collections.abc import Iterator
@@ -145,7 +146,7 @@ def import_archive(store: Store, path: Path, most_bytes: int) -> Imported:
         manifest = archive_checks.unpack(path, work, most_bytes)
         facts, config = archive_checks.require_run(manifest, work)
         with _bringing_in:
-            return _same(store, manifest, facts) or _bring_in(store, manifest, facts, config, work)
+            return _same(store, manifest, facts, work) or _bring_in(store, manifest, facts, config, work)
     finally:
         shutil.rmtree(work, ignore_errors=True)  # made above, under a name of its own
 
@@ -176,8 +177,8 @@ def _place(store: Store, wanted: str) -> tuple[str, Path]:
     return run_id, store.data_dir / "runs" / run_id
 
 
-def _same(store: Store, manifest: Manifest, facts: ArchivedRun) -> Imported | None:
-    """Return the run that is here already where it is the archived one."""
+def _same(store: Store, manifest: Manifest, facts: ArchivedRun, work: Path) -> Imported | None:
+    """Return the run that is here already where it is the archived one: config, moment, files and every event."""
     with store.reading() as connection:
         row = connection.execute(sa.select(run).where(run.c.id == manifest.run)).one_or_none()
         if row is None or row.deleted_at is not None:
@@ -185,13 +186,25 @@ def _same(store: Store, manifest: Manifest, facts: ArchivedRun) -> Imported | No
         query = sa.select(artifact.c.sha256).where(artifact.c.run_id == manifest.run)
         here = sorted(connection.execute(query).scalars())
     there = sorted(manifest.parts[each.part].sha256 for each in facts.artifacts)
-    same = (row.config_hash, row.last_seq, row.created_at, here) == (
+    same = (row.config_hash, row.last_seq, row.created_at, row.status, here) == (
         facts.config_hash,
         facts.last_seq,
         facts.created_at,
+        facts.status,
         there,
     )
-    return Imported(manifest.run, new=False) if same else None
+    return Imported(manifest.run, new=False) if same and _same_events(store, manifest.run, work) else None
+
+
+def _same_events(store: Store, run_id: str, work: Path) -> bool:
+    lines = archive_checks.read_lines(work)
+    while page := list(itertools.islice(lines, 100)):
+        first = page[0].event["seq"]
+        rows = event_log.after(store, run_id, first - 1, len(page))
+        held = [{"seq": row.seq, "type": row.type, "at": row.at, "payload": row.payload} for row in rows]
+        if held != [line.event for line in page]:
+            return False
+    return True
 
 
 def _is_free(store: Store, run_id: str) -> bool:
