@@ -37,9 +37,10 @@ from backend.archive_history import History
 from backend.errors import Invalid
 from backend.store import array_layouts, check
 from backend.store.event_payloads import first_error, require_valid
-from backend.zips import CHUNK_BYTES, require_table
+from backend.zips import CHUNK_BYTES
 from ncengine.array_file import Damaged
 from ncengine.config import RunConfig
+from ncengine.zip_table import require_table
 
 BROKEN = (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError, zlib.error, struct.error)
 """What zipfile raises for files that are no zip files, or are damaged, encrypted or packed in an unknown way."""
@@ -197,8 +198,8 @@ def _require_named(facts: ArchivedRun, manifest: Manifest) -> None:
     files = [name for name in manifest.parts if name.startswith("artifacts/")]
     if sorted(parts) != sorted(files):
         raise Invalid("the archive's run.json does not name the files of arrays that it has")
-    keys = {(each.kind, each.step) for each in facts.artifacts}
-    if len(keys) != len(parts) or any(not 1 <= each.seq <= facts.last_seq for each in facts.artifacts):
+    keys, events = {(each.kind, each.step) for each in facts.artifacts}, {each.seq for each in facts.artifacts}
+    if not len(keys) == len(events) == len(parts) or any(not 1 <= seq <= facts.last_seq for seq in events):
         raise Invalid("the archive names two files for one moment, or one of an event that is not there")
     for each in facts.artifacts:
         if not each.part.startswith(f"artifacts/{each.kind}-{each.step:09d}-a"):

@@ -19,8 +19,8 @@ FORMAT = 1
 MOST_PARTS = 50_000
 MOST_EVENTS = 500_000
 MOST_LINE_BYTES = 4 * 2**20
-"""Of an event. The largest is RunStarted of ten thousand classes, with a megabyte."""
-MOST_LINE_VALUES, MOST_LINE_LISTS = 200_000, 25_000
+"""Of an event. The largest is RunStarted of 25,000 classes, with two or three."""
+MOST_LINE_VALUES, MOST_LINE_LISTS = 200_000, 30_000
 """Values, and lists and objects, in an event: in memory a value takes much more than the two bytes that it may have."""
 MOST_RUN_BYTES, MOST_MANIFEST_BYTES = 8 * 2**20, 12 * 2**20
 """Of run.json and manifest.json with as many parts as there may be."""

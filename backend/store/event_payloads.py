@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
 
 from backend.errors import Invalid
+from ncengine.config.data import MOST_CLASSES
 from ncengine.geometry.views import WHOLE_FRAME_UP_TO, view_name
 
-MOST_CLASSES = 10_000
 MOST_LAYERS = 64
 MOST_METRICS = 500
 
