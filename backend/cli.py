@@ -424,9 +424,9 @@ def open_figure(
     """Show the view that a figure was made of: its runs, epoch, view and camera."""
     import webbrowser
 
-    from backend.paper.provenance import read
+    from backend.paper.provenance import read_file
 
-    found = read(figure.read_bytes())
+    found = read_file(figure)
     address = server.rstrip("/") + found.address()
     print(f"{found.figure} of {', '.join(run.name for run in found.runs)}\n{found.command}\n{address}")
     if browser:

@@ -40,6 +40,7 @@ from backend.store import artifacts, event_log, run_folders, runs
 from backend.store.curves import Folder
 from backend.store.database import Store, Unreachable, open_store, reason_of
 from backend.store.event_log import Bucket, Entry
+from backend.store.event_payloads import require_valid
 from ncengine.events import (
     CheckpointSaved,
     DataProgressed,
@@ -145,15 +146,16 @@ class Recorder:
     def record(self, event: Event) -> str:
         """Take one event; return what the user wants (`run`, `pause` or `cancel`)."""
         written = None
+        payload = storable(event)
         if isinstance(event, EpochMeasured):
             if event.epoch <= self._epoch_stored:
                 return self._pulse.want
             self._patch |= {"epoch": event.epoch, "summary": event.scalars, "headline": runs.headline(event.scalars)}
-            self._buckets += self._epochs.add(event_log.encode_numbers(event.payload()))
+            self._buckets += self._epochs.add(payload)
         elif isinstance(event, StepMeasured):
             if event.step <= self._step_stored:
                 return self._pulse.want
-            self._buckets += self._steps.add(event_log.encode_numbers(event.payload()))
+            self._buckets += self._steps.add(payload)
         elif isinstance(event, GeometryCaptured):
             if event.step <= self._capture_stored:
                 return self._pulse.want
@@ -172,7 +174,7 @@ class Recorder:
             written = self._write("checkpoint", event.step, event.tensors, event.state)
         elif isinstance(event, RunStarted) and self._started:
             return self._pulse.want
-        self._pending.append(Entry(event.type, event.payload(), written))
+        self._pending.append(Entry(event.type, payload, written))
         if isinstance(event, CheckpointSaved):
             wanted = self.flush()
             if not self._delivery.is_behind:
@@ -250,6 +252,13 @@ class Recorder:
         self._delivery.finish()
 
 
+def storable(event: Event) -> dict[str, Any]:
+    """Return an event's payload as it is stored; raises Invalid where readers of the store could not rely on it."""
+    payload: dict[str, Any] = event_log.encode_numbers(event.payload())
+    require_valid(event.type, payload)
+    return payload
+
+
 def patiently(work: Callable[[], Result]) -> Result:
     """Do something with the database or the disk, waiting while it cannot be written; the last error is raised.
 
@@ -323,7 +332,7 @@ def _drain(
     while True:
         event = next(events) if answer is None else events.send(answer)
         if isinstance(event, RunFinished):
-            recorder.end("finished", Entry(event.type, event.payload()))
+            recorder.end("finished", Entry(event.type, storable(event)))
             return 0
         epoch, answer = getattr(event, "epoch", epoch), None
         want = recorder.record(event)

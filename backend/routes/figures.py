@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -80,5 +81,5 @@ def _offline(here: Context, run_ids: list[str]) -> HTMLResponse:
 @router.post("/figures/origin", openapi_extra={"requestBody": {"content": {"application/octet-stream": {}}}})
 async def origin(request: Request) -> wire.Origin:
     """Return where a figure's file comes from, and the page that shows the same view."""
-    found = read(await request.body())
+    found = await asyncio.to_thread(read, await request.body())
     return wire.Origin(address=found.address(), **found.model_dump())
