@@ -129,6 +129,7 @@ def end_workers_of(data: Path) -> None:
         if "backend.worker" in words and str(data) in words:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
+                process.wait(timeout=20)
 
 
 def record_here(store: Store, run_id: str, number: int) -> None:

@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import time
 from contextlib import closing
+from pathlib import Path
 
 import httpx
 import pytest
@@ -27,7 +28,7 @@ from backend.store.event_log import Entry
 from backend.store.presence import DatabaseGone
 from tests.conftest import BOTH
 from tests.faults.harness import owner, require_whole, supervising, wait_epoch, wait_status
-from tests.harness import COLLAPSE, tiny, wait_for
+from tests.harness import COLLAPSE, end_workers_of, tiny, wait_for
 
 QUIET = ("--no-demonstration", "--no-warm", "--min-free", "0")
 NOTICED_S = 2.0
@@ -162,31 +163,69 @@ def test_a_database_of_a_newer_schema_is_noticed(served):
     assert launch(http, epochs=1).status_code == 201
 
 
+class FaultyDisk:
+    """A small ext4 disk that turns read-only as one with a fault does; one must be root to have it."""
+
+    def __init__(self, folder):
+        self.place, self._image = folder / "disk", folder / "disk.img"
+        self.place.mkdir()
+        with self._image.open("wb") as stream:
+            stream.truncate(64 * 2**20)
+        self.is_there = self._run("mkfs.ext4", "-q", "-F", str(self._image)) and self.mount()
+
+    @staticmethod
+    def _run(*words):
+        try:
+            return subprocess.run(words, capture_output=True, check=False).returncode == 0
+        except FileNotFoundError:
+            return False
+
+    def mount(self):
+        return self._run("mount", "-o", "loop,errors=remount-ro", str(self._image), str(self.place))
+
+    def fail(self):
+        os.sync()  # what the disk has not written yet is lost with the fault
+        line = ["findmnt", "-no", "SOURCE", str(self.place)]
+        device = subprocess.run(line, capture_output=True, text=True, check=True).stdout.strip()
+        trigger = Path("/sys/fs/ext4") / Path(device).name / "trigger_fs_error"
+        trigger.write_text("1")
+
+    def mend(self):
+        self.unmount()
+        self._run("e2fsck", "-y", str(self._image))
+        assert self.mount()
+
+    def unmount(self):
+        self._run("umount", str(self.place)) or self._run("umount", "-l", str(self.place))
+
+
 @pytest.fixture
 def disk(tmp_path):
-    """A disk of its own, for which one must be root."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", str(place)], check=False).returncode:
-        pytest.skip("a disk can be mounted by root alone")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    faulty = FaultyDisk(tmp_path)
+    if not faulty.is_there:
+        pytest.skip("a disk with a file system can be made by root alone")
+    yield faulty
+    faulty.unmount()
 
 
 def test_a_disk_that_can_only_be_read_is_noticed(disk, start_server):
-    server = start_server(*QUIET, "--database-url", f"sqlite:///{disk / 'collapse.db'}")
+    url = f"sqlite:///{disk.place / 'collapse.db'}"
+    server = start_server(*QUIET, "--database-url", url)
     with server.client() as http:
-        run_id = launch(http, epochs=40).json()["id"]
+        run_id = launch(http, epochs=60).json()["id"]
         wait_for(lambda: http.get(f"/api/v1/runs/{run_id}").json()["epoch"] >= 2, what="two epochs")
-        # Writers have the file open: the disk turns read-only as one with a fault does.
-        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=False)
-        if os.access(disk, os.W_OK):
-            pytest.skip("this kernel does not let a disk in use become read-only")
+        disk.fail()
         require_refused(server, http, "can only be read; make it writable again")
-        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
-        wait_for(lambda: ready(server), 10, "readiness")
-        wait_for(lambda: http.get(f"/api/v1/runs/{run_id}").json()["status"] == "finished", 120, "the end")
-    with closing(open_store(server.data, f"sqlite:///{disk / 'collapse.db'}")) as store:
+        wait_for(lambda: undelivered(server, run_id), 30, "facts in the local file")
+    server.stop()
+    end_workers_of(server.data)
+    disk.mend()
+    second = start_server(*QUIET, "--database-url", url, data=server.data)
+    with second.client() as http:
+        wait_for(lambda: http.get("/api/v1/readiness").json()["ready"], 20, "readiness")
+    with closing(open_store(server.data, url)) as store:
+        # What the disk lost with its fault, the next attempt does again; the local file stays where it does not follow.
+        wait_status(store, run_id, "finished", seconds=120)
         require_whole(store, run_id)
 
 
