@@ -11,13 +11,13 @@ import pytest
 
 from backend.errors import Conflict
 from backend.store import artifacts, event_log, query, runs
-from tests.conftest import BOTH
+from tests.conftest import SQLITE_FIRST
 from tests.faults.harness import owner, require_whole, status, supervising, wait_epoch, wait_status
 from tests.harness import tiny, wait_for
 from tests.repetitions import exhaustive_except, repetitions
 
 
-@BOTH
+@SQLITE_FIRST
 def test_a_paused_run_releases_its_device_and_continues_bit_for_bit(store):
     first, _ = runs.create(store, tiny(epochs=8, device="cpu", head={"name": "nearest-etf"}))
     with supervising(store):
