@@ -247,7 +247,7 @@ def test_a_comparison_follows_runs_that_go_on(filled, open_window):
     server, found = filled
     with Client(server.url, server.token) as client:
         config = client(calls.run(found["few"])).config.model_dump(mode="json")
-        run = client(calls.launch({**config, "epochs": 400, "seed": 9}, name="goes on")).id
+        run = client(calls.launch({**config, "epochs": 2000, "seed": 9}, name="goes on")).id
         window = open_window(f"{server.url}/compare?runs={found['linear']},{run}&token={server.token}", server.url)
         page: Page = window.page
         page.goto(f"{server.url}/compare?runs={found['linear']},{run}")

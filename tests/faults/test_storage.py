@@ -60,7 +60,7 @@ def test_a_database_locked_for_eight_seconds_costs_eight_seconds(store):
 
 def test_postgresql_restarted_in_mid_run(cluster, tmp_path):
     store = open_store(tmp_path / "data", cluster.database())
-    run_id, _ = runs.create(store, tiny(epochs=60, device="cpu"))
+    run_id, _ = runs.create(store, tiny(epochs=120, device="cpu"))
     try:
         with supervising(store):
             wait_epoch(store, run_id, 2)
@@ -254,7 +254,7 @@ def at_first_schema(data, url=None):
 
 @SQLITE_FIRST
 def test_a_run_that_goes_on_is_whole_whenever_one_looks(store):
-    run_id, _ = runs.create(store, tiny(epochs=40, device="cpu"))
+    run_id, _ = runs.create(store, tiny(epochs=100, device="cpu"))
     looks = 0
     with supervising(store):
         wait_epoch(store, run_id, 1)
