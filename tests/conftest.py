@@ -16,6 +16,11 @@ from tests.harness import ServerProcess, end_workers, end_workers_of, open_chrom
 BOTH = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
 """Runs a test of the store on both databases."""
 
+SQLITE_FIRST = pytest.mark.parametrize(
+    "store", repetitions.exhaustive_except(["sqlite", "postgresql"], ["sqlite"]), indirect=True
+)
+"""Runs a test of the store on SQLite, and on PostgreSQL with `--exhaustive`: where other tests of its kind use BOTH."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(

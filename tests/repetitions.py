@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import TypeVar
 
 import pytest
+
+Amount = TypeVar("Amount")
 
 exhaustive = False
 """Whether pytest was called with `--exhaustive`; tests/conftest.py sets it before any test is collected."""
 
 
-def repetitions(short: int, long: int) -> int:
-    """Return `long` with `--exhaustive`, else `short`."""
+def repetitions(short: Amount, long: Amount) -> Amount:
+    """Return `long` with `--exhaustive`, else `short`: how often to repeat, or another measure of how much."""
     return long if exhaustive else short
 
 

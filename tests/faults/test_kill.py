@@ -215,7 +215,7 @@ def test_a_server_killed_three_times_leaves_the_run_going_and_the_next_adopts_it
 
 def test_an_adopted_run_can_be_paused_and_cancelled(start_server):
     server = start_server(*QUIET)
-    run_id = launched(server, epochs=400)
+    run_id = launched(server, epochs=2000)
     server.kill()
     server = start_server(*QUIET, data=server.data)
     with server.client() as http:
@@ -232,7 +232,7 @@ def test_an_adopted_run_can_be_paused_and_cancelled(start_server):
 
 def test_ctrl_c_stops_the_server_and_not_the_run(start_server):
     server = start_server("--no-demonstration")
-    run_id = launched(server, epochs=400)
+    run_id = launched(server, epochs=2000)
     assert server.stop() == 0
     store = open_store(server.data)
     before = runs.get(store, run_id).epoch

@@ -11,13 +11,13 @@ import pytest
 
 from backend.errors import Conflict
 from backend.store import artifacts, event_log, query, runs
-from tests.conftest import BOTH
+from tests.conftest import SQLITE_FIRST
 from tests.faults.harness import owner, require_whole, status, supervising, wait_epoch, wait_status
 from tests.harness import tiny, wait_for
 from tests.repetitions import exhaustive_except, repetitions
 
 
-@BOTH
+@SQLITE_FIRST
 def test_a_paused_run_releases_its_device_and_continues_bit_for_bit(store):
     first, _ = runs.create(store, tiny(epochs=8, device="cpu", head={"name": "nearest-etf"}))
     with supervising(store):
@@ -39,7 +39,7 @@ def test_a_paused_run_releases_its_device_and_continues_bit_for_bit(store):
 
 def test_pause_at_many_moments_of_one_run(store):
     rng = random.Random(1)  # noqa: S311
-    run_id, _ = runs.create(store, tiny(epochs=6, device="cpu"))
+    run_id, _ = runs.create(store, tiny(epochs=repetitions(150, 400), device="cpu"))
     pauses = 0
     with supervising(store, warm=True):
         while status(store, run_id) != "finished" and pauses < repetitions(3, 8):
@@ -143,7 +143,7 @@ def test_cancel_is_quick_and_keeps_the_numbers(store):
 
 
 def test_two_small_runs_share_a_device_where_the_operator_says_so(store):
-    both = [runs.create(store, tiny(epochs=30, device="cpu", seed=seed))[0] for seed in range(3)]
+    both = [runs.create(store, tiny(epochs=2000, device="cpu", seed=seed))[0] for seed in range(3)]
     with supervising(store, slots={"cpu": 2}):
         wait_for(lambda: len(runs.owned_attempts(store)) == 2, 60, "two at once")
         assert status(store, both[2]) == "queued"
