@@ -25,6 +25,7 @@ from backend.gauges import Gauges
 from backend.jobs.local import Reading
 from backend.jobs.slots import capacities
 from backend.jobs.supervisor import Limits, Supervisor
+from backend.json_bounds import JsonBounds
 from backend.paper.process import PaperProcess
 from backend.routes import access, archives, catalogue, facts, figures, live, runs
 from backend.routes.context import Context
@@ -118,6 +119,7 @@ def _api(context: Context) -> FastAPI:
     app.state.context = context
     for router in ROUTERS:
         app.include_router(router)
+    app.add_middleware(JsonBounds)
     app.add_middleware(Permission, store=context.store, observe=context.gauges.observe)
     app.add_middleware(CompressMiddleware, minimum_size=1024, zstd=False)
 
@@ -194,7 +196,8 @@ async def _on_invalid(_request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         raise error
     found = []
-    for item in error.errors():
+    # What was sent may be wrong in ten thousand places; the first few say what to do.
+    for item in error.errors()[: wire.MOST_ERRORS]:
         in_config = tuple(item["loc"][:2]) == ("body", "config")
         found += wire.field_errors([item], drop=2 if in_config else 1)
     detail = "; ".join(f"{e.path}: {e.message}" if e.path else e.message for e in found)

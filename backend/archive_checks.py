@@ -7,6 +7,7 @@ own, events are read line by line. What is wrong is told with the part, and in a
 from __future__ import annotations
 
 import hashlib
+import itertools
 import struct
 import zipfile
 import zlib
@@ -19,7 +20,9 @@ from pydantic import ValidationError
 
 from backend.archive_format import (
     MOST_EVENTS,
+    MOST_KEYS,
     MOST_LINE_BYTES,
+    MOST_LINE_KEYS,
     MOST_LINE_LISTS,
     MOST_LINE_VALUES,
     MOST_MANIFEST_BYTES,
@@ -32,9 +35,11 @@ from backend.archive_format import (
     ArchivedEvent,
     ArchivedRun,
     Manifest,
+    Part,
 )
 from backend.archive_history import History
 from backend.errors import Invalid
+from backend.json_bounds import KEY
 from backend.store import array_layouts, check
 from backend.store.event_payloads import first_error, require_valid
 from backend.zips import CHUNK_BYTES
@@ -86,9 +91,8 @@ def _require_manifest(archive: zipfile.ZipFile, most_bytes: int) -> Manifest:
     missing = {"run.json", "events.jsonl"} - set(names)
     if missing:
         raise Invalid(f"the archive lacks {min(missing)}")
-    manifest = _manifest(_content(archive.open("manifest.json"), "manifest.json", MOST_MANIFEST_BYTES))
-    if set(manifest.parts) != set(names) - {"manifest.json"}:
-        raise Invalid("the archive's manifest does not name the parts that it has")
+    content = _content(archive.open("manifest.json"), "manifest.json", MOST_MANIFEST_BYTES)
+    manifest = _manifest(content, set(names) - {"manifest.json"})
     for info in infos:
         part = manifest.parts.get(info.filename)
         if part is not None and part.size_bytes != info.file_size:
@@ -110,11 +114,31 @@ def _require_apart(archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo]) -> No
             raise Invalid(f"the part {info.filename} of the archive overlaps another one: refused")
 
 
-def _manifest(content: bytes) -> Manifest:
+def _manifest(content: bytes, names: set[str]) -> Manifest:
+    """Return the manifest of an archive that has the parts `names`."""
+    what = "the archive's manifest.json"
+    found = _json(content, what, values=10 * MOST_PARTS, lists=2 * MOST_PARTS)
+    parts = found.get("parts") if isinstance(found, dict) else None
+    if not isinstance(parts, dict) or set(parts) != names:
+        raise Invalid("the archive's manifest does not name the parts that it has")
+    _require_few_keys({**found, "parts": list(parts.values())}, what)
     try:
-        return Manifest.model_validate(_json(content, "manifest.json", values=10 * MOST_PARTS, lists=2 * MOST_PARTS))
+        # One after another: of fifty thousand that are wrong the first is told.
+        return Manifest.model_validate(
+            {**found, "parts": {name: Part.model_validate(part) for name, part in parts.items()}}
+        )
     except ValidationError as error:
-        raise Invalid(f"the archive's manifest.json is not valid: {first_error(error)}") from error
+        raise Invalid(f"{what} is not valid: {first_error(error)}") from error
+
+
+def _require_few_keys(tree: Any, what: str) -> None:
+    """Raise Invalid where an object has more keys than any should have, each of which would become an error."""
+    left = [tree]
+    while left:
+        here = left.pop()
+        if isinstance(here, dict) and len(here) > MOST_KEYS:
+            raise Invalid(f"{what} is not valid: an object may have {MOST_KEYS:,} keys, and one has {len(here):,}")
+        left += here.values() if isinstance(here, dict) else here if isinstance(here, list) else ()
 
 
 def _content(stream: Any, name: str, most_bytes: int) -> bytes:
@@ -176,6 +200,7 @@ def _require_facts(work: Path) -> tuple[ArchivedRun, RunConfig]:
     what = "the archive's run.json"
     content = _content((work / "run.json").open("rb"), "run.json", MOST_RUN_BYTES)
     found = _json(content, what, values=10 * MOST_PARTS, lists=2 * MOST_PARTS)
+    _require_few_keys(found, what)
     try:
         facts = ArchivedRun.model_validate(found)
         config = RunConfig.model_validate(facts.config)
@@ -217,9 +242,12 @@ def read_lines(work: Path) -> Iterator[Line]:
     """Yield the events of an unpacked archive; raises Invalid, with the line, for what is too large or no JSON."""
     with (work / "events.jsonl").open("rb") as stream:
         for number, line in enumerate(_lines(stream), 1):
-            found = _json(line, f"line {number} of events.jsonl", values=MOST_LINE_VALUES, lists=MOST_LINE_LISTS)
+            what = f"line {number} of events.jsonl"
+            if sum(1 for _ in itertools.islice(KEY.finditer(line), MOST_LINE_KEYS + 1)) > MOST_LINE_KEYS:
+                raise Invalid(f"{what} holds more than {MOST_LINE_KEYS:,} keys")
+            found = _json(line, what, values=MOST_LINE_VALUES, lists=MOST_LINE_LISTS)
             if not isinstance(found, dict):
-                raise Invalid(f"line {number} of events.jsonl is not valid: it must be a JSON object")
+                raise Invalid(f"{what} is not valid: it must be a JSON object")
             yield Line(found, len(line))
 
 

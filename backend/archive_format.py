@@ -9,7 +9,7 @@ import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field
 
 from backend import wire
 from backend.store import artifacts
@@ -20,8 +20,11 @@ MOST_PARTS = 50_000
 MOST_EVENTS = 500_000
 MOST_LINE_BYTES = 4 * 2**20
 """Of an event. The largest is RunStarted of 25,000 classes, with two or three."""
-MOST_LINE_VALUES, MOST_LINE_LISTS = 200_000, 30_000
-"""Values, and lists and objects, in an event: in memory a value takes much more than the two bytes that it may have."""
+MOST_LINE_VALUES, MOST_LINE_LISTS, MOST_LINE_KEYS = 200_000, 30_000, 25_000
+"""Values, lists and objects, and keys in an event: in memory each takes much more than the few bytes that it may have,
+and each key that should not be there becomes an error with a description."""
+MOST_KEYS = 1000
+"""In one object of run.json or manifest.json, but for the list of parts."""
 MOST_RUN_BYTES, MOST_MANIFEST_BYTES = 8 * 2**20, 12 * 2**20
 """Of run.json and manifest.json with as many parts as there may be."""
 MOST_RATIO = 200
@@ -53,7 +56,7 @@ class Manifest(Strict):
     format: Literal[1]
     code_version: Annotated[str, Field(max_length=100, pattern=NO_NULL)]
     run: Annotated[str, Field(pattern=r"^[0-9a-hjkmnp-tv-z]{10}$")]
-    parts: Annotated[dict[Annotated[str, Field(max_length=100)], Part], Field(max_length=MOST_PARTS)]
+    parts: dict[str, Part]
 
 
 def _require_moment(text: str) -> str:
@@ -108,8 +111,8 @@ class ArchivedRun(Strict):
     summary: dict[Split, Scalars]
     error: Annotated[str, Field(max_length=100_000, pattern=NO_NULL)] | None
     running_s: Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)]
-    attempts: Annotated[list[ArchivedAttempt], Field(max_length=10_000)]
-    artifacts: Annotated[list[ArchivedArtifact], Field(max_length=MOST_PARTS)]
+    attempts: Annotated[list[ArchivedAttempt], Field(max_length=10_000), FailFast()]
+    artifacts: Annotated[list[ArchivedArtifact], Field(max_length=MOST_PARTS), FailFast()]
 
 
 class ArchivedEvent(Strict):

@@ -270,17 +270,17 @@ ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f", b"\n
 
 def _of_pdf_string(value: bytes) -> bytes:
     """Return a text between brackets as it is meant; raises Invalid where it does not end."""
-    parts, depth, place = [], 1, 0
+    found, depth, place = bytearray(), 1, 0
     for token in PDF_TOKEN.finditer(value):
-        parts.append(value[place : token.start()])
+        found += value[place : token.start()]
         place = token.end()
         escaped = token.group(1)
         if token.group() in (b"(", b")"):
             depth += 1 if token.group() == b"(" else -1
             if not depth:
-                return b"".join(parts)
-            parts.append(token.group())
+                return bytes(found)
+            found += token.group()
         elif escaped is not None:
             octal = escaped[:1].isdigit() and escaped[:1] < b"8"
-            parts.append(bytes([int(escaped, 8) & 255]) if octal else ESCAPED.get(escaped, escaped))
+            found += bytes([int(escaped, 8) & 255]) if octal else ESCAPED.get(escaped, escaped)
     raise Invalid("this PDF is damaged: it was cut short in its keywords")

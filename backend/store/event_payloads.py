@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, Strict, ValidationError, model_validator
 
 from backend.errors import Invalid
 from ncengine.config.data import MOST_CLASSES
@@ -34,7 +34,8 @@ Line = Annotated[str, Field(max_length=5000, pattern=NO_NULL)]
 Prose = Annotated[str, Field(max_length=50_000, pattern=NO_NULL)]
 Scalars = Annotated[dict[Word, Number], Field(max_length=MOST_METRICS)]
 ByLayer = Annotated[dict[Word, Scalars], Field(max_length=MOST_LAYERS)]
-Rows = Annotated[list[Annotated[list[Finite], Field(max_length=MOST_CLASSES)]], Field(max_length=MOST_CLASSES)]
+Row = Annotated[list[Finite], Field(max_length=MOST_CLASSES), FailFast()]
+Rows = Annotated[list[Row], Field(max_length=MOST_CLASSES), FailFast()]
 Share = Annotated[str, Field(pattern=r"^[01](\.[0-9]{1,10})?$")]
 Pair = Annotated[list[Step], Field(min_length=2, max_length=2)]
 Close = Annotated[tuple[Step, Step, Number], Strict(False)]
@@ -102,7 +103,7 @@ class RunStarted(Payload):
     """See `ncengine.events.RunStarted`."""
 
     classes: Annotated[int, Field(ge=2, le=MOST_CLASSES)]
-    class_names: Annotated[list[Line], Field(max_length=MOST_CLASSES)]
+    class_names: Annotated[list[Line], Field(max_length=MOST_CLASSES), FailFast()]
     features: Annotated[int, Field(ge=1, le=1_000_000)]
     parameters: Count
     steps_per_epoch: Annotated[int, Field(ge=1, lt=2**31)]
@@ -185,7 +186,7 @@ class EpochMeasured(Payload):
     epoch: Annotated[int, Field(ge=1, lt=2**31)]
     step: Step
     scalars: dict[Split, Scalars]
-    flags: dict[Split, Annotated[list[Word], Field(max_length=100)]]
+    flags: dict[Split, Annotated[list[Word], Field(max_length=100), FailFast()]]
     terminal_phase: Annotated[int, Field(ge=1, lt=2**31)] | None
     details: dict[Split, Detail] = Field(default_factory=dict)
     layers: ByLayer = Field(default_factory=dict)
@@ -219,7 +220,7 @@ class GeometryCaptured(Payload):
     smallest_angle_deg: Number
     smallest_pair: Pair
     mean_angle_error_deg: Number
-    closest: Annotated[list[Close], Field(max_length=1000)] = Field(default_factory=list)
+    closest: Annotated[list[Close], Field(max_length=1000), FailFast()] = Field(default_factory=list)
     cosine_quantiles: Annotated[dict[Share, Number], Field(max_length=100)] = Field(default_factory=dict)
 
 

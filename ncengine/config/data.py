@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from ncengine.config.part import LATE, Part, applies_if
 
 MOST_CLASSES, MOST_NAME = 25_000, 500
-"""Of one's own data: classes, and characters of a class's name."""
+"""Of any data: classes, and characters of a class's name."""
 
 
 class _Data(Part):
@@ -43,7 +43,9 @@ class _Data(Part):
 
 
 class _Labelled(_Data):
-    classes: tuple[int, ...] | None = Field(default=None, title="Classes", json_schema_extra=LATE)
+    classes: Annotated[tuple[int, ...], Field(max_length=MOST_CLASSES)] | None = Field(
+        default=None, title="Classes", json_schema_extra=LATE
+    )
     """Labels to keep, in this order; empty keeps all. Four classes make an exact tetrahedron."""
     per_class: int | None = Field(default=None, ge=1, le=10_000_000, title="Samples per class", json_schema_extra=LATE)
     """At most this many training samples a class, drawn by the seed; empty takes all."""
