@@ -512,7 +512,7 @@ def import_(
 @app.command()
 def gc(
     entry: Annotated[
-        list[str] | None, typer.Argument(metavar="[ENTRY]...", help="With --restore: which entries of the trash.")
+        list[str] | None, typer.Argument(metavar="[ENTRY...]", help="With --restore: which entries of the trash.")
     ] = None,
     delete: Annotated[
         bool, typer.Option("--delete", help="Delete what was shown: it is kept in the trash for a week.")

@@ -8,7 +8,7 @@ back what is there.
 
 from __future__ import annotations
 
-import contextlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -332,10 +332,11 @@ def _finish_item(store: Store, entry: Entry, item: TrashedItem) -> None:
         return  # its rows were never deleted
     for file in item.files:
         # Only the very file that the manifest names; anything else is left.
-        with contextlib.suppress(Ineligible, FileExistsError):
+        if file.path not in named and restore.is_whole(store.data_dir, file.path, file):
             path = files.inside(store.data_dir, file.path)
-            same = file.path not in named and files.look(store.data_dir, file.path).st_size == file.size_bytes
-            if same and files.digest(path) == file.sha256:
+            if restore.is_whole(entry.folder, f"files/{file.path}", file):
+                path.unlink()  # moved halfway, both names are of it
+            elif not os.path.lexists(entry.file(file.path)):
                 files.move(path, entry.file(file.path))
     if item.kind == "deleted-run":
         _forget_folder(store, str(item.run_id))

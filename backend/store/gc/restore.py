@@ -125,14 +125,13 @@ def _restore_file(store: Store, entry: Entry, file: TrashedFile, tally: Tally) -
     try:
         target = files.inside(store.data_dir, file.path)
         if not os.path.lexists(source):
-            if not _is_whole(store, file):
+            if not is_whole(store.data_dir, file.path, file):
                 tally.held[file.path] = "it is neither in its place nor in the trash"
             return
-        found = files.look(entry.folder, f"files/{file.path}")
-        if found.st_size != file.size_bytes or files.digest(source) != file.sha256:
+        if not is_whole(entry.folder, f"files/{file.path}", file):
             raise Ineligible("it is damaged: its hash is not the one of the manifest; it stays in the trash")
         if os.path.lexists(target):
-            if not _is_whole(store, file):
+            if not is_whole(store.data_dir, file.path, file):
                 raise Ineligible("another file is in its place, and is not overwritten; move that away first")
             source.unlink()
         else:
@@ -145,13 +144,13 @@ def _restore_file(store: Store, entry: Entry, file: TrashedFile, tally: Tally) -
     tally.size_bytes += file.size_bytes
 
 
-def _is_whole(store: Store, file: TrashedFile) -> bool:
-    """Whether the very file is in its place."""
+def is_whole(folder: Path, relative: str, file: TrashedFile) -> bool:
+    """Whether the file at this place is the very one that the manifest names."""
     try:
-        found = files.look(store.data_dir, file.path)
+        found = files.look(folder, relative)
     except Ineligible:
         return False
-    return found.st_size == file.size_bytes and files.digest(store.data_dir / file.path) == file.sha256
+    return found.st_size == file.size_bytes and files.digest(folder / relative) == file.sha256
 
 
 def _insert(store: Store, path: Path, tally: Tally) -> list[rows.Line]:
