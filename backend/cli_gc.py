@@ -15,6 +15,9 @@ from backend.store.gc import delete as deleting
 from backend.store.gc import plans, restore, trash
 from backend.store.gc.items import LABELS, Moved, Outcome, Plan, Rules, Skipped
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -76,6 +79,7 @@ def _clean_up(store: Store, wanted: Wanted) -> None:
         print(f"kept in the trash for a week as {outcome.entry}; `collapse gc --restore {outcome.entry}` undoes it")
     if outcome.stopped:
         print("stopped; the rest is as it was")
+        raise typer.Exit(INTERRUPTED)
 
 
 def _print_plan(plan: Plan) -> None:
@@ -120,7 +124,8 @@ def _restore(store: Store, wanted: Wanted) -> bool:
     print(f"restored {files_of(outcome.count, outcome.size_bytes)}")
     if outcome.stopped:
         print("stopped; the rest is in the trash as before")
-    return not outcome.skipped and not outcome.stopped
+        raise typer.Exit(INTERRUPTED)
+    return not outcome.skipped
 
 
 def _agreed(wanted: Wanted, question: str) -> bool:

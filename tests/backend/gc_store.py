@@ -23,7 +23,10 @@ TABLES = (run, attempt, event, artifact, bucket, reading)
 
 def finished_run(store: Store, *, captures: int = 7, key: str | None = None) -> str:
     """Store a finished run as a worker does, with two checkpoints, a log, buckets and readings."""
-    run_id, _ = runs.create(store, tiny(epochs=captures), name="finished", tags=["a"], idempotency_key=key)
+    # On a device that no machine has, so that no server takes the run first.
+    run_id, _ = runs.create(
+        store, tiny(epochs=captures, device="cuda:99"), name="finished", tags=["a"], idempotency_key=key
+    )
     run_folders.register(store, run_id)
     number = runs.claim(store, run_id, "cpu")
     assert number is not None

@@ -3,7 +3,8 @@
 The order, for items with database rows: the manifest and the rows are durable in the trash; one transaction checks the
 item again and deletes the rows; then the files are moved. So no row ever names a missing file, and a crash at any
 moment leaves everything either in its place or in the trash: `finish` moves what a crash left behind, a restore brings
-back what is there.
+back what is there. (A machine that loses power may forget SQLite's last commit: the rows are back then and the files in
+the trash, and a restore brings those to them.)
 """
 
 from __future__ import annotations
@@ -217,7 +218,7 @@ def _delete_artifacts(store: Store, entry: Entry, checked: Checked) -> Outcome:
         with store.writing() as connection:
             current = _locked_run(connection, item.run_id)
             if current is None or current.status != "finished" or current.deleted_at is not None:
-                raise Ineligible("the run is no finished run any more")
+                raise Ineligible("the run was deleted since the preview, or is no longer finished")
             if not run_folders.is_registered_in(connection, store, str(item.run_id)):
                 raise Ineligible("this data directory does not have the run's folder registered any more")
             for file in checked.files:

@@ -17,7 +17,7 @@ LABELS: dict[Kind, str] = {
     "unfinished-import": "files of an unfinished import",
 }
 """What each kind is called where people read it."""
-Path_ = Annotated[str, Field(pattern=r"^(runs|imports)(/[^/\x00]{1,255}){1,16}$")]
+RelativePath = Annotated[str, Field(pattern=r"^(runs|imports)(/[^/\x00]{1,255}){1,16}$")]
 """A file's path relative to the data directory; `files.require_inside` refuses `..` in it."""
 
 
@@ -30,7 +30,7 @@ class Record(BaseModel):
 class PlannedFile(Record):
     """A file as it was when the plan was made. `artifact` files have a row, which says their hash."""
 
-    path: Path_
+    path: RelativePath
     size_bytes: int
     mtime_ns: int
     artifact: str | None = None

@@ -26,7 +26,7 @@ from backend.errors import Conflict, NotFound, Unusable
 from backend.store.clock import text_of
 from backend.store.database import Store
 from backend.store.gc import files
-from backend.store.gc.items import Kind, Moved, Path_, Plan, Record
+from backend.store.gc.items import Kind, Moved, Plan, Record, RelativePath
 
 FOLDER = "trash"
 LOCK = "gc.lock"
@@ -41,7 +41,7 @@ log = logging.getLogger("collapse.gc")
 class TrashedFile(Record):
     """A file of an entry, at `files/PATH` once it was moved."""
 
-    path: Path_
+    path: RelativePath
     size_bytes: int
     sha256: str
     artifact: str | None = None
