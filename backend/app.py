@@ -25,9 +25,10 @@ from backend.gauges import Gauges
 from backend.jobs.local import Reading
 from backend.jobs.slots import capacities
 from backend.jobs.supervisor import Limits, Supervisor
+from backend.jobs.trash_cleaner import TrashCleaner
 from backend.json_bounds import JsonBounds
 from backend.paper.process import PaperProcess
-from backend.routes import access, archives, catalogue, facts, figures, live, runs
+from backend.routes import access, archives, catalogue, facts, figures, gc, live, runs
 from backend.routes.context import Context
 from backend.security import Authority, Guard, Permission, allowed_hosts, content_security_policy
 from backend.settings import Settings
@@ -52,6 +53,7 @@ ROUTERS = (
     live.router,
     catalogue.router,
     archives.router,
+    gc.router,
     access.router,
 )
 # A stream compressed for each viewer would cost more than the network saves.
@@ -103,7 +105,8 @@ def _api(context: Context) -> FastAPI:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "store"))
         context.supervisor.start()
         async with context.hub:
-            yield
+            with TrashCleaner(context.store).running():
+                yield
         context.supervisor.close()
         context.paper.close()
 

@@ -506,26 +506,42 @@ def import_(
 
 @app.command()
 def gc(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be freed.")] = False,
+    entry: Annotated[
+        list[str] | None, typer.Argument(metavar="[ENTRY...]", help="With --restore: which entries of the trash.")
+    ] = None,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete what was shown: it is kept in the trash for a week.")
+    ] = False,
+    plan: Annotated[str | None, typer.Option(metavar="ID", help="Use the plan of an earlier preview.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask on a terminal.")] = False,
+    empty_trash: Annotated[
+        bool, typer.Option("--empty-trash", help="Show what is in the trash; with --delete, remove it for good.")
+    ] = False,
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Bring back what is in the trash, all of it or the entries named.")
+    ] = False,
     thin_geometry: Annotated[
         int | None, typer.Option(min=2, help="Keep every n-th capture of finished runs, the first and the last.")
     ] = None,
-    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Free finished runs' checkpoints too.")] = False,
+    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Remove finished runs' checkpoints too.")] = False,
     q: Annotated[str, typer.Option("--filter", "-q", help="Thin only runs that this filter means.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", hidden=True, help="The default now.")] = False,
     data: Data = None,
     database_url: Database = None,
 ) -> None:
-    """Free runs deleted a week ago and stray files; what finished runs hold only where a rule says so."""
-    from backend import upkeep
+    """Show what can be removed: runs deleted a week ago, stray files, by rule what finished runs hold. Delete it."""
+    from backend import cli_gc
+    from backend.store.gc.items import Rules
 
+    rules = Rules(thin_geometry=thin_geometry, checkpoints=checkpoints, q=q)
+    wanted = cli_gc.Wanted(
+        rules, plan, tuple(entry or ()), delete=delete, yes=yes, empty_trash=empty_trash, restore=restore
+    )
+    cli_gc.require_consistent(wanted, dry_run=dry_run)
     with _open(data, database_url) as store:
-        found = upkeep.plan(store, thin_geometry=thin_geometry, checkpoints=checkpoints, q=q)
-        for item in found:
-            print(f"{item.size_bytes / 1e6:10.1f} MB  {item.count:6} × {item.what}  {item.run_id or ''}")
-        if not dry_run:
-            upkeep.free(store, found)
-    total = sum(item.size_bytes for item in found) / 1e6
-    print(f"{total:10.1f} MB  {'would be freed' if dry_run else 'freed'}")
+        whole = cli_gc.collect(store, wanted)
+    if not whole:
+        raise typer.Exit(1)
 
 
 tokens = typer.Typer(no_args_is_help=True, help="Further tokens, such as one for reading that is sent to a co-author.")

@@ -283,9 +283,24 @@ class Calls:
     def audit(self, **query: Any) -> Call[list[wire.AuditEntry]]:
         return Call(_items(wire.AuditEntry), "GET", "/audit", params=query)
 
-    def collect_garbage(self, **rules: Any) -> Call[wire.Cleaned]:
-        """List what can be freed, and free it with `dry_run=False`."""
-        return Call(_model(wire.Cleaned), "POST", "/gc", json=rules)
+    def preview_gc(self, **rules: Any) -> Call[wire.GcPlan]:
+        """Find out what can be removed; `rules` are thin_geometry, checkpoints, q. Nothing is removed."""
+        return Call(_model(wire.GcPlan), "POST", "/gc", json=rules)
+
+    def delete_plan(self, plan_id: str) -> Call[wire.GcResult]:
+        """Move what a plan names to the trash."""
+        return Call(_model(wire.GcResult), "POST", f"/gc/{plan_id}/delete")
+
+    def trash(self) -> Call[wire.Trash]:
+        return Call(_model(wire.Trash), "GET", "/trash")
+
+    def restore_trash(self, entries: Sequence[str]) -> Call[wire.GcResult]:
+        """Bring entries of the trash back."""
+        return Call(_model(wire.GcResult), "POST", "/trash/restore", json={"entries": list(entries)})
+
+    def empty_trash(self, digest: str) -> Call[wire.TrashEmptied]:
+        """Remove for good what `trash` listed under this digest."""
+        return Call(_model(wire.TrashEmptied), "POST", "/trash/empty", json={"digest": digest})
 
 
 calls = Calls()

@@ -78,11 +78,12 @@ SYSTEM_SHARES = "system-shares"
 SYSTEM_AUDIT = "system-audit"
 DOCTOR = "doctor"
 DOCTOR_FOUND = "doctor-found"
-SPACE_THIN = "space-thin"
-SPACE_CHECKPOINTS = "space-checkpoints"
-SPACE_LOOK = "space-look"
-SPACE_FREE = "space-free"
-SPACE_FOUND = "space-found"
+STORAGE_THIN = "storage-thin"
+STORAGE_CHECKPOINTS = "storage-checkpoints"
+STORAGE_PREVIEW = "storage-preview"
+STORAGE_PLAN = "storage-plan"
+STORAGE_RESULT = "storage-result"
+STORAGE_TRASH = "storage-trash"
 SHARE_NAME = "share-name"
 SHARE_SCOPE = "share-scope"
 SHARE_MAKE = "share-make"
@@ -97,6 +98,11 @@ def queue_move(run_id: Any, where: Any) -> dict[str, Any]:
 def token_revoke(token_id: Any) -> dict[str, Any]:
     """Id of the button that ends a token."""
     return {"token": token_id}
+
+
+def storage_action(action: Any, named: Any) -> dict[str, Any]:
+    """Id of a button that will `delete` a plan, `restore` an entry of the trash, or `empty` the trash as listed."""
+    return {"storage": action, "named": named}
 
 
 COMPARE_PAGE = "compare-page"

@@ -1,4 +1,4 @@
-"""Runs as files, in and out, and the freeing of what is not needed."""
+"""Runs as files, in and out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
-from backend import archive, upkeep, views, wire
+from backend import archive, views, wire
 from backend.errors import Invalid
 from backend.routes.runs import Here
 from backend.store import runs
@@ -53,13 +53,3 @@ async def import_run(here: Here, request: Request, response: Response) -> wire.R
         response.status_code = 200
     response.headers["location"] = f"/api/v1/runs/{run_id}"
     return views.run_wire(await asyncio.to_thread(runs.get, here.store, run_id))
-
-
-@router.post("/gc")
-def collect(here: Here, body: wire.Cleaning) -> wire.Cleaned:
-    """Say what could be freed, and free it unless `dry_run`; finished runs' geometry only where a rule is given."""
-    found = upkeep.plan(here.store, thin_geometry=body.thin_geometry, checkpoints=body.checkpoints, q=body.q)
-    if not body.dry_run:
-        upkeep.free(here.store, found)
-    items = [wire.Freed(**item.facts()) for item in found]
-    return wire.Cleaned(freed=not body.dry_run, size_bytes=sum(item.size_bytes for item in found), items=items)

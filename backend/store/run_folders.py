@@ -7,6 +7,7 @@ this store never wrote.
 from __future__ import annotations
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from backend.store.clock import now
 from backend.store.database import Store
@@ -30,13 +31,19 @@ def register(store: Store, run_id: str) -> None:
 def is_registered(store: Store, run_id: str) -> bool:
     """Whether this data directory has the run's folder."""
     with store.reading() as connection:
-        return connection.execute(_own(store).where(run_folder.c.run_id == run_id)).first() is not None
+        return is_registered_in(connection, store, run_id)
 
 
-def registered(store: Store) -> frozenset[str]:
-    """Return the runs whose folders this data directory has."""
+def is_registered_in(connection: Connection, store: Store, run_id: str) -> bool:
+    """Whether this data directory has the run's folder, as the caller's transaction sees it."""
+    return connection.execute(_own(store).where(run_folder.c.run_id == run_id)).first() is not None
+
+
+def registered(store: Store, *, before: str | None = None) -> frozenset[str]:
+    """Return the runs whose folders this data directory has; with `before`, those registered until then."""
+    query = _own(store) if before is None else _own(store).where(run_folder.c.registered_at < before)
     with store.reading() as connection:
-        return frozenset(row.run_id for row in connection.execute(_own(store)))
+        return frozenset(row.run_id for row in connection.execute(query))
 
 
 def unregister(store: Store, run_id: str) -> None:

@@ -11,20 +11,21 @@ from backend import wire
 from backend.client import ApiError, AsyncClient, calls
 from dashboard import ids
 from dashboard.components.frame import message
+from dashboard.components.tables import panel, table
 from dashboard.components.words import size
+from dashboard.pages import storage
 
 TICK_MS = 3000
 AUDITED = 30
-THIN = "Keep every n-th capture of finished runs, the first and the last; empty keeps all."
 
 
 def layout(me: wire.Me) -> Any:
     """Return the page; its parts come with the first tick. Tokens and the audit are for those who may change things."""
-    left = [_panel("Devices", html.Div(id=ids.SYSTEM_DEVICES)), _panel("Queue", html.Div(id=ids.SYSTEM_QUEUE))]
+    left = [panel("Devices", html.Div(id=ids.SYSTEM_DEVICES)), panel("Queue", html.Div(id=ids.SYSTEM_QUEUE))]
     right: list[Any] = []
     if me.may_change:
-        left += [_tokens(), _space()]
-        right = [_doctor(), _panel("Who did what", html.Div(id=ids.SYSTEM_AUDIT))]
+        left += [_tokens(), panel("Storage", *storage.content())]
+        right = [_doctor(), panel("Who did what", html.Div(id=ids.SYSTEM_AUDIT))]
     return html.Div(
         [
             dcc.Interval(id=ids.SYSTEM_TICK, interval=TICK_MS),
@@ -36,13 +37,8 @@ def layout(me: wire.Me) -> Any:
     )
 
 
-def _panel(title: str, *content: Any) -> Any:
-    head = html.Div(html.H2(title), className="panel-head")
-    return html.Section([head, *content], className="panel facts", tabIndex="0", **{"aria-label": title})
-
-
 def _tokens() -> Any:
-    return _panel(
+    return panel(
         "Further tokens",
         html.P(
             "A link for a co-author: with a reading token runs are seen live, and nothing can be changed.",
@@ -62,7 +58,7 @@ def _tokens() -> Any:
 
 
 def _doctor() -> Any:
-    return _panel(
+    return panel(
         "Does everything work?",
         html.Div(
             [
@@ -72,26 +68,6 @@ def _doctor() -> Any:
             className="row",
         ),
         html.Div(id=ids.DOCTOR_FOUND),
-    )
-
-
-def _space() -> Any:
-    return _panel(
-        "Space",
-        html.P("Deleted runs can be brought back for a week; then, and with these, their files go.", className="ink-2"),
-        html.Div(
-            [
-                dmc.NumberInput(
-                    id=ids.SPACE_THIN, placeholder="all captures", min=2, size="xs", w=150, **{"aria-label": THIN}
-                ),
-                dmc.Checkbox(id=ids.SPACE_CHECKPOINTS, label="checkpoints of finished runs", size="xs"),
-                dmc.Button("What can be freed?", id=ids.SPACE_LOOK, size="xs", variant="default"),
-            ],
-            className="row",
-        ),
-        html.P(THIN, className="field-help"),
-        html.Div(id=ids.SPACE_FOUND),
-        dmc.Button("Free it", id=ids.SPACE_FREE, size="xs", color="red", style={"display": "none"}),
     )
 
 
@@ -114,22 +90,6 @@ def findings(found: list[wire.Finding]) -> Any:
     return table(["", "what", "found", "what to do"], rows, "Nothing was looked at.")
 
 
-def freed(found: wire.Cleaned) -> Any:
-    """Return what can be, or was, freed."""
-    rows = [[item.what, item.run_id or "", f"{item.count:,}", size(item.size_bytes)] for item in found.items]
-    said = f"{'Freed' if found.freed else 'Can be freed'}: {size(found.size_bytes)}"
-    return [html.P(html.B(said)), table(["what", "run", "files", "size"], rows[:50], "Nothing can be freed.")]
-
-
-def table(heads: list[str], rows: list[list[Any]], empty: str) -> Any:
-    """Return a small table, or a sentence where it has no row."""
-    if not rows:
-        return html.P(empty, className="ink-2")
-    head = html.Thead(html.Tr([html.Th(words, scope="col") if words else html.Td() for words in heads]))
-    body = html.Tbody([html.Tr([html.Td(cell) for cell in row]) for row in rows])
-    return html.Table([head, body] if any(heads) else [body])
-
-
 def devices(system: wire.System) -> Any:
     """Return what runs may use, and what of it is left."""
     slots = [[device, str(count)] for device, count in system.slots.items()]
@@ -140,7 +100,10 @@ def devices(system: wire.System) -> Any:
         ["free on disk", size(system.disk_free_bytes)],
         ["version", system.version],
     ]
-    full = message("The disk is nearly full: no further run starts. Free space, or use collapse gc.", bad=True)
+    full = message(
+        "The disk is nearly full: no further run starts. Preview a clean-up under Storage, and empty the trash.",
+        bad=True,
+    )
     return [
         full if system.disk_full else None,
         table(["device", "runs at once"], slots, "none"),
@@ -283,24 +246,7 @@ def register(app: Dash, client: AsyncClient) -> None:
     async def examine(clicks: int | None) -> Any:
         return findings(await client(calls.doctor())) if clicks else no_update
 
-    @app.callback(
-        Output(ids.SPACE_FOUND, "children"),
-        Output(ids.SPACE_FREE, "style"),
-        Input(ids.SPACE_LOOK, "n_clicks"),
-        Input(ids.SPACE_FREE, "n_clicks"),
-        State(ids.SPACE_THIN, "value"),
-        State(ids.SPACE_CHECKPOINTS, "checked"),
-        prevent_initial_call=True,
-        running=[(Output(ids.SPACE_LOOK, "loading"), True, False)],
-    )
-    async def clean(_look: int | None, _free: int | None, thin: Any, checkpoints: bool | None) -> Any:
-        dry = ctx.triggered_id == ids.SPACE_LOOK
-        rules = {"thin_geometry": thin or None, "checkpoints": bool(checkpoints)}
-        try:
-            found = await client(calls.collect_garbage(dry_run=dry, **rules))
-        except ApiError as error:
-            return message(str(error), bad=True), {"display": "none"}
-        return freed(found), {"display": "block" if dry and found.items else "none"}
+    storage.register(app, client)
 
 
 async def _acted(client: AsyncClient, pressed: dict[str, str]) -> str:

@@ -1,28 +1,26 @@
-"""A run as one file, out and in again elsewhere; hostile files; and the freeing of what is not needed."""
+"""A run as one file, out and in again elsewhere; hostile files."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
-import os
-import time
 import zipfile
 
 import pytest
 import sqlalchemy as sa
 
-from backend import archive, upkeep
+from backend import archive
 from backend.errors import Conflict, Invalid, Unusable
 from backend.figure_options import Options
 from backend.paper.figures import render
 from backend.paper.gather import gather
-from backend.store import artifacts, check, curves, event_log, query, runs
+from backend.store import artifacts, curves, event_log, query, runs
 from backend.store.database import open_store
-from backend.store.models import bucket, event, run
+from backend.store.models import bucket, event
 from tests.conftest import BOTH
 from tests.faults.harness import require_whole, supervising, wait_status
-from tests.harness import tiny, wait_for
+from tests.harness import tiny
 
 MOST = 2**30
 
@@ -275,85 +273,3 @@ def test_over_http(origin, quiet_server):
         assert "no archive of a run" in bad.json()["detail"]
         assert http.post("/api/v1/imports", content=b"{}", headers={"content-type": "text/html"}).status_code == 422
         assert http.get(f"/api/v1/runs/{run_id}/overview").json()["geometry"]["epoch"] == 4
-
-
-# ── freeing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@BOTH
-def test_only_what_was_listed_is_freed(origin, store, tmp_path):
-    _, run_id, content = origin
-    bring_in(store, content, tmp_path)
-    bring_in(store, content, tmp_path)
-    folder = store.data_dir / "runs" / run_id
-    stray, fresh = folder / "geometry-000000099-a1.safetensors", folder / "geometry-000000098-a1.safetensors"
-    for path in (stray, fresh):
-        path.write_bytes(b"x" * 1000)
-    os.utime(stray, (time.time() - 7200,) * 2)
-    lost = store.data_dir / "runs" / "nosuchrun0"
-    lost.mkdir()
-    (lost / "worker.log").write_text("x")
-    os.utime(lost / "worker.log", (time.time() - 7200,) * 2)
-    found = upkeep.plan(store)
-    assert sorted((item.what, item.run_id) for item in found) == [
-        ("files of no run", "nosuchrun0"),
-        ("files that no event speaks of", run_id),
-    ]
-    assert stray.exists(), "listing frees nothing"
-    upkeep.free(store, found)
-    assert (stray.exists(), fresh.exists(), lost.exists()) == (False, True, False)
-    fresh.unlink()
-    require_whole(store, run_id)
-    assert upkeep.plan(store) == []
-
-
-def test_a_deleted_run_is_freed_after_a_week(origin, store, tmp_path):
-    _, run_id, content = origin
-    bring_in(store, content, tmp_path)
-    runs.delete(store, run_id)
-    assert upkeep.plan(store) == [], "it can still be restored"
-    with store.writing() as connection:
-        connection.execute(sa.update(run).values(deleted_at="2026-01-01T00:00:00.000Z"))
-    (item,) = upkeep.plan(store)
-    assert item.size_bytes > 10_000
-    runs.restore(store, run_id)
-    upkeep.free(store, [item])
-    require_whole(store, run_id)
-    with store.writing() as connection:
-        connection.execute(sa.update(run).values(deleted_at="2026-01-01T00:00:00.000Z"))
-    upkeep.free(store, upkeep.plan(store))
-    assert not (store.data_dir / "runs" / run_id).exists()
-    assert list(check.faults(store)) == []
-    with store.reading() as connection:
-        assert connection.execute(sa.select(sa.func.count()).select_from(event)).scalar_one() == 0
-
-
-def test_geometry_is_thinned_by_rule_and_only_then(origin, store, tmp_path):
-    _, run_id, content = origin
-    bring_in(store, content, tmp_path)
-    before = artifacts.steps(store, run_id, "geometry")
-    assert upkeep.plan(store, q="name:Ünïque") == []
-    with pytest.raises(Invalid, match="n at least 2"):
-        upkeep.plan(store, thin_geometry=1)
-    assert upkeep.plan(store, thin_geometry=3, q="name:other") == []
-    upkeep.free(store, upkeep.plan(store, thin_geometry=3, checkpoints=True))
-    after = artifacts.steps(store, run_id, "geometry")
-    assert after == sorted({*before[::3], before[-1]})
-    assert artifacts.rows(store, run_id, "checkpoint") == []
-    require_whole(store, run_id)
-    figures(store, run_id)
-    assert upkeep.plan(store, thin_geometry=3, checkpoints=True) == [] or len(after) > 2
-
-
-def test_freeing_over_http(origin, quiet_server):
-    _, run_id, content = origin
-    with quiet_server.client() as http:
-        http.post("/api/v1/imports", content=content, headers={"content-type": "application/zip"})
-        rules = {"thin_geometry": 2, "q": f"id:{run_id}"}
-        would = http.post("/api/v1/gc", json=rules).json()
-        assert not would["freed"]
-        assert [item["run_id"] for item in would["items"] if item["what"].startswith("captures")] == [run_id]
-        held = len(http.get(f"/api/v1/runs/{run_id}/artifacts").json()["items"])
-        done = http.post("/api/v1/gc", json={**rules, "dry_run": False}).json()
-        assert done == would | {"freed": True}
-        wait_for(lambda: len(http.get(f"/api/v1/runs/{run_id}/artifacts").json()["items"]) < held, 5)

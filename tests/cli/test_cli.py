@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from backend.store import query, runs
+from backend.store import query, run_folders, runs
 from backend.store.database import open_store
 from tests.harness import COLLAPSE, end_workers, tiny, wait_for
 
@@ -220,16 +220,101 @@ def test_doctor_looks_through_the_store(data, tmp_path):
     assert "3 things are wrong" in found
 
 
-def test_space_is_freed_by_rule(data, tmp_path):
+def checkpoints_in(folder):
+    return sorted(path.name for path in (folder / "runs").glob("*/checkpoint-*"))
+
+
+@pytest.fixture
+def copied(data, tmp_path):
+    """A directory of its own with one of the runs, and that run's id."""
     run_id = json.loads(collapse(data, "runs", "--json").stdout)[0]["id"]
     collapse(data, "archive", run_id, "-o", str(tmp_path / "run.zip"))
-    other = tmp_path / "other"
-    collapse(other, "import", str(tmp_path / "run.zip"))
-    assert "0.0 MB  would be freed" in collapse(other, "gc", "--dry-run").stdout
-    would = collapse(other, "gc", "--dry-run", "--checkpoints").stdout
-    assert "checkpoints of a finished run" in would
-    assert collapse(other, "gc", "--checkpoints").stdout == would.replace("would be freed", "freed")
-    assert "checkpoints" not in collapse(other, "gc", "--checkpoints").stdout
+    folder = tmp_path / "other"
+    collapse(folder, "import", str(tmp_path / "run.zip"))
+    store = open_store(folder)
+    run_folders.register(store, run_id)
+    store.close()
+    return folder, run_id
+
+
+def test_clean_up_shows_then_deletes_what_it_showed(copied):
+    folder, run_id = copied
+    held = checkpoints_in(folder)
+    assert len(held) == 2
+    for shown in (collapse(folder, "gc"), collapse(folder, "gc", "--dry-run")):
+        assert "0.0 MB       0 files can be deleted" in shown.stdout
+    shown = collapse(folder, "gc", "--checkpoints").stdout
+    assert f"2 × checkpoints of a finished run  {run_id}" in shown
+    assert "nothing is removed yet; `collapse gc --delete --plan " in shown
+    plan = shown.rpartition("--plan ")[2].partition("`")[0]
+    assert checkpoints_in(folder) == held
+    assert plan in collapse(folder, "gc", "--plan", plan).stdout, "it is shown again"
+    deleted = collapse(folder, "gc", "--delete", "--plan", plan)
+    assert "deleted 2 files (" in deleted.stdout
+    assert "1/1" in deleted.stderr, "progress is shown"
+    assert checkpoints_in(folder) == []
+    assert "was used at" in collapse(folder, "gc", "--delete", "--plan", plan, expect=2).stderr
+    entry = deleted.stdout.partition("for a week as ")[2].partition(";")[0]
+    assert "restored 2 files" in collapse(folder, "gc", "--restore", entry).stdout
+    assert checkpoints_in(folder) == held
+    # Without a terminal, --delete acts on what it prints.
+    assert "deleted 2 files (" in collapse(folder, "gc", "--delete", "--checkpoints").stdout
+    assert checkpoints_in(folder) == []
+
+
+def test_the_trash_is_shown_emptied_and_restored(copied):
+    folder, _ = copied
+    held = checkpoints_in(folder)
+    collapse(folder, "gc", "--delete", "--checkpoints")
+    shown = collapse(folder, "gc", "--empty-trash").stdout
+    assert "2 files (" in shown
+    assert "nothing is removed yet" in shown
+    in_the_way = folder / "runs" / copied[1] / held[0]
+    in_the_way.write_bytes(b"mine")
+    refused = collapse(folder, "gc", "--restore", expect=1).stdout
+    assert "another file is in its place, and is not overwritten" in refused
+    assert in_the_way.read_bytes() == b"mine"
+    assert "removed 1 file (" in collapse(folder, "gc", "--empty-trash", "--delete").stdout
+    assert "0 files (0.0 MB) in the trash" in collapse(folder, "gc", "--empty-trash").stdout
+    assert list((folder / "trash").iterdir()) == []
+    assert "no entry 'nosuch'" in collapse(folder, "gc", "--restore", "nosuch", expect=2).stderr
+
+
+def test_clean_up_on_a_terminal_asks_first(copied):
+    folder, _ = copied
+    held = {k: v for k, v in os.environ.items() if not k.startswith("COLLAPSE_")}
+    for answer, left in ((b"n\n", 2), (b"y\n", 0)):
+        leader, follower = os.openpty()
+        os.write(leader, answer)
+        done = subprocess.run(
+            [COLLAPSE, "gc", "--delete", "--checkpoints"],
+            stdin=follower,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            env={**held, "COLLAPSE_DATA": str(folder)},
+        )
+        os.close(leader)
+        os.close(follower)
+        assert done.returncode == 0, done.stderr
+        assert "Delete 2 files (" in done.stdout
+        assert ("nothing was removed" in done.stdout) == bool(left)
+        assert len(checkpoints_in(folder)) == left
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--dry-run", "--delete"], "give one of them"),
+        (["some-entry"], "which only --restore takes"),
+        (["--restore", "--delete"], "leave --delete"),
+        (["--empty-trash", "--plan", "0" * 16], "leave it out with --empty-trash"),
+        (["--plan", "0" * 16, "--checkpoints"], "make a new plan"),
+        (["--delete", "--plan", "0" * 16], "preview again"),
+    ],
+)
+def test_options_of_a_clean_up_that_contradict_each_other(data, options, words):
+    assert words in collapse(data, "gc", *options, expect=2).stderr
 
 
 def test_tokens_are_made_and_revoked(data):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backend import wire
-from dashboard.pages import system
+from dashboard.pages import storage, system
 
 
 def test_where_a_queued_run_goes():
@@ -40,11 +40,30 @@ def test_what_is_wrong_stands_first():
     ]
 
 
-def test_what_can_be_freed_is_told_by_size():
-    item = wire.Freed(what="stray files", run_id=None, count=3, size_bytes=2_000_000)
-    said, table = system.freed(wire.Cleaned(freed=False, size_bytes=2_000_000, items=[item]))
-    assert said.children.children == "Can be freed: 2 MB"
-    assert rows(table) == [["stray files", "", "3", "2 MB"]]
-    said, nothing = system.freed(wire.Cleaned(freed=True, size_bytes=0, items=[]))
-    assert said.children.children == "Freed: 0 bytes"
-    assert nothing.children == "Nothing can be freed."
+def words(part) -> str:
+    if isinstance(part, list):
+        return "".join(map(words, part))
+    return words(part.children) if hasattr(part, "children") else str(part or "")
+
+
+def test_a_preview_s_button_says_what_it_deletes_and_carries_the_plan():
+    item = wire.GcItem(kind="captures", what="captures of a finished run", run_id="abc", count=12, size_bytes=2_800_000)
+    plan = wire.GcPlan(
+        id="0123456789abcdef", created_at="", expires_at="", count=12, size_bytes=2_800_000, items=[item], skipped=[]
+    )
+    listed, button = storage.plan_view(plan)
+    assert rows(listed) == [["captures of a finished run", "abc", "12", "2.8 MB"]]
+    assert button.children == "Delete 12 files (2.8 MB)"
+    assert button.id == {"storage": "delete", "named": "0123456789abcdef"}
+    many = storage.plan_view(plan.model_copy(update={"items": [item] * 60}))
+    assert words(many[1]) == "and 10 more", "what is deleted and not listed is told"
+    nothing = storage.plan_view(plan.model_copy(update={"items": []}))
+    assert [words(part) for part in nothing] == ["Nothing can be deleted."]
+
+
+def test_what_was_left_is_told_with_its_reason():
+    left = wire.GcSkipped(kind="captures", what="captures", run_id="abc", path="runs/abc/x", reason="it changed")
+    result = wire.GcResult(count=1, size_bytes=1000, items=[], skipped=[left], entry="20260131T120000Z-0")
+    told = storage.result_view("Deleted", result)
+    assert words(told[0]).startswith("Deleted 1 file (1 kB). They are in the trash")
+    assert rows(told[2]) == [["runs/abc/x", "it changed"]]

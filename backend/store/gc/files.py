@@ -1,0 +1,164 @@
+"""Looking at files and moving them, without ever following a symbolic link out of the data directory."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from pydantic import ValidationError
+
+from backend.store.gc.items import PlannedFile
+
+STRAY_S = 86_400.0
+"""A file without a row may be about to get one; after a day it will not."""
+
+
+class Ineligible(Exception):
+    """A file or folder that is left alone; the message is the reason."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(readable(reason))
+
+
+def readable(text: str) -> str:
+    """Return text with names of files that are no UTF-8 made printable, so that it can travel as JSON."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def inside(data_dir: Path, relative: str) -> Path:
+    """Return the path of something below the data directory; raises Ineligible where a link or `..` leads elsewhere.
+
+    The last part itself may be missing, and may be a link: whoever uses it looks at it with `lstat`.
+    """
+    parts = PurePosixPath(relative).parts
+    if not parts or relative.startswith("/") or ".." in parts:
+        raise Ineligible(f"the path {relative!r} leads outside the data directory")
+    folder = data_dir
+    for part in parts[:-1]:
+        folder = folder / part
+        if folder.is_symlink():
+            raise Ineligible(f"{folder.relative_to(data_dir)} is a symbolic link; links are not followed")
+    return folder / parts[-1]
+
+
+def look(data_dir: Path, relative: str) -> os.stat_result:
+    """Return what the file system says of a regular file; raises Ineligible where it is none or is missing."""
+    try:
+        found = inside(data_dir, relative).lstat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise Ineligible("it is missing") from error
+    if stat.S_ISLNK(found.st_mode):
+        raise Ineligible("it is a symbolic link; links are not followed")
+    if not stat.S_ISREG(found.st_mode):
+        raise Ineligible("it is no regular file")
+    return found
+
+
+def planned(data_dir: Path, relative: str) -> PlannedFile:
+    """Return a file as a plan names it; raises Ineligible where it is no regular file."""
+    found = look(data_dir, relative)
+    try:
+        return PlannedFile(path=relative, size_bytes=found.st_size, mtime_ns=found.st_mtime_ns)
+    except ValidationError as error:
+        raise Ineligible(f"{relative} is no name that this program gives; remove it by hand") from error
+
+
+def require_unchanged(data_dir: Path, file: PlannedFile) -> None:
+    """Raise Ineligible where a file is not what it was when the plan was made."""
+    found = look(data_dir, file.path)
+    if (found.st_size, found.st_mtime_ns) != (file.size_bytes, file.mtime_ns):
+        raise Ineligible("it changed since the preview")
+
+
+def is_old(data_dir: Path, relative: str) -> bool:
+    """Whether a file was neither written nor renamed within the last day."""
+    found = look(data_dir, relative)
+    return max(found.st_mtime, found.st_ctime) < time.time() - STRAY_S
+
+
+def files_below(data_dir: Path, relative: str) -> list[str]:
+    """Return the regular files in a folder, in order; none where it is missing.
+
+    Raises Ineligible where the folder is a link, or something in it is neither a folder nor a regular file.
+    """
+    folder = inside(data_dir, relative)
+    if folder.is_symlink():
+        raise Ineligible(f"{relative} is a symbolic link; links are not followed")
+    return sorted(_walk(data_dir, folder)) if folder.is_dir() else []
+
+
+def _walk(data_dir: Path, folder: Path) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = Path(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(data_dir, path)
+            elif entry.is_file(follow_symlinks=False):
+                yield path.relative_to(data_dir).as_posix()
+            else:
+                raise Ineligible(f"{path.relative_to(data_dir)} is a symbolic link or no file; remove it by hand")
+
+
+def digest(path: Path) -> str:
+    """Return a file's SHA-256 in hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def move(source: Path, target: Path) -> None:
+    """Move a file by renaming it; raises FileExistsError where something else is at the target already."""
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        # A link fails where a name is taken; a rename would overwrite it.
+        os.link(source, target, follow_symlinks=False)
+    except FileExistsError:
+        if not os.path.samestat(source.lstat(), target.lstat()):
+            raise
+        source.unlink()  # this very file: an earlier move ended halfway
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        # A file system without hard links: nobody but the holder of the clean-up's lock writes these names.
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
+        source.rename(target)
+    else:
+        source.unlink()
+
+
+def remove_empty_folders(folder: Path) -> bool:
+    """Remove a folder and those below it as far as they are empty; return whether it is gone."""
+    if folder.is_symlink() or not folder.is_dir():
+        return not os.path.lexists(folder)
+    for child in list(folder.iterdir()):
+        if child.is_dir() and not child.is_symlink():
+            remove_empty_folders(child)
+    with contextlib.suppress(OSError):  # not empty
+        folder.rmdir()
+    return not folder.exists()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a folder's entries durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write a small file, whole or not at all, and durable."""
+    aside = path.with_name(f"{path.name}.partial")
+    with aside.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    aside.replace(path)
+    sync_folder(path.parent)

@@ -1,0 +1,214 @@
+"""Bringing files and rows back from the trash: hashes are verified, nothing is overwritten.
+
+Files come back before their rows, so that no row ever names a missing file; a restore that was interrupted is simply
+repeated.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from backend.store import run_folders
+from backend.store.database import Store
+from backend.store.gc import files, rows, trash
+from backend.store.gc.files import Ineligible
+from backend.store.gc.items import Moved, Outcome, Skipped, one_outcome
+from backend.store.gc.trash import Entry, TrashedFile, TrashedItem
+from backend.store.models import artifact, run
+
+
+def restore(
+    store: Store,
+    names: Sequence[str] | None,
+    *,
+    stopped: Callable[[], bool] = lambda: False,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Outcome:
+    """Bring back what these entries of the trash hold, or all; what is in the way stays and is reported.
+
+    Raises NotFound where there is no such entry.
+    """
+    outcomes: list[Outcome] = []
+    with trash.locked(store):
+        found = trash.named(store, names)
+        work = [(entry, item) for entry in found for item in entry.manifest.items]
+        # Whole runs first: what was removed from a run before it was deleted needs the run.
+        work.sort(key=lambda each: each[1].kind != "deleted-run")
+        for number, (entry, item) in enumerate(work):
+            progress(number, len(work))
+            if stopped():
+                break
+            outcomes.append(restore_item(store, entry, item))
+        else:
+            progress(len(work), len(work))
+        for entry in found:
+            if entry.is_empty():
+                trash.discard(entry)
+        trash.remove_discarded(store)
+    return one_outcome(outcomes, stopped=len(outcomes) < len(work))
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of an item's files while it is restored."""
+
+    item: TrashedItem
+    undo: bool
+    count: int = 0
+    size_bytes: int = 0
+    held: dict[str, str] = field(default_factory=dict)
+    """Files that are not back in their place, with the reason."""
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def skip(self, path: str | None, reason: str) -> None:
+        self.skipped.append(Skipped(kind=self.item.kind, run_id=self.item.run_id, path=path, reason=reason))
+
+    def outcome(self) -> Outcome:
+        moved = Moved(kind=self.item.kind, run_id=self.item.run_id, count=self.count, size_bytes=self.size_bytes)
+        some = self.count or (self.item.kind == "deleted-run" and not self.skipped)
+        return Outcome(moved=(moved,) if some else (), skipped=tuple(self.skipped))
+
+
+def restore_item(store: Store, entry: Entry, item: TrashedItem, *, undo: bool = False) -> Outcome:
+    """Bring one item back; with `undo` a deleted run stays deleted. The caller holds the lock of the trash."""
+    path = entry.rows(item) if entry.has_rows(item) else None
+    present = [file for file in item.files if os.path.lexists(entry.file(file.path))]
+    if path is None and not present:
+        return Outcome(moved=(), skipped=())  # it was never moved, or is restored already
+    tally = Tally(item, undo)
+    reason = _in_the_way(store, item, path)
+    if reason:
+        tally.skip(None, reason)
+        return tally.outcome()
+    if item.run_id is not None and item.files:
+        run_folders.register(store, item.run_id)
+    for file in item.files:
+        _restore_file(store, entry, file, tally)
+    if path is not None:
+        left = _insert(store, path, tally)
+        if left:
+            rows.write(path, left)
+        else:
+            path.unlink()
+    return tally.outcome()
+
+
+def _first_run(path: Path | None) -> rows.Line | None:
+    """Return the row of the run that a file of rows begins with, or None where it holds rows of files alone."""
+    line = next(rows.read(path), None) if path else None
+    return line if line and line["table"] == "run" else None
+
+
+def _in_the_way(store: Store, item: TrashedItem, path: Path | None) -> str:
+    """Return why nothing of an item can be restored; empty where it can."""
+    with store.reading() as connection:
+        current = connection.execute(sa.select(run).where(run.c.id == item.run_id)).one_or_none()
+    line = _first_run(path)
+    if line is not None:
+        if current is not None and not rows.is_stored(current, line, but=("deleted_at",)):
+            return f"another run {item.run_id} is in the database, or it was changed; it is not overwritten"
+    elif path is not None and current is None:
+        return f"its run {item.run_id} is not in the database; restore that first"
+    return ""
+
+
+def _restore_file(store: Store, entry: Entry, file: TrashedFile, tally: Tally) -> None:
+    """Move one file back where it was, unless something else is there or it is not what was put into the trash."""
+    source = entry.file(file.path)
+    try:
+        target = files.inside(store.data_dir, file.path)
+        if not os.path.lexists(source):
+            if not is_whole(store.data_dir, file.path, file):
+                tally.held[file.path] = "it is neither in its place nor in the trash"
+            return
+        if not is_whole(entry.folder, f"files/{file.path}", file):
+            raise Ineligible("it is damaged: its hash is not the one of the manifest; it stays in the trash")
+        if os.path.lexists(target):
+            if not is_whole(store.data_dir, file.path, file):
+                raise Ineligible("another file is in its place, and is not overwritten; move that away first")
+            source.unlink()
+        else:
+            files.move(source, target)
+    except (Ineligible, OSError) as error:
+        tally.held[file.path] = str(error)
+        tally.skip(file.path, str(error))
+        return
+    tally.count += 1
+    tally.size_bytes += file.size_bytes
+
+
+def is_whole(folder: Path, relative: str, file: TrashedFile) -> bool:
+    """Whether the file at this place is the very one that the manifest names."""
+    try:
+        found = files.look(folder, relative)
+    except Ineligible:
+        return False
+    return found.st_size == file.size_bytes and files.digest(folder / relative) == file.sha256
+
+
+def _insert(store: Store, path: Path, tally: Tally) -> list[rows.Line]:
+    """Insert an item's rows, those of files that are not back excepted; return what stays in the trash."""
+    line = _first_run(path)
+    with store.writing() as connection:
+        current = connection.execute(sa.select(run).where(run.c.id == tally.item.run_id)).one_or_none()
+        if line is not None and current is None:
+            left: list[rows.Line] = []
+            rows.insert(connection, _restorable(store, connection, path, tally, left))
+            return left
+        if line is not None:
+            # The rows were never deleted, or a restore ended before it removed its copy of them.
+            if not tally.undo:
+                shown = sa.update(run).where(run.c.id == tally.item.run_id)
+                connection.execute(shown.values(deleted_at=None))
+            return []
+        return [each for each in rows.read(path) if not _insert_artifact(store, connection, each, tally)]
+
+
+def _restorable(
+    store: Store, connection: Connection, path: Path, tally: Tally, left: list[rows.Line]
+) -> Iterator[rows.Line]:
+    """Yield the rows of a run as they come back; rows of files that do not are added to `left`."""
+    paths = {file.path for file in tally.item.files}
+    for line in rows.read(path):
+        row: dict[str, Any] = line["row"]
+        if line["table"] == "artifact" and row["path"] in tally.held:
+            _report_held(tally, row["path"])
+            left.append(line)
+        elif line["table"] == "run":
+            key = row.get("idempotency_key")
+            used = key and connection.execute(sa.select(run.c.id).where(run.c.idempotency_key == key)).first()
+            deleted_at = row["deleted_at"] if tally.undo else None
+            yield {"table": "run", "row": {**row, "deleted_at": deleted_at, "idempotency_key": None if used else key}}
+        elif line["table"] == "artifact" and row["path"] in paths:
+            yield {"table": "artifact", "row": {**row, "directory_id": store.directory_id}}
+        else:
+            yield line
+
+
+def _insert_artifact(store: Store, connection: Connection, line: rows.Line, tally: Tally) -> bool:
+    """Insert the row of a file that is back; return False where it stays in the trash."""
+    row = line["row"]
+    key = (artifact.c.run_id == row["run_id"], artifact.c.kind == row["kind"], artifact.c.step == row["step"])
+    current = connection.execute(sa.select(artifact).where(*key)).one_or_none()
+    if rows.is_stored(current, line, but=("directory_id",)):
+        return True
+    if row["path"] in tally.held:
+        _report_held(tally, row["path"])
+        return False
+    if current is not None:
+        tally.skip(row["path"], "another file has its place in the database, and is not overwritten")
+        return False
+    rows.insert(connection, [{"table": "artifact", "row": {**row, "directory_id": store.directory_id}}])
+    return True
+
+
+def _report_held(tally: Tally, path: str) -> None:
+    if not any(skipped.path == path for skipped in tally.skipped):
+        tally.skip(path, tally.held[path])

@@ -1,0 +1,265 @@
+"""The trash of a data directory: `DATA/trash/TIME-PLAN/` with a manifest, the files under `files/`, rows under `rows/`.
+
+The manifest is durable before anything is moved. What an entry holds is what lies in it: an item whose files are not
+there was left where it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import logging
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import orjson
+from pydantic import ValidationError
+
+from backend.errors import Conflict, NotFound, Unusable
+from backend.store.clock import text_of
+from backend.store.database import Store
+from backend.store.gc import files
+from backend.store.gc.items import Kind, Moved, Plan, Record, RelativePath
+
+FOLDER = "trash"
+LOCK = "gc.lock"
+MANIFEST = "manifest.json"
+EMPTYING = ".emptying-"
+KEPT_DAYS = 7
+"""So long is what was removed kept in the trash."""
+NAME = re.compile(r"^\d{8}T\d{6}Z-[0-9a-f]{16}$")
+log = logging.getLogger("collapse.gc")
+
+
+class TrashedFile(Record):
+    """A file of an entry, at `files/PATH` once it was moved."""
+
+    path: RelativePath
+    size_bytes: int
+    sha256: str
+    artifact: str | None = None
+    step: int | None = None
+
+
+class TrashedItem(Record):
+    """Files that are removed, and restored, together; `rows` names the file of their database rows."""
+
+    kind: Kind
+    run_id: str | None
+    files: tuple[TrashedFile, ...]
+    rows: str | None
+
+
+class Manifest(Record):
+    """What an entry of the trash was made for, written before anything is moved into it."""
+
+    format: Literal[1] = 1
+    plan: str
+    store: str
+    directory: str
+    created_at: str
+    items: tuple[TrashedItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A folder of the trash."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def expires(self) -> datetime:
+        """When the entry is emptied."""
+        return _moment(self.name) + timedelta(days=KEPT_DAYS)
+
+    def file(self, path: str) -> Path:
+        """Return where a file lies in the entry."""
+        return self.folder / "files" / path
+
+    def rows(self, item: TrashedItem) -> Path | None:
+        """Return where an item's database rows are, or None where it has none."""
+        return None if item.rows is None else self.folder / "rows" / item.rows
+
+    def has_rows(self, item: TrashedItem) -> bool:
+        """Whether an item's database rows are in the entry."""
+        path = self.rows(item)
+        return path is not None and path.exists()
+
+    def contents(self) -> list[Moved]:
+        """Return the items of which something is in the entry."""
+        found = []
+        for item in self.manifest.items:
+            sizes = [size for file in item.files if (size := _size(self.file(file.path))) is not None]
+            if sizes or (item.kind == "deleted-run" and self.has_rows(item)):
+                found.append(Moved(kind=item.kind, run_id=item.run_id, count=len(sizes), size_bytes=sum(sizes)))
+        return found
+
+    def is_empty(self) -> bool:
+        """Whether neither files nor rows are left in the entry."""
+        rows = any(self.has_rows(item) for item in self.manifest.items)
+        return not rows and not any(os.path.lexists(self.file(f.path)) for i in self.manifest.items for f in i.files)
+
+
+@contextlib.contextmanager
+def locked(store: Store) -> Iterator[None]:
+    """Let one program at a time move things into or out of the trash; raises Conflict where another one does."""
+    with (store.data_dir / LOCK).open("a") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Conflict(
+                f"another clean-up of {store.data_dir} is under way, here or in another program; try again when it has "
+                "ended"
+            ) from error
+        yield
+
+
+def make_folder(store: Store) -> Path:
+    """Return the folder of the trash; raises Unusable where it is a link."""
+    folder = store.data_dir / FOLDER
+    if folder.is_symlink():
+        raise Unusable(
+            f"{folder} is a symbolic link; the trash must be a folder of the data directory: remove the link"
+        )
+    folder.mkdir(exist_ok=True, mode=0o700)
+    return folder
+
+
+def make_entry(store: Store, plan: Plan, items: Sequence[TrashedItem]) -> Entry:
+    """Make the entry of a plan that is about to be carried out; its manifest is durable afterwards."""
+    moment = datetime.now(UTC)
+    folder = make_folder(store) / f"{moment:%Y%m%dT%H%M%SZ}-{plan.id}"
+    folder.mkdir(mode=0o700)
+    manifest = Manifest(
+        plan=plan.id, store=store.id, directory=store.directory_id, created_at=text_of(moment), items=tuple(items)
+    )
+    files.write_synced(folder / MANIFEST, orjson.dumps(manifest.model_dump(mode="json"), option=orjson.OPT_INDENT_2))
+    files.sync_folder(folder.parent)
+    return Entry(folder, manifest)
+
+
+def entries(store: Store) -> list[Entry]:
+    """Return the entries of the trash, newest first; raises Unusable where a manifest cannot be understood."""
+    folder = store.data_dir / FOLDER
+    if folder.is_symlink() or not folder.is_dir():
+        return []
+    found = []
+    for path in folder.iterdir():
+        # A folder without a manifest is of a clean-up that ended before it moved anything.
+        if NAME.fullmatch(path.name) and not path.is_symlink() and (path / MANIFEST).is_file():
+            found.append(Entry(path, _read(path / MANIFEST)))
+    return sorted(found, key=lambda entry: (entry.manifest.created_at, entry.name), reverse=True)
+
+
+def _read(path: Path) -> Manifest:
+    try:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+        for item in manifest.items:
+            for file in item.files:
+                files.inside(path.parent, file.path)
+    except (ValidationError, files.Ineligible) as error:
+        raise Unusable(
+            f"{path} should say what this folder of the trash holds, and cannot be understood: it was changed, or "
+            "written by a newer version. Files lie under files/ by their old paths; move the folder away to go on"
+        ) from error
+    return manifest
+
+
+def named(store: Store, names: Sequence[str] | None) -> list[Entry]:
+    """Return the entries of these names, or all, newest first; raises NotFound where there is no such entry."""
+    found = entries(store)
+    missing = sorted(set(names or ()) - {entry.name for entry in found})
+    if missing:
+        raise NotFound(
+            f"there is no entry {missing[0]!r} in the trash; `collapse gc --empty-trash` lists what there is"
+        )
+    return [entry for entry in found if names is None or entry.name in names]
+
+
+def digest(found: Sequence[Entry]) -> str:
+    """Return a digest of what is in entries, which names a preview of emptying them."""
+    held = [[entry.name, [item.model_dump(mode="json") for item in entry.contents()]] for entry in found]
+    return hashlib.sha256(orjson.dumps(held)).hexdigest()[:16]
+
+
+def empty(store: Store, listed: str) -> list[Moved]:
+    """Remove for good what was listed under this digest; raises Conflict where the trash is another one by now."""
+    with locked(store):
+        found = entries(store)
+        if digest(found) != listed:
+            raise Conflict(
+                "the trash has changed since it was listed; look again (`collapse gc --empty-trash`, GET /api/v1/trash)"
+            )
+        gone = [item for entry in found for item in entry.contents()]
+        for entry in found:
+            discard(entry)
+        remove_discarded(store)
+    return gone
+
+
+def empty_expired(store: Store, limit: int | None = None) -> bool:
+    """Remove for good the entries that are older than a week; return whether some of it is left for another call.
+
+    At most `limit` files are removed. The caller holds the lock.
+    """
+    now = datetime.now(UTC)
+    old = [entry for entry in entries(store) if entry.expires < now]
+    for entry in old:
+        discard(entry)
+        log.info("emptied %s of the trash, which was older than %d days", entry.name, KEPT_DAYS)
+    return remove_discarded(store, limit)
+
+
+def discard(entry: Entry) -> None:
+    """Take an entry out of the trash at once; its files are removed by `remove_discarded`."""
+    entry.folder.rename(entry.folder.with_name(EMPTYING + entry.name))
+
+
+def remove_discarded(store: Store, limit: int | None = None) -> bool:
+    """Remove the files of entries that were taken out of the trash; return whether some are left, beyond `limit`."""
+    folder = store.data_dir / FOLDER
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    removed = 0
+    for discarded in sorted(folder.glob(f"{EMPTYING}*")):
+        for where, folders, names in os.walk(discarded, topdown=False):
+            for name in names:
+                if removed == limit:
+                    return True
+                Path(where, name).unlink()
+                removed += 1
+            for name in folders:
+                path = Path(where, name)
+                path.unlink() if path.is_symlink() else path.rmdir()
+        discarded.rmdir()
+    for path in folder.iterdir():
+        if NAME.fullmatch(path.name) and not path.is_symlink() and not (path / MANIFEST).exists():
+            # Of a clean-up that ended before it moved anything.
+            (path / f"{MANIFEST}.partial").unlink(missing_ok=True)
+            files.remove_empty_folders(path)
+    return False
+
+
+def _moment(name: str) -> datetime:
+    return datetime.strptime(name.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
+def _size(path: Path) -> int | None:
+    """Return a regular file's size, or None where there is none."""
+    try:
+        found = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
