@@ -17,15 +17,16 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette_compress import CompressMiddleware, remove_compress_type
 
 from backend import wire
-from backend.errors import CollapseError
+from backend.errors import CollapseError, TooManyRequests
 from backend.gauges import Gauges
 from backend.jobs.local import Reading
 from backend.jobs.slots import capacities
 from backend.jobs.supervisor import Limits, Supervisor
-from backend.paper.process import PaperProcess
+from backend.paper.process import PaperProcess, StorePlace
 from backend.routes import access, archives, catalogue, facts, figures, live, runs
 from backend.routes.context import Context
 from backend.security import Authority, Guard, Permission, allowed_hosts, content_security_policy
@@ -34,6 +35,7 @@ from backend.store import runs as run_store
 from backend.store import tokens
 from backend.store.database import Store, Unreachable
 from backend.stream import Hub
+from backend.work_queue import WorkQueue
 from ncengine import __version__
 from ncengine.preset_configs import PRESETS
 
@@ -76,7 +78,17 @@ class Application:
         authority = Authority(settings.token, store)
         hub = Hub(store, lambda token_ids: tokens.revoked(store, token_ids))
         gauges = Gauges(store, supervisor, hub)
-        self.context = Context(settings, store, supervisor, hub, PaperProcess(), authority, gauges)
+        self.context = Context(
+            settings,
+            store,
+            supervisor,
+            hub,
+            PaperProcess(StorePlace(data_dir=store.data_dir, database_url=store.url)),
+            authority,
+            gauges,
+            drawings=WorkQueue(32, 16, at_once=1, keep_bytes=2**24),
+            transfers=WorkQueue(8, 4, at_once=2),
+        )
         self.api = _api(self.context)
         self.guarded = Guard(
             self.api,
@@ -104,6 +116,8 @@ def _api(context: Context) -> FastAPI:
         async with context.hub:
             yield
         context.supervisor.close()
+        context.drawings.close()
+        context.transfers.close()
         context.paper.close()
 
     app = FastAPI(
@@ -150,6 +164,7 @@ def _api(context: Context) -> FastAPI:
     app.add_exception_handler(CollapseError, _on_error)
     for unreachable in Unreachable:
         app.add_exception_handler(unreachable, _on_unreachable)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     return app
@@ -173,7 +188,14 @@ def problem(status: int, title: str, detail: str, **extra: Any) -> JSONResponse:
 async def _on_error(_request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, CollapseError):
         raise error
-    return problem(error.status, error.title, str(error), **error.extra)
+    answer = problem(error.status, error.title, str(error), **error.extra)
+    if isinstance(error, TooManyRequests):
+        answer.headers["retry-after"] = str(error.retry_after_s)
+    return answer
+
+
+async def _on_disconnect(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=499)  # for the log alone: nobody is there to read it
 
 
 async def _on_unreachable(_request: Request, error: Exception) -> JSONResponse:
