@@ -12,15 +12,18 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio.to_thread
+import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette_compress import CompressMiddleware, remove_compress_type
 
 from backend import wire
+from backend.compression import ThreadedCompression
 from backend.errors import CollapseError, TooManyRequests
 from backend.gauges import Gauges
 from backend.jobs.local import Reading
@@ -133,6 +136,7 @@ def _api(context: Context) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     app.add_middleware(Permission, store=context.store, observe=context.gauges.observe)
+    app.add_middleware(ThreadedCompression)
     app.add_middleware(CompressMiddleware, minimum_size=1024, zstd=False)
 
     @app.get("/healthz", tags=["catalogue"])
@@ -153,7 +157,7 @@ def _api(context: Context) -> FastAPI:
         return PlainTextResponse(context.gauges.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     @app.api_route("/api/{path:path}", methods=METHODS, include_in_schema=False)
-    async def unknown(path: str) -> None:
+    def unknown(path: str) -> None:
         """Answer what is not there with a problem, before the pages take it."""
         allowed = _methods_at(app, f"/api/{path}")
         if allowed:
@@ -161,6 +165,12 @@ def _api(context: Context) -> FastAPI:
             raise HTTPException(405, detail, {"allow": ", ".join(allowed)})
         raise HTTPException(404, f"there is no /api/{path[:200]}; /api/docs lists what is")
 
+    def openapi() -> Response:
+        """Describe the API; in a thread, since describing it takes half a second the first time."""
+        return Response(orjson.dumps(app.openapi()), media_type="application/json")
+
+    # Before FastAPI's own of this path, which works on the event loop.
+    app.router.routes.insert(0, APIRoute("/api/v1/openapi.json", openapi, include_in_schema=False))
     app.add_exception_handler(CollapseError, _on_error)
     for unreachable in Unreachable:
         app.add_exception_handler(unreachable, _on_unreachable)

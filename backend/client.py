@@ -15,6 +15,7 @@ server's problem whole.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -343,7 +344,9 @@ class AsyncClient:
         self.http = httpx.AsyncClient(base_url=server, headers=_headers(token), timeout=timeout_s, transport=transport)
 
     async def __call__(self, call: Call[Answer]) -> Answer:
-        return call.answer(await self.http.send(call.request(self.http)))
+        response = await self.http.send(call.request(self.http))
+        # In a thread: validating a large answer would hold the event loop up.
+        return await asyncio.to_thread(call.answer, response)
 
     @asynccontextmanager
     async def stream(self, call: Call[Any]) -> AsyncIterator[AsyncIterator[bytes]]:

@@ -13,12 +13,13 @@ from fastapi.responses import StreamingResponse
 from backend import archive, upkeep, views, wire
 from backend.errors import Invalid
 from backend.routes.context import token_id
+from backend.routes.encoding import EncodedRoute
 from backend.routes.runs import Here
 from backend.store import runs
 from backend.transfer import TransferStream, while_connected
 from backend.work_queue import Place
 
-router = APIRouter(prefix="/api/v1", tags=["archives"])
+router = APIRouter(prefix="/api/v1", tags=["archives"], route_class=EncodedRoute)
 
 
 async def _transfer(here: Here, request: Request) -> AsyncIterator[Place]:

@@ -17,11 +17,12 @@ from backend.paper.gather import MOST_RUNS, check, listed
 from backend.paper.process import FigureJob, Job, Made, ReplayJob
 from backend.paper.provenance import read
 from backend.routes.context import Context, token_id
+from backend.routes.encoding import EncodedRoute
 from backend.routes.runs import Here
 from backend.store.fingerprint import fingerprint
 from backend.transfer import while_connected
 
-router = APIRouter(prefix="/api/v1", tags=["figures"])
+router = APIRouter(prefix="/api/v1", tags=["figures"], route_class=EncodedRoute)
 
 
 class FigureQuery(Options):

@@ -7,12 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Response
 
 from backend.errors import Invalid
+from backend.routes.encoding import EncodedRoute
 from backend.routes.runs import Here
 from backend.security import caller
 from backend.store import runs
 from backend.stream import EventStream
 
-router = APIRouter(prefix="/api/v1", tags=["stream"])
+router = APIRouter(prefix="/api/v1", tags=["stream"], route_class=EncodedRoute)
 MAX_RUNS = 32
 
 
