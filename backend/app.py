@@ -116,6 +116,9 @@ def _api(context: Context) -> FastAPI:
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "store"))
         context.supervisor.start()
+        # FastAPI prepares its routes when the first request is matched, which takes a tenth of a second and more.
+        for route in app.router.routes:
+            route.matches({"type": "http", "method": "GET", "path": "/api", "root_path": "", "headers": []})
         async with context.hub:
             yield
         context.supervisor.close()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from backend.errors import NotFound
+from backend.store import runs
 from backend.store.database import Store
 from backend.store.models import artifact, run
 
@@ -26,7 +26,7 @@ def fingerprint(store: Store, run_ids: Sequence[str]) -> str:
     with store.reading() as connection:
         found = {row.id: tuple(row) for row in connection.execute(rows)}
         held = [tuple(row) for row in connection.execute(files)]
-    missing = [run_id for run_id in run_ids if run_id not in found]
-    if missing:
-        raise NotFound(f"there is no run {missing[0]!r}")
+    for run_id in run_ids:
+        if run_id not in found:
+            raise runs.missing(run_id)
     return hashlib.sha256(repr(([found[run_id] for run_id in run_ids], held)).encode()).hexdigest()
