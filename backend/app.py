@@ -29,7 +29,7 @@ from backend.gauges import Gauges
 from backend.jobs.local import Reading
 from backend.jobs.slots import capacities
 from backend.jobs.supervisor import Limits, Supervisor
-from backend.paper.process import PaperProcess, StorePlace
+from backend.paper.process import Made, PaperProcess, StorePlace
 from backend.routes import access, archives, catalogue, facts, figures, live, runs
 from backend.routes.context import Context
 from backend.security import Authority, Guard, Permission, allowed_hosts, content_security_policy
@@ -80,7 +80,9 @@ class Application:
         supervisor = Supervisor(store, warm=settings.warm, reading=reading, limits=limits)
         authority = Authority(settings.token, store)
         hub = Hub(store, lambda token_ids: tokens.revoked(store, token_ids))
-        gauges = Gauges(store, supervisor, hub)
+        drawings: WorkQueue[Made] = WorkQueue(32, 16, at_once=1, keep_bytes=2**24)
+        transfers: WorkQueue[Made] = WorkQueue(8, 4, at_once=2)
+        gauges = Gauges(store, supervisor, hub, {"drawings": drawings, "transfers": transfers})
         self.context = Context(
             settings,
             store,
@@ -89,8 +91,8 @@ class Application:
             PaperProcess(StorePlace(data_dir=store.data_dir, database_url=store.url)),
             authority,
             gauges,
-            drawings=WorkQueue(32, 16, at_once=1, keep_bytes=2**24),
-            transfers=WorkQueue(8, 4, at_once=2),
+            drawings,
+            transfers,
         )
         self.api = _api(self.context)
         self.guarded = Guard(
