@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import sqlalchemy as sa
@@ -18,6 +18,7 @@ from backend.jobs.supervisor import Supervisor
 from backend.store import runs
 from backend.store.database import Store, Unreachable, reason_of
 from backend.store.models import run
+from backend.work_queue import WorkQueue
 
 if TYPE_CHECKING:
     from backend.stream import Hub
@@ -30,8 +31,8 @@ SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0)
 class Gauges(Collector):
     """Counts requests as they are answered; reads the rest when asked."""
 
-    def __init__(self, store: Store, supervisor: Supervisor, hub: Hub) -> None:
-        self._store, self._supervisor, self._hub = store, supervisor, hub
+    def __init__(self, store: Store, supervisor: Supervisor, hub: Hub, queues: Mapping[str, WorkQueue[Any]]) -> None:
+        self._store, self._supervisor, self._hub, self._queues = store, supervisor, hub, queues
         self._registry = CollectorRegistry()
         self._registry.register(self)
         self._requests = Counter(
@@ -96,6 +97,10 @@ class Gauges(Collector):
         for device, number in self._supervisor.limits.slots.items():
             slots.add_metric([device], number)
         yield slots
+        waiting = GaugeMetricFamily("collapse_long_work", "Long work asked for and not done.", labels=["queue"])
+        for name, queue in self._queues.items():
+            waiting.add_metric([name], queue.size)
+        yield waiting
         process = psutil.Process()
         for name, text, value in (
             ("collapse_viewers", "Open streams.", self._hub.viewers),

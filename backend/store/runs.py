@@ -9,7 +9,7 @@ Every move is one conditional UPDATE with its event in the same transaction, so 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,8 +138,20 @@ def get(store: Store, run_id: str, *, deleted: bool = False) -> sa.Row[Any]:
     with store.reading() as connection:
         row = connection.execute(sa.select(run).where(run.c.id == run_id)).one_or_none()
     if row is None or (row.deleted_at is not None and not deleted):
-        raise NotFound(f"there is no run {run_id!r}; `collapse runs` or GET /api/v1/runs lists them")
+        raise missing(run_id)
     return row
+
+
+def last_seqs(store: Store, run_ids: Collection[str]) -> dict[str, int]:
+    """Return the number of the last event of each run; runs that are not there, or deleted, are left out."""
+    query = sa.select(run.c.id, run.c.last_seq).where(run.c.id.in_(run_ids), run.c.deleted_at.is_(None))
+    with store.reading() as connection:
+        return {row.id: row.last_seq for row in connection.execute(query)}
+
+
+def missing(run_id: str) -> NotFound:
+    """Return the error of a run that is not there."""
+    return NotFound(f"there is no run {run_id!r}; `collapse runs` or GET /api/v1/runs lists them")
 
 
 def config_of(row: sa.Row[Any]) -> RunConfig:

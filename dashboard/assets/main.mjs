@@ -8,6 +8,7 @@ import { ReadinessBanner } from "./modules/readiness.mjs";
 import { RunPage } from "./modules/run-page.mjs";
 import { RunsPage } from "./modules/runs-page.mjs";
 import { GuidedTour } from "./modules/tour.mjs";
+import { listen as listenToDownloads } from "./modules/waiting.mjs";
 
 const KINDS = { "run-page": RunPage, "compare-page": ComparePage, "runs-page": RunsPage };
 const tour = new GuidedTour();
@@ -32,6 +33,7 @@ new Keys();
 new ReadinessBanner().begin();
 listenToQueue();
 listenToDrops();
+listenToDownloads();
 
 // Asked by the export dialog's clientside callback, and by whoever wants the numbers behind the picture.
 window.collapseLab = {

@@ -151,6 +151,27 @@ def test_a_replaced_database_of_another_store_is_refused(served, tmp_path):
         require_whole(store, run_id)
 
 
+def test_a_copy_of_the_same_store_in_its_place_is_used(start_server):
+    """As after a restore of yesterday's copy under a running server."""
+    server = start_server(*QUIET)
+    with server.client() as http:
+        first = launch(http, epochs=1).json()["id"]
+        wait_for(lambda: http.get(f"/api/v1/runs/{first}").json()["status"] == "finished", 60, "the end")
+        with closing(open_store(server.data)) as store, store.engine.connect() as connection:
+            connection.exec_driver_sql("ROLLBACK")
+            connection.exec_driver_sql("VACUUM INTO ?", (str(server.data / "copy.db"),))
+        for path in files(server.data):
+            path.unlink()
+        (server.data / "copy.db").rename(server.data / "collapse.db")
+        wait_for(lambda: ready(server), 10, "readiness")
+        second = launch(http, epochs=1).json()["id"]
+        with http.stream("GET", f"/api/v1/stream?runs={second}") as answer:
+            seen = iter(answer.iter_lines())
+            assert any(line == "event: RunFinished" for line in seen), "the stream follows the copy"
+    with closing(sqlite3.connect(server.data / "collapse.db")) as held:
+        assert {row[0] for row in held.execute("SELECT id FROM run")} == {first, second}
+
+
 def test_a_database_of_a_newer_schema_is_noticed(served):
     server, http, _ = served
     with closing(sqlite3.connect(server.data / "collapse.db", timeout=30)) as newer:

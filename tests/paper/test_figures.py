@@ -26,7 +26,7 @@ from backend.paper.camera import Camera, parse_camera
 from backend.paper.catalogue import plate
 from backend.paper.gather import gather
 from backend.paper.plate import Chart, Heat, Scene
-from backend.paper.process import PaperProcess
+from backend.paper.process import FigureJob, PaperProcess, StorePlace
 from backend.paper.sight import parts, seen
 from backend.store import artifacts, event_log, runs
 from backend.store.event_log import Entry
@@ -577,16 +577,19 @@ def test_a_damaged_capture_says_so(store):
 
 
 def test_the_figure_process_survives_errors_and_its_own_death(kept):
-    process = PaperProcess()
+    process = PaperProcess(StorePlace(data_dir=kept.store.data_dir, database_url=kept.store.url))
+    job = FigureJob(runs=[kept.run], figure="geometry", format="svg", options=Options())
+    expected = made(kept, "geometry", "svg", ids=[kept.run])
     try:
-        request = asked(kept, "geometry", "svg")
-        assert process.render(request) == figures.render(request)
-        bad = asked(kept, "times").model_copy(update={"options": Options(keys="gnc2_means")})
+        assert process.make(job) == (expected, "for paper")
+        bad = job.model_copy(update={"figure": "times", "options": Options(keys="gnc2_means")})
         with pytest.raises(Invalid, match="say with --threshold"):
-            process.render(bad)
-        assert process.render(request) == figures.render(request)
+            process.make(bad)
+        with pytest.raises(NotFound, match="there is no run 'nosuchrun0'"):
+            process.make(job.model_copy(update={"runs": ["nosuchrun0"]}))
+        assert process.make(job).content == expected
         process._process.kill()
         process._process.wait()
-        assert process.render(request) == figures.render(request)
+        assert process.make(job).content == expected
     finally:
         process.close()
