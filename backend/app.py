@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio.to_thread
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -20,18 +20,23 @@ from starlette.exceptions import HTTPException
 from starlette_compress import CompressMiddleware, remove_compress_type
 
 from backend import wire
+from backend.access.audit import AuditMiddleware
+from backend.access.authority import Authority
+from backend.access.guard import Guard, allowed_hosts
+from backend.access.headers import content_security_policy
+from backend.access.login import Login
+from backend.access.permissions import ANY_API_PATH, authorize
 from backend.errors import CollapseError
 from backend.gauges import Gauges
 from backend.jobs.local import Reading
 from backend.jobs.slots import capacities
 from backend.jobs.supervisor import Limits, Supervisor
 from backend.paper.process import PaperProcess
-from backend.routes import access, archives, catalogue, facts, figures, live, runs
+from backend.problems import problem
+from backend.routes import access, archives, catalogue, docs, facts, figures, live, runs
 from backend.routes.context import Context
-from backend.security import Authority, Guard, Permission, allowed_hosts, content_security_policy
 from backend.settings import Settings
 from backend.store import runs as run_store
-from backend.store import tokens
 from backend.store.database import Store, Unreachable
 from backend.stream import Hub
 from ncengine import __version__
@@ -52,6 +57,7 @@ ROUTERS = (
     catalogue.router,
     archives.router,
     access.router,
+    docs.router,
 )
 # A stream compressed for each viewer would cost more than the network saves.
 remove_compress_type("text/event-stream")
@@ -74,16 +80,15 @@ class Application:
         limits = Limits(slots, hang_s=settings.hang_s, least_free_bytes=settings.least_free_bytes)
         supervisor = Supervisor(store, warm=settings.warm, reading=reading, limits=limits)
         authority = Authority(settings.token, store)
-        hub = Hub(store, lambda token_ids: tokens.revoked(store, token_ids))
+        hub = Hub(store, authority.ended)
         gauges = Gauges(store, supervisor, hub)
         self.context = Context(settings, store, supervisor, hub, PaperProcess(), authority, gauges)
         self.api = _api(self.context)
         self.guarded = Guard(
             self.api,
             authority=authority,
+            login=Login(authority, store, cookie=f"collapse-{settings.port}"),
             hosts=allowed_hosts(settings.host, settings.port, settings.allow_hosts),
-            cookie=f"collapse-{settings.port}",
-            scheme=settings.scheme,
             import_bytes=settings.import_bytes,
         )
 
@@ -110,15 +115,16 @@ def _api(context: Context) -> FastAPI:
         title="Collapse Lab",
         version=__version__,
         lifespan=lifespan,
-        docs_url="/api/docs",
+        docs_url=None,
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
         responses=dict.fromkeys((400, 401, 403, 404, 405, 409, 413, 422, 429, 503), PROBLEM),
+        dependencies=[Depends(authorize)],
     )
     app.state.context = context
     for router in ROUTERS:
         app.include_router(router)
-    app.add_middleware(Permission, store=context.store, observe=context.gauges.observe)
+    app.add_middleware(AuditMiddleware, store=context.store, observe=context.gauges.observe)
     app.add_middleware(CompressMiddleware, minimum_size=1024, zstd=False)
 
     @app.get("/healthz", tags=["catalogue"])
@@ -138,7 +144,7 @@ def _api(context: Context) -> FastAPI:
         """Return the server's numbers in Prometheus's text format."""
         return PlainTextResponse(context.gauges.exposition(), media_type=CONTENT_TYPE_LATEST)
 
-    @app.api_route("/api/{path:path}", methods=METHODS, include_in_schema=False)
+    @app.api_route(ANY_API_PATH, methods=METHODS, include_in_schema=False)
     async def unknown(path: str) -> None:
         """Answer what is not there with a problem, before the pages take it."""
         allowed = _methods_at(app, f"/api/{path}")
@@ -162,12 +168,6 @@ def _methods_at(app: FastAPI, path: str) -> list[str]:
         if re.fullmatch("[^/]+".join(map(re.escape, parts)), path):
             return sorted(method.upper() for method in operations)
     return []
-
-
-def problem(status: int, title: str, detail: str, **extra: Any) -> JSONResponse:
-    """Return an RFC 9457 problem."""
-    content = {"type": "about:blank", "title": title, "status": status, "detail": detail, **extra}
-    return JSONResponse(content, status_code=status, media_type="application/problem+json")
 
 
 async def _on_error(_request: Request, error: Exception) -> JSONResponse:

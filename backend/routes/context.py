@@ -8,12 +8,12 @@ from fastapi import Request
 from pydantic import ValidationError
 
 from backend import wire
+from backend.access.authority import Authority
 from backend.errors import Invalid
 from backend.gauges import Gauges
 from backend.jobs import slots
 from backend.jobs.supervisor import Supervisor
 from backend.paper.process import PaperProcess
-from backend.security import Authority
 from backend.settings import Settings, datasets_dir
 from backend.store.database import Store
 from backend.stream import Hub

@@ -9,7 +9,7 @@ Every move is one conditional UPDATE with its event in the same transaction, so 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,6 +140,13 @@ def get(store: Store, run_id: str, *, deleted: bool = False) -> sa.Row[Any]:
     if row is None or (row.deleted_at is not None and not deleted):
         raise NotFound(f"there is no run {run_id!r}; `collapse runs` or GET /api/v1/runs lists them")
     return row
+
+
+def visible(store: Store, run_ids: Collection[str]) -> set[str]:
+    """Return which of some runs are there and not deleted."""
+    with store.reading() as connection:
+        query = sa.select(run.c.id).where(run.c.id.in_(run_ids), run.c.deleted_at.is_(None))
+        return set(connection.execute(query).scalars())
 
 
 def config_of(row: sa.Row[Any]) -> RunConfig:
