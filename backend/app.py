@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio.to_thread
 import orjson
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
@@ -23,6 +23,12 @@ from starlette.requests import ClientDisconnect
 from starlette_compress import CompressMiddleware, remove_compress_type
 
 from backend import wire
+from backend.access.audit import AuditMiddleware
+from backend.access.authority import Authority
+from backend.access.guard import Guard, allowed_hosts
+from backend.access.headers import content_security_policy
+from backend.access.login import Login
+from backend.access.permissions import ANY_API_PATH, authorize
 from backend.compression import ThreadedCompression
 from backend.errors import CollapseError, TooManyRequests
 from backend.gauges import Gauges
@@ -32,12 +38,11 @@ from backend.jobs.supervisor import Limits, Supervisor
 from backend.jobs.trash_cleaner import TrashCleaner
 from backend.json_bounds import JsonBounds
 from backend.paper.process import Made, PaperProcess, StorePlace
-from backend.routes import access, archives, catalogue, facts, figures, gc, live, runs
+from backend.problems import problem
+from backend.routes import access, archives, catalogue, docs, facts, figures, gc, live, runs
 from backend.routes.context import Context
-from backend.security import Authority, Guard, Permission, allowed_hosts, content_security_policy
 from backend.settings import Settings
 from backend.store import runs as run_store
-from backend.store import tokens
 from backend.store.database import Store, Unreachable
 from backend.stream import Hub
 from backend.work_queue import WorkQueue
@@ -60,6 +65,7 @@ ROUTERS = (
     archives.router,
     gc.router,
     access.router,
+    docs.router,
 )
 # A stream compressed for each viewer would cost more than the network saves.
 remove_compress_type("text/event-stream")
@@ -82,7 +88,7 @@ class Application:
         limits = Limits(slots, hang_s=settings.hang_s, least_free_bytes=settings.least_free_bytes)
         supervisor = Supervisor(store, warm=settings.warm, reading=reading, limits=limits)
         authority = Authority(settings.token, store)
-        hub = Hub(store, lambda token_ids: tokens.revoked(store, token_ids))
+        hub = Hub(store, authority.ended)
         drawings: WorkQueue[Made] = WorkQueue(32, 16, at_once=1, keep_bytes=2**24)
         transfers: WorkQueue[Made] = WorkQueue(8, 4, at_once=2)
         gauges = Gauges(store, supervisor, hub, {"drawings": drawings, "transfers": transfers})
@@ -101,9 +107,8 @@ class Application:
         self.guarded = Guard(
             self.api,
             authority=authority,
+            login=Login(authority, store, cookie=f"collapse-{settings.port}"),
             hosts=allowed_hosts(settings.host, settings.port, settings.allow_hosts),
-            cookie=f"collapse-{settings.port}",
-            scheme=settings.scheme,
             import_bytes=settings.import_bytes,
         )
 
@@ -136,16 +141,17 @@ def _api(context: Context) -> FastAPI:
         title="Collapse Lab",
         version=__version__,
         lifespan=lifespan,
-        docs_url="/api/docs",
+        docs_url=None,
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
         responses=dict.fromkeys((400, 401, 403, 404, 405, 409, 413, 422, 429, 503), PROBLEM),
+        dependencies=[Depends(authorize)],
     )
     app.state.context = context
     for router in ROUTERS:
         app.include_router(router)
     app.add_middleware(JsonBounds)
-    app.add_middleware(Permission, store=context.store, observe=context.gauges.observe)
+    app.add_middleware(AuditMiddleware, store=context.store, observe=context.gauges.observe)
     app.add_middleware(ThreadedCompression)
     app.add_middleware(CompressMiddleware, minimum_size=1024, zstd=False)
 
@@ -169,7 +175,7 @@ def _api(context: Context) -> FastAPI:
         """Return the server's numbers in Prometheus's text format."""
         return PlainTextResponse(context.gauges.exposition(), media_type=CONTENT_TYPE_LATEST)
 
-    @app.api_route("/api/{path:path}", methods=METHODS, include_in_schema=False)
+    @app.api_route(ANY_API_PATH, methods=METHODS, include_in_schema=False)
     def unknown(path: str) -> None:
         """Answer what is not there with a problem, before the pages take it."""
         allowed = _methods_at(app, f"/api/{path}")
@@ -201,12 +207,6 @@ def _methods_at(app: FastAPI, path: str) -> list[str]:
         if re.fullmatch("[^/]+".join(map(re.escape, parts)), path):
             return sorted(method.upper() for method in operations)
     return []
-
-
-def problem(status: int, title: str, detail: str, **extra: Any) -> JSONResponse:
-    """Return an RFC 9457 problem."""
-    content = {"type": "about:blank", "title": title, "status": status, "detail": detail, **extra}
-    return JSONResponse(content, status_code=status, media_type="application/problem+json")
 
 
 async def _on_error(_request: Request, error: Exception) -> JSONResponse:

@@ -14,6 +14,7 @@ import typer
 from backend.cli_options import Data, Database, with_options
 from backend.cli_store import app as store_app
 from backend.figure_catalogue import FIGURES, MEDIA_TYPES, OPTIONS
+from backend.scopes import TokenScope
 
 if TYPE_CHECKING:
     from backend.store.database import Store
@@ -73,6 +74,14 @@ def serve(
             metavar="NAME:PORT",
         ),
     ] = None,
+    behind_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="COLLAPSE_BEHIND_PROXY",
+            help="A reverse proxy whose X-Forwarded-For and X-Forwarded-Proto are believed.",
+            metavar="ADDRESS",
+        ),
+    ] = None,
     data_root: Annotated[
         list[Path] | None,
         typer.Option(
@@ -117,6 +126,7 @@ def serve(
         warm=warm,
         demonstration=demonstration,
         allow_hosts=tuple(allow_host or ()),
+        behind_proxy=tuple(behind_proxy or ()),
         data_roots=tuple(path.resolve() for path in data_root or ()),
         mirror=mirror,
         slots=tuple(slots or ()),
@@ -551,16 +561,33 @@ app.add_typer(tokens, name="token")
 @tokens.command("create")
 def token_create(
     name: Annotated[str, typer.Argument(help="Whose it is; the audit names them so.")],
-    read_only: Annotated[bool, typer.Option("--read-only", help="It reads and changes nothing.")] = False,
+    scope: Annotated[
+        TokenScope,
+        typer.Option(help="read; launch: start and change runs too; admin: delete runs and manage tokens too."),
+    ] = "read",
+    read_only: Annotated[bool, typer.Option("--read-only", help="The same as --scope read.")] = False,
+    expires: Annotated[
+        str | None, typer.Option(help="When it ends: 30d, 12h, 2w or a date (default: never).", metavar="WHEN")
+    ] = None,
     data: Data = None,
     database_url: Database = None,
 ) -> None:
     """Make a token and print it, this once."""
     from backend import lock
+    from backend.access.callers import COMMAND_LINE
+    from backend.access.expiry import expiry_from_text
+    from backend.errors import Invalid
+    from backend.store import audit
     from backend.store import tokens as store_tokens
 
+    if read_only and scope != "read":
+        raise Invalid(f"--read-only and --scope {scope} exclude each other; leave one of them out")
+    if not name.strip() or len(name) > 200 or not name.isprintable():
+        raise Invalid(f"the name must be 1 to 200 printable characters, got {name[:50]!r}")
+    expires_at = None if expires is None else expiry_from_text(expires)
     with _open(data, database_url, create=True) as store:
-        row, secret = store_tokens.create(store, name, "read" if read_only else "admin")
+        row, secret = store_tokens.create(store, name, scope, expires_at)
+        audit.record(store, COMMAND_LINE, None, f"token create {row.id}", 201)
         served = lock.holder(store.data_dir)
     print(f"{row.id}  {secret}")
     if served:
@@ -569,24 +596,34 @@ def token_create(
 
 @tokens.command("list")
 def token_list(data: Data = None, database_url: Database = None) -> None:
-    """List tokens, newest first."""
+    """List tokens, newest first: id, when they were made, scope, state, name."""
     from backend.store import tokens as store_tokens
+    from backend.store.clock import now
+
+    def state(row: Any) -> str:
+        if row.revoked_at:
+            return f"revoked {row.revoked_at[:16]}"
+        if row.expires_at is None:
+            return "does not expire"
+        return f"{'expired' if row.expires_at <= now() else 'expires'} {row.expires_at[:16]}"
 
     with _open(data, database_url) as store:
         for row in store_tokens.listing(store):
-            state = f"revoked {row.revoked_at[:16]}" if row.revoked_at else f"may {row.scope}"
-            print(f"{row.id}  {row.created_at[:16]}  {state:24}  {row.name}")
+            print(f"{row.id}  {row.created_at[:16]}  {row.scope:6}  {state(row):24}  {row.name}")
 
 
 @tokens.command("revoke")
 def token_revoke(
     token_id: Annotated[str, typer.Argument(metavar="ID")], data: Data = None, database_url: Database = None
 ) -> None:
-    """Revoke a token: it opens nothing any more, and a running server ends its streams within seconds."""
+    """Revoke a token: it opens nothing any more, and its sessions and streams end within a second."""
+    from backend.access.callers import COMMAND_LINE
+    from backend.store import audit
     from backend.store import tokens as store_tokens
 
     with _open(data, database_url) as store:
         store_tokens.revoke(store, token_id)
+        audit.record(store, COMMAND_LINE, None, f"token revoke {token_id}", 204)
     print(f"revoked {token_id}")
 
 

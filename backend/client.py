@@ -332,11 +332,16 @@ class Calls:
     def me(self) -> Call[wire.Me]:
         return Call(_model(wire.Me), "GET", "/me")
 
+    def log_out(self) -> Call[None]:
+        """End the browser's session in whose name this is called."""
+        return Call(_nothing, "POST", "/logout")
+
     def tokens(self) -> Call[list[wire.TokenWire]]:
         return Call(_items(wire.TokenWire), "GET", "/tokens")
 
-    def make_token(self, name: str, scope: str = "read") -> Call[wire.TokenMade]:
-        return Call(_model(wire.TokenMade), "POST", "/tokens", json={"name": name, "scope": scope})
+    def make_token(self, name: str, scope: str = "read", *, expires_in_s: int | None = None) -> Call[wire.TokenMade]:
+        body = {"name": name, "scope": scope, "expires_in_s": expires_in_s}
+        return Call(_model(wire.TokenMade), "POST", "/tokens", json=body)
 
     def revoke_token(self, token_id: str) -> Call[None]:
         return Call(_nothing, "DELETE", f"/tokens/{token_id}")

@@ -20,7 +20,7 @@ from backend import lock
 from backend.app import Application
 from backend.errors import Unusable
 from backend.logs import log_to
-from backend.settings import DEFAULT_PORT, Settings, kept_token, require_safe_host
+from backend.settings import DEFAULT_PORT, Settings, kept_token, require_proxies, require_safe_host, token_in
 from backend.store.database import open_store
 
 
@@ -76,7 +76,8 @@ def serve(wanted: Settings, *, port: int | None, open_browser: bool, pages: Any,
     `wanted` lacks what is found here: the data directory as it is, the free port, the kept token. With `join` an empty
     data directory becomes a further one of the database's store.
     """
-    require_safe_host(wanted.host, wanted.token)
+    require_proxies(wanted.behind_proxy)
+    _require_safe(wanted)
     _require_readable_certificate(wanted)
     store = open_store(wanted.data_dir, wanted.database_url, join=join)
     try:
@@ -93,6 +94,15 @@ def serve(wanted: Settings, *, port: int | None, open_browser: bool, pages: Any,
             _run(settings, store, listener, moved=moved, open_browser=open_browser, pages=pages)
     finally:
         store.close()
+
+
+def _require_safe(wanted: Settings) -> None:
+    # A token in the data directory is one that somebody put there: it may be weak, and does not allow to listen beyond.
+    held = None if wanted.token else token_in(wanted.data_dir)
+    proxies = {"allow_hosts": wanted.allow_hosts, "behind_proxy": wanted.behind_proxy}
+    require_safe_host(wanted.host, wanted.token, **proxies)
+    if held is not None:
+        require_safe_host("127.0.0.1", held, **proxies)
 
 
 def _require_readable_certificate(settings: Settings) -> None:
@@ -129,6 +139,9 @@ def _run(
         timeout_graceful_shutdown=3,
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.key,
+        # Without a proxy, nobody else says where a request comes from, not even a program on this machine.
+        proxy_headers=bool(settings.behind_proxy),
+        forwarded_allow_ips=list(settings.behind_proxy),
     )
     server = Server(config, application, address if open_browser and _has_screen() else None)
     # Ctrl-C is how one stops it: a clean end, not an error.

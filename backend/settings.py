@@ -5,8 +5,10 @@ from __future__ import annotations
 import ipaddress
 import os
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -30,6 +32,8 @@ class Settings:
     demonstration: bool = True
     allow_hosts: tuple[str, ...] = ()
     """Host headers, `name:port`, under which other machines or a container's host reach this server."""
+    behind_proxy: tuple[str, ...] = ()
+    """Addresses or networks of reverse proxies, whose X-Forwarded-For and X-Forwarded-Proto are believed."""
     data_roots: tuple[Path, ...] = ()
     """Folders, beside the data directory's own `datasets`, below which runs may read one's own data."""
     mirror: str | None = None
@@ -86,36 +90,83 @@ LEAST_TOKEN = 16
 """A token of one's own that other machines may try has at least so many characters."""
 
 
-def require_safe_host(host: str, token: str | None) -> None:
-    """Refuse to listen beyond this machine without a token that the operator chose, and that nobody guesses."""
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError as error:
-        raise Unusable(f"--host must be an IP address or localhost, got {host!r}") from error
-    if not loopback and token and len(token) < LEAST_TOKEN:
+def require_safe_host(
+    host: str, token: str | None, *, allow_hosts: Iterable[str] = (), behind_proxy: Iterable[str] = ()
+) -> None:
+    """Refuse a weak token where other machines reach the server, and to listen beyond this machine without one.
+
+    They reach it where it listens on another address than loopback, where it answers to another name, and through a
+    reverse proxy.
+    """
+    if not is_loopback_host(host) and not _is_address(host):
+        raise Unusable(f"--host must be an IP address or localhost, got {host!r}")
+    exposed = [f"--host {host}"] if not is_loopback_host(host) else []
+    exposed += [f"--allow-host {name}" for name in allow_hosts if not is_loopback_host(_name_of(name))]
+    exposed += [f"--behind-proxy {address}" for address in behind_proxy]
+    if exposed and token and len(token) < LEAST_TOKEN:
         raise Unusable(
-            f"the token has {len(token)} characters, and other machines may try to guess it; use at least "
-            f"{LEAST_TOKEN}, "
-            'such as python3 -c "import secrets; print(secrets.token_urlsafe())" prints'
+            f"the token has {len(token)} characters, and with {exposed[0]} other machines may try to guess it; use at "
+            f"least {LEAST_TOKEN}, "
+            'such as python3 -c "import secrets; print(secrets.token_urlsafe())" prints, with --token, COLLAPSE_TOKEN '
+            "or in the data directory's file `token`"
         )
-    if not loopback and not token:
+    if not is_loopback_host(host) and not token:
         raise Unusable(
             f"listening on {host} lets other machines in: give a token of your own with --token or COLLAPSE_TOKEN, "
             "or leave --host at 127.0.0.1 and use an SSH tunnel"
         )
 
 
+def require_proxies(addresses: Iterable[str]) -> None:
+    """Refuse trusted proxies that are no addresses: whoever is trusted says where requests come from."""
+    for address in addresses:
+        try:
+            network = ipaddress.ip_network(address)
+        except ValueError as error:
+            raise Unusable(
+                f"--behind-proxy must be an IP address or a network such as 172.17.0.0/16, got {address!r}"
+            ) from error
+        if network.prefixlen == 0:
+            raise Unusable(f"--behind-proxy {address} would trust everybody; name the proxy's own address")
+
+
+def is_loopback_host(name: str) -> bool:
+    """Return whether a host name or address means this machine alone."""
+    return name == "localhost" or (_is_address(name) and ipaddress.ip_address(name).is_loopback)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _name_of(host_header: str) -> str:
+    """Return the name in a Host header, without the port and brackets."""
+    try:
+        return urlsplit(f"//{host_header}").hostname or ""
+    except ValueError:
+        return host_header
+
+
+def token_in(data_dir: Path) -> str | None:
+    """Return the token that this data directory holds, or None."""
+    path = data_dir / "token"
+    return (path.read_text().strip() or None) if path.exists() else None
+
+
 def kept_token(data_dir: Path) -> str:
     """Return this data directory's token, made at random on first use and readable by its owner alone.
 
-    It is kept so that open pages survive a restart of the server.
+    It is kept so that scripts and open pages survive a restart of the server.
     """
-    path = data_dir / "token"
-    if path.exists():
-        held = path.read_text().strip()
-        if held:
-            return held
+    held = token_in(data_dir)
+    if held is not None:
+        return held
     token = secrets.token_urlsafe(24)
+    path = data_dir / "token"
     path.touch(mode=0o600)
     path.write_text(token)
     return token

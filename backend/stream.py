@@ -18,7 +18,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,8 @@ import sqlalchemy as sa
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from backend.access.authority import CHECK_S
+from backend.access.callers import Caller
 from backend.store import event_log, runs
 from backend.store.database import CHANNEL, Store, Unreachable
 from backend.transfer import left
@@ -38,10 +40,11 @@ POLL_S = 0.02
 BATCH_S = 0.1
 HEARTBEAT_S = 15.0
 PATIENCE_S = 20.0
-REVOKED_S = 1.0
 PAGE = 500
 CHUNK_BYTES = 2**20
 FEED_BYTES = 2**21
+DELETED = b"deleted"
+"""The event, of no number, that says that a run was deleted while it was followed; it ends with it."""
 
 
 @dataclass(slots=True)
@@ -71,14 +74,15 @@ def told(store: Store, row: sa.Row[Any], *, arrays: bool) -> Told:
 
 @dataclass(slots=True)
 class Viewer:
-    """One open stream: where it is in each run, what wakes it, and whose token let it in."""
+    """One open stream: where it is in each run, what wakes it, and who asked."""
 
     cursors: dict[str, int]
-    token_id: str | None
+    who: Caller
     woken: asyncio.Event = field(default_factory=asyncio.Event)
-    revoked: bool = False
-    deleted: bool = False
-    """One of its runs was deleted: the stream ends, and who comes back is told so."""
+    deleted: set[str] = field(default_factory=set)
+    """Runs that were deleted since: their events are not for anybody any more."""
+    is_ended: bool = False
+    """The token or the session that let it in is not valid any more."""
 
 
 class Feed:
@@ -138,8 +142,8 @@ def _joined(run_id: str, events: list[Told], *, several: bool) -> tuple[bytes, i
 class Hub:
     """All open streams of one server, and the one task that looks for news."""
 
-    def __init__(self, store: Store, revoked: Callable[[Iterable[str]], set[str]]) -> None:
-        self._store, self._revoked = store, revoked
+    def __init__(self, store: Store, ended: Callable[[Iterable[Caller]], Awaitable[set[Caller]]]) -> None:
+        self._store, self._ended = store, ended
         self._feeds: dict[str, Feed] = {}
         self._open: dict[int, Viewer] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -147,7 +151,7 @@ class Hub:
 
     async def __aenter__(self) -> Hub:
         watch = self._watch_sqlite if self._store.is_sqlite else self._watch_postgresql
-        self._tasks = [asyncio.create_task(watch()), asyncio.create_task(self._watch_tokens())]
+        self._tasks = [asyncio.create_task(watch()), asyncio.create_task(self._watch_callers())]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -167,39 +171,58 @@ class Hub:
         for viewer in self._open.values():
             viewer.woken.set()
 
-    def revoke(self, token_id: str) -> None:
-        """End the streams that a token had opened."""
-        for viewer in self._open.values():
-            if viewer.token_id == token_id:
-                viewer.revoked = True
+    async def end_invalid(self) -> None:
+        """End the streams of tokens and sessions that are revoked, logged out or expired."""
+        viewers = list(self._open.values())
+        if not viewers:
+            return
+        ended = await self._ended({viewer.who for viewer in viewers})
+        for viewer in viewers:
+            if viewer.who in ended:
+                viewer.is_ended = True
                 viewer.woken.set()
+
+    def _drop_deleted(self, viewer: Viewer) -> bytes:
+        """Stop following the viewer's deleted runs; return what tells the reader so."""
+        dropped = sorted(viewer.deleted & viewer.cursors.keys())
+        for run_id in dropped:
+            del viewer.cursors[run_id]
+            self._leave(viewer, run_id)
+        return b"".join(b"event: %b\ndata: %b\n\n" % (DELETED, orjson.dumps({"run": run_id})) for run_id in dropped)
+
+    def _leave(self, viewer: Viewer, run_id: str) -> None:
+        feed = self._feeds.get(run_id)
+        if feed is not None and viewer in feed.viewers:
+            feed.viewers.remove(viewer)
+            if not feed.viewers:
+                del self._feeds[run_id]
 
     @contextlib.asynccontextmanager
     async def _watching(self, viewer: Viewer) -> AsyncIterator[None]:
         self._open[id(viewer)] = viewer
         try:
             last = await asyncio.to_thread(runs.last_seqs, self._store, viewer.cursors)
-            viewer.deleted = last.keys() < viewer.cursors.keys()
+            viewer.deleted = viewer.cursors.keys() - last.keys()
             for run_id, seq in last.items():
                 self._feeds.setdefault(run_id, Feed(seq)).viewers.append(viewer)
             yield
         finally:
             del self._open[id(viewer)]
             for run_id in viewer.cursors:
-                feed = self._feeds.get(run_id)
-                if feed is not None and viewer in feed.viewers:
-                    feed.viewers.remove(viewer)
-                    if not feed.viewers:
-                        del self._feeds[run_id]
+                self._leave(viewer, run_id)
 
-    async def follow(self, cursors: dict[str, int], *, several: bool, token_id: str | None) -> AsyncIterator[bytes]:
+    async def follow(self, cursors: dict[str, int], *, several: bool, who: Caller) -> AsyncIterator[bytes]:
         """Yield server-sent events that follow each run's cursor; comments keep an idle connection alive."""
-        viewer = Viewer(cursors, token_id)
+        viewer = Viewer(cursors, who)
         async with self._watching(viewer):
             yield b"retry: 1000\n\n"
             due = 0.0
-            while not (self.closing or viewer.revoked or viewer.deleted):
+            while not (self.closing or viewer.is_ended):
                 viewer.woken.clear()
+                if dropped := self._drop_deleted(viewer):
+                    yield dropped
+                if not viewer.cursors:
+                    break
                 chunk, more = await self._next_chunk(viewer, several)
                 if chunk:
                     yield chunk
@@ -251,7 +274,7 @@ class Hub:
                     self._feeds[run_id].push(event for event in events if event.seq > self._feeds[run_id].last_seq)
             for run_id in deleted & self._feeds.keys():
                 for viewer in self._feeds[run_id].viewers:
-                    viewer.deleted = True
+                    viewer.deleted.add(run_id)
                     viewer.woken.set()
             # A whole page: there may be more, and no further word of it.
             watched = {run_id: events[-1].seq for run_id, events in news.items() if len(events) == PAGE}
@@ -312,14 +335,10 @@ class Hub:
                 log.warning("no news for now: %s", error)
                 await asyncio.sleep(1.0)
 
-    async def _watch_tokens(self) -> None:
+    async def _watch_callers(self) -> None:
         while True:
-            await asyncio.sleep(REVOKED_S)
-            held = {viewer.token_id for viewer in self._open.values() if viewer.token_id is not None}
-            if held:
-                with contextlib.suppress(*Unreachable):
-                    for token_id in await asyncio.to_thread(self._revoked, held):
-                        self.revoke(token_id)
+            await asyncio.sleep(CHECK_S)
+            await self.end_invalid()
 
 
 class EventStream(Response):

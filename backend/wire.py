@@ -12,8 +12,9 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
+from backend.scopes import TokenScope
 from ncengine.config import RunConfig
 
 Status = Literal["queued", "running", "paused", "finished", "cancelled", "failed"]
@@ -531,18 +532,30 @@ class Ready(Wire):
 
 
 class Me(Wire):
-    """Who the token that was sent belongs to."""
+    """Who asks: the name and the rights of the token that was sent, or that the session was opened with."""
 
     name: str
+    """Free text, for people; `owner` for the server's own token, which has no `token_id`."""
+    scope: TokenScope
     may_change: bool
+    token_id: str | None
+    has_session: bool
+    """A browser that is logged in, and can log out."""
+    ends_at: str | None
+    """When the session or the token ends, UTC."""
 
 
 class NewToken(Wire):
-    """A token to make: for all, or for reading alone, such as for a co-author."""
+    """A token to make, of one scope, with an end or without."""
 
-    model_config = _example(name="for a co-author", scope="read")
+    model_config = _example(name="a co-author", scope="read", expires_in_s=2_592_000)
     name: Name
-    scope: Literal["admin", "read"] = "read"
+    """Free text, for people: it gives no rights."""
+    scope: TokenScope = "read"
+    expires_at: AwareDatetime | None = None
+    """When it ends, ISO 8601 with an offset."""
+    expires_in_s: Annotated[int, Field(ge=60, le=315_360_000)] | None = None
+    """In how many seconds it ends, instead of `expires_at`."""
 
 
 class TokenWire(Wire):
@@ -550,8 +563,9 @@ class TokenWire(Wire):
 
     id: str
     name: str
-    scope: Literal["admin", "read"]
+    scope: TokenScope
     created_at: str
+    expires_at: str | None
     revoked_at: str | None
 
 
@@ -569,6 +583,8 @@ class AuditEntry(Wire):
     number: int
     at: str
     who: str
+    """The token's name, which is free text: `owner` with no `token_id` is the server's own token."""
+    token_id: str | None
     action: str
     run_id: str | None
     status: int

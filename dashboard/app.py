@@ -144,7 +144,8 @@ async def _runs(client: AsyncClient) -> Any:
     schema, data = await client(calls.schema()), await client(calls.data())
     shown = runs.columns(await client(calls.metrics()), schema)
     words = runs.vocabulary(shown, await client(calls.presets()), await client(calls.groups()), data)
-    return runs.layout(shown, words, may_change=(await client(calls.me())).may_change)
+    me = await client(calls.me())
+    return runs.layout(shown, words, may_change=me.may_change, may_delete=me.scope == "admin")
 
 
 async def _compare(client: AsyncClient, search: str) -> Any:

@@ -1,18 +1,21 @@
-"""Tokens and the audit: who may do what, and who did."""
+"""Who asks, tokens, the audit, and what the machine lacks."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Path, Query
 
 from backend import doctor, wire
-from backend.errors import Forbidden
+from backend.access.callers import current_caller
+from backend.access.expiry import expiry
+from backend.errors import Conflict, Invalid
 from backend.routes.runs import Here
-from backend.security import OWNER, caller
+from backend.store import audit as audit_store
 from backend.store import tokens
 
 router = APIRouter(prefix="/api/v1", tags=["access"])
@@ -20,21 +23,31 @@ router = APIRouter(prefix="/api/v1", tags=["access"])
 
 @router.get("/me")
 def me() -> wire.Me:
-    """Return whose token was sent, and whether it may change things."""
-    who = caller.get() or OWNER
-    return wire.Me(name=who.name, may_change=who.may_change)
+    """Return who asks, and what they may do."""
+    who = current_caller()
+    return wire.Me(
+        name=who.name,
+        scope=who.scope,
+        may_change=who.scope != "read",
+        token_id=who.token_id,
+        has_session=who.session is not None,
+        ends_at=who.ends_at,
+    )
 
 
-def _require_change() -> None:
-    who = caller.get()
-    if who is not None and not who.may_change:
-        raise Forbidden(f"the token of {who.name!r} may only read runs; ask the server's owner")
+@router.post("/logout", status_code=204)
+async def log_out(here: Here) -> None:
+    """End the browser's session, and the streams that it opened."""
+    who = current_caller()
+    if who.session is None:
+        raise Conflict("this request carries a token, which is no session; revoke the token to end it")
+    await here.authority.log_out(who.session)
+    await here.hub.end_invalid()
 
 
 @router.get("/tokens")
 def listing(here: Here) -> wire.Items[wire.TokenWire]:
-    """Return the further tokens of this server, newest first, revoked ones too."""
-    _require_change()
+    """Return the further tokens of this server, newest first, revoked and expired ones too."""
     items = [_wire(row) for row in tokens.listing(here.store)]
     return wire.Items[wire.TokenWire](items=items)
 
@@ -42,23 +55,30 @@ def listing(here: Here) -> wire.Items[wire.TokenWire]:
 @router.post("/tokens", status_code=201)
 def make(here: Here, body: wire.NewToken) -> wire.TokenMade:
     """Make a further token; what it says is told this once."""
-    row, secret = tokens.create(here.store, body.name, body.scope)
+    row, secret = tokens.create(here.store, body.name, body.scope, _end(body))
     url = f"{here.settings.url}/?token={secret}"
     return wire.TokenMade(**_wire(row).model_dump(), token=secret, url=url)
 
 
+def _end(body: wire.NewToken) -> str | None:
+    if body.expires_at is not None and body.expires_in_s is not None:
+        raise Invalid("give either `expires_at` or `expires_in_s`")
+    if body.expires_in_s is not None:
+        return expiry(datetime.now(UTC) + timedelta(seconds=body.expires_in_s))
+    return None if body.expires_at is None else expiry(body.expires_at)
+
+
 @router.delete("/tokens/{token_id}", status_code=204)
 async def revoke(here: Here, token_id: Annotated[str, Path(max_length=16)]) -> None:
-    """Revoke a token: it opens nothing any more, and the streams that it opened end."""
+    """Revoke a token: it opens nothing any more, and the sessions and streams that it opened end."""
     await asyncio.to_thread(tokens.revoke, here.store, token_id)
     here.authority.forget()
-    here.hub.revoke(token_id)
+    await here.hub.end_invalid()
 
 
 @router.get("/doctor")
 def examine(here: Here) -> wire.Items[wire.Finding]:
     """Look at everything that runs and pages need on this machine; it takes some seconds."""
-    _require_change()
     found = doctor.examine(here.store.data_dir, here.settings.database_url)
     return wire.Items[wire.Finding](items=[wire.Finding(**dataclasses.asdict(each)) for each in found])
 
@@ -71,8 +91,7 @@ def audit(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> wire.Items[wire.AuditEntry]:
     """Return who did what, newest first."""
-    _require_change()
-    rows = tokens.noted(here.store, run, before, limit)
+    rows = audit_store.entries(here.store, run, before, limit)
     names = wire.AuditEntry.model_fields
     items = [wire.AuditEntry(**{name: getattr(row, name) for name in names}) for row in rows]
     return wire.Items[wire.AuditEntry](items=items)

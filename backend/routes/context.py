@@ -8,12 +8,13 @@ from fastapi import Request
 from pydantic import ValidationError
 
 from backend import wire
+from backend.access.authority import Authority
+from backend.access.callers import current_caller
 from backend.errors import Invalid
 from backend.gauges import Gauges
 from backend.jobs import slots
 from backend.jobs.supervisor import Supervisor
 from backend.paper.process import Made, PaperProcess
-from backend.security import Authority, caller
 from backend.settings import Settings, datasets_dir
 from backend.store.database import Store
 from backend.stream import Hub
@@ -74,5 +75,4 @@ def context(request: Request) -> Context:
 
 def token_id() -> str | None:
     """Return whose request this is for the limits of a queue: a token's id, None for the server's own."""
-    who = caller.get()
-    return None if who is None else who.token_id
+    return current_caller().token_id

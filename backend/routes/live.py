@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 
+from backend.access.callers import current_caller
 from backend.errors import Invalid
 from backend.routes.encoding import EncodedRoute
 from backend.routes.runs import Here
-from backend.security import caller
 from backend.store import runs
 from backend.stream import EventStream
 
@@ -34,7 +35,8 @@ async def stream(
     """Return the events of one or several runs, from `after` or the Last-Event-ID on, and then as they come.
 
     With several runs the id is `run:seq`; after a reconnection the other runs start again at `after`, so a reader
-    passes over numbers that it has.
+    passes over numbers that it has. A run that is deleted meanwhile is announced by an event `deleted`, without a
+    number.
     """
     run_ids = list(dict.fromkeys(filter(None, runs_.split(","))))
     if not 1 <= len(run_ids) <= MAX_RUNS:
@@ -43,21 +45,18 @@ async def stream(
     for run_id in run_ids:
         if run_id not in there:
             raise runs.missing(run_id)
-    cursors = parse_cursors(after, run_ids) | (parse_cursors(last_event_id, run_ids) if last_event_id else {})
-    if last_event_id and len(run_ids) > 1:
-        named = last_event_id.rpartition(":")[0]
-        cursors = parse_cursors(after, run_ids) | {named: cursors[named]}
-    who = caller.get()
-    token_id = None if who is None else who.token_id
-    return EventStream(here.hub.follow(cursors, several=len(run_ids) > 1, token_id=token_id))
+    cursors = dict.fromkeys(run_ids, 0) | parse_cursors(after, run_ids) | parse_cursors(last_event_id or "", run_ids)
+    return EventStream(here.hub.follow(cursors, several=len(run_ids) > 1, who=current_caller()))
 
 
 def parse_cursors(text: str, run_ids: list[str]) -> dict[str, int]:
-    """Return where each run's stream continues, from `after` or Last-Event-ID: `seq`, or `run:seq,…`."""
-    cursors = dict.fromkeys(run_ids, 0)
+    """Return where the streams of the named runs continue, from `after` or Last-Event-ID: `seq`, or `run:seq,…`."""
+    cursors: dict[str, int] = {}
     for part in filter(None, text.split(",")):
         run_id, _, seq = part.rpartition(":")
-        if not seq.isdigit() or (run_id and run_id not in cursors) or (not run_id and len(run_ids) != 1):
-            raise Invalid(f"the stream position must be a number, or run:number for several runs, got {part!r}")
+        if not re.fullmatch("[0-9]{1,10}", seq) or (run_id not in run_ids if run_id else len(run_ids) != 1):
+            raise Invalid(
+                f"the stream position must be a number, or run:number for several of the `runs`, got {part[:100]!r}"
+            )
         cursors[run_id or run_ids[0]] = int(seq)
     return cursors

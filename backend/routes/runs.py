@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Response
 
 from backend import views, wire
+from backend.access.callers import require_scope
 from backend.errors import Invalid
 from backend.jobs import sweep
 from backend.routes.context import Context, context
@@ -117,6 +118,8 @@ def in_bulk(here: Here, body: wire.Bulk) -> wire.Items[wire.BulkResult]:
     """Do one thing to several runs; each is answered for itself."""
     if (body.runs is None) == (body.q is None):
         raise Invalid("name the runs either by `runs` or by a filter `q`")
+    if body.action in ("delete", "restore"):
+        require_scope("admin")
     run_ids = body.runs if body.runs is not None else query.matching_ids(here.store, body.q or "", MOST_AT_ONCE)
     outcomes = bulk.act(here.store, body.action, run_ids, body.value)
     here.supervisor.nudge()

@@ -20,6 +20,13 @@ window.dash_clientside = Object.assign({}, window.dash_clientside, {
         return here ? "nav-link here" : "nav-link";
       });
     },
+    async logOut(clicks) {
+      if (!clicks) return window.dash_clientside.no_update;
+      await fetch("/api/v1/logout", { method: "POST" });
+      // The page itself says that it needs a token again.
+      window.location.assign("/");
+      return true;
+    },
     toggleScheme() {
       return document.documentElement.dataset.mantineColorScheme === "dark" ? "light" : "dark";
     },

@@ -131,7 +131,7 @@ def _fields(shown: list[Column]) -> Iterator[dict[str, str]]:
             yield {"name": column["field"], "help": column["help"], "sign": sign}
 
 
-def layout(shown: list[Column], words: Mapping[str, Any], *, may_change: bool) -> Any:
+def layout(shown: list[Column], words: Mapping[str, Any], *, may_change: bool, may_delete: bool) -> Any:
     """Return the page; its rows come by its script. Those who may only read have no buttons that change."""
     return html.Div(
         [
@@ -147,7 +147,7 @@ def layout(shown: list[Column], words: Mapping[str, Any], *, may_change: bool) -
                 className="page-head",
             ),
             html.Div([_filter(), _folding(shown), _chooser(shown)], className="table-tools"),
-            _selection(may_change),
+            _selection(may_change, may_delete),
             dag.AgGrid(
                 id=ids.RUNS_GRID,
                 columnDefs=[],
@@ -224,9 +224,9 @@ def _chooser(shown: list[Column]) -> Any:
     )
 
 
-def _selection(may_change: bool) -> Any:
+def _selection(may_change: bool, may_delete: bool) -> Any:
     """Return the line of what can be done with the selected runs; empty it says how to select."""
-    asked = BULK if may_change else ()
+    asked = [(action, words) for action, words in BULK if may_change and (may_delete or action != "delete")]
     return html.Div(
         [
             html.Span("", **{"data-part": "selected"}),

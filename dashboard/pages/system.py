@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import dash_mantine_components as dmc
-from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from backend import wire
 from backend.client import ApiError, AsyncClient, calls
+from backend.scopes import OWNER
 from dashboard import ids
 from dashboard.components.frame import message
 from dashboard.components.tables import panel, table
@@ -20,12 +22,12 @@ AUDITED = 30
 
 
 def layout(me: wire.Me) -> Any:
-    """Return the page; its parts come with the first tick. Tokens and the audit are for those who may change things."""
+    """Return the page; its parts come with the first tick. Tokens, storage and the audit are for the scope `admin`."""
     left = [panel("Devices", html.Div(id=ids.SYSTEM_DEVICES)), panel("Queue", html.Div(id=ids.SYSTEM_QUEUE))]
-    right: list[Any] = []
-    if me.may_change:
+    right: list[Any] = [_session(me)]
+    if me.scope == "admin":
         left += [_tokens(), panel("Storage", *storage.content())]
-        right = [_doctor(), panel("Who did what", html.Div(id=ids.SYSTEM_AUDIT))]
+        right += [_doctor(), panel("Audit log", html.Div(id=ids.SYSTEM_AUDIT))]
     return html.Div(
         [
             dcc.Interval(id=ids.SYSTEM_TICK, interval=TICK_MS),
@@ -37,18 +39,54 @@ def layout(me: wire.Me) -> Any:
     )
 
 
+SCOPES = {"read": "Read", "launch": "Launch", "admin": "Admin"}
+EXPIRIES = {"": "No expiry", "86400": "1 day", "604800": "7 days", "2592000": "30 days", "31536000": "1 year"}
+"""Seconds, as the field's values are text, and what they are called."""
+
+
+def who_is(name: str, token_id: str | None) -> str:
+    """Return how people read who did something: names are free text, so that other tokens carry their id."""
+    if token_id is not None:
+        return f"{name} ({token_id})"
+    return "server token" if name == OWNER else name
+
+
+def _session(me: wire.Me) -> Any:
+    facts = [["Signed in as", who_is(me.name, me.token_id)], ["Scope", SCOPES[me.scope]]]
+    if me.ends_at is not None:
+        facts.append(["Ends at the latest, UTC", me.ends_at[:16].replace("T", " ")])
+    log_out = dmc.Button("Log out", id=ids.SYSTEM_LOG_OUT, size="xs", variant="default") if me.has_session else None
+    return panel("Session", table(["", ""], facts, ""), log_out)
+
+
 def _tokens() -> Any:
     return panel(
-        "Further tokens",
+        "Access tokens",
         html.P(
-            "A link for a co-author: with a reading token runs are seen live, and nothing can be changed.",
+            "Read: see runs live. Launch: start and change runs too. Admin: delete runs and manage tokens too.",
             className="ink-2",
         ),
         html.Div(
             [
-                dmc.TextInput(id=ids.SHARE_NAME, placeholder="for whom", size="xs"),
-                dmc.SegmentedControl(id=ids.SHARE_SCOPE, data=["read", "admin"], value="read", size="xs"),
-                dmc.Button("Make a token", id=ids.SHARE_MAKE, size="xs", variant="default"),
+                dmc.TextInput(
+                    id=ids.SHARE_NAME, placeholder="Recipient", size="xs", w=130, **{"aria-label": "Recipient"}
+                ),
+                dmc.SegmentedControl(
+                    id=ids.SHARE_SCOPE,
+                    data=[{"value": scope, "label": label} for scope, label in SCOPES.items()],
+                    value="read",
+                    size="xs",
+                ),
+                dmc.Select(
+                    id=ids.SHARE_EXPIRES,
+                    data=[{"value": value, "label": label} for value, label in EXPIRIES.items()],
+                    value="2592000",
+                    allowDeselect=False,
+                    size="xs",
+                    w=110,
+                    **{"aria-label": "Expiry"},
+                ),
+                dmc.Button("Create token", id=ids.SHARE_MAKE, size="xs", variant="default"),
             ],
             className="row",
         ),
@@ -158,31 +196,53 @@ def target(order: list[str], run_id: str, where: str) -> str | None:
 
 def tokens(found: list[wire.TokenWire]) -> Any:
     """Return the further tokens, those that open something with a button that ends them."""
+
+    def moment(text: str) -> str:
+        return text[:16].replace("T", " ")
+
+    def state(token: wire.TokenWire) -> Any:
+        if token.revoked_at:
+            return f"Revoked {moment(token.revoked_at)}"
+        if token.expires_at and token.expires_at <= f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}":
+            return "Expired"
+        return html.Button("Revoke", id=ids.token_revoke(token.id), className="quiet")
+
     rows = [
         [
-            token.name,
-            "may read" if token.scope == "read" else "may change",
-            token.created_at[:16].replace("T", " "),
-            f"revoked {token.revoked_at[:16].replace('T', ' ')}"
-            if token.revoked_at
-            else html.Button("Revoke", id=ids.token_revoke(token.id), className="quiet"),
+            html.Span(token.name, title=f"token {token.id}"),
+            SCOPES[token.scope],
+            moment(token.created_at),
+            moment(token.expires_at) if token.expires_at else "Never",
+            state(token),
         ]
         for token in found
     ]
-    return table(["for", "scope", "made, UTC", ""], rows, "None but the owner's.")
+    return table(["Recipient", "Scope", "Created, UTC", "Expires, UTC", ""], rows, "No additional tokens")
 
 
 def audit(entries: list[wire.AuditEntry]) -> Any:
     """Return who did what, newest first."""
     rows = [
-        [entry.at[:19].replace("T", " "), entry.who, entry.action, entry.run_id or "", str(entry.status)]
+        [
+            entry.at[:19].replace("T", " "),
+            who_is(entry.who, entry.token_id),
+            entry.action,
+            entry.run_id or "",
+            str(entry.status),
+        ]
         for entry in entries
     ]
-    return table(["when, UTC", "who", "what", "run", "answer"], rows, "Nothing was changed yet.")
+    return table(["Time, UTC", "Who", "Action", "Run", "Status"], rows, "No changes yet")
 
 
 def register(app: Dash, client: AsyncClient) -> None:
     """Keep the page up to date; move what waits, make and revoke tokens."""
+    app.clientside_callback(
+        ClientsideFunction("collapse", "logOut"),
+        Output(ids.SYSTEM_LOG_OUT, "loading"),
+        Input(ids.SYSTEM_LOG_OUT, "n_clicks"),
+        prevent_initial_call=True,
+    )
 
     @app.callback(
         Output(ids.SYSTEM_LINE, "children"),
@@ -225,13 +285,15 @@ def register(app: Dash, client: AsyncClient) -> None:
         Input(ids.SHARE_MAKE, "n_clicks"),
         State(ids.SHARE_NAME, "value"),
         State(ids.SHARE_SCOPE, "value"),
+        State(ids.SHARE_EXPIRES, "value"),
         prevent_initial_call=True,
     )
-    async def make(clicks: int | None, name: str | None, scope: str) -> Any:
+    async def make(clicks: int | None, name: str | None, scope: str, expires: str | None) -> Any:
         if not clicks:
             return no_update
         try:
-            made = await client(calls.make_token(name or "a co-author", scope))
+            seconds = int(expires) if expires else None
+            made = await client(calls.make_token(name or "a co-author", scope, expires_in_s=seconds))
         except ApiError as error:
             return message(str(error), bad=True)
         told = html.P("Send this link; it is shown this once.", className="ink-2")
@@ -253,7 +315,7 @@ async def _acted(client: AsyncClient, pressed: dict[str, str]) -> str:
     """Revoke a token or move a run that waits, as the button that was pressed says; return what to tell."""
     if "token" in pressed:
         await client(calls.revoke_token(pressed["token"]))
-        return "Revoked: it opens nothing any more."
+        return "Token revoked"
     order = [run.id for run in await client(calls.queue())]
     try:
         place = target(order, pressed["run"], pressed["where"])

@@ -46,5 +46,6 @@ def test_the_filter_completes_fields_that_it_understands():
 
 def test_those_who_only_read_have_no_buttons_that_change():
     for may_change in (True, False):
-        drawn = json.dumps(runs.layout(known(), {}, may_change=may_change).to_plotly_json(), default=vars)
+        layout = runs.layout(known(), {}, may_change=may_change, may_delete=may_change)
+        drawn = json.dumps(layout.to_plotly_json(), default=vars)
         assert ("data-bulk" in drawn, "/new" in drawn, 'data-part": "demonstrate' in drawn) == (may_change,) * 3

@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from backend import cli
-from backend.security import OPEN_PATHS
+from backend.access.guard import OPEN_PATHS
 from backend.settings import DEFAULT_PORT
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,7 +18,7 @@ export function connection(state) {
   const dot = document.querySelector('[data-part="connection"]');
   if (!dot) return;
   dot.dataset.state = state;
-  dot.textContent = { live: "live", reconnecting: "reconnecting, nothing is lost" }[state] ?? "";
+  dot.textContent = { live: "live", reconnecting: "reconnecting, nothing is lost", deleted: "this run was deleted" }[state] ?? "";
 }
 
 export class RunStream {
@@ -43,7 +43,16 @@ export class RunStream {
       // A refused connection is not tried again by the browser itself.
       if (this.source.readyState === EventSource.CLOSED) this.timer = setTimeout(() => this.connect(), 1000);
     };
+    this.source.addEventListener("deleted", (message) => this.forget(JSON.parse(message.data).run));
     for (const type of TYPES) this.source.addEventListener(type, (message) => this.take(JSON.parse(message.data)));
+  }
+
+  /** A run that was deleted is followed no longer; with the last one the stream ends. */
+  forget(run) {
+    this.seen.delete(run);
+    if (this.seen.size > 0) return;
+    this.close();
+    connection("deleted");
   }
 
   take(event) {
