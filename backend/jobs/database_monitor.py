@@ -118,6 +118,7 @@ class DatabaseMonitor:
             if shutil.disk_usage(self._store.data_dir).free < 2 * pages * page_bytes:
                 return "Its content could not be saved: the disk of the data directory has too little space"
             cursor.execute("VACUUM INTO ?", (str(aside),))
+            aside.chmod(0o600)
             aside.replace(target)
         except Exception as error:  # the driver's errors are no common class; whatever it is, the monitor goes on
             Path(aside).unlink(missing_ok=True)

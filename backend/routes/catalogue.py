@@ -14,11 +14,13 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from backend import wire
+from backend.access.callers import current_caller
 from backend.errors import Invalid
 from backend.estimate import estimates
 from backend.jobs import slots, sweep
 from backend.routes.encoding import EncodedRoute
 from backend.routes.runs import Here
+from backend.scopes import includes
 from backend.store import runs
 from ncengine import __version__
 from ncengine.config import RunConfig
@@ -124,9 +126,10 @@ def metrics(classes: Annotated[int, Query(ge=2, le=1_000_000)] = 10) -> wire.Ite
 
 @router.get("/readiness")
 def readiness(here: Here) -> wire.Ready:
-    """Return whether runs can be taken; where not, what happened and what to do."""
+    """Return whether runs can be taken; where not, what happened and what to do (to the scope `admin`: it names paths)."""
     found = here.gauges.readiness()
-    return wire.Ready(ready=not found, problems=list(found.values()))
+    told = found.values() if includes(current_caller().scope, "admin") else found
+    return wire.Ready(ready=not found, problems=list(told))
 
 
 @router.get("/system")

@@ -170,6 +170,7 @@ def restore(plan: RestorePlan) -> Path | None:
         with _opened(f"sqlite:///{plan.copy}") as engine, engine.connect() as connection:
             connection.exec_driver_sql("ROLLBACK")
             connection.exec_driver_sql("VACUUM INTO ?", (str(aside),))
+        aside.chmod(0o600)
         with aside.open("rb") as stream:
             os.fsync(stream.fileno())
         kept = unused_path(plan.target.with_stem(f"{plan.target.stem}-replaced"))

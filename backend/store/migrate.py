@@ -85,6 +85,7 @@ def _back_up(engine: Engine, data_dir: Path) -> str:
         with engine.connect() as connection:
             connection.exec_driver_sql("ROLLBACK")
             connection.exec_driver_sql("VACUUM INTO ?", (str(aside),))
+        aside.chmod(0o600)
         aside.replace(target)
         return str(target)
     with engine.connect() as connection, connection.begin():

@@ -316,6 +316,7 @@ def test_a_copy_of_the_database_takes_its_place(pair):
     with closing(open_store(a)) as store:
         assert later in runs.all_ids(store)
     assert (a / "collapse-replaced-2.db").exists(), "nothing is overwritten"
+    assert (a / "collapse.db").stat().st_mode & 0o777 == 0o600, "for its owner alone, as before"
 
 
 def test_a_damaged_copy_is_refused(pair):
