@@ -60,6 +60,12 @@ class Wait:
     ahead: int
     retry_after_s: float
 
+    @classmethod
+    def of(cls, problem: wire.Problem) -> Wait | None:
+        """Return what a refusal says, None of any other: too many wrong tokens do not become better by asking again."""
+        said = problem.model_extra or {}
+        return cls(said["ahead"], said["retry_after_s"]) if problem.status == 429 and "ahead" in said else None
+
     def __str__(self) -> str:
         requests = "1 request" if self.ahead == 1 else f"{self.ahead} requests"
         return f"Waiting for the server: {requests} ahead; asking again in {self.retry_after_s:g} s"
@@ -79,12 +85,8 @@ class Patience:
         """Return how long to wait before the call is sent again, and tell it; None where the answer is final."""
         if response.status_code != 429:
             return None
-        refusal = wire.Problem.model_validate_json(response.content).model_extra or {}
-        # Other refusals (too many wrong tokens) do not become better by asking again.
-        if "ahead" not in refusal:
-            return None
-        wait = Wait(int(refusal["ahead"]), float(response.headers["retry-after"]))
-        if time.monotonic() + wait.retry_after_s > self._deadline:
+        wait = Wait.of(problem_of(response))
+        if wait is None or time.monotonic() + wait.retry_after_s > self._deadline:
             return None
         self._on_wait(wait)
         return wait.retry_after_s
@@ -123,12 +125,16 @@ class Call(Generic[Answer]):
 
 def require_success(response: httpx.Response) -> None:
     """Raise ApiError where the answer is no success."""
-    if response.is_success:
-        return
+    if not response.is_success:
+        raise ApiError(problem_of(response))
+
+
+def problem_of(response: httpx.Response) -> wire.Problem:
+    """Return the problem that an answer is, or says no more of."""
     if response.headers.get("content-type", "").startswith("application/problem+json"):
-        raise ApiError(wire.Problem.model_validate_json(response.content))
+        return wire.Problem.model_validate_json(response.content)
     detail = f"{response.request.method} {response.request.url.path} answered {response.status_code}"
-    raise ApiError(wire.Problem(title="Unexpected answer", status=response.status_code, detail=detail))
+    return wire.Problem(title="Unexpected answer", status=response.status_code, detail=detail)
 
 
 def _model(kind: type[Model]) -> Callable[[httpx.Response], Model]:

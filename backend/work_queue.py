@@ -26,7 +26,7 @@ FIRST_ESTIMATE_S = 1.0
 """How long a job is taken to last before one was measured."""
 NEWEST_SHARE = 0.2
 """How much the newest job counts in the mean duration."""
-MAX_RETRY_S = 60
+MAX_RETRY_S = 10
 
 
 class Content(Protocol):

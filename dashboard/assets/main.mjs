@@ -7,6 +7,7 @@ import { listen as listenToQueue } from "./modules/queue.mjs";
 import { RunPage } from "./modules/run-page.mjs";
 import { RunsPage } from "./modules/runs-page.mjs";
 import { GuidedTour } from "./modules/tour.mjs";
+import { listen as listenToDownloads } from "./modules/waiting.mjs";
 
 const KINDS = { "run-page": RunPage, "compare-page": ComparePage, "runs-page": RunsPage };
 const tour = new GuidedTour();
@@ -30,6 +31,7 @@ look();
 new Keys();
 listenToQueue();
 listenToDrops();
+listenToDownloads();
 
 // Asked by the export dialog's clientside callback, and by whoever wants the numbers behind the picture.
 window.collapseLab = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import signal
 import subprocess
 import threading
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 import httpx
 import psutil
 import pytest
+from playwright.sync_api import expect
 
 from backend import transfer
 from backend.client import ApiError, AsyncClient, Client, calls
@@ -334,3 +336,68 @@ def test_a_replay_comes_from_the_same_queue(served):
     assert page.headers["content-disposition"] == f'attachment; filename="{run_id}-replay.html"'
     assert page.content.startswith(b"<!doctype html>")
     assert (nothing.status_code, none.status_code) == (404, 422)
+
+
+# ── the pages ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+PATIENCE_MS = 60_000
+
+
+def test_the_export_dialog_waits_says_so_and_can_be_cancelled(served, browser):
+    server, run_id = served
+    page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+    page.goto(f"{server.url}/runs/{run_id}?token={server.token}")
+    expect(page.locator("#run-page[data-shown-step]")).to_be_visible(timeout=PATIENCE_MS)
+    line, cancel = page.locator("#export-waiting-line"), page.locator("#export-cancel")
+    try:
+        with busy(server, run_id) as go_on:
+            page.get_by_role("button", name="Export figure").click()
+            expect(line).to_contain_text("Waiting for the server: 16 requests ahead", timeout=PATIENCE_MS)
+            cancel.click()
+            expect(line).to_contain_text("Cancelled", timeout=PATIENCE_MS)
+            expect(cancel).to_be_hidden()
+            page.get_by_text("SVG", exact=True).click()
+            expect(line).to_contain_text("Waiting for the server", timeout=PATIENCE_MS)
+            go_on()
+            preview = page.locator("#export-preview")
+            expect(preview).to_have_attribute("src", re.compile(r"geometry\.svg"), timeout=PATIENCE_MS)
+            expect(page.locator("#export-waiting")).to_be_hidden()
+            drawn = "image => image.complete && image.naturalWidth > 0"
+            wait_for(lambda: preview.evaluate(drawn), 60, "the preview")
+        with busy(server, run_id, first=500) as go_on:
+            save = page.locator("#export-save")
+            save.evaluate("link => { link.href = link.href + '&width=3.21'; }")
+            save.click()
+            expect(page.locator("#toast")).to_contain_text("Waiting for the server: 16 requests", timeout=PATIENCE_MS)
+            with page.expect_download(timeout=PATIENCE_MS) as download:
+                go_on()
+            assert download.value.suggested_filename == "drawn-geometry.svg"
+        with busy(server, run_id, first=600):
+            save.evaluate("link => { link.href = link.href + '&legend=false'; }")
+            save.click()
+            expect(page.locator("#toast")).to_contain_text("Waiting for the server: 16 requests", timeout=PATIENCE_MS)
+            page.locator("#toast").get_by_role("button", name="Cancel").click()
+            expect(page.locator("#toast")).to_contain_text("nothing was saved", timeout=PATIENCE_MS)
+    finally:
+        page.context.close()
+
+
+@contextlib.contextmanager
+def busy(server, run_id, first=450):
+    """Fill the queue with figures of the server's own token; give a function that lets them be drawn."""
+    filled, ended = threading.Event(), threading.Event()
+
+    async def fill():
+        async with asynchronous(server) as http:
+            asking = [asyncio.create_task(http.get(path)) for path in figures(run_id, 16, first)]
+            await in_queue(http, 16)
+            filled.set()
+            await asyncio.gather(*asking)
+
+    with held_up(server) as go_on:
+        filling = threading.Thread(target=lambda: (asyncio.run(fill()), ended.set()))
+        filling.start()
+        assert filled.wait(60)
+        yield go_on
+    filling.join(120)
+    assert ended.is_set()
