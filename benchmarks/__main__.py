@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from benchmarks import digits, figures, head, live, metrics, page, service, store, training
+from benchmarks import busy, digits, figures, head, live, metrics, page, service, store, training
 from benchmarks.report import Figure, machine, write
 
 BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "digits": digits.measure,
     "service": service.measure,
     "live": live.measure,
+    "busy": busy.measure,
     "page": page.measure,
     "soak": page.measure_soak,
     "figures": figures.measure,

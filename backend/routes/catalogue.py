@@ -126,7 +126,7 @@ def metrics(classes: Annotated[int, Query(ge=2, le=1_000_000)] = 10) -> wire.Ite
 
 @router.get("/readiness")
 def readiness(here: Here) -> wire.Ready:
-    """Return whether runs can be taken; where not, what happened and what to do (to the scope `admin`: it names paths)."""
+    """Return whether runs can be taken; where not, what happened and what to do, with paths for the scope `admin`."""
     found = here.gauges.readiness()
     told = found.values() if includes(current_caller().scope, "admin") else found
     return wire.Ready(ready=not found, problems=list(told))
