@@ -44,14 +44,14 @@ def status(store: Store, run_id: str) -> str:
     return str(runs.get(store, run_id).status)
 
 
-def wait_status(store: Store, run_id: str, *wanted: str, seconds: float = 90) -> str:
+def wait_status(store: Store, run_id: str, *wanted: str, seconds: float = 300) -> str:
     """Return the state of a run once it is one of `wanted`."""
     wait_for(lambda: status(store, run_id) in wanted, seconds, f"the state {' or '.join(wanted)}")
     return status(store, run_id)
 
 
 def wait_epoch(store: Store, run_id: str, epoch: int) -> None:
-    wait_for(lambda: runs.get(store, run_id).epoch >= epoch, 90, f"epoch {epoch}")
+    wait_for(lambda: runs.get(store, run_id).epoch >= epoch, 300, f"epoch {epoch}")
 
 
 @functools.cache
