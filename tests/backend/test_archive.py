@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
@@ -190,7 +191,65 @@ def bomb(parts):
     return packed(parts | {"metrics.csv": b"\0" * (64 * 2**20)})
 
 
+def event_of(type_, change):
+    """Return what makes an archive whose first event of a type has another payload."""
+    return with_events(lambda lines: change(next(e for e in lines if e["type"] == type_)["payload"]))
+
+
+def with_config(change):
+    """Return what makes an archive of another config, whose hash is made anew wherever it is told."""
+
+    def edit(parts):
+        facts = json.loads(parts["run.json"])
+        before = facts["config_hash"]
+        change(facts["config"])
+        text = json.dumps(facts["config"], sort_keys=True, separators=(",", ":"))
+        facts["config_hash"] = hashlib.sha256(text.encode()).hexdigest()
+        events = parts["events.jsonl"].replace(before.encode(), facts["config_hash"].encode())
+        return packed(parts | {"run.json": json.dumps(facts).encode(), "events.jsonl": events})
+
+    return edit
+
+
+def without_start(lines):
+    del lines[1]
+    for number, line in enumerate(lines, 1):
+        line["seq"] = number
+
+
 HOSTILE = {
+    "no scalars": (event_of("EpochMeasured", lambda p: p.pop("scalars")), "line [0-9]+ .*scalars: Field required"),
+    "a list of scalars": (event_of("EpochMeasured", lambda p: p.update(scalars=[])), "scalars: Input should be"),
+    "a metric of no name": (event_of("EpochMeasured", lambda p: p["scalars"]["train"].update(x=1.0)), "no metric 'x'"),
+    "a layer of no name": (event_of("EpochMeasured", lambda p: p.update(layers={"x": {}})), "no layer 'x'"),
+    "an epoch beyond the last": (event_of("EpochMeasured", lambda p: p.update(epoch=99)), "at most the 4"),
+    "no class names": (event_of("RunStarted", lambda p: p.pop("class_names")), "line 2 .*class_names: Field required"),
+    "a class name less": (event_of("RunStarted", lambda p: p["class_names"].pop()), "class_names must name the 10"),
+    "no metrics": (event_of("RunStarted", lambda p: p.pop("metrics")), "metrics: Field required"),
+    "empty metrics": (event_of("RunStarted", lambda p: p.update(metrics={})), "metrics: "),
+    "zero classes": (event_of("RunStarted", lambda p: p.update(classes=0)), "classes: Input should be greater"),
+    "more classes than the config": (
+        event_of("RunStarted", lambda p: p.update(classes=4, class_names=list("abcd"), view="tetrahedron")),
+        "view_matrix must be",
+    ),
+    "vertices of another length": (event_of("RunStarted", lambda p: p["vertices"].pop()), "vertices must be"),
+    "no start": (with_events(without_start), "line 2 .*must come after RunStarted"),
+    "pairs of no class": (event_of("GeometryCaptured", lambda p: p.update(smallest_pair=[0, 10])), "classes 0 … 9"),
+    "an unknown event": (with_events(lambda lines: lines[4].update(type="Surprise")), "no type of event"),
+    "another summary": (with_run(lambda r: r["summary"]["train"].update(nc1=0.0)), "summary must be the scalars"),
+    "attempts twice": (with_run(lambda r: r["attempts"].append(r["attempts"][0])), "attempts must be numbered"),
+    "a moment that is none": (with_run(lambda r: r.update(created_at="2026-02-31T00:00:00Z")), "created_at"),
+    "own data of nothing": (
+        with_config(
+            lambda c: c.update(data={**c["data"], "name": "arrays", "path": "/x", "test_share": 0.2, "found": None})
+        ),
+        "found must say",
+    ),
+    "fewer epochs in the config": (with_config(lambda c: c.update(epochs=3)), "epochs must be 3"),
+    "a file of another moment": (
+        with_run(lambda r: r["artifacts"][0].update(step=r["artifacts"][0]["step"] + 1)),
+        "is the geometry of step",
+    ),
     "no zip": (lambda parts: b"PK and nothing more", "no archive of a run"),
     "cut short": (lambda parts: packed(parts)[:-2000], "no archive of a run"),
     "path upwards": (lambda parts: packed(parts | {"../../evil.json": b"{}"}), "no part named"),
@@ -246,6 +305,33 @@ def test_a_hostile_archive_is_refused_whole(origin, store, tmp_path, case):
     assert not (tmp_path / "evil.json").exists()
     with store.reading() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(event)).scalar_one() == 0
+
+
+@BOTH
+def test_a_folder_without_a_run_is_left_as_it_is(origin, store, tmp_path):
+    """The database that is open may not be that of the data directory: its folders are not ours to remove."""
+    _, run_id, content = origin
+    folder = store.data_dir / "runs" / run_id
+    folder.mkdir(parents=True)
+    (folder / "geometry-000000001-a1.safetensors").write_bytes(b"of another database")
+    other, new = bring_in(store, content, tmp_path)
+    assert new
+    assert other != run_id
+    assert [path.read_bytes() for path in folder.iterdir()] == [b"of another database"]
+    require_whole(store, other)
+
+
+def test_an_archive_sent_twice_at_once_is_one_run(origin, store, tmp_path):
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda n: bring_in(store, origin[2], _folder(tmp_path, n)), range(4)))
+    assert sorted(new for _, new in found) == [False, False, False, True]
+    assert {run_id for run_id, _ in found} == {origin[1]}
+
+
+def _folder(tmp_path, number):
+    folder = tmp_path / str(number)
+    folder.mkdir()
+    return folder
 
 
 def test_an_archive_names_no_part_twice_and_is_not_too_large(origin, store, tmp_path):
