@@ -5,13 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_ARGS ?=
 
-.PHONY: help run test check bench clean
+.PHONY: help run test test-all check bench clean
 
 help:
-	@echo "make run     install, start the server, open it in a browser"
-	@echo "make test    install what tests need, browser included, and run everything"
-	@echo "make check   ruff, strict types, import contracts"
-	@echo "make bench   measure speed; writes benchmarks/results/"
+	@echo "make run         install, start the server, open it in a browser"
+	@echo "make test        install what tests need, browser included; check, and run one real case of each kind"
+	@echo "make test-all    the same with every case and all repetitions"
+	@echo "make check       ruff, strict types, import contracts"
+	@echo "make bench       measure speed; writes benchmarks/results/"
 
 # A stamp says what is installed: nothing is installed twice until pyproject.toml changes.
 $(VENV)/installed: pyproject.toml
@@ -61,6 +62,10 @@ check: $(VENV)/installed-dev
 
 test: check $(VENV)/browser $(VENV)/postgres $(VENV)/poppler
 	$(BIN)/python -m pytest
+
+test-all: check $(VENV)/browser $(VENV)/postgres $(VENV)/poppler
+	$(BIN)/python -m pytest --exhaustive --timeout 3600
+	@echo "Every test passed, with all repetitions."
 
 bench: $(VENV)/browser
 	$(BIN)/python -m benchmarks

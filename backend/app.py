@@ -12,21 +12,26 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio.to_thread
+import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette_compress import CompressMiddleware, remove_compress_type
 
 from backend import wire
-from backend.errors import CollapseError
+from backend.compression import ThreadedCompression
+from backend.errors import CollapseError, TooManyRequests
 from backend.gauges import Gauges
 from backend.jobs.local import Reading
 from backend.jobs.slots import capacities
 from backend.jobs.supervisor import Limits, Supervisor
 from backend.jobs.trash_cleaner import TrashCleaner
-from backend.paper.process import PaperProcess
+from backend.json_bounds import JsonBounds
+from backend.paper.process import Made, PaperProcess, StorePlace
 from backend.routes import access, archives, catalogue, facts, figures, gc, live, runs
 from backend.routes.context import Context
 from backend.security import Authority, Guard, Permission, allowed_hosts, content_security_policy
@@ -35,6 +40,7 @@ from backend.store import runs as run_store
 from backend.store import tokens
 from backend.store.database import Store, Unreachable
 from backend.stream import Hub
+from backend.work_queue import WorkQueue
 from ncengine import __version__
 from ncengine.preset_configs import PRESETS
 
@@ -77,8 +83,20 @@ class Application:
         supervisor = Supervisor(store, warm=settings.warm, reading=reading, limits=limits)
         authority = Authority(settings.token, store)
         hub = Hub(store, lambda token_ids: tokens.revoked(store, token_ids))
-        gauges = Gauges(store, supervisor, hub)
-        self.context = Context(settings, store, supervisor, hub, PaperProcess(), authority, gauges)
+        drawings: WorkQueue[Made] = WorkQueue(32, 16, at_once=1, keep_bytes=2**24)
+        transfers: WorkQueue[Made] = WorkQueue(8, 4, at_once=2)
+        gauges = Gauges(store, supervisor, hub, {"drawings": drawings, "transfers": transfers})
+        self.context = Context(
+            settings,
+            store,
+            supervisor,
+            hub,
+            PaperProcess(StorePlace(data_dir=store.data_dir, database_url=store.url)),
+            authority,
+            gauges,
+            drawings,
+            transfers,
+        )
         self.api = _api(self.context)
         self.guarded = Guard(
             self.api,
@@ -103,10 +121,15 @@ def _api(context: Context) -> FastAPI:
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "store"))
         context.supervisor.start()
+        # FastAPI prepares its routes when the first request is matched, which takes a tenth of a second and more.
+        for route in app.router.routes:
+            route.matches({"type": "http", "method": "GET", "path": "/api", "root_path": "", "headers": []})
         async with context.hub:
             with TrashCleaner(context.store).running():
                 yield
         context.supervisor.close()
+        context.drawings.close()
+        context.transfers.close()
         context.paper.close()
 
     app = FastAPI(
@@ -121,7 +144,9 @@ def _api(context: Context) -> FastAPI:
     app.state.context = context
     for router in ROUTERS:
         app.include_router(router)
+    app.add_middleware(JsonBounds)
     app.add_middleware(Permission, store=context.store, observe=context.gauges.observe)
+    app.add_middleware(ThreadedCompression)
     app.add_middleware(CompressMiddleware, minimum_size=1024, zstd=False)
 
     @app.get("/healthz", tags=["catalogue"])
@@ -131,10 +156,13 @@ def _api(context: Context) -> FastAPI:
 
     @app.get("/readyz", tags=["catalogue"], responses={503: {"model": wire.Ready}})
     def readyz(response: Response) -> wire.Ready:
-        """Answer whether runs can be taken: the database answers, the supervisor looks, the disk has room."""
-        found = context.gauges.ready()
-        response.status_code = 200 if found.ready else 503
-        return found
+        """Answer whether runs can be taken: the database answers, the supervisor looks, the disk has room.
+
+        It needs no token, so that it names what is wrong and no path; `/api/v1/readiness` says the rest.
+        """
+        found = context.gauges.readiness()
+        response.status_code = 200 if not found else 503
+        return wire.Ready(ready=not found, problems=list(found))
 
     @app.get("/prometheus", tags=["catalogue"], response_class=PlainTextResponse)
     def prometheus() -> PlainTextResponse:
@@ -142,7 +170,7 @@ def _api(context: Context) -> FastAPI:
         return PlainTextResponse(context.gauges.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     @app.api_route("/api/{path:path}", methods=METHODS, include_in_schema=False)
-    async def unknown(path: str) -> None:
+    def unknown(path: str) -> None:
         """Answer what is not there with a problem, before the pages take it."""
         allowed = _methods_at(app, f"/api/{path}")
         if allowed:
@@ -150,9 +178,17 @@ def _api(context: Context) -> FastAPI:
             raise HTTPException(405, detail, {"allow": ", ".join(allowed)})
         raise HTTPException(404, f"there is no /api/{path[:200]}; /api/docs lists what is")
 
+    def openapi() -> Response:
+        """Describe the API; in a thread, since describing it takes half a second the first time."""
+        return Response(orjson.dumps(app.openapi()), media_type="application/json")
+
+    # Before FastAPI's own of this path, which works on the event loop.
+    app.router.routes.insert(0, APIRoute("/api/v1/openapi.json", openapi, include_in_schema=False))
     app.add_exception_handler(CollapseError, _on_error)
     for unreachable in Unreachable:
-        app.add_exception_handler(unreachable, _on_unreachable)
+        if not issubclass(unreachable, CollapseError):
+            app.add_exception_handler(unreachable, _on_unreachable)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     return app
@@ -176,12 +212,21 @@ def problem(status: int, title: str, detail: str, **extra: Any) -> JSONResponse:
 async def _on_error(_request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, CollapseError):
         raise error
-    return problem(error.status, error.title, str(error), **error.extra)
+    answer = problem(error.status, error.title, str(error), **error.extra)
+    if isinstance(error, TooManyRequests):
+        answer.headers["retry-after"] = str(error.retry_after_s)
+    return answer
 
 
-async def _on_unreachable(_request: Request, error: Exception) -> JSONResponse:
+async def _on_disconnect(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=499)  # for the log alone: nobody is there to read it
+
+
+async def _on_unreachable(request: Request, error: Exception) -> JSONResponse:
     log.error("the database could not be used: %s", error)
-    detail = "the database cannot be reached or written just now; nothing was changed, try again in a moment"
+    context: Context = request.app.state.context
+    known = context.supervisor.database.problem
+    detail = known or "the database cannot be reached or written just now; nothing was changed, try again in a moment"
     answer = problem(503, "The store cannot be used", detail)
     answer.headers["retry-after"] = "5"
     return answer
@@ -191,7 +236,8 @@ async def _on_invalid(_request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         raise error
     found = []
-    for item in error.errors():
+    # What was sent may be wrong in ten thousand places; the first few say what to do.
+    for item in error.errors()[: wire.MOST_ERRORS]:
         in_config = tuple(item["loc"][:2]) == ("body", "config")
         found += wire.field_errors([item], drop=2 if in_config else 1)
     detail = "; ".join(f"{e.path}: {e.message}" if e.path else e.message for e in found)

@@ -6,125 +6,40 @@
     artifacts/…       the files of arrays as they are
     manifest.json     format, and the SHA-256 and size of every other part; the last member
 
-An archive comes from anywhere, so that nothing of it is believed: every name must be one of the above, sizes are
-bounded before anything is unpacked, hashes are compared, the config and the events are validated, and only then does
-anything come into the data directory, in one move and one transaction. What is refused leaves nothing behind.
+An archive comes from anywhere, so that nothing of it is believed: `archive_checks` bounds and validates all of it, and
+only then does anything come into the data directory, in one move and one transaction. What is refused leaves nothing
+behind.
 """
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import io
-import re
+import itertools
 import shutil
-import zipfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 import sqlalchemy as sa
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from backend import views, wire
-from backend.errors import Conflict, Invalid, Unusable
-from backend.store import artifacts, check, curves, event_log, runs
+from backend import archive_checks, views, wire
+from backend.archive_format import FORMAT, MOST_EVENTS, MOST_PARTS, ArchivedAttempt, ArchivedRun, Manifest
+from backend.errors import Conflict, Unusable
+from backend.store import artifacts, curves, event_log, run_folders, runs
 from backend.store.database import Store
 from backend.store.models import artifact, attempt, bucket, event, run
 from backend.zips import CHUNK_BYTES, Member, streamed
-from ncengine import __version__, array_file
+from ncengine import __version__
 from ncengine.config import RunConfig
 
-FORMAT = 1
-MOST_PARTS = 200_000
-MOST_RATIO = 200
-"""So many times its packed size may a part grow to; what is said to grow more is a bomb."""
-SMALL_BYTES = 2**20
-DIGEST = r"^[0-9a-f]{64}$"
-PART = re.compile(
-    rf"run\.json|events\.jsonl|metrics\.csv|artifacts/({'|'.join(artifacts.KINDS)})-\d{{9}}-a\d{{1,6}}\.safetensors"
-)
-PAGE = 2000
-
-
-class Strict(BaseModel):
-    """Base of what is read from an archive."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class Part(Strict):
-    """What the manifest says of a part."""
-
-    sha256: Annotated[str, Field(pattern=DIGEST)]
-    size_bytes: Annotated[int, Field(ge=0, le=2**45)]
-
-
-class Manifest(Strict):
-    """The list of parts."""
-
-    format: Literal[1]
-    code_version: Annotated[str, Field(max_length=100)]
-    run: Annotated[str, Field(pattern=r"^[0-9a-hjkmnp-tv-z]{10}$")]
-    parts: dict[Annotated[str, Field(max_length=100)], Part]
-
-
-Moment = Annotated[str, Field(max_length=32, pattern=r"^\d{4}-\d\d-\d\dT[\d:.]+Z$")]
-Step = Annotated[int, Field(ge=0, lt=2**31)]
-
-
-class ArchivedArtifact(Strict):
-    """A file of arrays: which event speaks of it, and the part that it is."""
-
-    kind: artifacts.Kind
-    step: Step
-    seq: Step
-    part: Annotated[str, Field(max_length=100)]
-
-
-class ArchivedAttempt(Strict):
-    """An attempt, without the process that it was."""
-
-    number: Annotated[int, Field(ge=1, le=1_000_000)]
-    device: Annotated[str, Field(max_length=16)]
-    claimed_at: Moment
-    ended_at: Moment | None
-    outcome: Annotated[str, Field(max_length=10_000)] | None
-
-
-class ArchivedRun(Strict):
-    """A run's row."""
-
-    name: wire.Name
-    status: Literal["finished", "cancelled", "failed", "paused"]
-    group: wire.Name | None
-    tags: wire.Tags
-    notes: Annotated[str, Field(max_length=100_000)]
-    config: dict[str, Any]
-    config_hash: Annotated[str, Field(pattern=DIGEST)]
-    code_version: Annotated[str, Field(max_length=100)]
-    created_at: Moment
-    started_at: Moment | None
-    ended_at: Moment | None
-    attempt: Annotated[int, Field(ge=0, le=1_000_000)]
-    last_seq: Annotated[int, Field(ge=1, lt=2**31)]
-    epoch: Step
-    summary: dict[Annotated[str, Field(max_length=200)], dict[Annotated[str, Field(max_length=100)], wire.Number]]
-    error: Annotated[str, Field(max_length=100_000)] | None
-    running_s: Annotated[float, Field(ge=0, le=1e10)]
-    attempts: list[ArchivedAttempt]
-    artifacts: list[ArchivedArtifact]
-
-
-class ArchivedEvent(Strict):
-    """A line of events.jsonl."""
-
-    seq: Annotated[int, Field(ge=1, lt=2**31)]
-    type: Annotated[str, Field(pattern=r"^[A-Za-z]{1,32}$")]
-    at: Moment
-    payload: dict[str, Any]
+PAGE, PAGE_BYTES = 2000, 4 * 2**20
+"""Events that are read or written at once."""
+_bringing_in = threading.Lock()
+"""Held while an archive is compared with what is here and becomes a run, so that one sent twice is one run."""
 
 
 # ── out ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -140,6 +55,11 @@ def archived(store: Store, run_id: str) -> Iterator[bytes]:
     if row.status in ("queued", "running"):
         raise Conflict(f"run {run_id} is {row.status}: pause it, or wait for its end, before it is put into an archive")
     held = [each for kind in artifacts.KINDS for each in artifacts.rows(store, run_id, kind)]
+    if len(held) > MOST_PARTS - 3 or row.last_seq > MOST_EVENTS:
+        raise Conflict(
+            f"run {run_id} has {len(held):,} files and {row.last_seq:,} events, and an archive takes at most "
+            f"{MOST_PARTS - 3:,} and {MOST_EVENTS:,}; thin its geometry first (`collapse gc --thin-geometry`)"
+        )
     for each in held:
         if artifacts.whole_path(store, each) is None:
             raise Unusable(
@@ -223,133 +143,42 @@ def import_archive(store: Store, path: Path, most_bytes: int) -> Imported:
     work = store.data_dir / "imports" / f"{runs.new_id()}.partial"
     work.mkdir(parents=True, mode=0o700)
     try:
-        with contextlib.ExitStack() as stack:
-            try:
-                archive = stack.enter_context(zipfile.ZipFile(path))
-                manifest = _require_manifest(archive, most_bytes)
-                _unpack(archive, manifest, work)
-            except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValidationError) as error:
-                raise Invalid(f"this is no archive of a run, or a damaged one: {_words(error)}") from error
-        return _bring_in(store, manifest, work)
+        manifest = archive_checks.unpack(path, work, most_bytes)
+        facts, config = archive_checks.require_run(manifest, work)
+        with _bringing_in:
+            return _same(store, manifest, facts, work) or _bring_in(store, manifest, facts, config, work)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)  # made above, under a name of its own
 
 
-def _words(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(str(step) for step in first['loc'])}: {first['msg']}"
-    return str(error)[:300]
-
-
-def _require_manifest(archive: zipfile.ZipFile, most_bytes: int) -> Manifest:
-    """Return the manifest of an archive whose table of contents is as it should be; nothing else is read yet."""
-    infos = archive.infolist()
-    if len(infos) > MOST_PARTS:
-        raise Invalid(f"an archive has at most {MOST_PARTS:,} parts, this one says {len(infos):,}")
-    names = [info.filename for info in infos]
-    strange = [name for name in names if name != "manifest.json" and not PART.fullmatch(name)]
-    if strange:
-        raise Invalid(f"an archive has no part named {strange[0][:200]!r}; it was not made by Collapse Lab, or changed")
-    if len(set(names)) != len(names):
-        raise Invalid("the archive names a part twice; it was not made by Collapse Lab, or changed")
-    if "manifest.json" not in names:
-        raise Invalid("the archive has no manifest.json; it was not made by Collapse Lab, or cut short")
-    total = sum(info.file_size for info in infos)
-    if total > most_bytes:
-        raise Invalid(f"the archive unpacks to {total:,} bytes, and at most {most_bytes:,} are taken")
-    for info in infos:
-        if info.file_size > SMALL_BYTES and info.file_size > MOST_RATIO * max(1, info.compress_size):
-            raise Invalid(f"the part {info.filename} is said to unpack to {info.file_size:,} bytes from few: refused")
-    content = _content(archive, "manifest.json", 64 * SMALL_BYTES)
-    manifest = Manifest.model_validate_json(content)
-    if set(manifest.parts) != set(names) - {"manifest.json"}:
-        raise Invalid("the archive's manifest does not name the parts that it has")
-    missing = {"run.json", "events.jsonl"} - set(names)
-    if missing:
-        raise Invalid(f"the archive lacks {min(missing)}")
-    return manifest
-
-
-def _content(archive: zipfile.ZipFile, name: str, most_bytes: int) -> bytes:
-    with archive.open(name) as stream:
-        content = stream.read(most_bytes + 1)
-    if len(content) > most_bytes:
-        raise Invalid(f"the archive's {name} is larger than the {most_bytes:,} bytes that it may have")
-    return content
-
-
-def _unpack(archive: zipfile.ZipFile, manifest: Manifest, work: Path) -> None:
-    """Unpack every part into `work`, never more of it than it was said to have, and compare its hash."""
-    (work / "artifacts").mkdir()
-    for name, part in manifest.parts.items():
-        digest, size = hashlib.sha256(), 0
-        with archive.open(name) as packed, (work / name).open("wb") as stream:
-            while chunk := packed.read(CHUNK_BYTES):
-                size += len(chunk)
-                if size > part.size_bytes:
-                    break
-                digest.update(chunk)
-                stream.write(chunk)
-        if size != part.size_bytes or digest.hexdigest() != part.sha256:
-            raise Invalid(f"the part {name} of the archive is not what its manifest says: size or hash differ")
-
-
-def _bring_in(store: Store, manifest: Manifest, work: Path) -> Imported:
-    try:
-        facts = ArchivedRun.model_validate_json((work / "run.json").read_bytes())
-        config = RunConfig.model_validate(facts.config)
-    except ValidationError as error:
-        raise Invalid(f"the archive's run.json is not valid: {_words(error)}") from error
-    if config.hash() != facts.config_hash:
-        raise Invalid("the archive's config does not have the hash that run.json says")
-    for fault in check.story(
-        facts.status, facts.last_seq, facts.epoch, ((e.seq, e.type, e.payload) for e in _events(work))
-    ):
-        raise Invalid(f"the archive's events are not those of a run: {fault}")
-    _require_artifacts(facts, manifest, work)
-    held = _same(store, manifest, facts)
-    if held is not None:
-        return held
-    run_id = manifest.run if _is_free(store, manifest.run) else runs.new_id()
-    target = store.data_dir / "runs" / run_id
+def _bring_in(store: Store, manifest: Manifest, facts: ArchivedRun, config: RunConfig, work: Path) -> Imported:
+    run_id, target = _place(store, manifest.run)
     target.parent.mkdir(exist_ok=True)
-    shutil.rmtree(target, ignore_errors=True)  # of a run whose row is gone
+    run_folders.register(store, run_id)
+    # Safe: no folder has this name; where somebody else has just filled one, rename raises OSError.
     (work / "artifacts").rename(target)
     try:
         _insert(store, run_id, facts, manifest, config, work)
     except BaseException:
+        # Safe: what is removed was moved there by the line above.
         shutil.rmtree(target, ignore_errors=True)
         raise
     return Imported(run_id, new=True)
 
 
-def _events(work: Path) -> Iterator[ArchivedEvent]:
-    with (work / "events.jsonl").open("rb") as stream:
-        for number, line in enumerate(stream, 1):
-            try:
-                yield ArchivedEvent.model_validate_json(line)
-            except ValidationError as error:
-                raise Invalid(f"line {number} of the archive's events is not valid: {_words(error)}") from error
+def _place(store: Store, wanted: str) -> tuple[str, Path]:
+    """Return an id and a folder that are free: those of the archive, or new ones.
+
+    A folder without a row in this database may be a run of another database: it is left alone, and the id is new.
+    """
+    run_id = wanted
+    while not _is_free(store, run_id) or (store.data_dir / "runs" / run_id).exists():
+        run_id = runs.new_id()
+    return run_id, store.data_dir / "runs" / run_id
 
 
-def _require_artifacts(facts: ArchivedRun, manifest: Manifest, work: Path) -> None:
-    parts = [each.part for each in facts.artifacts]
-    files = [name for name in manifest.parts if name.startswith("artifacts/")]
-    if sorted(parts) != sorted(files):
-        raise Invalid("the archive's run.json does not name the files of arrays that it has")
-    keys = {(each.kind, each.step) for each in facts.artifacts}
-    if len(keys) != len(parts) or any(not 1 <= each.seq <= facts.last_seq for each in facts.artifacts):
-        raise Invalid("the archive names two files for one moment, or one of an event that is not there")
-    for part in parts:
-        try:
-            array_file.require_whole(work / part)
-        except array_file.Damaged as error:
-            raise Invalid(f"the archive's {part} holds no arrays: {error}") from error
-
-
-def _same(store: Store, manifest: Manifest, facts: ArchivedRun) -> Imported | None:
-    """Return the run that is here already where it is the archived one."""
+def _same(store: Store, manifest: Manifest, facts: ArchivedRun, work: Path) -> Imported | None:
+    """Return the run that is here already where it is the archived one: config, moment, files and every event."""
     with store.reading() as connection:
         row = connection.execute(sa.select(run).where(run.c.id == manifest.run)).one_or_none()
         if row is None or row.deleted_at is not None:
@@ -357,13 +186,25 @@ def _same(store: Store, manifest: Manifest, facts: ArchivedRun) -> Imported | No
         query = sa.select(artifact.c.sha256).where(artifact.c.run_id == manifest.run)
         here = sorted(connection.execute(query).scalars())
     there = sorted(manifest.parts[each.part].sha256 for each in facts.artifacts)
-    same = (row.config_hash, row.last_seq, row.created_at, here) == (
+    same = (row.config_hash, row.last_seq, row.created_at, row.status, here) == (
         facts.config_hash,
         facts.last_seq,
         facts.created_at,
+        facts.status,
         there,
     )
-    return Imported(manifest.run, new=False) if same else None
+    return Imported(manifest.run, new=False) if same and _same_events(store, manifest.run, work) else None
+
+
+def _same_events(store: Store, run_id: str, work: Path) -> bool:
+    lines = archive_checks.read_lines(work)
+    while page := list(itertools.islice(lines, 100)):
+        first = page[0].event["seq"]
+        rows = event_log.after(store, run_id, first - 1, len(page))
+        held = [{"seq": row.seq, "type": row.type, "at": row.at, "payload": row.payload} for row in rows]
+        if held != [line.event for line in page]:
+            return False
+    return True
 
 
 def _is_free(store: Store, run_id: str) -> bool:
@@ -373,25 +214,25 @@ def _is_free(store: Store, run_id: str) -> bool:
 
 def _insert(store: Store, run_id: str, facts: ArchivedRun, manifest: Manifest, config: RunConfig, work: Path) -> None:
     fields = {name: getattr(facts, name) for name in ArchivedRun.model_fields if name not in ("attempts", "artifacts")}
-    fields |= {"config": config.model_dump(mode="json"), "headline": runs.headline(facts.summary)}
+    fields |= {"config": config.model_dump(mode="json"), "headline": runs.headline(fields["summary"])}
     folders = {kind: curves.Folder(kind) for kind in curves.TYPES}
     kinds = {type_: kind for kind, type_ in curves.TYPES.items()}
     with store.writing() as connection:
         connection.execute(run.insert().values(id=run_id, **fields))
         rows: list[dict[str, Any]] = []
         buckets: list[dict[str, Any]] = []
-        for each in _events(work):
-            rows.append({"run_id": run_id, **each.model_dump()})
-            if each.type in kinds:
-                folded = folders[kinds[each.type]].add(each.payload)
+        size = 0
+        for line in archive_checks.read_lines(work):  # which were checked before
+            each = line.event
+            rows.append({"run_id": run_id, **each})
+            size += line.size_bytes
+            if each["type"] in kinds:
+                folded = folders[kinds[each["type"]]].add(each["payload"])
                 buckets += [{"run_id": run_id, **held._asdict()} for held in folded]
-            if len(rows) == PAGE:
-                connection.execute(event.insert(), rows)
-                rows = []
-        if rows:
-            connection.execute(event.insert(), rows)
-        if buckets:
-            connection.execute(bucket.insert(), buckets)
+            if len(rows) == PAGE or size > PAGE_BYTES:
+                _write(connection, rows, buckets)
+                rows, buckets, size = [], [], 0
+        _write(connection, rows, buckets)
         if facts.attempts:
             connection.execute(attempt.insert(), [{"run_id": run_id, **held.model_dump()} for held in facts.attempts])
         files = [
@@ -400,8 +241,16 @@ def _insert(store: Store, run_id: str, facts: ArchivedRun, manifest: Manifest, c
                 **held.model_dump(exclude={"part"}),
                 "path": f"runs/{run_id}/{Path(held.part).name}",
                 **manifest.parts[held.part].model_dump(),
+                "directory_id": store.directory_id,
             }
             for held in facts.artifacts
         ]
         if files:
             connection.execute(artifact.insert(), files)
+
+
+def _write(connection: sa.Connection, events: list[dict[str, Any]], buckets: list[dict[str, Any]]) -> None:
+    if events:
+        connection.execute(event.insert(), events)
+    if buckets:
+        connection.execute(bucket.insert(), buckets)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backend.cli_options import with_options
+from backend.cli_options import Data, Database, with_options
+from backend.cli_store import app as store_app
 from backend.figure_catalogue import FIGURES, MEDIA_TYPES, OPTIONS
 
 if TYPE_CHECKING:
@@ -25,15 +26,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-Data = Annotated[
-    Path | None,
-    typer.Option(
-        "--data", envvar="COLLAPSE_DATA", help="Data directory (default: the platform's user data directory)."
-    ),
-]
-Database = Annotated[
-    str | None, typer.Option("--database-url", envvar="COLLAPSE_DATABASE_URL", help="Database (default: SQLite there).")
-]
 ServerUrl = Annotated[
     str | None,
     typer.Option("--server", envvar="COLLAPSE_SERVER", help="Work through the server at this URL instead."),
@@ -48,16 +40,15 @@ SideBySide = Annotated[
 Token = Annotated[str | None, typer.Option(envvar="COLLAPSE_TOKEN", help="The server's token.")]
 
 
-def _data_dir(given: Path | None) -> Path:
-    from backend.settings import default_data_dir
-
-    return given or default_data_dir()
+app.add_typer(store_app, name="store")
 
 
-def _open(data: Path | None, url: str | None) -> closing[Store]:
+def _open(data: Path | None, url: str | None, *, create: bool = False) -> closing[Store]:
+    """Open the store that is meant; only with `create` a new one is made where there is none."""
+    from backend.settings import resolve_store
     from backend.store.database import open_store
 
-    return closing(open_store(_data_dir(data), url))
+    return closing(open_store(*resolve_store(data, url), create=create))
 
 
 @app.command()
@@ -105,17 +96,21 @@ def serve(
     ] = None,
     certificate: Annotated[Path | None, typer.Option(help="Certificate chain (PEM): serve https.")] = None,
     key: Annotated[Path | None, typer.Option(help="The certificate's private key (PEM).")] = None,
+    join: Annotated[
+        bool, typer.Option("--join", help="Make an empty data directory a further one of the database's store.")
+    ] = False,
 ) -> None:
     """Start the server: pages, API and jobs in one process."""
     from importlib import import_module
 
     from backend.server import serve as start
-    from backend.settings import Settings
+    from backend.settings import Settings, resolve_store
 
     # The pages are found by name: the service knows nothing of them, and runs without them.
     pages = import_module("dashboard.app").attach
+    data_dir, database_url = resolve_store(data, database_url)
     settings = Settings(
-        _data_dir(data),
+        data_dir,
         host=host,
         token=token or "",
         database_url=database_url,
@@ -131,7 +126,7 @@ def serve(
         certificate=certificate,
         key=key,
     )
-    start(settings, port=port, open_browser=open_browser, pages=pages)
+    start(settings, port=port, open_browser=open_browser, pages=pages, join=join)
 
 
 def _config(what: str, settings: list[str]) -> RunConfig:
@@ -200,7 +195,7 @@ def run(
     if server:
         failed = terminal.run_remote(server, token, configs, label, group)
     else:
-        with _open(data, database_url) as store:
+        with _open(data, database_url, create=True) as store:
             failed = terminal.run_here(store, configs, label, group, Reading(mirror=mirror))
     if failed:
         raise typer.Exit(1)
@@ -414,7 +409,7 @@ def reproduce(
     if name is None:
         command.listing(size)
         return
-    with _open(data, database_url) as store:
+    with _open(data, database_url, create=True) as store:
         command.reproduce(store, name, size, seeds, output, plan=plan, download=download, mirror=mirror)
 
 
@@ -429,9 +424,9 @@ def open_figure(
     """Show the view that a figure was made of: its runs, epoch, view and camera."""
     import webbrowser
 
-    from backend.paper.provenance import read
+    from backend.paper.provenance import read_file
 
-    found = read(figure.read_bytes())
+    found = read_file(figure)
     address = server.rstrip("/") + found.address()
     print(f"{found.figure} of {', '.join(run.name for run in found.runs)}\n{found.command}\n{address}")
     if browser:
@@ -504,7 +499,7 @@ def import_(
         return
     from backend.archive import import_archive
 
-    with _open(data, database_url) as store:
+    with _open(data, database_url, create=True) as store:
         run_id, new = import_archive(store, file, IMPORT_BYTES)
     print(f"run {run_id}" + ("" if new else " (it was here already)"))
 
@@ -564,7 +559,7 @@ def token_create(
     from backend import lock
     from backend.store import tokens as store_tokens
 
-    with _open(data, database_url) as store:
+    with _open(data, database_url, create=True) as store:
         row, secret = store_tokens.create(store, name, "read" if read_only else "admin")
         served = lock.holder(store.data_dir)
     print(f"{row.id}  {secret}")
@@ -613,8 +608,9 @@ def doctor(
             raise typer.Exit(1)
         return
     from backend.doctor import examine
+    from backend.settings import resolve_store
 
-    findings = examine(_data_dir(data), database_url)
+    findings = examine(*resolve_store(data, database_url))
     for finding in findings:
         print(f"{'ok' if finding.ok else '—' if not finding.required else 'TO DO':5}  {finding.what}: {finding.found}")
         if finding.remedy:

@@ -1,15 +1,26 @@
-"""A figure's options as flags of a command: one description of them serves the API, the dialog and the terminal."""
+"""Options that several commands have; and a figure's options as flags, from one description with API and dialog."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from backend.figure_catalogue import OPTIONS
 
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", envvar="COLLAPSE_DATA", help="Data directory (default: the platform's user data directory)."
+    ),
+]
+Database = Annotated[
+    str | None, typer.Option("--database-url", envvar="COLLAPSE_DATABASE_URL", help="Database (default: SQLite there).")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
 SWITCHES = {"serif": "--serif/--sans", "legend": "--legend/--no-legend"}
 
 

@@ -10,11 +10,15 @@ A *call* says what is asked and what comes back; it is made by a function of `Ca
         page = await client(calls.runs(q="head:nearest-etf nc1<0.05"))               # a wire.RunPage
 
 So each of the API's operations is written down once, with its types, for both. Errors are `ApiError`, with the
-server's problem whole.
+server's problem whole. Where the server has too much long work to do (429), a client waits as long as it was told and
+asks again, for `patience_s` in all; `on_wait` hears of each wait.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -28,8 +32,14 @@ from pydantic import BaseModel
 from backend import wire
 from backend.errors import CollapseError
 
+log = logging.getLogger("collapse.client")
+
 PREFIX = "/api/v1"
 TIMEOUT_S = 60.0
+LONG_TIMEOUT_S = 300.0
+"""For what waits in the server's queue and is made then: figures, replays, archives."""
+PATIENCE_S = 600.0
+"""How long a client goes on asking a server that has too much to do."""
 Answer = TypeVar("Answer")
 Model = TypeVar("Model", bound=BaseModel)
 Item = TypeVar("Item", bound=BaseModel)
@@ -44,6 +54,45 @@ class ApiError(CollapseError):
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """The server has too much long work to do: how many requests are ahead, and when it is asked again."""
+
+    ahead: int
+    retry_after_s: float
+
+    @classmethod
+    def of(cls, problem: wire.Problem) -> Wait | None:
+        """Return what a refusal says, None of any other: too many wrong tokens do not become better by asking again."""
+        said = problem.model_extra or {}
+        return cls(said["ahead"], said["retry_after_s"]) if problem.status == 429 and "ahead" in said else None
+
+    def __str__(self) -> str:
+        requests = "1 request" if self.ahead == 1 else f"{self.ahead} requests"
+        return f"Waiting for the server: {requests} ahead; asking again in {self.retry_after_s:g} s"
+
+
+def _log_wait(wait: Wait) -> None:
+    log.warning("%s", wait)
+
+
+class Patience:
+    """How long a call has been refused with 429, and how often it may yet be tried again."""
+
+    def __init__(self, patience_s: float, on_wait: Callable[[Wait], None]) -> None:
+        self._deadline, self._on_wait = time.monotonic() + patience_s, on_wait
+
+    def wait_s(self, response: httpx.Response) -> float | None:
+        """Return how long to wait before the call is sent again, and tell it; None where the answer is final."""
+        if response.status_code != 429:
+            return None
+        wait = Wait.of(problem_of(response))
+        if wait is None or time.monotonic() + wait.retry_after_s > self._deadline:
+            return None
+        self._on_wait(wait)
+        return wait.retry_after_s
+
+
+@dataclass(frozen=True, slots=True)
 class Call(Generic[Answer]):
     """A request, and how its answer is read."""
 
@@ -54,6 +103,8 @@ class Call(Generic[Answer]):
     json: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     content: Iterable[bytes] | None = None
+    timeout_s: float | None = None
+    """How long an answer may take, where that is not as long as usual."""
 
     def request(self, http: httpx.Client | httpx.AsyncClient) -> httpx.Request:
         """Return the request as a client sends it."""
@@ -62,6 +113,8 @@ class Call(Generic[Answer]):
             given["json"] = self.json
         if self.content is not None:
             given["content"] = self.content
+        if self.timeout_s is not None:
+            given["timeout"] = self.timeout_s
         return http.build_request(self.method, PREFIX + self.path, headers=dict(self.headers), **given)
 
     def answer(self, response: httpx.Response) -> Answer:
@@ -72,12 +125,16 @@ class Call(Generic[Answer]):
 
 def require_success(response: httpx.Response) -> None:
     """Raise ApiError where the answer is no success."""
-    if response.is_success:
-        return
+    if not response.is_success:
+        raise ApiError(problem_of(response))
+
+
+def problem_of(response: httpx.Response) -> wire.Problem:
+    """Return the problem that an answer is, or says no more of."""
     if response.headers.get("content-type", "").startswith("application/problem+json"):
-        raise ApiError(wire.Problem.model_validate_json(response.content))
+        return wire.Problem.model_validate_json(response.content)
     detail = f"{response.request.method} {response.request.url.path} answered {response.status_code}"
-    raise ApiError(wire.Problem(title="Unexpected answer", status=response.status_code, detail=detail))
+    return wire.Problem(title="Unexpected answer", status=response.status_code, detail=detail)
 
 
 def _model(kind: type[Model]) -> Callable[[httpx.Response], Model]:
@@ -216,15 +273,18 @@ class Calls:
     def figure(self, runs: str, figure: str, format_: str, **query: Any) -> Call[bytes]:
         """A figure's file, of one run or of several ids with commas between them; `query` are its options."""
         params = {"runs": runs, **query}
-        return Call(lambda response: response.content, "GET", f"/figures/{figure}.{format_}", params=params)
+        path = f"/figures/{figure}.{format_}"
+        return Call(lambda response: response.content, "GET", path, params=params, timeout_s=LONG_TIMEOUT_S)
 
     def plot(self, runs: str, figure: str, **query: Any) -> Call[dict[str, Any]]:
         """A figure as Plotly reads it; `layout.meta` has caption, notices and provenance."""
-        return Call(_plain, "GET", f"/figures/{figure}.json", params={"runs": runs, **query})
+        params = {"runs": runs, **query}
+        return Call(_plain, "GET", f"/figures/{figure}.json", params=params, timeout_s=LONG_TIMEOUT_S)
 
     def replay(self, run_ids: str) -> Call[bytes]:
         """Runs, ids with commas between them, as one HTML file that works offline."""
-        return Call(lambda response: response.content, "GET", "/replay.html", params={"runs": run_ids})
+        params = {"runs": run_ids}
+        return Call(lambda response: response.content, "GET", "/replay.html", params=params, timeout_s=LONG_TIMEOUT_S)
 
     def origin(self, content: bytes) -> Call[wire.Origin]:
         """Where a figure's file comes from."""
@@ -232,7 +292,8 @@ class Calls:
 
     def archive(self, run_id: str) -> Call[bytes]:
         """The run as a zip; large ones are better taken with `stream`."""
-        return Call(lambda response: response.content, "GET", f"/runs/{run_id}/archive.zip")
+        path = f"/runs/{run_id}/archive.zip"
+        return Call(lambda response: response.content, "GET", path, timeout_s=LONG_TIMEOUT_S)
 
     def import_archive(self, content: Iterable[bytes]) -> Call[wire.RunWire]:
         return Call(_RUN, "POST", "/imports", content=content, headers={"content-type": "application/zip"})
@@ -317,16 +378,38 @@ def _headers(token: str | None) -> dict[str, str]:
 class Client:
     """Sends calls and waits for their answers. `verify` is a certificate file for a server with its own."""
 
-    def __init__(self, server: str, token: str | None = None, *, verify: str | bool = True) -> None:
+    def __init__(
+        self,
+        server: str,
+        token: str | None = None,
+        *,
+        verify: str | bool = True,
+        patience_s: float = PATIENCE_S,
+        on_wait: Callable[[Wait], None] = _log_wait,
+    ) -> None:
         self.http = httpx.Client(base_url=server, headers=_headers(token), timeout=TIMEOUT_S, verify=_trust(verify))
+        self._patience_s, self._on_wait = patience_s, on_wait
 
     def __call__(self, call: Call[Answer]) -> Answer:
-        return call.answer(self.http.send(call.request(self.http)))
+        return call.answer(self._sent(call))
+
+    def _sent(self, call: Call[Any], *, stream: bool = False) -> httpx.Response:
+        patience = Patience(self._patience_s, self._on_wait)
+        while True:
+            response = self.http.send(call.request(self.http), stream=stream)
+            if response.status_code == 429:
+                response.read()
+            # A body that was sent piece by piece cannot be sent again.
+            wait_s = None if call.content is not None else patience.wait_s(response)
+            if wait_s is None:
+                return response
+            response.close()
+            time.sleep(wait_s)
 
     @contextmanager
     def stream(self, call: Call[Any]) -> Iterator[Iterator[bytes]]:
         """Give a call's answer in chunks, for what is large."""
-        response = self.http.send(call.request(self.http), stream=True)
+        response = self._sent(call, stream=True)
         try:
             if not response.is_success:
                 response.read()
@@ -354,16 +437,33 @@ class AsyncClient:
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         timeout_s: float = TIMEOUT_S,
+        patience_s: float = PATIENCE_S,
+        on_wait: Callable[[Wait], None] = _log_wait,
     ) -> None:
         self.http = httpx.AsyncClient(base_url=server, headers=_headers(token), timeout=timeout_s, transport=transport)
+        self._patience_s, self._on_wait = patience_s, on_wait
 
     async def __call__(self, call: Call[Answer]) -> Answer:
-        return call.answer(await self.http.send(call.request(self.http)))
+        response = await self._sent(call)
+        # In a thread: validating a large answer would hold the event loop up.
+        return await asyncio.to_thread(call.answer, response)
+
+    async def _sent(self, call: Call[Any], *, stream: bool = False) -> httpx.Response:
+        patience = Patience(self._patience_s, self._on_wait)
+        while True:
+            response = await self.http.send(call.request(self.http), stream=stream)
+            if response.status_code == 429:
+                await response.aread()
+            wait_s = None if call.content is not None else patience.wait_s(response)
+            if wait_s is None:
+                return response
+            await response.aclose()
+            await asyncio.sleep(wait_s)
 
     @asynccontextmanager
     async def stream(self, call: Call[Any]) -> AsyncIterator[AsyncIterator[bytes]]:
         """Give a call's answer in chunks, for what is large."""
-        response = await self.http.send(call.request(self.http), stream=True)
+        response = await self._sent(call, stream=True)
         try:
             if not response.is_success:
                 await response.aread()

@@ -90,6 +90,8 @@ def _published(data_dir: Path) -> list[Finding]:
 
 
 def _store(data_dir: Path, database_url: str | None) -> list[Finding]:
+    if not data_dir.exists():
+        return [Finding("data directory", True, f"{data_dir} is not there yet; the first start makes it")]
     try:
         store = open_store(data_dir, database_url)
     except CollapseError as error:
@@ -102,7 +104,7 @@ def _store(data_dir: Path, database_url: str | None) -> list[Finding]:
         database = f"SQLite {pysqlite3.sqlite_version}" if store.is_sqlite else store.engine.dialect.name
         return [
             Finding("data directory", True, f"{store.data_dir}, {free:.1f} GiB free"),
-            Finding("database", True, database),
+            Finding("database", True, f"{database}, store {store.id}"),
             Finding("server", True, f"running at {held.get('url')} (pid {held.get('pid')})" if held else "not running"),
         ]
     finally:

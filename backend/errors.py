@@ -48,3 +48,13 @@ class Fenced(CollapseError):
     """Another attempt owns the run; the one who hears this stops at once and writes nothing more."""
 
     status, title = 409, "Another attempt owns this run"
+
+
+class TooManyRequests(CollapseError):
+    """The server has as much long work to do as it takes; nothing was begun. Sent with `Retry-After`."""
+
+    status, title = 429, "Too many requests"
+
+    def __init__(self, message: str, *, retry_after_s: int, ahead: int) -> None:
+        super().__init__(message, retry_after_s=retry_after_s, ahead=ahead)
+        self.retry_after_s, self.ahead = retry_after_s, ahead

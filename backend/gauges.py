@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import sqlalchemy as sa
@@ -13,23 +14,25 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from backend import wire
 from backend.jobs.supervisor import Supervisor
 from backend.store import runs
-from backend.store.database import Store, Unreachable
+from backend.store.database import Store, Unreachable, reason_of
 from backend.store.models import run
+from backend.work_queue import WorkQueue
 
 if TYPE_CHECKING:
     from backend.stream import Hub
 
+READINESS_S = 1.0
+DATABASE = "the database cannot be used"
 SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0)
 
 
 class Gauges(Collector):
     """Counts requests as they are answered; reads the rest when asked."""
 
-    def __init__(self, store: Store, supervisor: Supervisor, hub: Hub) -> None:
-        self._store, self._supervisor, self._hub = store, supervisor, hub
+    def __init__(self, store: Store, supervisor: Supervisor, hub: Hub, queues: Mapping[str, WorkQueue[Any]]) -> None:
+        self._store, self._supervisor, self._hub, self._queues = store, supervisor, hub, queues
         self._registry = CollectorRegistry()
         self._registry.register(self)
         self._requests = Counter(
@@ -39,6 +42,9 @@ class Gauges(Collector):
             "collapse_request_seconds", "Time to answer an API request.", buckets=SECONDS, registry=self._registry
         )
         self._started = time.monotonic()
+        self._asking = threading.Lock()
+        self._asked = -READINESS_S
+        self._readiness: dict[str, str] = {}
 
     def observe(self, method: str, status: int, took_s: float) -> None:
         """Count an answered request."""
@@ -46,18 +52,31 @@ class Gauges(Collector):
         self._requests.labels(known, str(status)).inc()
         self._seconds.observe(took_s)
 
-    def ready(self) -> wire.Ready:
-        """Return whether runs can be taken, and what stands in the way."""
-        problems = []
+    def readiness(self) -> dict[str, str]:
+        """Return what keeps runs from being taken, with what happened and what to do; empty where nothing does.
+
+        Asked by every open page: within a second the same answer is given, and the database is written once.
+        """
+        with self._asking:
+            if time.monotonic() - self._asked > READINESS_S:
+                self._readiness, self._asked = self._look(), time.monotonic()
+            return self._readiness
+
+    def _look(self) -> dict[str, str]:
+        found: dict[str, str] = {}
         try:
             runs.probe(self._store)
-        except Unreachable:
-            problems.append("the database cannot be written")
+        except Unreachable as error:
+            found[DATABASE] = f"the database cannot be written: {reason_of(error)}"
+        if self._supervisor.database.problem:
+            found[DATABASE] = self._supervisor.database.problem
         if not self._supervisor.alive():
-            problems.append("the supervisor does not look at the queue")
+            found["the supervisor does not look at the queue"] = (
+                "the supervisor does not look at the queue: restart the server, and see server.log for the reason"
+            )
         if self._supervisor.disk_full:
-            problems.append("the disk is nearly full: queued runs wait for space")
-        return wire.Ready(ready=not problems, problems=problems)
+            found["the disk is nearly full"] = "the disk is nearly full: queued runs wait for space; free some"
+        return found
 
     def exposition(self) -> bytes:
         """Return everything in Prometheus's text format."""
@@ -78,6 +97,10 @@ class Gauges(Collector):
         for device, number in self._supervisor.limits.slots.items():
             slots.add_metric([device], number)
         yield slots
+        waiting = GaugeMetricFamily("collapse_long_work", "Long work asked for and not done.", labels=["queue"])
+        for name, queue in self._queues.items():
+            waiting.add_metric([name], queue.size)
+        yield waiting
         process = psutil.Process()
         for name, text, value in (
             ("collapse_viewers", "Open streams.", self._hub.viewers),

@@ -19,7 +19,7 @@ from backend.client import Client, calls
 from backend.errors import Invalid
 from backend.figure_catalogue import MEDIA_TYPES
 from backend.paper import exporting
-from backend.settings import default_data_dir
+from backend.settings import resolve_store
 from backend.store import runs as run_store
 from backend.store.database import open_store
 from backend.terminal import write_chunks
@@ -114,11 +114,19 @@ class Loaded:
         return ShownFigure(self._read, ",".join(run.id for run in self.runs), figure, options)
 
 
-def load(runs: str, *, data: str | Path | None = None, server: str | None = None, token: str | None = None) -> Loaded:
+def load(
+    runs: str,
+    *,
+    data: str | Path | None = None,
+    database_url: str | None = None,
+    server: str | None = None,
+    token: str | None = None,
+) -> Loaded:
     """Return runs to look at: an id, several with commas between them, or a filter such as `group:rates`.
 
-    They are read from the data directory `data` (default: the platform's), or through the server at the URL `server`.
-    Raises NotFound where there is no such run.
+    They are read from the data directory `data` and its database `database_url`, which are found as the commands find
+    them (COLLAPSE_DATA, COLLAPSE_DATABASE_URL, the platform's directory), or through the server at the URL `server`.
+    Raises NotFound where there is no such run, Unusable where there is no store or the two do not belong together.
     """
     if server is not None:
         with Client(server, token) as client:
@@ -132,14 +140,14 @@ def load(runs: str, *, data: str | Path | None = None, server: str | None = None
 
         return Loaded(runs, found, series, from_server)
 
-    folder = Path(data) if data is not None else default_data_dir()
-    with closing(open_store(folder)) as store:
+    location = resolve_store(Path(data) if data is not None else None, database_url)
+    with closing(open_store(*location, create=False)) as store:
         ids = exporting.ids_in_store(store, runs)
         found = [views.run_wire(run_store.get(store, run_id)) for run_id in ids]
         series = [views.series(store, run_id) for run_id in ids]
 
     def from_store(wanted: exporting.Wanted) -> bytes:
-        with closing(open_store(folder)) as store:
+        with closing(open_store(*location, create=False)) as store:
             return exporting.from_store(store, wanted)
 
     return Loaded(runs, found, series, from_store)

@@ -70,14 +70,15 @@ def _listening(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(wanted: Settings, *, port: int | None, open_browser: bool, pages: Any) -> None:
+def serve(wanted: Settings, *, port: int | None, open_browser: bool, pages: Any, join: bool = False) -> None:
     """Serve until interrupted; raises Unusable with the remedy where that cannot begin.
 
-    `wanted` lacks what is found here: the data directory as it is, the free port, the kept token.
+    `wanted` lacks what is found here: the data directory as it is, the free port, the kept token. With `join` an empty
+    data directory becomes a further one of the database's store.
     """
     require_safe_host(wanted.host, wanted.token)
     _require_readable_certificate(wanted)
-    store = open_store(wanted.data_dir, wanted.database_url)
+    store = open_store(wanted.data_dir, wanted.database_url, join=join)
     try:
         listener = free_socket(wanted.host, port if port is not None else DEFAULT_PORT, exact=port is not None)
         settings = replace(

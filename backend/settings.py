@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,22 @@ def datasets_dir(data_dir: Path) -> Path:
 def default_data_dir() -> Path:
     """Return the platform's user data directory for Collapse Lab."""
     return Path(platformdirs.user_data_dir("collapse-lab", appauthor=False))
+
+
+def resolve_store(data: Path | None, database_url: str | None) -> tuple[Path, str | None]:
+    """Return data directory and database as every command and notebook means them.
+
+    What is given wins, then COLLAPSE_DATA and COLLAPSE_DATABASE_URL, then the platform's directory with SQLite in it
+    (None as the database).
+    """
+    named = os.environ.get("COLLAPSE_DATA")
+    directory = data or (Path(named) if named else default_data_dir())
+    return directory.expanduser().absolute(), database_url or os.environ.get("COLLAPSE_DATABASE_URL") or None
+
+
+def database_url_of(data_dir: Path, database_url: str | None) -> str:
+    """Return the address of a data directory's database, SQLite in the directory where none is named."""
+    return database_url or f"sqlite:///{data_dir / 'collapse.db'}"
 
 
 LEAST_TOKEN = 16

@@ -27,8 +27,9 @@ import sqlalchemy as sa
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from backend.store import event_log
+from backend.store import event_log, runs
 from backend.store.database import CHANNEL, Store, Unreachable
+from backend.transfer import left
 from backend.views import event_json, typed_arrays
 
 log = logging.getLogger("collapse.stream")
@@ -76,6 +77,8 @@ class Viewer:
     token_id: str | None
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     revoked: bool = False
+    deleted: bool = False
+    """One of its runs was deleted: the stream ends, and who comes back is told so."""
 
 
 class Feed:
@@ -173,13 +176,12 @@ class Hub:
 
     @contextlib.asynccontextmanager
     async def _watching(self, viewer: Viewer) -> AsyncIterator[None]:
-        for run_id in viewer.cursors:
-            if run_id not in self._feeds:
-                last = await asyncio.to_thread(event_log.last_seq, self._store, run_id)
-                self._feeds.setdefault(run_id, Feed(last))
-            self._feeds[run_id].viewers.append(viewer)
         self._open[id(viewer)] = viewer
         try:
+            last = await asyncio.to_thread(runs.last_seqs, self._store, viewer.cursors)
+            viewer.deleted = last.keys() < viewer.cursors.keys()
+            for run_id, seq in last.items():
+                self._feeds.setdefault(run_id, Feed(seq)).viewers.append(viewer)
             yield
         finally:
             del self._open[id(viewer)]
@@ -196,7 +198,7 @@ class Hub:
         async with self._watching(viewer):
             yield b"retry: 1000\n\n"
             due = 0.0
-            while not (self.closing or viewer.revoked):
+            while not (self.closing or viewer.revoked or viewer.deleted):
                 viewer.woken.clear()
                 chunk, more = await self._next_chunk(viewer, several)
                 if chunk:
@@ -242,30 +244,48 @@ class Hub:
 
     async def _refresh(self, run_ids: Iterable[str]) -> None:
         watched = {run_id: self._feeds[run_id].last_seq for run_id in run_ids if run_id in self._feeds}
-        if watched:
-            for run_id, events in (await asyncio.to_thread(self._news, watched)).items():
+        while watched:
+            news, deleted = await asyncio.to_thread(self._news, watched)
+            for run_id, events in news.items():
                 if run_id in self._feeds:
                     self._feeds[run_id].push(event for event in events if event.seq > self._feeds[run_id].last_seq)
+            for run_id in deleted & self._feeds.keys():
+                for viewer in self._feeds[run_id].viewers:
+                    viewer.deleted = True
+                    viewer.woken.set()
+            # A whole page: there may be more, and no further word of it.
+            watched = {run_id: events[-1].seq for run_id, events in news.items() if len(events) == PAGE}
 
-    def _news(self, watched: dict[str, int]) -> dict[str, list[Told]]:
+    def _news(self, watched: dict[str, int]) -> tuple[dict[str, list[Told]], set[str]]:
+        """Return what runs have said since the numbers given, and which of them are no longer there."""
+        last = runs.last_seqs(self._store, watched)
+        behind = {run_id: watched[run_id] for run_id, seq in last.items() if seq > watched[run_id]}
         news = {}
-        for run_id, seq in watched.items():
-            rows = event_log.after(self._store, run_id, seq, PAGE)
+        for run_id, rows in event_log.after_each(self._store, behind, PAGE).items():
             captures = [row.seq for row in rows if row.type == "GeometryCaptured"]
-            if rows:
-                newest = captures[-1] if captures else None
-                news[run_id] = [told(self._store, row, arrays=row.seq == newest) for row in rows]
-        return news
+            newest = captures[-1] if captures else None
+            news[run_id] = [told(self._store, row, arrays=row.seq == newest) for row in rows]
+        return news, watched.keys() - last.keys()
 
     async def _watch_sqlite(self) -> None:
         version: object = None
-        raw = self._store.engine.raw_connection()
+        raw = await asyncio.to_thread(self._store.engine.raw_connection)
+        generation = self._store.watch.generation
+
+        def data_version() -> object:
+            # Outside any transaction, where the number moves with other connections' commits.
+            return raw.cursor().execute("PRAGMA data_version").fetchone()[0]
+
         try:
             while True:
                 await asyncio.sleep(POLL_S if self._feeds else 10 * POLL_S)
                 try:
-                    # Outside any transaction, where the number moves with other connections' commits.
-                    current = raw.cursor().execute("PRAGMA data_version").fetchone()[0]
+                    if self._store.watch.generation != generation:
+                        # A copy of the database took its place: this connection is to a file that is gone.
+                        generation, old = self._store.watch.generation, raw
+                        raw, version = await asyncio.to_thread(self._store.engine.raw_connection), None
+                        old.close()
+                    current = await asyncio.to_thread(data_version)
                     if current != version:
                         await self._refresh(list(self._feeds))
                         version = current
@@ -315,7 +335,7 @@ class EventStream(Response):
         del scope
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         sending = asyncio.create_task(self._send(send))
-        leaving = asyncio.create_task(_left(receive))
+        leaving = asyncio.create_task(left(receive))
         done, pending = await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:
             task.cancel()
@@ -334,8 +354,3 @@ class EventStream(Response):
             log.info("a reader took nothing for %.0f s and was let go", PATIENCE_S)
         except OSError:
             pass  # it has left
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

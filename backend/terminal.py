@@ -30,9 +30,15 @@ Result = TypeVar("Result")
 
 
 def remote(server: str, token: str | None, work: Callable[[Client], Result]) -> Result:
-    """Work with a server; raises Unusable where it cannot be reached."""
+    """Work with a server, saying so while it has too much to do; raises Unusable where it cannot be reached."""
+    console = Console(stderr=True)
     try:
-        with Client(server, token, verify=os.environ.get("COLLAPSE_CERTIFICATE") or True) as client:
+        with Client(
+            server,
+            token,
+            verify=os.environ.get("COLLAPSE_CERTIFICATE") or True,
+            on_wait=lambda wait: console.print(str(wait), highlight=False),
+        ) as client:
             return work(client)
     except httpx.TransportError as error:
         raise Unusable(

@@ -741,16 +741,20 @@ def from_typed(array: TypedArray) -> npt.NDArray[Any]:
     return flat.reshape([int(size) for size in array.shape.split(",")])
 
 
+MOST_ERRORS = 20
+"""Of one request, told in its answer: what was sent may be wrong in ten thousand places."""
+
+
 def field_errors(errors: list[Mapping[str, Any]], *, drop: int = 0) -> list[FieldError]:
     """Return pydantic's errors with dotted paths, without the tags of unions and the first `drop` steps."""
     found = []
-    for error in errors:
-        steps = [str(step) for step in error["loc"][drop:]]
+    for error in errors[:MOST_ERRORS]:
+        steps = [str(step)[:100] for step in error["loc"][drop:]]
         if len(steps) > 2 and steps[0] in RunConfig.model_fields:
             del steps[1]  # the tag of a discriminated union
         elif len(steps) == 2 and steps[0] in RunConfig.model_fields and steps[1] == error.get("input", {}):
             del steps[1]
-        message = str(error["msg"]).removeprefix("Value error, ")
+        message = str(error["msg"]).removeprefix("Value error, ")[:2000]
         if error["type"] == "extra_forbidden":
             message = f"there is no setting {'.'.join(steps)!r}"
         # A config that is impossible as a whole names the setting to change.

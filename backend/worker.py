@@ -3,7 +3,8 @@
 It writes what the engine says: arrays as files, facts as events, an epoch's facts and its checkpoint in one
 transaction. It stops when the user wants it to, and at once when another attempt owns the run (the fence). A crash at
 any moment loses at most what came after the newest checkpoint; the next attempt repeats it, and facts that are already
-stored are not stored twice. While the database cannot be written (locked, restarting) the worker waits for it.
+stored are not stored twice. While the database is away (restarting, removed) training goes on and facts are kept in a
+local file (`jobs.outbox`), delivered when the database is back.
 
 A second thread beats the heart between the engine's events, which may be minutes apart, hears there what the user
 wants, and notes now and then what the process takes of the machine.
@@ -32,12 +33,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from backend.errors import CollapseError, Fenced
 from backend.jobs.local import Reading
+from backend.jobs.outbox import Batch, Ending, Outbox
 from backend.jobs.pulse import FENCED, Pulse
 from backend.settings import datasets_dir
-from backend.store import artifacts, event_log, runs
+from backend.store import artifacts, event_log, run_folders, runs
 from backend.store.curves import Folder
 from backend.store.database import Store, Unreachable, open_store, reason_of
 from backend.store.event_log import Bucket, Entry
+from backend.store.event_payloads import require_valid
 from ncengine.events import (
     CheckpointSaved,
     DataProgressed,
@@ -58,7 +61,62 @@ Result = TypeVar("Result")
 FLUSH_S = 0.1
 KEPT_CHECKPOINTS = 2
 PATIENCE_S = 300.0
-"""How long a worker waits for a database that cannot be written before its attempt counts as failed."""
+"""How long a worker waits for a database that is away, where it cannot go on without."""
+RETRY_S = 1.0
+"""How long after an append that failed the next one is tried, while facts are kept in the local file."""
+
+
+class Delivery:
+    """Stores an attempt's batches, or keeps them in its outbox while the database is away."""
+
+    def __init__(self, store: Store, run_id: str, number: int) -> None:
+        self._store, self._run_id, self._number = store, run_id, number
+        self._outbox = Outbox(store, run_id, number)
+        self._retry_at = 0.0
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether facts wait in the local file."""
+        return not self._outbox.is_empty()
+
+    def send(self, batch: Batch) -> str | None:
+        """Store a batch after those that wait; return what the user wants, or None where it was kept.
+
+        Raises Fenced where another attempt owns the run, and the database's error where the disk is full.
+        """
+        if not self.is_behind:
+            try:
+                return batch.store(self._store, self._run_id, self._number).want
+            except Unreachable as error:
+                self._failed(error)
+                where = self._outbox.path
+                print(f"the database cannot be written ({reason_of(error)}); facts go into {where}", file=sys.stderr)
+        patiently(lambda: self._outbox.append(batch))
+        return self.deliver() if time.monotonic() >= self._retry_at else None
+
+    def deliver(self) -> str | None:
+        """Try to store what waits; return what the user wants, or None where the database is still away."""
+        try:
+            heard = self._outbox.deliver()
+        except Unreachable as error:
+            self._failed(error)
+            return None
+        print("the database is back; what was kept is stored", file=sys.stderr)
+        return None if heard is None else heard.want
+
+    def _failed(self, error: Exception) -> None:
+        if is_full(error):
+            raise error
+        self._retry_at = time.monotonic() + RETRY_S
+
+    def finish(self) -> None:
+        """Deliver the end of the attempt, waiting for the database a while; what is left the supervisor delivers."""
+        deadline = time.monotonic() + PATIENCE_S
+        while self.is_behind and time.monotonic() < deadline:
+            self.deliver()
+            time.sleep(RETRY_S)
+        if self.is_behind:
+            print(f"the database is still away; {self._outbox.path} is delivered when it is back", file=sys.stderr)
 
 
 class Recorder:
@@ -66,6 +124,7 @@ class Recorder:
 
     def __init__(self, store: Store, run_id: str, number: int, pulse: Pulse) -> None:
         self._store, self._run_id, self._number, self._pulse = store, run_id, number, pulse
+        self._delivery = Delivery(store, run_id, number)
         self._pending: list[Entry] = []
         self._buckets: list[Bucket] = []
         self._patch: dict[str, Any] = {}
@@ -87,15 +146,16 @@ class Recorder:
     def record(self, event: Event) -> str:
         """Take one event; return what the user wants (`run`, `pause` or `cancel`)."""
         written = None
+        payload = storable(event)
         if isinstance(event, EpochMeasured):
             if event.epoch <= self._epoch_stored:
                 return self._pulse.want
             self._patch |= {"epoch": event.epoch, "summary": event.scalars, "headline": runs.headline(event.scalars)}
-            self._buckets += self._epochs.add(event_log.encode_numbers(event.payload()))
+            self._buckets += self._epochs.add(payload)
         elif isinstance(event, StepMeasured):
             if event.step <= self._step_stored:
                 return self._pulse.want
-            self._buckets += self._steps.add(event_log.encode_numbers(event.payload()))
+            self._buckets += self._steps.add(payload)
         elif isinstance(event, GeometryCaptured):
             if event.step <= self._capture_stored:
                 return self._pulse.want
@@ -114,10 +174,13 @@ class Recorder:
             written = self._write("checkpoint", event.step, event.tensors, event.state)
         elif isinstance(event, RunStarted) and self._started:
             return self._pulse.want
-        self._pending.append(Entry(event.type, event.payload(), written))
+        self._pending.append(Entry(event.type, payload, written))
         if isinstance(event, CheckpointSaved):
             wanted = self.flush()
-            patiently(lambda: artifacts.prune(self._store, self._run_id, "checkpoint", KEPT_CHECKPOINTS))
+            if not self._delivery.is_behind:
+                # Where the database goes away just now, the next checkpoint's turn comes.
+                with contextlib.suppress(*Unreachable):
+                    artifacts.prune(self._store, self._run_id, "checkpoint", KEPT_CHECKPOINTS)
             return wanted
         # An epoch's facts wait for its geometry and checkpoint, which come at once; the rest goes ten times a second.
         if isinstance(event, EpochMeasured) or time.monotonic() - self._flushed < FLUSH_S:
@@ -125,7 +188,8 @@ class Recorder:
         return self.flush()
 
     def _write(self, kind: str, step: int, arrays: Any, state: Any) -> artifacts.Written:
-        return artifacts.write(self._store, self._run_id, kind, step, self._number, arrays, state)
+        write = artifacts.write
+        return patiently(lambda: write(self._store, self._run_id, kind, step, self._number, arrays, state))
 
     def pass_over(self, checkpoint: sa.Row[Any]) -> None:
         """Forget a checkpoint that is damaged or missing, and say so."""
@@ -136,22 +200,13 @@ class Recorder:
         self._checkpoints_stored.discard(checkpoint.step)
 
     def flush(self) -> str:
-        """Append what is pending in one transaction; return what the user wants."""
+        """Append what is pending in one transaction, or keep it while the database is away; return what is wanted."""
         self._flushed = time.monotonic()
-        pending, buckets, patch = self._pending, self._buckets, self._patch
-        heard = patiently(
-            lambda: event_log.append(
-                self._store,
-                self._run_id,
-                self._number,
-                pending,
-                patch | {"running_s": self._pulse.running_s()},
-                buckets=buckets,
-                follows=self._seq,
-            )
-        )
-        self._pending, self._buckets, self._patch, self._seq = [], [], {}, heard.last_seq
-        return self._pulse.hear(heard.want)
+        patch = self._patch | {"running_s": self._pulse.running_s()}
+        batch = Batch(self._seq, self._pending, patch, self._buckets)
+        want = self._delivery.send(batch)
+        self._pending, self._buckets, self._patch, self._seq = [], [], {}, batch.last_seq
+        return self._pulse.want if want is None else self._pulse.hear(want)
 
     def end(self, status: str, entry: Entry, *, error: str | None = None, outcome: str | None = None) -> None:
         """Store the end of the attempt, after what is pending."""
@@ -191,17 +246,21 @@ class Recorder:
         before: Sequence[Entry] = (),
     ) -> None:
         self._pulse.rest()
-        ended = patiently(
-            lambda: runs.end(
-                self._store, self._run_id, self._number, status, entry, error=error, before=before, outcome=outcome
-            )
-        )
-        if not ended:
-            raise Fenced(f"attempt {self._number} no longer owns run {self._run_id}")
+        batch = Batch(self._seq, ending=Ending(status, entry, error, before, outcome))
+        self._delivery.send(batch)
+        self._seq = batch.last_seq
+        self._delivery.finish()
+
+
+def storable(event: Event) -> dict[str, Any]:
+    """Return an event's payload as it is stored; raises Invalid where readers of the store could not rely on it."""
+    payload: dict[str, Any] = event_log.encode_numbers(event.payload())
+    require_valid(event.type, payload)
+    return payload
 
 
 def patiently(work: Callable[[], Result]) -> Result:
-    """Do something with the database, waiting for it while it cannot be written; the last error is raised.
+    """Do something with the database or the disk, waiting while it cannot be written; the last error is raised.
 
     A full disk is no matter of waiting: it is raised at once.
     """
@@ -209,10 +268,11 @@ def patiently(work: Callable[[], Result]) -> Result:
     while True:
         try:
             return work()
-        except Unreachable as error:
-            if is_full(error) or time.monotonic() > deadline:
+        except (*Unreachable, OSError) as error:
+            waitable = isinstance(error, Unreachable) or getattr(error, "errno", None) == errno.EROFS
+            if not waitable or is_full(error) or time.monotonic() > deadline:
                 raise
-            print(f"the database cannot be written ({reason_of(error)}); waiting", file=sys.stderr)
+            print(f"nothing can be written ({reason_of(error)}); waiting", file=sys.stderr)
             time.sleep(0.5)
 
 
@@ -272,7 +332,7 @@ def _drain(
     while True:
         event = next(events) if answer is None else events.send(answer)
         if isinstance(event, RunFinished):
-            recorder.end("finished", Entry(event.type, event.payload()))
+            recorder.end("finished", Entry(event.type, storable(event)))
             return 0
         epoch, answer = getattr(event, "epoch", epoch), None
         want = recorder.record(event)
@@ -342,6 +402,7 @@ def main() -> int:
         order = json.loads(line)
         run_id, number, device = order["run"], order["attempt"], order["device"]
     store = open_store(given.data, os.environ.get("COLLAPSE_DATABASE_URL"))
+    patiently(lambda: run_folders.register(store, run_id))
     log_path = artifacts.log_path(store, run_id)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("ab") as log:

@@ -8,17 +8,32 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import safetensors
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors_numpy
 
 Arrays = dict[str, npt.NDArray[Any]]
+DTYPES: dict[str, type[np.generic]] = {
+    "F16": np.float16,
+    "F32": np.float32,
+    "F64": np.float64,
+    "I32": np.int32,
+    "I64": np.int64,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
+"""By the names that files have for them."""
+MOST_HEADER_BYTES, MOST_HEADER_VALUES = 4 * 2**20, 400_000
+PIECE_BYTES = 2**20
+"""A multiple of every type's size."""
 
 
 class Damaged(ValueError):
@@ -49,31 +64,118 @@ def decode(content: bytes, what: str) -> tuple[Arrays, dict[str, Any]]:
     return arrays, json.loads(text)
 
 
-def mapped(path: Path) -> Arrays:
-    """Return the arrays of a whole file, read from it only as far as they are used."""
+class Entry(NamedTuple):
+    """Where an array lies in a file: its type, its shape, its first byte and its length."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    start: int
+    size_bytes: int
+
+
+class Header(NamedTuple):
+    """What a file says of itself: its arrays by name, the JSON stored beside them, and their hash if it has one."""
+
+    arrays: dict[str, Entry]
+    state: dict[str, Any]
+    text: str
+    sha256: str | None
+
+
+def read_header(path: Path) -> Header:
+    """Return a file's header, with every array inside the file; raises Damaged where it is not one, reads no array."""
+    try:
+        return _header(path)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, MemoryError) as error:
+        raise Damaged(f"{path.name} is cut short or no file of arrays: {error}") from error
+
+
+def _header(path: Path) -> Header:
+    whole = path.stat().st_size
     with path.open("rb") as stream:
         size = int.from_bytes(stream.read(8), "little")
-        header = json.loads(stream.read(size))
-    types = {"F32": np.float32, "F64": np.float64, "I32": np.int32, "I64": np.int64, "U8": np.uint8}
+        if not 2 <= size <= min(MOST_HEADER_BYTES, whole - 8):
+            raise ValueError(f"its header would have {size:,} bytes, and may have {MOST_HEADER_BYTES:,}")
+        content = stream.read(size)
+    if content.count(b"[") + content.count(b"{") + content.count(b",") > MOST_HEADER_VALUES:
+        raise ValueError(f"its header holds more than {MOST_HEADER_VALUES:,} values")
+    found = json.loads(content, object_pairs_hook=_without_doubles)
+    metadata = found.pop("__metadata__")
+    text, digest = metadata["state"], metadata.get("sha256")
+    state = json.loads(text)
+    if not isinstance(state, dict) or not isinstance(digest, str | None):
+        raise ValueError("what is stored with the arrays is no JSON object")
+    arrays = {name: _entry(name, entry, 8 + size) for name, entry in found.items()}
+    end = 8 + size
+    for entry in sorted(arrays.values(), key=lambda entry: (entry.start, entry.size_bytes)):
+        if entry.start != end:
+            raise ValueError("its arrays do not follow each other")
+        end += entry.size_bytes
+    if end != whole:
+        raise ValueError(f"its arrays would end at byte {end:,}, and the file has {whole:,}")
+    return Header(arrays, state, text, digest)
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("its header has a name twice")
+    return found
+
+
+def _entry(name: str, entry: dict[str, Any], first: int) -> Entry:
+    (begin, end), shape = entry["data_offsets"], entry["shape"]
+    if not all(type(number) is int and 0 <= number < 2**53 for number in (begin, end, *shape)) or len(shape) > 8:
+        raise ValueError(f"the array {name[:100]!r} has no possible place or shape")
+    dtype = np.dtype(DTYPES[entry["dtype"]])
+    if end - begin != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"the array {name[:100]!r} is not as long as its shape says")
+    return Entry(dtype, tuple(shape), first + begin, end - begin)
+
+
+def mapped(path: Path) -> Arrays:
+    """Return the arrays of a whole file, read from it only as far as they are used."""
     return {
-        name: np.memmap(path, types[entry["dtype"]], "r", 8 + size + entry["data_offsets"][0], tuple(entry["shape"]))
-        for name, entry in header.items()
-        if name != "__metadata__"
+        # An empty array cannot be mapped.
+        name: np.memmap(path, each.dtype, "r", each.start, each.shape)
+        if each.size_bytes
+        else np.zeros(each.shape, each.dtype)
+        for name, each in read_header(path).arrays.items()
     }
 
 
-def require_whole(path: Path) -> None:
-    """Raise Damaged where a file's header is not that of a file of arrays, or its hash is not of its contents."""
-    try:
-        arrays = mapped(path)
-        with path.open("rb") as stream:
-            metadata = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))["__metadata__"]
-        text, expected = metadata["state"], metadata.get("sha256")
-        whole = json.loads(text) is not None and (expected is None or _digest(arrays, text) == expected)
-    except (ValueError, KeyError, TypeError, OSError, MemoryError, OverflowError) as error:
-        raise Damaged(f"{path.name} is cut short or no file of arrays: {error}") from error
-    if not whole:
+def require_whole(path: Path, look: Callable[[str, npt.NDArray[Any]], None] | None = None) -> Header:
+    """Return a file's header; raises Damaged where that is not one, or where its hash is not of its contents.
+
+    The arrays are read once, piece by piece; `look` is called with each piece, a flat array, and the array's name.
+    """
+    header = read_header(path)
+    digest = hashlib.sha256(header.text.encode())
+    with path.open("rb") as stream:
+        for name in sorted(header.arrays):
+            entry = header.arrays[name]
+            digest.update(f"{name} {entry.dtype.str} {entry.shape}".encode())
+            stream.seek(entry.start)
+            left = entry.size_bytes
+            while left:
+                piece = stream.read(min(left, PIECE_BYTES))
+                if not piece:
+                    raise Damaged(f"{path.name} is cut short")
+                left -= len(piece)
+                digest.update(piece)
+                if look is not None:
+                    look(name, np.frombuffer(piece, entry.dtype))
+    if header.sha256 not in (None, digest.hexdigest()):
         raise Damaged(f"{path.name} was changed after it was written: its contents do not match its hash")
+    try:
+        # Readers use the library, which may be stricter in something; it reads the header alone.
+        with safetensors.safe_open(path, framework="numpy") as opened:
+            known = set(opened.keys())
+    except SafetensorError as error:
+        raise Damaged(f"{path.name} is no file of arrays: {error}") from error
+    if known != set(header.arrays):
+        raise Damaged(f"{path.name} is no file of arrays: its names are read in two ways")
+    return header
 
 
 def write(path: Path, content: bytes) -> None:

@@ -13,20 +13,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ncengine.events import GeometryCaptured
+from ncengine.events import EIGENVALUES, MARGINS, PICTURE_BYTES, GeometryCaptured
 from ncengine.geometry.nearest import nearest_etf
 from ncengine.geometry.views import aligned_pca, blocks, travelling_frame
 from ncengine.measurement import Measurement, Meter
 
 CAPTURE_BYTES = 64 * 1024
-MARGINS = 4096
-"""Order statistics of the margins that a capture holds, at most."""
-EIGENVALUES = 256
-"""Of each spectrum, at most."""
 HOLD = 1e-6
 """Proximal weight between captures: it chooses among equals where class means are rank-deficient, and no more."""
-PICTURE_BYTES = 1024 * 1024
-"""Of all pictures of a run's samples together."""
 PICTURE_SIDE = 48
 Array = npt.NDArray[Any]
 

@@ -16,6 +16,12 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 Scalars = Mapping[str, float]
 STREAMED_ARRAYS = ("means", "weights", "features", "labels", "predictions", "cosines_means", "cosines_weights", "pca")
 """Of a capture, what travels to everybody who watches; the rest is there for those who ask."""
+MARGINS = 4096
+"""Order statistics of the margins that a capture holds, at most."""
+EIGENVALUES = 256
+"""Of each spectrum that a capture holds, at most."""
+PICTURE_BYTES = 1024 * 1024
+"""Of all pictures of a run's samples together, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

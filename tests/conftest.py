@@ -1,7 +1,8 @@
-"""Fixtures: real stores and real servers, which the tests that asked for them end."""
+"""Fixtures: real stores and real servers, which the tests that asked for them end; and the option `--exhaustive`."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,11 +10,45 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from backend.store.database import Store, open_store
-from tests import postgres
-from tests.harness import ServerProcess, end_workers, open_chromium
+from tests import postgres, repetitions
+from tests.harness import ServerProcess, end_workers, end_workers_of, open_chromium
 
 BOTH = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
 """Runs a test of the store on both databases."""
+
+SQLITE_FIRST = pytest.mark.parametrize(
+    "store", repetitions.exhaustive_except(["sqlite", "postgresql"], ["sqlite"]), indirect=True
+)
+"""Runs a test of the store on SQLite, and on PostgreSQL with `--exhaustive`: where other tests of its kind use BOTH."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--exhaustive",
+        action="store_true",
+        help="run tests marked exhaustive too, and all repetitions of the others (make test-all)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose how much is repeated, and with how many threads torch computes, here and in processes that tests start.
+
+    In a test several processes share two cores. OpenMP's threads then wait for each other in a loop, which makes the
+    steps of a tiny run up to 20 times slower. So `make test` computes with one thread in each process; `make test-all`
+    with as many as there are cores, as users do. OpenMP reads both when torch is loaded, so they are set here.
+    """
+    repetitions.exhaustive = config.getoption("--exhaustive")
+    threads = {"OMP_WAIT_POLICY": "PASSIVE"} if repetitions.exhaustive else {"OMP_NUM_THREADS": "1"}
+    os.environ.update(threads)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests marked `exhaustive`, unless `--exhaustive` asks for them."""
+    if repetitions.exhaustive:
+        return
+    left_out = [item for item in items if item.get_closest_marker("exhaustive")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
 
 
 @pytest.fixture(scope="session")
@@ -49,9 +84,7 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
         if server.process.poll() is None:
             server.stop()
     for data in {server.data for server in servers}:
-        opened = open_store(data)
-        end_workers(opened)
-        opened.close()
+        end_workers_of(data)
 
 
 @pytest.fixture(scope="session")
@@ -60,9 +93,7 @@ def quiet_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPro
     server = ServerProcess(tmp_path_factory.mktemp("quiet") / "data", "--no-demonstration", "--no-warm")
     yield server
     server.stop()
-    opened = open_store(server.data)
-    end_workers(opened)
-    opened.close()
+    end_workers_of(server.data)
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,11 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from backend.errors import Fenced
 from backend.jobs import processes, slots
+from backend.jobs.database_monitor import DatabaseMonitor
 from backend.jobs.local import LocalEngine, Reading
+from backend.jobs.outbox import Outbox
 from backend.jobs.processes import ProcessIdentity
 from backend.store import event_log, runs
 from backend.store.database import Store, Unreachable, reason_of
@@ -87,6 +90,7 @@ class Supervisor:
         self._looked = time.monotonic()
         self._disk_full = False
         self._memory_kills = processes.out_of_memory_kills()
+        self.database = DatabaseMonitor(store)
         self._thread = threading.Thread(target=self._loop, name="supervisor", daemon=True)
 
     @property
@@ -104,6 +108,7 @@ class Supervisor:
         return self._thread.is_alive() and time.monotonic() - self._looked < 30
 
     def start(self) -> None:
+        self.database.start()
         self.engine.warm_up()
         self._thread.start()
 
@@ -118,6 +123,7 @@ class Supervisor:
         if self._thread.is_alive():
             self._thread.join(timeout=10)
         self.engine.close()
+        self.database.close()
 
     def _loop(self) -> None:
         while not self._stop.is_set():
@@ -215,6 +221,7 @@ class Supervisor:
             if still > 3 * self.limits.hang_s:
                 self._gone(key, row, f"the worker on another machine gave no sign for {still:.0f} s")
         elif not identity.alive():
+            self._deliver(key)
             self._gone(key, row, self._how_it_ended(row.pid))
         elif row.want == "cancel":
             held.asked = held.asked or now
@@ -230,6 +237,18 @@ class Supervisor:
             error = f"the time limit of {row.time_limit_s:g} s is used up and the worker did not stop by itself"
             runs.end(self.store, row.run_id, row.number, "failed", Entry("RunFailed", {"error": error}), error=error)
             identity.signal_group(signal.SIGKILL)
+
+    def _deliver(self, key: Attempt) -> None:
+        """Store what a worker that is gone could not: the database was away. It may hold the end of the attempt."""
+        outbox = Outbox(self.store, key.run_id, key.number)
+        if outbox.is_empty():
+            return
+        try:
+            outbox.deliver()
+        except Fenced as error:
+            log.warning("%s", error)
+        else:
+            log.info("run %s attempt %d: what its worker could not store is stored now", *key)
 
     def _how_it_ended(self, pid: int) -> str:
         status = self.engine.exit_status(pid)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from backend.errors import Invalid, NotFound
 from backend.figure_options import parse_options
 from backend.paper.gather import MOST_RUNS, check, gather, listed
-from backend.paper.provenance import read
+from backend.paper.provenance import read_file
 
 if TYPE_CHECKING:
     from backend.client import Client
@@ -28,7 +28,7 @@ class Wanted:
 
 def again(path: Path) -> Wanted:
     """Return what a figure's file was asked for with; raises Invalid where it does not say."""
-    found = read(path.read_bytes())
+    found = read_file(path)
     return Wanted(",".join(run.id for run in found.runs), found.figure, found.format, dict(found.options))
 
 

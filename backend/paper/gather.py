@@ -223,9 +223,9 @@ def costs_of(store: Store, run_id: str) -> Costs:
     if not timed:
         raise NotFound(f"run {run_id} has not reported what its steps take; newer runs do from their first epoch on")
     phases = list(dict.fromkeys(phase for report in timed for phase in report["seconds"]))
-    places = list(dict.fromkeys(place for report in timed for place in report["memory_bytes"]))
+    places = list(dict.fromkeys(place for report in timed for place in report.get("memory_bytes", {})))
     return Costs(
         seconds={phase: median(float(r["seconds"].get(phase, 0.0)) for r in timed) for phase in phases},
-        memory_bytes={place: max(int(r["memory_bytes"].get(place, 0)) for r in timed) for place in places},
+        memory_bytes={place: max(int(r.get("memory_bytes", {}).get(place, 0)) for r in timed) for place in places},
         reports=len(timed),
     )

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 
 from backend import archive, views, wire
 from backend.errors import Invalid
+from backend.routes.context import token_id
+from backend.routes.encoding import EncodedRoute
 from backend.routes.runs import Here
 from backend.store import runs
+from backend.transfer import TransferStream, while_connected
+from backend.work_queue import Place
 
-router = APIRouter(prefix="/api/v1", tags=["archives"])
+router = APIRouter(prefix="/api/v1", tags=["archives"], route_class=EncodedRoute)
+
+
+async def _transfer(here: Here, request: Request) -> AsyncIterator[Place]:
+    """FastAPI dependency: a place among the transfers, held until the answer is sent."""
+    async with contextlib.AsyncExitStack() as held:
+        yield await while_connected(request, held.enter_async_context(here.transfers.place(token_id())))
 
 
 @router.get("/runs/{run_id}/archive.zip", response_class=StreamingResponse)
-def export(here: Here, run_id: str) -> StreamingResponse:
+async def export(here: Here, place: Annotated[Place, Depends(_transfer)], run_id: str) -> Response:
     """Return an ended or paused run as one file, which another Collapse Lab imports."""
-    chunks = archive.archived(here.store, run_id)
+    chunks = await place.run(archive.archived, here.store, run_id)
     headers = {"content-disposition": f'attachment; filename="{run_id}.collapse.zip"'}
-    return StreamingResponse(chunks, media_type="application/zip", headers=headers)
+    return TransferStream(place, chunks, media_type="application/zip", headers=headers)
 
 
 @router.post(
@@ -46,7 +59,8 @@ async def import_run(here: Here, request: Request, response: Response) -> wire.R
             async for chunk in request.stream():
                 await asyncio.to_thread(stream.write, chunk)
         most = here.settings.import_bytes
-        run_id, new = await asyncio.to_thread(archive.import_archive, here.store, upload, most)
+        async with here.transfers.place(token_id()) as place:
+            run_id, new = await place.run(archive.import_archive, here.store, upload, most)
     finally:
         await asyncio.to_thread(upload.unlink, missing_ok=True)
     if not new:

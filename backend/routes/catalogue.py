@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from typing import Annotated, Any
 
+import orjson
 import psutil
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Query, Response
+from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from backend import wire
 from backend.errors import Invalid
 from backend.estimate import estimates
 from backend.jobs import slots, sweep
+from backend.routes.encoding import EncodedRoute
 from backend.routes.runs import Here
 from backend.store import runs
 from ncengine import __version__
@@ -22,7 +26,7 @@ from ncengine.data.facts import FACTS
 from ncengine.metrics import METRICS
 from ncengine.preset_configs import PRESET_GROUPS
 
-router = APIRouter(prefix="/api/v1", tags=["catalogue"])
+router = APIRouter(prefix="/api/v1", tags=["catalogue"], route_class=EncodedRoute)
 
 
 @router.get("/presets")
@@ -42,10 +46,15 @@ def presets() -> wire.Items[wire.PresetWire]:
     return wire.Items[wire.PresetWire](items=items)
 
 
-@router.get("/schema/config")
-def schema() -> dict[str, Any]:
+@router.get("/schema/config", response_class=JSONResponse)
+def schema() -> Response:
     """Return RunConfig's JSON schema, from which forms are made."""
-    return RunConfig.model_json_schema()
+    return Response(_schema(), media_type="application/json")
+
+
+@functools.cache
+def _schema() -> bytes:
+    return orjson.dumps(RunConfig.model_json_schema())
 
 
 @router.post("/config/check")
@@ -111,6 +120,13 @@ def metrics(classes: Annotated[int, Query(ge=2, le=1_000_000)] = 10) -> wire.Ite
         for spec in METRICS.values()
     ]
     return wire.Items[wire.MetricWire](items=items)
+
+
+@router.get("/readiness")
+def readiness(here: Here) -> wire.Ready:
+    """Return whether runs can be taken; where not, what happened and what to do."""
+    found = here.gauges.readiness()
+    return wire.Ready(ready=not found, problems=list(found.values()))
 
 
 @router.get("/system")

@@ -12,11 +12,12 @@ from backend.errors import Invalid
 from backend.gauges import Gauges
 from backend.jobs import slots
 from backend.jobs.supervisor import Supervisor
-from backend.paper.process import PaperProcess
-from backend.security import Authority
+from backend.paper.process import Made, PaperProcess
+from backend.security import Authority, caller
 from backend.settings import Settings, datasets_dir
 from backend.store.database import Store
 from backend.stream import Hub
+from backend.work_queue import WorkQueue
 from ncengine.config import RunConfig
 from ncengine.data import settle
 
@@ -32,6 +33,10 @@ class Context:
     paper: PaperProcess
     authority: Authority
     gauges: Gauges
+    drawings: WorkQueue[Made]
+    """Figures and replays, which one process makes one after the other."""
+    transfers: WorkQueue[Made]
+    """Archives, out and in."""
 
     def require_device(self, config: RunConfig) -> None:
         """Raise Invalid where this machine has no slot for the config's device."""
@@ -65,3 +70,9 @@ def context(request: Request) -> Context:
     """FastAPI dependency: the context of the application that serves the request."""
     found: Context = request.app.state.context
     return found
+
+
+def token_id() -> str | None:
+    """Return whose request this is for the limits of a queue: a token's id, None for the server's own."""
+    who = caller.get()
+    return None if who is None else who.token_id

@@ -12,13 +12,14 @@ from backend import views, wire
 from backend.archive import file_chunks, metrics_csv
 from backend.errors import NotFound, Unusable
 from backend.routes import fresh
+from backend.routes.encoding import EncodedRoute
 from backend.routes.runs import Here
 from backend.store import artifacts, event_log, readings, runs
 from backend.zips import npz
 from ncengine import __version__
 from ncengine.array_file import mapped
 
-router = APIRouter(prefix="/api/v1", tags=["facts"])
+router = APIRouter(prefix="/api/v1", tags=["facts"], route_class=EncodedRoute)
 
 
 @router.get("/runs/{run_id}/overview", response_model=wire.Overview)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -9,15 +10,19 @@ from fastapi.responses import HTMLResponse
 from pydantic import Field
 
 from backend import wire
+from backend.errors import Invalid
 from backend.figure_catalogue import MEDIA_TYPES, FigureName, Format
 from backend.figure_options import Options
-from backend.paper.gather import gather, listed
+from backend.paper.gather import MOST_RUNS, check, listed
+from backend.paper.process import FigureJob, Job, Made, ReplayJob
 from backend.paper.provenance import read
-from backend.paper.replay import replay
-from backend.routes.context import Context
+from backend.routes.context import Context, token_id
+from backend.routes.encoding import EncodedRoute
 from backend.routes.runs import Here
+from backend.store.fingerprint import fingerprint
+from backend.transfer import while_connected
 
-router = APIRouter(prefix="/api/v1", tags=["figures"])
+router = APIRouter(prefix="/api/v1", tags=["figures"], route_class=EncodedRoute)
 
 
 class FigureQuery(Options):
@@ -35,24 +40,34 @@ class FiguresQuery(FigureQuery):
 
 
 @router.get("/runs/{run_id}/figures/{figure}.{format}", response_class=Response)
-def figure(
-    here: Here, run_id: str, figure: FigureName, format: Format, query: Annotated[FigureQuery, Query()]
+async def figure(
+    here: Here,
+    request: Request,
+    run_id: str,
+    figure: FigureName,
+    format: Format,
+    query: Annotated[FigureQuery, Query()],
 ) -> Response:
     """Return a figure of a run; as `json` it is Plotly's, with caption and notices in `layout.meta`."""
-    return _drawn(here, [run_id], figure, format, query)
+    return await _figure(here, request, [run_id], figure, format, query)
 
 
 @router.get("/figures/{figure}.{format}", response_class=Response)
-def figure_of_runs(here: Here, figure: FigureName, format: Format, query: Annotated[FiguresQuery, Query()]) -> Response:
+async def figure_of_runs(
+    here: Here, request: Request, figure: FigureName, format: Format, query: Annotated[FiguresQuery, Query()]
+) -> Response:
     """Return a figure of several runs: medians and ranges over seeds, heads beside each other."""
-    return _drawn(here, listed(query.runs), figure, format, query)
+    return await _figure(here, request, listed(query.runs), figure, format, query)
 
 
-def _drawn(here: Context, run_ids: list[str], figure: FigureName, format: Format, query: FigureQuery) -> Response:
+async def _figure(
+    here: Context, request: Request, run_ids: list[str], figure: FigureName, format: Format, query: FigureQuery
+) -> Response:
     options = Options.model_validate({name: getattr(query, name) for name in Options.model_fields})
-    request = gather(here.store, run_ids, figure, format, options)
-    content = here.paper.render(request)
-    name = f"{request.entries[0].label}-{figure}.{format}".replace('"', "").replace("/", "-")
+    check(figure, format, options)
+    job = FigureJob(runs=_distinct(run_ids), figure=figure, format=format, options=options)
+    content, label = await _made(here, request, job)
+    name = f"{label}-{figure}.{format}".replace('"', "").replace("/", "-")
     ascii_name = name.encode("ascii", "replace").decode().replace("\n", " ").replace("\r", " ")
     disposition = "attachment" if query.download else "inline"
     headers = {"content-disposition": f'{disposition}; filename="{ascii_name}"'}
@@ -60,25 +75,38 @@ def _drawn(here: Context, run_ids: list[str], figure: FigureName, format: Format
 
 
 @router.get("/runs/{run_id}/replay.html", response_class=HTMLResponse)
-def whole_run(here: Here, run_id: str) -> HTMLResponse:
+async def whole_run(here: Here, request: Request, run_id: str) -> HTMLResponse:
     """Return a run as one page that works offline: scene, slider, cosines, curves."""
-    return _offline(here, [run_id])
+    return await _replay(here, request, [run_id])
 
 
 @router.get("/replay.html", response_class=HTMLResponse)
-def whole_runs(here: Here, runs: Annotated[str, Query(max_length=8000)]) -> HTMLResponse:
+async def whole_runs(here: Here, request: Request, runs: Annotated[str, Query(max_length=8000)]) -> HTMLResponse:
     """Return several runs side by side as one page that works offline; seeds are one entry, as in figures."""
-    return _offline(here, listed(runs))
+    return await _replay(here, request, listed(runs))
 
 
-def _offline(here: Context, run_ids: list[str]) -> HTMLResponse:
-    content = replay(here.store, run_ids)
-    headers = {"content-disposition": f'attachment; filename="{"-".join(run_ids[:4])}-replay.html"'}
-    return HTMLResponse(content, headers=headers)
+async def _replay(here: Context, request: Request, run_ids: list[str]) -> HTMLResponse:
+    content, label = await _made(here, request, ReplayJob(runs=_distinct(run_ids)))
+    return HTMLResponse(content, headers={"content-disposition": f'attachment; filename="{label}-replay.html"'})
+
+
+def _distinct(run_ids: list[str]) -> list[str]:
+    found = list(dict.fromkeys(run_ids))
+    if not 0 < len(found) <= MOST_RUNS:
+        raise Invalid(f"name 1 to {MOST_RUNS} runs, got {len(found)}")
+    return found
+
+
+async def _made(here: Context, request: Request, job: Job) -> Made:
+    """Return a job's file from the figure process: one for all who ask for the same while the runs do not change."""
+    key = job.model_dump_json(), await asyncio.to_thread(fingerprint, here.store, job.runs)
+    work = here.drawings.submit(key, token_id(), lambda: here.paper.make(job))
+    return await while_connected(request, work)
 
 
 @router.post("/figures/origin", openapi_extra={"requestBody": {"content": {"application/octet-stream": {}}}})
 async def origin(request: Request) -> wire.Origin:
     """Return where a figure's file comes from, and the page that shows the same view."""
-    found = read(await request.body())
+    found = await asyncio.to_thread(read, await request.body())
     return wire.Origin(address=found.address(), **found.model_dump())

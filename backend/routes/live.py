@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 
 from backend.errors import Invalid
+from backend.routes.encoding import EncodedRoute
 from backend.routes.runs import Here
 from backend.security import caller
 from backend.store import runs
 from backend.stream import EventStream
 
-router = APIRouter(prefix="/api/v1", tags=["stream"])
+router = APIRouter(prefix="/api/v1", tags=["stream"], route_class=EncodedRoute)
 MAX_RUNS = 32
 
 
@@ -37,8 +39,10 @@ async def stream(
     run_ids = list(dict.fromkeys(filter(None, runs_.split(","))))
     if not 1 <= len(run_ids) <= MAX_RUNS:
         raise Invalid(f"`runs` must name 1 to {MAX_RUNS} runs, got {len(run_ids)}")
+    there = await asyncio.to_thread(runs.last_seqs, here.store, run_ids)
     for run_id in run_ids:
-        runs.get(here.store, run_id)
+        if run_id not in there:
+            raise runs.missing(run_id)
     cursors = parse_cursors(after, run_ids) | (parse_cursors(last_event_id, run_ids) if last_event_id else {})
     if last_event_id and len(run_ids) > 1:
         named = last_event_id.rpartition(":")[0]

@@ -11,11 +11,12 @@ from backend import views, wire
 from backend.errors import Invalid
 from backend.jobs import sweep
 from backend.routes.context import Context, context
+from backend.routes.encoding import EncodedRoute
 from backend.store import bulk, folds, query, runs
 from backend.store.runs import Draft
 from ncengine.config import with_overrides
 
-router = APIRouter(prefix="/api/v1", tags=["runs"])
+router = APIRouter(prefix="/api/v1", tags=["runs"], route_class=EncodedRoute)
 Here = Annotated[Context, Depends(context)]
 Key = Annotated[
     str | None,

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from backend.errors import Unusable
 from backend.store.database import Store
-from backend.store.models import artifact
+from backend.store.models import artifact, directory
 from ncengine import array_file
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -34,6 +34,8 @@ class Written:
     path: str
     sha256: str
     size_bytes: int
+    directory_id: str
+    """The data directory that holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +74,34 @@ def write(
     path = resolve(store, relative)
     path.parent.mkdir(parents=True, exist_ok=True)
     array_file.write(path, content)
-    return Written(kind, step, relative, hashlib.sha256(content).hexdigest(), len(content))
+    digest = hashlib.sha256(content).hexdigest()
+    return Written(kind, step, relative, digest, len(content), store.directory_id)
+
+
+def is_here(store: Store, row: sa.Row[Any]) -> bool:
+    """Whether an artifact's file belongs into this data directory."""
+    return row.directory_id in (None, store.directory_id)
+
+
+def require_here(store: Store, row: sa.Row[Any]) -> None:
+    """Raise Unusable, naming the place, where another data directory of the store holds an artifact's file."""
+    if is_here(store, row):
+        return
+    with store.reading() as connection:
+        held = connection.execute(sa.select(directory).where(directory.c.id == row.directory_id)).one_or_none()
+    place = f"{held.path} on machine {held.host}" if held else f"directory {row.directory_id}"
+    raise Unusable(
+        f"the {row.kind} of run {row.run_id} at step {row.step} is in another data directory of this store, {place}; "
+        "ask the server there"
+    )
 
 
 def read(store: Store, row: sa.Row[Any]) -> Loaded | None:
-    """Return the arrays of an artifact row, or None where the file is gone or its hash is not the row's."""
+    """Return the arrays of an artifact row, or None where the file is gone or its hash is not the row's.
+
+    Raises Unusable where the file is in another data directory.
+    """
+    require_here(store, row)
     try:
         content = resolve(store, row.path).read_bytes()
     except FileNotFoundError:
@@ -87,7 +112,11 @@ def read(store: Store, row: sa.Row[Any]) -> Loaded | None:
 
 
 def whole_path(store: Store, row: sa.Row[Any]) -> Path | None:
-    """Return the file of an artifact row, read once for its hash, or None where it is gone or was changed."""
+    """Return the file of an artifact row, read once for its hash, or None where it is gone or was changed.
+
+    Raises Unusable where the file is in another data directory.
+    """
+    require_here(store, row)
     path = resolve(store, row.path)
     try:
         with path.open("rb") as stream:

@@ -131,6 +131,8 @@ def _files(store: Store, run_id: str) -> Iterator[str]:
         what = f"the {row.kind} at step {row.step}"
         if row.spoken is None:
             yield f"{what} belongs to event {row.seq}, which is not there"
+        if not artifacts.is_here(store, row):
+            continue  # the server of that directory looks at it
         wrong = _wrong(store, row)
         # A run that goes on lets go of checkpoints, the row first.
         if wrong and any(held.path == row.path for held in artifacts.rows(store, run_id, row.kind)):

@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from backend.errors import Unusable
+from backend.settings import database_url_of
 from backend.store.identity import identify, require_new, sqlite_file
 from backend.store.migrate import migrate, revision_of
 from backend.store.presence import DatabaseGone, DatabaseWatch
@@ -89,8 +90,8 @@ def open_store(data_dir: Path, url: str | None = None, *, create: bool = True, j
     do not belong together; nothing is changed then.
     """
     data_dir = data_dir.expanduser().absolute()
-    database_url = url or f"sqlite:///{data_dir / 'collapse.db'}"
-    engine = _make_engine(database_url)
+    database_url = database_url_of(data_dir, url)
+    engine = make_engine(database_url)
     try:
         file = sqlite_file(engine.url)
         if not create and not data_dir.is_dir():
@@ -148,7 +149,7 @@ def _require_usable(data_dir: Path) -> None:
         )
 
 
-def _make_engine(url: str) -> Engine:
+def make_engine(url: str) -> Engine:
     if not url.startswith("sqlite"):
         try:
             options = {"connect_timeout": CONNECT_TIMEOUT_S}

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -32,6 +33,8 @@ class Entry:
     type: str
     payload: Mapping[str, Any]
     written: Written | None = None
+    at: str | None = None
+    """When it happened, where that was earlier than the moment in which it is stored."""
 
 
 def encode_numbers(value: Any) -> Any:
@@ -125,7 +128,7 @@ def insert(connection: Connection, run_id: str, last_seq: int, entries: Sequence
     connection.execute(
         event.insert(),
         [
-            {"run_id": run_id, "seq": first + i, "type": e.type, "at": at, "payload": encode_numbers(e.payload)}
+            {"run_id": run_id, "seq": first + i, "type": e.type, "at": e.at or at, "payload": encode_numbers(e.payload)}
             for i, e in enumerate(entries)
         ],
     )
@@ -138,6 +141,7 @@ def insert(connection: Connection, run_id: str, last_seq: int, entries: Sequence
             "path": entry.written.path,
             "sha256": entry.written.sha256,
             "size_bytes": entry.written.size_bytes,
+            "directory_id": entry.written.directory_id,
         }
         for i, entry in enumerate(entries)
         if entry.written is not None
@@ -157,10 +161,21 @@ def after(store: Store, run_id: str, seq: int, limit: int, types: Iterable[str] 
         return list(connection.execute(query.order_by(event.c.seq).limit(limit)))
 
 
-def last_seq(store: Store, run_id: str) -> int:
-    """Return the number of a run's last event."""
+def after_each(store: Store, seqs: Mapping[str, int], limit: int) -> dict[str, list[sa.Row[Any]]]:
+    """Return up to `limit` events of each run with numbers above the one given, in order; one query for many runs."""
+    found: dict[str, list[sa.Row[Any]]] = {}
+    wanted = iter(seqs.items())
     with store.reading() as connection:
-        return int(connection.execute(sa.select(run.c.last_seq).where(run.c.id == run_id)).scalar_one())
+        while some := list(islice(wanted, MAX_UNION)):
+            parts = [
+                sa.select(event).where(event.c.run_id == run_id, event.c.seq > seq).order_by(event.c.seq).limit(limit)
+                for run_id, seq in some
+            ]
+            # SQLite takes an order and a limit only inside of a subquery.
+            query = sa.union_all(*(sa.select(part.subquery()) for part in parts))
+            for row in connection.execute(query):
+                found.setdefault(row.run_id, []).append(row)
+    return {run_id: sorted(rows, key=lambda row: int(row.seq)) for run_id, rows in found.items()}
 
 
 def newest(store: Store, run_id: str, type_: str) -> sa.Row[Any] | None:
@@ -175,6 +190,8 @@ def newest_of(store: Store, run_id: str, type_: str, limit: int) -> list[sa.Row[
         return list(connection.execute(query.order_by(event.c.seq.desc()).limit(limit)))
 
 
+MAX_UNION = 100
+"""Runs that one query reads: SQLite takes 500."""
 MAX_CRASHES = 3
 """So many attempts may end without a word before a run counts as failed."""
 

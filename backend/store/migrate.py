@@ -79,7 +79,7 @@ def _first_line(error: BaseException) -> str:
 def _back_up(engine: Engine, data_dir: Path) -> str:
     """Copy the whole database before it is changed; return where the copy is, in words."""
     if engine.dialect.name == "sqlite":
-        target = _unused(data_dir / f"collapse-before-{HEAD_REVISION}.db")
+        target = unused_path(data_dir / f"collapse-before-{HEAD_REVISION}.db")
         aside = target.with_suffix(".partial")
         aside.unlink(missing_ok=True)
         with engine.connect() as connection:
@@ -98,7 +98,7 @@ def _back_up(engine: Engine, data_dir: Path) -> str:
     return f"the schema {schema} in the same database"
 
 
-def _unused(path: Path) -> Path:
+def unused_path(path: Path) -> Path:
     """Return the path, or one with a number after its name where something is there already: copies are kept."""
     numbered = (path.with_stem(f"{path.stem}-{i}") for i in range(2, 10_000))
     return next(each for each in (path, *numbered) if not each.exists())

@@ -7,6 +7,7 @@ a query (the store's id, the schema) is looked at by `DatabaseWatch.inspect`, ab
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from pathlib import Path
@@ -126,9 +127,18 @@ class DatabaseWatch:
         return ""
 
 
-def read_only_folder(folder: Path) -> bool:
-    """Whether a folder's file system is mounted for reading only."""
-    return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+def is_read_only(folder: Path) -> bool:
+    """Whether nothing can be written in a folder, since its disk is mounted so or turned so after a fault.
+
+    A disk that turned read-only after a fault says so to writers alone, so that a file is made and removed.
+    """
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        return error.errno == errno.EROFS
+    return False
 
 
 def _inode(file: Path) -> tuple[int, int] | None:

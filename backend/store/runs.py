@@ -9,7 +9,7 @@ Every move is one conditional UPDATE with its event in the same transaction, so 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from backend.errors import Conflict, Invalid, NotFound
 from backend.store.clock import now
 from backend.store.database import Store
 from backend.store.event_log import Entry, insert
-from backend.store.models import attempt, run
+from backend.store.models import attempt, run, run_folder
 from ncengine import __version__
 from ncengine.config import RunConfig
 
@@ -138,8 +138,20 @@ def get(store: Store, run_id: str, *, deleted: bool = False) -> sa.Row[Any]:
     with store.reading() as connection:
         row = connection.execute(sa.select(run).where(run.c.id == run_id)).one_or_none()
     if row is None or (row.deleted_at is not None and not deleted):
-        raise NotFound(f"there is no run {run_id!r}; `collapse runs` or GET /api/v1/runs lists them")
+        raise missing(run_id)
     return row
+
+
+def last_seqs(store: Store, run_ids: Collection[str]) -> dict[str, int]:
+    """Return the number of the last event of each run; runs that are not there, or deleted, are left out."""
+    query = sa.select(run.c.id, run.c.last_seq).where(run.c.id.in_(run_ids), run.c.deleted_at.is_(None))
+    with store.reading() as connection:
+        return {row.id: row.last_seq for row in connection.execute(query)}
+
+
+def missing(run_id: str) -> NotFound:
+    """Return the error of a run that is not there."""
+    return NotFound(f"there is no run {run_id!r}; `collapse runs` or GET /api/v1/runs lists them")
 
 
 def config_of(row: sa.Row[Any]) -> RunConfig:
@@ -189,9 +201,14 @@ IN_ORDER = (run.c.priority.desc(), run.c.position, run.c.created_at, run.c.id)
 
 
 def queued(store: Store) -> list[sa.Row[Any]]:
-    """Return id and wished-for device of the queued runs, in the order in which they will start."""
+    """Return id and wished-for device of the queued runs that may start here, in the order in which they will.
+
+    A run whose files are in another data directory continues there, where its checkpoints are.
+    """
     device = run.c.config["device"].as_string().label("device")
-    query = sa.select(run.c.id, device).where(run.c.status == "queued", run.c.deleted_at.is_(None))
+    held = sa.select(run_folder.c.directory_id).where(run_folder.c.run_id == run.c.id)
+    startable = sa.or_(~held.exists(), held.where(run_folder.c.directory_id == store.directory_id).exists())
+    query = sa.select(run.c.id, device).where(run.c.status == "queued", run.c.deleted_at.is_(None), startable)
     with store.reading() as connection:
         return list(connection.execute(query.order_by(*IN_ORDER)))
 

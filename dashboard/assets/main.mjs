@@ -4,9 +4,11 @@ import { ComparePage } from "./modules/compare-page.mjs";
 import { listen as listenToDrops } from "./modules/drop.mjs";
 import { Keys } from "./modules/keys.mjs";
 import { listen as listenToQueue } from "./modules/queue.mjs";
+import { ReadinessBanner } from "./modules/readiness.mjs";
 import { RunPage } from "./modules/run-page.mjs";
 import { RunsPage } from "./modules/runs-page.mjs";
 import { GuidedTour } from "./modules/tour.mjs";
+import { listen as listenToDownloads } from "./modules/waiting.mjs";
 
 const KINDS = { "run-page": RunPage, "compare-page": ComparePage, "runs-page": RunsPage };
 const tour = new GuidedTour();
@@ -28,8 +30,10 @@ function look() {
 new MutationObserver(look).observe(document.body, { childList: true, subtree: true });
 look();
 new Keys();
+new ReadinessBanner().begin();
 listenToQueue();
 listenToDrops();
+listenToDownloads();
 
 // Asked by the export dialog's clientside callback, and by whoever wants the numbers behind the picture.
 window.collapseLab = {

@@ -10,10 +10,10 @@ from typing import Any, get_args
 from urllib.parse import urlencode
 
 import dash_mantine_components as dmc
-from dash import ALL, ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
+from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from backend import wire
-from backend.client import ApiError, AsyncClient, calls
+from backend.client import ApiError, AsyncClient, Wait, calls
 from backend.entries import MOST_SCENES, entries
 from backend.errors import Invalid
 from backend.figure_catalogue import EVERYWHERE, FIGURES, LAYERS, MEDIA_TYPES, OPTIONS, VENUES, FigureName, Sight
@@ -57,6 +57,7 @@ def modal(runs: Sequence[wire.RunWire], metrics: list[wire.MetricWire], figure: 
             ),
             html.Div(dcc.Graph(id=ids.EXPORT_TWIN, config={"displaylogo": False}), id=ids.EXPORT_TWIN_BOX, hidden=True),
             html.P("", id=ids.EXPORT_NOTICES, className="notice", role="status"),
+            _waiting(),
             _text("Caption", ids.EXPORT_CAPTION, "caption"),
             _text("In the paper", ids.EXPORT_SNIPPET, "command"),
             _text("From a terminal", ids.EXPORT_COMMAND, "command"),
@@ -81,6 +82,14 @@ def modal(runs: Sequence[wire.RunWire], metrics: list[wire.MetricWire], figure: 
 def _head() -> Any:
     close = html.Button("×", id=ids.EXPORT_CLOSE, type="button", className="quiet", **{"aria-label": "Close"})
     return html.Div([html.H2("Export figure"), close], className="panel-head export-head")
+
+
+def _waiting() -> Any:
+    """Return the line that stands while the server has too much to do, and what asks it again."""
+    cancel = html.Button("Cancel", id=ids.EXPORT_CANCEL, type="button", className="quiet")
+    line = html.Span("", id=ids.EXPORT_WAITING_LINE, role="status")
+    retry = dcc.Interval(id=ids.EXPORT_RETRY, disabled=True)
+    return html.Div([html.Div([line, cancel], id=ids.EXPORT_WAITING, className="row", hidden=True), retry])
 
 
 def _offline(runs: Sequence[wire.RunWire]) -> Any:
@@ -185,6 +194,8 @@ async def _followed(
     except Invalid as error:
         return (*(no_update,) * 6, str(error), no_update)
     except ApiError as error:
+        if Wait.of(error.problem) is not None:
+            raise
         return ("", "#", no_update, "", "", "", str(error), no_update)
     # What was "the newest" is a number now: file, preview and command stay the same while the run goes on.
     options = Options.model_validate(twin["layout"]["meta"]["provenance"]["options"])
@@ -238,6 +249,8 @@ def register(app: Dash, client: AsyncClient) -> None:
         Input(ids.EXPORT_FORMAT, "value"),
         Input(ids.EXPORT_OF, "value"),
         Input({"export": ALL}, "value"),
+        Input(ids.EXPORT_RETRY, "n_intervals"),
+        Input(ids.EXPORT_CANCEL, "n_clicks"),
         State({"export": ALL}, "id"),
         State(ids.EXPORT_RUNS, "data"),
         prevent_initial_call=True,
@@ -248,14 +261,22 @@ def register(app: Dash, client: AsyncClient) -> None:
         format_: str,
         of: str,
         values: list[Any],
+        _intervals: int | None,
+        _cancelled: int | None,
         names: list[Any],
         runs: Any,
     ) -> Any:
         if moment is None:
             return (no_update,) * len(SHOWN)
+        if ctx.triggered_id == ids.EXPORT_CANCEL:
+            return (*UNCHANGED, *waiting("Cancelled. Change the figure or an option to ask again."))
         chosen = await _chosen_runs(client, runs, of)
         given = {name["export"]: value for name, value in zip(names, values, strict=True)}
-        return await _followed(client, moment, figure, format_, chosen, given)
+        try:
+            return (*await _followed(client, moment, figure, format_, chosen, given), *waiting(None))
+        except ApiError as error:
+            wait = Wait.of(error.problem)
+            return (*UNCHANGED, *waiting(str(error) if wait is None else str(wait), wait))
 
     @app.callback(
         Output({"export-box": ALL}, "hidden"),
@@ -282,4 +303,17 @@ SHOWN = (
     (ids.EXPORT_SNIPPET, "children"),
     (ids.EXPORT_NOTICES, "children"),
     (ids.EXPORT_TWIN, "figure"),
+    (ids.EXPORT_WAITING_LINE, "children"),
+    (ids.EXPORT_WAITING, "hidden"),
+    (ids.EXPORT_CANCEL, "hidden"),
+    (ids.EXPORT_RETRY, "disabled"),
+    (ids.EXPORT_RETRY, "interval"),
 )
+UNCHANGED = (no_update,) * 8
+"""What is shown of a figure stays as it is."""
+
+
+def waiting(line: str | None, wait: Wait | None = None) -> tuple[Any, ...]:
+    """Return the line and whether it is hidden, the button to cancel, and when the server is asked again."""
+    interval_ms = no_update if wait is None else int(1000 * wait.retry_after_s)
+    return line or "", line is None, wait is None, wait is None, interval_ms

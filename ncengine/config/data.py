@@ -7,11 +7,14 @@ by itself what the run was of.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ncengine.config.part import LATE, Part, applies_if
+
+MOST_CLASSES, MOST_NAME = 25_000, 500
+"""Of any data: classes, and characters of a class's name."""
 
 
 class _Data(Part):
@@ -40,7 +43,9 @@ class _Data(Part):
 
 
 class _Labelled(_Data):
-    classes: tuple[int, ...] | None = Field(default=None, title="Classes", json_schema_extra=LATE)
+    classes: Annotated[tuple[int, ...], Field(max_length=MOST_CLASSES)] | None = Field(
+        default=None, title="Classes", json_schema_extra=LATE
+    )
     """Labels to keep, in this order; empty keeps all. Four classes make an exact tetrahedron."""
     per_class: int | None = Field(default=None, ge=1, le=10_000_000, title="Samples per class", json_schema_extra=LATE)
     """At most this many training samples a class, drawn by the seed; empty takes all."""
@@ -155,10 +160,19 @@ class Ufm(_Data):
 class Found(Part):
     """What was found when somebody looked at one's own files."""
 
-    class_names: tuple[str, ...]
-    train_per_class: tuple[int, ...]
-    test: int
-    shape: tuple[int, ...]
+    class_names: tuple[Annotated[str, Field(max_length=MOST_NAME)], ...] = Field(max_length=MOST_CLASSES)
+    train_per_class: tuple[Annotated[int, Field(ge=1, le=10**9)], ...]
+    test: int = Field(ge=0, le=10**12)
+    shape: tuple[Annotated[int, Field(ge=1, le=10**7)], ...] = Field(min_length=1, max_length=3)
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        """Raise ValueError where classes are counted that have no name, or have one and are not counted."""
+        if len(self.class_names) != len(self.train_per_class):
+            raise ValueError(
+                f"{len(self.class_names)} class names must have as many counts, got {self.train_per_class}"
+            )
+        return self
 
 
 class _Own(_Images):

@@ -90,7 +90,8 @@ class RunConfig(Part):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        return tuple(self.facts.class_names[label] for label in self.labels)
+        names = self.facts.class_names  # once: of generated data they are made each time
+        return tuple(names[label] for label in self.labels)
 
     @property
     def classes(self) -> int:
@@ -100,7 +101,8 @@ class RunConfig(Part):
     @property
     def train_per_class(self) -> tuple[int, ...]:
         """Training samples of each of this run's classes, after limits and the long tail."""
-        counts = [self.facts.train_per_class[label] for label in self.labels]
+        per_class = self.facts.train_per_class
+        counts = [per_class[label] for label in self.labels]
         limit = None if self.data.name in ("ufm", "synthetic") else getattr(self.data, "per_class", None)
         data = self.data
         return class_counts(counts, limit=limit, imbalance=data.imbalance, factor=data.imbalance_factor)

@@ -8,139 +8,127 @@ Names: `train_images`, `train_labels`, `test_images`, `test_labels` (also `x_tra
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ncengine.config.data import Arrays, Found
+from ncengine.config.data import MOST_CLASSES, MOST_NAME, Arrays, Found
+from ncengine.data.array_readers import Array, HeldArrays, opened
 from ncengine.data.places import Places
 from ncengine.data.raw import Labels, Loading, Raw
 
-Array = npt.NDArray[Any]
-ALIASES = {
-    "train_images": ("train_images", "x_train"),
-    "train_labels": ("train_labels", "y_train"),
-    "test_images": ("test_images", "x_test"),
-    "test_labels": ("test_labels", "y_test"),
-    "images": ("images", "x"),
-    "labels": ("labels", "y"),
-}
+MOST_SAMPLES = 10_000_000
+MOST_NAMES_BYTES = 2**24
 
 
-class _Held:
-    """Arrays by name, each read when it is asked for."""
-
-    def __init__(self, names: list[str], read: Callable[[str], Array]) -> None:
-        self.names, self._read = names, read
-
-    def __contains__(self, name: str) -> bool:
-        return any(alias in self.names for alias in ALIASES.get(name, (name,)))
-
-    def __getitem__(self, name: str) -> Array:
-        alias = next(alias for alias in ALIASES.get(name, (name,)) if alias in self.names)
-        try:
-            return self._read(alias)
-        except (ValueError, OSError, zipfile.BadZipFile, zlib.error) as error:
-            raise ValueError(
-                f"the array {alias} cannot be read: {error}; arrays must be whole, and of numbers"
-            ) from error
+# ── both splits ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@contextlib.contextmanager
-def _opened(data: Arrays) -> Iterator[_Held]:
-    """Give the arrays that `data.path` holds."""
-    path = Path(data.path).expanduser()
-    if path.is_dir():
-        files = {file.stem: file for file in sorted(path.glob("*.npy"))}
-        yield _Held(list(files), lambda name: np.load(files[name], mmap_mode="r", allow_pickle=False))
-        return
-    if not data.path or not path.is_file():
-        raise ValueError(f"data.path must be a .npz or .safetensors file or a folder of .npy files, got {data.path!r}")
-    if path.suffix.lower() == ".npz":
-        with path.open("rb") as stream:  # NumPy leaves a file open that it cannot read
-            try:
-                archive = np.load(stream, allow_pickle=False)
-                names = list(archive.files)
-            except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-                raise ValueError(f"{path} is no .npz file, or damaged ({error})") from error
-            with archive:
-                yield _Held(names, lambda name: archive[name])
-        return
-    if path.suffix.lower() == ".safetensors":
-        from safetensors import SafetensorError, safe_open
+class Labelled(NamedTuple):
+    """The labels of both splits, which are read, and where the images of each lie, which are not.
 
-        try:
-            opened: Any = safe_open(path, framework="numpy")
-        except SafetensorError as error:
-            raise ValueError(f"{path} is no .safetensors file, or damaged ({error})") from error
-        yield _Held(list(opened.keys()), opened.get_tensor)
-        return
-    raise ValueError(f"data.path must end in .npz or .safetensors, or be a folder of .npy files, got {path.name}")
+    `train` and `test` are names of arrays; where both are one, `out` says of each row whether it is held out.
+    """
+
+    train: str
+    train_labels: Labels
+    test: str | None
+    test_labels: Labels
+    out: npt.NDArray[np.bool_] | None
+    class_names: tuple[str, ...]
 
 
-def _splits(data: Arrays, held: _Held) -> tuple[Array, Labels, Array, Labels, tuple[str, ...] | None]:
-    names = tuple(str(name) for name in held["class_names"]) if "class_names" in held else None
+def _labelled(data: Arrays, held: HeldArrays) -> Labelled:
+    """Return the labels of both splits; raises ValueError where they do not fit the images or each other."""
+    names = _class_names(held)
+    out = None
     if "train_images" in held and "train_labels" in held:
-        train, train_labels = held["train_images"], _labels(held["train_labels"], "train_labels")
-        if "test_images" in held and "test_labels" in held:
-            return train, train_labels, held["test_images"], _labels(held["test_labels"], "test_labels"), names
+        train = "train_images"
+        train_labels = _labels(held, "train_labels", train)
+        test: str | None = "test_images" if "test_images" in held and "test_labels" in held else None
+        test_labels = _labels(held, "test_labels", "test_images") if test else None
     elif "images" in held and "labels" in held:
-        train, train_labels = held["images"], _labels(held["labels"], "labels")
+        train, test, test_labels = "images", None, None
+        train_labels = _labels(held, "labels", "images")
     else:
         raise ValueError(
             "data.path must hold train_images and train_labels, or images and labels; "
-            f"{data.path} holds {', '.join(held.names) or 'nothing'}"
+            f"{data.path} holds {', '.join(held.names[:20]) or 'nothing'}"
         )
-    _same_length(train, train_labels, "images")
-    rank = np.zeros(len(train_labels), dtype=np.int64)
-    for label in np.unique(train_labels):
-        rows = np.flatnonzero(train_labels == label)
-        rank[rows] = np.arange(len(rows))
-    # The same rows of each class on every machine: evenly spread, the first of a class always for training.
-    out = np.floor((rank + 1) * data.test_share) > np.floor(rank * data.test_share)
-    out &= rank > 0
-    return train[~out], train_labels[~out], train[out], train_labels[out], names
+    if test_labels is None:
+        test, out = train, _held_out(train_labels, data.test_share)
+        train_labels, test_labels = train_labels[~out], train_labels[out]
+    _require_fitting(held, train, test, train_labels, test_labels, names)
+    classes = int(train_labels.max()) + 1
+    return Labelled(train, train_labels, test, test_labels, out, names or tuple(str(label) for label in range(classes)))
 
 
-def _labels(array: Array, name: str) -> Labels:
-    flat = array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array
-    if flat.ndim != 1 or not (np.issubdtype(flat.dtype, np.integer) and flat.size):
-        raise ValueError(f"{name} must be integers 0 … K−1 of shape (N,), got {array.dtype} of {array.shape}")
+def _class_names(held: HeldArrays) -> tuple[str, ...] | None:
+    if "class_names" not in held:
+        return None
+    described = held.describe("class_names")
+    if len(described.shape) != 1 or described.shape[0] > MOST_CLASSES or described.size_bytes > MOST_NAMES_BYTES:
+        raise ValueError(
+            f"class_names must be at most {MOST_CLASSES:,} names and {MOST_NAMES_BYTES:,} bytes, "
+            f"got {described.shape} of {described.dtype}"
+        )
+    return tuple(str(name) for name in held["class_names"])
+
+
+def _labels(held: HeldArrays, name: str, images: str) -> Labels:
+    described = held.describe(name)
+    shape = described.shape[:1] if len(described.shape) == 2 and described.shape[1] == 1 else described.shape
+    if len(shape) != 1 or not (np.issubdtype(described.dtype, np.integer) and shape[0]):
+        raise ValueError(f"{name} must be integers 0 … K−1 of shape (N,), got {described.dtype} of {described.shape}")
+    if shape[0] > MOST_SAMPLES:
+        raise ValueError(f"{name} must be of at most {MOST_SAMPLES:,} samples, got {shape[0]:,}")
+    rows = held.describe(images).shape[:1]
+    if rows != shape:
+        raise ValueError(f"{images} and labels must be equally many, got {rows[0] if rows else 0} and {shape[0]}")
+    flat = held[name].reshape(-1)
     if int(flat.min()) < 0:
         raise ValueError(f"{name} must be 0 … K−1, got {int(flat.min())}")
+    if int(flat.max()) >= MOST_CLASSES:
+        raise ValueError(f"{name} must be 0 … K−1 of at most {MOST_CLASSES:,} classes, got {int(flat.max())}")
     return flat.astype(np.int64)
 
 
-def _same_length(images: Array, labels: Labels, name: str) -> None:
-    if len(images) != len(labels):
-        raise ValueError(f"{name} and labels must be equally many, got {len(images)} and {len(labels)}")
+def _held_out(labels: Labels, share: float) -> npt.NDArray[np.bool_]:
+    """Return which rows are for testing: the same of each class on every machine, the first of a class never."""
+    rank = np.zeros(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        rank[rows] = np.arange(len(rows))
+    out: npt.NDArray[np.bool_] = np.floor((rank + 1) * share) > np.floor(rank * share)
+    return out & (rank > 0)
 
 
-def _checked(data: Arrays) -> tuple[Array, Labels, Array, Labels, tuple[str, ...]]:
-    with _opened(data) as held:
-        train, train_labels, test, test_labels, names = _splits(data, held)
-    _same_length(train, train_labels, "train_images")
-    _same_length(test, test_labels, "test_images")
-    classes = int(train_labels.max()) + 1
-    missing = sorted(set(range(classes)) - set(train_labels.tolist()))
+def _require_fitting(
+    held: HeldArrays,
+    train: str,
+    test: str | None,
+    train_labels: Labels,
+    test_labels: Labels,
+    names: tuple[str, ...] | None,
+) -> None:
+    counts = np.bincount(train_labels)
+    missing = np.flatnonzero(counts == 0).tolist()
     if missing:
         raise ValueError(f"labels must be 0 … K−1 with every class in the training part; {missing[:5]} have no sample")
-    if len(test_labels) and int(test_labels.max()) >= classes:
-        raise ValueError(f"test_labels must be 0 … {classes - 1} as in training, got {int(test_labels.max())}")
-    if classes < 2:
+    if len(test_labels) and int(test_labels.max()) >= len(counts):
+        raise ValueError(f"test_labels must be 0 … {len(counts) - 1} as in training, got {int(test_labels.max())}")
+    if len(counts) < 2:
         raise ValueError("labels must be of at least 2 classes, got 1")
-    if names is not None and len(names) != classes:
-        raise ValueError(f"class_names must name the {classes} classes, got {len(names)} names")
-    if len(test) and test.shape[1:] != train.shape[1:]:
-        raise ValueError(f"test images must be {train.shape[1:]} as in training, got {test.shape[1:]}")
-    return train, train_labels, test, test_labels, names or tuple(str(label) for label in range(classes))
+    if names is not None and len(names) != len(counts):
+        raise ValueError(f"class_names must name the {len(counts)} classes, got {len(names)} names")
+    if names is not None and any(len(name) > MOST_NAME for name in names):
+        raise ValueError(f"class_names must have at most {MOST_NAME} characters each")
+    shape = held.describe(train).shape[1:]
+    if test is not None and len(test_labels) and held.describe(test).shape[1:] != shape:
+        raise ValueError(f"test images must be {shape} as in training, got {held.describe(test).shape[1:]}")
 
 
 def _channels_last(array: Array, name: str) -> Array:
@@ -167,18 +155,26 @@ def _channels_last(array: Array, name: str) -> Array:
 def _arranged(array: Array, name: str) -> Array:
     if array.ndim == 3:
         return array[..., None]
-    if array.ndim == 4 and array.shape[3] in (1, 3):
+    if array.ndim == 4 and _channels_at(array.shape, name) == 3:
         return array
-    if array.ndim == 4 and array.shape[1] in (1, 3):
-        return array.transpose(0, 2, 3, 1)
+    return array.transpose(0, 2, 3, 1)
+
+
+def _channels_at(shape: tuple[int, ...], name: str) -> int:
+    """Return which dimension of images counts the channels; raises ValueError for shapes that are none of images."""
+    if len(shape) == 3:
+        return -1
+    if len(shape) == 4 and shape[3] in (1, 3):
+        return 3
+    if len(shape) == 4 and shape[1] in (1, 3):
+        return 1
     raise ValueError(
-        f"{name} must be (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 or 3 channels, or (N, d) vectors, "
-        f"got {array.shape}"
+        f"{name} must be (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 or 3 channels, or (N, d) vectors, got {shape}"
     )
 
 
 def look(data: Arrays) -> Found:
-    """Return what the arrays hold."""
+    """Return what the arrays hold: labels are read to be counted, of images the headers alone."""
     path = Path(data.path).expanduser()
     files = sorted(path.glob("*.npy")) if path.is_dir() else [path]
     return _look(data, tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.exists()))
@@ -187,21 +183,38 @@ def look(data: Arrays) -> Found:
 @functools.lru_cache(maxsize=8)
 def _look(data: Arrays, _changed: tuple[tuple[int, int], ...]) -> Found:
     """Look once, however often a form asks: labels have to be read to be counted."""
-    train, train_labels, _, test_labels, names = _checked(data)
-    sample = train[:1]
-    shape = (
-        sample.shape[1:] if sample.ndim == 2 else tuple(np.array(_arranged(sample, "train_images").shape)[[3, 1, 2]])
-    )
+    with opened(data) as held:
+        found = _labelled(data, held)
+        described = held.describe(found.train)
+    if not np.issubdtype(described.dtype, np.number) or np.issubdtype(described.dtype, np.complexfloating):
+        raise ValueError(f"train_images must be numbers, got {described.dtype}")
+    shape = described.shape[1:]
+    if len(shape) != 1:
+        at = _channels_at(described.shape, "train_images")
+        channels = 1 if at < 0 else described.shape[at]
+        shape = (channels, *(length for place, length in enumerate(shape, 1) if place != at))
+    if not all(shape):
+        raise ValueError(f"train_images must have pixels, got {described.shape}")
     return Found(
-        class_names=names,
-        train_per_class=tuple(int(count) for count in np.bincount(train_labels)),
-        test=len(test_labels),
-        shape=tuple(int(size) for size in shape),
+        class_names=found.class_names,
+        train_per_class=tuple(int(count) for count in np.bincount(found.train_labels)),
+        test=len(found.test_labels),
+        shape=shape,
     )
 
 
 def load(data: Arrays, places: Places) -> Loading:
     """Return the arrays of both splits."""
     yield from ()
-    train, train_labels, test, test_labels, _ = _checked(data)
-    return Raw(_channels_last(train, "train_images"), train_labels, _channels_last(test, "test_images"), test_labels)
+    with opened(data) as held:
+        found = _labelled(data, held)
+        train = held[found.train]
+        test = train if found.out is not None else held[found.test or found.train]
+    if found.out is not None:
+        train, test = train[~found.out], test[found.out]
+    return Raw(
+        _channels_last(train, "train_images"),
+        found.train_labels,
+        _channels_last(test, "test_images"),
+        found.test_labels,
+    )

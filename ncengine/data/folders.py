@@ -29,6 +29,8 @@ UNREADABLE_SHARE = 0.01
 MEMORY_BYTES = 4 * 2**30
 """Up to here `storage: auto` keeps a set in memory."""
 NAMED = 5
+MOST_PIXELS = 2**26
+"""Of an image file: more are a bomb, or are to be scaled before they are trained on."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,13 @@ def read_image(path: str, side: int, grey: bool) -> npt.NDArray[np.uint8]:
     """Return an image file as uint8 (side, side, 1 or 3); raises OSError or ValueError where it cannot be read."""
     from PIL import Image, ImageOps
 
-    with Image.open(path) as opened:
+    try:
+        source = Image.open(path)
+    except Image.DecompressionBombError as error:
+        raise ValueError(str(error)) from error
+    with source as opened:
+        if opened.width * opened.height > MOST_PIXELS:
+            raise ValueError(f"it has {opened.width} × {opened.height} pixels, and may have {MOST_PIXELS:,} in all")
         image = ImageOps.exif_transpose(opened)
         if image.mode in ("P", "PA", "LA", "RGBA") or "transparency" in image.info:
             image = image.convert("RGBA")

@@ -81,11 +81,26 @@ def test_a_taken_id_gives_way(origin, store, tmp_path):
     require_whole(store, run_id)
 
 
-def test_folded_curves_come_along(store, tmp_path):
-    from tests.backend.test_query import recorded
+def long_run(store, there, origin_id, epochs):
+    """Store a run of many epochs, with the payloads of a real one, and the rows that fold its curves."""
+    run_id, _ = runs.create(store, tiny(epochs=epochs, device="cpu"))
+    number = runs.claim(store, run_id, "cpu")
+    started = {**event_log.newest(there, origin_id, "RunStarted").payload, "epochs": epochs}
+    measured = event_log.newest(there, origin_id, "EpochMeasured").payload
+    folder = curves.Folder.resumed(store, run_id, "epoch")
+    entries, buckets = [event_log.Entry("RunStarted", started)], []
+    for epoch in range(1, epochs + 1):
+        payload = {**measured, "epoch": epoch, "step": 22 * epoch, "scalars": {"train": {"nc1": 1 / epoch}}}
+        entries.append(event_log.Entry("EpochMeasured", payload))
+        buckets += folder.add(payload)
+    patch = {"epoch": epochs, "summary": payload["scalars"]}
+    event_log.append(store, run_id, number, entries, patch, buckets=buckets)
+    runs.end(store, run_id, number, "failed", event_log.Entry("RunFailed", {"error": "x"}), error="x")
+    return run_id
 
-    run_id, _ = recorded(store, 700)
-    runs.end(store, run_id, 1, "failed", event_log.Entry("RunFailed", {"error": "x"}), error="x")
+
+def test_folded_curves_come_along(origin, store, tmp_path):
+    run_id = long_run(store, origin[0], origin[1], 700)
     content = b"".join(archive.archived(store, run_id))
     elsewhere = open_store(tmp_path / "elsewhere")
     bring_in(elsewhere, content, tmp_path)
@@ -209,7 +224,7 @@ HOSTILE = {
         with_events(lambda lines: lines.append({**lines[3], "seq": len(lines) + 1})),
         "cannot follow the state finished",
     ),
-    "no event": (with_events(lambda lines: lines[2].update(payload=[1])), "line 3 of the archive's events"),
+    "no event": (with_events(lambda lines: lines[2].update(payload=[1])), "line 3 of events.jsonl"),
     "array of another kind": (lambda parts: swapped(parts, b"\x08" + b"\0" * 7 + b"{}      "), "holds no arrays"),
     "array with a huge header": (lambda parts: swapped(parts, b"\xff" * 64), "holds no arrays"),
     "array cut short": (lambda parts: swapped(parts, parts[first_array(parts)][:-8]), "holds no arrays"),

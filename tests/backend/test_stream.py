@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import random
 import subprocess
@@ -13,6 +15,8 @@ import pytest
 from backend.store import artifacts, event_log, runs
 from backend.store.database import open_store
 from backend.store.event_log import Entry
+from backend.store.models import run
+from backend.stream import PAGE, Hub
 from tests.harness import record_here, tiny
 
 WRITER = """
@@ -124,3 +128,55 @@ def test_the_stream_ends_when_the_server_stops(start_server):
         # A cut connection would raise here; a closed one ends.
         assert list(heard) == []
     assert "Traceback" not in server.log.read_text()
+
+
+def test_a_run_that_is_gone_leaves_no_viewer_with_the_others(store):
+    here, _ = runs.create(store, tiny(), name="here")
+    gone, _ = runs.create(store, tiny(), name="gone")
+    with store.writing() as connection:
+        connection.execute(run.delete().where(run.c.id == gone))
+
+    async def follow():
+        async with Hub(store, lambda _: set()) as hub:
+            heard = []
+            with contextlib.suppress(Exception):
+                async for chunk in hub.follow({here: 0, gone: 0}, several=True, token_id=None):
+                    heard.append(chunk)
+            return heard, hub.viewers, dict(hub._feeds)
+
+    heard, viewers, feeds = asyncio.run(asyncio.wait_for(follow(), 30))
+    assert (viewers, feeds) == (0, {}), "nobody looks any more"
+    assert b"RunQueued" not in b"".join(heard), "it ended at once"
+
+
+def test_a_stream_ends_when_one_of_its_runs_is_deleted(quiet_server):
+    store = open_store(quiet_server.data)
+    other, _ = runs.create(store, tiny(device="cuda:9"), name="stays")
+    run_id, _ = runs.create(store, tiny(device="cuda:9"), name="to be deleted")
+    runs.request_cancel(store, run_id)
+    with quiet_server.client() as http:
+        with http.stream("GET", f"/api/v1/stream?runs={run_id},{other}") as answer:
+            for event, _, data in messages(answer.iter_lines()):
+                if (event, data["run"]) == ("RunCancelled", run_id):
+                    assert http.delete(f"/api/v1/runs/{run_id}").status_code == 204
+            # The stream has ended by itself: otherwise the loop above would go on.
+        again = http.get("/api/v1/stream", params={"runs": f"{run_id},{other}"})
+    runs.request_cancel(store, other)
+    store.close()
+    assert again.status_code == 404
+    assert run_id in again.json()["detail"]
+
+
+def test_many_events_in_one_commit_are_all_heard(quiet_server, written):
+    store, run_id = written
+    count = 2 * PAGE + 7
+    with quiet_server.client() as http, http.stream("GET", f"/api/v1/stream?runs={run_id}&after=1") as answer:
+        lines = answer.iter_lines()
+        assert next(lines).startswith("retry")
+        event_log.append(store, run_id, 1, [Entry("LogLine", {"text": str(i)}) for i in range(count)])
+        heard = []
+        for _, number, _ in messages(lines):
+            heard.append(int(number))
+            if number == str(1 + count):
+                break
+    assert heard == list(range(2, 2 + count))

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from backend.client import Client, calls
 from tests.harness import ServerProcess, wait_for
+
+expect.set_options(timeout=20_000)
+"""Milliseconds that a page has for what is expected of it; Playwright's own 5,000 are too few on a slow machine."""
 
 
 @dataclass

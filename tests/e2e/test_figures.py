@@ -13,7 +13,6 @@ from backend.client import Client, calls
 from backend.paper.provenance import read
 from tests.harness import wait_for
 
-PATIENCE_MS = 20_000
 PICTURES = Path(__file__).parents[2] / "build" / "screenshots"
 DROP = """([name, encoded]) => {
   const bytes = Uint8Array.from(atob(encoded), (c) => c.charCodeAt(0));
@@ -25,7 +24,7 @@ DROP = """([name, encoded]) => {
 
 def opened(page: Page) -> None:
     page.get_by_role("button", name="Export figure").click()
-    expect(page.locator("#export-preview")).to_have_attribute("src", re.compile(r"\.svg"), timeout=PATIENCE_MS)
+    expect(page.locator("#export-preview")).to_have_attribute("src", re.compile(r"\.svg"))
 
 
 def choose(page: Page, title: str) -> None:
@@ -42,7 +41,7 @@ def test_what_is_chosen_is_what_is_saved(filled, open_window):
     server, found = filled
     window = open_window(f"{server.url}/runs/{found['few']}?token={server.token}", server.url)
     page: Page = window.page
-    expect(page.locator("#chart-3 .main-svg").first).to_be_attached(timeout=PATIENCE_MS)
+    expect(page.locator("#chart-3 .main-svg").first).to_be_attached()
     opened(page)
     expect(page.locator('[id*="export-box"][id*="camera"]')).to_have_count(0)
     choose(page, "Metrics over epochs")
@@ -51,9 +50,7 @@ def test_what_is_chosen_is_what_is_saved(filled, open_window):
     page.get_by_text("sans", exact=True).click()
     page.get_by_text("grid", exact=True).click()
     command = page.locator("#export-command")
-    expect(command).to_have_text(
-        f"collapse export {found['few']} curves -o curves.pdf --until 6 --sans --axes grid", timeout=PATIENCE_MS
-    )
+    expect(command).to_have_text(f"collapse export {found['few']} curves -o curves.pdf --until 6 --sans --axes grid")
     expect(page.locator("#export-caption")).to_contain_text("NC1 variability: tr(Σ_W Σ_B†)/K")
     expect(page.locator("#export-snippet")).to_contain_text(r"\includegraphics{curves.pdf}")
     with page.expect_download() as download:
@@ -69,7 +66,7 @@ def test_what_is_chosen_is_what_is_saved(filled, open_window):
     drawn = page.evaluate("() => document.querySelector('#export-twin .js-plotly-plot').data.length")
     assert drawn == 8, "four metrics on two splits"
     page.get_by_text("TEX", exact=True).click()
-    expect(page.locator("#export-snippet")).to_contain_text(r"\toprule", timeout=PATIENCE_MS)
+    expect(page.locator("#export-snippet")).to_contain_text(r"\toprule")
     assert window.complaints == []
 
 
@@ -77,11 +74,11 @@ def test_what_cannot_be_drawn_says_why(filled, open_window):
     server, found = filled
     window = open_window(f"{server.url}/runs/{found['few']}?token={server.token}", server.url)
     page: Page = window.page
-    expect(page.locator("#chart-3 .main-svg").first).to_be_attached(timeout=PATIENCE_MS)
+    expect(page.locator("#chart-3 .main-svg").first).to_be_attached()
     opened(page)
     with window.forgiven(404):
         choose(page, "Collapse over the layers")
-        expect(page.locator("#export-notices")).to_contain_text("measure.layers", timeout=PATIENCE_MS)
+        expect(page.locator("#export-notices")).to_contain_text("measure.layers")
     choose(page, "Several figures with letters")
     previewed(page)
     expect(page.locator("#export-notices")).to_have_text("")
@@ -91,13 +88,13 @@ def test_a_comparison_is_exported_with_all_its_runs(filled, open_window):
     server, found = filled
     window = open_window(f"{server.url}/compare?groups=seeds&runs={found['few']}&token={server.token}", server.url)
     page: Page = window.page
-    expect(page.locator("#compare-page")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.locator("#compare-page")).to_be_visible()
     opened(page)
     previewed(page)
     expect(page.locator("#export-caption")).to_contain_text("Median over 1 to 2 seeds")
     choose(page, "Metrics at the end, median and range")
     page.get_by_text("MD", exact=True).click()
-    expect(page.locator("#export-snippet")).to_contain_text("**", timeout=PATIENCE_MS)
+    expect(page.locator("#export-snippet")).to_contain_text("**")
     assert window.complaints == []
 
 
@@ -107,12 +104,12 @@ def test_a_figure_dropped_on_a_page_opens_its_view(filled, open_window):
         made = client(calls.figure(found["few"], "geometry", "pdf", epoch=2, view="pca", camera="1,1,1,0,0,1,2"))
     window = open_window(f"{server.url}/runs?token={server.token}", server.url)
     page: Page = window.page
-    expect(page.locator("a.row-link").first).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.locator("a.row-link").first).to_be_visible()
     page.evaluate(DROP, ["geometry.pdf", base64.b64encode(made).decode()])
-    expect(page.locator('[data-part="shown-epoch"]')).to_contain_text("epoch 2", timeout=PATIENCE_MS)
+    expect(page.locator('[data-part="shown-epoch"]')).to_contain_text("epoch 2")
     expect(page.locator('button[data-mode="pca"]')).to_have_attribute("aria-pressed", "true")
     assert page.evaluate("() => window.collapseLab.camera()") == "1,1,1,0,0,1,2"
     assert window.complaints == []
     with window.forgiven(422):
         page.evaluate(DROP, ["notes.txt", base64.b64encode(b"nothing").decode()])
-        expect(page.locator("#toast")).to_contain_text("does not say where it comes from", timeout=PATIENCE_MS)
+        expect(page.locator("#toast")).to_contain_text("does not say where it comes from")

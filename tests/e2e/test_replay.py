@@ -8,9 +8,10 @@ from playwright.sync_api import expect
 
 from backend.client import Client, calls
 from tests.harness import wait_for
+from tests.repetitions import exhaustive_except
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1300), ("dark", 390)])
+@pytest.mark.parametrize(("scheme", "width"), exhaustive_except([("light", 1300), ("dark", 390)], [("dark", 390)]))
 def test_it_works_with_the_network_off(filled, browser, tmp_path, scheme, width):
     server, found = filled
     with Client(server.url, server.token) as client:

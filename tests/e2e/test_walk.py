@@ -304,7 +304,7 @@ def test_small_classes_are_exact_and_the_phone_works(start_server, open_window):
 def test_a_lost_server_shows_and_heals(start_server, open_window):
     server = start_server("--no-demonstration", "--no-warm")
     with server.client() as http:
-        config = {"data": {"name": "digits"}, "backbone": {"name": "mlp"}, "batch_size": 64, "epochs": 400}
+        config = {"data": {"name": "digits"}, "backbone": {"name": "mlp"}, "batch_size": 64, "epochs": 2000}
         run_id = http.post("/api/v1/runs", json={"config": config}).json()["id"]
     window = open_window(f"{server.url}/runs/{run_id}?token={server.token}", server.url)
     page = window.page
@@ -455,7 +455,7 @@ def test_a_download_shows_how_far_it_is_and_can_be_cancelled(start_server, open_
 def test_a_run_is_paused_and_resumed_and_a_reader_only_looks(start_server, open_window):
     server = start_server("--no-demonstration", "--no-warm")
     with Client(server.url, server.token) as client:
-        config = {"data": {"name": "digits"}, "backbone": {"name": "mlp"}, "batch_size": 64, "epochs": 300}
+        config = {"data": {"name": "digits"}, "backbone": {"name": "mlp"}, "batch_size": 64, "epochs": 2000}
         run = client(calls.launch(config))
         reading = client(calls.make_token("co-author", "read"))
     window = open_window(f"{server.url}/runs/{run.id}?token={server.token}", server.url)

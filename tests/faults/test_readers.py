@@ -19,6 +19,7 @@ from backend.store.database import open_store
 from backend.store.event_log import Entry
 from tests.backend.test_stream import messages
 from tests.harness import record_here, tiny, wait_for
+from tests.repetitions import repetitions
 
 WRITER = """
 import sys, time
@@ -89,13 +90,15 @@ def test_a_reader_that_never_reads_costs_bounded_memory_and_is_let_go(written):
         line.close()
 
 
-def test_a_reader_that_reconnects_a_hundred_times_loses_and_doubles_nothing(written):
+def test_a_reader_that_reconnects_often_loses_and_doubles_nothing(written):
     server, store, run_id = written
-    writer = writing(store, run_id, 1500, 0.003)
+    written_events, reconnects = repetitions(300, 1500), repetitions(15, 100)
+    end = written_events + 1
+    writer = writing(store, run_id, written_events, 0.003)
     rng = random.Random(6)  # noqa: S311
     heard, last = [], 0
     with server.client() as http:
-        for _ in range(100):
+        for _ in range(reconnects):
             headers = {"last-event-id": str(last)} if last else {}
             take = rng.randint(1, 30)
             with http.stream("GET", f"/api/v1/stream?runs={run_id}", headers=headers) as answer:
@@ -103,18 +106,18 @@ def test_a_reader_that_reconnects_a_hundred_times_loses_and_doubles_nothing(writ
                     heard.append(data["seq"])
                     last = int(number)
                     take -= 1
-                    if take == 0 or last == 1501:
+                    if take == 0 or last == end:
                         break
-            if last == 1501:
-                last = 1400  # once more from an earlier point, which is the reader's own wish
-                heard = heard[:1400]
+            if last == end:
+                last = end - 101  # once more from an earlier point, which is the reader's own wish
+                heard = heard[:last]
         with http.stream("GET", f"/api/v1/stream?runs={run_id}&after={last}") as answer:
             for _, number, data in messages(answer.iter_lines()):
                 heard.append(data["seq"])
-                if int(number) == 1501:
+                if int(number) == end:
                     break
         assert writer.wait(60) == 0
-        assert heard == list(range(1, 1502))
+        assert heard == list(range(1, end + 1))
         wait_for(lambda: "collapse_viewers 0.0" in http.get("/prometheus").text, 20, "no stream being left open")
 
 

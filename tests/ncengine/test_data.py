@@ -654,7 +654,7 @@ def test_arrays_that_are_no_data_set_say_why(case, tmp_path):
 
 def test_pickles_damage_and_other_files_are_refused(tmp_path):
     np.savez(tmp_path / "objects.npz", images=np.array([{"a": 1}] * 4, dtype=object), labels=np.arange(4) % 2)
-    with pytest.raises(ValueError, match="cannot be read: Object arrays cannot be loaded"):
+    with pytest.raises(ValueError, match="must be numbers, got object"):
         settle(arrays_config(tmp_path / "objects.npz"))
     path = written(tmp_path, "npz", **IMAGES)
     path.write_bytes(path.read_bytes()[:-50])

@@ -26,13 +26,17 @@ from backend.paper.camera import Camera, parse_camera
 from backend.paper.catalogue import plate
 from backend.paper.gather import gather
 from backend.paper.plate import Chart, Heat, Scene
-from backend.paper.process import PaperProcess
+from backend.paper.process import FigureJob, PaperProcess, StorePlace
 from backend.paper.sight import parts, seen
 from backend.store import artifacts, event_log, runs
 from backend.store.event_log import Entry
 from tests.harness import tiny
+from tests.repetitions import exhaustive_except
 
+KINDS = ("geometry", "angles", "curves", "finals", "composed")
+"""One figure of each kind: a scene, a heat map, lines, a table, and several panels."""
 SEVERAL = [name for name in FIGURES if name not in ("implicit", "layers")]
+SERIF_AND_SANS = [*((figure, True) for figure in FIGURES), ("composed", False)]
 VECTORS = ("pdf", "svg", "eps", "pgf")
 
 
@@ -77,7 +81,7 @@ def fonts_of(reader):
     return found
 
 
-@pytest.mark.parametrize(("figure", "serif"), [*((figure, True) for figure in FIGURES), ("composed", False)])
+@pytest.mark.parametrize(("figure", "serif"), SERIF_AND_SANS)
 def test_pdf_is_vectors_with_truetype_fonts_inside(kept, figure, serif):
     content = made(kept, figure, serif=serif)
     reader = PdfReader(io.BytesIO(content))
@@ -95,7 +99,7 @@ def test_pdf_is_vectors_with_truetype_fonts_inside(kept, figure, serif):
 
 
 @pytest.mark.skipif(shutil.which("pdffonts") is None, reason="no poppler-utils on this machine")
-@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize("figure", exhaustive_except(FIGURES, KINDS))
 def test_pdffonts_and_pdfimages_find_nothing_to_complain_of(kept, figure, tmp_path):
     path = tmp_path / "figure.pdf"
     path.write_bytes(made(kept, figure))
@@ -127,13 +131,16 @@ WORDS = {
 }
 
 
-@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize("figure", exhaustive_except(FIGURES, KINDS))
 def test_text_stays_text(kept, figure):
     found = PdfReader(io.BytesIO(made(kept, figure, venue="neurips"))).pages[0].extract_text()
     assert WORDS[figure] in " ".join(found.split())
 
 
-@pytest.mark.parametrize(("figure", "serif"), [*((figure, True) for figure in FIGURES), ("composed", False)])
+@pytest.mark.parametrize(
+    ("figure", "serif"),
+    exhaustive_except(SERIF_AND_SANS, [("composed", False), *((figure, True) for figure in KINDS)]),
+)
 def test_svg_is_vectors_with_its_glyphs_inside(kept, figure, serif):
     text = made(kept, figure, "svg", serif=serif).decode()
     assert "<image" not in text
@@ -146,7 +153,7 @@ def test_svg_is_vectors_with_its_glyphs_inside(kept, figure, serif):
     assert {ord(character) for character in used} <= glyphs
 
 
-@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize("figure", exhaustive_except(FIGURES, KINDS))
 def test_eps_has_truetype_fonts_and_no_pictures(kept, figure):
     text = made(kept, figure, "eps").decode("latin-1")
     assert text.startswith("%!PS-Adobe-3.0 EPSF")
@@ -155,7 +162,7 @@ def test_eps_has_truetype_fonts_and_no_pictures(kept, figure):
     assert not re.search(r"\b(color)?image(mask)?$", text, re.MULTILINE), "nothing is rasterised"
 
 
-@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize("figure", exhaustive_except(FIGURES, KINDS))
 def test_pgf_is_made_without_latex_and_leaves_text_to_it(kept, figure):
     text = made(kept, figure, "pgf").decode()
     assert text.count(r"\begin{pgfpicture}") == text.count(r"\end{pgfpicture}") == 1
@@ -165,7 +172,7 @@ def test_pgf_is_made_without_latex_and_leaves_text_to_it(kept, figure):
     assert r"\includegraphics" not in text
 
 
-@pytest.mark.parametrize("figure", ["geometry", "angles", "finals", "composed"])
+@pytest.mark.parametrize("figure", exhaustive_except(["geometry", "angles", "finals", "composed"], ["geometry"]))
 @pytest.mark.parametrize("format_", get_args(Format))
 def test_the_same_request_gives_the_same_bytes(kept, figure, format_):
     first, second = (made(kept, figure, format_) for _ in range(2))
@@ -197,8 +204,8 @@ def test_a_png_has_the_dots_asked_for(kept):
 
 
 @pytest.mark.parametrize("figure", FIGURES)
-@pytest.mark.parametrize("several", [False, True])
-@pytest.mark.parametrize("venue", ["neurips-half", "jmlr"])
+@pytest.mark.parametrize("several", exhaustive_except([False, True], [True]))
+@pytest.mark.parametrize("venue", exhaustive_except(["neurips-half", "jmlr"], ["neurips-half"]))
 def test_words_are_large_enough_and_lie_on_no_other(kept, figure, several, venue):
     request = asked(kept, figure, ids=ids_of(kept, figure, several), venue=venue)
     figure_ = drawn(request)
@@ -454,7 +461,7 @@ def test_two_hundred_classes_have_a_designed_figure_and_a_notice(kept):
 # ── the interactive twin ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("figure", SEVERAL)
+@pytest.mark.parametrize("figure", exhaustive_except(SEVERAL, KINDS))
 def test_the_twin_shows_the_same_numbers(kept, figure):
     import orjson
 
@@ -570,16 +577,19 @@ def test_a_damaged_capture_says_so(store):
 
 
 def test_the_figure_process_survives_errors_and_its_own_death(kept):
-    process = PaperProcess()
+    process = PaperProcess(StorePlace(data_dir=kept.store.data_dir, database_url=kept.store.url))
+    job = FigureJob(runs=[kept.run], figure="geometry", format="svg", options=Options())
+    expected = made(kept, "geometry", "svg", ids=[kept.run])
     try:
-        request = asked(kept, "geometry", "svg")
-        assert process.render(request) == figures.render(request)
-        bad = asked(kept, "times").model_copy(update={"options": Options(keys="gnc2_means")})
+        assert process.make(job) == (expected, "for paper")
+        bad = job.model_copy(update={"figure": "times", "options": Options(keys="gnc2_means")})
         with pytest.raises(Invalid, match="say with --threshold"):
-            process.render(bad)
-        assert process.render(request) == figures.render(request)
+            process.make(bad)
+        with pytest.raises(NotFound, match="there is no run 'nosuchrun0'"):
+            process.make(job.model_copy(update={"runs": ["nosuchrun0"]}))
+        assert process.make(job).content == expected
         process._process.kill()
         process._process.wait()
-        assert process.render(request) == figures.render(request)
+        assert process.make(job).content == expected
     finally:
         process.close()

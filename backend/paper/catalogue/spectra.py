@@ -38,7 +38,7 @@ def spectra(request: FigureRequest) -> Plate:
                 )
             )
             sums = [float(np.nansum(each)) for each in held]
-            largest = [float(each[0]) for each in held]
+            largest = [float(each.max(initial=0.0)) for each in held]
             cells += [of.over_runs(sums), of.over_runs(largest)]
         panels.append(
             Chart(

@@ -1,0 +1,130 @@
+"""Notices when the database in use is removed, replaced, read-only or of a newer schema, and saves a removed one.
+
+An SQLite file that was deleted lives on for those who have it open. The monitor keeps one connection for that case: its
+content is written to `collapse-rescued-TIME.db` in the data directory, from which `collapse store restore` brings it
+back.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from backend.store.database import Store, Unreachable, reason_of
+from backend.store.presence import is_read_only
+
+log = logging.getLogger("collapse.store")
+
+INTERVAL_S = 0.5
+RESCUE_AFTER_S = 1.0
+"""A file that is put back sooner is not rescued."""
+
+
+class DatabaseMonitor:
+    """A thread that looks at a store's database twice a second; `problem` says what is wrong, or is empty."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="database monitor", daemon=True)
+        self._connection: Any = None
+        self._generation = -1
+        self._missing_since: float | None = None
+        self._rescued = ""
+        self.problem = ""
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
+
+    def _loop(self) -> None:
+        while True:
+            self._update(self.look())
+            if self._stop.wait(INTERVAL_S):
+                break
+        if self._connection is not None:
+            self._connection.close()
+
+    def _update(self, problem: str) -> None:
+        """Remember what is wrong, and log what happened when that changes."""
+        if problem == self.problem:
+            return
+        if problem:
+            log.error("%s", problem)
+        else:
+            log.warning("the database can be used again")
+        self.problem = problem
+
+    def look(self) -> str:
+        """Look once; return what is wrong with the database and what to do, empty where nothing is."""
+        watch = self._store.watch
+        try:
+            self._keep_connection()
+            problem = watch.inspect()
+        except Unreachable as error:
+            problem = f"the database cannot be used: {reason_of(error)}"
+        except sa.exc.SQLAlchemyError as error:
+            problem = f"the database cannot be read: {reason_of(error)}"
+        if watch.is_missing():
+            return self._while_missing(problem)
+        self._missing_since, self._rescued = None, ""
+        folders = [self._store.data_dir, *([watch.file.parent] if watch.file else [])]
+        read_only = next((folder for folder in folders if is_read_only(folder)), None)
+        if read_only is not None:
+            return f"the disk of {read_only} can only be read; make it writable again: until then nothing new is stored"
+        return problem
+
+    def _keep_connection(self) -> None:
+        """Have a connection to the file as it is, so that its content can be saved when the file is removed."""
+        watch = self._store.watch
+        if watch.file is None or watch.is_missing() or self._generation == watch.generation:
+            return
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = self._store.engine.raw_connection()
+        # A file is opened by the first statement, not by connecting.
+        self._connection.cursor().execute("SELECT count(*) FROM sqlite_master").fetchone()
+        self._generation = watch.generation
+
+    def _while_missing(self, problem: str) -> str:
+        """Save the removed file's content once, and say where it is."""
+        moment = time.monotonic()
+        self._missing_since = self._missing_since or moment
+        if not self._rescued and self._connection is not None and moment - self._missing_since > RESCUE_AFTER_S:
+            self._rescued = self._rescue()
+        return f"{problem}. {self._rescued}" if self._rescued else problem
+
+    def _rescue(self) -> str:
+        """Write the content of the file that was removed into a new one; return what to do with it, or why not."""
+        name = f"collapse-rescued-{datetime.now(UTC):%Y%m%dT%H%M%S}.db"
+        target = self._store.data_dir / name
+        aside = target.with_suffix(".partial")
+        try:
+            cursor = self._connection.cursor()
+            pages, page_bytes = (cursor.execute(f"PRAGMA {each}").fetchone()[0] for each in ("page_count", "page_size"))
+            if shutil.disk_usage(self._store.data_dir).free < 2 * pages * page_bytes:
+                return "Its content could not be saved: the disk of the data directory has too little space"
+            cursor.execute("VACUUM INTO ?", (str(aside),))
+            aside.replace(target)
+        except Exception as error:  # the driver's errors are no common class; whatever it is, the monitor goes on
+            Path(aside).unlink(missing_ok=True)
+            log.exception("the content of the removed database could not be saved")
+            return f"Its content could not be saved: {error}"
+        log.warning("the content of the removed database was saved in %s", target)
+        return (
+            f"Its content was saved in {target}; stop the server and run `collapse store restore {target}` unless you "
+            "have the file"
+        )

@@ -1,0 +1,290 @@
+"""What each type of event may hold: one strict model for the payload of each, for what workers write and for imports.
+
+Fields and defaults of the engine's events are those of the dataclasses in `ncengine.events`; a test compares them. The
+models read payloads as the store holds them: JSON-able, with NaN and infinities spelt (`event_log.encode_numbers`).
+Every text, list and number is bounded, so that whatever reads a stored event later may rely on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, FailFast, Field, Strict, ValidationError, model_validator
+
+from backend.errors import Invalid
+from ncengine.config.data import MOST_CLASSES
+from ncengine.geometry.views import WHOLE_FRAME_UP_TO, view_name
+
+MOST_LAYERS = 64
+MOST_METRICS = 500
+
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+Step = Annotated[int, Field(ge=0, lt=2**31)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Number = Finite | Literal["NaN", "Infinity", "-Infinity"]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Split = Literal["train", "test", "train_true"]
+
+
+NO_NULL = r"^[^\x00]*$"
+"""Databases refuse the null character."""
+Word = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_NULL)]
+Line = Annotated[str, Field(max_length=5000, pattern=NO_NULL)]
+Prose = Annotated[str, Field(max_length=50_000, pattern=NO_NULL)]
+Scalars = Annotated[dict[Word, Number], Field(max_length=MOST_METRICS)]
+ByLayer = Annotated[dict[Word, Scalars], Field(max_length=MOST_LAYERS)]
+Row = Annotated[list[Finite], Field(max_length=MOST_CLASSES), FailFast()]
+Rows = Annotated[list[Row], Field(max_length=MOST_CLASSES), FailFast()]
+Share = Annotated[str, Field(pattern=r"^[01](\.[0-9]{1,10})?$")]
+Pair = Annotated[list[Step], Field(min_length=2, max_length=2)]
+Close = Annotated[tuple[Step, Step, Number], Strict(False)]
+"""Two classes and their cosine; JSON has lists for tuples."""
+
+
+class Payload(BaseModel):
+    """Base of all payloads: unknown fields and converted types are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+# ── written by the store and the supervisor ─────────────────────────────────────────────────────────────────────────
+
+
+class RunQueued(Payload):
+    """The run waits for a device."""
+
+    config_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Paused(Payload):
+    """The run is held."""
+
+    epoch: Step
+
+
+class RunCancelled(Payload):
+    """The run was stopped by the user."""
+
+    epoch: Step
+
+
+class AttemptFailed(Payload):
+    """A worker process ended before the run did."""
+
+    attempt: Annotated[int, Field(ge=1, le=1_000_000)]
+    reason: Prose
+    tries_left: Annotated[int, Field(ge=0, le=1000)]
+
+
+class RunFailed(Payload):
+    """The run cannot go on."""
+
+    error: Prose
+
+
+# ── written by the engine ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Metric(Payload):
+    """What a run says of a metric that it measures."""
+
+    label: Line
+    symbol: Line
+    formula: Line
+    family: Line
+    direction: Literal["low", "high"]
+    ideal: Number | None
+    source: Line
+    reading: Line
+
+
+class RunStarted(Payload):
+    """See `ncengine.events.RunStarted`."""
+
+    classes: Annotated[int, Field(ge=2, le=MOST_CLASSES)]
+    class_names: Annotated[list[Line], Field(max_length=MOST_CLASSES), FailFast()]
+    features: Annotated[int, Field(ge=1, le=1_000_000)]
+    parameters: Count
+    steps_per_epoch: Annotated[int, Field(ge=1, lt=2**31)]
+    epochs: Annotated[int, Field(ge=1, lt=2**31)]
+    device: Line
+    view: Literal["line", "triangle", "tetrahedron", "spherical"]
+    view_matrix: Rows
+    vertices: Rows
+    metrics: Annotated[dict[Word, Metric], Field(min_length=1, max_length=MOST_METRICS)]
+    versions: Annotated[dict[Word, Line], Field(max_length=100)]
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        """Raise ValueError where lists are not as long as the number of classes makes them."""
+        classes = self.classes
+        rows = classes - 1 if classes <= WHOLE_FRAME_UP_TO else 3
+        if len(self.class_names) != classes:
+            raise ValueError(f"class_names must name the {classes} classes, got {len(self.class_names)}")
+        if self.view != view_name(classes):
+            raise ValueError(f"view must be {view_name(classes)} for {classes} classes, got {self.view}")
+        for name, found, shape in (
+            ("view_matrix", self.view_matrix, (rows, 3)),
+            ("vertices", self.vertices, (classes, rows)),
+        ):
+            if len(found) != shape[0] or any(len(row) != shape[1] for row in found):
+                raise ValueError(f"{name} must be {shape} for {classes} classes")
+        return self
+
+
+class DataProgressed(Payload):
+    """See `ncengine.events.DataProgressed`."""
+
+    what: Line
+    done: Count
+    total: Count | None
+    unit: Word
+    remaining_s: Number | None
+
+
+class LogLine(Payload):
+    """See `ncengine.events.LogLine`."""
+
+    text: Prose
+
+
+class Resumed(Payload):
+    """See `ncengine.events.Resumed`."""
+
+    epoch: Step
+    step: Step
+
+
+class StepMeasured(Payload):
+    """See `ncengine.events.StepMeasured`."""
+
+    epoch: Step
+    step: Step
+    loss: Number
+    lr: Number
+    seconds: Annotated[dict[Word, Number], Field(max_length=100)] = Field(default_factory=dict)
+    memory_bytes: Annotated[dict[Word, Count], Field(max_length=100)] = Field(default_factory=dict)
+    samples_per_s: Number | None = None
+    remaining_s: Number | None = None
+
+
+class Detail(Payload):
+    """What a measurement says of itself."""
+
+    rank: Count
+    samples: Count
+    of: Count
+    center: Literal["classes", "samples"] = "classes"
+    errors: Scalars = Field(default_factory=dict)
+    sizes: Annotated[dict[Word, Count], Field(max_length=MOST_METRICS)] = Field(default_factory=dict)
+
+
+class EpochMeasured(Payload):
+    """See `ncengine.events.EpochMeasured`."""
+
+    epoch: Annotated[int, Field(ge=1, lt=2**31)]
+    step: Step
+    scalars: dict[Split, Scalars]
+    flags: dict[Split, Annotated[list[Word], Field(max_length=100), FailFast()]]
+    terminal_phase: Annotated[int, Field(ge=1, lt=2**31)] | None
+    details: dict[Split, Detail] = Field(default_factory=dict)
+    layers: ByLayer = Field(default_factory=dict)
+    layers_test: ByLayer = Field(default_factory=dict)
+    collapse_layer: Line | None = None
+    measure_s: Number | None = None
+
+    @model_validator(mode="after")
+    def _with_training(self) -> Self:
+        """Raise ValueError where the training split is missing."""
+        if "train" not in self.scalars:
+            raise ValueError("scalars must have the split train")
+        return self
+
+
+class SamplesPictured(Payload):
+    """See `ncengine.events.SamplesPictured`."""
+
+    samples: Count
+
+
+class GeometryCaptured(Payload):
+    """See `ncengine.events.GeometryCaptured`."""
+
+    epoch: Annotated[float, Field(ge=0, lt=2**31, allow_inf_nan=False)]
+    step: Step
+    samples: Count
+    mean_norm: Number
+    weight_norm: Number
+    residual: Number
+    smallest_angle_deg: Number
+    smallest_pair: Pair
+    mean_angle_error_deg: Number
+    closest: Annotated[list[Close], Field(max_length=1000), FailFast()] = Field(default_factory=list)
+    cosine_quantiles: Annotated[dict[Share, Number], Field(max_length=100)] = Field(default_factory=dict)
+
+
+class FeaturesKept(Payload):
+    """See `ncengine.events.FeaturesKept`."""
+
+    epoch: Annotated[float, Field(ge=0, lt=2**31, allow_inf_nan=False)]
+    step: Step
+    samples: dict[Literal["train", "test"], Count]
+    size_bytes: Count
+
+
+class CheckpointSaved(Payload):
+    """See `ncengine.events.CheckpointSaved`."""
+
+    epoch: Step
+    step: Step
+
+
+class RunFinished(Payload):
+    """See `ncengine.events.RunFinished`."""
+
+    epoch: Step
+    step: Step
+    summary: dict[Split, Scalars]
+
+
+PAYLOADS: dict[str, type[Payload]] = {
+    model.__name__: model
+    for model in (
+        RunQueued,
+        Paused,
+        RunCancelled,
+        AttemptFailed,
+        RunFailed,
+        RunStarted,
+        DataProgressed,
+        LogLine,
+        Resumed,
+        StepMeasured,
+        EpochMeasured,
+        SamplesPictured,
+        GeometryCaptured,
+        FeaturesKept,
+        CheckpointSaved,
+        RunFinished,
+    )
+}
+"""By type of event; there are no others."""
+
+
+def require_valid(type_: str, payload: Mapping[str, Any]) -> None:
+    """Raise Invalid, naming the field, where a payload is not what its type of event may hold."""
+    model = PAYLOADS.get(type_)
+    if model is None:
+        raise Invalid(f"there is no type of event {type_[:100]!r}; there are {', '.join(PAYLOADS)}")
+    try:
+        model.model_validate(payload)
+    except ValidationError as error:
+        raise Invalid(f"{type_} {first_error(error)}") from error
+
+
+def first_error(error: ValidationError) -> str:
+    """Return the first of a validation's errors in a line: the dotted field, and what is wrong with it."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(step) for step in first["loc"])
+    return f"{where}: {first['msg']}"[:500] if where else str(first["msg"])[:500]
