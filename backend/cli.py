@@ -517,7 +517,7 @@ def import_(
 @app.command()
 def gc(
     entry: Annotated[
-        list[str] | None, typer.Argument(metavar="[ENTRY...]", help="With --restore: which entries of the trash.")
+        list[str] | None, typer.Argument(metavar="ENTRY", help="With --restore: which entries of the trash.")
     ] = None,
     delete: Annotated[
         bool, typer.Option("--delete", help="Delete what was shown: it is kept in the trash for a week.")
@@ -539,7 +539,7 @@ def gc(
     data: Data = None,
     database_url: Database = None,
 ) -> None:
-    """Show what can be removed: runs deleted a week ago, stray files, by rule what finished runs hold. Delete it."""
+    """Show what can be removed, and with --delete remove it: runs deleted a week ago, stray files, what rules say."""
     from backend import cli_gc
     from backend.store.gc.items import Rules
 

@@ -13,6 +13,8 @@ import pytest
 
 from backend.store import query, run_folders, runs
 from backend.store.database import open_store
+from backend.store.gc import restore
+from tests.backend import gc_store
 from tests.harness import COLLAPSE, end_workers, tiny, wait_for
 
 
@@ -300,6 +302,32 @@ def test_clean_up_on_a_terminal_asks_first(copied):
         assert "Delete 2 files (" in done.stdout
         assert ("nothing was removed" in done.stdout) == bool(left)
         assert len(checkpoints_in(folder)) == left
+
+
+def test_ctrl_c_ends_a_clean_up_between_two_items(tmp_path):
+    folder = tmp_path / "data"
+    store = open_store(folder)
+    for _ in range(20):
+        gc_store.finished_run(store)
+    before, held = gc_store.files(store), gc_store.rows(store)
+    process = subprocess.Popen(
+        [COLLAPSE, "gc", "--data", str(folder), "--delete", "--thin-geometry", "2", "--checkpoints"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    wait_for(lambda: list(folder.glob("trash/*/files/runs/*/*")) or process.poll() is not None, 60, "the first file")
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    # It may have been quicker than we were; what is done is consistent either way.
+    assert process.returncode in (0, 130), said
+    assert "Traceback" not in said
+    assert ("stopped; the rest is as it was" in said) == (process.returncode == 130)
+    gc_store.require_no_missing_files(store)
+    assert restore.restore(store, None).skipped == ()
+    assert (gc_store.files(store), gc_store.rows(store)) == (before, held)
+    store.close()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from tests.backend import gc_store
 from tests.backend.gc_store import delete_long_ago, finished_run
 from tests.e2e.test_pages import PICTURES
 from tests.harness import wait_for
+from tests.repetitions import exhaustive_except
 
 PATIENCE_MS = 20_000
 
@@ -34,7 +35,7 @@ def panel(page: Page):
     return found
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", exhaustive_except(["light", "dark"], ["light"]))
 def test_the_button_deletes_what_was_previewed_and_nothing_else(store, start_server, open_window, scheme):
     first, second = (row["id"] for row in gc_store.rows(store)["run"])
     delete_long_ago(store, first)

@@ -17,10 +17,14 @@ from backend.store.database import open_store
 from backend.store.gc import delete, files, restore, trash
 from tests.backend import gc_store
 from tests.backend.gc_store import clean, delete_long_ago, finished_run, preview, stray
+from tests.repetitions import repetitions
 
 RULES = {"thin_geometry": 3, "checkpoints": True}
-EVERY = 4
-"""Of all moments every fourth is tried, beginning at random; 1 tries all."""
+
+
+def stride() -> int:
+    """Of all moments every sixth is tried, beginning at random, or all of them."""
+    return repetitions(6, 1)
 
 
 class Killed:
@@ -96,7 +100,7 @@ def test_a_clean_up_killed_at_every_moment_loses_nothing(prepared, tmp_path):
     data, plan, before = prepared
     shutil.copytree(data, tmp_path / "start")
     killed = Killed(data, tmp_path / "start")
-    moment, places = random.randint(1, EVERY), set()  # noqa: S311
+    moment, places = random.randint(1, stride()), set()  # noqa: S311
     try:
         while killed.at("delete", plan.id, moment):
             shutil.copytree(data, tmp_path / "killed")
@@ -117,11 +121,11 @@ def test_a_clean_up_killed_at_every_moment_loses_nothing(prepared, tmp_path):
             assert list(check.faults(store)) == []
             require_back(store, before)
             store.close()
-            moment += EVERY
+            moment += stride()
     finally:
         killed.close()
     assert moment > 30, "the manifest, rows, commits, and two steps of each of 13 files"
-    assert len(places) >= 10 / EVERY, "the kills came at different stages"
+    assert len(places) >= 10 / stride(), "the kills came at different stages"
 
 
 def test_a_restore_killed_at_every_moment_is_completed_by_the_next(prepared, tmp_path):
@@ -131,7 +135,7 @@ def test_a_restore_killed_at_every_moment_is_completed_by_the_next(prepared, tmp
     store.close()
     shutil.copytree(data, tmp_path / "start")
     killed = Killed(data, tmp_path / "start")
-    moment = random.randint(1, EVERY)  # noqa: S311
+    moment = random.randint(1, stride())  # noqa: S311
     try:
         while killed.at("restore", "all", moment):
             store = open_store(data)
@@ -140,7 +144,7 @@ def test_a_restore_killed_at_every_moment_is_completed_by_the_next(prepared, tmp
             assert emptying or everything(store) == before[0], f"something is lost at moment {moment}"
             require_back(store, before)
             store.close()
-            moment += EVERY
+            moment += stride()
     finally:
         killed.close()
     assert moment > 30
@@ -154,7 +158,7 @@ def test_emptying_killed_at_any_moment_leaves_entries_whole_or_gone(prepared, tm
     store.close()
     shutil.copytree(data, tmp_path / "start")
     killed = Killed(data, tmp_path / "start")
-    moment = random.randint(1, EVERY)  # noqa: S311
+    moment = random.randint(1, stride())  # noqa: S311
     try:
         while killed.at("empty", digest, moment):
             store = open_store(data)
@@ -162,7 +166,7 @@ def test_emptying_killed_at_any_moment_leaves_entries_whole_or_gone(prepared, tm
             trash.empty(store, trash.digest(trash.entries(store)))
             assert list((data / "trash").iterdir()) == []
             store.close()
-            moment += EVERY
+            moment += stride()
     finally:
         killed.close()
     assert moment > 10

@@ -2,17 +2,15 @@
 
 The order, for items with database rows: the manifest and the rows are durable in the trash; one transaction checks the
 item again and deletes the rows; then the files are moved. So no row ever names a missing file, and a crash at any
-moment leaves everything either in its place or in the trash: `finish` moves what a crash left behind, a restore brings
-back what is there. (A machine that loses power may forget SQLite's last commit: the rows are back then and the files in
-the trash, and a restore brings those to them.)
+moment leaves everything either in its place or in the trash: the next clean-up moves what a crash left behind, a
+restore brings back what is there. (A machine that loses power may forget SQLite's last commit: the rows are back then
+and the files in the trash, and a restore brings those to them.)
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -20,9 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from backend.store import run_folders
-from backend.store.clock import text_of
 from backend.store.database import Store
-from backend.store.gc import eligible, files, plans, restore, rows, trash
+from backend.store.gc import eligible, files, finish, plans, restore, rows, trash
 from backend.store.gc.files import Ineligible
 from backend.store.gc.items import Moved, Outcome, Plan, PlannedFile, PlannedItem, Skipped, one_outcome
 from backend.store.gc.trash import Entry, TrashedFile, TrashedItem
@@ -46,7 +43,7 @@ def delete(
     """
     with trash.locked(store):
         plan = plans.get(store, plan_id)
-        finish(store)
+        finish.finish(store)
         checked: list[Checked] = []
         for item in plan.items:
             if stopped():
@@ -54,7 +51,7 @@ def delete(
             checked.append(_checked(store, item, len(checked)))
         plan = plans.claim(store, plan_id)
         done = _move_items(store, plan, checked, stopped, progress)
-        _unregister_gone(store)
+        finish.unregister_gone(store)
         trash.empty_expired(store)
         return done
 
@@ -141,7 +138,7 @@ def _move_item(store: Store, entry: Entry, checked: Checked) -> Outcome:
     except Ineligible as error:
         return Outcome(moved=(), skipped=(Skipped(kind=item.kind, run_id=item.run_id, path=None, reason=str(error)),))
     if item.kind in ("deleted-run", "folder-without-run"):
-        _forget_folder(store, str(item.run_id))
+        finish.forget_folder(store, str(item.run_id))
     elif item.kind == "unfinished-import":
         for name in {PurePosixPath(file.path).parts[1] for file in item.files}:
             files.remove_empty_folders(store.data_dir / "imports" / name)
@@ -297,47 +294,3 @@ def _move_files(store: Store, entry: Entry, item: TrashedItem, wanted: Sequence[
     except (Ineligible, OSError) as error:
         restore.restore_item(store, entry, item, undo=True)
         raise Ineligible(f"a file could not be moved to the trash, and nothing was removed: {error}") from error
-
-
-def _forget_folder(store: Store, run_id: str) -> None:
-    """Remove a run's folder once it is empty, and its registration with it."""
-    if files.remove_empty_folders(store.data_dir / "runs" / run_id):
-        run_folders.unregister(store, run_id)
-
-
-def _unregister_gone(store: Store) -> None:
-    """Unregister folders that are gone together with their run; those of existing runs may be unmounted."""
-    with store.reading() as connection:
-        known = set(connection.execute(sa.select(run.c.id)).scalars())
-    # An import registers its folder some moments before there is anything in it.
-    for run_id in run_folders.registered(store, before=text_of(datetime.now(UTC) - timedelta(days=1))) - known:
-        _forget_folder(store, run_id)
-
-
-def finish(store: Store) -> None:
-    """Move to the trash what an earlier clean-up left in place when it was killed after it had deleted the rows.
-
-    The caller holds the lock of the trash.
-    """
-    for entry in trash.entries(store):
-        for item in entry.manifest.items:
-            if entry.has_rows(item):
-                _finish_item(store, entry, item)
-
-
-def _finish_item(store: Store, entry: Entry, item: TrashedItem) -> None:
-    with store.reading() as connection:
-        current = connection.execute(sa.select(run.c.id).where(run.c.id == item.run_id)).one_or_none()
-        named = set(connection.execute(sa.select(artifact.c.path).where(artifact.c.run_id == item.run_id)).scalars())
-    if item.kind == "deleted-run" and current is not None:
-        return  # its rows were never deleted
-    for file in item.files:
-        # Only the very file that the manifest names; anything else is left.
-        if file.path not in named and restore.is_whole(store.data_dir, file.path, file):
-            path = files.inside(store.data_dir, file.path)
-            if restore.is_whole(entry.folder, f"files/{file.path}", file):
-                path.unlink()  # moved halfway, both names are of it
-            elif not os.path.lexists(entry.file(file.path)):
-                files.move(path, entry.file(file.path))
-    if item.kind == "deleted-run":
-        _forget_folder(store, str(item.run_id))
