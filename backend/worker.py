@@ -196,7 +196,7 @@ class Recorder:
         text = f"the checkpoint at step {checkpoint.step} is damaged or missing; falling back to the one before"
         self._pending.append(Entry(LogLine.type, {"text": text}))
         self.flush()
-        patiently(lambda: artifacts.remove(self._store, [checkpoint]))
+        patiently(lambda: artifacts.forget(self._store, checkpoint))
         self._checkpoints_stored.discard(checkpoint.step)
 
     def flush(self) -> str:

@@ -157,14 +157,16 @@ def restore(trainer: Trainer, saved: CheckpointSaved) -> None:
 
 
 def save_checkpoint(saved: CheckpointSaved, folder: Path) -> Path:
-    """Write a checkpoint into `folder` and return its file; of older ones there, one generation is kept.
+    """Write a checkpoint into `folder` and return its file; of those of earlier steps there, one generation is kept.
 
-    The file is written aside, synced and renamed, so that a crash leaves whole files only.
+    The file is written aside, synced and renamed, so that a crash leaves whole files only. Files of later steps, such as
+    those of another run in the same folder, are left alone.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"checkpoint-{saved.step:09d}{SUFFIX}"
     array_file.write(path, array_file.encode(saved.tensors, saved.state))
-    for old in sorted(folder.glob(f"checkpoint-*{SUFFIX}"))[:-KEPT]:
+    until_now = sorted(each for each in folder.glob(f"checkpoint-*{SUFFIX}") if each.name <= path.name)
+    for old in until_now[:-KEPT]:
         old.unlink(missing_ok=True)
     return path
 

@@ -159,9 +159,18 @@ def remove(store: Store, old: Sequence[sa.Row[Any]]) -> None:
     """Remove artifacts: rows first, then files, so that no row ever names a file that is gone."""
     if not old:
         return
+    _delete_rows(store, old)
+    for row in old:
+        resolve(store, row.path).unlink(missing_ok=True)
+
+
+def forget(store: Store, row: sa.Row[Any]) -> None:
+    """Remove an artifact's row and leave its file, which is damaged or missing: what can be saved of it stays."""
+    _delete_rows(store, [row])
+
+
+def _delete_rows(store: Store, old: Sequence[sa.Row[Any]]) -> None:
     with store.writing() as connection:
         for row in old:
             named = (artifact.c.run_id == row.run_id, artifact.c.kind == row.kind, artifact.c.step == row.step)
             connection.execute(artifact.delete().where(*named))
-    for row in old:
-        resolve(store, row.path).unlink(missing_ok=True)

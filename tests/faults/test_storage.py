@@ -167,6 +167,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(store, damage):
         wait_status(store, run_id, "finished")
     lines = [e.payload["text"] for e in event_log.after(store, run_id, 0, 10_000, ["LogLine"])]
     assert any("falling back to the one before" in line for line in lines)
+    assert path.exists() == (damage != "gone"), "what can be saved of it stays"
     require_whole(store, run_id)
 
 

@@ -152,6 +152,15 @@ def test_two_generations_are_kept_and_a_damaged_one_is_passed_over(run_events, t
         nc.load_checkpoint(tmp_path / "empty")
 
 
+def test_another_runs_later_checkpoints_are_left_alone_and_push_none_out(run_events, tmp_path):
+    first, second = [event for event in run_events if event.type == "CheckpointSaved"][:2]
+    others = [tmp_path / f"checkpoint-{step:09d}.safetensors" for step in (900_000, 900_001, 900_002)]
+    for other in others:
+        other.write_bytes(b"last year's")
+    kept = [nc.save_checkpoint(event, tmp_path) for event in (first, second)]
+    assert sorted(tmp_path.iterdir()) == [*kept, *others]
+
+
 def test_files_that_are_not_whole_say_why(saved, tmp_path):
     path = nc.save_checkpoint(saved, tmp_path)
     content = path.read_bytes()
