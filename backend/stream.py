@@ -29,6 +29,7 @@ from starlette.types import Receive, Scope, Send
 
 from backend.access.authority import CHECK_S
 from backend.access.callers import Caller
+from backend.errors import CollapseError
 from backend.store import event_log, runs
 from backend.store.database import CHANNEL, Store, Unreachable
 from backend.transfer import left
@@ -66,7 +67,12 @@ def told(store: Store, row: sa.Row[Any], *, arrays: bool) -> Told:
     content = event_json(row)
     found = Told(row.seq, row.type.encode(), orjson.dumps(content))
     if arrays and row.type == "GeometryCaptured":
-        held = typed_arrays(store, row.run_id, row.payload["step"])
+        try:
+            held = typed_arrays(store, row.run_id, row.payload["step"])
+        except CollapseError as error:
+            # One damaged file holds up nobody: the event goes without, and its `href` says what is wrong.
+            log.warning("%s", error)
+            return found
         content["arrays"] = {name: array.model_dump() for name, array in held.items()}
         found.rich = orjson.dumps(content)
     return found

@@ -159,8 +159,8 @@ def restore(trainer: Trainer, saved: CheckpointSaved) -> None:
 def save_checkpoint(saved: CheckpointSaved, folder: Path) -> Path:
     """Write a checkpoint into `folder` and return its file; of those of earlier steps there, one generation is kept.
 
-    The file is written aside, synced and renamed, so that a crash leaves whole files only. Files of later steps, such as
-    those of another run in the same folder, are left alone.
+    The file is written aside, synced and renamed, so that a crash leaves whole files only. Files of later steps, such
+    as those of another run in the same folder, are left alone.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"checkpoint-{saved.step:09d}{SUFFIX}"

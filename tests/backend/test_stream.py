@@ -159,6 +159,31 @@ def test_a_run_that_is_gone_leaves_no_viewer_behind(store):
     assert b"event: deleted" in heard, "the stream ended with its only run"
 
 
+def test_a_damaged_capture_is_streamed_without_its_arrays_and_holds_nobody_up(quiet_server):
+    store = open_store(quiet_server.data)
+    damaged, whole = (runs.create(store, tiny(seed=seed, device="cuda:9"))[0] for seed in (3, 4))
+    for run_id in (damaged, whole):
+        assert runs.claim(store, run_id, "cpu") == 1
+        record_here(store, run_id, 1)
+    with quiet_server.client() as http, http.stream("GET", f"/api/v1/stream?runs={damaged},{whole}") as answer:
+        lines = answer.iter_lines()
+        assert next(lines).startswith("retry")
+        written = artifacts.write(store, damaged, "geometry", 1, 1, {"means": np.zeros((3, 2), np.float32)})
+        (store.data_dir / written.path).write_bytes(b"damaged")
+        event_log.append(store, damaged, 1, [Entry("GeometryCaptured", {"step": 1, "epoch": 1.0}, written)])
+        event_log.append(store, whole, 1, [Entry("LogLine", {"text": "goes on"})])
+        seen = {}
+        for type_, _, data in messages(lines):
+            seen[type_] = data
+            if {"GeometryCaptured", "LogLine"} <= seen.keys():
+                break
+    assert "arrays" not in seen["GeometryCaptured"]
+    assert seen["LogLine"]["text"] == "goes on"
+    for run_id in (damaged, whole):
+        runs.end(store, run_id, 1, "cancelled", Entry("RunCancelled", {"epoch": 0}))
+    store.close()
+
+
 def test_many_events_in_one_commit_are_all_heard(quiet_server, written):
     store, run_id = written
     count = 2 * PAGE + 7
