@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from backend.store import query, run_folders, runs
+from backend.store import query, runs
 from backend.store.database import open_store
 from backend.store.gc import restore
 from tests.backend import gc_store
@@ -233,9 +233,6 @@ def copied(data, tmp_path):
     collapse(data, "archive", run_id, "-o", str(tmp_path / "run.zip"))
     folder = tmp_path / "other"
     collapse(folder, "import", str(tmp_path / "run.zip"))
-    store = open_store(folder)
-    run_folders.register(store, run_id)
-    store.close()
     return folder, run_id
 
 

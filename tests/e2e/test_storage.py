@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from backend.store.database import open_store
@@ -64,7 +65,7 @@ def test_the_button_deletes_what_was_previewed_and_nothing_else(store, start_ser
     preview.click()
     expect(delete).to_have_text(f"Delete {twelve}", timeout=PATIENCE_MS)
     expect(storage.locator("tbody tr")).to_have_count(2)
-    page.screenshot(path=_picture(f"storage-preview-{scheme}"), full_page=True)
+    _look(page, f"storage-preview-{scheme}")
     # The other run's week ends meanwhile, and the fields change in the moment of the click: what counts is the preview.
     delete_long_ago(store, second)
     page.evaluate(
@@ -80,7 +81,7 @@ def test_the_button_deletes_what_was_previewed_and_nothing_else(store, start_ser
     gone = {path for path in before if path not in gc_store.files(store)}
     assert gone == whole, "exactly what was previewed, as far as it is still eligible"
     expect(delete).to_have_count(0)
-    page.screenshot(path=_picture(f"storage-deleted-{scheme}"), full_page=True)
+    _look(page, f"storage-deleted-{scheme}")
     # The trash: an entry comes back; emptying asks.
     storage.get_by_role("button", name="Restore").click()
     expect(storage.get_by_text(f"Restored {ten}.")).to_be_visible(timeout=PATIENCE_MS)
@@ -92,7 +93,7 @@ def test_the_button_deletes_what_was_previewed_and_nothing_else(store, start_ser
     remove = storage.get_by_role("button", name=f"Remove {ten} for good")
     expect(remove).to_be_hidden()
     storage.get_by_text("Empty trash").click()
-    page.screenshot(path=_picture(f"storage-empty-{scheme}"), full_page=True)
+    _look(page, f"storage-empty-{scheme}")
     assert len(trash.entries(store)) == 1
     remove.click()
     expect(storage.get_by_text(f"Removed {ten} for good.")).to_be_visible(timeout=PATIENCE_MS)
@@ -101,6 +102,8 @@ def test_the_button_deletes_what_was_previewed_and_nothing_else(store, start_ser
     assert window.complaints == []
 
 
-def _picture(name: str) -> str:
+def _look(page: Page, name: str) -> None:
+    """Keep a picture for people, and let axe look."""
     PICTURES.mkdir(parents=True, exist_ok=True)
-    return str(PICTURES / f"{name}.png")
+    page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+    assert [each["id"] for each in Axe().run(page).response["violations"]] == []
