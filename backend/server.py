@@ -13,6 +13,7 @@ import webbrowser
 from dataclasses import replace
 from types import FrameType
 from typing import Any
+from urllib.parse import quote
 
 import uvicorn
 
@@ -128,7 +129,7 @@ def _run(
     if moved:
         print(f"Port {DEFAULT_PORT} is taken; using {settings.port} instead.", file=sys.stderr)
     shown = "127.0.0.1" if ipaddress.ip_address(socket.gethostbyname(settings.host)).is_unspecified else settings.host
-    address = f"{replace(settings, host=shown).url}/?token={settings.token}"
+    address = f"{replace(settings, host=shown).url}/?token={quote(settings.token, safe='')}"
     print(f"Collapse Lab is at {address}", flush=True)
     print(f"Data in {settings.data_dir}. Ctrl-C stops the server; runs under way go on.", flush=True)
     config = uvicorn.Config(

@@ -53,8 +53,8 @@ def parse_cursors(text: str, run_ids: list[str]) -> dict[str, int]:
     """Return where the streams of the named runs continue, from `after` or Last-Event-ID: `seq`, or `run:seq,…`."""
     cursors: dict[str, int] = {}
     for part in filter(None, text.split(",")):
-        run_id, _, seq = part.rpartition(":")
-        if not re.fullmatch("[0-9]{1,10}", seq) or (run_id not in run_ids if run_id else len(run_ids) != 1):
+        run_id, named, seq = part.rpartition(":")
+        if not re.fullmatch("[0-9]{1,10}", seq) or (run_id not in run_ids if named else len(run_ids) != 1):
             raise Invalid(
                 f"the stream position must be a number, or run:number for several of the `runs`, got {part[:100]!r}"
             )

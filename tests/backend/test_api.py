@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import stat
 import subprocess
 
@@ -13,7 +14,8 @@ import pytest
 
 from backend import wire
 from backend.client import ApiError, AsyncClient, Client, calls
-from backend.settings import require_safe_host
+from backend.errors import Unusable
+from backend.settings import require_proxies, require_safe_host
 from tests.harness import COLLAPSE, ServerProcess, tiny, wait_for
 
 
@@ -388,6 +390,32 @@ def test_another_address_needs_a_token_of_ones_own():
         require_safe_host("0.0.0.0", "guess")  # noqa: S104
     with pytest.raises(Exception, match="IP address or localhost"):
         require_safe_host("somewhere", "")
+
+
+@pytest.mark.parametrize(
+    ("reachable", "option"),
+    [
+        ({"allow_hosts": ["gpu-box:8050"]}, "--allow-host gpu-box:8050"),
+        ({"allow_hosts": ["localhost:9000", "lab.example"]}, "--allow-host lab.example"),
+        ({"allow_hosts": ["[2001:db8::1]:8050"]}, "--allow-host [2001:db8::1]:8050"),
+        ({"behind_proxy": ["127.0.0.1"]}, "--behind-proxy 127.0.0.1"),
+    ],
+)
+def test_a_weak_token_is_refused_wherever_other_machines_reach_the_server(reachable, option):
+    with pytest.raises(Unusable, match=re.escape(f"has 5 characters, and with {option} other machines")):
+        require_safe_host("127.0.0.1", "guess", **reachable)
+    require_safe_host("127.0.0.1", "sixteen letters!", **reachable)
+    require_safe_host("127.0.0.1", "guess", allow_hosts=["localhost:9000", "127.0.0.1:1", "[::1]:9000"])
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [("*", "got '*'"), ("proxy", "got 'proxy'"), ("0.0.0.0/0", "everybody"), ("::/0", "everybody")],
+)
+def test_a_proxy_is_trusted_by_its_address_alone(address, words):
+    require_proxies(["127.0.0.1", "172.17.0.0/16", "2001:db8::/64"])
+    with pytest.raises(Unusable, match=re.escape(words)):
+        require_proxies([address])
 
 
 def test_a_second_server_on_the_same_data_names_the_first(quiet_server):

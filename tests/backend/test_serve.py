@@ -76,6 +76,26 @@ def test_what_cannot_be_served_says_why_and_makes_nothing(tmp_path, options, wor
     assert not (tmp_path / "data" / "collapse.db").exists()
 
 
+def test_a_weak_token_in_the_data_directory_is_refused_behind_a_proxy(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "token").write_text("guess\n")
+    for options in (("--behind-proxy", "127.0.0.1"), ("--allow-host", "lab.example")):
+        done = serve(data, *options)
+        assert done.returncode == 2
+        assert "the token has 5 characters" in done.stderr
+        done = serve(data, *options, COLLAPSE_TOKEN="guess")
+        assert "the token has 5 characters" in done.stderr
+    assert sorted(path.name for path in data.iterdir()) == ["token"], "nothing was made"
+
+
+def test_a_token_with_any_letters_opens_the_printed_address(start_server):
+    server = start_server("--no-demonstration", "--no-warm", "--token", "a+b/c&d=e#f g?%41")
+    answer = httpx.get(f"{server.url}/?token={server.token}")
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/"
+
+
 def test_a_read_only_data_directory_is_refused(tmp_path):
     # Root writes where it likes, but not into the kernel's own file system.
     data = Path("/sys/collapse-lab") if os.geteuid() == 0 else tmp_path / "data"

@@ -8,6 +8,7 @@ import json
 import random
 import subprocess
 import sys
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -197,3 +198,71 @@ def test_many_events_in_one_commit_are_all_heard(quiet_server, written):
             if number == str(1 + count):
                 break
     assert heard == list(range(2, 2 + count))
+
+
+WRONG = ("a:1,b:2", ":", ":5", "nosuchrun0:5", "{run}:1,nosuchrun0:5", "²", "{run}:²", "-1", "1e3", "{run}:99999999999")
+
+
+@pytest.mark.parametrize("position", [*WRONG, "9" * 1900])
+def test_a_position_that_cannot_be_meant_is_refused(quiet_server, written, position):
+    """Digits of other scripts gave a 500, as did positions of several runs or none in Last-Event-ID."""
+    store, run_id = written
+    other, _ = runs.create(store, tiny(seed=5, device="cuda:9"), name="other")
+    text = position.replace("{run}", run_id)
+    with quiet_server.client() as http:
+        for followed in (run_id, f"{run_id},{other}"):
+            address = f"/api/v1/stream?runs={followed}"
+            for answer in (
+                http.get(f"{address}&after={quote(text)}"),
+                http.get(address, headers={"last-event-id": text.encode("latin-1")}),
+            ):
+                assert answer.status_code == 422, answer.text
+                assert "the stream position must be a number" in answer.json()["detail"]
+
+
+def test_last_event_ids_of_several_runs_are_each_taken(quiet_server, written):
+    store, run_id = written
+    other, _ = runs.create(store, tiny(seed=5, device="cuda:9"), name="other")
+    headers = {"last-event-id": f"{run_id}:2,{other}:0,"}
+    with (
+        quiet_server.client() as http,
+        http.stream("GET", f"/api/v1/stream?runs={run_id},{other}", headers=headers) as answer,
+    ):
+        assert answer.status_code == 200
+        first = next(messages(answer.iter_lines()))
+        assert first[1] == f"{other}:1"
+
+
+def test_a_run_that_is_deleted_is_not_streamed_any_further(quiet_server):
+    """Its events are not for anybody, and another run may come to bear its id: both streams say so, and the other
+    run's goes on."""
+    store = open_store(quiet_server.data)
+    (deleted, kept) = (runs.create(store, tiny(seed=seed, device="cuda:9"))[0] for seed in (1, 2))
+    runs.request_cancel(store, deleted)
+    with quiet_server.client() as alone, quiet_server.client() as both:
+        single = alone.stream("GET", f"/api/v1/stream?runs={deleted}")
+        double = both.stream("GET", f"/api/v1/stream?runs={deleted},{kept}")
+        with single as first, double as second:
+            lines, others = first.iter_lines(), second.iter_lines()
+            assert next(messages_with_deletion(lines)) == ("RunQueued", "1")
+            for _ in range(3):
+                next(messages_with_deletion(others))
+            runs.delete(store, deleted)
+            rest = list(messages_with_deletion(lines))
+            assert rest[-1] == ("deleted", deleted), "it ends with it"
+            assert next(each for each in messages_with_deletion(others) if each[0] == "deleted") == ("deleted", deleted)
+            runs.request_cancel(store, kept)
+            assert next(messages_with_deletion(others)) == ("RunCancelled", f"{kept}:2")
+        assert alone.get(f"/api/v1/stream?runs={deleted}").status_code == 404
+    store.close()
+
+
+def messages_with_deletion(lines):
+    """Yield (event, id), or of a deletion, which has no number, the run's id."""
+    event, number = "", ""
+    for line in lines:
+        name, _, value = line.partition(": ")
+        event = value if name == "event" else event
+        number = value if name == "id" else number
+        if name == "data":
+            yield (event, json.loads(value)["run"]) if event == "deleted" else (event, number)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -345,11 +347,27 @@ def test_options_of_a_clean_up_that_contradict_each_other(data, options, words):
 def test_tokens_are_made_and_revoked(data):
     token_id, secret = collapse(data, "token", "create", "a co-author", "--read-only").stdout.split()
     listed = collapse(data, "token", "list").stdout
-    assert "may read" in listed
+    assert re.search(r"  read    does not expire  +a co-author$", listed, re.M), listed
     assert secret not in listed
     collapse(data, "token", "revoke", token_id)
     assert "revoked" in collapse(data, "token", "list").stdout
     assert "there is no token" in collapse(data, "token", "revoke", token_id, expect=2).stderr
+
+
+def test_a_token_has_a_scope_and_an_end(data):
+    collapse(data, "token", "create", "for a month", "--scope", "launch", "--expires", "30d")
+    day = datetime.now(UTC) + timedelta(days=30)
+    listed = collapse(data, "token", "list").stdout
+    assert re.search(rf"  launch  expires {day:%Y-%m-%d}T\S+  +for a month$", listed, re.M), listed
+    for wrong, words in (
+        (("--expires", "yesterday"), "must be such as 30d, 12h, 2w or 2027-01-31"),
+        (("--expires", "2020-01-31"), "must be in the future"),
+        (("--expires", "0d"), "must be in the future"),
+        (("--scope", "all"), "is not one of"),
+        (("--read-only", "--scope", "admin"), "exclude each other"),
+    ):
+        assert words in " ".join(collapse(data, "token", "create", "x", *wrong, expect=2).stderr.split())
+    assert collapse(data, "token", "list").stdout == listed
 
 
 def test_a_grid_is_run_as_a_group(tmp_path, config_file):
