@@ -90,8 +90,7 @@ def open_store(data_dir: Path, url: str | None = None, *, create: bool = True, j
     do not belong together; nothing is changed then.
     """
     data_dir = data_dir.expanduser().absolute()
-    database_url = database_url_of(data_dir, url)
-    engine = make_engine(database_url)
+    engine = make_engine(database_url_of(data_dir, url))
     try:
         file = sqlite_file(engine.url)
         if not create and not data_dir.is_dir():
@@ -108,7 +107,9 @@ def open_store(data_dir: Path, url: str | None = None, *, create: bool = True, j
     except BaseException:
         engine.dispose()
         raise
-    return Store(data_dir, engine, database_url, identity.store_id, identity.directory_id, watch)
+    # As the engine has it: an absolute path, for workers that are started elsewhere.
+    address = engine.url.render_as_string(hide_password=False)
+    return Store(data_dir, engine, address, identity.store_id, identity.directory_id, watch)
 
 
 def reason_of(error: BaseException) -> str:
@@ -163,6 +164,9 @@ def make_engine(url: str) -> Engine:
 
     address = sa.make_url(url)
     file = sqlite_file(address)
+    if file is not None and not file.is_absolute():
+        address = address.set(database=str(file.absolute()))
+        file = file.absolute()
 
     def connect() -> Any:
         # `rw`: a connection to a file that was removed fails, and does not make an empty one.

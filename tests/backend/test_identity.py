@@ -143,6 +143,19 @@ def test_a_store_is_made_only_where_one_is_meant_to_be(tmp_path):
     assert not (tmp_path / "typo").exists()
 
 
+@pytest.mark.parametrize("name", ["held.db", "odd ?#%20 name.db"])
+def test_a_relative_address_means_the_same_file_everywhere(tmp_path, monkeypatch, name):
+    """Workers start in the data directory, and a command in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    url = sa.URL.create("sqlite", database=name).render_as_string(hide_password=False)
+    with closing(open_store(tmp_path / "data", url)) as store:
+        ids = with_files(store, 1)
+        monkeypatch.chdir(tmp_path / "data")
+        with closing(open_store(tmp_path / "data", store.url)) as again:
+            assert runs.all_ids(again) == ids
+    assert (tmp_path / name).exists()
+
+
 def test_files_that_no_database_names_are_refused(pair, tmp_path):
     a, _ = pair
     half = tmp_path / "half"
