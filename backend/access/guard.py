@@ -131,7 +131,10 @@ class Guard:
         try:
             return await self._login.identify(scope, headers)
         except Unreachable:
-            detail = "tokens and sessions cannot be looked up just now; try again in a moment"
+            detail = (
+                "the database cannot be used just now, so that tokens and sessions cannot be looked up; server.log in "
+                "the data directory says what happened and what to do"
+            )
             return problem(503, "The store cannot be used", detail)
 
     def _with_headers(self, send: Send, path: str) -> Send:
