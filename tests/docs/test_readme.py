@@ -46,7 +46,7 @@ def test_the_commands_of_the_terminal_work_in_order(tmp_path):
     subprocess.run([sys.executable, "-c", "\n".join(made)], cwd=tmp_path, check=True, timeout=60)
     script = "set -euo pipefail\n" + "\n".join(lines)
     done = subprocess.run(
-        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=540
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "geometry.pdf").read_bytes().startswith(b"%PDF")
@@ -60,7 +60,7 @@ def test_the_commands_of_the_terminal_work_in_order(tmp_path):
 def test_the_python_works_in_order(tmp_path):
     code = "\n".join(blocks("python"))
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300
+        [sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=540
     )
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
