@@ -51,6 +51,10 @@ from ncengine.preset_configs import PRESETS
 
 log = logging.getLogger("collapse")
 THREADS = 8
+FIGURE_PLACES, FIGURES_PER_TOKEN = 32, 16
+FIGURES_KEPT_BYTES = 2**24
+"""So many bytes of results are kept, for those who ask for the same figure again."""
+ARCHIVE_PLACES, ARCHIVES_PER_TOKEN = 8, 4
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 PROBLEM: dict[str, Any] = {
     "model": wire.Problem,
@@ -89,9 +93,11 @@ class Application:
         supervisor = Supervisor(store, warm=settings.warm, reading=reading, limits=limits)
         authority = Authority(settings.token, store)
         hub = Hub(store, authority.ended)
-        drawings: WorkQueue[Made] = WorkQueue(32, 16, at_once=1, keep_bytes=2**24)
-        transfers: WorkQueue[Made] = WorkQueue(8, 4, at_once=2)
-        gauges = Gauges(store, supervisor, hub, {"drawings": drawings, "transfers": transfers})
+        figure_queue: WorkQueue[Made] = WorkQueue(
+            FIGURE_PLACES, FIGURES_PER_TOKEN, at_once=1, keep_bytes=FIGURES_KEPT_BYTES
+        )
+        archive_queue: WorkQueue[Made] = WorkQueue(ARCHIVE_PLACES, ARCHIVES_PER_TOKEN, at_once=2)
+        gauges = Gauges(store, supervisor, hub, {"figures": figure_queue, "archives": archive_queue})
         self.context = Context(
             settings,
             store,
@@ -100,8 +106,8 @@ class Application:
             PaperProcess(StorePlace(data_dir=store.data_dir, database_url=store.url)),
             authority,
             gauges,
-            drawings,
-            transfers,
+            figure_queue,
+            archive_queue,
         )
         self.api = _api(self.context)
         self.guarded = Guard(
@@ -133,8 +139,8 @@ def _api(context: Context) -> FastAPI:
             with TrashCleaner(context.store).running():
                 yield
         context.supervisor.close()
-        context.drawings.close()
-        context.transfers.close()
+        context.figure_queue.close()
+        context.archive_queue.close()
         context.paper.close()
 
     app = FastAPI(
@@ -189,7 +195,10 @@ def _api(context: Context) -> FastAPI:
         return Response(orjson.dumps(app.openapi()), media_type="application/json")
 
     # Before FastAPI's own of this path, which works on the event loop.
-    app.router.routes.insert(0, APIRoute("/api/v1/openapi.json", openapi, include_in_schema=False))
+    dependencies = [Depends(authorize)]
+    app.router.routes.insert(
+        0, APIRoute("/api/v1/openapi.json", openapi, include_in_schema=False, dependencies=dependencies)
+    )
     app.add_exception_handler(CollapseError, _on_error)
     for unreachable in Unreachable:
         if not issubclass(unreachable, CollapseError):

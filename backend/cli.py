@@ -534,7 +534,7 @@ def gc(
         int | None, typer.Option(min=2, help="Keep every n-th capture of finished runs, the first and the last.")
     ] = None,
     checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Remove finished runs' checkpoints too.")] = False,
-    q: Annotated[str, typer.Option("--filter", "-q", help="Thin only runs that this filter means.")] = "",
+    q: Annotated[str, typer.Option("--filter", "-q", help="Apply the rules only to runs that match this filter.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", hidden=True, help="The default now.")] = False,
     data: Data = None,
     database_url: Database = None,
@@ -554,7 +554,7 @@ def gc(
         raise typer.Exit(1)
 
 
-tokens = typer.Typer(no_args_is_help=True, help="Further tokens, such as one for reading that is sent to a co-author.")
+tokens = typer.Typer(no_args_is_help=True, help="Access tokens, such as a read-only one for a co-author.")
 app.add_typer(tokens, name="token")
 
 
@@ -616,7 +616,7 @@ def token_list(data: Data = None, database_url: Database = None) -> None:
 def token_revoke(
     token_id: Annotated[str, typer.Argument(metavar="ID")], data: Data = None, database_url: Database = None
 ) -> None:
-    """Revoke a token: it opens nothing any more, and its sessions and streams end within a second."""
+    """Revoke a token; its sessions and streams end within a second."""
     from backend.access.callers import COMMAND_LINE
     from backend.store import audit
     from backend.store import tokens as store_tokens

@@ -45,7 +45,7 @@ def attach(data: Data = None, database_url: Database = None, yes: Yes = False) -
 
 @app.command()
 def restore(
-    copy: Annotated[Path, typer.Argument(help="A copy of the SQLite database, such as collapse-rescued.db.")],
+    copy: Annotated[Path, typer.Argument(help="A copy of the SQLite database, such as collapse-rescued-TIME.db.")],
     data: Data = None,
     database_url: Database = None,
     yes: Yes = False,

@@ -90,10 +90,10 @@ def _published(data_dir: Path) -> list[Finding]:
 
 
 def _store(data_dir: Path, database_url: str | None) -> list[Finding]:
-    if not data_dir.exists():
-        return [Finding("data directory", True, f"{data_dir} is not there yet; the first start makes it")]
+    if not data_dir.exists() or not any(data_dir.iterdir()):
+        return [Finding("data directory", True, f"{data_dir} has no store yet; the first start makes it")]
     try:
-        store = open_store(data_dir, database_url)
+        store = open_store(data_dir, database_url, create=False)
     except CollapseError as error:
         return [Finding("data directory", False, str(error))]
     try:

@@ -599,7 +599,7 @@ class GcRequest(Wire):
     checkpoints: bool = False
     """Remove the checkpoints of finished runs."""
     q: str = Field(default="", max_length=500)
-    """Thin only the runs that this filter means."""
+    """Apply the two rules only to runs that match this filter."""
     dry_run: Annotated[Literal[True], BeforeValidator(_require_preview)] = Field(
         default=True, json_schema_extra={"deprecated": True}
     )

@@ -90,7 +90,10 @@ class Delivery:
             except Unreachable as error:
                 self._failed(error)
                 where = self._outbox.path
-                print(f"the database cannot be written ({reason_of(error)}); facts go into {where}", file=sys.stderr)
+                print(
+                    f"the database cannot be written ({reason_of(error)}); events are kept in {where} until it can",
+                    file=sys.stderr,
+                )
         patiently(lambda: self._outbox.append(batch))
         return self.deliver() if time.monotonic() >= self._retry_at else None
 
@@ -101,7 +104,7 @@ class Delivery:
         except Unreachable as error:
             self._failed(error)
             return None
-        print("the database is back; what was kept is stored", file=sys.stderr)
+        print("the database can be written again; the kept events are stored", file=sys.stderr)
         return None if heard is None else heard.want
 
     def _failed(self, error: Exception) -> None:

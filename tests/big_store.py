@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 
 from backend.jobs.pulse import Pulse
-from backend.store import artifacts, curves, event_log, runs
+from backend.store import artifacts, curves, event_log, run_folders, runs
 from backend.store.database import Store
 from backend.store.event_log import Entry
 from backend.store.models import run
@@ -49,6 +49,7 @@ def train_here(store: Store, config: RunConfig, name: str, *, most_epochs: int |
     run_id, _ = runs.create(store, config, name=name)
     number = runs.claim(store, run_id, "cpu")
     assert number is not None
+    run_folders.register(store, run_id)
     recorder = Recorder(store, run_id, number, Pulse(store, run_id, number, ran_before_s=0.0))
     for event in train(config):
         if isinstance(event, RunFinished):

@@ -35,7 +35,7 @@ class AuditMiddleware:
         who, began = caller.get(), time.perf_counter()
         if who is None:
             detail = "this request has no caller; send `Authorization: Bearer TOKEN` to the server's own address"
-            await problem(401, "Not signed in", detail)(scope, receive, send)
+            await problem(401, "Not logged in", detail)(scope, receive, send)
             return
         answered: int | None = None
         changes = scope["method"] not in SAFE_METHODS and scope["path"] not in QUESTIONS

@@ -125,7 +125,7 @@ class Guard:
         if not (length.isascii() and length.isdigit()) or len(length) > 15 or int(length) > limit:
             return _too_large(limit, length[:20])
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
-            return problem(400, "Not understood", "an address holds no NUL character; leave it out")
+            return problem(400, "Not understood", "the URL must not contain NUL (%00); leave it out")
         if scope["path"] in OPEN_PATHS:
             return None
         try:

@@ -108,6 +108,6 @@ def _refused(headers: Headers, *, shown: bool) -> Response:
     if "text/html" in headers.get("accept", ""):
         return HTMLResponse(REFUSED_PAGE, status_code=401)
     said = "the token is not this server's, or the session has ended" if shown else "this request carries no token"
-    response = problem(401, "Not signed in", f"{said}; send `Authorization: Bearer TOKEN` with the printed token")
+    response = problem(401, "Not logged in", f"{said}; send `Authorization: Bearer TOKEN` with the printed token")
     response.headers["www-authenticate"] = "Bearer"
     return response

@@ -1,4 +1,4 @@
-"""Which scope each route needs. What is not in the table is refused; a test compares it with the OpenAPI document."""
+"""Which scope each route needs. An API route that is not in the table is refused; a test compares it with OpenAPI."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ ROUTES: dict[Needed, str] = {
         POST /api/v1/logout
         GET /api/docs
         GET /api/docs/{name}
+        GET /api/v1/openapi.json
         GET /api/v1/presets
         GET /api/v1/schema/config
         POST /api/v1/config/check

@@ -34,7 +34,7 @@ def is_loopback(address: str) -> bool:
 
 
 class FailedLogins:
-    """Counts wrong tokens by network in windows of a minute, in bounded memory.
+    """Rate limit of failed log-ins: counts wrong tokens by network in windows of a minute, in bounded memory.
 
     Networks that wait are kept apart from those that are counted, so that nobody gets out of the wait by sending wrong
     tokens from many other addresses.

@@ -1,7 +1,7 @@
 """Notices when the database in use is removed, replaced, read-only or of a newer schema, and saves a removed one.
 
-An SQLite file that was deleted lives on for those who have it open. The monitor keeps one connection for that case: its
-content is written to `collapse-rescued-TIME.db` in the data directory, from which `collapse store restore` brings it
+The content of a deleted SQLite file can still be read through connections that are open. The monitor keeps one for that
+case: the content is written to `collapse-rescued-TIME.db` in the data directory, from which `collapse store restore` brings it
 back.
 """
 
@@ -41,11 +41,11 @@ class DatabaseMonitor:
         self.problem = ""
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop the thread."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout=10)

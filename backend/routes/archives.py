@@ -23,9 +23,9 @@ router = APIRouter(prefix="/api/v1", tags=["archives"], route_class=EncodedRoute
 
 
 async def _transfer(here: Here, request: Request) -> AsyncIterator[Place]:
-    """FastAPI dependency: a place among the transfers, held until the answer is sent."""
+    """FastAPI dependency: a place in the queue of archives, held until the answer is sent."""
     async with contextlib.AsyncExitStack() as held:
-        yield await while_connected(request, held.enter_async_context(here.transfers.place(token_id())))
+        yield await while_connected(request, held.enter_async_context(here.archive_queue.place(token_id())))
 
 
 @router.get("/runs/{run_id}/archive.zip", response_class=StreamingResponse)
@@ -59,7 +59,7 @@ async def import_run(here: Here, request: Request, response: Response) -> wire.R
             async for chunk in request.stream():
                 await asyncio.to_thread(stream.write, chunk)
         most = here.settings.import_bytes
-        async with here.transfers.place(token_id()) as place:
+        async with here.archive_queue.place(token_id()) as place:
             run_id, new = await place.run(archive.import_archive, here.store, upload, most)
     finally:
         await asyncio.to_thread(upload.unlink, missing_ok=True)

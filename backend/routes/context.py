@@ -25,7 +25,7 @@ from ncengine.data import settle
 
 @dataclass(slots=True)
 class Context:
-    """One server's parts, made in `backend.app.create_app`."""
+    """One server's parts, made in `backend.app.Application`."""
 
     settings: Settings
     store: Store
@@ -34,9 +34,9 @@ class Context:
     paper: PaperProcess
     authority: Authority
     gauges: Gauges
-    drawings: WorkQueue[Made]
+    figure_queue: WorkQueue[Made]
     """Figures and replays, which one process makes one after the other."""
-    transfers: WorkQueue[Made]
+    archive_queue: WorkQueue[Made]
     """Archives, out and in."""
 
     def require_device(self, config: RunConfig) -> None:

@@ -101,7 +101,7 @@ def _distinct(run_ids: list[str]) -> list[str]:
 async def _made(here: Context, request: Request, job: Job) -> Made:
     """Return a job's file from the figure process: one for all who ask for the same while the runs do not change."""
     key = job.model_dump_json(), await asyncio.to_thread(fingerprint, here.store, job.runs)
-    work = here.drawings.submit(key, token_id(), lambda: here.paper.make(job))
+    work = here.figure_queue.submit(key, token_id(), lambda: here.paper.make(job))
     return await while_connected(request, work)
 
 

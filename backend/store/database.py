@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from backend.errors import Unusable
 from backend.settings import database_url_of
 from backend.store.identity import identify, require_new, sqlite_file
 from backend.store.migrate import migrate, revision_of
-from backend.store.presence import DatabaseGone, DatabaseWatch
+from backend.store.presence import DatabaseGone, DatabaseWatch, probe_folder
 
 LEAST_FREE_BYTES = 64 * 2**20
 BUSY_TIMEOUT_MS = 20_000
@@ -130,9 +129,7 @@ def _make_file(file: Path) -> None:
 def _require_usable(data_dir: Path) -> None:
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        probe = data_dir / f".probe-{os.getpid()}"
-        probe.write_bytes(b"probe")
-        probe.unlink()
+        probe_folder(data_dir)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise Unusable(

@@ -1,8 +1,8 @@
-"""Which database belongs to which data directory: both carry the store's id; a pair that does not match stays closed.
+"""Which database belongs to which data directory: both carry one store id; a pair that does not match is not opened.
 
 The database holds the id in its table `store`; a data directory holds it in `store.json`, with an id of its own, since
-several directories may belong to one store (two servers on one PostgreSQL). `check_before_opening` runs before anything
-is created or migrated, `identify` once the schema is this version's.
+several directories may belong to one store (two servers on one PostgreSQL). `require_new` runs before anything is
+created, `identify` once the schema is this version's.
 """
 
 from __future__ import annotations

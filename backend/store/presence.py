@@ -2,13 +2,13 @@
 
 An SQLite connection goes on with a file that nobody finds any more, and what is written there is lost. So the file's
 identity (device and inode) is compared with its path's before every transaction, which costs microseconds; what takes
-a query (the store's id, the schema) is looked at by `DatabaseWatch.inspect`, about once a second.
+a query (the store's id, the schema) is looked at by `DatabaseWatch.inspect`, twice a second.
 """
 
 from __future__ import annotations
 
 import errno
-import os
+import tempfile
 import threading
 from pathlib import Path
 
@@ -132,13 +132,17 @@ def is_read_only(folder: Path) -> bool:
 
     A disk that turned read-only after a fault says so to writers alone, so that a file is made and removed.
     """
-    probe = folder / f".probe-{os.getpid()}"
     try:
-        probe.touch()
-        probe.unlink()
+        probe_folder(folder)
     except OSError as error:
         return error.errno == errno.EROFS
     return False
+
+
+def probe_folder(folder: Path) -> None:
+    """Make and remove a small file of a name of its own; raises OSError where that cannot be done."""
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe-") as probe:
+        probe.write(b"probe")
 
 
 def _inode(file: Path) -> tuple[int, int] | None:

@@ -52,7 +52,7 @@ def who_is(name: str, token_id: str | None) -> str:
 
 
 def _session(me: wire.Me) -> Any:
-    facts = [["Signed in as", who_is(me.name, me.token_id)], ["Scope", SCOPES[me.scope]]]
+    facts = [["Logged in as", who_is(me.name, me.token_id)], ["Scope", SCOPES[me.scope]]]
     if me.ends_at is not None:
         facts.append(["Ends at the latest, UTC", me.ends_at[:16].replace("T", " ")])
     log_out = dmc.Button("Log out", id=ids.SYSTEM_LOG_OUT, size="xs", variant="default") if me.has_session else None

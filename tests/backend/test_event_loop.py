@@ -118,7 +118,10 @@ def _read(ask, held):
     ask("POST", "/api/v1/figures/origin", content=svg)
 
 
-NAMES = ("groups", "queue", "presets", "schema/config", "data", "metrics", "system", "me", "tokens", "doctor", "audit")
+NAMES = (
+    *("groups", "queue", "presets", "schema/config", "data", "metrics", "system", "readiness", "me", "tokens"),
+    *("doctor", "audit", "trash"),
+)
 OF_A_RUN = {
     "overview": {"points": 10_000},
     "events": {"limit": 2000},
@@ -153,7 +156,11 @@ def _change(ask, held, archived):
     ask("DELETE", run, 204, run_id=waiting)
     ask("POST", f"{run}/restore", run_id=waiting)
     ask("POST", "/api/v1/imports", content=archived, headers={"content-type": "application/zip"})
-    ask("POST", "/api/v1/gc", json={})
+    plan = ask("POST", "/api/v1/gc", json={"thin_geometry": 2}).json()["id"]
+    entry = ask("POST", "/api/v1/gc/{plan}/delete", plan=plan).json()["entry"]
+    ask("POST", "/api/v1/trash/restore", json={"entries": [entry]})
+    ask("POST", "/api/v1/trash/empty", json={"digest": ask("GET", "/api/v1/trash").json()["digest"]})
+    ask("POST", "/api/v1/logout", 409)
     token = ask("POST", "/api/v1/tokens", 201, json={"name": "a reader", "scope": "read"}).json()["id"]
     ask("DELETE", "/api/v1/tokens/{token_id}", 204, token_id=token)
 
@@ -194,14 +201,15 @@ def _use_run_page(window, url, held):
 
 def _use_system_page(window, url):
     window.goto(f"{url}/system")
-    for button in (
-        window.locator("#doctor"),
-        window.locator("#space-look"),
-        window.locator("#share-make"),
-    ):
+    for button in (window.locator("#doctor"), window.locator("#share-make")):
         expect(button).to_be_visible(timeout=PATIENCE_MS)
         with window.expect_response(re.compile("_dash-update-component"), timeout=PATIENCE_MS):
             button.click()
+    window.locator("#storage-thin").fill("2")
+    window.get_by_role("button", name="Preview clean-up").click()
+    window.get_by_role("button", name=re.compile("^Delete .* files? ")).click(timeout=PATIENCE_MS)
+    window.get_by_role("button", name="Restore").click(timeout=PATIENCE_MS)
+    expect(window.locator("#storage-trash")).to_contain_text("The trash is empty.", timeout=PATIENCE_MS)
     expect(window.locator("#doctor-found")).not_to_be_empty(timeout=PATIENCE_MS)
     window.locator("#system-shares button", has_text="Revoke").first.click(timeout=PATIENCE_MS)
 

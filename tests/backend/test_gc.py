@@ -191,6 +191,8 @@ def test_thinning_twice_by_one_number_removes_nothing_more(store):
     assert preview(store, thin_geometry=2, q="name:other").items == ()
     with pytest.raises(Invalid):
         preview(store, q="status:nosuch", checkpoints=True)
+    with pytest.raises(Invalid, match="says to which runs a rule applies"):
+        preview(store, q="name:other")
 
 
 def test_strange_names_do_not_stop_a_preview(store, two_days_later):

@@ -202,7 +202,7 @@ async def in_queue(http, count):
     """Wait until so many figures run or wait."""
     while True:
         refused = (await http.get("/prometheus")).text
-        found = next(line for line in refused.splitlines() if line.startswith('collapse_long_work{queue="drawings"}'))
+        found = next(line for line in refused.splitlines() if line.startswith('collapse_long_work{queue="figures"}'))
         if float(found.split()[1]) == count:
             return
         await asyncio.sleep(0.05)

@@ -18,7 +18,7 @@ LABELS: dict[Kind, str] = {
 }
 """What each kind is called where people read it."""
 RelativePath = Annotated[str, Field(pattern=r"^(runs|imports)(/[^/\x00]{1,255}){1,16}$")]
-"""A file's path relative to the data directory; `files.require_inside` refuses `..` in it."""
+"""A file's path relative to the data directory; `files.inside` refuses `..` in it."""
 
 
 class Record(BaseModel):
@@ -80,7 +80,7 @@ class Rules(Record):
     checkpoints: bool = False
     """Remove the checkpoints of finished runs."""
     q: Annotated[str, Field(max_length=500)] = ""
-    """Thin only the runs that this filter means."""
+    """Apply the two rules only to runs that match this filter."""
 
 
 class Plan(Record):

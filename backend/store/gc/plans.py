@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from backend.errors import Conflict, NotFound
+from backend.errors import Conflict, Invalid, NotFound
 from backend.store import marker
 from backend.store.clock import now, text_of
 from backend.store.database import Store
@@ -22,7 +22,15 @@ AGAIN = "preview again with `collapse gc` or POST /api/v1/gc"
 
 
 def create(store: Store, rules: Rules) -> Plan:
-    """Find out what can be removed, and keep it as a plan; nothing is removed."""
+    """Find out what can be removed, and keep it as a plan; nothing is removed.
+
+    Raises Invalid for a filter without a rule that it could apply to.
+    """
+    if rules.q and rules.thin_geometry is None and not rules.checkpoints:
+        raise Invalid(
+            f"the filter {rules.q!r} says to which runs a rule applies, and there is none; give thin_geometry or "
+            "checkpoints too"
+        )
     found = eligible.find(store, rules)
     plan = Plan(
         id=marker.new_id(),
