@@ -89,11 +89,8 @@ class Delivery:
                 return batch.store(self._store, self._run_id, self._number).want
             except Unreachable as error:
                 self._failed(error)
-                where = self._outbox.path
-                print(
-                    f"the database cannot be written ({reason_of(error)}); events are kept in {where} until it can",
-                    file=sys.stderr,
-                )
+                reason, where = reason_of(error), self._outbox.path
+                print(f"the database cannot be written ({reason}); events are kept in {where}", file=sys.stderr)
         patiently(lambda: self._outbox.append(batch))
         return self.deliver() if time.monotonic() >= self._retry_at else None
 

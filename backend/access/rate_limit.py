@@ -1,4 +1,4 @@
-"""Failed log-ins by the address they come from: twenty a minute, then the address waits."""
+"""Rate limit of failed log-ins by client address: twenty a minute, then the address waits."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Notices when the database in use is removed, replaced, read-only or of a newer schema, and saves a removed one.
 
 The content of a deleted SQLite file can still be read through connections that are open. The monitor keeps one for that
-case: the content is written to `collapse-rescued-TIME.db` in the data directory, from which `collapse store restore` brings it
-back.
+case: the content is written to `collapse-rescued-TIME.db` in the data directory, from which `collapse store restore`
+brings it back.
 """
 
 from __future__ import annotations
