@@ -19,7 +19,7 @@ def show(data: Data = None, database_url: Database = None) -> None:
     from backend.store.attach import plan_attach
 
     data_dir, url = resolve_store(data, database_url)
-    plan = plan_attach(data_dir, database_url_of(data_dir, url))
+    plan = plan_attach(data_dir, database_url_of(data_dir, url), look_only=True)
     print(*plan.lines(), sep="\n")
     if plan.is_needed:
         raise typer.Exit(1)

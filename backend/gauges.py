@@ -14,9 +14,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from backend.errors import CollapseError
 from backend.jobs.supervisor import Supervisor
 from backend.store import runs
-from backend.store.database import Store, Unreachable, reason_of
+from backend.store.database import Store, reason_of
 from backend.store.models import run
 from backend.work_queue import WorkQueue
 
@@ -57,19 +58,20 @@ class Gauges(Collector):
 
         Asked by every open page: within a second the same answer is given, and the database is written once.
         """
-        with self._asking:
-            if time.monotonic() - self._asked > READINESS_S:
+        # Nobody waits behind the one who looks: a database that hangs would take every thread.
+        if time.monotonic() - self._asked > READINESS_S and self._asking.acquire(blocking=False):
+            try:
                 self._readiness, self._asked = self._look(), time.monotonic()
-            return self._readiness
+            finally:
+                self._asking.release()
+        return self._readiness | ({DATABASE: problem} if (problem := self._supervisor.database.problem) else {})
 
     def _look(self) -> dict[str, str]:
         found: dict[str, str] = {}
         try:
             runs.probe(self._store)
-        except Unreachable as error:
+        except (CollapseError, sa.exc.SQLAlchemyError) as error:
             found[DATABASE] = f"the database cannot be written: {reason_of(error)}"
-        if self._supervisor.database.problem:
-            found[DATABASE] = self._supervisor.database.problem
         if not self._supervisor.alive():
             found["the supervisor does not look at the queue"] = (
                 "the supervisor does not look at the queue: restart the server, and see server.log for the reason"

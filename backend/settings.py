@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import platformdirs
 
@@ -83,7 +83,12 @@ def resolve_store(data: Path | None, database_url: str | None) -> tuple[Path, st
 
 def database_url_of(data_dir: Path, database_url: str | None) -> str:
     """Return the address of a data directory's database, SQLite in the directory where none is named."""
-    return database_url or f"sqlite:///{data_dir / 'collapse.db'}"
+    return database_url or sqlite_url(data_dir / "collapse.db")
+
+
+def sqlite_url(file: Path) -> str:
+    """Return the address of an SQLite file, whatever characters its path has."""
+    return f"sqlite:///{quote(str(file.absolute()))}"
 
 
 LEAST_TOKEN = 16

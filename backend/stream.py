@@ -311,8 +311,9 @@ class Hub:
                 try:
                     if self._store.watch.generation != generation:
                         # A copy of the database took its place: this connection is to a file that is gone.
-                        generation, old = self._store.watch.generation, raw
-                        raw, version = await asyncio.to_thread(self._store.engine.raw_connection), None
+                        renewed = self._store.watch.generation
+                        old, raw = raw, await asyncio.to_thread(self._store.engine.raw_connection)
+                        generation, version = renewed, None
                         old.close()
                     current = await asyncio.to_thread(data_version)
                     if current != version:

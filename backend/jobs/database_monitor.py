@@ -8,6 +8,7 @@ brings it back.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import threading
 import time
@@ -109,7 +110,7 @@ class DatabaseMonitor:
 
     def _rescue(self) -> str:
         """Write the content of the file that was removed into a new one; return what to do with it, or why not."""
-        name = f"collapse-rescued-{datetime.now(UTC):%Y%m%dT%H%M%S}.db"
+        name = f"collapse-rescued-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.db"
         target = self._store.data_dir / name
         aside = target.with_suffix(".partial")
         try:
@@ -117,8 +118,8 @@ class DatabaseMonitor:
             pages, page_bytes = (cursor.execute(f"PRAGMA {each}").fetchone()[0] for each in ("page_count", "page_size"))
             if shutil.disk_usage(self._store.data_dir).free < 2 * pages * page_bytes:
                 return "Its content could not be saved: the disk of the data directory has too little space"
+            aside.touch(mode=0o600)
             cursor.execute("VACUUM INTO ?", (str(aside),))
-            aside.chmod(0o600)
             aside.replace(target)
         except Exception as error:  # the driver's errors are no common class; whatever it is, the monitor goes on
             Path(aside).unlink(missing_ok=True)

@@ -7,7 +7,9 @@ worker delivers; where it is gone, the supervisor that finds its attempt does.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -110,12 +112,26 @@ class Outbox:
         """Whether nothing waits to be delivered."""
         return not self.path.exists()
 
+    def grew_within(self, seconds: float) -> bool:
+        """Whether the worker added to the file of late: it is alive, whatever its heartbeat in the database says."""
+        try:
+            return time.time() - self.path.stat().st_mtime < seconds
+        except FileNotFoundError:
+            return False
+
     def append(self, batch: Batch) -> None:
         """Add a batch, durably; raises OSError where the disk cannot be written."""
         with self.path.open("ab") as stream:
-            stream.write(batch.to_json() + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+            start = stream.tell()
+            try:
+                stream.write(batch.to_json() + b"\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+            except OSError:
+                # No half line before the next one.
+                with contextlib.suppress(OSError):
+                    os.truncate(self.path, start)
+                raise
 
     def deliver(self) -> Heard | None:
         """Store all batches and remove the file; return what the last one's append heard, None where there was none.

@@ -73,6 +73,9 @@ class Pulse:
                     trim(self._log_path, LOG_BYTES)
             # A database that is away is the main thread's matter: it waits, and says so.
             with contextlib.suppress(*Unreachable):
+                # Of another store, or of a schema that is not known: nothing is written into such a database.
+                if self._store.watch.inspect():
+                    continue
                 want = event_log.beat(self._store, self._run_id, self._number, self.running_s())
                 if want is None and not self._stop.is_set():
                     print(f"attempt {self._number} no longer owns run {self._run_id}", file=sys.stderr, flush=True)

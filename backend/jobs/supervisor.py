@@ -25,7 +25,7 @@ from backend.jobs.database_monitor import DatabaseMonitor
 from backend.jobs.local import LocalEngine, Reading
 from backend.jobs.outbox import Outbox
 from backend.jobs.processes import ProcessIdentity
-from backend.store import event_log, runs
+from backend.store import event_log, run_folders, runs
 from backend.store.database import Store, Unreachable, reason_of
 from backend.store.event_log import MAX_CRASHES, Entry
 
@@ -41,6 +41,8 @@ SLOW_PROBE_S = 1.0
 OVERTIME_S = 60.0
 """How long after its time limit a worker that did not stop by itself is ended."""
 LEAST_FREE_BYTES = 2**30
+ELSEWHERE_S = 3600.0
+"""So long the supervisor of the directory that has a run's files is waited for, before another ends its attempt."""
 
 
 class Attempt(NamedTuple):
@@ -148,11 +150,16 @@ class Supervisor:
         if attempts:
             self._probe()
         for row in attempts:
-            self._watch(row)
+            try:
+                self._watch(row)
+            except Unreachable:
+                raise
+            except Exception:  # one run holds up no other
+                log.exception("run %s attempt %d could not be watched; trying again", row.run_id, row.number)
         running = {Attempt(row.run_id, row.number) for row in attempts}
         self._watched = {key: held for key, held in self._watched.items() if key in running}
         open_slots = slots.free(self.limits.slots, [row.device for row in attempts if row.host in (None, self._host)])
-        if open_slots and self._has_room():
+        if open_slots and not self.database.problem and self._has_room():
             for row in runs.queued(self.store):
                 if self._only is not None and row.id not in self._only:
                     continue
@@ -218,8 +225,13 @@ class Supervisor:
         identity = ProcessIdentity(row.pid, row.process_started, row.boot_id)
         if row.host not in (None, self._host):
             # Another machine's process: that machine's supervisor sees more, and this one only the heartbeat.
-            if still > 3 * self.limits.hang_s:
+            elsewhere = run_folders.is_elsewhere(self.store, row.run_id)
+            if still > (ELSEWHERE_S if elsewhere else 3 * self.limits.hang_s):
                 self._gone(key, row, f"the worker on another machine gave no sign for {still:.0f} s")
+        elif not identity.alive() and run_folders.is_elsewhere(self.store, row.run_id):
+            # Another directory's supervisor sees what the worker kept there; this one waits for long.
+            if still > ELSEWHERE_S:
+                self._gone(key, row, f"the worker of another data directory gave no sign for {still:.0f} s")
         elif not identity.alive():
             self._deliver(key)
             self._gone(key, row, self._how_it_ended(row.pid))
@@ -230,8 +242,13 @@ class Supervisor:
             elif now - held.asked > CANCEL_GRACE_S:
                 identity.signal_group(signal.SIGTERM)
         elif still > self.limits.hang_s:
-            # Fenced first: whatever that process still does, it changes nothing.
-            self._gone(key, row, f"the worker process gave no sign for {still:.0f} s and was ended")
+            outbox = Outbox(self.store, *key)
+            if outbox.grew_within(self.limits.hang_s):
+                return  # it goes on, and keeps what the database does not take from it
+            if outbox.is_empty():
+                # Fenced first: whatever that process still does, it changes nothing.
+                self._gone(key, row, f"the worker process gave no sign for {still:.0f} s and was ended")
+            # Where it has kept something, that is delivered when the process is gone.
             identity.signal_group(signal.SIGKILL)
         elif row.time_limit_s is not None and row.running_s > row.time_limit_s + OVERTIME_S:
             error = f"the time limit of {row.time_limit_s:g} s is used up and the worker did not stop by itself"
@@ -245,8 +262,8 @@ class Supervisor:
             return
         try:
             outbox.deliver()
-        except Fenced as error:
-            log.warning("%s", error)
+        except (Fenced, ValueError, TypeError, KeyError, OSError) as error:
+            log.warning("what run %s attempt %d kept cannot be stored (%s); the file is left", *key, error)
         else:
             log.info("run %s attempt %d: what its worker could not store is stored now", *key)
 

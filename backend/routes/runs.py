@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 
 from backend import views, wire
 from backend.access.callers import require_scope
-from backend.errors import Invalid
+from backend.errors import Invalid, Unusable
 from backend.jobs import sweep
 from backend.routes.context import Context, context
 from backend.routes.encoding import EncodedRoute
@@ -34,6 +34,8 @@ MOST_AT_ONCE = 10_000
 
 def _launched(here: Context, drafts: list[Draft], key: str | None, response: Response) -> list[wire.RunWire]:
     """Queue drafts whose configs are checked; the answer says 200 instead of 201 where they were queued before."""
+    if here.supervisor.database.problem:
+        raise Unusable(here.supervisor.database.problem)
     for config in {draft.config.device: draft.config for draft in drafts}.values():
         here.require_device(config)
     run_ids, new = runs.create_all(here.store, drafts, key)

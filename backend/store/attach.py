@@ -15,10 +15,20 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from backend.errors import Unusable
+from backend.settings import sqlite_url
 from backend.store.database import make_engine
-from backend.store.identity import Contents, contents, database_name, difference, record, register_folders, sqlite_file
+from backend.store.identity import (
+    Contents,
+    contents,
+    database_name,
+    difference,
+    lock_store,
+    record,
+    register_folders,
+    sqlite_file,
+)
 from backend.store.marker import Marker, locked, new_id, read_marker, run_folders, write_marker
-from backend.store.migrate import migrate, revision_of, unused_path
+from backend.store.migrate import HEAD_REVISION, migrate, revision_of, unused_path
 from backend.store.models import directory, run, store
 
 
@@ -49,17 +59,24 @@ class AttachPlan:
         ]
 
 
-def plan_attach(data_dir: Path, url: str) -> AttachPlan:
+def plan_attach(data_dir: Path, url: str, *, look_only: bool = False) -> AttachPlan:
     """Return what attaching the database at `url` to a directory means.
 
-    Raises Unusable where one of them is not there. An older database is brought to this version's schema, after a copy.
+    An older database is brought to this version's schema, after a copy. Raises Unusable where one of them is not there,
+    and, with `look_only`, where the database is older.
     """
     data_dir = data_dir.expanduser().absolute()
     if not data_dir.is_dir():
         raise Unusable(f"there is no data directory {data_dir}; name the one that holds the runs with --data")
     with _opened(url) as engine:
-        if revision_of(engine, data_dir) is None:
+        revision = revision_of(engine, data_dir)
+        if revision is None:
             raise Unusable(f"the database {database_name(engine.url)} is empty; name the one that holds the runs")
+        if look_only and revision != HEAD_REVISION:
+            raise Unusable(
+                f"the database {database_name(engine.url)} has the older schema {revision}; opening it with this "
+                f"version brings it to {HEAD_REVISION}, after a copy"
+            )
         migrate(engine, data_dir)
         marker = read_marker(data_dir)
         with engine.connect() as connection:
@@ -79,14 +96,18 @@ def attach(plan: AttachPlan) -> str:
         engine.connect().execution_options(collapse_write=True) as connection,
         connection.begin(),
     ):
-        store_id = plan.store_id or (plan.marker.store if plan.marker else new_id())
+        lock_store(connection)
+        held = connection.execute(sa.select(store.c.id)).scalar_one_or_none()
+        store_id = held or (plan.marker.store if plan.marker else new_id())
         kept = plan.marker.directory if plan.marker else None
         same_place = sa.select(directory.c.id).where(directory.c.path == str(plan.data_dir))
         directory_id = kept or connection.execute(same_place).scalars().first() or new_id()
         marker = Marker(store=store_id, directory=directory_id, database=plan.database)
         record(connection, marker, plan.data_dir, engine.url)
         register_folders(connection, directory_id, contents(connection, plan.data_dir, directory_id))
-        write_marker(plan.data_dir, marker)
+        # Before the commit, as in `identify`: what a crash in between leaves is completed by the next opening.
+        write_marker(plan.data_dir, marker.model_copy(update={"pending": held is None}))
+    write_marker(plan.data_dir, marker)
     return store_id
 
 
@@ -129,11 +150,17 @@ def plan_restore(data_dir: Path, url: str, copy: Path) -> RestorePlan:
     target = sqlite_file(sa.make_url(url))
     if target is None:
         raise Unusable("`collapse store restore` is for SQLite; restore a PostgreSQL database with pg_restore")
+    if not copy.is_file():
+        raise Unusable(f"there is no file {copy}; name a copy of the database, such as collapse-*.db")
     if target.exists() and copy.samefile(target):
         raise Unusable(f"{copy} is the database itself; name a copy of it")
     marker = read_marker(data_dir)
-    with _opened(f"sqlite:///{copy}") as engine:
-        if revision_of(engine, data_dir) is None:
+    with _opened(sqlite_url(copy), read_only=True) as engine:
+        try:
+            revision = revision_of(engine, data_dir)
+        except Unusable as error:
+            raise Unusable(f"the copy {copy} cannot be used; name another one ({error})") from error
+        if revision is None:
             raise Unusable(f"{copy} is not a database of Collapse Lab; name a copy that it made, such as collapse-*.db")
         with engine.connect() as connection:
             state = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
@@ -153,7 +180,8 @@ def plan_restore(data_dir: Path, url: str, copy: Path) -> RestorePlan:
 def _runs_of(file: Path) -> frozenset[str] | None:
     if not (file.exists() and file.stat().st_size):
         return None
-    with contextlib.suppress(sa.exc.DatabaseError), _opened(f"sqlite:///{file}") as engine, engine.connect() as there:
+    opened = _opened(sqlite_url(file), read_only=True)
+    with contextlib.suppress(sa.exc.DatabaseError), opened as engine, engine.connect() as there:
         return frozenset(there.execute(sa.select(run.c.id)).scalars())
     return None
 
@@ -167,10 +195,10 @@ def restore(plan: RestorePlan) -> Path | None:
         aside = plan.target.with_name(f".{plan.target.name}.partial")
         aside.unlink(missing_ok=True)
         # Not a copy of the file: what its write-ahead log holds belongs to it.
-        with _opened(f"sqlite:///{plan.copy}") as engine, engine.connect() as connection:
+        aside.touch(mode=0o600)
+        with _opened(sqlite_url(plan.copy), read_only=True) as engine, engine.connect() as connection:
             connection.exec_driver_sql("ROLLBACK")
             connection.exec_driver_sql("VACUUM INTO ?", (str(aside),))
-        aside.chmod(0o600)
         with aside.open("rb") as stream:
             os.fsync(stream.fileno())
         kept = unused_path(plan.target.with_stem(f"{plan.target.stem}-replaced"))
@@ -181,16 +209,16 @@ def restore(plan: RestorePlan) -> Path | None:
             if old.exists():
                 old.rename(kept.with_name(kept.name + suffix))
         aside.rename(plan.target)
-    attached = plan_attach(plan.data_dir, f"sqlite:///{plan.target}")
+    attached = plan_attach(plan.data_dir, sqlite_url(plan.target))
     if attached.is_needed:
         attach(attached)
     return kept if was_there else None
 
 
 @contextlib.contextmanager
-def _opened(url: str) -> Iterator[Engine]:
+def _opened(url: str, *, read_only: bool = False) -> Iterator[Engine]:
     """Give an engine of a database that is there already; raises Unusable where it is not."""
-    engine = make_engine(url)
+    engine = make_engine(url, read_only=read_only)
     try:
         file = sqlite_file(engine.url)
         if file is not None and not file.exists():

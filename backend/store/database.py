@@ -23,7 +23,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from backend.errors import Unusable
 from backend.settings import database_url_of
-from backend.store.identity import identify, require_new, sqlite_file
+from backend.store.identity import identify, require_new, require_same_store, sqlite_file
 from backend.store.migrate import migrate, revision_of
 from backend.store.presence import DatabaseGone, DatabaseWatch, probe_folder
 
@@ -73,9 +73,11 @@ class Store:
 
         Raises DatabaseGone where the database's file was removed, moved or replaced.
         """
-        self.watch.require_writable()
+        opened = self.watch.require_writable()
         with self.engine.connect().execution_options(collapse_write=True) as connection, connection.begin():
             yield connection
+            # It may have been removed while this transaction waited for the lock: then it is rolled back.
+            self.watch.require_still(opened)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -100,6 +102,8 @@ def open_store(data_dir: Path, url: str | None = None, *, create: bool = True, j
             _make_file(file)
         elif revision_of(engine, data_dir) is None:
             require_new(data_dir, engine.url, create=create)
+        else:
+            require_same_store(engine, data_dir)
         migrate(engine, data_dir)
         identity = identify(engine, data_dir, join=join)
         watch = DatabaseWatch(engine, file, identity.store_id)
@@ -147,10 +151,16 @@ def _require_usable(data_dir: Path) -> None:
         )
 
 
-def make_engine(url: str) -> Engine:
+def make_engine(url: str, *, read_only: bool = False) -> Engine:
+    """Return an engine for a database, with `read_only` one that leaves an SQLite file as it is.
+
+    Raises Unusable where the URL is not understood.
+    """
     if not url.startswith("sqlite"):
         try:
-            options = {"connect_timeout": CONNECT_TIMEOUT_S}
+            # A server that is cut off without a word is noticed after ten seconds, not after a quarter of an hour.
+            options = {"connect_timeout": CONNECT_TIMEOUT_S, "tcp_user_timeout": 10_000}
+            options |= {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
             return sa.create_engine(url, pool_pre_ping=True, connect_args=options, **JSON_OPTIONS)
         except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
             raise Unusable(
@@ -167,7 +177,8 @@ def make_engine(url: str) -> Engine:
 
     def connect() -> Any:
         # `rw`: a connection to a file that was removed fails, and does not make an empty one.
-        return pysqlite3.dbapi2.connect(f"file:{quote(str(file))}?mode=rw", uri=True, check_same_thread=False)
+        mode = "ro" if read_only else "rw"
+        return pysqlite3.dbapi2.connect(f"file:{quote(str(file))}?mode={mode}", uri=True, check_same_thread=False)
 
     # SQLite before 3.51.3 has a WAL-reset corruption bug; pysqlite3 brings a newer one than Python's own.
     engine = sa.create_engine(
@@ -180,7 +191,7 @@ def make_engine(url: str) -> Engine:
         cursor = connection.cursor()
         for pragma in (
             f"busy_timeout={BUSY_TIMEOUT_MS}",
-            "journal_mode=WAL",
+            *(() if read_only else ("journal_mode=WAL",)),
             "synchronous=NORMAL",
             "foreign_keys=ON",
             "cache_size=-4096",

@@ -117,19 +117,14 @@ def _known_pair(connection: Connection, marker: Marker, data_dir: Path) -> Ident
 def _identify(engine: Engine, data_dir: Path, *, join: bool) -> Identity:
     marker = read_marker(data_dir)
     with engine.connect().execution_options(collapse_write=True) as connection, connection.begin():
+        lock_store(connection)
         store_id = connection.execute(sa.select(store.c.id)).scalar_one_or_none()
         if store_id is None:
             marker = _first_marker(connection, marker, data_dir, engine.url)
         elif marker is None:
             marker = _joined_marker(connection, store_id, data_dir, engine.url, join=join)
         elif marker.store != store_id:
-            raise Unusable(
-                f"the data directory {data_dir} belongs to store {marker.store}, and the database "
-                f"{database_name(engine.url)} to store {store_id}. Name the database of the directory "
-                f"({marker.database}) with --database-url or COLLAPSE_DATABASE_URL, or the directory of the database "
-                "with --data; if they are meant to belong together, `collapse store attach` shows what both hold and "
-                "asks"
-            )
+            raise _mismatch(marker, store_id, data_dir, engine.url)
         record(connection, marker, data_dir, engine.url)
         # Before the commit: a directory that says `pending` completes what a crash in between left open.
         write_marker(data_dir, marker.model_copy(update={"pending": store_id is None}))
@@ -138,15 +133,48 @@ def _identify(engine: Engine, data_dir: Path, *, join: bool) -> Identity:
     return Identity(marker.store, marker.directory)
 
 
+def lock_store(connection: Connection) -> None:
+    """Let one program at a time give ids, also between directories and machines that share a database."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4011249)")
+
+
+def require_same_store(engine: Engine, data_dir: Path) -> None:
+    """Refuse another store's database before its schema is touched; raises Unusable naming both ids."""
+    marker = read_marker(data_dir)
+    if marker is None or marker.pending:
+        return
+    with engine.connect() as connection:
+        known = sa.inspect(connection).has_table(store.name)
+        store_id = connection.execute(sa.select(store.c.id)).scalar_one_or_none() if known else None
+    if store_id is None:
+        raise _without_id(marker, data_dir, engine.url)
+    if store_id != marker.store:
+        raise _mismatch(marker, store_id, data_dir, engine.url)
+
+
+def _without_id(marker: Marker, data_dir: Path, url: URL) -> Unusable:
+    return Unusable(
+        f"the data directory {data_dir} belongs to store {marker.store}, and the database {database_name(url)} has no "
+        "store id: it is another one, or was restored from a copy made before stores had ids. Name the directory's own "
+        "database with --database-url or COLLAPSE_DATABASE_URL, or run `collapse store attach`, which shows what both "
+        "hold and asks"
+    )
+
+
+def _mismatch(marker: Marker, store_id: str, data_dir: Path, url: URL) -> Unusable:
+    return Unusable(
+        f"the data directory {data_dir} belongs to store {marker.store}, and the database {database_name(url)} to "
+        f"store {store_id}. Name the database of the directory ({marker.database}) with --database-url or "
+        "COLLAPSE_DATABASE_URL, or the directory of the database with --data; if they are meant to belong together, "
+        "`collapse store attach` shows what both hold and asks"
+    )
+
+
 def _first_marker(connection: Connection, marker: Marker | None, data_dir: Path, url: URL) -> Marker:
     """Return the ids of a database that has none yet: it is new, or was made before stores had ids."""
     if marker is not None and not marker.pending:
-        raise Unusable(
-            f"the data directory {data_dir} belongs to store {marker.store}, and the database {database_name(url)} has "
-            "no store id: it is another one, or was restored from a copy made before stores had ids. Name the "
-            "directory's own database with --database-url or COLLAPSE_DATABASE_URL, or run `collapse store attach`, "
-            "which shows what both hold and asks"
-        )
+        raise _without_id(marker, data_dir, url)
     held = contents(connection, data_dir, None)
     if not held.agree:
         raise Unusable(

@@ -82,10 +82,10 @@ def _back_up(engine: Engine, data_dir: Path) -> str:
         target = unused_path(data_dir / f"collapse-before-{HEAD_REVISION}.db")
         aside = target.with_suffix(".partial")
         aside.unlink(missing_ok=True)
+        aside.touch(mode=0o600)
         with engine.connect() as connection:
             connection.exec_driver_sql("ROLLBACK")
             connection.exec_driver_sql("VACUUM INTO ?", (str(aside),))
-        aside.chmod(0o600)
         aside.replace(target)
         return str(target)
     with engine.connect() as connection, connection.begin():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -18,6 +19,9 @@ from sqlalchemy.engine import Engine
 from backend.errors import Unusable
 from backend.store.migrate import KNOWN_REVISIONS
 from backend.store.models import store
+
+REJECTED_S = 1.0
+"""So long a file that was looked at and refused is not looked at again."""
 
 
 class DatabaseGone(Unusable):
@@ -30,6 +34,9 @@ class DatabaseWatch:
     def __init__(self, engine: Engine, file: Path | None, store_id: str) -> None:
         self._engine, self._file, self._store_id = engine, file, store_id
         self._opened = None if file is None else _inode(file)
+        self._log: tuple[int, int] | None = None
+        self._rejected: tuple[tuple[int, int], float, str] | None = None
+        self._remember_log()
         self._lock = threading.Lock()
         self._refused = ""
         self.generation = 0
@@ -51,8 +58,16 @@ class DatabaseWatch:
         """Whether nothing is at the database file's path."""
         return self._file is not None and _inode(self._file) is None
 
-    def require_writable(self) -> None:
-        """Raise DatabaseGone where what is written would be lost, or would go into another store's database."""
+    def _remember_log(self) -> None:
+        """Remember the write-ahead log of the open file, to tell it beside another one."""
+        if self._file is not None:
+            self._log = _inode(_log_of(self._file)) or self._log
+
+    def require_writable(self) -> tuple[int, int] | None:
+        """Raise DatabaseGone where what is written would be lost, or would go into another store's database.
+
+        Returns the identity of the file, for `require_still`.
+        """
         if self._file is not None:
             current = _inode(self._file)
             if current is None:
@@ -64,6 +79,14 @@ class DatabaseWatch:
                 self._reopen(current)
         if self._refused:
             raise DatabaseGone(self._refused)
+        return self._opened
+
+    def require_still(self, opened: tuple[int, int] | None) -> None:
+        """Raise DatabaseGone unless the file at the path is the one that a transaction began with."""
+        if self._file is not None and _inode(self._file) != opened:
+            raise DatabaseGone(
+                f"the database file {self._file} was removed or replaced during a transaction, which was rolled back"
+            )
 
     def require_readable(self) -> None:
         """Raise DatabaseGone where another store's database is at the path; one that is missing is read on."""
@@ -77,22 +100,39 @@ class DatabaseWatch:
         with self._lock:
             if current == self._opened:
                 return
-            self._engine.dispose()
-            try:
-                with self._engine.connect() as connection:
-                    state = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-                reason = "" if state == "ok" else f"it is damaged: {state}"
-            except sa.exc.DatabaseError as error:
-                reason = f"it cannot be read: {str(error.orig).strip()}"
-            reason = reason or self._difference()
+            if self._rejected and self._rejected[0] == current and time.monotonic() - self._rejected[1] < REJECTED_S:
+                raise DatabaseGone(self._rejected[2])
+            reason = self._fault()
             if reason:
-                self._engine.dispose()
-                raise DatabaseGone(
+                text = (
                     f"the database file {self._file} was replaced by another one, and {reason}. Put the database of "
                     f"store {self._store_id} back (`collapse store restore FILE` puts a copy in its place). Until then "
                     "nothing new is stored"
                 )
-            self._opened, self.generation = current, self.generation + 1
+                self._rejected = current, time.monotonic(), text
+                raise DatabaseGone(text)
+            self._opened, self.generation, self._rejected = current, self.generation + 1, None
+            self._remember_log()
+
+    def _fault(self) -> str:
+        """Return why the file at the path cannot take the place of the open one; empty where it can."""
+        if self._file is not None and self._log is not None and _inode(_log_of(self._file)) == self._log:
+            return (
+                "the write-ahead log of the one before still lies beside it, which SQLite would play into it: stop the "
+                "server and move the file elsewhere first"
+            )
+        self._engine.dispose()
+        try:
+            reason = self._difference()
+            if not reason:
+                with self._engine.connect() as connection:
+                    state = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+                reason = "" if state == "ok" else f"it is damaged: {state}"
+        except sa.exc.DatabaseError as error:
+            reason = f"it cannot be read: {str(error.orig).strip()}"
+        if reason:
+            self._engine.dispose()
+        return reason
 
     def inspect(self) -> str:
         """Look at the store's id and schema too; return what is wrong, empty where nothing is.
@@ -101,6 +141,7 @@ class DatabaseWatch:
         """
         if self._file is None or _inode(self._file) is not None:
             self.require_readable()
+            self._remember_log()
             reason = self._difference()
             self._refused = f"the database is not usable any more: {reason}" if reason else ""
         return self.problem()
@@ -143,6 +184,10 @@ def probe_folder(folder: Path) -> None:
     """Make and remove a small file of a name of its own; raises OSError where that cannot be done."""
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe-") as probe:
         probe.write(b"probe")
+
+
+def _log_of(file: Path) -> Path:
+    return file.with_name(file.name + "-wal")
 
 
 def _inode(file: Path) -> tuple[int, int] | None:

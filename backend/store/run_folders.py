@@ -39,6 +39,14 @@ def is_registered_in(connection: Connection, store: Store, run_id: str) -> bool:
     return connection.execute(_own(store).where(run_folder.c.run_id == run_id)).first() is not None
 
 
+def is_elsewhere(store: Store, run_id: str) -> bool:
+    """Whether the run's folder is registered for other data directories alone."""
+    query = sa.select(run_folder.c.directory_id).where(run_folder.c.run_id == run_id)
+    with store.reading() as connection:
+        ids = set(connection.execute(query).scalars())
+    return bool(ids) and store.directory_id not in ids
+
+
 def registered(store: Store, *, before: str | None = None) -> frozenset[str]:
     """Return the runs whose folders this data directory has; with `before`, those registered until then."""
     query = _own(store) if before is None else _own(store).where(run_folder.c.registered_at < before)

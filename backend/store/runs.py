@@ -323,8 +323,10 @@ def end(
     """
     entries = [*before, entry]
     values: dict[str, Any] = {"status": status, "error": error, "last_seq": run.c.last_seq + len(entries)}
+    # What is delivered late ended earlier.
+    at = entry.at or now()
     if status in ENDED:
-        values |= {"ended_at": now(), "want": "run"}
+        values |= {"ended_at": at, "want": "run"}
     elif status == "paused":
         values |= {"want": "run"}
     statement = (
@@ -341,7 +343,7 @@ def end(
         connection.execute(
             sa.update(attempt)
             .where(attempt.c.run_id == run_id, attempt.c.number == number)
-            .values(ended_at=now(), outcome=outcome or error or entry.type)
+            .values(ended_at=at, outcome=outcome or error or entry.type)
         )
     return True
 
