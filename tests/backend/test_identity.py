@@ -366,3 +366,69 @@ def test_a_directory_is_told_apart_by_its_row(store, tmp_path):
     assert folder.directory_id == store.directory_id
     plan = attach.plan_attach(store.data_dir, store.url)
     assert not plan.is_needed
+
+
+OPENER = """
+import sys
+from pathlib import Path
+from backend.errors import Unusable
+from backend.store.database import open_store
+try:
+    print(open_store(Path(sys.argv[1]), sys.argv[2]).id)
+except Unusable as error:
+    print("refused:", error)
+"""
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_directories_that_open_a_new_database_at_once_get_one_id(tmp_path, request, kind):
+    """Without a lock in the database each of them gave it an id of its own."""
+    url = request.getfixturevalue("cluster").database() if kind == "postgresql" else f"sqlite:///{tmp_path / 'one.db'}"
+    line = [COLLAPSE.with_name("python"), "-c", OPENER]
+    started = [
+        subprocess.Popen([*line, str(tmp_path / f"data{i}"), url], stdout=subprocess.PIPE, text=True) for i in range(4)
+    ]
+    said = [process.communicate(timeout=120)[0].strip() for process in started]
+    assert all(process.returncode == 0 for process in started)
+    opened = [text for text in said if not text.startswith("refused")]
+    assert len(opened) == 1, said
+    assert all("collapse serve --join" in text or "store" in text for text in said if text not in opened)
+    directory_of = tmp_path / f"data{said.index(opened[0])}"
+    with closing(open_store(directory_of, url)) as store:
+        assert store.id == opened[0]
+
+
+def test_another_stores_older_database_is_refused_before_its_schema_is_touched(tmp_path, pair):
+    from tests.faults.test_storage import at_first_schema
+
+    a, _ = pair
+    at_first_schema(tmp_path / "older")
+    before = snapshot(a), (tmp_path / "older" / "collapse.db").read_bytes()
+    with pytest.raises(Unusable, match="has no store id"):
+        open_store(a, url_of(tmp_path / "older"))
+    shown = collapse("store", "show", "--database-url", url_of(tmp_path / "older"), data=a)
+    assert shown.returncode == 2
+    assert "has the older schema 0001" in shown.stderr
+    assert (snapshot(a), (tmp_path / "older" / "collapse.db").read_bytes()) == before
+
+
+@pytest.mark.parametrize("name", ["what?x", "c%20d", "a#b", "with space"])
+def test_a_data_directory_may_have_any_name(tmp_path, name):
+    with closing(open_store(tmp_path / name)) as store:
+        ids = with_files(store, 1)
+    with closing(open_store(tmp_path / name)) as store:
+        assert runs.all_ids(store) == ids
+    assert (tmp_path / name / "collapse.db").stat().st_size > 0
+    assert [path.name for path in tmp_path.iterdir()] == [name], "nothing beside it"
+
+
+def test_what_is_no_copy_is_refused_in_a_sentence(pair):
+    a, _ = pair
+    missing = collapse("store", "restore", a / "nosuch.db", "--yes", data=a)
+    assert missing.returncode == 2
+    assert "there is no file" in missing.stderr
+    (a / "letter.db").write_bytes(b"this is a letter and no database" * 100)
+    letter = collapse("store", "restore", a / "letter.db", "--yes", data=a)
+    assert letter.returncode == 2
+    assert "name another one" in letter.stderr
+    assert (a / "letter.db").read_bytes() == b"this is a letter and no database" * 100

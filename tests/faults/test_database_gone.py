@@ -22,13 +22,15 @@ from playwright.sync_api import expect
 from backend.errors import Fenced
 from backend.jobs.database_monitor import DatabaseMonitor
 from backend.jobs.outbox import Batch, Ending, Outbox
+from backend.jobs.processes import boot_id, host
+from backend.jobs.pulse import Pulse
 from backend.store import event_log, run_folders, runs
 from backend.store.database import open_store
 from backend.store.event_log import Entry
 from backend.store.presence import DatabaseGone
 from tests.conftest import BOTH
 from tests.faults.harness import owner, require_whole, supervising, wait_epoch, wait_status
-from tests.harness import COLLAPSE, end_workers_of, tiny, wait_for
+from tests.harness import COLLAPSE, end_workers_of, record_here, tiny, wait_for
 
 QUIET = ("--no-demonstration", "--no-warm", "--min-free", "0")
 NOTICED_S = 2.0
@@ -329,3 +331,82 @@ def test_a_program_without_a_server_notices_too(store):
     (rescued,) = store.data_dir.glob("collapse-rescued-*.db")
     with closing(sqlite3.connect(rescued)) as saved:
         assert saved.execute("SELECT id FROM store").fetchone() == (store.id,)
+
+
+def test_a_file_put_beside_another_databases_log_is_not_opened(store):
+    """SQLite would play that log into it: the copy that somebody restores by hand would be spoilt."""
+    run_id, _ = runs.create(store, tiny())
+    backup = store.data_dir / "backup.db"
+    with store.engine.connect() as connection:
+        connection.exec_driver_sql("ROLLBACK")
+        connection.exec_driver_sql("VACUUM INTO ?", (str(backup),))
+    later, _ = runs.create(store, tiny(seed=1))
+    content = backup.read_bytes()
+    database = store.data_dir / "collapse.db"
+    database.unlink()
+    backup.rename(database)
+    assert (store.data_dir / "collapse.db-wal").exists()
+    with (
+        pytest.raises(DatabaseGone, match="the write-ahead log of the one before still lies beside it"),
+        store.reading(),
+    ):
+        pass
+    assert database.read_bytes() == content, "nothing was played into it"
+    for suffix in ("-wal", "-shm"):
+        (store.data_dir / f"collapse.db{suffix}").unlink()
+    wait_for(lambda: store.watch.problem() == "", 5, "its being used")
+    assert runs.all_ids(store) == [run_id]
+    assert later not in runs.all_ids(store)
+
+
+def test_what_is_written_while_the_file_is_removed_is_rolled_back(store):
+    with pytest.raises(DatabaseGone, match="rolled back"), store.writing() as connection:
+        connection.execute(sa.text("UPDATE pulse SET beats = beats + 1"))
+        (store.data_dir / "collapse.db").unlink()
+
+
+def test_a_worker_refuses_a_newer_schema_too(store):
+    run_id, _ = runs.create(store, tiny())
+    number = runs.claim(store, run_id, "cpu")
+    with store.writing() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    pulse = Pulse(store, run_id, number, 0.0)
+    with pulse.beating():
+        wait_for(lambda: "schema 9999" in store.watch.problem(), 10, "its being noticed by the heartbeat")
+        with pytest.raises(DatabaseGone, match="schema 9999"):
+            event_log.append(store, run_id, number, [Entry("LogLine", {"text": "x"})])
+
+
+def test_a_file_of_kept_events_that_cannot_be_read_holds_no_other_run_up(store):
+    broken, _ = runs.create(store, tiny(epochs=2, device="cpu"))
+    number = runs.claim(store, broken, "cpu")
+    gone = subprocess.Popen(["true"])
+    identity = {"pid": gone.pid, "process_started": "1", "boot_id": boot_id(), "host": host()}
+    gone.wait()
+    runs.record_process(store, broken, number, **identity)
+    (store.data_dir / "runs" / broken).mkdir(parents=True)
+    path = Outbox(store, broken, number).path
+    path.write_text('{"follows": 1, "entr\n{"follows": "x"}\n')
+    other, _ = runs.create(store, tiny(epochs=1, device="cpu", seed=1))
+    with supervising(store):
+        wait_status(store, other, "finished")
+        wait_status(store, broken, "finished")
+    assert path.exists(), "it is left for people"
+
+
+def test_a_worker_that_keeps_events_in_its_file_is_no_hung_one(store):
+    """Its heartbeat cannot be written, say since a database server takes no more connections from it."""
+    run_id, _ = runs.create(store, tiny())
+    number = runs.claim(store, run_id, "cpu")
+    record_here(store, run_id, number)
+    (store.data_dir / "runs" / run_id).mkdir(parents=True)
+    outbox = Outbox(store, run_id, number)
+    with supervising(store, hang_s=2.0):
+        for i in range(6):
+            outbox.append(Batch(1 + i, [Entry("LogLine", {"text": str(i)})]))
+            time.sleep(1)
+        assert runs.get(store, run_id).attempt == 1
+        assert runs.get(store, run_id).status == "running"
+    outbox.deliver()
+    runs.end(store, run_id, number, "cancelled", Entry("RunCancelled", {"epoch": 0}, at="2020-01-01T00:00:00.000Z"))
+    assert runs.get(store, run_id).ended_at == "2020-01-01T00:00:00.000Z", "when it ended, not when that was stored"
