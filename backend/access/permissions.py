@@ -75,6 +75,9 @@ ROUTES: dict[Needed, str] = {
         POST /api/v1/runs/{run_id}/restore
         POST /api/v1/gc
         POST /api/v1/gc/{plan}/delete
+        GET /api/v1/trash
+        POST /api/v1/trash/restore
+        POST /api/v1/trash/empty
         GET /api/v1/tokens
         POST /api/v1/tokens
         DELETE /api/v1/tokens/{token_id}
