@@ -65,6 +65,7 @@ def test_ready_and_its_numbers(quiet_server):
     assert httpx.get(f"{quiet_server.url}/readyz").json() == {"ready": True, "problems": []}
     assert httpx.get(f"{quiet_server.url}/prometheus").status_code == 401
     with quiet_server.client() as http:
+        http.get("/api/v1/runs")
         text = http.get("/prometheus").text
     for what in ("runs", "slots", "viewers", "requests_total", "memory_bytes"):
         name = f"collapse_{what}"

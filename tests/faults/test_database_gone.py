@@ -360,9 +360,11 @@ def test_a_file_put_beside_another_databases_log_is_not_opened(store):
 
 
 def test_what_is_written_while_the_file_is_removed_is_rolled_back(store):
-    with pytest.raises(DatabaseGone, match="rolled back"), store.writing() as connection:
-        connection.execute(sa.text("UPDATE pulse SET beats = beats + 1"))
-        (store.data_dir / "collapse.db").unlink()
+    transaction = store.writing()
+    transaction.__enter__().execute(sa.text("UPDATE pulse SET beats = beats + 1"))
+    (store.data_dir / "collapse.db").unlink()
+    with pytest.raises(DatabaseGone, match="rolled back"):
+        transaction.__exit__(None, None, None)
 
 
 def test_a_worker_refuses_a_newer_schema_too(store):
