@@ -5,6 +5,7 @@ Everybody ends only what they started, by id.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
@@ -14,8 +15,10 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, TypeVar
 
 import httpx
 import psutil
@@ -24,6 +27,7 @@ from playwright.sync_api import Browser, Playwright
 from backend.store.database import Store
 from ncengine.config import Digits, MeasureConfig, Mlp, RunConfig
 
+Result = TypeVar("Result")
 COLLAPSE = Path(sys.executable).with_name("collapse")
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
@@ -112,6 +116,12 @@ class ServerProcess:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
+
+
+def run_async(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine to its end in a thread of its own: Playwright keeps a running loop in the main one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 def end_workers(store: Store) -> None:

@@ -57,6 +57,7 @@ ROUTES: dict[Needed, str] = {
         GET /api/v1/folds
         GET /api/v1/sparklines
         GET /api/v1/queue
+        GET /api/v1/trash
     """,
     # Bulk actions that delete or restore ask for `admin` in the route, which alone knows the action.
     "launch": """
@@ -77,7 +78,6 @@ ROUTES: dict[Needed, str] = {
         POST /api/v1/runs/{run_id}/restore
         POST /api/v1/gc
         POST /api/v1/gc/{plan}/delete
-        GET /api/v1/trash
         POST /api/v1/trash/empty
         POST /api/v1/trash/restore
         GET /api/v1/tokens

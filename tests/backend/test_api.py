@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 import stat
@@ -16,7 +15,7 @@ from backend import wire
 from backend.client import ApiError, AsyncClient, Client, calls
 from backend.errors import Unusable
 from backend.settings import require_proxies, require_safe_host
-from tests.harness import COLLAPSE, ServerProcess, tiny, wait_for
+from tests.harness import COLLAPSE, ServerProcess, run_async, tiny, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +170,7 @@ def test_the_clients_are_typed_and_raise_problems(quiet_server, finished):
                 async with client.stream(calls.archive("nosuchrun0")):
                     pass
 
-    asyncio.run(work())
+    run_async(work())
     with Client(quiet_server.url, quiet_server.token) as client:
         assert {"fashion-nearest", "first-light"} <= {preset.name for preset in client(calls.presets())}
         assert "nc1" in {metric.key for metric in client(calls.metrics())}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 
 import httpx
@@ -13,7 +12,7 @@ from backend.app import Application
 from backend.client import ApiError, Client, calls
 from backend.scopes import SCOPES, includes
 from backend.settings import Settings
-from tests.harness import tiny, wait_for
+from tests.harness import run_async, tiny, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +104,7 @@ def test_a_request_without_a_caller_has_no_rights(store):
             asked += [("POST", "/api/v1/tokens"), ("GET", "/api/v1/openapi.json"), ("GET", "/api/v1/nothing")]
             return {f"{method} {path}": (await http.request(method, path)).status_code for method, path in asked}
 
-    found = asyncio.run(statuses())
+    found = run_async(statuses())
     assert all(status in (401, 403) for status in found.values()), found
 
 
@@ -125,7 +124,7 @@ def test_a_route_that_declares_no_scope_is_refused_to_everybody(store):
         async with httpx.AsyncClient(transport=transport, base_url=application.settings.url, headers=headers) as http:
             return await http.get("/api/v1/new")
 
-    answer = asyncio.run(asked())
+    answer = run_async(asked())
     assert answer.status_code == 403
     assert "no scope is declared for GET /api/v1/new" in answer.json()["detail"]
 

@@ -19,7 +19,7 @@ from backend.store.database import open_store
 from backend.store.event_log import Entry
 from backend.store.models import run
 from backend.stream import PAGE, Hub
-from tests.harness import record_here, tiny
+from tests.harness import record_here, run_async, tiny
 
 WRITER = """
 import sys, time
@@ -151,11 +151,11 @@ def test_a_run_that_is_gone_leaves_no_viewer_behind(store):
                         break
             return heard, hub.viewers, dict(hub._feeds)
 
-    heard, viewers, feeds = asyncio.run(asyncio.wait_for(follow({here: 0, gone: 0}), 30))
+    heard, viewers, feeds = run_async(asyncio.wait_for(follow({here: 0, gone: 0}), 30))
     assert (viewers, feeds) == (0, {}), "nobody looks any more"
     assert b"event: deleted" in heard
     assert b"RunQueued" in heard, "the other run is followed"
-    heard, viewers, feeds = asyncio.run(asyncio.wait_for(follow({gone: 0}), 30))
+    heard, viewers, feeds = run_async(asyncio.wait_for(follow({gone: 0}), 30))
     assert (viewers, feeds) == (0, {})
     assert b"event: deleted" in heard, "the stream ended with its only run"
 

@@ -23,7 +23,7 @@ from backend.store.database import open_store
 from backend.transfer import TransferStream
 from backend.work_queue import WorkQueue
 from tests.big_store import train_here
-from tests.harness import COLLAPSE, ServerProcess, tiny, wait_for
+from tests.harness import COLLAPSE, ServerProcess, run_async, tiny, wait_for
 
 # ── the queue itself ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -61,7 +61,7 @@ def test_equal_requests_share_one_job_and_its_result():
         assert await queue.submit("a", "t3", work("a")) is found[0], "kept for a while"
         assert (await queue.submit("b", None, work("b"))).content == b"b"
 
-    asyncio.run(ask())
+    run_async(ask())
     assert work.done == {"a": 1, "b": 1}
 
 
@@ -87,7 +87,7 @@ def test_the_queue_is_bounded_and_so_is_a_token_in_it():
         await asyncio.gather(*asking, joined)
         assert queue.size == 0
 
-    asyncio.run(ask())
+    run_async(ask())
     assert work.done == {"a": 3, "b": 2}
 
 
@@ -111,7 +111,7 @@ def test_who_leaves_gives_up_the_place_unless_somebody_else_waits_for_the_same()
         work.go_on.set()
         await asyncio.gather(running, shared[1], again)
 
-    asyncio.run(ask())
+    run_async(ask())
     assert work.done == {"running": 1, "shared": 1, "again": 1}
 
 
@@ -129,7 +129,7 @@ def test_an_error_is_everybodys_and_is_not_kept():
             await queue.submit("a", None, failing)
         assert queue.size == 0
 
-    asyncio.run(ask())
+    run_async(ask())
     assert len(tries) == 2
 
 
@@ -141,7 +141,7 @@ def test_kept_results_are_bounded():
         for name in ("aa", "bb", "cc", "dd", "ee", "much longer", "much longer", "ee", "aa"):
             await queue.submit(name, None, work(name))
 
-    asyncio.run(ask())
+    run_async(ask())
     assert work.done == {"aa": 2, "bb": 1, "cc": 1, "dd": 1, "ee": 1, "much longer": 2}
 
 
@@ -163,7 +163,7 @@ def test_a_reader_that_takes_nothing_is_let_go_without_an_end(monkeypatch):
             await stream({"type": "http"}, receive, send)
         assert queue.size == 0
 
-    asyncio.run(asyncio.wait_for(answer(), 30))
+    run_async(asyncio.wait_for(answer(), 30))
     assert [message.get("body") for message in sent] == [None, b"a", b"b"]
     assert all(message["more_body"] for message in sent[1:]), "what was cut off does not look whole"
 
@@ -244,7 +244,7 @@ def test_others_are_answered_while_figures_wait_and_what_is_too_much_is_refused(
             assert [answer.status_code for answer in answers] == [200] * 16
             assert len({answer.content for answer in answers}) == 16, "each is another figure"
 
-    asyncio.run(asyncio.wait_for(ask(), 240))
+    run_async(asyncio.wait_for(ask(), 240))
 
 
 def test_a_client_that_goes_away_leaves_its_place_to_another(served):
@@ -265,7 +265,7 @@ def test_a_client_that_goes_away_leaves_its_place_to_another(served):
                 go_on()
                 assert (await another).status_code == 200
 
-    asyncio.run(asyncio.wait_for(ask(), 240))
+    run_async(asyncio.wait_for(ask(), 240))
 
 
 def test_both_clients_and_the_command_line_wait_and_say_so(served, tmp_path):
@@ -302,7 +302,7 @@ def test_both_clients_and_the_command_line_wait_and_say_so(served, tmp_path):
         assert await asyncio.to_thread(exporting.wait, 120) == 0
         exporting.communicate()
 
-    asyncio.run(asyncio.wait_for(ask(), 240))
+    run_async(asyncio.wait_for(ask(), 240))
     assert target.read_bytes().startswith(b"<?xml")
 
 
@@ -324,7 +324,7 @@ def test_the_same_figure_is_drawn_once(served):
             assert len({answer.content for answer in answers}) == 1
             assert {answer.status_code for answer in answers} == {200}
 
-    asyncio.run(asyncio.wait_for(ask(), 240))
+    run_async(asyncio.wait_for(ask(), 240))
 
 
 def test_a_replay_comes_from_the_same_queue(served):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 
-from backend.routes.catalogue import metrics, presets, schema
+from backend.routes.catalogue import metrics, presets
 from backend.store import query
 from dashboard.components.form import settings
 from dashboard.pages import runs
+from ncengine.config import RunConfig
 
 
 def known() -> list[runs.Column]:
-    return runs.columns(metrics().items, schema())
+    return runs.columns(metrics().items, RunConfig.model_json_schema())
 
 
 def test_every_column_can_be_sorted_by_what_it_is_named_after():
@@ -28,7 +29,7 @@ def test_every_column_can_be_sorted_by_what_it_is_named_after():
 
 
 def test_settings_are_those_of_the_schema():
-    found = settings(schema())
+    found = settings(RunConfig.model_json_schema())
     assert {"batch_size", "head.name", "head.delta", "optimiser.lr", "measure.every"} <= set(found)
     assert all(found.values()), "each has its help"
 
