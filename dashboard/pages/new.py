@@ -428,6 +428,8 @@ async def _launched(
     client: AsyncClient, start: Start, config: Config, name: str | None, seeds: int, grid_text: str | None
 ) -> tuple[str, str]:
     """Queue what was asked for; return the address of its page: the run's, or the list of the sweep's runs."""
+    if not config:
+        raise ValueError("The settings are still being checked; launch again in a moment.")
     grid = parsed_grid(grid_text)
     if grid or seeds > 1:
         group = f"{name or start.title} {uuid.uuid4().hex[:4]}"

@@ -218,6 +218,7 @@ def _use_new_page(window, url):
     window.goto(f"{url}/new")
     window.get_by_role("button", name=re.compile("^digits-nearest")).click(timeout=PATIENCE_MS)
     expect(window.locator('[data-field="epochs"] input')).to_have_value("20", timeout=PATIENCE_MS)
+    expect(window.get_by_text(re.compile("^Starts"))).to_be_visible(timeout=PATIENCE_MS)  # what was typed is checked
     window.get_by_role("button", name="Launch").click(timeout=PATIENCE_MS)
     window.wait_for_url(re.compile(r"/runs/[0-9a-z]{10}$"), timeout=PATIENCE_MS)
 
