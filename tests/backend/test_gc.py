@@ -117,7 +117,7 @@ def test_a_directory_that_registered_nothing_loses_nothing(store, two_days_later
 
 
 def test_a_database_of_another_directory_cannot_even_be_opened(store, tmp_path):
-    """What deleted 16 of 16 files: `gc` with the database of another directory."""
+    """`gc` with the database of another directory removes nothing."""
     for _ in range(2):
         finished_run(store)
     before = gc_store.files(store)
