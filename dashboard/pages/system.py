@@ -56,7 +56,7 @@ def _session(me: wire.Me) -> Any:
     if me.ends_at is not None:
         facts.append(["Ends at the latest, UTC", me.ends_at[:16].replace("T", " ")])
     log_out = dmc.Button("Log out", id=ids.SYSTEM_LOG_OUT, size="xs", variant="default") if me.has_session else None
-    return panel("Session", table(["", ""], facts, ""), log_out)
+    return panel("Session", html.Div(table(["", ""], facts, "")), log_out)
 
 
 def _tokens() -> Any:
