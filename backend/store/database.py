@@ -24,7 +24,7 @@ from sqlalchemy.engine import Connection, Engine
 from backend.errors import Unusable
 from backend.settings import database_url_of
 from backend.store.identity import identify, require_new, require_same_store, sqlite_file
-from backend.store.migrate import migrate, revision_of
+from backend.store.migrate import HEAD_REVISION, migrate, revision_of
 from backend.store.presence import DatabaseGone, DatabaseWatch, probe_folder
 
 LEAST_FREE_BYTES = 64 * 2**20
@@ -100,10 +100,10 @@ def open_store(data_dir: Path, url: str | None = None, *, create: bool = True, j
         if file is not None and not (file.exists() and file.stat().st_size):
             require_new(data_dir, engine.url, create=create)
             _make_file(file)
-        elif revision_of(engine, data_dir) is None:
+        elif (revision := revision_of(engine, data_dir)) is None:
             require_new(data_dir, engine.url, create=create)
-        else:
-            require_same_store(engine, data_dir)
+        elif revision != HEAD_REVISION:
+            require_same_store(engine, data_dir)  # before its schema is touched; `identify` compares all others
         migrate(engine, data_dir)
         identity = identify(engine, data_dir, join=join)
         watch = DatabaseWatch(engine, file, identity.store_id)
