@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import os
 import socket
@@ -36,6 +37,10 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and then open `address` in a browser: not before there is something to see."""
         await super().startup(sockets=sockets)
+        # What is loaded now stays until the end. A full collection would look through all of it every few seconds,
+        # which stops every thread for 0.15 s.
+        gc.collect()
+        gc.freeze()
         if self.started and self._address is not None:
             self._opening = asyncio.create_task(asyncio.to_thread(webbrowser.open, self._address))
 
