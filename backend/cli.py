@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backend.cli_options import Data, Database, with_options
+from backend.cli_options import Data, Database, Yes, require_free, with_options
 from backend.cli_store import app as store_app
 from backend.figure_catalogue import FIGURES, MEDIA_TYPES, OPTIONS
 from backend.scopes import TokenScope
@@ -311,6 +311,7 @@ def export(
         str | None, typer.Option("--format", help=f"One of {', '.join(MEDIA_TYPES)} (default: by the file's name).")
     ] = None,
     again: Annotated[Path | None, typer.Option(help="Make this figure again, from what its file says.")] = None,
+    yes: Yes = False,
     data: Data = None,
     database_url: Database = None,
     server: ServerUrl = None,
@@ -332,6 +333,7 @@ def export(
         kind = format_ or output.suffix.removeprefix(".").lower()
         wanted = exporting.Wanted(runs_of, figure, kind, options)
         target = output
+    require_free(target, yes)
     if server:
         content = terminal.remote(server, token, lambda client: exporting.from_server(client, wanted))
     else:
@@ -345,6 +347,7 @@ def export(
 def replay(
     runs_of: SideBySide,
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write, such as run.html.")],
+    yes: Yes = False,
     data: Data = None,
     database_url: Database = None,
     server: ServerUrl = None,
@@ -354,6 +357,7 @@ def replay(
     from backend import terminal
     from backend.paper import exporting
 
+    require_free(output, yes)
     if server:
         from backend.client import Client, calls
 
@@ -382,6 +386,7 @@ def film(
     classes: Annotated[str | None, typer.Option(help=OPTIONS["classes"][1])] = None,
     camera: Annotated[str | None, typer.Option(help="Where it starts: ex,ey,ez,ux,uy,uz,zoom")] = None,
     layers: Annotated[str | None, typer.Option(help=OPTIONS["layers"][1])] = None,
+    yes: Yes = False,
     data: Data = None,
     database_url: Database = None,
 ) -> None:
@@ -389,6 +394,7 @@ def film(
     from backend import terminal
     from backend.paper import filming
 
+    require_free(output, yes)
     given = {"view": view, "classes": classes, "camera": camera, "layers": layers}
     wanted = filming.Wanted(runs_of, output.suffix.removeprefix(".").lower(), seconds, fps, turn, pixels, given)
     with _open(data, database_url) as store, terminal.bars() as progress:
@@ -464,6 +470,7 @@ def presets(
 def archive(
     run_id: Annotated[str, typer.Argument(metavar="RUN")],
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write, such as run.zip.")],
+    yes: Yes = False,
     data: Data = None,
     database_url: Database = None,
     server: ServerUrl = None,
@@ -472,6 +479,7 @@ def archive(
     """Write an ended or paused run as one file, which `collapse import` brings in elsewhere."""
     from backend import terminal
 
+    require_free(output, yes)
     if server:
         from backend.client import Client, calls
 

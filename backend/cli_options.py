@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from backend.errors import Invalid
 from backend.figure_catalogue import OPTIONS
 
 Data = Annotated[
@@ -51,3 +53,22 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in [*keyword, *flags]}
     run.__doc__ = command.__doc__
     return run
+
+
+def confirm(question: str, yes: bool, otherwise: str) -> None:
+    """Ask, unless `--yes` was given; raises Abort where the answer is no, Invalid(`otherwise`) where nobody can answer.
+
+    Nobody can where the standard input is no terminal, as in a script.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Invalid(otherwise)
+    typer.confirm(question, abort=True)
+
+
+def require_free(path: Path, yes: bool) -> None:
+    """Ask before a command writes over a file that is there already."""
+    if path.exists():
+        refusal = f"{path} is there already; say --yes to write over it, or name another file with -o"
+        confirm(f"{path} is there already; write over it?", yes, refusal)

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from backend.cli_options import Data, Database, Yes
+from backend.cli_options import Data, Database, Yes, confirm
 
+UNANSWERED = "this changes which database the directory uses; say --yes where nobody can be asked"
 app = typer.Typer(no_args_is_help=True, help="The database of a data directory: show, attach, restore from a copy.")
 
 
@@ -39,7 +40,7 @@ def attach(data: Data = None, database_url: Database = None, yes: Yes = False) -
     if not plan.is_needed:
         print("They belong together already.")
         return
-    _confirm("Attach this database to this directory?", yes)
+    confirm("Attach this database to this directory?", yes, UNANSWERED)
     print(f"attached: both carry store {attach_planned(plan)}")
 
 
@@ -59,22 +60,9 @@ def restore(
     _require_no_server(data_dir)
     plan = plan_restore(data_dir, database_url_of(data_dir, url), copy)
     print(*plan.lines(), sep="\n")
-    _confirm("Put the copy in the database's place?", yes)
+    confirm("Put the copy in the database's place?", yes, UNANSWERED)
     kept = restore_planned(plan)
     print(f"restored {plan.target}" + (f"; the database that was there is {kept}" if kept else ""))
-
-
-def _confirm(question: str, yes: bool) -> None:
-    """Ask, unless the answer was given with `--yes`; leave with an error where nobody can be asked."""
-    import sys
-
-    from backend.errors import Invalid
-
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise Invalid("this changes which database the directory uses; say --yes where nobody can be asked")
-    typer.confirm(question, abort=True)
 
 
 def _require_no_server(data_dir: Path) -> None:

@@ -1,5 +1,7 @@
 """Structured logs: one JSON object a line, in the data directory, rotated; warnings also to the terminal, in words.
 
+A warning that says the same as an earlier one is written once a minute: an outage is tried again every second.
+
 What is logged carries its facts in `extra={"facts": {…}}`. Tokens never get here: addresses are logged without their
 query.
 """
@@ -7,6 +9,7 @@ query.
 from __future__ import annotations
 
 import logging
+import time
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,8 @@ from backend.store.clock import now
 
 LOG_BYTES = 4 * 2**20
 KEPT_LOGS = 4
+REPEAT_S = 60.0
+MAX_REMEMBERED = 1000
 
 
 class JsonLines(logging.Formatter):
@@ -35,6 +40,26 @@ class JsonLines(logging.Formatter):
         return orjson.dumps(line, default=str).decode()
 
 
+class RepeatFilter(logging.Filter):
+    """Drops a warning that was written less than REPEAT_S ago with the same words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._written: dict[tuple[str, str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        cause = str(record.exc_info[1]) if record.exc_info else ""
+        key, moment = (record.name, record.getMessage(), cause), time.monotonic()
+        if moment - self._written.get(key, -REPEAT_S) < REPEAT_S:
+            return False
+        if len(self._written) >= MAX_REMEMBERED:
+            self._written.clear()
+        self._written[key] = moment
+        return True
+
+
 def log_to(path: Path) -> None:
     """Send what the service says to `path`, and warnings to the terminal."""
     path.touch(mode=0o600)
@@ -43,6 +68,8 @@ def log_to(path: Path) -> None:
     to_terminal = logging.StreamHandler()
     to_terminal.setLevel(logging.WARNING)
     to_terminal.setFormatter(logging.Formatter("%(message)s"))
+    for handler in (to_file, to_terminal):
+        handler.addFilter(RepeatFilter())
     ours = logging.getLogger("collapse")
     ours.setLevel(logging.INFO)
     ours.propagate = False

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -176,25 +175,6 @@ def require_whole(path: Path, look: Callable[[str, npt.NDArray[Any]], None] | No
     if known != set(header.arrays):
         raise Damaged(f"{path.name} is no file of arrays: its names are read in two ways")
     return header
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write a file durably: aside, synced, renamed; raises OSError and leaves nothing where that fails."""
-    aside = path.with_suffix(".partial")
-    try:
-        with aside.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        aside.replace(path)
-    except OSError:
-        aside.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _digest(arrays: Mapping[str, npt.NDArray[Any]], text: str) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ncengine import array_file
+from ncengine import array_file, durable
 from ncengine.array_file import Damaged
 from ncengine.config import RunConfig
 from ncengine.events import CheckpointSaved
@@ -164,7 +164,7 @@ def save_checkpoint(saved: CheckpointSaved, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"checkpoint-{saved.step:09d}{SUFFIX}"
-    array_file.write(path, array_file.encode(saved.tensors, saved.state))
+    durable.write(path, array_file.encode(saved.tensors, saved.state))
     until_now = sorted(each for each in folder.glob(f"checkpoint-*{SUFFIX}") if each.name <= path.name)
     for old in until_now[:-KEPT]:
         old.unlink(missing_ok=True)

@@ -13,13 +13,13 @@ import shutil
 import threading
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from backend.store.database import Store, Unreachable, reason_of
 from backend.store.presence import is_read_only
+from backend.store.sqlite_copy import copy_sqlite
 
 log = logging.getLogger("collapse.store")
 
@@ -112,17 +112,13 @@ class DatabaseMonitor:
         """Write the content of the file that was removed into a new one; return what to do with it, or why not."""
         name = f"collapse-rescued-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.db"
         target = self._store.data_dir / name
-        aside = target.with_suffix(".partial")
         try:
             cursor = self._connection.cursor()
             pages, page_bytes = (cursor.execute(f"PRAGMA {each}").fetchone()[0] for each in ("page_count", "page_size"))
             if shutil.disk_usage(self._store.data_dir).free < 2 * pages * page_bytes:
                 return "Its content could not be saved: the disk of the data directory has too little space"
-            aside.touch(mode=0o600)
-            cursor.execute("VACUUM INTO ?", (str(aside),))
-            aside.replace(target)
+            copy_sqlite(self._connection, target)
         except Exception as error:  # the driver's errors are no common class; whatever it is, the monitor goes on
-            Path(aside).unlink(missing_ok=True)
             log.exception("the content of the removed database could not be saved")
             return f"Its content could not be saved: {error}"
         log.warning("the content of the removed database was saved in %s", target)

@@ -54,6 +54,9 @@ def reproduce(
     chosen = _size(size)
     names = list(STUDIES) if name == "all" else [name]
     folder = output or Path("reproduction")
+    targets = {each: output if output and name != "all" else folder / f"{each}-{chosen}" for each in names}
+    for target in (folder, *targets.values()):
+        require_report_folder(target)
     reported: list[tuple[Study, list[Seen]]] = []
     for each in names:
         study = STUDIES[each](chosen)
@@ -64,9 +67,8 @@ def reproduce(
         running.execute(store, study, wanted, Reading(mirror=mirror))
         with Console(stderr=True).status("writing the report") as status:
             files, seen = report(store, study, chosen, wanted, status.update)
-        target = output if output and name != "all" else folder / f"{each}-{chosen}"
-        write_report(target, files)
-        print(f"{target / 'report.html'}: {len(files)} files, {sum(map(len, files.values())) / 1e6:.1f} MB")
+        write_report(targets[each], files)
+        print(f"{targets[each] / 'report.html'}: {len(files)} files, {sum(map(len, files.values())) / 1e6:.1f} MB")
         reported.append((study, seen))
     if name == "all" and reported:
         write_report(folder, {"README.md": index(chosen, reported)})
@@ -84,8 +86,21 @@ def _announce(store: Store, study: Study, plan: list[running.Planned]) -> None:
     Console(stderr=True).print(words)
 
 
+def require_report_folder(folder: Path) -> None:
+    """Refuse a folder whose README.md is not a report's: it would be written over, after hours of training."""
+    try:
+        text = (folder / "README.md").read_text(errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if "collapse reproduce" not in text:
+        raise Invalid(
+            f"{folder / 'README.md'} is no report of `collapse reproduce` and would be written over; name another "
+            "folder with -o"
+        )
+
+
 def write_report(target: Path, files: Mapping[str, bytes]) -> None:
-    """Write a report's files into a folder, each whole or not at all."""
+    """Write a report's files into a folder, each whole or not at all; an earlier report's are replaced."""
     target.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         terminal.write_chunks(target / name, [content])

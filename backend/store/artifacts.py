@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from backend.errors import Unusable
 from backend.store.database import Store
 from backend.store.models import artifact, directory
-from ncengine import array_file
+from ncengine import array_file, durable
 
 Arrays = dict[str, npt.NDArray[Any]]
 Kind = Literal["geometry", "checkpoint", "features", "samples"]
@@ -73,7 +73,7 @@ def write(
     relative = f"runs/{run_id}/{kind}-{step:09d}-a{attempt}.safetensors"
     path = resolve(store, relative)
     path.parent.mkdir(parents=True, exist_ok=True)
-    array_file.write(path, content)
+    durable.write(path, content)
     digest = hashlib.sha256(content).hexdigest()
     return Written(kind, step, relative, digest, len(content), store.directory_id)
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +27,10 @@ from backend.store.identity import (
     sqlite_file,
 )
 from backend.store.marker import Marker, locked, new_id, read_marker, run_folders, write_marker
-from backend.store.migrate import HEAD_REVISION, migrate, revision_of, unused_path
+from backend.store.migrate import HEAD_REVISION, migrate, revision_of
 from backend.store.models import directory, run, store
+from backend.store.sqlite_copy import copy_sqlite, unused_path
+from ncengine import durable
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +91,14 @@ def attach(plan: AttachPlan) -> str:
 
     No file of a run is touched, and runs that only one of them names are never considered by clean-up.
     """
-    with (
-        _opened(plan.url) as engine,
-        locked(plan.data_dir),
-        engine.connect().execution_options(collapse_write=True) as connection,
-        connection.begin(),
-    ):
+    with _opened(plan.url) as engine, locked(plan.data_dir):
+        marker = _attach(engine, plan)
+        write_marker(plan.data_dir, marker)
+    return marker.store
+
+
+def _attach(engine: Engine, plan: AttachPlan) -> Marker:
+    with engine.connect().execution_options(collapse_write=True) as connection, connection.begin():
         lock_store(connection)
         held = connection.execute(sa.select(store.c.id)).scalar_one_or_none()
         store_id = held or (plan.marker.store if plan.marker else new_id())
@@ -107,8 +110,7 @@ def attach(plan: AttachPlan) -> str:
         register_folders(connection, directory_id, contents(connection, plan.data_dir, directory_id))
         # Before the commit, as in `identify`: what a crash in between leaves is completed by the next opening.
         write_marker(plan.data_dir, marker.model_copy(update={"pending": held is None}))
-    write_marker(plan.data_dir, marker)
-    return store_id
+    return marker
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,15 +194,10 @@ def restore(plan: RestorePlan) -> Path | None:
     No server may use the directory meanwhile. A copy that was made before stores had ids gets the directory's.
     """
     with locked(plan.data_dir):
-        aside = plan.target.with_name(f".{plan.target.name}.partial")
-        aside.unlink(missing_ok=True)
-        # Not a copy of the file: what its write-ahead log holds belongs to it.
-        aside.touch(mode=0o600)
-        with _opened(sqlite_url(plan.copy), read_only=True) as engine, engine.connect() as connection:
-            connection.exec_driver_sql("ROLLBACK")
-            connection.exec_driver_sql("VACUUM INTO ?", (str(aside),))
-        with aside.open("rb") as stream:
-            os.fsync(stream.fileno())
+        aside = plan.target.with_name(f".{plan.target.name}.restored")
+        opened = _opened(sqlite_url(plan.copy), read_only=True)
+        with opened as engine, contextlib.closing(engine.raw_connection()) as raw:
+            copy_sqlite(raw, aside)
         kept = unused_path(plan.target.with_stem(f"{plan.target.stem}-replaced"))
         was_there = plan.target.exists()
         # The old write-ahead log goes with its database: beside another one it would be played into it.
@@ -209,6 +206,7 @@ def restore(plan: RestorePlan) -> Path | None:
             if old.exists():
                 old.rename(kept.with_name(kept.name + suffix))
         aside.rename(plan.target)
+        durable.sync_folder(plan.target.parent)
     attached = plan_attach(plan.data_dir, sqlite_url(plan.target))
     if attached.is_needed:
         attach(attached)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from backend.errors import Unusable
+from ncengine import durable
 
 MARKER = "store.json"
 """The file in a data directory that says which store it belongs to."""
@@ -51,13 +51,8 @@ def read_marker(data_dir: Path) -> Marker | None:
 
 
 def write_marker(data_dir: Path, marker: Marker) -> None:
-    """Write `store.json`, whole or not at all."""
-    aside = data_dir / f".{MARKER}.{os.getpid()}.partial"
-    with aside.open("w") as stream:
-        stream.write(marker.model_dump_json(indent=2) + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    aside.replace(data_dir / MARKER)
+    """Write `store.json`, whole or not at all; the caller holds the lock of `locked`."""
+    durable.write(data_dir / MARKER, f"{marker.model_dump_json(indent=2)}\n".encode())
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -9,6 +10,7 @@ from sqlalchemy.engine import Engine
 
 from backend.errors import Unusable
 from backend.store.marker import locked
+from backend.store.sqlite_copy import copy_sqlite, unused_path
 
 HEAD_REVISION = "0003"
 KNOWN_REVISIONS = ("0001", "0002", "0003")
@@ -80,13 +82,8 @@ def _back_up(engine: Engine, data_dir: Path) -> str:
     """Copy the whole database before it is changed; return where the copy is, in words."""
     if engine.dialect.name == "sqlite":
         target = unused_path(data_dir / f"collapse-before-{HEAD_REVISION}.db")
-        aside = target.with_suffix(".partial")
-        aside.unlink(missing_ok=True)
-        aside.touch(mode=0o600)
-        with engine.connect() as connection:
-            connection.exec_driver_sql("ROLLBACK")
-            connection.exec_driver_sql("VACUUM INTO ?", (str(aside),))
-        aside.replace(target)
+        with contextlib.closing(engine.raw_connection()) as raw:
+            copy_sqlite(raw, target)
         return str(target)
     with engine.connect() as connection, connection.begin():
         inspector = sa.inspect(connection)
@@ -97,9 +94,3 @@ def _back_up(engine: Engine, data_dir: Path) -> str:
         for table in tables:
             connection.exec_driver_sql(f'CREATE TABLE "{schema}"."{table}" AS TABLE "{table}"')
     return f"the schema {schema} in the same database"
-
-
-def unused_path(path: Path) -> Path:
-    """Return the path, or one with a number after its name where something is there already: copies are kept."""
-    numbered = (path.with_stem(f"{path.stem}-{i}") for i in range(2, 10_000))
-    return next(each for each in (path, *numbered) if not each.exists())

@@ -207,6 +207,41 @@ def test_a_run_moves_to_another_data_directory(data, tmp_path):
     assert list(tmp_path.glob("*.partial")) == []
 
 
+def test_a_file_is_written_over_only_when_asked_for(data, tmp_path):
+    run_id = json.loads(collapse(data, "runs", "--json").stdout)[0]["id"]
+    for command in (("export", run_id, "curves"), ("archive", run_id), ("replay", run_id), ("film", run_id)):
+        target = tmp_path / f"{command[0]}.gif"
+        target.write_text("of the user")
+        refusal = collapse(data, *command, "-o", str(target), expect=2).stderr
+        assert f"{target} is there already; say --yes to write over it" in refusal
+        assert target.read_text() == "of the user"
+    figure = tmp_path / "figure.csv"
+    figure.write_text("of the user")
+    collapse(data, "export", run_id, "curves", "-o", str(figure), "--yes")
+    assert figure.read_text().startswith("epoch,train/nc1")
+
+
+@pytest.mark.parametrize(("answer", "is_written"), [("n", False), ("y", True)])
+def test_somebody_at_a_terminal_is_asked_first(data, tmp_path, answer, is_written):
+    run_id = json.loads(collapse(data, "runs", "--json").stdout)[0]["id"]
+    target = tmp_path / "figure.csv"
+    target.write_text("of the user")
+    ours, theirs = os.openpty()
+    os.write(ours, f"{answer}\n".encode())
+    done = subprocess.run(
+        [COLLAPSE, "export", run_id, "curves", "-o", target, "--data", data],
+        stdin=theirs,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    os.close(ours)
+    os.close(theirs)
+    assert "is there already; write over it?" in done.stdout
+    assert (done.returncode == 0) == is_written
+    assert (target.read_text() != "of the user") == is_written
+
+
 def test_doctor_looks_through_the_store(data, tmp_path):
     assert "2 runs looked through: all is as it should be" in collapse(data, "doctor", "--check").stdout
     run_id = json.loads(collapse(data, "runs", "--json").stdout)[0]["id"]

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import ncengine as nc
-from ncengine import array_file, checkpoint
+from ncengine import array_file, checkpoint, durable
 from ncengine.array_file import Damaged
 from ncengine.config import with_overrides
 from ncengine.events import CheckpointSaved
@@ -211,7 +211,7 @@ def test_nothing_half_written_stays(saved, tmp_path, monkeypatch):
     def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(array_file.os, "fsync", full)
+    monkeypatch.setattr(durable.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         checkpoint.save_checkpoint(saved, tmp_path)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before

@@ -14,10 +14,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from backend import lock
-from backend.errors import Unusable
+from backend.errors import Invalid, Unusable
 from backend.jobs.local import Reading
 from backend.reproduction import running
-from backend.reproduction.command import write_report
+from backend.reproduction.command import require_report_folder, write_report
 from backend.reproduction.report import report
 from backend.reproduction.study import Claim, Drawing, Level, Setting, Study
 from backend.store import query, runs
@@ -132,6 +132,16 @@ def test_the_page_opens_in_a_browser(swept, tmp_path, browser):
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "tables scroll by themselves"
         assert not Axe().run(page).response["violations"]
         assert all(url.startswith("file:") for url in asked)
+
+
+def test_a_folder_with_another_readme_is_refused(swept, tmp_path):
+    require_report_folder(tmp_path / "new")
+    files, _ = report(swept, small_study(), "laptop", plan_of(), lambda _: None)
+    write_report(tmp_path, files)
+    require_report_folder(tmp_path)  # an earlier report's
+    (tmp_path / "README.md").write_text("# My project\n")
+    with pytest.raises(Invalid, match=r"README\.md is no report"):
+        require_report_folder(tmp_path)
 
 
 def test_runs_that_are_not_finished_are_named(swept):

@@ -142,23 +142,3 @@ def remove_empty_folders(folder: Path) -> bool:
     with contextlib.suppress(OSError):  # not empty
         folder.rmdir()
     return not folder.exists()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a folder's entries durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def write_synced(path: Path, content: bytes) -> None:
-    """Write a small file, whole or not at all, and durable."""
-    aside = path.with_name(f"{path.name}.partial")
-    with aside.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    aside.replace(path)
-    sync_folder(path.parent)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from pathlib import Path
@@ -13,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from backend.store.database import Store
-from backend.store.gc.files import sync_folder
 from backend.store.models import artifact, attempt, bucket, event, reading, run
+from ncengine import durable
 
 TABLES = {table.name: table for table in (run, attempt, event, artifact, bucket, reading)}
 """In the order in which rows are inserted: a run first."""
@@ -41,14 +40,9 @@ def line_of(table: str, row: sa.Row[Any]) -> Line:
 def write(path: Path, lines: Iterable[Line]) -> None:
     """Write rows to a file, whole or not at all, and durable."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    aside = path.with_name(f"{path.name}.partial")
-    with aside.open("wb") as stream:
+    with durable.writing(path) as stream:
         for line in lines:
             stream.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
-        stream.flush()
-        os.fsync(stream.fileno())
-    aside.replace(path)
-    sync_folder(path.parent)
 
 
 def read(path: Path) -> Iterator[Line]:

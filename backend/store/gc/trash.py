@@ -27,6 +27,7 @@ from backend.store.clock import text_of
 from backend.store.database import Store
 from backend.store.gc import files
 from backend.store.gc.items import Kind, Moved, Plan, Record, RelativePath
+from ncengine import durable
 
 FOLDER = "trash"
 LOCK = "gc.lock"
@@ -145,8 +146,8 @@ def make_entry(store: Store, plan: Plan, items: Sequence[TrashedItem]) -> Entry:
     manifest = Manifest(
         plan=plan.id, store=store.id, directory=store.directory_id, created_at=text_of(moment), items=tuple(items)
     )
-    files.write_synced(folder / MANIFEST, orjson.dumps(manifest.model_dump(mode="json"), option=orjson.OPT_INDENT_2))
-    files.sync_folder(folder.parent)
+    durable.write(folder / MANIFEST, orjson.dumps(manifest.model_dump(mode="json"), option=orjson.OPT_INDENT_2))
+    durable.sync_folder(folder.parent)
     return Entry(folder, manifest)
 
 

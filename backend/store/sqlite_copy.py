@@ -1,0 +1,33 @@
+"""Copies of an SQLite database, with what its write-ahead log holds, under names that no other copy has."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ncengine import durable
+
+
+def copy_sqlite(connection: Any, target: Path) -> None:
+    """Write a database's whole content into a file that only its owner may read, whole or not at all, and durably.
+
+    `connection` is the driver's, outside of a transaction. A file in the place of `target` is replaced.
+    """
+    aside = target.with_name(f"{target.name}.partial")
+    aside.unlink(missing_ok=True)
+    try:
+        aside.touch(mode=0o600)
+        connection.cursor().execute("VACUUM INTO ?", (str(aside),))
+        with aside.open("rb") as stream:
+            os.fsync(stream.fileno())
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
+    durable.sync_folder(target.parent)
+
+
+def unused_path(path: Path) -> Path:
+    """Return the path, or one with a number after its name where something is there already: copies are kept."""
+    numbered = (path.with_stem(f"{path.stem}-{i}") for i in range(2, 10_000))
+    return next(each for each in (path, *numbered) if not each.exists())
