@@ -31,13 +31,13 @@ from backend.access.login import Login
 from backend.access.permissions import ANY_API_PATH, authorize
 from backend.compression import ThreadedCompression
 from backend.errors import CollapseError, TooManyRequests
+from backend.figures.process import Made, PaperProcess, StorePlace
 from backend.gauges import Gauges
 from backend.jobs.local import Reading
 from backend.jobs.slots import capacities
 from backend.jobs.supervisor import Limits, Supervisor
 from backend.jobs.trash_cleaner import TrashCleaner
 from backend.json_bounds import JsonBounds
-from backend.paper.process import Made, PaperProcess, StorePlace
 from backend.problems import problem
 from backend.routes import access, archives, catalogue, docs, facts, figures, gc, live, runs
 from backend.routes.context import Context

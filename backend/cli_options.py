@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from backend.errors import Invalid
-from backend.figure_catalogue import OPTIONS
+from ncfigures.catalogue import OPTIONS
 
 Data = Annotated[
     Path | None,

@@ -17,12 +17,12 @@ import orjson
 from backend import views, wire
 from backend.client import Client, calls
 from backend.errors import Invalid
-from backend.figure_catalogue import MEDIA_TYPES
-from backend.paper import exporting
+from backend.figures import export as exporting
 from backend.settings import resolve_store
 from backend.store import runs as run_store
 from backend.store.database import open_store
 from backend.terminal import write_chunks
+from ncfigures.catalogue import MEDIA_TYPES
 
 if TYPE_CHECKING:
     import pandas as pd

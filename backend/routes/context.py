@@ -11,10 +11,10 @@ from backend import wire
 from backend.access.authority import Authority
 from backend.access.callers import current_caller
 from backend.errors import Invalid
+from backend.figures.process import Made, PaperProcess
 from backend.gauges import Gauges
 from backend.jobs import slots
 from backend.jobs.supervisor import Supervisor
-from backend.paper.process import Made, PaperProcess
 from backend.settings import Settings, datasets_dir
 from backend.store.database import Store
 from backend.stream import Hub

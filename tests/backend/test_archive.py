@@ -13,12 +13,12 @@ import sqlalchemy as sa
 
 from backend import archive
 from backend.errors import Conflict, Invalid, Unusable
-from backend.figure_options import Options
-from backend.paper.figures import render
-from backend.paper.gather import gather
+from backend.figures.collect import gather
 from backend.store import artifacts, curves, event_log, query, runs
 from backend.store.database import open_store
 from backend.store.models import bucket, event
+from ncfigures.options import Options
+from ncfigures.render import render
 from tests.conftest import BOTH
 from tests.faults.harness import require_whole, supervising, wait_status
 from tests.harness import tiny
