@@ -366,7 +366,7 @@ def replay(
 
         content = terminal.remote(server, token, fetch)
     else:
-        from ncfigures.replay import replay as made
+        from backend.figures.replay import replay as made
 
         with _open(data, database_url) as store:
             content = made(store, figure_export.ids_in_store(store, runs_of))
@@ -440,9 +440,11 @@ def open_figure(
     """Show the view that a figure was made of: its runs, epoch, view and camera."""
     import webbrowser
 
+    from backend.figures.errors import figure_errors
     from ncfigures.provenance import read_provenance_file
 
-    found = read_provenance_file(figure)
+    with figure_errors():
+        found = read_provenance_file(figure)
     address = server.rstrip("/") + found.address()
     print(f"{found.figure} of {', '.join(run.name for run in found.runs)}\n{found.command}\n{address}")
     if browser:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from backend import wire
 from ncengine.config import RunConfig
+from ncfigures.palette import DASHES, Dash
 
 MOST = 8
 """Entries that are told apart in one picture."""
-MOST_SCENES = 4
-"""Entries whose scenes stand side by side in one file."""
-Dash = Literal["solid", "dash", "dot", "dashdot"]
-DASHES: tuple[Dash, ...] = ("solid", "dash", "dot", "dashdot")
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ def _grown(server: ServerProcess, run: str) -> float:
     (drawing,) = [
         child
         for child in psutil.Process(server.process.pid).children(recursive=True)
-        if "backend.figures.process" in child.cmdline()
+        if "backend.figures.worker" in child.cmdline()
     ]
     with server.client() as http:
         sizes = []

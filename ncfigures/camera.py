@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from backend.errors import Invalid
+from ncfigures.errors import FigureError
 
 F64 = npt.NDArray[np.float64]
 
@@ -30,7 +30,7 @@ class Camera:
 
 
 def parse_camera(text: str | None) -> Camera:
-    """Read `ex,ey,ez,ux,uy,uz,zoom`; raises Invalid where that is no camera."""
+    """Read `ex,ey,ez,ux,uy,uz,zoom`; raises FigureError where that is no camera."""
     if not text:
         return Camera()
     try:
@@ -38,8 +38,8 @@ def parse_camera(text: str | None) -> Camera:
     except ValueError:
         numbers = []
     if len(numbers) != 7 or not np.isfinite(numbers).all() or not numbers[6] > 0:
-        raise Invalid(f"camera must be seven numbers ex,ey,ez,ux,uy,uz,zoom with zoom > 0, got {text!r}")
+        raise FigureError(f"camera must be seven numbers ex,ey,ez,ux,uy,uz,zoom with zoom > 0, got {text!r}")
     eye, up = tuple(numbers[:3]), tuple(numbers[3:6])
     if np.linalg.norm(np.cross(eye, up)) < 1e-6 * max(1.0, float(np.linalg.norm(eye))):
-        raise Invalid(f"the camera's up must not point along its eye, got {text!r}")
+        raise FigureError(f"the camera's up must not point along its eye, got {text!r}")
     return Camera(eye, up, numbers[6])  # type: ignore[arg-type]

@@ -63,6 +63,8 @@ VENUES: dict[str, Venue] = {
     "cvpr-wide": Venue("CVPR, both columns 6.875 in", 6.875, wide=True),
     "jmlr": Venue("JMLR, text width 6 in", 6.0, text_pt=9.0, small_pt=8.0),
 }
+MAX_SCENES = 4
+"""Scenes side by side in one replay."""
 LAYERS = ("features", "classifier", "names")
 ColourVision = Literal["colour", "grey", "protanopia", "deuteranopia", "tritanopia"]
 

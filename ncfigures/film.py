@@ -10,17 +10,16 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from backend import wire
-from backend.errors import Invalid, Unusable
 from ncfigures import matplotlib_renderer, palette
 from ncfigures.camera import Camera, parse_camera
-from ncfigures.figure_request import FigureRequest
+from ncfigures.errors import FigureError, MissingPackageError
+from ncfigures.figure_data import CaptureData, FigureRequest
 from ncfigures.figures.geometry import geometry
 from ncfigures.options import FigureOptions
 
@@ -46,7 +45,7 @@ class FilmTiming:
     width_px: int = 720
 
     def checked(self) -> FilmTiming:
-        """Return itself; raises Invalid where a number is out of its range."""
+        """Return itself; raises FigureError where a number is out of its range."""
         for name, value, low, high in (
             ("seconds", self.seconds, 0.5, 120.0),
             ("fps", self.fps, 1, 60),
@@ -54,9 +53,11 @@ class FilmTiming:
             ("pixels", self.width_px, 200, 1920),
         ):
             if not low <= value <= high:
-                raise Invalid(f"{name} must be {low:g} to {high:g}, got {value:g}")
+                raise FigureError(f"{name} must be {low:g} to {high:g}, got {value:g}")
         if self.frames > MAX_FRAMES:
-            raise Invalid(f"a film has {MAX_FRAMES} frames at most, and this one {self.frames}; lower seconds or fps")
+            raise FigureError(
+                f"a film has {MAX_FRAMES} frames at most, and this one {self.frames}; lower seconds or fps"
+            )
         return self
 
     @property
@@ -99,16 +100,16 @@ def plan_frames(captures: int, frames: int) -> list[FilmFrame]:
     return found
 
 
-def interpolate_captures(first: wire.Geometry, second: wire.Geometry, share: float) -> wire.Geometry:
+def interpolate_captures(first: CaptureData, second: CaptureData, share: float) -> CaptureData:
     """Return coordinates a share of the way from one capture to the next, in the frame of the nearest ETF."""
     arrays = dict(first.arrays)
     for name in INTERPOLATED:
-        one, other = (wire.from_typed(each.arrays[name]).astype(np.float64) for each in (first, second))
+        one, other = (each.arrays[name].astype(np.float64) for each in (first, second))
         if one.shape == other.shape:
-            arrays[name] = wire.typed_array(((1 - share) * one + share * other).astype(np.float32))
-    matrix = (1 - share) * np.asarray(first.view_matrix) + share * np.asarray(second.view_matrix)
+            arrays[name] = ((1 - share) * one + share * other).astype(np.float32)
+    matrix = (1 - share) * first.view_matrix + share * second.view_matrix
     epoch = (1 - share) * first.epoch + share * second.epoch
-    return first.model_copy(update={"arrays": arrays, "view_matrix": matrix.tolist(), "epoch": epoch})
+    return replace(first, arrays=arrays, view_matrix=matrix, epoch=epoch)
 
 
 def rotate_camera(camera: Camera, degrees: float) -> str:
@@ -126,34 +127,33 @@ def ease_in_out(progress: float) -> float:
 
 def draw_frames(request: FigureRequest, timing: FilmTiming) -> Iterator[Image.Image]:
     """Draw the frames of a film of a geometry request whose members hold all their captures."""
-    held = common_captures([entry.members[0].captures for entry in request.entries])
-    for frame_ in plan_frames(len(held[0]), timing.frames):
-        yield _frame(request, held, frame_, timing)
+    held = common_captures([group.runs[0].captures for group in request.groups])
+    for film_frame in plan_frames(len(held[0]), timing.frames):
+        yield _frame(request, held, film_frame, timing)
 
 
-def common_captures(held: Sequence[Sequence[wire.Geometry]]) -> list[list[wire.Geometry]]:
-    """Return of each run the captures at epochs that all of them captured; raises Invalid where there are none."""
+def common_captures(held: Sequence[Sequence[CaptureData]]) -> list[list[CaptureData]]:
+    """Return of each run the captures at epochs that all of them captured; raises FigureError where there are none."""
     shared = set.intersection(*({round(capture.epoch, 6) for capture in captures} for captures in held))
     if not shared:
-        raise Invalid("these runs have no epoch that all of them captured; film them one by one")
+        raise FigureError("these runs have no epoch that all of them captured; film them one by one")
     return [[capture for capture in captures if round(capture.epoch, 6) in shared] for captures in held]
 
 
 def _frame(
-    request: FigureRequest, held: Sequence[Sequence[wire.Geometry]], frame_: FilmFrame, timing: FilmTiming
+    request: FigureRequest, held: Sequence[Sequence[CaptureData]], film_frame: FilmFrame, timing: FilmTiming
 ) -> Image.Image:
     shown = []
-    for entry, captures in zip(request.entries, held, strict=True):
-        first, second = captures[frame_.first], captures[frame_.second]
-        capture = first if frame_.measured else interpolate_captures(first, second, frame_.share)
-        member = entry.members[0].model_copy(update={"captures": [capture]})
-        shown.append(entry.model_copy(update={"members": [member]}))
-    camera = rotate_camera(parse_camera(request.options.camera), timing.turn_deg * ease_in_out(frame_.progress))
+    for group, captures in zip(request.groups, held, strict=True):
+        first, second = captures[film_frame.first], captures[film_frame.second]
+        capture = first if film_frame.measured else interpolate_captures(first, second, film_frame.share)
+        shown.append(replace(group, runs=[replace(group.runs[0], captures=[capture])]))
+    camera = rotate_camera(parse_camera(request.options.camera), timing.turn_deg * ease_in_out(film_frame.progress))
     options = request.options.model_copy(update={"camera": camera})
-    spec = geometry(request.model_copy(update={"entries": shown, "options": options}))
+    spec = geometry(replace(request, groups=shown, options=options))
     with matplotlib_renderer.rc_context(options):
         figure = matplotlib_renderer.draw_figure(spec, options, "png", below_in=STRIP_IN)
-        _timeline(figure, held[0], frame_)
+        _timeline(figure, held[0], film_frame)
         width = timing.width_px + timing.width_px % 2
         figure.set_dpi(width / figure.get_figwidth())
         figure.canvas.draw()
@@ -166,8 +166,8 @@ STRIP_IN = 0.45
 """Height of the time line at the foot."""
 
 
-def _timeline(figure: Figure, captures: Sequence[wire.Geometry], frame_: FilmFrame) -> None:
-    """Draw ticks for captures, the words of the frame_, and a mark: full where measured, hollow where not."""
+def _timeline(figure: Figure, captures: Sequence[CaptureData], film_frame: FilmFrame) -> None:
+    """Draw ticks for captures, the words of the film_frame, and a mark: full where measured, hollow where not."""
     ink, quiet = palette.TOKENS["light"]["ink"], palette.TOKENS["light"]["ink-3"]
     axes = figure.add_axes((0.05, 0.0, 0.9, STRIP_IN / figure.get_figheight()))
     count, end = len(captures), max(1, len(captures) - 1)
@@ -175,16 +175,16 @@ def _timeline(figure: Figure, captures: Sequence[wire.Geometry], frame_: FilmFra
     axes.axis("off")
     axes.plot([0, end], [0.25, 0.25], color=quiet, lw=0.6)
     axes.plot(range(count), [0.25] * count, ls="none", marker="|", ms=4, color=quiet, mew=0.6)
-    at = frame_.first + frame_.share
-    face = ink if frame_.measured else "white"
+    at = film_frame.first + film_frame.share
+    face = ink if film_frame.measured else "white"
     axes.plot([at], [0.25], marker="o", ms=5, mfc=face, mec=ink, mew=0.9, zorder=3)
-    axes.text(0, 0.62, frame_label(captures, frame_), color=ink, va="center", ha="left")
+    axes.text(0, 0.62, frame_label(captures, film_frame), color=ink, va="center", ha="left")
 
 
-def frame_label(captures: Sequence[wire.Geometry], frame_: FilmFrame) -> str:
-    """Return what is said of a frame_."""
-    first, second = captures[frame_.first].epoch, captures[frame_.second].epoch
-    if frame_.measured:
+def frame_label(captures: Sequence[CaptureData], film_frame: FilmFrame) -> str:
+    """Return what is said of a film_frame."""
+    first, second = captures[film_frame.first].epoch, captures[film_frame.second].epoch
+    if film_frame.measured:
         return f"epoch {first:.4g}"
     return f"between epochs {first:.4g} and {second:.4g}, interpolated"
 
@@ -199,7 +199,7 @@ def render_film(
 ) -> bytes:
     """Return the file of a film in a format of FORMATS, with `about` as its comment.
 
-    `progress` is told how many frames are drawn. Raises Unusable where MP4 lacks its extra.
+    `progress` is told how many frames are drawn. Raises MissingPackageError where MP4 lacks its extra.
     """
     writer = _gif if format_ == "gif" else _mp4()
 
@@ -235,11 +235,13 @@ def _gif(pictures: Iterator[Image.Image], timing: FilmTiming, about: str) -> byt
 
 
 def _mp4() -> Callable[[Iterator[Image.Image], FilmTiming, str], bytes]:
-    """Return what writes MP4; raises Unusable before anything is drawn where PyAV is not installed."""
+    """Return what writes MP4; raises MissingPackageError before anything is drawn where PyAV is not installed."""
     try:
         import av
     except ImportError as error:
-        raise Unusable("MP4 needs the extra `video`: pip install 'collapse-lab[video]'; GIF works without") from error
+        raise MissingPackageError(
+            "MP4 needs the extra `video`: pip install 'collapse-lab[video]'; GIF works without"
+        ) from error
 
     def write(pictures: Iterator[Image.Image], timing: FilmTiming, about: str) -> bytes:
         target = io.BytesIO()

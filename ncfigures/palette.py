@@ -1,4 +1,4 @@
-"""Every colour of the project, in one place: pages, live pictures and exported figures read them here."""
+"""Colours and line styles of pages, live plots and exported figures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import math
 from typing import Literal
 
 Theme = Literal["light", "dark"]
+Dash = Literal["solid", "dash", "dot", "dashdot"]
+"""Line styles, as Plotly names them."""
+DASHES: tuple[Dash, ...] = ("solid", "dash", "dot", "dashdot")
+"""In the order in which several lines of one colour take them."""
 
 CLASSES_10 = (
     "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",

@@ -11,11 +11,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from backend.errors import Invalid
-from backend.store.event_payloads import first_error
-from ncengine import __version__
 from ncfigures.catalogue import FigureName, Format
-from ncfigures.figure_request import FigureRequest
+from ncfigures.errors import FigureError
+from ncfigures.figure_data import FigureRequest
 from ncfigures.options import FigureOptions, export_command
 
 COMMENT_PREFIX = "CollapseLab: "
@@ -87,27 +85,26 @@ class Provenance(BaseModel):
 
 def provenance_of(request: FigureRequest) -> Provenance:
     """Return where a request's figure comes from."""
-    members = [member for entry in request.entries for member in entry.members]
-    captures = request.first().captures
+    captures = request.first_run().captures
     return Provenance(
-        made_by=f"Collapse Lab {__version__}",
+        made_by=request.software,
         figure=request.figure,
         format=request.format,
         runs=[
             SourceRun(
-                id=member.run.id,
-                name=member.run.name,
-                config_hash=member.config_hash,
-                last_seq=member.run.last_seq,
-                versions=member.versions,
+                id=run.id,
+                name=run.name,
+                config_hash=run.config_hash,
+                last_seq=run.last_seq,
+                versions=dict(run.versions),
             )
-            for member in members
+            for run in request.all_runs()
         ],
         options=request.options.non_default(),
         epochs=[capture.epoch for capture in captures],
-        view_matrix=captures[-1].view_matrix if captures else None,
+        view_matrix=captures[-1].view_matrix.tolist() if captures else None,
         command=export_command(
-            [member.run.id for member in members],
+            [run.id for run in request.all_runs()],
             request.figure,
             request.format,
             request.options,
@@ -150,35 +147,42 @@ def with_provenance_comment(found: Provenance, content: str) -> str:
 
 
 def read_provenance_file(path: Path) -> Provenance:
-    """Return where a file comes from; raises Invalid where it does not say, or is too large to be a figure."""
+    """Return where a file comes from; raises FigureError where it does not say, or is too large to be a figure."""
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
-        raise Invalid(
+        raise FigureError(
             f"{path.name} has {size:,} bytes, and a figure has at most {MAX_FILE_BYTES:,}; choose another file"
         )
     return read_provenance(path.read_bytes())
 
 
 def read_provenance(content: bytes) -> Provenance:
-    """Return where a file comes from; raises Invalid where it does not say.
+    """Return where a file comes from; raises FigureError where it does not say.
 
     Nothing is decoded but the facts themselves: no picture, no stream of a PDF, no tree of an SVG.
     """
     text = _provenance_text(content)
     if text is None:
-        raise Invalid(
+        raise FigureError(
             "this file does not say where it comes from: it was not made here, or another program left the facts out; "
             "choose a PDF, SVG, PNG, EPS, PGF, LaTeX or Markdown file of `collapse export`"
         )
     if len(text) > MAX_CHARACTERS or text.count("[") + text.count("{") > MAX_LISTS:
-        raise Invalid(
+        raise FigureError(
             f"what this file says of its origin is longer than the {MAX_CHARACTERS:,} characters, or holds more than "
             f"the {MAX_LISTS:,} lists, that it may have"
         )
     try:
         return Provenance.model_validate_json(text)
     except ValidationError as error:
-        raise Invalid(f"what this file says of its origin cannot be read: {first_error(error)}") from error
+        raise FigureError(f"what this file says of its origin cannot be read: {_first_message(error)}") from error
+
+
+def _first_message(error: ValidationError) -> str:
+    """Return the field and the message of the first error, at most 500 characters."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = ".".join(str(step) for step in first["loc"])
+    return f"{field}: {first['msg']}"[:500] if field else str(first["msg"])[:500]
 
 
 def _provenance_text(content: bytes) -> str | None:
@@ -210,14 +214,14 @@ def _png_description(content: bytes) -> str | None:
         size, kind = int.from_bytes(content[place : place + 4], "big"), content[place + 4 : place + 8]
         body = content[place + 8 : place + 8 + size]
         if len(kind) < 4 or len(body) < size:
-            raise Invalid("this PNG is damaged: it was cut short")
+            raise FigureError("this PNG is damaged: it was cut short")
         if kind == b"IEND":
             return None
         keyword, _, value = body.partition(b"\0") if kind in (b"tEXt", b"zTXt", b"iTXt") else (b"", b"", b"")
         if keyword == b"Description":
             return _png_chunk_text(kind, value)
         place += 12 + size
-    raise Invalid("this PNG is damaged: it was cut short")
+    raise FigureError("this PNG is damaged: it was cut short")
 
 
 def _png_chunk_text(kind: bytes, value: bytes) -> str:
@@ -236,7 +240,7 @@ def _png_chunk_text(kind: bytes, value: bytes) -> str:
         try:
             value = zlib.decompressobj().decompress(value, MAX_CHARACTERS + 1)
         except zlib.error as error:
-            raise Invalid(f"this PNG is damaged: {error}") from error
+            raise FigureError(f"this PNG is damaged: {error}") from error
     return value.decode(coding, errors="replace")
 
 
@@ -255,7 +259,7 @@ def _pdf_keywords(content: bytes) -> str | None:
     elif value.startswith(b"<"):
         digits = re.sub(rb"\s", b"", value[1:].partition(b">")[0])
         if not re.fullmatch(rb"[0-9A-Fa-f]*", digits):
-            raise Invalid("this PDF is damaged: its keywords are no text")
+            raise FigureError("this PDF is damaged: its keywords are no text")
         written = bytes.fromhex((digits + b"0" * (len(digits) % 2)).decode())
     else:
         return None
@@ -269,7 +273,7 @@ ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f", b"\n
 
 
 def _decode_pdf_string(value: bytes) -> bytes:
-    """Return a text between brackets as it is meant; raises Invalid where it does not end."""
+    """Return a text between brackets as it is meant; raises FigureError where it does not end."""
     found, depth, place = bytearray(), 1, 0
     for token in PDF_TOKEN.finditer(value):
         found += value[place : token.start()]
@@ -283,4 +287,4 @@ def _decode_pdf_string(value: bytes) -> bytes:
         elif escaped is not None:
             octal = escaped[:1].isdigit() and escaped[:1] < b"8"
             found += bytes([int(escaped, 8) & 255]) if octal else ESCAPED.get(escaped, escaped)
-    raise Invalid("this PDF is damaged: it was cut short in its keywords")
+    raise FigureError("this PDF is damaged: it was cut short in its keywords")

@@ -7,7 +7,7 @@ import io
 import orjson
 
 from ncfigures import matplotlib_renderer
-from ncfigures.figure_request import FigureRequest
+from ncfigures.figure_data import FigureRequest
 from ncfigures.figures import build_figure_spec
 from ncfigures.fonts import with_embedded_fonts
 from ncfigures.pgf import pgf
@@ -17,27 +17,26 @@ from ncfigures.tables import drawn_numbers_csv, latex_table, markdown_table_with
 
 
 def document_title(request: FigureRequest) -> str:
-    """Return a figure's title, which no one draws and every reader of the file shows."""
-    members = [member for entry in request.entries for member in entry.members]
-    if len(members) == 1:
-        return f"{request.figure} of run {members[0].run.id} ({members[0].run.name})"
-    return f"{request.figure} of {len(members)} runs ({', '.join(entry.label for entry in request.entries)})"
+    """Return the title in the file's metadata; it is not drawn."""
+    runs = request.all_runs()
+    if len(runs) == 1:
+        return f"{request.figure} of run {runs[0].id} ({runs[0].name})"
+    return f"{request.figure} of {len(runs)} runs ({', '.join(group.label for group in request.groups)})"
 
 
 def render_figure(request: FigureRequest) -> bytes:
-    """Return the figure's file; raises Invalid for options that do not fit, or data that is not there."""
+    """Return the figure's file; raises FigureError for options that do not fit, or data that is not there."""
     found = provenance_of(request)
     spec = build_figure_spec(request)
     if request.format == "csv":
         return drawn_numbers_csv(spec).encode()
     if request.format in ("md", "tex"):
-        return with_provenance_comment(
-            found, (markdown_table_with_caption if request.format == "md" else latex_table)(spec)
-        ).encode()
+        write_table = markdown_table_with_caption if request.format == "md" else latex_table
+        return with_provenance_comment(found, write_table(spec)).encode()
     if request.format == "json":
         shown = plotly_figure(spec, request.options)
         shown["layout"]["meta"] |= {"provenance": found.model_dump(mode="json")}
-        shown["layout"]["meta"]["notices"] += request.notices
+        shown["layout"]["meta"]["notices"] += list(request.notices)
         return orjson.dumps(shown)
     with matplotlib_renderer.rc_context(request.options):
         figure = matplotlib_renderer.draw_figure(spec, request.options, request.format)
@@ -53,8 +52,6 @@ def render_figure(request: FigureRequest) -> bytes:
     content = target.getvalue()
     if request.format == "svg":
         return with_embedded_fonts(content, matplotlib_renderer.font_families(request.options))
-    return (
-        with_provenance_comment(found, content.decode("latin-1")).encode("latin-1")
-        if request.format == "eps"
-        else content
-    )
+    if request.format == "eps":
+        return with_provenance_comment(found, content.decode("latin-1")).encode("latin-1")
+    return content

@@ -1,8 +1,8 @@
 """Runs as one HTML file that works offline: scenes, slider, cosines, curves; drawn by the page's own modules, inlined.
 
-Of one run its whole page; of several a comparison: the first run of each entry as a scene, side by side at the same
-epoch, curves as the median over an entry's seeds with their range. Coordinates are rounded to 16 bits over their range;
-the largest error is written into the page. No request leaves it: a policy inside forbids them.
+One run is shown whole; several are compared: the first run of each group of seeds as a scene, side by side at the same
+epoch, curves as the median over a group's seeds with their range. Coordinates are rounded to 16 bits over their range;
+the largest error is written into the page. A content security policy forbids all requests.
 """
 
 from __future__ import annotations
@@ -12,73 +12,108 @@ import html
 import json
 import math
 import re
-from collections.abc import Sequence
-from importlib.resources import files
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from backend import views, wire
-from backend.entries import MOST_SCENES, Entry, entries
-from backend.errors import Invalid, NotFound
-from backend.store import artifacts, event_log, runs
-from backend.store.database import Store
 from ncengine.geometry.views import WHOLE_FRAME_UP_TO
-from ncengine.metrics import METRICS
 from ncfigures import palette
-from ncfigures.figures.seed_statistics import SPLIT_DASHES, SeedStatistics, numbers, seed_statistics
+from ncfigures.catalogue import MAX_SCENES
+from ncfigures.errors import FigureError
+from ncfigures.figure_data import F64, CaptureData, MetricCurves
+from ncfigures.figures.seed_statistics import SPLIT_DASHES, SeedStatistics, seed_statistics
+from ncfigures.palette import Dash
 
-FIRST = ("nc1", "etf_distance_means", "nc3", "top1")
-MOST_BYTES = 2_000_000
-"""Of coordinates, before they are written as base64: with the rest the file stays below 3 MB."""
+FIRST_METRICS = ("nc1", "etf_distance_means", "nc3", "top1")
+MAX_COORDINATE_BYTES = 2_000_000
+"""Of all coordinates before base64; with the rest the file stays below 3 MB."""
 LEVELS = 32767
 ARRAYS = ("means", "weights", "features", "cosines_means", "pca")
-PLACES = ("means", "weights", "features")
-"""The arrays that are coordinates of what is drawn, whose rounding is told."""
+COORDINATES = ("means", "weights", "features")
+"""The arrays whose rounding error is written into the page."""
 SPLITS = ("train", "test")
-ENTRY = "replay-file.mjs"
+ENTRY_MODULE = "replay-file.mjs"
 POLICY = "default-src 'none'; script-src 'unsafe-inline' data:; style-src 'unsafe-inline'; img-src data:"
 _IMPORT = re.compile(r'from "\./([a-z-]+\.mjs)"')
 
 
-def replay(store: Store, run_ids: Sequence[str]) -> bytes:
-    """Return the file of one run, or of several to compare.
+@dataclass(frozen=True, slots=True)
+class ReplayGroup:
+    """Runs that differ in their seed only: the captures of the first, the metrics of all."""
 
-    Raises NotFound where a run has no capture yet, Invalid for more entries than stand side by side.
+    label: str
+    head: str
+    dash: Dash
+    run_id: str
+    """The first run."""
+    class_names: Sequence[str]
+    view: str
+    view_matrix: F64
+    vertices: F64
+    captures: Sequence[CaptureData]
+    captures_left_out: int
+    curves: Sequence[MetricCurves]
+    """One a run."""
+
+
+def render_replay(
+    groups: Sequence[ReplayGroup], metric_labels: Mapping[str, str], read_module: Callable[[str], str]
+) -> bytes:
+    """Return the HTML file of one group of seeds, or of several to compare.
+
+    Args:
+        groups: what is shown, at most MAX_SCENES.
+        metric_labels: labels of metrics by key, in the order of the page's menu.
+        read_module: returns the text of a JavaScript module of the pages by its file name.
     """
-    told = _told(store, run_ids)
-    name = html.escape(str(told["name"]))
-    modules = _modules()
-    shims = {module: _data_url(_bare(text)) for module, text in modules.items() if module != ENTRY}
-    data = json.dumps(told, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    content = _content(groups, metric_labels)
+    name = html.escape(str(content["name"]))
+    modules = _modules(read_module)
+    shims = {module: _data_url(_with_bare_imports(text)) for module, text in modules.items() if module != ENTRY_MODULE}
+    data = json.dumps(content, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     page = PAGE.format(
         policy=POLICY,
         name=name,
         style=STYLE + _variables(),
-        views="" if any(len(run["class_names"]) > WHOLE_FRAME_UP_TO for run in told["runs"]) else _views(told),
-        about=html.escape(_about(told)),
+        views="" if any(len(group.class_names) > WHOLE_FRAME_UP_TO for group in groups) else _views(content),
+        about=html.escape(_about(content)),
         imports=json.dumps({"imports": shims}),
         data=data,
-        script=_bare(modules[ENTRY]),
+        script=_with_bare_imports(modules[ENTRY_MODULE]),
     )
     return page.encode()
 
 
-def _modules() -> dict[str, str]:
-    """Return the text of the replay's module and of all that it imports; found by name, as the pages are."""
-    folder = files("dashboard") / "assets" / "modules"
+def require_group_count(count: int) -> None:
+    """Raise FigureError where there are no groups, or more than fit side by side."""
+    if not 0 < count <= MAX_SCENES:
+        raise FigureError(f"a replay shows 1 to {MAX_SCENES} runs or groups of seeds side by side, got {count}")
+
+
+def captures_that_fit(count: int, first: CaptureData, groups: int) -> list[int]:
+    """Return the indices of the captures that fit into the file, evenly spaced, with the first and the last."""
+    capture_bytes = sum(2 * first.arrays[name].size for name in ARRAYS if name in first.arrays)
+    most = max(2, MAX_COORDINATE_BYTES // groups // capture_bytes)
+    if count <= most:
+        return list(range(count))
+    return [int(index) for index in np.linspace(0, count - 1, most).round()]
+
+
+def _modules(read_module: Callable[[str], str]) -> dict[str, str]:
+    """Return the text of the replay's module and of all modules that it imports."""
     found: dict[str, str] = {}
-    wanted = [ENTRY]
+    wanted = [ENTRY_MODULE]
     while wanted:
         name = wanted.pop()
         if name not in found:
-            found[name] = (folder / name).read_text(encoding="utf-8")
+            found[name] = read_module(name)
             wanted += _IMPORT.findall(found[name])
     return found
 
 
-def _bare(text: str) -> str:
+def _with_bare_imports(text: str) -> str:
     """Return a module's text with imports by name alone: a module inside a page has no folder."""
     return _IMPORT.sub(r'from "\1"', text).replace("</script", "<\\/script")
 
@@ -87,108 +122,82 @@ def _data_url(text: str) -> str:
     return "data:text/javascript;base64," + base64.b64encode(text.encode()).decode()
 
 
-def _told(store: Store, run_ids: Sequence[str]) -> dict[str, Any]:
-    """Return all that the page shows, as JSON has it."""
-    compared = entries(views.run_wire(runs.get(store, run_id)) for run_id in dict.fromkeys(run_ids))
-    if not 0 < len(compared) <= MOST_SCENES:
-        raise Invalid(f"a replay shows 1 to {MOST_SCENES} runs or groups of seeds side by side, got {len(compared)}")
-    series = [[views.series(store, run.id, None, 2000) for run in entry.runs] for entry in compared]
-    known = {key for held in series for each in held for split in SPLITS for key in each.values.get(split, {})}
-    shown = [key for key in METRICS if key in known]
-    told = [_run(store, entry, MOST_BYTES // len(compared)) for entry in compared]
-    splits = SPLITS if len(compared) == 1 else SPLITS[:1]
+def _content(groups: Sequence[ReplayGroup], metric_labels: Mapping[str, str]) -> dict[str, Any]:
+    """Return everything that the page shows, ready for JSON."""
+    known = {
+        key for group in groups for curves in group.curves for split in SPLITS for key in curves.values.get(split, {})
+    }
+    shown = [key for key in metric_labels if key in known]
+    runs = [_run(group) for group in groups]
+    splits = SPLITS if len(groups) == 1 else SPLITS[:1]
     return {
-        "name": " · ".join(entry.label for entry in compared),
-        "runs": told,
-        "error": max(run["error"] for run in told),
-        "metrics": [{"key": key, "label": METRICS[key].label} for key in shown],
-        "first": [key for key in FIRST if key in shown],
-        "lines": [
-            _line(entry, held, split, shown, several=len(compared) > 1)
-            for entry, held in zip(compared, series, strict=True)
-            for split in splits
-        ],
+        "name": " · ".join(group.label for group in groups),
+        "runs": runs,
+        "error": max(run["error"] for run in runs),
+        "metrics": [{"key": key, "label": metric_labels[key]} for key in shown],
+        "first": [key for key in FIRST_METRICS if key in shown],
+        "lines": [_line(group, split, shown, several=len(groups) > 1) for group in groups for split in splits],
     }
 
 
-def _run(store: Store, entry: Entry, most_bytes: int) -> dict[str, Any]:
-    """Return the captures of an entry's first run."""
-    run = entry.runs[0]
-    started = event_log.newest(store, run.id, "RunStarted")
-    steps = artifacts.steps(store, run.id, "geometry")
-    if started is None or not steps:
-        raise NotFound(f"run {run.id} has no geometry yet: a replay needs at least one capture")
-    per_epoch = started.payload["steps_per_epoch"]
-    kept = _thinned(store, run.id, steps, per_epoch, most_bytes)
-    held = [views.geometry(store, run.id, step / per_epoch) for step in kept]
-    names = [name for name in ARRAYS if all(name in capture.arrays for capture in held)]
-    packed = {name.removesuffix("_means"): _quantised(_stacked(held, name)) for name in names}
+def _run(group: ReplayGroup) -> dict[str, Any]:
+    """Return the captures of a group's first run."""
+    captures, classes = group.captures, len(group.class_names)
+    names = [name for name in ARRAYS if all(name in capture.arrays for capture in captures)]
+    packed = {name.removesuffix("_means"): _quantised(_stacked(captures, name)) for name in names}
     return {
-        "id": run.id,
-        "label": entry.label,
-        "head": entry.head,
-        "class_names": run.class_names,
-        "colours": palette.class_colours(run.classes),
-        **{key: started.payload[key] for key in ("view", "view_matrix", "vertices")},
-        "ideal_deg": math.degrees(math.acos(-1 / (run.classes - 1))),
-        "labels": wire.from_typed(held[0].arrays["labels"]).tolist(),
+        "id": group.run_id,
+        "label": group.label,
+        "head": group.head,
+        "class_names": list(group.class_names),
+        "colours": palette.class_colours(classes),
+        "view": group.view,
+        "view_matrix": group.view_matrix.tolist(),
+        "vertices": group.vertices.tolist(),
+        "ideal_deg": math.degrees(math.acos(-1 / (classes - 1))),
+        "labels": captures[0].arrays["labels"].tolist(),
         "captures": [
             {
                 "epoch": round(capture.epoch, 6),
-                "angle": capture.facts["smallest_angle_deg"],
-                "off": capture.facts["mean_angle_error_deg"],
-                "pair": list(capture.facts["smallest_pair"]),
+                "angle": _json_number(capture.smallest_angle_deg),
+                "off": _json_number(capture.mean_angle_error_deg),
+                "pair": list(capture.smallest_pair),
             }
-            for capture in held
+            for capture in captures
         ],
-        "left_out": len(steps) - len(kept),
+        "left_out": group.captures_left_out,
         "arrays": packed,
-        "error": max(array["scale"] for name, array in packed.items() if name in PLACES) / 2,
+        "error": max(array["scale"] for name, array in packed.items() if name in COORDINATES) / 2,
     }
 
 
-def _line(entry: Entry, held: list[wire.Series], split: str, shown: list[str], *, several: bool) -> dict[str, Any]:
-    """Return an entry's curves: of several seeds the median, the least and the largest at each epoch that any has."""
-    found: dict[str, Any] = {
-        "label": entry.label if several else split,
-        "colour": f"head-{entry.head}" if several else "accent",
-        "dash": entry.dash if several else SPLIT_DASHES[split],
-    }
-    curves: dict[str, SeedStatistics] = {}
+def _line(group: ReplayGroup, split: str, shown: Sequence[str], *, several: bool) -> dict[str, Any]:
+    """Return a group's curves: of several seeds the median, minimum and maximum at each epoch that any seed has."""
+    statistics: dict[str, SeedStatistics] = {}
     for key in shown:
-        having = [each for each in held if key in each.values.get(split, {})]
+        having = [curves for curves in group.curves if key in curves.values.get(split, {})]
         if having:
-            curves[key] = seed_statistics([(each.epochs, numbers(each.values[split][key])) for each in having])
-    found["values"] = {
-        key: {
-            "epochs": curve.x.astype(int).tolist(),
-            "middle": [_finite(value) for value in curve.median],
-            **(
-                {"low": [_finite(v) for v in curve.min], "high": [_finite(v) for v in curve.max]}
-                if curve.count > 1
-                else {}
-            ),
-        }
-        for key, curve in curves.items()
+            statistics[key] = seed_statistics([(curves.epochs, curves.values[split][key]) for curves in having])
+    return {
+        "label": group.label if several else split,
+        "colour": f"head-{group.head}" if several else "accent",
+        "dash": group.dash if several else SPLIT_DASHES[split],
+        "values": {key: _curve(curve) for key, curve in statistics.items()},
     }
+
+
+def _curve(curve: SeedStatistics) -> dict[str, Any]:
+    found = {"epochs": curve.x.astype(int).tolist(), "middle": _six_digits(curve.median)}
+    if curve.count > 1:
+        found |= {"low": _six_digits(curve.min), "high": _six_digits(curve.max)}
     return found
 
 
-def _thinned(store: Store, run_id: str, steps: list[int], per_epoch: int, most_bytes: int) -> list[int]:
-    """Return the captures that fit, evenly, the first and the last among them."""
-    first = views.geometry(store, run_id, steps[0] / per_epoch)
-    each = sum(2 * wire.from_typed(first.arrays[name]).size for name in ARRAYS if name in first.arrays)
-    most = max(2, most_bytes // each)
-    if len(steps) <= most:
-        return steps
-    return [steps[index] for index in np.linspace(0, len(steps) - 1, most).round().astype(int)]
+def _stacked(captures: Sequence[CaptureData], name: str) -> F64:
+    return np.stack([capture.arrays[name].astype(np.float64) for capture in captures])
 
 
-def _stacked(held: list[wire.Geometry], name: str) -> npt.NDArray[np.float64]:
-    return np.stack([wire.from_typed(capture.arrays[name]).astype(np.float64) for capture in held])
-
-
-def _quantised(array: npt.NDArray[np.float64]) -> dict[str, Any]:
+def _quantised(array: F64) -> dict[str, Any]:
     """Return an array (captures, rows, columns) in steps of its largest value over 32767."""
     scale = float(np.abs(array).max()) / LEVELS or 1.0
     whole = np.rint(array / scale).astype("<i2")
@@ -196,17 +205,23 @@ def _quantised(array: npt.NDArray[np.float64]) -> dict[str, Any]:
     return {"data": encoded, "scale": scale, "rows": array.shape[1], "columns": array.shape[2]}
 
 
-def _finite(value: Any) -> float | None:
-    number = math.nan if value is None else float(value)
-    return float(f"{number:.6g}") if math.isfinite(number) else None
+def _six_digits(values: F64) -> list[float | None]:
+    return [float(f"{value:.6g}") if math.isfinite(value) else None for value in values]
 
 
-def _about(told: dict[str, Any]) -> str:
-    """Return what is said at the foot of the page."""
-    held = "; ".join(f"{run['id']}, {run['head']} head" for run in told["runs"])
-    words = f"Run {held}." if len(told["runs"]) == 1 else f"Runs {held}; scenes show the first seed of each."
-    words += f" Coordinates are rounded; the largest error is {told['error']:.1e} of the class means' mean norm."
-    left_out = sum(run["left_out"] for run in told["runs"])
+def _json_number(value: float) -> float | str:
+    """Return a number that JSON can hold, as the service writes it: "NaN", "Infinity" and "-Infinity" are texts."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _about(content: dict[str, Any]) -> str:
+    """Return the footer of the page."""
+    runs = "; ".join(f"{run['id']}, {run['head']} head" for run in content["runs"])
+    words = f"Run {runs}." if len(content["runs"]) == 1 else f"Runs {runs}; scenes show the first seed of each."
+    words += f" Coordinates are rounded; the largest error is {content['error']:.1e} of the class means' mean norm."
+    left_out = sum(run["left_out"] for run in content["runs"])
     if left_out:
         words += f" {left_out} captures in between are left out, so that the file stays small."
     return words + " Keys: space plays, arrows step, home and end jump; drag turns the picture."
@@ -222,10 +237,10 @@ def _variables() -> str:
     return f":root{{{of('light')}}}@media (prefers-color-scheme: dark){{:root{{{of('dark')}}}}}"
 
 
-def _views(told: dict[str, Any]) -> str:
+def _views(content: dict[str, Any]) -> str:
     """Return the buttons of the views that all runs have."""
     shown = {"spherical": "Spherical", "tetrahedron": "4 classes", "pca": "PCA", "tour": "Tour"}
-    if not all("pca" in run["arrays"] for run in told["runs"]):
+    if not all("pca" in run["arrays"] for run in content["runs"]):
         del shown["pca"]
     buttons = [
         f'<button type="button" data-view="{name}" aria-pressed="{str(name == "spherical").lower()}">{words}</button>'

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ncfigures.figure_spec import F64, Chart, FigureSpec, Heatmap, Panel, Scene, SummaryTable, TableCell
-from ncfigures.options import escape_latex
+from ncfigures.latex import escape_latex
 
 
 def drawn_numbers_csv(spec: FigureSpec) -> str:

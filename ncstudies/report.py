@@ -23,7 +23,7 @@ from markdown_it import MarkdownIt
 
 from backend import views
 from backend.entries import differences
-from backend.figures.collect import MAX_CURVE_POINTS, collect, costs_of
+from backend.figures.collect import MAX_CURVE_POINTS, collect, step_costs
 from backend.store import event_log, runs
 from backend.store.database import Store
 from backend.studies.store_runner import Planned, found
@@ -79,7 +79,7 @@ def finished(store: Store, study: Study, plan: Sequence[Planned]) -> list[Done]:
         row = there.get(each.key)
         if row is not None and row.status == "finished":
             series = views.series(store, row.id, None, MAX_CURVE_POINTS)
-            costs = costs_of(store, row.id) if study.alone else None
+            costs = step_costs(store, row.id) if study.alone else None
             held.append(Done(each, row.id, Outcome(series.epochs, series.values, costs)))
     return held
 

@@ -17,9 +17,8 @@ from ncengine.config import RunConfig
 from ncengine.metrics import METRICS
 from ncengine.milestones import time_to_collapse
 from ncfigures.catalogue import FigureName
-from ncfigures.figure_request import Costs
+from ncfigures.figure_data import StepCosts
 from ncfigures.figure_spec import F64
-from ncfigures.figures.seed_statistics import numbers
 
 Size = Literal["laptop", "paper"]
 Relation = Literal["lower", "higher", "steadier"]
@@ -31,11 +30,13 @@ class Outcome:
 
     epochs: Sequence[int]
     values: Mapping[str, Mapping[str, Sequence[Any]]]
-    costs: Costs | None = None
+    costs: StepCosts | None = None
 
     def curve(self, split: str, key: str) -> F64:
         """Return a metric over the epochs, NaN where it was not measured or is no finite number."""
-        return numbers(self.values.get(split, {}).get(key, [None] * len(self.epochs)))
+        values = self.values.get(split, {}).get(key, [None] * len(self.epochs))
+        found = np.array(values, dtype=np.float64)
+        return np.where(np.isfinite(found), found, math.nan)
 
 
 class Reading(Protocol):

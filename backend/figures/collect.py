@@ -1,92 +1,58 @@
-"""From runs in the store to a figure request: one way, for the API and the command line."""
+"""Collect a figure's data from the store, for the API, the command line and reports alike."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from statistics import median
-from typing import get_args
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from backend import views, wire
 from backend.entries import entries
 from backend.errors import Invalid, NotFound
+from backend.figures.errors import figure_errors
 from backend.store import artifacts, event_log, runs
 from backend.store.database import Store
+from ncengine import __version__
 from ncengine.metrics import METRICS
-from ncfigures.camera import parse_camera
-from ncfigures.catalogue import FIGURES, LAYERS, VENUES, FigureName, Format
-from ncfigures.figure_request import Costs, DrawnEntry, FigureRequest, Member
-from ncfigures.options import FigureOptions
+from ncengine.milestones import time_to_collapse
+from ncfigures.catalogue import DEFAULT_THRESHOLDS, FIGURES, FigureName, Format
+from ncfigures.figure_data import (
+    CaptureData,
+    FigureRequest,
+    MetricCurves,
+    MetricDescription,
+    RunData,
+    SeedGroup,
+    StepCosts,
+)
+from ncfigures.options import (
+    FigureOptions,
+    check_figure,
+    metric_keys,
+    requested_epochs,
+    single_figures,
+)
 
 MAX_RUNS = 200
-MAX_EPOCHS = 6
-"""Captures side by side."""
 MAX_CURVE_POINTS = 2000
-"""Places of a curve, at most: more than a printer's dots in a column."""
+"""Points of a curve: more than a printer's dots in a column."""
 MAX_COST_REPORTS = 200
 EXTRA_ARRAYS = {
     "margins": ("margins", "margins_test"),
     "spectra": ("spectrum_within", "spectrum_between"),
 }
-"""Arrays of a capture that a figure needs beside those that everybody gets."""
+"""Arrays of a capture that a figure needs beside those that every figure gets."""
+POOLED = {"margins", "histogram", "spectra"}
+"""Figures that pool the captures of all seeds; the others show the capture of the first run."""
+SOFTWARE = f"Collapse Lab {__version__}"
 
 
-def check_figure(figure: str, format_: str, options: FigureOptions) -> None:
-    """Raise Invalid where a name is not one that there is."""
-    if figure not in FIGURES:
-        raise Invalid(f"the figure must be one of {', '.join(FIGURES)}, got {figure!r}")
-    if format_ not in get_args(Format):
-        raise Invalid(f"the format must be one of {', '.join(get_args(Format))}, got {format_!r}")
-    if options.venue not in VENUES:
-        raise Invalid(f"venue must be one of {', '.join(VENUES)}, got {options.venue!r}")
-    unknown = [layer for layer in listed(options.layers) if layer not in LAYERS]
-    if unknown:
-        raise Invalid(f"layers must be among {', '.join(LAYERS)}, got {unknown[0]!r}")
-    parse_camera(options.camera)
-
-
-def listed(text: str | None) -> list[str]:
-    """Return the parts of a comma-separated text."""
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
-
-
-def panels_of(options: FigureOptions) -> list[tuple[FigureName, FigureOptions]]:
-    """Return the figures that a composed one consists of, each with its options; raises Invalid for an unknown one."""
-    found: list[tuple[FigureName, FigureOptions]] = []
-    for text in listed(options.panels) or ["geometry", "angles", "curves:nc1", "margins"]:
-        name, _, keys = text.partition(":")
-        if name not in FIGURES or name == "composed":
-            raise Invalid(f"panels must be among {', '.join(n for n in FIGURES if n != 'composed')}, got {name!r}")
-        own = ",".join(key for key in keys.split("+") if key)
-        found.append((name, options.model_copy(update={"keys": own} if own else {})))
-    return found
-
-
-def epochs_of(options: FigureOptions) -> list[float | None]:
-    """Return the epochs whose captures are drawn, None for the newest; raises Invalid where they are no numbers."""
-    if options.epochs is None:
-        return [options.epoch]
-    try:
-        wanted = [float(part) for part in listed(options.epochs)]
-    except ValueError:
-        raise Invalid(f"epochs must be numbers with commas between them, got {options.epochs!r}") from None
-    if not 0 < len(wanted) <= MAX_EPOCHS or not all(math.isfinite(each) and each >= 0 for each in wanted):
-        raise Invalid(f"epochs must be 1 to {MAX_EPOCHS} numbers from 0 on, got {options.epochs!r}")
-    return list(wanted)
-
-
-def _kinds(figure: FigureName, options: FigureOptions) -> list[FigureName]:
-    return [name for name, _ in panels_of(options)] if figure == "composed" else [figure]
-
-
-def keys_of(figure: FigureName, options: FigureOptions) -> list[str]:
-    """Return the metrics that a figure draws."""
-    if figure == "composed":
-        return list(dict.fromkeys(key for name, own in panels_of(options) for key in keys_of(name, own)))
-    asked = listed(options.keys) if "keys" in FIGURES[figure].options else []
-    return asked or list(FIGURES[figure].metrics)
-
-
+@figure_errors()
 def collect(
     store: Store, run_ids: Sequence[str], figure: FigureName, format_: Format, options: FigureOptions
 ) -> FigureRequest:
@@ -96,139 +62,252 @@ def collect(
     if not 0 < len(unique) <= MAX_RUNS:
         raise Invalid(f"a figure is of 1 to {MAX_RUNS} runs, got {len(unique)}")
     rows = {run_id: runs.get(store, run_id) for run_id in unique}
-    kinds = _kinds(figure, options)
-    needs = {need for kind in kinds for need in FIGURES[kind].needs}
-    keys = keys_of(figure, options)
-    found: list[DrawnEntry] = []
-    for entry in entries(views.run_wire(row) for row in rows.values()):
-        members = []
-        for number, run in enumerate(entry.runs):
-            started = event_log.newest(store, run.id, "RunStarted")
-            member = Member(
-                run=run,
-                config_hash=rows[run.id].config_hash,
-                versions={} if started is None else started.payload["versions"],
-            )
-            if "series" in needs:
-                member.series = _series(store, run.id, keys, kinds, options.until)
-            # Pictures are of one run; order statistics are pooled over seeds.
-            if "captures" in needs and (number == 0 or set(kinds) & {"margins", "histogram", "spectra"}):
-                member.captures = _captures(store, run, kinds, options)
-            if "costs" in needs:
-                member.costs = costs_of(store, run.id)
-            members.append(member)
-        found.append(DrawnEntry(label=entry.label, head=entry.head, dash=entry.dash, members=members))
-    request = FigureRequest(figure=figure, format=format_, entries=found, options=options)
-    return request.model_copy(
-        update={"options": _with_numbers_for_latest(request), "notices": _missing_epoch_notices(store, request)}
+    figures = single_figures(figure, options)
+    keys = metric_keys(figure, options)
+    groups = [
+        SeedGroup(
+            label=entry.label,
+            head=entry.head,
+            dash=entry.dash,
+            runs=[
+                _run_data(store, run, rows[run.id].config_hash, figures, keys, options, first=number == 0)
+                for number, run in enumerate(entry.runs)
+            ],
+        )
+        for entry in entries(views.run_wire(row) for row in rows.values())
+    ]
+    request = FigureRequest(
+        figure=figure,
+        format=format_,
+        groups=groups,
+        options=options,
+        metrics=metric_descriptions(keys, groups[0].runs[0].classes),
+        software=SOFTWARE,
+    )
+    return replace(request, options=_with_numbers_for_latest(request), notices=_missing_epoch_notices(store, request))
+
+
+def _run_data(
+    store: Store,
+    run: wire.RunWire,
+    config_hash: str,
+    figures: Sequence[FigureName],
+    keys: Sequence[str],
+    options: FigureOptions,
+    *,
+    first: bool,
+) -> RunData:
+    """Return what the figures need of a run; `first` is whether it is the first of its seeds."""
+    needs = {need for figure in figures for need in FIGURES[figure].needs}
+    started = event_log.newest(store, run.id, "RunStarted")
+    head = run.config.head
+    curves = _figure_curves(store, run.id, keys, figures, options.until) if "series" in needs else None
+    with_captures = "captures" in needs and (first or bool(POOLED & set(figures)))
+    return RunData(
+        id=run.id,
+        name=run.name,
+        config_hash=config_hash,
+        last_seq=run.last_seq,
+        classes=run.classes,
+        device=run.config.device,
+        implicit_gradient=head.implicit_gradient if head.name == "nearest-etf" else None,
+        versions={} if started is None else started.payload["versions"],
+        curves=curves,
+        captures=_captures(store, run.id, figures, options) if with_captures else (),
+        costs=step_costs(store, run.id) if "costs" in needs else None,
+        collapse_epochs=_collapse_epochs(curves, keys, options) if curves and "times" in figures else {},
     )
 
 
+def metric_descriptions(keys: Iterable[str], classes: int) -> dict[str, MetricDescription]:
+    """Return what captions and axes say about metrics, with their ideals for `classes` classes."""
+    return {
+        key: MetricDescription(
+            label=METRICS[key].label,
+            formula=METRICS[key].formula,
+            source=METRICS[key].source,
+            direction=METRICS[key].direction,
+            ideal=None if (ideal := METRICS[key].ideal) is None else ideal(classes),
+            share=METRICS[key].share,
+        )
+        for key in keys
+    }
+
+
+def _collapse_epochs(
+    curves: MetricCurves, keys: Sequence[str], options: FigureOptions
+) -> dict[tuple[str, str], int | None]:
+    """Return the time to collapse by metric and split, for metrics that have a threshold."""
+    found: dict[tuple[str, str], int | None] = {}
+    for key in keys:
+        threshold = DEFAULT_THRESHOLDS.get(key) if options.threshold is None else options.threshold
+        if threshold is None:
+            continue
+        for split, values in curves.values.items():
+            if key in values:
+                found[key, split] = time_to_collapse(
+                    curves.epochs, values[key].tolist(), threshold, METRICS[key].direction
+                )
+    return found
+
+
 def _missing_epoch_notices(store: Store, request: FigureRequest) -> list[str]:
-    """Return of each epoch that was asked for and not captured, which one is drawn and which is next."""
-    first, options = request.first(), request.options
+    """Return for each requested epoch without a capture which epoch is drawn and which one is next."""
+    first, options = request.first_run(), request.options
     notices = []
-    for epoch, capture in zip(epochs_of(options), first.captures, strict=False):
+    for epoch, capture in zip(requested_epochs(options), first.captures, strict=False):
         if epoch is None or math.isclose(epoch, capture.epoch, rel_tol=1e-6):
             continue
-        later = [step for step in artifacts.steps(store, first.run.id, "geometry") if step > capture.step]
-        started = event_log.newest(store, first.run.id, "RunStarted")
-        after = f"; the next is {later[0] / started.payload['steps_per_epoch']:g}" if later and started else ""
+        later = [step for step in artifacts.steps(store, first.id, "geometry") if step > capture.step]
+        after = f"; the next is {later[0] / _steps_per_epoch(store, first.id):g}" if later else ""
         notices.append(f"epoch {epoch:g} was not captured: the nearest before it is drawn, {capture.epoch:g}{after}")
     return notices
 
 
 def _with_numbers_for_latest(request: FigureRequest) -> FigureOptions:
-    """Return the options with "the newest" said in numbers, so that the same is drawn when the run has gone on."""
-    options, first = request.options, request.first()
+    """Return the options with the latest epoch as a number, so that the figure stays the same when the run goes on."""
+    options, first = request.options, request.first_run()
     changes: dict[str, object] = {}
     if first.captures and options.epochs is None:
         changes["epoch"] = first.captures[-1].epoch
-    last = [m.series.epochs[-1] for entry in request.entries for m in entry.members if m.series and m.series.epochs]
+    last = [run.curves.epochs[-1] for run in request.all_runs() if run.curves and run.curves.epochs]
     if last and options.until is None:
         changes["until"] = max(last)
     return options.model_copy(update=changes)
 
 
-def _series(store: Store, run_id: str, keys: list[str], kinds: Sequence[FigureName], until: int | None) -> wire.Series:
+def finite_or_nan(values: Sequence[Any]) -> npt.NDArray[np.float64]:
+    """Return numbers of the wire as floats; missing and infinite ones are NaN."""
+    found = np.array([math.nan if value is None else float(value) for value in values], dtype=np.float64)
+    return np.where(np.isfinite(found), found, math.nan)
+
+
+def metric_curves(series: wire.Series) -> MetricCurves:
+    """Return a run's metrics as arrays."""
+    values = {split: {key: finite_or_nan(v) for key, v in known.items()} for split, known in series.values.items()}
+    return MetricCurves(series.epochs, values)
+
+
+def _figure_curves(
+    store: Store, run_id: str, keys: Sequence[str], figures: Sequence[FigureName], until: int | None
+) -> MetricCurves:
+    """Return the metrics `keys` of a run up to an epoch, and those of its layers where a figure draws them."""
     unknown = [key for key in keys if key not in METRICS]
     if unknown:
         raise Invalid(f"there is no metric {unknown[0]!r}; `nc.catalogue()` and GET /api/v1/metrics list them")
-    found = views.series(store, run_id, None, MAX_CURVE_POINTS)
-    if not found.epochs:
+    series = views.series(store, run_id, None, MAX_CURVE_POINTS)
+    if not series.epochs:
         raise NotFound(f"run {run_id} has no measured epoch yet; wait until its first epoch is done")
-    layered = "layers" in kinds
-    if layered and not any(split.startswith("layer:") for split in found.values):
+    layered = "layers" in figures
+    if layered and not any(split.startswith("layer:") for split in series.values):
         raise NotFound(f"run {run_id} measured no hidden layers; launch it with measure.layers to record them")
-    kept = {s for s in found.values if s in ("train", "test") or (layered and s.startswith("layer"))}
-    place = len(found.epochs) if until is None else sum(epoch <= until for epoch in found.epochs)
-    if not place:
-        raise NotFound(f"run {run_id} has no epoch at or before {until}: its first measured one is {found.epochs[0]}")
+    count = len(series.epochs) if until is None else sum(epoch <= until for epoch in series.epochs)
+    if not count:
+        raise NotFound(f"run {run_id} has no epoch at or before {until}: its first measured one is {series.epochs[0]}")
     values = {
-        split: {key: held[:place] for key, held in known.items() if key in keys or split.startswith("layer")}
-        for split, known in found.values.items()
-        if split in kept
+        split: {key: finite_or_nan(v[:count]) for key, v in known.items() if key in keys or split.startswith("layer")}
+        for split, known in series.values.items()
+        if split in ("train", "test") or (layered and split.startswith("layer"))
     }
-    lacking = [key for key in keys if not any(key in known for known in values.values())]
-    if lacking:
-        have = ", ".join(found.values.get("train", []))
-        raise NotFound(f"run {run_id} has no metric {lacking[0]!r}; it has {have}")
-    return found.model_copy(update={"values": values, "epochs": found.epochs[:place]})
+    missing = [key for key in keys if not any(key in known for known in values.values())]
+    if missing:
+        have = ", ".join(series.values.get("train", []))
+        raise NotFound(f"run {run_id} has no metric {missing[0]!r}; it has {have}")
+    return MetricCurves(series.epochs[:count], values)
 
 
+@figure_errors()
 def film_request(store: Store, run_ids: Sequence[str], options: FigureOptions) -> FigureRequest:
-    """Return the request of a geometry whose entries' first runs hold all their captures; raises as `collect` does."""
+    """Return the request of a geometry in which the first run of each group has all its captures.
+
+    Raises NotFound and Invalid as `collect` does.
+    """
     if options.epoch is not None or options.epochs is not None:
         raise Invalid("a film shows all epochs; leave epoch and epochs out")
     request = collect(store, run_ids, "geometry", "png", options)
-    view, four = _view(options)
-    drawn = []
-    for entry in request.entries:
-        first = entry.members[0]
-        steps = artifacts.steps(store, first.run.id, "geometry")
-        started = event_log.newest(store, first.run.id, "RunStarted")
-        per_epoch = 1 if started is None else started.payload["steps_per_epoch"]
-        held = [views.geometry(store, first.run.id, step / per_epoch, view=view, four=four) for step in steps]
-        drawn.append(entry.model_copy(update={"members": [first.model_copy(update={"captures": held})]}))
-    return request.model_copy(update={"entries": drawn})
+    groups = []
+    for group in request.groups:
+        first = group.runs[0]
+        captures = [geometry_capture(store, first.id, epoch, options) for epoch in capture_epochs(store, first.id)]
+        groups.append(replace(group, runs=[replace(first, captures=captures)]))
+    return replace(request, groups=groups)
 
 
-def _view(options: FigureOptions) -> tuple[str | None, tuple[int, ...]]:
-    """Return the view that is asked for, and its four classes where it is of four."""
-    four = tuple(views.four_classes(options.classes or "0,1,2,3")) if options.view == "tetrahedron" else ()
-    return options.view, four
+def capture_epochs(store: Store, run_id: str) -> list[float]:
+    """Return the epochs of a run's captures, in order."""
+    steps_per_epoch = _steps_per_epoch(store, run_id)
+    return [step / steps_per_epoch for step in artifacts.steps(store, run_id, "geometry")]
 
 
-def _captures(
-    store: Store, run: wire.RunWire, kinds: Sequence[FigureName], options: FigureOptions
-) -> list[wire.Geometry]:
-    view, four = _view(options) if "geometry" in kinds else (None, ())
-    names = tuple(name for kind in kinds for name in EXTRA_ARRAYS.get(kind, ()))
+def _steps_per_epoch(store: Store, run_id: str) -> int:
+    started = event_log.newest(store, run_id, "RunStarted")
+    return 1 if started is None else int(started.payload["steps_per_epoch"])
+
+
+def geometry_capture(
+    store: Store, run_id: str, epoch: float | None, options: FigureOptions | None = None
+) -> CaptureData:
+    """Return the capture at or before `epoch` (None: the latest), in the view of `options` or the run's own."""
+    view = None if options is None else options.view
+    four = () if options is None or view != "tetrahedron" else _four_classes(options)
+    geometry = views.geometry(store, run_id, epoch, view=view, four=four)
+    shown = _four_classes(options) if options is not None and geometry.view == "tetrahedron" else None
+    return _capture_data(geometry, shown)
+
+
+def _four_classes(options: FigureOptions) -> tuple[int, ...]:
+    return tuple(views.four_classes(options.classes or "0,1,2,3"))
+
+
+def _capture_data(geometry: wire.Geometry, shown_classes: tuple[int, ...] | None) -> CaptureData:
+    facts = geometry.facts
+    return CaptureData(
+        epoch=geometry.epoch,
+        step=geometry.step,
+        class_names=geometry.class_names,
+        view=geometry.view,
+        view_matrix=np.asarray(geometry.view_matrix, dtype=np.float64),
+        vertices=np.asarray(geometry.vertices, dtype=np.float64),
+        arrays={name: wire.from_typed(array) for name, array in geometry.arrays.items()},
+        residual=None if facts.get("residual") is None else float(facts["residual"]),
+        smallest_angle_deg=float(facts["smallest_angle_deg"]),
+        smallest_pair=(facts["smallest_pair"][0], facts["smallest_pair"][1]),
+        mean_angle_error_deg=float(facts["mean_angle_error_deg"]),
+        cosine_quantiles={share: float(value) for share, value in facts.get("cosine_quantiles", {}).items()},
+        shown_classes=shown_classes,
+    )
+
+
+def _captures(store: Store, run_id: str, figures: Sequence[FigureName], options: FigureOptions) -> list[CaptureData]:
+    """Return the requested captures, with the further arrays that the figures need."""
+    in_view = options if "geometry" in figures else None
+    names = tuple(name for figure in figures for name in EXTRA_ARRAYS.get(figure, ()))
     found = []
-    for epoch in epochs_of(options):
-        capture = views.geometry(store, run.id, epoch, view=view, four=four)
+    for epoch in requested_epochs(options):
+        capture = geometry_capture(store, run_id, epoch, in_view)
         if names:
-            known = views.captured_arrays(store, run.id, capture.step)
-            more = {name: wire.typed_array(known[name]) for name in names if name in known}
-            if not more:
+            known = views.captured_arrays(store, run_id, capture.step)
+            # Through the wire's form, so that a figure has the precision of the page.
+            extra = {name: wire.from_typed(wire.typed_array(known[name])) for name in names if name in known}
+            if not extra:
                 raise Invalid(
-                    f"the capture of run {run.id} at epoch {capture.epoch:g} has no {names[0].replace('_', ' ')}: all "
+                    f"the capture of run {run_id} at epoch {capture.epoch:g} has no {names[0].replace('_', ' ')}: all "
                     "class means coincide in it, or an older version made it; choose a later epoch"
                 )
-            capture = capture.model_copy(update={"arrays": capture.arrays | more})
+            capture = replace(capture, arrays={**capture.arrays, **extra})
         found.append(capture)
     return found
 
 
-def costs_of(store: Store, run_id: str) -> Costs:
-    """Return what the newest steps of a run took; raises NotFound where it has not said so."""
+def step_costs(store: Store, run_id: str) -> StepCosts:
+    """Return the time and memory of a run's newest steps; raises NotFound where it has not reported them."""
     reports = [row.payload for row in event_log.newest_of(store, run_id, "StepMeasured", MAX_COST_REPORTS)]
     timed = [report for report in reports if report.get("seconds")]
     if not timed:
         raise NotFound(f"run {run_id} has not reported what its steps take; newer runs do from their first epoch on")
     phases = list(dict.fromkeys(phase for report in timed for phase in report["seconds"]))
     places = list(dict.fromkeys(place for report in timed for place in report.get("memory_bytes", {})))
-    return Costs(
+    return StepCosts(
         seconds={phase: median(float(r["seconds"].get(phase, 0.0)) for r in timed) for phase in phases},
         memory_bytes={place: max(int(r.get("memory_bytes", {}).get(place, 0)) for r in timed) for place in places},
         reports=len(timed),

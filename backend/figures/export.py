@@ -1,4 +1,4 @@
-"""Figures from a terminal: which runs are meant, from a store or a server, and a file made again from itself."""
+"""Figures for the command line and notebooks, from a store or a server, or again from a figure's own file."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backend.errors import Invalid, NotFound
-from backend.figures.collect import MAX_RUNS, check_figure, collect, listed
-from ncfigures.options import parse_options
+from backend.figures.collect import MAX_RUNS
+from backend.figures.errors import figure_errors
+from ncfigures.options import FigureOptions, check_figure, parse_options, split_list
 from ncfigures.provenance import read_provenance_file
 
 if TYPE_CHECKING:
@@ -28,15 +29,24 @@ class FigureOrder:
 
 def order_from_file(path: Path) -> FigureOrder:
     """Return what a figure's file was asked for with; raises Invalid where it does not say."""
-    found = read_provenance_file(path)
+    with figure_errors():
+        found = read_provenance_file(path)
     return FigureOrder(",".join(run.id for run in found.runs), found.figure, found.format, dict(found.options))
+
+
+@figure_errors()
+def checked_options(order: FigureOrder) -> FigureOptions:
+    """Return the options of an order; raises Invalid for an unknown figure, format or option."""
+    options = parse_options(order.options)
+    check_figure(order.figure, order.format, options)
+    return options
 
 
 def ids_in_store(store: Store, runs: str) -> list[str]:
     """Return the ids that are named, or that a filter means; raises NotFound where that is none."""
     from backend.store import query
 
-    return _required(sorted(query.matching_ids(store, runs, MAX_RUNS + 1)), runs) if ":" in runs else listed(runs)
+    return _required(sorted(query.matching_ids(store, runs, MAX_RUNS + 1)), runs) if ":" in runs else split_list(runs)
 
 
 def ids_on_server(client: Client, runs: str) -> list[str]:
@@ -44,25 +54,23 @@ def ids_on_server(client: Client, runs: str) -> list[str]:
     from backend.client import calls
 
     if ":" not in runs:
-        return listed(runs)
+        return split_list(runs)
     return _required(sorted(run.id for run in client(calls.runs(q=runs, limit=MAX_RUNS + 1)).items), runs)
 
 
 def from_store(store: Store, order: FigureOrder) -> bytes:
     """Return the file, drawn here."""
-    from ncfigures.render import render_figure
+    from backend.figures.files import figure_file
 
-    options = parse_options(order.options)
-    check_figure(order.figure, order.format, options)
-    return render_figure(collect(store, ids_in_store(store, order.runs), order.figure, order.format, options))
+    options = checked_options(order)
+    return figure_file(store, ids_in_store(store, order.runs), order.figure, order.format, options).content
 
 
 def from_server(client: Client, order: FigureOrder) -> bytes:
     """Return the file, drawn by a server."""
     from backend.client import calls
 
-    options = parse_options(order.options)
-    check_figure(order.figure, order.format, options)
+    options = checked_options(order)
     ids = ",".join(ids_on_server(client, order.runs))
     return client(calls.figure(ids, order.figure, order.format, **options.non_default()))
 

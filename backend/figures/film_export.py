@@ -1,14 +1,14 @@
-"""Films from a terminal: which runs, how long, and how far the drawing is."""
+"""Films for the command line, with a progress bar."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from backend.errors import Invalid
-from backend.figures.collect import film_request
+from backend.figures.collect import SOFTWARE, film_request
+from backend.figures.errors import figure_errors
 from backend.figures.export import ids_in_store
-from ncengine import __version__
 from ncfigures.film import FORMATS, FilmTiming, render_film, screen_options
 from ncfigures.options import FigureOptions, film_command, parse_options
 
@@ -36,17 +36,19 @@ class FilmOrder:
         return f"{film_command(ids, options, f'film.{self.format}')} {timing}"
 
 
-def film_from_store(store: Store, wanted: FilmOrder, progress: Progress) -> bytes:
+@figure_errors()
+def film_from_store(store: Store, order: FilmOrder, progress: Progress) -> bytes:
     """Return the film, showing how many frames are drawn; raises Invalid, NotFound, Unusable with the remedy."""
-    if wanted.format not in FORMATS:
-        raise Invalid(f"the file must end in {' or '.join('.' + each for each in FORMATS)}, got {wanted.format!r}")
-    timing = FilmTiming(wanted.seconds, wanted.fps, wanted.turn_deg, wanted.pixels).checked()
-    options = parse_options({name: value for name, value in wanted.options.items() if value is not None})
-    ids = ids_in_store(store, wanted.runs)
+    if order.format not in FORMATS:
+        raise Invalid(f"the file must end in {' or '.join('.' + each for each in FORMATS)}, got {order.format!r}")
+    timing = FilmTiming(order.seconds, order.fps, order.turn_deg, order.pixels).checked()
+    options = parse_options({name: value for name, value in order.options.items() if value is not None})
+    ids = ids_in_store(store, order.runs)
     task = progress.add_task("reading captures", total=timing.frames, facts="")
     request = film_request(store, ids, options)
-    request = request.model_copy(update={"options": screen_options(request.options, len(request.entries))})
-    hashes = ", ".join(f"{m.run.id} (config {m.config_hash[:12]})" for e in request.entries for m in e.members[:1])
-    about = f"Collapse Lab {__version__}: run {hashes}; {wanted.command(ids, options)}"
+    request = replace(request, options=screen_options(request.options, len(request.groups)))
+    first_runs = [group.runs[0] for group in request.groups]
+    hashes = ", ".join(f"{run.id} (config {run.config_hash[:12]})" for run in first_runs)
+    about = f"{SOFTWARE}: run {hashes}; {order.command(ids, options)}"
     progress.update(task, description="drawing")
-    return render_film(request, wanted.format, timing, about, lambda done: progress.update(task, completed=done))
+    return render_film(request, order.format, timing, about, lambda done: progress.update(task, completed=done))

@@ -1,4 +1,4 @@
-"""Figures and replays are made in a process of their own: reading, drawing and their memory stay out of the server.
+"""The process that makes figures and replays, as the server sees it. matplotlib and its memory stay out of the server.
 
 The process opens the store itself. It reads a StoreLocation (one line of JSON), then a FigureJob or ReplayJob a line,
 and answers each with one line of JSON (`bytes` and `label`, or `error`), followed by that many bytes. It is started on
@@ -8,12 +8,11 @@ first use, runs at a lower priority, and ends when the server closes its input.
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import orjson
 from pydantic import BaseModel, Field, TypeAdapter
@@ -22,12 +21,7 @@ from backend.errors import CollapseError, Conflict, Invalid, NotFound, Unusable
 from ncfigures.catalogue import FigureName, Format
 from ncfigures.options import FigureOptions
 
-if TYPE_CHECKING:
-    from backend.store.database import Store
-
 TIMEOUT_S = 60.0
-NICENESS = 5
-"""How much the process gives way to the server and to training."""
 KINDS: dict[str, type[CollapseError]] = {kind.__name__: kind for kind in (Conflict, Invalid, NotFound, Unusable)}
 """Errors that are told as they are; any other is a CollapseError."""
 
@@ -61,7 +55,7 @@ JOBS: TypeAdapter[Job] = TypeAdapter(Annotated[Job, Field(discriminator="kind")]
 
 
 class LabelledFile(NamedTuple):
-    """A file that was made, and what the runs in it are called."""
+    """A file and a label for its name."""
 
     content: bytes
     label: str
@@ -110,7 +104,7 @@ class FigureProcess:
         if self._process is None or self._process.poll() is not None:
             self.close()
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "backend.figures.process"],
+                [sys.executable, "-P", "-m", "backend.figures.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,
@@ -134,45 +128,3 @@ class FigureProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def serve() -> None:
-    """The process's side: make what is asked for until the input ends."""
-    from backend.store.database import Unreachable, open_store
-
-    os.nice(NICENESS)
-    lines = iter(sys.stdin.buffer)
-    place = StoreLocation.model_validate_json(next(lines))
-    store: Store | None = None
-    for line in lines:
-        try:
-            store = store or open_store(place.data_dir, place.database_url)
-            made = make(store, JOBS.validate_json(line))
-        except Unreachable as error:
-            print(f"the database could not be used: {error}", file=sys.stderr)
-            refusal = "the database cannot be reached just now; try again in a moment"
-            answer = {"error": refusal, "kind": Unusable.__name__}
-            sys.stdout.buffer.write(orjson.dumps(answer) + b"\n")
-        except Exception as error:  # every failure is the asker's to hear; the next request is served
-            answer = {"error": str(error) or type(error).__name__, "kind": type(error).__name__}
-            sys.stdout.buffer.write(orjson.dumps(answer) + b"\n")
-        else:
-            head = {"bytes": len(made.content), "label": made.label}
-            sys.stdout.buffer.write(orjson.dumps(head) + b"\n" + made.content)
-        sys.stdout.buffer.flush()
-
-
-def make(store: Store, job: Job) -> LabelledFile:
-    """Make a job's file from the store, in this process."""
-    from backend.figures.collect import collect
-    from ncfigures.render import render_figure
-    from ncfigures.replay import replay
-
-    if isinstance(job, ReplayJob):
-        return LabelledFile(replay(store, job.runs), "-".join(job.runs[:4]))
-    request = collect(store, job.runs, job.figure, job.format, job.options)
-    return LabelledFile(render_figure(request), request.entries[0].label)
-
-
-if __name__ == "__main__":
-    serve()

@@ -11,7 +11,8 @@ from pydantic import Field
 
 from backend import wire
 from backend.errors import Invalid
-from backend.figures.collect import MAX_RUNS, check_figure, listed
+from backend.figures.collect import MAX_RUNS
+from backend.figures.errors import figure_errors
 from backend.figures.process import FigureJob, Job, LabelledFile, ReplayJob
 from backend.routes.context import Context, token_id
 from backend.routes.encoding import EncodedRoute
@@ -19,7 +20,7 @@ from backend.routes.runs import Here
 from backend.store.fingerprint import fingerprint
 from backend.transfer import while_connected
 from ncfigures.catalogue import MEDIA_TYPES, FigureName, Format
-from ncfigures.options import FigureOptions
+from ncfigures.options import FigureOptions, check_figure, split_list
 from ncfigures.provenance import read_provenance
 
 router = APIRouter(prefix="/api/v1", tags=["figures"], route_class=EncodedRoute)
@@ -57,14 +58,15 @@ async def figure_of_runs(
     here: Here, request: Request, figure: FigureName, format: Format, query: Annotated[FiguresQuery, Query()]
 ) -> Response:
     """Return a figure of several runs: medians and ranges over seeds, heads beside each other."""
-    return await _figure(here, request, listed(query.runs), figure, format, query)
+    return await _figure(here, request, split_list(query.runs), figure, format, query)
 
 
 async def _figure(
     here: Context, request: Request, run_ids: list[str], figure: FigureName, format: Format, query: FigureQuery
 ) -> Response:
     options = FigureOptions.model_validate({name: getattr(query, name) for name in FigureOptions.model_fields})
-    check_figure(figure, format, options)
+    with figure_errors():
+        check_figure(figure, format, options)
     job = FigureJob(runs=_distinct(run_ids), figure=figure, format=format, options=options)
     content, label = await _made(here, request, job)
     name = f"{label}-{figure}.{format}".replace('"', "").replace("/", "-")
@@ -83,7 +85,7 @@ async def whole_run(here: Here, request: Request, run_id: str) -> HTMLResponse:
 @router.get("/replay.html", response_class=HTMLResponse)
 async def whole_runs(here: Here, request: Request, runs: Annotated[str, Query(max_length=8000)]) -> HTMLResponse:
     """Return several runs side by side as one page that works offline; seeds are one entry, as in figures."""
-    return await _replay(here, request, listed(runs))
+    return await _replay(here, request, split_list(runs))
 
 
 async def _replay(here: Context, request: Request, run_ids: list[str]) -> HTMLResponse:
@@ -108,5 +110,6 @@ async def _made(here: Context, request: Request, job: Job) -> LabelledFile:
 @router.post("/figures/origin", openapi_extra={"requestBody": {"content": {"application/octet-stream": {}}}})
 async def origin(request: Request) -> wire.Origin:
     """Return where a figure's file comes from, and the page that shows the same view."""
-    found = await asyncio.to_thread(read_provenance, await request.body())
+    with figure_errors():
+        found = await asyncio.to_thread(read_provenance, await request.body())
     return wire.Origin(address=found.address(), **found.model_dump())

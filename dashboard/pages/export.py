@@ -14,11 +14,22 @@ from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, 
 
 from backend import wire
 from backend.client import ApiError, AsyncClient, Wait, calls
-from backend.entries import MOST_SCENES, entries
-from backend.errors import Invalid
+from backend.entries import entries
 from dashboard import ids
-from ncfigures.catalogue import COMMON_OPTIONS, FIGURES, LAYERS, MEDIA_TYPES, OPTIONS, VENUES, ColourVision, FigureName
-from ncfigures.options import FigureOptions, export_command, film_command, latex_snippet, parse_options
+from ncfigures.catalogue import (
+    COMMON_OPTIONS,
+    FIGURES,
+    LAYERS,
+    MAX_SCENES,
+    MEDIA_TYPES,
+    OPTIONS,
+    VENUES,
+    ColourVision,
+    FigureName,
+)
+from ncfigures.errors import FigureError
+from ncfigures.latex import latex_snippet
+from ncfigures.options import FigureOptions, export_command, film_command, parse_options
 
 FORMATS = [name for name in MEDIA_TYPES if name != "json"]
 TEXTS = ("csv", "tex", "md", "pgf")
@@ -44,7 +55,7 @@ def modal(runs: Sequence[wire.RunWire], metrics: list[wire.MetricWire], figure: 
             *_controls(metrics),
             _field("Format", _segments(ids.EXPORT_FORMAT, [{"value": f, "label": f.upper()} for f in FORMATS], "pdf")),
             html.A("Save", id=ids.EXPORT_SAVE, className="save", href="#", download=""),
-            *([_offline(runs)] if len(entries(runs)) <= MOST_SCENES else []),
+            *([_offline(runs)] if len(entries(runs)) <= MAX_SCENES else []),
         ],
         className="export-options",
     )
@@ -191,7 +202,7 @@ async def _followed(
         twin = await client(calls.plot(",".join(runs), figure, **options.non_default()))
         file = calls.figure(",".join(runs), figure, format_, **options.non_default())
         text = (await client(file)).decode() if format_ in TEXTS else ""
-    except Invalid as error:
+    except FigureError as error:
         return (*(no_update,) * 6, str(error), no_update)
     except ApiError as error:
         if Wait.of(error.problem) is not None:

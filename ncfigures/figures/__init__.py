@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ncfigures.catalogue import FigureName
-from ncfigures.figure_request import FigureRequest
+from ncfigures.figure_data import FigureRequest
 from ncfigures.figure_spec import FigureSpec
 from ncfigures.figures.angles import angles
 from ncfigures.figures.composed import composed
@@ -39,7 +39,7 @@ BUILDERS: dict[FigureName, Callable[[FigureRequest], FigureSpec]] = {
 
 
 def build_figure_spec(request: FigureRequest) -> FigureSpec:
-    """Return the spec of a request; raises Invalid where its data has not what the figure needs."""
+    """Return the spec of a request; raises FigureError where its data has not what the figure needs."""
     if request.figure == "composed":
         return composed(request, BUILDERS)
     return BUILDERS[request.figure](request)

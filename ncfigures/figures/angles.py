@@ -6,11 +6,10 @@ import math
 
 import numpy as np
 
-from backend import wire
-from backend.errors import Invalid
 from ncengine.geometry.views import blocks
 from ncfigures import palette
-from ncfigures.figure_request import FigureRequest
+from ncfigures.errors import FigureError
+from ncfigures.figure_data import FigureRequest
 from ncfigures.figure_spec import FigureSpec, Heatmap, SummaryTable, TableCell
 from ncfigures.figures import seed_statistics as seeds
 
@@ -20,17 +19,17 @@ LEAST_SPREAD = {"cos": 0.25, "angle": 15.0}
 
 
 def angles(request: FigureRequest) -> FigureSpec:
-    """Return a heatmap for each entry and epoch, all on one scale."""
+    """Return a heatmap for each group and epoch, all on one scale."""
     unit = request.options.unit
-    captures = [(entry, capture) for entry in request.entries for capture in entry.members[0].captures]
+    captures = [(group, capture) for group in request.groups for capture in group.runs[0].captures]
     if not captures:
-        raise Invalid("this figure needs a geometry capture, and the run has none yet")
+        raise FigureError("this figure needs a geometry capture, and the run has none yet")
     classes = len(captures[0][1].class_names)  # rows may stand for blocks of neighbouring classes
     ideal = -1 / (classes - 1)
     centre = ideal if unit == "cos" else math.degrees(math.acos(ideal))
     shown = []
     for _, capture in captures:
-        cosines = wire.from_typed(capture.arrays["cosines_means"]).astype(np.float64)
+        cosines = capture.arrays["cosines_means"].astype(np.float64)
         values = cosines if unit == "cos" else np.degrees(np.arccos(np.clip(cosines, -1, 1)))
         own = np.eye(len(values), dtype=bool) & (len(values) == len(capture.class_names))
         shown.append(np.where(own, math.nan, values))
@@ -65,7 +64,7 @@ def angles(request: FigureRequest) -> FigureSpec:
         for index, values in enumerate(shown)
     ]
     what = "Cosines" if unit == "cos" else "Angles"
-    when = ", ".join(f"{capture.epoch:g}" for _, capture in captures[: len(request.first().captures)])
+    when = ", ".join(f"{capture.epoch:g}" for _, capture in captures[: len(request.first_run().captures)])
     return FigureSpec(
         panels=panels,
         legend=[],
@@ -79,10 +78,10 @@ def angles(request: FigureRequest) -> FigureSpec:
 
 def _table(request: FigureRequest) -> SummaryTable:
     rows = []
-    for entry in request.entries:
-        for capture in entry.members[0].captures:
-            smallest, off = capture.facts["smallest_angle_deg"], capture.facts["mean_angle_error_deg"]
+    for group in request.groups:
+        for capture in group.runs[0].captures:
+            smallest, off = capture.smallest_angle_deg, capture.mean_angle_error_deg
             ideal = math.degrees(math.acos(-1 / (len(capture.class_names) - 1)))
             cells: list[TableCell | None] = [TableCell(float(smallest)), TableCell(ideal), TableCell(float(off))]
-            rows.append((f"{entry.label}, epoch {capture.epoch:g}", cells))
+            rows.append((f"{group.label}, epoch {capture.epoch:g}", cells))
     return SummaryTable("degrees", ["smallest angle", "simplex ETF", "mean distance from it"], rows)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from backend.figures.collect import panels_of
 from ncfigures.catalogue import FIGURES, FigureName
-from ncfigures.figure_request import FigureRequest
+from ncfigures.figure_data import FigureRequest
 from ncfigures.figure_spec import FigureSpec, LegendEntry, Panel, SummaryTable, TableCell
+from ncfigures.options import composed_panels
 
 
 def composed(request: FigureRequest, single: Mapping[FigureName, Callable[[FigureRequest], FigureSpec]]) -> FigureSpec:
@@ -18,8 +18,8 @@ def composed(request: FigureRequest, single: Mapping[FigureName, Callable[[Figur
     captions: list[str] = []
     notices: list[str] = []
     rows: list[tuple[str, list[TableCell | None]]] = []
-    for name, options in panels_of(request.options):
-        spec = single[name](request.model_copy(update={"figure": name, "options": options}))
+    for name, options in composed_panels(request.options):
+        spec = single[name](replace(request, figure=name, options=options))
         letters = [chr(ord("a") + len(panels) + place) for place in range(len(spec.panels))]
         captions.append(f"({letters[0]}{'–' + letters[-1] if len(letters) > 1 else ''}) {spec.caption}")
         for panel in spec.panels:

@@ -1,4 +1,4 @@
-"""What a training step takes, by phase and entry: seconds, and the most memory."""
+"""What a training step takes, by phase and group: seconds, and the most memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ncfigures.figure_request import FigureRequest
+from ncfigures.figure_data import FigureRequest
 from ncfigures.figure_spec import Axis, Bars, Chart, FigureSpec, LegendEntry, SummaryTable, TableCell
 from ncfigures.figures import seed_statistics as seeds
 from ncfigures.palette import CLASSES_10
@@ -16,10 +16,10 @@ ORDER = ("data", "forward", "head", "backward", "optimiser")
 
 def costs(request: FigureRequest) -> FigureSpec:
     """Return stacked bars of milliseconds by phase, and bars of memory."""
-    held = [[member.costs for member in entry.members if member.costs is not None] for entry in request.entries]
+    held = [[run.costs for run in group.runs if run.costs is not None] for group in request.groups]
     present = dict.fromkeys(phase for costs in held for each in costs for phase in each.seconds)
     phases = sorted(present, key=lambda phase: ORDER.index(phase) if phase in ORDER else len(ORDER))
-    labels = [entry.label for entry in request.entries]
+    labels = [group.label for group in request.groups]
     table_ms = {
         phase: np.array([1e3 * float(np.median([each.seconds.get(phase, 0.0) for each in costs])) for costs in held])
         for phase in phases
@@ -45,7 +45,7 @@ def costs(request: FigureRequest) -> FigureSpec:
         ),
     ]
     reports = sum(each.reports for costs in held for each in costs)
-    device = sorted({member.run.config.device for entry in request.entries for member in entry.members})
+    device = sorted({run.device for group in request.groups for run in group.runs})
     rows = []
     for index, label in enumerate(labels):
         cells: list[TableCell | None] = [TableCell(float(table_ms[phase][index])) for phase in phases]

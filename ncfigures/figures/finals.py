@@ -6,26 +6,25 @@ import math
 
 import numpy as np
 
-from backend.errors import Invalid
-from backend.figures.collect import keys_of
-from ncengine.metrics import METRICS
-from ncfigures.figure_request import FigureRequest
+from ncfigures.errors import FigureError
+from ncfigures.figure_data import FigureRequest
 from ncfigures.figure_spec import Axis, Chart, DotIntervals, FigureSpec, LegendEntry, ReferenceLine
 from ncfigures.figures import seed_statistics as seeds
 from ncfigures.figures.curves import definition, splits_of, table
+from ncfigures.options import metric_keys
 
 
 def finals(request: FigureRequest) -> FigureSpec:
-    """Return a panel for each metric and split, a row for each entry."""
-    keys, splits = keys_of(request.figure, request.options), splits_of(request)
+    """Return a panel for each metric and split, a row for each group."""
+    keys, splits = metric_keys(request.figure, request.options), splits_of(request)
     colours = seeds.head_colours(request)
     panels = []
     for key in keys:
-        metric = METRICS[key]
+        metric = request.metrics[key]
         for split in splits:
             ends = [
-                None if (s := seeds.metric_statistics(entry, split, key)) is None else s.final()
-                for entry in request.entries
+                None if (s := seeds.metric_statistics(group, split, key)) is None else s.final()
+                for group in request.groups
             ]
             if not any(ends):
                 continue
@@ -33,28 +32,28 @@ def finals(request: FigureRequest) -> FigureSpec:
             known = np.concatenate([low, high])
             known = known[np.isfinite(known)]
             log = bool((known > 0).all() and known.max() > 20 * known.min())
-            ideal = None if metric.ideal is None else metric.ideal(request.first().run.classes)
+            ideal = metric.ideal
             panels.append(
                 Chart(
                     title=f"{metric.label}, {split}",
                     x=Axis(log=log, percent=metric.share),
                     intervals=DotIntervals(middle, low, high, colours),
-                    row_labels=[entry.label for entry in request.entries],
+                    row_labels=[group.label for group in request.groups],
                     hide_row_labels=True,
                     reference_lines=[]
                     if ideal is None or (log and ideal <= 0)
                     else [ReferenceLine(float(ideal), "x", "ideal")],
-                    aspect=0.34 + 0.05 * len(request.entries),
+                    aspect=0.34 + 0.05 * len(request.groups),
                 )
             )
     if not panels:
-        raise Invalid(f"none of {', '.join(keys)} was measured on {' or '.join(splits)}")
-    last = max(m.series.epochs[-1] for entry in request.entries for m in entry.members if m.series is not None)
-    words = "; ".join(definition(METRICS[key]) for key in keys)
+        raise FigureError(f"none of {', '.join(keys)} was measured on {' or '.join(splits)}")
+    last = max(m.curves.epochs[-1] for group in request.groups for m in group.runs if m.curves is not None)
+    words = "; ".join(definition(request.metrics[key]) for key in keys)
     note = seeds.caption_note(request).replace("shaded", "lines")
     return FigureSpec(
         panels=panels,
-        legend=[LegendEntry(entry.label, c, symbol="dot") for entry, c in zip(request.entries, colours, strict=True)],
+        legend=[LegendEntry(group.label, c, symbol="dot") for group, c in zip(request.groups, colours, strict=True)],
         caption=f"Metrics at the last measured epoch ({last}).{note} {words}.",
         table=table(request, keys, splits),
         columns=min(len(panels), 3),

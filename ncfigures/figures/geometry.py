@@ -1,15 +1,13 @@
-"""Features, class means, classifier and the nearest ETF, as the page's camera sees them; a panel an epoch and entry."""
+"""Features, class means, classifier and the nearest ETF, as the page's camera sees them; a panel an epoch and group."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from backend import views, wire
-from backend.errors import Invalid
-from backend.figures.collect import listed
 from ncfigures import palette
 from ncfigures.catalogue import LAYERS
-from ncfigures.figure_request import FigureRequest
+from ncfigures.errors import FigureError
+from ncfigures.figure_data import CaptureData, FigureRequest
 from ncfigures.figure_spec import (
     F64,
     FigureSpec,
@@ -22,6 +20,7 @@ from ncfigures.figure_spec import (
     TableCell,
 )
 from ncfigures.figures import seed_statistics as seeds
+from ncfigures.options import split_list
 
 NAMES_UP_TO = 30
 INK = palette.TOKENS["light"]
@@ -29,10 +28,10 @@ INK = palette.TOKENS["light"]
 
 def geometry(request: FigureRequest) -> FigureSpec:
     """Return a scene for each capture."""
-    shown = listed(request.options.layers) if request.options.layers is not None else list(LAYERS)
-    captures = [capture for entry in request.entries for capture in entry.members[0].captures]
+    shown = split_list(request.options.layers) if request.options.layers is not None else list(LAYERS)
+    captures = [capture for group in request.groups for capture in group.runs[0].captures]
     if not captures:
-        raise Invalid("this figure needs a geometry capture, and the run has none yet")
+        raise FigureError("this figure needs a geometry capture, and the run has none yet")
     several = len(captures) > 1
     notices: list[str] = []
     panels = [
@@ -46,12 +45,12 @@ def geometry(request: FigureRequest) -> FigureSpec:
     if "features" in shown:
         legend.append(LegendEntry("feature", quiet, symbol="speck"))
     first = captures[0]
-    when = ", ".join(f"{capture.epoch:g}" for capture in request.first().captures)
+    when = ", ".join(f"{capture.epoch:g}" for capture in request.first_run().captures)
     parts = ["class means (dots)"]
     parts += ["classifier rows (diamonds)"] * ("classifier" in shown)
     parts += ["training features (specks)"] * ("features" in shown)
     words = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
-    kept = first.facts.get("residual")
+    kept = first.residual
     outside = f" {100 * float(kept):.1f} % of the features' norm lies outside this frame." if kept is not None else ""
     return FigureSpec(
         panels=panels,
@@ -64,21 +63,20 @@ def geometry(request: FigureRequest) -> FigureSpec:
     )
 
 
-def _scene(request: FigureRequest, capture: wire.Geometry, shown: list[str], title: str, notices: list[str]) -> Scene:
+def _scene(request: FigureRequest, capture: CaptureData, shown: list[str], title: str, notices: list[str]) -> Scene:
     view = np.asarray(capture.view_matrix, dtype=np.float64)
-    labels = wire.from_typed(capture.arrays["labels"]).astype(np.int64)
+    labels = capture.arrays["labels"].astype(np.int64)
     classes = len(capture.class_names)
-    four = views.four_classes(request.options.classes or "0,1,2,3") if capture.view == "tetrahedron" else None
-    drawn = np.asarray(four if four is not None else range(classes))
+    drawn = np.asarray(capture.shown_classes if capture.shown_classes is not None else range(classes))
     coordinates: dict[str, F64] = {
         "vertex": np.asarray(capture.vertices, dtype=np.float64)[drawn],
-        "class mean": wire.from_typed(capture.arrays["means"]).astype(np.float64)[drawn],
+        "class mean": capture.arrays["means"].astype(np.float64)[drawn],
     }
     if "classifier" in shown:
-        coordinates["classifier"] = wire.from_typed(capture.arrays["weights"]).astype(np.float64)[drawn]
+        coordinates["classifier"] = capture.arrays["weights"].astype(np.float64)[drawn]
     of_features = labels[np.isin(labels, drawn)]
     if "features" in shown:
-        held = wire.from_typed(capture.arrays["features"]).astype(np.float64)
+        held = capture.arrays["features"].astype(np.float64)
         coordinates["feature"] = held[np.isin(labels, drawn)] if len(held) == len(labels) else held[:0]
         of_features = of_features if len(held) == len(labels) else of_features[:0]
     seen = {kind: at @ view for kind, at in coordinates.items()}
@@ -102,7 +100,7 @@ def _scene(request: FigureRequest, capture: wire.Geometry, shown: list[str], tit
         ]
     named: list[tuple[int, F64]] = []
     if "names" in shown:
-        wanted = drawn if len(drawn) <= NAMES_UP_TO else np.asarray(capture.facts["smallest_pair"])
+        wanted = drawn if len(drawn) <= NAMES_UP_TO else np.asarray(capture.smallest_pair)
         named = [(int(label), seen["class mean"][list(drawn).index(label)]) for label in wanted]
     return Scene(
         points=points,
@@ -115,11 +113,11 @@ def _scene(request: FigureRequest, capture: wire.Geometry, shown: list[str], tit
     )
 
 
-def _colours(capture: wire.Geometry, classes: int, notices: list[str]) -> list[str]:
+def _colours(capture: CaptureData, classes: int, notices: list[str]) -> list[str]:
     """Return a colour a class; where they are too many to be told apart, the pair at the smallest angle stands out."""
     found = palette.class_colours(classes)
     if classes > NAMES_UP_TO:
-        first, second = capture.facts["smallest_pair"]
+        first, second = capture.smallest_pair
         found[first], found[second] = palette.CLASSES_10[2], palette.CLASSES_10[0]
         notices.append(
             f"{classes} classes are too many to be told apart by colour: the two at the smallest angle are marked, "
@@ -130,9 +128,9 @@ def _colours(capture: wire.Geometry, classes: int, notices: list[str]) -> list[s
 
 def _table(request: FigureRequest) -> SummaryTable:
     """Return by class how far its mean is from the length and the direction of its vertex, at the last capture."""
-    capture = request.first().captures[-1]
-    means = wire.from_typed(capture.arrays["means"]).astype(np.float64)
-    weights = wire.from_typed(capture.arrays["weights"]).astype(np.float64)
+    capture = request.first_run().captures[-1]
+    means = capture.arrays["means"].astype(np.float64)
+    weights = capture.arrays["weights"].astype(np.float64)
     vertices = np.asarray(capture.vertices, dtype=np.float64)
     if len(vertices) != len(means) or vertices.shape[1] != means.shape[1]:
         return SummaryTable("", [], [])

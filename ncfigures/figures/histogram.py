@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 
-from backend import wire
-from ncfigures.figure_request import DrawnEntry, FigureRequest
+from ncfigures.figure_data import FigureRequest, SeedGroup
 from ncfigures.figure_spec import (
     F64,
     Axis,
@@ -26,24 +25,24 @@ BINS = 36
 
 def histogram(request: FigureRequest) -> FigureSpec:
     """Return the histogram of the angles of an entry's captures, or above 128 classes their quantiles."""
-    classes = request.first().run.classes
+    classes = request.first_run().classes
     ideal = math.degrees(math.acos(-1 / (classes - 1)))
     colours = seeds.head_colours(request)
     legend = seeds.legend_entries(request, ["train"])
-    epoch = request.first().captures[-1].epoch
+    epoch = request.first_run().captures[-1].epoch
     told = f"at epoch {epoch:g}; vertical line: arccos(−1/(K−1)) = {ideal:.1f}°, where all are at perfect collapse"
-    whole = all(_angles(entry) is not None for entry in request.entries)
-    held = [_angles(entry) if whole else _quantiles(entry)[1] for entry in request.entries]
+    whole = all(_angles(group) is not None for group in request.groups)
+    held = [_angles(group) if whole else _quantiles(group)[1] for group in request.groups]
     rows: list[tuple[str, list[TableCell | None]]] = []
-    for entry, found in zip(request.entries, held, strict=True):
+    for group, found in zip(request.groups, held, strict=True):
         values = np.zeros(0) if found is None else found
         numbers = (values.min(), np.median(values), values.max(), values.std(), np.abs(values - ideal).mean())
-        rows.append((entry.label, [TableCell(float(each)) for each in numbers]))
+        rows.append((group.label, [TableCell(float(each)) for each in numbers]))
     table = SummaryTable("degrees", ["smallest", "median", "largest", "std", "mean distance from the ETF's"], rows)
     if not whole:
         lines = [
-            Line(entry.label, _quantiles(entry)[1], _quantiles(entry)[0], colour, entry.dash, markers=True)
-            for entry, colour in zip(request.entries, colours, strict=True)
+            Line(group.label, _quantiles(group)[1], _quantiles(group)[0], colour, group.dash, markers=True)
+            for group, colour in zip(request.groups, colours, strict=True)
         ]
         chart = Chart(
             x=Axis("angle, degrees"),
@@ -63,13 +62,13 @@ def histogram(request: FigureRequest) -> FigureSpec:
     edges = np.linspace(low, high, BINS + 1)
     steps = [
         HistogramSteps(
-            entry.label,
+            group.label,
             edges,
-            np.histogram(values, edges)[0].astype(np.float64) / len(entry.members),
+            np.histogram(values, edges)[0].astype(np.float64) / len(group.runs),
             colour,
-            entry.dash,
+            group.dash,
         )
-        for entry, values, colour in zip(request.entries, held, colours, strict=True)
+        for group, values, colour in zip(request.groups, held, colours, strict=True)
         if values is not None
     ]
     chart = Chart(
@@ -81,12 +80,12 @@ def histogram(request: FigureRequest) -> FigureSpec:
     return FigureSpec([chart], legend, f"Angles between all pairs of class means {told}.", table)
 
 
-def _angles(entry: DrawnEntry) -> F64 | None:
+def _angles(group: SeedGroup) -> F64 | None:
     """Return the angles of all pairs i < j of all seeds; None where captures hold blocks of classes."""
     found = []
-    for member in entry.members:
-        capture = member.captures[-1]
-        cosines = wire.from_typed(capture.arrays["cosines_means"]).astype(np.float64)
+    for run in group.runs:
+        capture = run.captures[-1]
+        cosines = capture.arrays["cosines_means"].astype(np.float64)
         if len(cosines) < len(capture.class_names):
             return None
         upper = cosines[np.triu_indices(len(cosines), 1)]
@@ -94,9 +93,9 @@ def _angles(entry: DrawnEntry) -> F64 | None:
     return np.concatenate(found)
 
 
-def _quantiles(entry: DrawnEntry) -> tuple[F64, F64]:
+def _quantiles(group: SeedGroup) -> tuple[F64, F64]:
     """Return shares of pairs, and the angle that so many are at most, rising."""
-    known = entry.members[0].captures[-1].facts["cosine_quantiles"]
+    known = group.runs[0].captures[-1].cosine_quantiles
     shares = np.array([1 - float(share) for share in known])
     angles = np.degrees(np.arccos(np.clip([float(value) for value in known.values()], -1, 1)))
     order = shares.argsort()

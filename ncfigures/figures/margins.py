@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend import wire
-from ncfigures.figure_request import DrawnEntry, FigureRequest
+from ncfigures.figure_data import FigureRequest, SeedGroup
 from ncfigures.figure_spec import F64, Axis, Chart, FigureSpec, ReferenceLine, SummaryTable, TableCell
 from ncfigures.figures import seed_statistics as seeds
 
@@ -17,21 +16,21 @@ SHARES = 401
 def margins(request: FigureRequest) -> FigureSpec:
     """Return sorted margins over the share of samples: every kept order statistic, or median and range over seeds."""
     asked = None if request.options.split is None else request.options.split.split(",")
-    several = len(request.entries) > 1
+    several = len(request.groups) > 1
     splits = asked or (["train"] if several else ["train", "test"])
-    classes = request.first().run.classes
+    classes = request.first_run().classes
     ideal = classes / (classes - 1)
     panels, rows = [], []
     for shown in [[split] for split in splits] if several else [splits]:
         lines = []
-        for entry in request.entries:
+        for group in request.groups:
             for split in shown:
-                held = _sorted(entry, split)
+                held = _sorted(group, split)
                 if not held:
                     continue
                 found = _over_seeds(held)
-                lines.append(seeds.line(found, request, entry, split))
-                rows.append((f"{entry.label}, {split}", _quantiles(held)))
+                lines.append(seeds.line(found, request, group, split))
+                rows.append((f"{group.label}, {split}", _quantiles(held)))
         panels.append(
             Chart(
                 title=f"Cosine margin, {shown[0]}" if several and len(splits) > 1 else "",
@@ -41,7 +40,7 @@ def margins(request: FigureRequest) -> FigureSpec:
                 reference_lines=[ReferenceLine(ideal, label="ideal"), ReferenceLine(0.0)],
             )
         )
-    epoch = request.first().captures[-1].epoch
+    epoch = request.first_run().captures[-1].epoch
     return FigureSpec(
         panels=panels,
         legend=[*seeds.legend_entries(request, splits), seeds.IDEAL],
@@ -53,9 +52,9 @@ def margins(request: FigureRequest) -> FigureSpec:
     )
 
 
-def _sorted(entry: DrawnEntry, split: str) -> list[F64]:
-    arrays = [capture.arrays for member in entry.members for capture in member.captures[-1:]]
-    return [wire.from_typed(held[ARRAYS[split]]).astype(np.float64) for held in arrays if ARRAYS[split] in held]
+def _sorted(group: SeedGroup, split: str) -> list[F64]:
+    arrays = [capture.arrays for run in group.runs for capture in run.captures[-1:]]
+    return [held[ARRAYS[split]].astype(np.float64) for held in arrays if ARRAYS[split] in held]
 
 
 def _over_seeds(held: list[F64]) -> seeds.SeedStatistics:

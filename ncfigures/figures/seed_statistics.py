@@ -6,15 +6,14 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from backend.entries import Dash
 from ncfigures import palette
-from ncfigures.figure_request import DrawnEntry, FigureRequest
+from ncfigures.figure_data import FigureRequest, SeedGroup
 from ncfigures.figure_spec import F64, LegendEntry, Line, TableCell
+from ncfigures.palette import Dash
 
 SPLIT_DASHES: dict[str, Dash] = {"train": "solid", "test": "dot"}
 IDEAL = LegendEntry("ideal", palette.TOKENS["light"]["ink-3"], "dash")
@@ -43,12 +42,6 @@ class SeedStatistics:
         return float(self.median[last]), float(self.min[last]), float(self.max[last])
 
 
-def numbers(values: Sequence[Any]) -> F64:
-    """Return wire numbers as floats; what is missing or infinite is NaN, which no line runs through."""
-    found = np.array([math.nan if value is None else float(value) for value in values], dtype=np.float64)
-    return np.where(np.isfinite(found), found, math.nan)
-
-
 def seed_statistics(curves: Sequence[tuple[npt.ArrayLike, F64]]) -> SeedStatistics:
     """Return the median and range of curves (places, values) over all places."""
     places = np.unique(np.concatenate([np.asarray(x, np.float64) for x, _ in curves]))
@@ -65,47 +58,47 @@ def seed_statistics(curves: Sequence[tuple[npt.ArrayLike, F64]]) -> SeedStatisti
 def line(
     found: SeedStatistics,
     request: FigureRequest,
-    entry: DrawnEntry,
+    group: SeedGroup,
     split: str,
     key: str = "",
     *,
     markers: bool = False,
 ) -> Line:
-    """Return the line of an entry on a split, with its range where it is of several seeds.
+    """Return the line of an group on a split, with its range where it is of several seeds.
 
-    Of one entry, splits are told apart by their dashes; of several, entries by the colours of their heads.
+    Of one group, splits are told apart by their dashes; of several, entries by the colours of their heads.
     """
-    several = len(request.entries) > 1
+    several = len(request.groups) > 1
     low, high = found.range()
     column = f"{split}/{key}" if key else split
     return Line(
-        label=entry.label if several else split,
+        label=group.label if several else split,
         x=found.x,
         y=found.median,
-        colour=palette.HEADS["light"][entry.head],
-        dash=entry.dash if several else SPLIT_DASHES[split],
+        colour=palette.HEADS["light"][group.head],
+        dash=group.dash if several else SPLIT_DASHES[split],
         low=low,
         high=high,
-        column_name=f"{entry.label} {column}" if several else column,
+        column_name=f"{group.label} {column}" if several else column,
         markers=markers,
     )
 
 
 def legend_entries(request: FigureRequest, splits: Sequence[str]) -> list[LegendEntry]:
-    """Return what tells lines apart: splits of one entry, or entries."""
+    """Return what tells lines apart: splits of one group, or entries."""
     held = head_colours(request)
-    if len(request.entries) > 1:
+    if len(request.groups) > 1:
         return [
-            LegendEntry(entry.label, colour, entry.dash) for entry, colour in zip(request.entries, held, strict=True)
+            LegendEntry(group.label, colour, group.dash) for group, colour in zip(request.groups, held, strict=True)
         ]
     return [LegendEntry(split, held[0], SPLIT_DASHES[split]) for split in splits]
 
 
-def metric_statistics(entry: DrawnEntry, split: str, key: str) -> SeedStatistics | None:
+def metric_statistics(group: SeedGroup, split: str, key: str) -> SeedStatistics | None:
     """Return a metric of an entry's runs over epochs; None where none of them has it."""
-    held = [member.series for member in entry.members if member.series is not None]
+    held = [run.curves for run in group.runs if run.curves is not None]
     having = [series for series in held if key in series.values.get(split, {})]
-    curves = [(series.epochs, numbers(series.values[split][key])) for series in having]
+    curves = [(series.epochs, series.values[split][key]) for series in having]
     return seed_statistics(curves) if curves else None
 
 
@@ -139,13 +132,13 @@ def mark_best(cells: Sequence[TableCell | None], direction: str) -> list[TableCe
 
 
 def head_colours(request: FigureRequest) -> list[str]:
-    """Return a colour for each entry: its head's, as everywhere."""
-    return [palette.HEADS["light"][entry.head] for entry in request.entries]
+    """Return a colour for each group: its head's, as everywhere."""
+    return [palette.HEADS["light"][group.head] for group in request.groups]
 
 
 def caption_note(request: FigureRequest) -> str:
     """Return what is said of seeds in a caption, or nothing."""
-    counts = sorted({len(entry.members) for entry in request.entries})
+    counts = sorted({len(group.runs) for group in request.groups})
     if counts == [1]:
         return ""
     words = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
@@ -153,10 +146,10 @@ def caption_note(request: FigureRequest) -> str:
 
 
 def panel_title(request: FigureRequest, index: int) -> str:
-    """Return what tells a panel from the others: its entry, its epoch, or both."""
-    each = len(request.first().captures)
-    label = request.entries[index // each].label
-    epoch = f"epoch {request.entries[index // each].members[0].captures[index % each].epoch:g}"
-    if len(request.entries) == 1:
+    """Return what tells a panel from the others: its group, its epoch, or both."""
+    each = len(request.first_run().captures)
+    label = request.groups[index // each].label
+    epoch = f"epoch {request.groups[index // each].runs[0].captures[index % each].epoch:g}"
+    if len(request.groups) == 1:
         return epoch
     return label if each == 1 else f"{label}, {epoch}"

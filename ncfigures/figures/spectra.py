@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 
-from backend import wire
-from ncfigures.figure_request import FigureRequest
+from ncfigures.figure_data import FigureRequest
 from ncfigures.figure_spec import Axis, Chart, FigureSpec, LegendEntry, Line, ReferenceLine, SummaryTable
 from ncfigures.figures import seed_statistics as seeds
 from ncfigures.palette import CLASSES_10
@@ -16,12 +15,12 @@ KINDS = {"between classes": ("spectrum_between", CLASSES_10[0]), "within classes
 
 
 def spectra(request: FigureRequest) -> FigureSpec:
-    """Return a panel for each entry, both spectra in descending order on a logarithmic axis."""
+    """Return a panel for each group, both spectra in descending order on a logarithmic axis."""
     panels, rows = [], []
-    for entry in request.entries:
+    for group in request.groups:
         lines, cells = [], []
         for label, (name, colour) in KINDS.items():
-            held = [wire.from_typed(c.arrays[name]).astype(np.float64) for m in entry.members for c in m.captures[-1:]]
+            held = [c.arrays[name].astype(np.float64) for m in group.runs for c in m.captures[-1:]]
             positive = [np.where(each > 0, each, math.nan) for each in held]
             found = seeds.seed_statistics([(np.arange(1, len(each) + 1), each) for each in positive])
             low, high = found.range()
@@ -33,7 +32,7 @@ def spectra(request: FigureRequest) -> FigureSpec:
                     colour=colour,
                     low=low,
                     high=high,
-                    column_name=f"{entry.label} {label}",
+                    column_name=f"{group.label} {label}",
                     markers=len(found.x) <= 40,
                 )
             )
@@ -42,16 +41,16 @@ def spectra(request: FigureRequest) -> FigureSpec:
             cells += [seeds.runs_cell(sums), seeds.runs_cell(largest)]
         panels.append(
             Chart(
-                title=entry.label if len(request.entries) > 1 else "",
+                title=group.label if len(request.groups) > 1 else "",
                 x=Axis("number"),
                 y=Axis("eigenvalue", log=True),
                 lines=lines,
-                reference_lines=[ReferenceLine(request.first().run.classes - 1.0, "x")],
+                reference_lines=[ReferenceLine(request.first_run().classes - 1.0, "x")],
             )
         )
-        rows.append((entry.label, cells))
-    epoch = request.first().captures[-1].epoch
-    classes = request.first().run.classes
+        rows.append((group.label, cells))
+    epoch = request.first_run().captures[-1].epoch
+    classes = request.first_run().classes
     return FigureSpec(
         panels=panels,
         legend=[LegendEntry(label, colour, "solid") for label, (_, colour) in KINDS.items()],

@@ -6,49 +6,47 @@ import math
 
 import numpy as np
 
-from backend.errors import Invalid
-from backend.figures.collect import keys_of
-from ncengine.metrics import METRICS
-from ncengine.milestones import time_to_collapse
 from ncfigures.catalogue import DEFAULT_THRESHOLDS
-from ncfigures.figure_request import DrawnEntry, FigureRequest
+from ncfigures.errors import FigureError
+from ncfigures.figure_data import FigureRequest, SeedGroup
 from ncfigures.figure_spec import Axis, Bars, Chart, FigureSpec, SummaryTable, TableCell
 from ncfigures.figures import seed_statistics as seeds
 from ncfigures.figures.curves import definition, splits_of
+from ncfigures.options import metric_keys
 
 
 def times(request: FigureRequest) -> FigureSpec:
-    """Return a panel for each metric, a bar for each entry with the range over its seeds."""
-    keys, split = keys_of(request.figure, request.options), splits_of(request)[0]
+    """Return a panel for each metric, a bar for each group with the range over its seeds."""
+    keys, split = metric_keys(request.figure, request.options), splits_of(request)[0]
     asked = request.options.threshold
     unknown = [key for key in keys if asked is None and key not in DEFAULT_THRESHOLDS]
     if unknown:
-        raise Invalid(f"say with --threshold from which value on {unknown[0]} counts as collapsed")
-    longest = max(m.series.epochs[-1] for entry in request.entries for m in entry.members if m.series is not None)
+        raise FigureError(f"say with --threshold from which value on {unknown[0]} counts as collapsed")
+    longest = max(m.curves.epochs[-1] for group in request.groups for m in group.runs if m.curves is not None)
     panels, notices = [], []
     held: list[list[TableCell | None]] = []
     for key in keys:
         threshold = DEFAULT_THRESHOLDS[key] if asked is None else asked
-        reached = [_reached(entry, key, split, threshold) for entry in request.entries]
-        for entry, epochs in zip(request.entries, reached, strict=True):
+        reached = [[run.collapse_epochs.get((key, split)) for run in group.runs] for group in request.groups]
+        for group, epochs in zip(request.groups, reached, strict=True):
             never = sum(epoch is None for epoch in epochs)
             if never:
-                notices.append(f"{entry.label}: {never} of {len(epochs)} runs did not get there within their epochs")
+                notices.append(f"{group.label}: {never} of {len(epochs)} runs did not get there within their epochs")
         known = [[float(epoch) for epoch in epochs if epoch is not None] for epochs in reached]
         middle, low, high = (
             np.array([float(part(k)) if k else math.nan for k in known]) for part in (np.median, np.min, np.max)
         )
-        sign = "≤" if METRICS[key].direction == "low" else "≥"
-        several = any(len(entry.members) > 1 for entry in request.entries)
+        sign = "≤" if request.metrics[key].direction == "low" else "≥"
+        several = any(len(group.runs) > 1 for group in request.groups)
         panels.append(
             Chart(
-                title=f"{METRICS[key].label} {sign} {threshold:g}, {split}",
+                title=f"{request.metrics[key].label} {sign} {threshold:g}, {split}",
                 x=Axis("epochs", limits=(0.0, float(longest))),
                 bars=[
                     Bars("", middle, seeds.head_colours(request), low if several else None, high if several else None)
                 ],
-                row_labels=[_name(entry, epochs) for entry, epochs in zip(request.entries, reached, strict=True)],
-                aspect=0.2 + 0.1 * len(request.entries),
+                row_labels=[_name(group, epochs) for group, epochs in zip(request.groups, reached, strict=True)],
+                aspect=0.2 + 0.1 * len(request.groups),
             )
         )
         cells: list[TableCell | None] = [
@@ -56,8 +54,8 @@ def times(request: FigureRequest) -> FigureSpec:
             for m, lo, hi, k in zip(middle, low, high, known, strict=True)
         ]
         held.append(seeds.mark_best(cells, "low"))
-    rows = [(entry.label, [column[i] for column in held]) for i, entry in enumerate(request.entries)]
-    words = "; ".join(definition(METRICS[key]) for key in keys)
+    rows = [(group.label, [column[i] for column in held]) for i, group in enumerate(request.groups)]
+    words = "; ".join(definition(request.metrics[key]) for key in keys)
     more = f" {'; '.join(notices)}." if notices else ""
     return FigureSpec(
         panels=panels,
@@ -70,27 +68,9 @@ def times(request: FigureRequest) -> FigureSpec:
     )
 
 
-def _name(entry: DrawnEntry, epochs: list[int | None]) -> str:
+def _name(group: SeedGroup, epochs: list[int | None]) -> str:
     """Return what stands beside a bar: where not all runs got there, how many did."""
     there = sum(epoch is not None for epoch in epochs)
     if there == len(epochs):
-        return entry.label
-    return f"{entry.label} (not reached)" if there == 0 else f"{entry.label} ({there} of {len(epochs)} runs)"
-
-
-def _reached(entry: DrawnEntry, key: str, split: str, threshold: float) -> list[int | None]:
-    found = []
-    for member in entry.members:
-        series = member.series
-        if series is None:
-            continue
-        values = seeds.numbers(series.values.get(split, {}).get(key, [None] * len(series.epochs)))
-        found.append(
-            time_to_collapse(
-                series.epochs,
-                [None if math.isnan(value) else value for value in values],
-                threshold,
-                METRICS[key].direction,
-            )
-        )
-    return found
+        return group.label
+    return f"{group.label} (not reached)" if there == 0 else f"{group.label} ({there} of {len(epochs)} runs)"

@@ -13,12 +13,11 @@ import sqlalchemy as sa
 
 from backend import archive
 from backend.errors import Conflict, Invalid, Unusable
-from backend.figures.collect import collect
+from backend.figures.files import figure_file
 from backend.store import artifacts, curves, event_log, query, runs
 from backend.store.database import open_store
 from backend.store.models import bucket, event
 from ncfigures.options import FigureOptions
-from ncfigures.render import render_figure
 from tests.conftest import BOTH
 from tests.faults.harness import require_whole, supervising, wait_status
 from tests.harness import tiny
@@ -48,9 +47,7 @@ def bring_in(store, content, tmp_path, most=MOST):
 def figures(store, run_id):
     wanted = [("geometry", "pdf"), ("angles", "svg"), ("curves", "csv"), ("margins", "pdf"), ("geometry", "png")]
     return {
-        f"{name}.{kind}": hashlib.sha256(
-            render_figure(collect(store, [run_id], name, kind, FigureOptions()))
-        ).hexdigest()
+        f"{name}.{kind}": hashlib.sha256(figure_file(store, [run_id], name, kind, FigureOptions()).content).hexdigest()
         for name, kind in wanted
     }
 

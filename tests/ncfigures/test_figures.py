@@ -8,6 +8,7 @@ import io
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from itertools import combinations
 from typing import get_args
 
@@ -20,6 +21,7 @@ from pypdf import PdfReader
 from backend import views, wire
 from backend.errors import Invalid, NotFound
 from backend.figures.collect import collect
+from backend.figures.errors import figure_errors
 from backend.figures.process import FigureJob, FigureProcess, StoreLocation
 from backend.store import artifacts, event_log, runs
 from backend.store.event_log import Entry
@@ -27,9 +29,11 @@ from ncfigures import matplotlib_renderer, palette
 from ncfigures.camera import Camera, parse_camera
 from ncfigures.catalogue import FIGURES, VENUES, Format
 from ncfigures.colour_vision import rgb_from_hex, simulate
+from ncfigures.errors import FigureError
 from ncfigures.figure_spec import Chart, Heatmap, Scene
 from ncfigures.figures import build_figure_spec
-from ncfigures.options import FigureOptions, escape_latex, export_command, latex_snippet, parse_options
+from ncfigures.latex import escape_latex, latex_snippet
+from ncfigures.options import FigureOptions, export_command, parse_options
 from ncfigures.render import render_figure
 from tests.harness import tiny
 from tests.repetitions import exhaustive_except
@@ -49,10 +53,12 @@ def ids_of(kept, figure, several=False):
     return kept.heads if several else [kept.run]
 
 
+@figure_errors()
 def asked(kept, figure, format_="pdf", ids=None, **options):
     return collect(kept.store, ids or ids_of(kept, figure), figure, format_, parse_options(options))
 
 
+@figure_errors()
 def made(kept, figure, format_="pdf", ids=None, **options):
     return render_figure(asked(kept, figure, format_, ids, **options))
 
@@ -182,17 +188,18 @@ def test_the_same_request_gives_the_same_bytes(kept, figure, format_):
 
 def test_a_thousand_points_are_half_a_megabyte_at_most(kept):
     request = asked(kept, "geometry")
-    (entry,) = request.entries
-    capture = entry.members[0].captures[0]
+    (group,) = request.groups
+    capture = group.runs[0].captures[0]
     rng = np.random.default_rng(0)
     arrays = {
         **capture.arrays,
-        "features": wire.typed_array(rng.normal(0, 0.5, (1000, 9)).astype(np.float32)),
-        "labels": wire.typed_array((np.arange(1000) % 10).astype(np.int32)),
+        "features": rng.normal(0, 0.5, (1000, 9)).astype(np.float32),
+        "labels": (np.arange(1000) % 10).astype(np.int32),
     }
-    entry.members[0].captures = [capture.model_copy(update={"arrays": arrays})]
+    run = replace(group.runs[0], captures=[replace(capture, arrays=arrays)])
+    request = replace(request, groups=[replace(group, runs=[run])])
     for format_ in VECTORS:
-        content = render_figure(request.model_copy(update={"format": format_}))
+        content = render_figure(replace(request, format=format_))
         assert len(content) <= 500_000, format_
 
 
@@ -309,7 +316,7 @@ def test_four_classes_are_drawn_alone_at_the_corners_of_their_tetrahedron(kept):
     corners = np.array([[float(row[axis]) for axis in "xyz"] for row in rows if row["kind"] == "vertex"])
     cosines = corners @ corners.T / np.square(corners[0]).sum()
     np.testing.assert_allclose(cosines, (4 * np.eye(4) - 1) / 3, atol=1e-5)
-    labels = wire.from_typed(request.first().captures[0].arrays["labels"])
+    labels = request.first_run().captures[0].arrays["labels"]
     assert sum(row["kind"] == "feature" for row in rows) == np.isin(labels, [7, 2, 9, 0]).sum()
 
 
@@ -525,7 +532,7 @@ def test_the_camera_is_orthonormal():
 
 @pytest.mark.parametrize("text", ["1,2,3", "a,b,c,d,e,f,g", "1,0,0,1,0,0,1", "1,1,1,0,0,1,0", "nan,0,0,0,0,1,1"])
 def test_a_wrong_camera_is_refused(text):
-    with pytest.raises(Invalid, match="camera"):
+    with pytest.raises(FigureError, match="camera"):
         parse_camera(text)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+from dataclasses import replace
 
 import av
 import numpy as np
@@ -12,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from backend import wire
 from backend.errors import Invalid
 from backend.figures.collect import film_request
 from ncfigures.camera import Camera, parse_camera
+from ncfigures.errors import FigureError
 from ncfigures.film import (
     FilmTiming,
     common_captures,
@@ -56,21 +57,21 @@ def test_every_frame_shows_a_capture_or_says_that_it_is_between_two(captures, fr
 @pytest.fixture(scope="module")
 def request_of(kept):
     held = film_request(kept.store, [kept.run], parse_options({"layers": "features,classifier"}))
-    return held.model_copy(update={"options": screen_options(held.options, 1)})
+    return replace(held, options=screen_options(held.options, 1))
 
 
 def test_between_two_captures_coordinates_move_in_a_straight_line(request_of):
-    first, second = request_of.first().captures[2:4]
+    first, second = request_of.first_run().captures[2:4]
     middle = interpolate_captures(first, second, 0.25)
     for name in ("means", "weights", "features"):
-        one, other, found = (wire.from_typed(each.arrays[name]) for each in (first, second, middle))
+        one, other, found = (each.arrays[name] for each in (first, second, middle))
         np.testing.assert_allclose(found, 0.75 * one + 0.25 * other, atol=1e-6)
-    assert middle.vertices == first.vertices
+    assert (middle.vertices == first.vertices).all()
     assert middle.epoch == pytest.approx(0.75 * first.epoch + 0.25 * second.epoch)
 
 
 def test_a_moment_is_named(request_of):
-    captures = request_of.first().captures
+    captures = request_of.first_run().captures
     said = [frame_label(captures, frame_) for frame_ in plan_frames(len(captures), 3 * len(captures))]
     assert said[0] == f"epoch {captures[0].epoch:.4g}"
     assert f"between epochs {captures[-2].epoch:.4g} and {captures[-1].epoch:.4g}, interpolated" in said
@@ -116,7 +117,7 @@ def test_a_gif_shows_all_and_says_where_it_comes_from(request_of):
 
 def test_nothing_but_the_scene_moves(kept):
     held = film_request(kept.store, [kept.run], parse_options({"layers": ""}))
-    some = held.model_copy(update={"options": screen_options(held.options, 1)})
+    some = replace(held, options=screen_options(held.options, 1))
     shown = [np.asarray(picture) for picture in draw_frames(some, SHORT)]
     assert all((picture[:20] == shown[0][:20]).all() for picture in shown), "the legend stands still"
     assert (shown[0][:20] < 128).any()
@@ -135,11 +136,11 @@ def test_an_mp4_has_every_frame(request_of):
 
 def test_several_runs_stand_side_by_side_at_the_epochs_that_all_have(kept):
     held = film_request(kept.store, [kept.run, kept.cut], parse_options({}))
-    captures = [entry.members[0].captures for entry in held.entries]
+    captures = [group.runs[0].captures for group in held.groups]
     assert len(captures[0]) > len(captures[1]), "three epochs and two"
     epochs = [[capture.epoch for capture in each] for each in common_captures(captures)]
     assert epochs[0] == epochs[1] == [capture.epoch for capture in captures[1]]
-    with pytest.raises(Invalid, match="no epoch that all of them captured"):
+    with pytest.raises(FigureError, match="no epoch that all of them captured"):
         common_captures([captures[0][:1], captures[1][-1:]])
 
 
@@ -153,7 +154,7 @@ def test_several_runs_stand_side_by_side_at_the_epochs_that_all_have(kept):
     ],
 )
 def test_numbers_out_of_range_are_refused(timing, words_):
-    with pytest.raises(Invalid, match=words_):
+    with pytest.raises(FigureError, match=words_):
         timing.checked()
 
 

@@ -8,10 +8,10 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from backend.errors import Invalid
 from backend.figures import export
 from backend.figures.collect import collect
 from backend.store import runs
+from ncfigures.errors import FigureError
 from ncfigures.options import parse_options
 from ncfigures.provenance import read_provenance
 from ncfigures.render import render_figure
@@ -72,7 +72,7 @@ def foreign(format_):
 
 @pytest.mark.parametrize("format_", ["pdf", "svg", "png", "eps"])
 def test_a_file_of_others_is_refused_in_words(format_):
-    with pytest.raises(Invalid, match="does not say where it comes from"):
+    with pytest.raises(FigureError, match="does not say where it comes from"):
         read_provenance(foreign(format_))
 
 
@@ -80,7 +80,7 @@ def test_a_file_of_others_is_refused_in_words(format_):
     "content", [b"", b"%PDF-1.4 nothing", b"\x89PNG\r\n\x1a\n", b"\xff\xfe\x00", b"% CollapseLab: {}\n"]
 )
 def test_a_damaged_file_is_refused_in_words(content):
-    with pytest.raises(Invalid, match=r"does not say|damaged|cannot be read"):
+    with pytest.raises(FigureError, match=r"does not say|damaged|cannot be read"):
         read_provenance(content)
 
 
@@ -88,7 +88,7 @@ def test_a_picture_that_lost_its_facts_is_refused(kept):
     with Image.open(io.BytesIO(made(kept, "margins", "png"))) as image:
         target = io.BytesIO()
         Image.fromarray(__import__("numpy").asarray(image)).save(target, "png")
-    with pytest.raises(Invalid, match="does not say where it comes from"):
+    with pytest.raises(FigureError, match="does not say where it comes from"):
         read_provenance(target.getvalue())
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from backend import views, wire
 from backend.errors import Invalid, NotFound
+from backend.figures.replay import replay
 from backend.store import artifacts, event_log, runs
-from ncfigures.replay import replay
 from tests.harness import tiny
 from tests.ncfigures.conftest import trained
 
@@ -64,7 +64,7 @@ def test_a_hundred_epochs_of_ten_classes_are_three_megabytes_at_most(store):
 
 
 def test_many_classes_are_thinned_and_it_says_so(kept, monkeypatch):
-    monkeypatch.setattr("ncfigures.replay.MOST_BYTES", 10_000)
+    monkeypatch.setattr("ncfigures.replay.MAX_COORDINATE_BYTES", 10_000)
     content = replay(kept.store, [kept.run]).decode()
     told = told_by(content.encode())
     steps = artifacts.steps(kept.store, kept.run, "geometry")

@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.figures.collect import check_figure, keys_of
 from backend.studies.store_runner import planned
 from ncengine.metrics import METRICS
 from ncfigures.catalogue import FIGURES
-from ncfigures.options import parse_options
+from ncfigures.options import check_figure, metric_keys, parse_options
 from ncstudies.claim_tests import LEVEL, probabilities
 from ncstudies.studies import STUDIES
 
@@ -42,7 +41,7 @@ def test_a_study_holds_together(name, size):
         for drawing in setting.drawings:
             options = parse_options(dict(drawing.options))
             check_figure(drawing.figure, "svg", options)
-            assert set(keys_of(drawing.figure, options)) <= set(METRICS)
+            assert set(metric_keys(drawing.figure, options)) <= set(METRICS)
             assert set(drawing.options) <= set(FIGURES[drawing.figure].options)
 
 

@@ -1,0 +1,58 @@
+"""Collect the data of an offline replay from the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+
+import numpy as np
+
+from backend import views
+from backend.entries import Entry, entries
+from backend.errors import NotFound
+from backend.figures.collect import MAX_CURVE_POINTS, capture_epochs, geometry_capture, metric_curves
+from backend.figures.errors import figure_errors
+from backend.store import event_log, runs
+from backend.store.database import Store
+from ncengine.metrics import METRICS
+from ncfigures.replay import ReplayGroup, captures_that_fit, render_replay, require_group_count
+
+
+@figure_errors()
+def replay(store: Store, run_ids: Sequence[str]) -> bytes:
+    """Return the HTML file of one run, or of several to compare.
+
+    Raises NotFound where a run has no capture yet, Invalid for more groups of seeds than fit side by side.
+    """
+    compared = entries(views.run_wire(runs.get(store, run_id)) for run_id in dict.fromkeys(run_ids))
+    require_group_count(len(compared))
+    groups = [_group(store, entry, len(compared)) for entry in compared]
+    return render_replay(groups, {key: metric.label for key, metric in METRICS.items()}, _read_module)
+
+
+def _read_module(name: str) -> str:
+    """Return the text of a JavaScript module of the pages."""
+    return (files("dashboard") / "assets" / "modules" / name).read_text(encoding="utf-8")
+
+
+def _group(store: Store, entry: Entry, groups: int) -> ReplayGroup:
+    """Return the captures of an entry's first run and the metrics of all its runs."""
+    run = entry.runs[0]
+    started = event_log.newest(store, run.id, "RunStarted")
+    epochs = capture_epochs(store, run.id)
+    if started is None or not epochs:
+        raise NotFound(f"run {run.id} has no geometry yet: a replay needs at least one capture")
+    kept = captures_that_fit(len(epochs), geometry_capture(store, run.id, epochs[0]), groups)
+    return ReplayGroup(
+        label=entry.label,
+        head=entry.head,
+        dash=entry.dash,
+        run_id=run.id,
+        class_names=run.class_names,
+        view=started.payload["view"],
+        view_matrix=np.asarray(started.payload["view_matrix"], dtype=np.float64),
+        vertices=np.asarray(started.payload["vertices"], dtype=np.float64),
+        captures=[geometry_capture(store, run.id, epochs[index]) for index in kept],
+        captures_left_out=len(epochs) - len(kept),
+        curves=[metric_curves(views.series(store, each.id, None, MAX_CURVE_POINTS)) for each in entry.runs],
+    )
