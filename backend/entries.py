@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from backend import wire
-from ncengine.config import RunConfig
+from ncengine.config.differences import comparable_settings
 from ncfigures.palette import DASHES, Dash
 
 MOST = 8
@@ -29,35 +28,11 @@ class Entry:
         return f"var(--head-{self.head})"
 
 
-def flat(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config's settings by dotted name."""
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            found |= {f"{key}.{inner}": item for inner, item in value.items()}
-        else:
-            found[key] = value
-    return found
-
-
-def settings(config: RunConfig) -> dict[str, Any]:
-    """Return a config's settings by dotted name, without the seed and the device."""
-    return flat(config.model_dump(mode="json", exclude={"seed", "device"}))
-
-
-def differences(configs: Sequence[RunConfig]) -> list[tuple[str, list[Any]]]:
-    """Return the settings in which configs differ, each with its value in every config, None where one has it not."""
-    found = [settings(config) for config in configs]
-    keys = dict.fromkeys(key for known in found for key in known)
-    rows = [(key, [known.get(key) for known in found]) for key in keys]
-    return [(key, values) for key, values in rows if any(value != values[0] for value in values)]
-
-
 def entries(runs: Iterable[wire.RunWire]) -> list[Entry]:
     """Fold runs that differ in their seed alone into one entry each; entries of one head differ in their dashes."""
     folded: dict[str, list[wire.RunWire]] = {}
     for run in runs:
-        folded.setdefault(json.dumps(settings(run.config), sort_keys=True), []).append(run)
+        folded.setdefault(json.dumps(comparable_settings(run.config), sort_keys=True), []).append(run)
     found: list[Entry] = []
     for members in list(folded.values())[:MOST]:
         head = members[0].config.head.name

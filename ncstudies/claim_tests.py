@@ -1,4 +1,4 @@
-"""Whether a claim agrees with what was seen: runs paired by their seeds, and a test of the pairs.
+"""Statistical tests of claims: runs paired by their seeds, and a test of the pairs.
 
 *lower* and *higher*: Wilcoxon's signed-rank test of the differences, exact for few pairs (Wilcoxon 1945), one-sided as
 the claims are. *steadier*: Pitman and Morgan's test that one of two paired variances is smaller, which is that of the
@@ -17,46 +17,51 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from ncfigures.figure_spec import F64
-from ncstudies.study import Claim, Outcome, Relation, Setting
+from ncstudies.study import F64, Claim, Relation, RunOutcome, Setting
 
-LEVEL = 0.05
-LEAST_PAIRS = 3
+SIGNIFICANCE_LEVEL = 0.05
+MIN_PAIRS = 3
 Verdict = Literal["agrees", "disagrees", "undecided", "not measured"]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What was seen of a claim in a setting: the pairs (one a seed), the p of the claim and of its opposite."""
+class ClaimResult:
+    """The test of a claim in a setting: a pair of values a seed, p of the claim and of its opposite."""
 
     claim: Claim
     setting: Setting
-    of: tuple[float, ...]
-    than: tuple[float, ...]
+    arm_values: tuple[float, ...]
+    baseline_values: tuple[float, ...]
     p: float
     p_opposite: float
     verdict: Verdict
 
     @property
-    def won(self) -> int:
-        """In how many pairs the claim holds."""
+    def wins(self) -> int:
+        """The number of pairs in which the claim holds."""
         sign = -1 if self.claim.relation == "higher" else 1
-        return sum(sign * (a - b) < 0 for a, b in zip(self.of, self.than, strict=True))
+        return sum(sign * (a - b) < 0 for a, b in zip(self.arm_values, self.baseline_values, strict=True))
 
 
-def judged(claim: Claim, setting: Setting, of: Sequence[Outcome], than: Sequence[Outcome]) -> Seen:
-    """Return what is seen of a claim in outcomes that are paired by their places."""
-    pairs = [(claim.reading.of(a), claim.reading.of(b)) for a, b in zip(of, than, strict=True)]
-    held = [(a, b) for a, b in pairs if math.isfinite(a) and math.isfinite(b)]
-    left, right = np.array(held, dtype=np.float64).reshape(-1, 2).T
-    if len(held) < LEAST_PAIRS:
-        return Seen(claim, setting, tuple(left), tuple(right), math.nan, math.nan, "not measured")
-    p, opposite = probabilities(left, right, claim.relation)
-    verdict: Verdict = "agrees" if p <= LEVEL else "disagrees" if opposite <= LEVEL else "undecided"
-    return Seen(claim, setting, tuple(left), tuple(right), p, opposite, verdict)
+def evaluate_claim(
+    claim: Claim, setting: Setting, arm: Sequence[RunOutcome], baseline: Sequence[RunOutcome]
+) -> ClaimResult:
+    """Return the test of a claim on outcomes paired by their positions; pairs without a number are left out."""
+    pairs = [(claim.statistic.value(a), claim.statistic.value(b)) for a, b in zip(arm, baseline, strict=True)]
+    finite = [(a, b) for a, b in pairs if math.isfinite(a) and math.isfinite(b)]
+    left, right = np.array(finite, dtype=np.float64).reshape(-1, 2).T
+    if len(finite) < MIN_PAIRS:
+        return ClaimResult(claim, setting, tuple(left), tuple(right), math.nan, math.nan, "not measured")
+    p, opposite = p_values(left, right, claim.relation)
+    verdict: Verdict = "undecided"
+    if p <= SIGNIFICANCE_LEVEL:
+        verdict = "agrees"
+    elif opposite <= SIGNIFICANCE_LEVEL:
+        verdict = "disagrees"
+    return ClaimResult(claim, setting, tuple(left), tuple(right), p, opposite, verdict)
 
 
-def probabilities(left: F64, right: F64, relation: Relation) -> tuple[float, float]:
+def p_values(left: F64, right: F64, relation: Relation) -> tuple[float, float]:
     """Return the p of `left` being in a relation to `right`, pair by pair, and that of the opposite.
 
     Both are 1 where nothing can be told: all pairs are equal or, for *steadier*, one of the two does not vary at all.

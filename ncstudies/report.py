@@ -1,7 +1,7 @@
-"""A study's report: what was claimed, what was seen, whether they agree; figures, tables, and how it was made.
+"""The report of a study: its claims, their tests, figures, tables, and how the runs were made.
 
-It is written once, in Markdown; the HTML is the same text. Figures are SVG files beside them, made as `collapse export`
-makes them, so that each says which runs it is of. `claims.csv` holds every pair of numbers behind the verdicts.
+The Markdown is the text; the HTML is rendered from it. Figures are SVG files beside them, made as `collapse export`
+makes them, so that each names its runs. `claims.csv` holds every pair of numbers behind the verdicts.
 """
 
 from __future__ import annotations
@@ -20,31 +20,22 @@ from statistics import median
 from typing import NamedTuple
 
 from markdown_it import MarkdownIt
+from pydantic import BaseModel
 
-from backend import views
-from backend.entries import differences
-from backend.figures.collect import MAX_CURVE_POINTS, collect, step_costs
-from backend.store import event_log, runs
-from backend.store.database import Store
-from backend.studies.store_runner import Planned, found
 from ncengine import __version__
-from ncengine.config.part import Part
-from ncfigures.catalogue import FIGURES
-from ncfigures.figures import build_figure_spec
-from ncfigures.options import FigureOptions, parse_options
-from ncfigures.render import render_figure
-from ncfigures.tables import markdown_table
-from ncstudies.claim_tests import LEVEL, Seen, judged
-from ncstudies.study import Drawing, Outcome, Setting, Size, Study
+from ncengine.config.differences import config_differences
+from ncstudies.claim_tests import SIGNIFICANCE_LEVEL, ClaimResult, evaluate_claim
+from ncstudies.plan import PlannedRun
+from ncstudies.runner import Runner
+from ncstudies.study import RunOutcome, Setting, Size, Study
 
-VENUE = "iclr"
 TABLED = ("finals", "costs", "implicit")
-"""The figures whose numbers stand as a table below the pictures: the first of a setting that is one of them."""
+"""Figures whose numbers are printed as a table; a setting has the table of the first of them."""
 HOW_TO_READ = (
     "Seen are the median and, in brackets, the least and largest over seeds. p is that of Wilcoxon's signed-rank "
     "test of runs paired by their seed, one-sided, exact; for “steadier”, of the test of Pitman and Morgan that "
-    f"one of two paired variances is smaller. A claim *agrees* where p ≤ {LEVEL}, *disagrees* where the test in "
-    "the opposite direction gives that, and is *undecided* otherwise. p is not corrected for the number of "
+    f"one of two paired variances is smaller. A claim *agrees* where p ≤ {SIGNIFICANCE_LEVEL}, *disagrees* where "
+    "the test in the opposite direction gives that, and is *undecided* otherwise. p is not corrected for the number of "
     "claims; five pairs can give no less than 0.031. A metric that was not reached counts as one epoch more than "
     "there are. All numbers behind the verdicts are in `claims.csv`. The same seeds give the same numbers on the same "
     "machine with the same number of threads; elsewhere sums are rounded in another order, and close verdicts may turn."
@@ -56,85 +47,96 @@ SOURCE = (
 )
 
 
-class Report(NamedTuple):
-    """A report's files by their names, and what was seen of the study's claims."""
+class StudyReport(NamedTuple):
+    """A report's files by name, and the results of the study's claims."""
 
     files: dict[str, bytes]
-    seen: list[Seen]
+    results: list[ClaimResult]
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class FinishedRun:
     """A finished run of a study."""
 
-    planned: Planned
+    planned: PlannedRun
     run_id: str
-    outcome: Outcome
+    outcome: RunOutcome
 
 
-def finished(store: Store, study: Study, plan: Sequence[Planned]) -> list[Done]:
-    """Return the runs of a plan that have finished, with what they left."""
-    there, held = found(store, plan), []
-    for each in plan:
-        row = there.get(each.key)
-        if row is not None and row.status == "finished":
-            series = views.series(store, row.id, None, MAX_CURVE_POINTS)
-            costs = step_costs(store, row.id) if study.alone else None
-            held.append(Done(each, row.id, Outcome(series.epochs, series.values, costs)))
-    return held
+def finished_runs(runner: Runner, study: Study, plan: Sequence[PlannedRun]) -> list[FinishedRun]:
+    """Return the runs of a plan that have finished, with their results."""
+    existing = runner.find(plan)
+    return [
+        FinishedRun(planned, run.id, runner.outcome(run.id, with_costs=study.exclusive))
+        for planned in plan
+        if (run := existing.get(planned.key)) is not None and run.is_finished
+    ]
 
 
-def seen(study: Study, done: Sequence[Done]) -> list[Seen]:
-    """Return what is seen of each claim in each of its settings, runs paired by their seeds."""
-    by_arm: dict[tuple[str, str], dict[int, Outcome]] = {}
-    for each in done:
-        arm = by_arm.setdefault((each.planned.setting.name, each.planned.arm), {})
-        arm[each.planned.config.seed] = each.outcome
+def claim_results(study: Study, finished: Sequence[FinishedRun]) -> list[ClaimResult]:
+    """Return the result of each claim in each of its settings, runs paired by their seeds."""
+    by_arm: dict[tuple[str, str], dict[int, RunOutcome]] = {}
+    for run in finished:
+        arm = by_arm.setdefault((run.planned.setting.name, run.planned.arm), {})
+        arm[run.planned.config.seed] = run.outcome
     results = []
     for setting in study.settings:
         for claim in study.claims:
-            of, than = (by_arm.get((setting.name, arm), {}) for arm in (claim.of, claim.than))
-            seeds = sorted(set(of) & set(than))
-            results.append(judged(claim, setting, [of[s] for s in seeds], [than[s] for s in seeds]))
+            left, right = (by_arm.get((setting.name, arm), {}) for arm in (claim.arm, claim.baseline))
+            seeds = sorted(set(left) & set(right))
+            results.append(evaluate_claim(claim, setting, [left[s] for s in seeds], [right[s] for s in seeds]))
     return results
 
 
-def report(store: Store, study: Study, size: Size, plan: Sequence[Planned], progress: Callable[[str], None]) -> Report:
-    """Return a study's report; raises Invalid or NotFound where figures cannot be drawn.
+def study_report(
+    runner: Runner, study: Study, size: Size, plan: Sequence[PlannedRun], progress: Callable[[str], None]
+) -> StudyReport:
+    """Return a study's report. `progress` is called with a description of each step.
 
-    `progress` is told in words what is being made.
+    Raises the runner's errors where figures cannot be drawn.
     """
     progress("reading runs")
-    done = finished(store, study, plan)
-    results = seen(study, done)
+    finished = finished_runs(runner, study, plan)
+    results = claim_results(study, finished)
     files: dict[str, bytes] = {}
     parts = [f"# {_escaped(study.title)}", study.question, *_summary(results)]
     for setting in study.settings:
-        of_setting = [each for each in done if each.planned.setting.name == setting.name]
+        of_setting = [run for run in finished if run.planned.setting.name == setting.name]
         parts += [f"## {setting.title}", _described(setting), _arms(setting)]
         if not of_setting:
             parts.append("None of its runs has finished.")
             continue
         parts.append(_claims_table([each for each in results if each.setting.name == setting.name]))
-        tables = []
-        for number, drawing in enumerate(setting.drawings, start=1):
-            progress(f"drawing {setting.title}: {FIGURES[drawing.figure].title}")
-            name = f"{setting.name}-{number}-{drawing.figure}.svg"
-            request = collect(store, _ids(of_setting), drawing.figure, "svg", _options(drawing))
-            spec = build_figure_spec(request)
-            files[name] = render_figure(request)
-            parts += [f"![{FIGURES[drawing.figure].title}]({name})", f"*{_escaped(spec.caption)}*"]
-            tables += [markdown_table(spec)] if drawing.figure in TABLED else []
-        parts += tables[:1]
-    parts += _made(store, study, size, plan, done)
+        parts += _draw_figures(runner, setting, of_setting, files, progress)
+    parts += _how_it_was_made(runner, study, size, plan, finished)
     text = "\n\n".join(parts) + "\n"
     files["claims.csv"] = _csv(results).encode()
     files["README.md"] = text.encode()
     files["report.html"] = page(study.title, text).encode()
-    return Report(files, results)
+    return StudyReport(files, results)
 
 
-def index(size: Size, held: Sequence[tuple[Study, Sequence[Seen]]]) -> bytes:
+def _draw_figures(
+    runner: Runner,
+    setting: Setting,
+    finished: Sequence[FinishedRun],
+    files: dict[str, bytes],
+    progress: Callable[[str], None],
+) -> list[str]:
+    """Add the figures of a setting to `files`; return their Markdown, with one table below them."""
+    parts, tables = [], []
+    for number, figure in enumerate(setting.figures, start=1):
+        title = runner.figure_title(figure)
+        progress(f"drawing {setting.title}: {title}")
+        name = f"{setting.name}-{number}-{figure.figure}.svg"
+        drawn = runner.draw(_ids(finished), figure)
+        files[name] = drawn.svg
+        parts += [f"![{title}]({name})", f"*{_escaped(drawn.caption)}*"]
+        tables += [drawn.table] if figure.figure in TABLED else []
+    return parts + tables[:1]
+
+
+def index(size: Size, held: Sequence[tuple[Study, Sequence[ClaimResult]]]) -> bytes:
     """Return the page that leads to the reports of several studies: what each asks, and how its claims fared."""
     parts = ["# The paper's claims, and questions beyond it", f"`collapse reproduce all --size {size}`", SOURCE]
     lines = ["| Study | Question | Agree | Disagree | Undecided |", "|" + "---|" * 5]
@@ -147,7 +149,7 @@ def index(size: Size, held: Sequence[tuple[Study, Sequence[Seen]]]) -> bytes:
     return ("\n\n".join([*parts, "\n".join(lines), HOW_TO_READ]) + "\n").encode()
 
 
-def _summary(results: Sequence[Seen]) -> list[str]:
+def _summary(results: Sequence[ClaimResult]) -> list[str]:
     """Return the answer in sentences: how many claims agree, and which do not."""
     counts = {verdict: sum(each.verdict == verdict for each in results) for verdict in _ORDER}
     words = ", ".join(f"{count} {_ORDER[verdict]}" for verdict, count in counts.items() if count)
@@ -169,30 +171,30 @@ _ORDER = {
 }
 
 
-def _pair(each: Seen) -> str:
-    reading = each.claim.reading
-    middles = [reading.written(median(values)) for values in (each.of, each.than) if values]
-    return f"{each.claim.of} {middles[0]}, {each.claim.than} {middles[1]}" if len(middles) == 2 else "no pairs"
+def _pair(each: ClaimResult) -> str:
+    statistic = each.claim.statistic
+    middles = [statistic.format(median(values)) for values in (each.arm_values, each.baseline_values) if values]
+    return f"{each.claim.arm} {middles[0]}, {each.claim.baseline} {middles[1]}" if len(middles) == 2 else "no pairs"
 
 
-def _ranged(each: Seen, values: Sequence[float]) -> str:
+def _ranged(each: ClaimResult, values: Sequence[float]) -> str:
     if not values:
         return "—"
-    low, middle, high = (each.claim.reading.written(part(values)) for part in (min, median, max))
+    low, middle, high = (each.claim.statistic.format(part(values)) for part in (min, median, max))
     return f"{middle} [{low}, {high}]"
 
 
-def _claims_table(results: Sequence[Seen]) -> str:
+def _claims_table(results: Sequence[ClaimResult]) -> str:
     """Return the claims on one setting, each with what was seen of it."""
     lines = ["| Claim | Read | Seen | Against | Holds in | p | Verdict |", "|" + "---|" * 7]
     for each in results:
         claim, epochs = each.claim, each.setting.shared.epochs
         cells = [
             f"{_escaped(claim.text)} *({claim.source})*",
-            f"{claim.reading.words(epochs)}: {claim.relation}",
-            f"{claim.of} {_ranged(each, each.of)}",
-            f"{claim.than} {_ranged(each, each.than)}",
-            "—" if claim.relation == "steadier" else f"{each.won} of {len(each.of)} seeds",
+            f"{claim.statistic.describe(epochs)}: {claim.relation}",
+            f"{claim.arm} {_ranged(each, each.arm_values)}",
+            f"{claim.baseline} {_ranged(each, each.baseline_values)}",
+            "—" if claim.relation == "steadier" else f"{each.wins} of {len(each.arm_values)} seeds",
             _probability(each),
             f"**{each.verdict}**",
         ]
@@ -200,7 +202,7 @@ def _claims_table(results: Sequence[Seen]) -> str:
     return "\n".join(lines)
 
 
-def _probability(each: Seen) -> str:
+def _probability(each: ClaimResult) -> str:
     if math.isnan(each.p):
         return "—"
     return f"{each.p:.2g}" if each.verdict != "disagrees" else f"{each.p:.2g} (opposite {each.p_opposite:.2g})"
@@ -222,7 +224,7 @@ def _described(setting: Setting) -> str:
     return "; ".join(parts) + "."
 
 
-def _told(part: Part) -> str:
+def _told(part: BaseModel) -> str:
     """Return the name of a part of a config, with its settings."""
     held = part.model_dump(mode="json", exclude_none=True)
     name = held.pop("name")
@@ -232,7 +234,7 @@ def _told(part: Part) -> str:
 
 def _arms(setting: Setting) -> str:
     """Return the settings in which a setting's arms differ, arm by arm."""
-    rows = differences(list(setting.arms.values()))
+    rows = config_differences(list(setting.arms.values()))
     lines = ["Its arms differ in these settings, and in no other:", ""]
     for index, arm in enumerate(setting.arms):
         held = [f"{key} {json.dumps(values[index])}" for key, values in rows if values[index] is not None]
@@ -240,61 +242,58 @@ def _arms(setting: Setting) -> str:
     return "\n".join(lines)
 
 
-def _options(drawing: Drawing) -> FigureOptions:
-    return parse_options({"venue": VENUE, **drawing.options})
-
-
-def _ids(done: Sequence[Done]) -> list[str]:
+def _ids(done: Sequence[FinishedRun]) -> list[str]:
     """Return the runs arm by arm: entries stand in this order."""
     order = list(dict.fromkeys(each.planned.arm for each in done))
     return [each.run_id for each in sorted(done, key=lambda each: order.index(each.planned.arm))]
 
 
-def _made(store: Store, study: Study, size: Size, plan: Sequence[Planned], done: Sequence[Done]) -> list[str]:
-    """Return how the report was made: command, versions, device, runs, and what is missing."""
-    seeds = len({each.config.seed for each in plan})
+def _how_it_was_made(
+    runner: Runner, study: Study, size: Size, plan: Sequence[PlannedRun], finished: Sequence[FinishedRun]
+) -> list[str]:
+    """Return how the report was made: command, versions, device, runs, and which runs are missing."""
+    seeds = len({planned.config.seed for planned in plan})
     more = f" --seeds {seeds}" if seeds != 5 else ""
     parts = ["## How to read this", HOW_TO_READ, SOURCE, "## How this was made"]
     parts += [f"`collapse reproduce {study.name} --size {size}{more}`", *study.remarks]
-    if len(done) < len(plan):
-        lacking = [f"{each.arm}, seed {each.config.seed} ({each.setting.title})" for each in _without(plan, done)]
-        parts.append(f"**{len(lacking)} of {len(plan)} runs are not finished:** {'; '.join(lacking)}.")
-    if done:
-        started = event_log.newest(store, done[0].run_id, "RunStarted")
-        versions = {} if started is None else started.payload["versions"]
-        device = "?" if started is None else started.payload["device"]
-        libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
+    if len(finished) < len(plan):
+        keys = {run.planned.key for run in finished}
+        missing = [
+            f"{planned.arm}, seed {planned.config.seed} ({planned.setting.title})"
+            for planned in plan
+            if planned.key not in keys
+        ]
+        parts.append(f"**{len(missing)} of {len(plan)} runs are not finished:** {'; '.join(missing)}.")
+    origins = [runner.origin(run.run_id) for run in finished]
+    if origins:
+        libraries = ", ".join(f"{name} {version}" for name, version in origins[0].versions.items())
+        device = origins[0].device
         parts.append(f"Collapse Lab {__version__}; {libraries}; device {device}; {platform.machine()}.")
-    seconds = sum(runs.get(store, each.run_id).running_s for each in done)
+    minutes = sum(origin.seconds for origin in origins) / 60
     parts.append(
-        f"{len(done)} runs, {seconds / 60:.1f} minutes of training in all; studies share runs that are alike. The runs "
+        f"{len(finished)} runs, {minutes:.1f} minutes of training in all; studies share runs that are alike. The runs "
         "by arm, in the order of their seeds:"
     )
     lines = []
     for setting in study.settings:
         for arm in setting.arms:
-            ids = [e.run_id for e in done if e.planned.setting.name == setting.name and e.planned.arm == arm]
+            ids = [r.run_id for r in finished if r.planned.setting.name == setting.name and r.planned.arm == arm]
             lines.append(f"- {setting.title}, {arm}: " + ", ".join(f"`{run_id}`" for run_id in ids))
     parts.append("\n".join(lines))
     return parts
 
 
-def _without(plan: Sequence[Planned], done: Sequence[Done]) -> list[Planned]:
-    held = {each.planned.key for each in done}
-    return [each for each in plan if each.key not in held]
-
-
-def _csv(results: Sequence[Seen]) -> str:
+def _csv(results: Sequence[ClaimResult]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     head = ("claim", "source", "setting", "reading", "relation", "of", "than", "values of", "values than")
     writer.writerow([*head, "p", "p opposite", "verdict"])
     for each in results:
         claim, epochs = each.claim, each.setting.shared.epochs
-        named = [claim.text, claim.source, each.setting.name, claim.reading.words(epochs), claim.relation]
-        values = [" ".join(repr(float(value)) for value in held) for held in (each.of, each.than)]
+        named = [claim.text, claim.source, each.setting.name, claim.statistic.describe(epochs), claim.relation]
+        values = [" ".join(repr(float(value)) for value in held) for held in (each.arm_values, each.baseline_values)]
         writer.writerow(
-            [*named, claim.of, claim.than, *values, f"{each.p:.4g}", f"{each.p_opposite:.4g}", each.verdict]
+            [*named, claim.arm, claim.baseline, *values, f"{each.p:.4g}", f"{each.p_opposite:.4g}", each.verdict]
         )
     return stream.getvalue()
 

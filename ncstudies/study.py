@@ -12,25 +12,26 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from ncengine.config import RunConfig
 from ncengine.metrics import METRICS
 from ncengine.milestones import time_to_collapse
-from ncfigures.catalogue import FigureName
-from ncfigures.figure_data import StepCosts
-from ncfigures.figure_spec import F64
 
+F64 = npt.NDArray[np.float64]
 Size = Literal["laptop", "paper"]
 Relation = Literal["lower", "higher", "steadier"]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunOutcome:
     """What a finished run left: metrics over its measured epochs, by split and key, and what its steps took."""
 
     epochs: Sequence[int]
     values: Mapping[str, Mapping[str, Sequence[Any]]]
-    costs: StepCosts | None = None
+    phase_seconds: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of a training step by phase; empty where they were not reported."""
+    memory_bytes: Mapping[str, int] = field(default_factory=dict)
 
     def curve(self, split: str, key: str) -> F64:
         """Return a metric over the epochs, NaN where it was not measured or is no finite number."""
@@ -39,44 +40,44 @@ class Outcome:
         return np.where(np.isfinite(found), found, math.nan)
 
 
-class Reading(Protocol):
+class RunStatistic(Protocol):
     """One number of a run."""
 
-    def words(self, epochs: int) -> str:
+    def describe(self, epochs: int) -> str:
         """Return what is read, of runs of so many epochs."""
 
-    def of(self, outcome: Outcome) -> float:
+    def value(self, outcome: RunOutcome) -> float:
         """Return the number, NaN where it was not measured."""
 
-    def written(self, value: float) -> str:
+    def format(self, value: float) -> str:
         """Return a number of this kind as a person reads it."""
 
 
-def _written(key: str, value: float) -> str:
+def _format_metric(key: str, value: float) -> str:
     return f"{100 * value:.2f}\N{NO-BREAK SPACE}%" if METRICS[key].share else f"{value:.3g}"
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class MetricAt:
     """A metric at a share of the epochs: at the newest measured epoch by then."""
 
     key: str
     split: str = "train"
     at: float = 1.0
 
-    def words(self, epochs: int) -> str:
+    def describe(self, epochs: int) -> str:
         return f"{METRICS[self.key].label}, {self.split}, epoch {round(self.at * epochs)}"
 
-    def of(self, outcome: Outcome) -> float:
+    def value(self, outcome: RunOutcome) -> float:
         before = np.asarray(outcome.epochs) <= round(self.at * outcome.epochs[-1])
         return float(outcome.curve(self.split, self.key)[before][-1]) if before.any() else math.nan
 
-    def written(self, value: float) -> str:
-        return _written(self.key, value)
+    def format(self, value: float) -> str:
+        return _format_metric(self.key, value)
 
 
 @dataclass(frozen=True, slots=True)
-class Lag:
+class ClassifierLag:
     """How far the classifier is behind the class means: nc3_distance beyond what the nearest ETF itself is away.
 
     Both are squared distances of unit-norm matrices to the class means; they are equal where the classifier is the
@@ -85,39 +86,39 @@ class Lag:
 
     since: float = 0.5
 
-    def words(self, epochs: int) -> str:
+    def describe(self, epochs: int) -> str:
         return f"lag of the classifier, mean over epochs {round(self.since * epochs) + 1} to {epochs}"
 
-    def of(self, outcome: Outcome) -> float:
+    def value(self, outcome: RunOutcome) -> float:
         lag = outcome.curve("train", "nc3_distance") - outcome.curve("train", "etf_distance_means")
         late = lag[np.asarray(outcome.epochs) > self.since * outcome.epochs[-1]]
         return float(np.mean(late)) if len(late) else math.nan
 
-    def written(self, value: float) -> str:
+    def format(self, value: float) -> str:
         return f"{value:.3g}"
 
 
 @dataclass(frozen=True, slots=True)
-class TimeTo:
+class EpochsToThreshold:
     """The first epoch from which on a metric stays at or beyond a threshold; an epoch more than there are if never."""
 
     key: str
     threshold: float
     split: str = "train"
 
-    def words(self, epochs: int) -> str:
+    def describe(self, epochs: int) -> str:
         spec = METRICS[self.key]
         value = f"{100 * self.threshold:g} %" if spec.share else f"{self.threshold:g}"
         return f"epochs until {spec.label} {'≤' if spec.direction == 'low' else '≥'} {value}, {self.split}"
 
-    def of(self, outcome: Outcome) -> float:
+    def value(self, outcome: RunOutcome) -> float:
         curve = outcome.curve(self.split, self.key)
         if np.isnan(curve).all():
             return math.nan
         found = time_to_collapse(outcome.epochs, curve.tolist(), self.threshold, METRICS[self.key].direction)
         return float(outcome.epochs[-1] + 1 if found is None else found)
 
-    def written(self, value: float) -> str:
+    def format(self, value: float) -> str:
         return f"{value:g}"
 
 
@@ -127,30 +128,30 @@ class StepTime:
 
     phases: tuple[str, ...] = ()
 
-    def words(self, epochs: int) -> str:
+    def describe(self, epochs: int) -> str:
         return f"ms a step{', ' + ' and '.join(self.phases) if self.phases else ''}"
 
-    def of(self, outcome: Outcome) -> float:
-        if outcome.costs is None:
+    def value(self, outcome: RunOutcome) -> float:
+        if not outcome.phase_seconds:
             return math.nan
-        return 1e3 * sum(s for phase, s in outcome.costs.seconds.items() if not self.phases or phase in self.phases)
+        return 1e3 * sum(s for phase, s in outcome.phase_seconds.items() if not self.phases or phase in self.phases)
 
-    def written(self, value: float) -> str:
+    def format(self, value: float) -> str:
         return f"{value:.3g}"
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class PeakMemory:
     """MiB: the most that a phase allocated on a GPU, or that the whole process took on a CPU."""
 
-    def words(self, epochs: int) -> str:
+    def describe(self, epochs: int) -> str:
         return "most memory, MiB"
 
-    def of(self, outcome: Outcome) -> float:
-        most = max(outcome.costs.memory_bytes.values(), default=0) if outcome.costs is not None else 0
+    def value(self, outcome: RunOutcome) -> float:
+        most = max(outcome.memory_bytes.values(), default=0)
         return most / 2**20 if most else math.nan
 
-    def written(self, value: float) -> str:
+    def format(self, value: float) -> str:
         return f"{value:.4g}"
 
 
@@ -160,17 +161,17 @@ class Claim:
 
     text: str
     source: str
-    reading: Reading
+    statistic: RunStatistic
     relation: Relation
-    of: str
-    than: str
+    arm: str
+    baseline: str
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
+class StudyFigure:
     """A figure of the catalogue with its options, of all arms."""
 
-    figure: FigureName
+    figure: str
     options: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -181,7 +182,7 @@ class Setting:
     name: str
     title: str
     arms: Mapping[str, RunConfig]
-    drawings: tuple[Drawing, ...]
+    figures: tuple[StudyFigure, ...]
 
     @property
     def shared(self) -> RunConfig:
@@ -198,7 +199,7 @@ class Study:
     question: str
     claims: tuple[Claim, ...]
     settings: tuple[Setting, ...]
-    alone: bool = False
+    exclusive: bool = False
     """Whether runs may not share the machine, because their times are compared."""
     remarks: tuple[str, ...] = ()
     """What differs from the paper, and what else a reader must know."""

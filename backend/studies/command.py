@@ -1,10 +1,10 @@
-"""`collapse reproduce`: studies listed, runs started or gone on with, reports written."""
+"""`collapse reproduce`: list studies, execute or continue their runs, write reports."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, cast, get_args
+from typing import cast, get_args
 
 from rich.console import Console
 
@@ -12,12 +12,12 @@ from backend import terminal
 from backend.errors import Invalid
 from backend.jobs.local import Reading
 from backend.store.database import Store
-from backend.studies import store_runner as running
+from backend.studies.store_runner import StoreRunner, capacity_for
+from ncstudies.claim_tests import ClaimResult
+from ncstudies.plan import PlannedRun, plan_runs
+from ncstudies.report import index, study_report
 from ncstudies.studies import STUDIES
 from ncstudies.study import Size, Study
-
-if TYPE_CHECKING:
-    from ncstudies.claim_tests import Seen
 
 
 def _size(text: str) -> Size:
@@ -27,7 +27,7 @@ def _size(text: str) -> Size:
 
 
 def listing(size: str) -> None:
-    """Print the studies of a size: their names, how many runs of five seeds, what they ask."""
+    """Print the studies of a size: their names, how many runs of five seeds, their titles."""
     for name, make in STUDIES.items():
         study = make(_size(size))
         count = 5 * sum(len(setting.arms) for setting in study.settings)
@@ -45,10 +45,7 @@ def reproduce(
     download: bool,
     mirror: str | None,
 ) -> None:
-    """Run one study, or all, and write its report; with `plan` only say what would run."""
-    # Drawing is slow to import, and a list of studies needs none of it.
-    from ncstudies.report import index, report
-
+    """Execute one study, or all, and write its report; with `plan` only print what would run."""
     if name != "all" and name not in STUDIES:
         raise Invalid(f"the study must be all or one of {', '.join(STUDIES)}, got {name!r}")
     chosen = _size(size)
@@ -57,30 +54,30 @@ def reproduce(
     targets = {each: output if output and name != "all" else folder / f"{each}-{chosen}" for each in names}
     for target in (folder, *targets.values()):
         require_report_folder(target)
-    reported: list[tuple[Study, list[Seen]]] = []
+    runner = StoreRunner(store, Reading(mirror=mirror))
+    reported: list[tuple[Study, list[ClaimResult]]] = []
     for each in names:
         study = STUDIES[each](chosen)
-        wanted = running.planned(study, chosen, seeds, download=download)
-        _announce(store, study, wanted)
+        planned = plan_runs(study, chosen, seeds, download=download)
+        _announce(runner, study, planned)
         if plan:
             continue
-        running.execute(store, study, wanted, Reading(mirror=mirror))
+        runner.execute(study, planned)
         with Console(stderr=True).status("writing the report") as status:
-            files, seen = report(store, study, chosen, wanted, status.update)
+            files, results = study_report(runner, study, chosen, planned, status.update)
         write_report(targets[each], files)
         print(f"{targets[each] / 'report.html'}: {len(files)} files, {sum(map(len, files.values())) / 1e6:.1f} MB")
-        reported.append((study, seen))
+        reported.append((study, results))
     if name == "all" and reported:
         write_report(folder, {"README.md": index(chosen, reported)})
 
 
-def _announce(store: Store, study: Study, plan: list[running.Planned]) -> None:
-    there = running.found(store, plan)
-    done = sum(row.status == "finished" for row in there.values())
+def _announce(runner: StoreRunner, study: Study, plan: list[PlannedRun]) -> None:
+    done = sum(run.is_finished for run in runner.find(plan).values())
     left = len(plan) - done
     words = f"{study.name}: {len(plan)} runs, {done} of them done"
     if left:
-        seconds = running.estimate_s(store, plan, running.capacity_for(study))
+        seconds = runner.estimate_s(plan, capacity_for(study))
         words += "; nothing like them was run here, so how long they take is not known yet" if seconds is None else ""
         words += "" if seconds is None else f"; about {max(1, round(seconds / 60))} min for the rest"
     Console(stderr=True).print(words)

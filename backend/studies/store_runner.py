@@ -1,7 +1,7 @@
-"""The runs of a study in the store: which are there, starting what is missing, following them to their ends.
+"""The runs of studies in the store: find them, start what is missing, follow them to their end, read their results.
 
-A run belongs to a study by its group (the size and the setting), its name (the arm), its config and the version of the
-code. So studies share runs, and whatever stopped a sweep, the same command goes on with what is left.
+A run belongs to a study by its group, its name (the arm), its config and the version of the code. So studies share
+runs, and whatever stopped a sweep, the same command goes on with what is left.
 """
 
 from __future__ import annotations
@@ -11,187 +11,207 @@ import os
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 from rich.console import Console
 
-from backend import lock, terminal
+from backend import lock, terminal, views
 from backend.errors import Conflict, Unusable
 from backend.estimate import estimates
+from backend.figures.collect import MAX_CURVE_POINTS, collect, step_costs
+from backend.figures.errors import figure_errors
 from backend.jobs import slots
 from backend.jobs.local import Reading
 from backend.jobs.supervisor import Limits, Supervisor
-from backend.store import runs
+from backend.store import event_log, runs
 from backend.store.database import Store
-from backend.store.models import run
+from backend.store.models import run as run_table
 from ncengine import __version__
-from ncengine.config import RunConfig, with_overrides
-from ncengine.data import settle
-from ncstudies.study import Setting, Size, Study
+from ncfigures.catalogue import FIGURES, FigureName
+from ncfigures.options import parse_options
+from ncstudies.plan import PlannedRun, RunKey
+from ncstudies.runner import ReportFigure, RunOrigin, RunState
+from ncstudies.study import RunOutcome, Study, StudyFigure
 
 POLL_S = 0.3
 STOP_S = 60.0
 """How long runs that were asked to pause are waited for."""
-Key = tuple[str, str, str]
-"""A run's group, name, and config hash."""
+VENUE = "iclr"
+"""The width and type of a report's figures."""
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """One run of a study."""
+class StoreRunner:
+    """A `ncstudies.runner.Runner` on a store; `reading` says where workers read their data."""
 
-    setting: Setting
-    arm: str
-    config: RunConfig
-    group: str
-    key: Key
+    def __init__(self, store: Store, reading: Reading | None = None) -> None:
+        self._store = store
+        self._reading = reading or Reading()
+
+    def find(self, plan: Sequence[PlannedRun]) -> dict[RunKey, RunState]:
+        """Return the runs of a plan that exist; of several alike, a finished one."""
+        columns = [run_table.c[name] for name in ("id", "name", "group", "config_hash", "status", "epoch")]
+        query = sa.select(*columns).where(
+            run_table.c.group.in_({planned.group for planned in plan}),
+            run_table.c.deleted_at.is_(None),
+            run_table.c.code_version == __version__,
+        )
+        with self._store.reading() as connection:
+            rows = connection.execute(query.order_by(run_table.c.created_at.desc(), run_table.c.id)).all()
+        by_key = {
+            (row.group, row.name, row.config_hash): RunState(row.id, row.status, row.epoch)
+            for row in sorted(rows, key=lambda row: row.status == "finished")
+        }
+        return {planned.key: by_key[planned.key] for planned in plan if planned.key in by_key}
+
+    def estimate_s(self, plan: Sequence[PlannedRun], capacity: Mapping[str, int]) -> float | None:
+        """Return the seconds that the unfinished runs will take, from runs like them; None where none is known."""
+        existing = self.find(plan)
+        left = [p.config for p in plan if p.key not in existing or not existing[p.key].is_finished]
+        seconds = [estimate.seconds for estimate in estimates(self._store, left)]
+        known = [each for each in seconds if each is not None]
+        return sum(known) / len(known) * len(seconds) / max(1, sum(capacity.values())) if known else None
+
+    def execute(self, study: Study, plan: Sequence[PlannedRun]) -> None:
+        """Bring every run of a plan to its end, showing progress.
+
+        Ctrl-C pauses what runs here (what a server runs goes on there) and raises SystemExit. Raises Unusable where a
+        server holds the data directory and times would be compared: other runs may start there.
+        """
+        server, console = lock.holder(self._store.data_dir), Console(stderr=True)
+        if server and study.exclusive:
+            raise Unusable(
+                f"{study.name} compares times, and the server at {server.get('url', '?')} may start other runs "
+                "meanwhile; stop it, or choose another data directory with --data"
+            )
+        with terminal.interrupts() as interrupts:
+            ids = self._queue(plan)
+            if not ids:
+                return
+            if server:
+                console.print(f"The server at {server.get('url', '?')} runs them; watch them there.")
+                self._follow(plan, interrupts)
+            else:
+                with self._supervising(study, ids):
+                    self._follow(plan, interrupts)
+                    if interrupts:
+                        self._pause(ids, console)
+            if interrupts:
+                raise SystemExit(130)
+
+    @contextlib.contextmanager
+    def _supervising(self, study: Study, ids: Collection[str]) -> Iterator[None]:
+        """Start runs as slots become free, each with one thread where several share the processor."""
+        capacity = capacity_for(study)
+        threads = None if study.exclusive or "cpu" not in capacity else 1
+        # A worker that warms up takes time from one that is measured.
+        supervisor = Supervisor(
+            self._store,
+            warm=not study.exclusive,
+            only=ids,
+            reading=replace(self._reading, threads=threads),
+            limits=Limits(slots=capacity),
+        )
+        supervisor.start()
+        try:
+            yield
+        finally:
+            supervisor.close()
+
+    def _queue(self, plan: Sequence[PlannedRun]) -> set[str]:
+        """Create missing runs and requeue stopped ones; return the ids of the runs that have not ended."""
+        existing = self.find(plan)
+        missing = [planned for planned in plan if planned.key not in existing]
+        drafts = [runs.Draft(p.config, name=p.arm, group=p.group, tags=("reproduction",)) for p in missing]
+        ids = set(runs.create_all(self._store, drafts)[0]) if drafts else set()
+        for run in existing.values():
+            if run.status == "paused":
+                runs.resume(self._store, run.id)
+            elif run.status in ("failed", "cancelled"):
+                runs.retry(self._store, run.id)
+            if not run.is_finished:
+                ids.add(run.id)
+        return ids
+
+    def _follow(self, plan: Sequence[PlannedRun], interrupts: Collection[int]) -> None:
+        """Show the progress of a plan's runs until all have ended, or until Ctrl-C."""
+        epochs = {planned.key: planned.config.epochs for planned in plan}
+        with terminal.bars() as progress:
+            total = progress.add_task("all runs", total=len(plan), facts="")
+            tasks: dict[str, Any] = {}
+            while not interrupts:
+                existing = self.find(plan)
+                done = sum(1.0 if run.status in runs.ENDED else run.epoch / epochs[k] for k, run in existing.items())
+                counts = Counter(run.status for run in existing.values())
+                summary = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+                progress.update(total, completed=done, facts=summary)
+                running = {run.id: (key, run) for key, run in existing.items() if run.status == "running"}
+                for run_id in [each for each in tasks if each not in running]:
+                    progress.remove_task(tasks.pop(run_id))
+                for run_id, (key, run) in running.items():
+                    if run_id not in tasks:
+                        group, name, _ = key
+                        tasks[run_id] = progress.add_task(f"{group}: {name}", total=epochs[key], facts=run_id)
+                    progress.update(tasks[run_id], completed=run.epoch)
+                if all(run.status in (*runs.ENDED, "paused") for run in existing.values()):
+                    break
+                time.sleep(POLL_S)
+
+    def _pause(self, ids: Collection[str], console: Console) -> None:
+        """Hold back queued runs, and have running ones save a checkpoint and stop."""
+        console.print("pausing …")
+        left = set(ids)
+        for run_id in ids:
+            try:
+                runs.request_pause(self._store, run_id)
+            except Conflict:  # it has ended
+                left.discard(run_id)
+        deadline = time.monotonic() + STOP_S
+        while time.monotonic() < deadline and any(runs.get(self._store, each).status == "running" for each in left):
+            time.sleep(POLL_S)
+        console.print("The runs are paused; the same command goes on with them.")
+
+    def outcome(self, run_id: str, *, with_costs: bool) -> RunOutcome:
+        """Return the metrics of a finished run, with the time and memory of its steps if asked for."""
+        series = views.series(self._store, run_id, None, MAX_CURVE_POINTS)
+        if not with_costs:
+            return RunOutcome(series.epochs, series.values)
+        costs = step_costs(self._store, run_id)
+        return RunOutcome(series.epochs, series.values, costs.seconds, costs.memory_bytes)
+
+    def origin(self, run_id: str) -> RunOrigin:
+        """Return what a run was trained with, and for how long."""
+        started = event_log.newest(self._store, run_id, "RunStarted")
+        versions = {} if started is None else started.payload["versions"]
+        device = "?" if started is None else started.payload["device"]
+        return RunOrigin(versions, device, runs.get(self._store, run_id).running_s)
+
+    def figure_title(self, figure: StudyFigure) -> str:
+        """Return the title of a figure."""
+        return FIGURES[_figure_name(figure)].title
+
+    @figure_errors()
+    def draw(self, run_ids: Sequence[str], figure: StudyFigure) -> ReportFigure:
+        """Return a figure of runs; raises Invalid or NotFound where it cannot be drawn."""
+        # matplotlib is slow to import, and finding or executing runs needs none of it.
+        from ncfigures.figures import build_figure_spec
+        from ncfigures.render import render_figure
+        from ncfigures.tables import markdown_table
+
+        options = parse_options({"venue": VENUE, **figure.options})
+        request = collect(self._store, run_ids, _figure_name(figure), "svg", options)
+        spec = build_figure_spec(request)
+        return ReportFigure(render_figure(request), spec.caption, markdown_table(spec))
 
 
-def planned(study: Study, size: Size, seeds: int, *, download: bool = False) -> list[Planned]:
-    """Return the runs of a study, all arms of a seed before the next seed: what is there at any moment is balanced."""
-    plan = []
-    for seed in range(seeds):
-        for setting in study.settings:
-            group = f"reproduce-{size}-{setting.name}"
-            for arm, config in setting.arms.items():
-                seeded = _seeded(config, seed, download)
-                plan.append(Planned(setting, arm, seeded, group, (group, arm, seeded.hash())))
-    return plan
-
-
-def _seeded(config: RunConfig, seed: int, download: bool) -> RunConfig:
-    changes: dict[str, object] = {"seed": seed}
-    if download and hasattr(config.data, "download"):
-        changes["data.download"] = True
-    return settle(with_overrides(config, changes))
-
-
-def found(store: Store, plan: Sequence[Planned]) -> dict[Key, sa.Row[Any]]:
-    """Return the rows of the runs that are there already; of several that are alike, a finished one."""
-    columns = [run.c[name] for name in ("id", "name", "group", "config_hash", "status", "epoch")]
-    wanted = sa.select(*columns).where(
-        run.c.group.in_({each.group for each in plan}), run.c.deleted_at.is_(None), run.c.code_version == __version__
-    )
-    with store.reading() as connection:
-        rows = connection.execute(wanted.order_by(run.c.created_at.desc(), run.c.id)).all()
-    held = {(row.group, row.name, row.config_hash): row for row in sorted(rows, key=lambda r: r.status == "finished")}
-    return {each.key: held[each.key] for each in plan if each.key in held}
-
-
-def estimate_s(store: Store, plan: Sequence[Planned], capacity: Mapping[str, int]) -> float | None:
-    """Return in how many seconds what is not finished will be, from runs like them; None where none is known."""
-    there = found(store, plan)
-    left = [each.config for each in plan if each.key not in there or there[each.key].status != "finished"]
-    seconds = [estimate.seconds for estimate in estimates(store, left)]
-    known = [each for each in seconds if each is not None]
-    return sum(known) / len(known) * len(seconds) / max(1, sum(capacity.values())) if known else None
+def _figure_name(figure: StudyFigure) -> FigureName:
+    return next(name for name in FIGURES if name == figure.figure)
 
 
 def capacity_for(study: Study) -> dict[str, int]:
     """Return how many runs at once: one a GPU, or else one a processor core; one in all where times are compared."""
     devices = slots.gpus()
-    if study.alone:
+    if study.exclusive:
         return {devices[0] if devices else "cpu": 1}
     return dict.fromkeys(devices, 1) if devices else {"cpu": max(1, (os.cpu_count() or 2))}
-
-
-def execute(store: Store, study: Study, plan: Sequence[Planned], reading: Reading) -> None:
-    """Bring every run of a plan to an end, showing how far they are.
-
-    Ctrl-C pauses what runs here (what a server runs goes on there) and raises SystemExit.
-
-    Raises Unusable where a server holds the data directory and times would be compared: other runs may start there.
-    """
-    served, console = lock.holder(store.data_dir), Console(stderr=True)
-    if served and study.alone:
-        raise Unusable(
-            f"{study.name} compares times, and the server at {served.get('url', '?')} may start other runs meanwhile; "
-            "stop it, or choose another data directory with --data"
-        )
-    with terminal.interrupts() as asked:
-        ids = _queued(store, plan)
-        if not ids:
-            return
-        if served:
-            console.print(f"The server at {served.get('url', '?')} runs them; watch them there.")
-            _follow(store, plan, asked)
-        else:
-            with _supervising(store, study, ids, reading):
-                _follow(store, plan, asked)
-                if asked:
-                    _pause(store, ids, console)
-        if asked:
-            raise SystemExit(130)
-
-
-@contextlib.contextmanager
-def _supervising(store: Store, study: Study, ids: Collection[str], reading: Reading) -> Iterator[None]:
-    """Start runs as there is room, each with one thread where several share the processor."""
-    capacity = capacity_for(study)
-    threads = None if study.alone or "cpu" not in capacity else 1
-    # A worker that warms up takes time from one that is measured.
-    supervisor = Supervisor(
-        store, warm=not study.alone, only=ids, reading=replace(reading, threads=threads), limits=Limits(slots=capacity)
-    )
-    supervisor.start()
-    try:
-        yield
-    finally:
-        supervisor.close()
-
-
-def _queued(store: Store, plan: Sequence[Planned]) -> set[str]:
-    """Create what is missing, wake what was stopped; return the ids of the runs that have not ended."""
-    there = found(store, plan)
-    missing = [each for each in plan if each.key not in there]
-    drafts = [runs.Draft(each.config, name=each.arm, group=each.group, tags=("reproduction",)) for each in missing]
-    ids = set(runs.create_all(store, drafts)[0]) if drafts else set()
-    for row in there.values():
-        if row.status == "paused":
-            runs.resume(store, row.id)
-        elif row.status in ("failed", "cancelled"):
-            runs.retry(store, row.id)
-        if row.status != "finished":
-            ids.add(row.id)
-    return ids
-
-
-def _follow(store: Store, plan: Sequence[Planned], asked: Collection[int]) -> None:
-    """Show the progress of a plan's runs until all have ended, or until Ctrl-C."""
-    epochs = {each.key: each.config.epochs for each in plan}
-    with terminal.bars() as progress:
-        whole = progress.add_task("all runs", total=len(plan), facts="")
-        shown: dict[str, Any] = {}
-        while not asked:
-            there = found(store, plan)
-            done = sum(1.0 if row.status in runs.ENDED else row.epoch / epochs[key] for key, row in there.items())
-            states = Counter(row.status for row in there.values())
-            words = ", ".join(f"{count} {status}" for status, count in sorted(states.items()))
-            progress.update(whole, completed=done, facts=words)
-            running = {row.id: (key, row) for key, row in there.items() if row.status == "running"}
-            for run_id in [each for each in shown if each not in running]:
-                progress.remove_task(shown.pop(run_id))
-            for run_id, (key, row) in running.items():
-                if run_id not in shown:
-                    shown[run_id] = progress.add_task(f"{row.group}: {row.name}", total=epochs[key], facts=run_id)
-                progress.update(shown[run_id], completed=row.epoch)
-            if all(row.status in (*runs.ENDED, "paused") for row in there.values()):
-                break
-            time.sleep(POLL_S)
-
-
-def _pause(store: Store, ids: Collection[str], console: Console) -> None:
-    """Hold back what is queued, and have what runs save a checkpoint and stop."""
-    console.print("pausing …")
-    left = set(ids)
-    for run_id in ids:
-        try:
-            runs.request_pause(store, run_id)
-        except Conflict:  # it has ended
-            left.discard(run_id)
-    deadline = time.monotonic() + STOP_S
-    while time.monotonic() < deadline and any(runs.get(store, run_id).status == "running" for run_id in left):
-        time.sleep(POLL_S)
-    console.print("The runs are paused; the same command goes on with them.")

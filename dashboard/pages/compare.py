@@ -12,12 +12,13 @@ from typing import Any
 from dash import dcc, html
 
 from backend import wire
-from backend.entries import Entry, differences, entries
+from backend.entries import Entry, entries
 from dashboard import ids
 from dashboard.components.why import why
 from dashboard.figures.charts import READINGS, Group, compare_figure, difference_figure
 from dashboard.pages import export
 from dashboard.pages.run import FLAT_CONFIG
+from ncengine.config.differences import config_differences
 from ncfigures.catalogue import DEFAULT_THRESHOLDS
 from ncfigures.palette import HEADS, class_colours
 
@@ -240,7 +241,7 @@ def _finals(found: list[Entry], known: dict[str, wire.MetricWire]) -> Any:
 
 
 def _settings(found: list[Entry]) -> Any:
-    rows = differences([entry.runs[0].config for entry in found])
+    rows = config_differences([entry.runs[0].config for entry in found])
     head = html.Tr([html.Td(), *(html.Th(entry.label, scope="col") for entry in found)])
     body = [html.Tr([html.Th(key, scope="row"), *(html.Td(_words(value)) for value in values)]) for key, values in rows]
     content = (

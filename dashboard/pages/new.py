@@ -16,11 +16,11 @@ from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update, set
 
 from backend import wire
 from backend.client import ApiError, AsyncClient, calls
-from backend.entries import flat
 from dashboard import ids
 from dashboard.components import form
 from dashboard.components.frame import message, warm_up
 from dashboard.components.words import duration, size
+from ncengine.config.differences import flatten_settings
 
 Config = dict[str, Any]
 OF_RUN = "run:"
@@ -120,7 +120,7 @@ def refused() -> Any:
 
 def changes(config: Config, before: Config) -> dict[str, tuple[Any, Any]]:
     """Return the settings in which a config differs from the one before, dotted, as (from, to)."""
-    old, new = flat(before), flat(config)
+    old, new = flatten_settings(before), flatten_settings(config)
     return {path: (old.get(path), value) for path, value in new.items() if old.get(path) != value}
 
 

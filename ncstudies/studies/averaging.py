@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ncengine.config import RunConfig, with_overrides
 from ncstudies.studies.study_settings import NEAREST, OWN, settings
-from ncstudies.study import Claim, Drawing, Lag, Level, Setting, Size, Study
+from ncstudies.study import Claim, ClassifierLag, MetricAt, Setting, Size, Study, StudyFigure
 
 EPOCH, TENTH = "half-life of one epoch", "half-life of a tenth of an epoch"
 
@@ -12,17 +12,24 @@ EPOCH, TENTH = "half-life of one epoch", "half-life of a tenth of an epoch"
 def averaging(size: Size) -> Study:
     """Running means with a fixed half-life against the released schedule."""
     claims = (
-        Claim("A half-life of one epoch lags less than the released schedule.", OWN, Lag(), "lower", EPOCH, NEAREST),
-        Claim("A half-life of a tenth of an epoch lags less still.", OWN, Lag(), "lower", TENTH, EPOCH),
-        Claim("With less lag NC3 ends lower.", OWN, Level("nc3"), "lower", EPOCH, NEAREST),
-        Claim("With less lag NC1 ends lower.", OWN, Level("nc1"), "lower", EPOCH, NEAREST),
-        Claim("With less lag the test accuracy ends higher.", OWN, Level("top1", "test"), "higher", EPOCH, NEAREST),
+        Claim(
+            "A half-life of one epoch lags less than the released schedule.",
+            OWN,
+            ClassifierLag(),
+            "lower",
+            EPOCH,
+            NEAREST,
+        ),
+        Claim("A half-life of a tenth of an epoch lags less still.", OWN, ClassifierLag(), "lower", TENTH, EPOCH),
+        Claim("With less lag NC3 ends lower.", OWN, MetricAt("nc3"), "lower", EPOCH, NEAREST),
+        Claim("With less lag NC1 ends lower.", OWN, MetricAt("nc1"), "lower", EPOCH, NEAREST),
+        Claim("With less lag the test accuracy ends higher.", OWN, MetricAt("top1", "test"), "higher", EPOCH, NEAREST),
     )
-    drawings = (
-        Drawing("curves", {"keys": "nc3_distance,etf_distance_means,nc3,nc1"}),
-        Drawing("training", {"split": "train"}),
-        Drawing("finals", {"keys": "nc3_distance,etf_distance_means,nc3,nc1,top1", "split": "train"}),
-        Drawing("test"),
+    figures = (
+        StudyFigure("curves", {"keys": "nc3_distance,etf_distance_means,nc3,nc1"}),
+        StudyFigure("training", {"split": "train"}),
+        StudyFigure("finals", {"keys": "nc3_distance,etf_distance_means,nc3,nc1,top1", "split": "train"}),
+        StudyFigure("test"),
     )
     return Study(
         "averaging",
@@ -32,7 +39,7 @@ def averaging(size: Size) -> Study:
         "help?",
         claims,
         tuple(
-            Setting(each.name, each.title, _averaged(each.arms[NEAREST]), drawings)
+            Setting(each.name, each.title, _averaged(each.arms[NEAREST]), figures)
             for each in settings(size, (NEAREST,), ())
         ),
         remarks=(f"“{NEAREST}” has the released schedule, α = max(2/(t + 1), 10⁻⁴).",),

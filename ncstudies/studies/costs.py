@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ncengine.config import RunConfig, with_overrides
 from ncstudies.studies.study_settings import CUT, FIXED, HEADS, LINEAR, NEAREST, OWN, PAPER, arms, free, real
-from ncstudies.study import Claim, Drawing, Memory, Setting, Size, StepTime, Study
+from ncstudies.study import Claim, PeakMemory, Setting, Size, StepTime, Study, StudyFigure
 
 ITERATED = "nearest ETF, iterative solver"
 
@@ -19,7 +19,7 @@ def costs(size: Size) -> Study:
               NEAREST, FIXED),
         Claim("The gradient through the nearest ETF makes the backward pass longer.", source, StepTime(("backward",)),
               "higher", NEAREST, CUT),
-        Claim("The nearest ETF takes more memory than a linear classifier.", source, Memory(), "higher",
+        Claim("The nearest ETF takes more memory than a linear classifier.", source, PeakMemory(), "higher",
               NEAREST, LINEAR),
         Claim("The closed form takes less time in the head than an iterative solver.", OWN, StepTime(("head",)),
               "lower", NEAREST, ITERATED),
@@ -37,7 +37,7 @@ def costs(size: Size) -> Study:
         "Each step finds the nearest ETF and differentiates through it: what does that cost beside other heads?",
         claims,
         tuple(held),
-        alone=True,
+        exclusive=True,
         remarks=(
             "One run at a time, all heads of a seed before the next seed, each run in a process of its own. The times "
             "are the medians of what a run reports of its steps; their ratios say more than the times themselves.",
@@ -49,4 +49,4 @@ def costs(size: Size) -> Study:
 def _setting(name: str, title: str, base: RunConfig) -> Setting:
     held = arms(base, NEAREST, CUT, FIXED, LINEAR)
     held[ITERATED] = with_overrides(base, HEADS[NEAREST] | {"head.solver": "riemannian"})
-    return Setting(name, title, held, (Drawing("costs"),))
+    return Setting(name, title, held, (StudyFigure("costs"),))

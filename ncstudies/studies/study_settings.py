@@ -22,7 +22,7 @@ from ncengine.config import (
     with_overrides,
 )
 from ncengine.preset_configs import PAPER_DATA, PRESETS
-from ncstudies.study import Drawing, Setting, Size
+from ncstudies.study import Setting, Size, StudyFigure
 
 NEAREST, FIXED, LINEAR, LEARNED = "nearest ETF", "fixed ETF", "linear", "learned ETF"
 CUT, RAW = "nearest ETF, gradient cut", "linear, raw features"
@@ -94,20 +94,20 @@ def free(classes: int, steps: int) -> tuple[str, RunConfig]:
     return f"Unconstrained features, {classes} classes, {config.backbone.features} dimensions", config
 
 
-def standard(keys: str = "nc1,etf_distance_means,nc3,cosine_margin") -> tuple[Drawing, ...]:
+def standard(keys: str = "nc1,etf_distance_means,nc3,cosine_margin") -> tuple[StudyFigure, ...]:
     """Return the figures of most studies: loss and accuracy, metrics, sorted margins, metrics at the end."""
     return (
-        Drawing("training", {"split": "train"}),
-        Drawing("curves", {"keys": keys}),
-        Drawing("margins"),
-        Drawing("finals", {"keys": f"loss,{keys},top1", "split": "train"}),
+        StudyFigure("training", {"split": "train"}),
+        StudyFigure("curves", {"keys": keys}),
+        StudyFigure("margins"),
+        StudyFigure("finals", {"keys": f"loss,{keys},top1", "split": "train"}),
     )
 
 
 def settings(
-    size: Size, heads: tuple[str, ...], drawings: tuple[Drawing, ...], *, broad: bool = False
+    size: Size, heads: tuple[str, ...], figures: tuple[StudyFigure, ...], *, broad: bool = False
 ) -> tuple[Setting, ...]:
     """Return the settings with real data, each with the heads named."""
     return tuple(
-        Setting(name, title, arms(base, *heads), drawings) for name, (title, base) in real(size, broad=broad).items()
+        Setting(name, title, arms(base, *heads), figures) for name, (title, base) in real(size, broad=broad).items()
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ncstudies.studies.convergence import FLOOR, words
 from ncstudies.studies.study_settings import FIXED, LINEAR, NEAREST, PAPER, arms, free, standard
-from ncstudies.study import Claim, Drawing, Level, Setting, Size, Study, TimeTo
+from ncstudies.study import Claim, EpochsToThreshold, MetricAt, Setting, Size, Study, StudyFigure
 
 LAPTOP_STEPS = {10: 1000, 100: 400, 200: 150}
 PAPER_STEPS = {10: 2000, 100: 2000, 200: 2000, 1000: 2000}
@@ -19,23 +19,23 @@ def ufm(size: Size) -> Study:
         claims += [
             Claim(
                 f"The loss is lower early on than with {words(other)}.",
-                source, Level("loss", at=0.1), "lower", NEAREST, other,
+                source, MetricAt("loss", at=0.1), "lower", NEAREST, other,
             ),
             Claim(
                 f"Free features collapse sooner than with {words(other)}.",
-                source, TimeTo("nc1", 0.1), "lower", NEAREST, other,
+                source, EpochsToThreshold("nc1", 0.1), "lower", NEAREST, other,
             ),
-            Claim(f"NC3 ends lower than with {words(other)}.", source, Level("nc3"), "lower", NEAREST, other),
+            Claim(f"NC3 ends lower than with {words(other)}.", source, MetricAt("nc3"), "lower", NEAREST, other),
             Claim(
                 f"The cosine margin is larger early on than with {words(other)}.",
-                source, Level("cosine_margin", at=0.1), "higher", NEAREST, other,
+                source, MetricAt("cosine_margin", at=0.1), "higher", NEAREST, other,
             ),
         ]  # fmt: skip
-    drawings = (*standard(), Drawing("times"))
+    figures = (*standard(), StudyFigure("times"))
     held = []
     for classes, count in steps.items():
         title, base = free(classes, count)
-        held.append(Setting(f"ufm-{classes}", title, arms(base, NEAREST, FIXED, LINEAR), drawings))
+        held.append(Setting(f"ufm-{classes}", title, arms(base, NEAREST, FIXED, LINEAR), figures))
     return Study(
         "ufm",
         "Unconstrained features, from ten classes on",

@@ -7,10 +7,11 @@ import json
 import pytest
 
 from backend import wire
-from backend.entries import differences, entries
+from backend.entries import entries
 from backend.routes.catalogue import metrics
 from dashboard.figures.charts import compare_figure, overviews
 from dashboard.pages import compare
+from ncengine.config.differences import config_differences
 from tests.harness import tiny
 
 
@@ -42,11 +43,11 @@ def test_runs_that_differ_in_their_seed_alone_are_one_entry():
 
 
 def test_settings_that_differ_are_told_and_no_others():
-    rows = dict(differences([entry.runs[0].config for entry in entries(of_heads())]))
+    rows = dict(config_differences([entry.runs[0].config for entry in entries(of_heads())]))
     assert rows["head.name"] == ["nearest-etf", "fixed-etf"]
     assert rows["head.rotation"][0] is None
     assert not {key for key in rows if not key.startswith("head.")}
-    assert differences([run("a", 0).config, run("a", 1).config]) == []
+    assert config_differences([run("a", 0).config, run("a", 1).config]) == []
 
 
 def test_finals_have_median_and_range_and_the_best_is_marked():

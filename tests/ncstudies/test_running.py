@@ -15,13 +15,13 @@ from axe_playwright_python.sync_playwright import Axe
 
 from backend import lock
 from backend.errors import Invalid, Unusable
-from backend.jobs.local import Reading
 from backend.store import query, runs
 from backend.store.database import open_store
-from backend.studies import store_runner as running
 from backend.studies.command import require_report_folder, write_report
-from ncstudies.report import report
-from ncstudies.study import Claim, Drawing, Level, Setting, Study
+from backend.studies.store_runner import StoreRunner, capacity_for
+from ncstudies.plan import plan_runs
+from ncstudies.report import study_report
+from ncstudies.study import Claim, MetricAt, Setting, Study, StudyFigure
 from tests.cli.test_cli import collapse
 from tests.harness import end_workers, tiny, wait_for
 
@@ -34,26 +34,25 @@ def small_study(epochs=2):
         name: tiny(epochs=epochs, head={"name": head}) for name, head in (("one", "nearest-etf"), ("two", "linear"))
     }
     claims = (
-        Claim("NC3 is lower.", "a test", Level("nc3"), "lower", "one", "two"),
-        Claim("The loss is *lower* | here.", "a test", Level("loss"), "higher", "one", "two"),
+        Claim("NC3 is lower.", "a test", MetricAt("nc3"), "lower", "one", "two"),
+        Claim("The loss is *lower* | here.", "a test", MetricAt("loss"), "higher", "one", "two"),
     )
-    drawings = (Drawing("curves", {"keys": "nc1,nc3"}), Drawing("finals", {"keys": "nc3", "split": "train"}))
-    return Study("small", "A small <study>", "Which?", claims, (Setting("digits", "Digits", arms, drawings),))
+    figures = (StudyFigure("curves", {"keys": "nc1,nc3"}), StudyFigure("finals", {"keys": "nc3", "split": "train"}))
+    return Study("small", "A small <study>", "Which?", claims, (Setting("digits", "Digits", arms, figures),))
 
 
 def plan_of(epochs=2):
-    return running.planned(small_study(epochs), "laptop", SEEDS)
+    return plan_runs(small_study(epochs), "laptop", SEEDS)
 
 
 COMMAND = """
 import sys
 from pathlib import Path
-from backend.jobs.local import Reading
-from backend.studies import store_runner as running
 from backend.store.database import open_store
+from backend.studies.store_runner import StoreRunner
 from tests.ncstudies.test_running import plan_of, small_study
 store = open_store(Path(sys.argv[1]))
-running.execute(store, small_study(400), plan_of(400), Reading())
+StoreRunner(store).execute(small_study(400), plan_of(400))
 """
 
 
@@ -61,13 +60,13 @@ running.execute(store, small_study(400), plan_of(400), Reading())
 def swept(tmp_path_factory):
     """A store in which the small study ran to its end."""
     store = open_store(tmp_path_factory.mktemp("study"))
-    running.execute(store, small_study(), plan_of(), Reading())
+    StoreRunner(store).execute(small_study(), plan_of())
     yield store
     store.close()
 
 
 def states(store, plan):
-    return {row.id: row.status for row in running.found(store, plan).values()}
+    return {row.id: row.status for row in StoreRunner(store).find(plan).values()}
 
 
 def test_every_run_of_the_plan_is_made_once(swept):
@@ -78,25 +77,25 @@ def test_every_run_of_the_plan_is_made_once(swept):
     assert sorted((row.name, row.config["seed"]) for row in rows) == [
         (n, s) for n in ("one", "two") for s in range(SEEDS)
     ]
-    running.execute(swept, small_study(), plan, Reading())
+    StoreRunner(swept).execute(small_study(), plan)
     assert states(swept, plan) == first, "nothing is left to do, and nothing is done"
 
 
 def test_what_is_left_is_estimated_from_what_was_run(swept):
-    assert running.estimate_s(swept, plan_of(), {"cpu": 2}) is None, "nothing is left"
-    longer = running.estimate_s(swept, plan_of(40), {"cpu": 2})
-    assert longer is None or longer == pytest.approx(2 * running.estimate_s(swept, plan_of(20), {"cpu": 2}))
+    assert StoreRunner(swept).estimate_s(plan_of(), {"cpu": 2}) is None, "nothing is left"
+    longer = StoreRunner(swept).estimate_s(plan_of(40), {"cpu": 2})
+    assert longer is None or longer == pytest.approx(2 * StoreRunner(swept).estimate_s(plan_of(20), {"cpu": 2}))
 
 
 def test_the_report_says_what_the_runs_say(swept, tmp_path):
     said = []
-    files = report(swept, small_study(), "laptop", plan_of(), said.append).files
+    files = study_report(StoreRunner(swept), small_study(), "laptop", plan_of(), said.append).files
     assert said[0] == "reading runs"
     assert "Metrics over epochs" in said[1]
     assert set(files) == {"README.md", "report.html", "claims.csv", "digits-1-curves.svg", "digits-2-finals.svg"}
     rows = list(csv.DictReader(files["claims.csv"].decode().splitlines()))
     held = {
-        arm: [runs.get(swept, row.id).summary["train"]["nc3"] for key, row in running.found(swept, plan_of()).items()
+        arm: [runs.get(swept, row.id).summary["train"]["nc3"] for key, row in StoreRunner(swept).find(plan_of()).items()
               if key[1] == arm]
         for arm in ("one", "two")
     }  # fmt: skip
@@ -114,7 +113,7 @@ def test_the_report_says_what_the_runs_say(swept, tmp_path):
     assert "batch_size" not in text, "arms do not differ in what they share"
     for run_id in states(swept, plan_of()):
         assert f"`{run_id}`" in text
-    assert report(swept, small_study(), "laptop", plan_of(), said.append).files == files, (
+    assert study_report(StoreRunner(swept), small_study(), "laptop", plan_of(), said.append).files == files, (
         "the same runs give the same bytes"
     )
     write_report(tmp_path / "out", files)
@@ -122,7 +121,7 @@ def test_the_report_says_what_the_runs_say(swept, tmp_path):
 
 
 def test_the_page_opens_in_a_browser(swept, tmp_path, browser):
-    write_report(tmp_path, report(swept, small_study(), "laptop", plan_of(), lambda _: None).files)
+    write_report(tmp_path, study_report(StoreRunner(swept), small_study(), "laptop", plan_of(), lambda _: None).files)
     with browser.new_page(viewport={"width": 390, "height": 800}) as page:
         asked = []
         page.on("request", lambda request: asked.append(request.url))
@@ -136,7 +135,7 @@ def test_the_page_opens_in_a_browser(swept, tmp_path, browser):
 
 def test_a_folder_with_another_readme_is_refused(swept, tmp_path):
     require_report_folder(tmp_path / "new")
-    files, _ = report(swept, small_study(), "laptop", plan_of(), lambda _: None)
+    files, _ = study_report(StoreRunner(swept), small_study(), "laptop", plan_of(), lambda _: None)
     write_report(tmp_path, files)
     require_report_folder(tmp_path)  # an earlier report's
     (tmp_path / "README.md").write_text("# My project\n")
@@ -145,8 +144,8 @@ def test_a_folder_with_another_readme_is_refused(swept, tmp_path):
 
 
 def test_runs_that_are_not_finished_are_named(swept):
-    wanted = running.planned(small_study(), "laptop", 4)
-    text = report(swept, small_study(), "laptop", wanted, lambda _: None).files
+    wanted = plan_runs(small_study(), "laptop", 4)
+    text = study_report(StoreRunner(swept), small_study(), "laptop", wanted, lambda _: None).files
     assert "**2 of 8 runs are not finished:** one, seed 3 (Digits); two, seed 3 (Digits)." in text["README.md"].decode()
 
 
@@ -157,7 +156,9 @@ def started(folder, count):
         process = subprocess.Popen([sys.executable, "-c", COMMAND, str(folder)], env=environment, stderr=log)
     store = open_store(folder)
     wait_for(
-        lambda: sum(row.epoch > 0 for row in running.found(store, plan_of(400)).values()) >= count, 90, "runs under way"
+        lambda: sum(row.epoch > 0 for row in StoreRunner(store).find(plan_of(400)).values()) >= count,
+        90,
+        "runs under way",
     )
     return process, store
 
@@ -165,18 +166,18 @@ def started(folder, count):
 def test_a_killed_sweep_goes_on(tmp_path):
     process, store = started(tmp_path, 2)
     try:
-        before = {row.id for row in running.found(store, plan_of(400)).values()}
+        before = {row.id for row in StoreRunner(store).find(plan_of(400)).values()}
         process.kill()
         process.wait()
         working = {row.run_id: row.number for row in runs.owned_attempts(store)}
         assert working, "workers outlive the sweep that started them"
-        for row in running.found(store, plan_of(400)).values():
+        for row in StoreRunner(store).find(plan_of(400)).values():
             if row.status == "queued":
                 runs.request_pause(store, row.id)
         process, again = started(tmp_path, 2)
         again.close()
         wait_for(lambda: "paused" not in states(store, plan_of(400)).values(), 60, "what was held back is queued again")
-        after = {row.id for row in running.found(store, plan_of(400)).values()}
+        after = {row.id for row in StoreRunner(store).find(plan_of(400)).values()}
         assert after == before, "no run is made twice"
         assert {row.run_id: row.number for row in runs.owned_attempts(store)} == working, "and are adopted by the next"
         process.send_signal(signal.SIGINT)
@@ -194,12 +195,12 @@ def test_a_killed_sweep_goes_on(tmp_path):
 
 def test_times_are_not_compared_beside_a_server(tmp_path):
     study = small_study()
-    alone = Study("small", study.title, study.question, study.claims, study.settings, alone=True)
+    alone = Study("small", study.title, study.question, study.claims, study.settings, exclusive=True)
     store = open_store(tmp_path)
     with lock.holding(tmp_path, "http://127.0.0.1:1"), pytest.raises(Unusable, match="small compares times"):
-        running.execute(store, alone, plan_of(), Reading())
+        StoreRunner(store).execute(alone, plan_of())
     assert query.listing(store, limit=10).rows == []
-    assert sum(running.capacity_for(alone).values()) == 1
+    assert sum(capacity_for(alone).values()) == 1
     store.close()
 
 

@@ -1,4 +1,4 @@
-"""Every study can be made: arms, claims and drawings fit each other; the committed reports are their own proof."""
+"""Every study can be made: arms, claims and figures fit each other; the committed reports are their own proof."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.studies.store_runner import planned
 from ncengine.metrics import METRICS
 from ncfigures.catalogue import FIGURES
 from ncfigures.options import check_figure, metric_keys, parse_options
-from ncstudies.claim_tests import LEVEL, probabilities
+from ncstudies.claim_tests import SIGNIFICANCE_LEVEL, p_values
+from ncstudies.plan import plan_runs
 from ncstudies.studies import STUDIES
 
 REPORTS = Path(__file__).parents[2] / "docs" / "reproduction"
@@ -35,10 +35,10 @@ def test_a_study_holds_together(name, size):
         assert apart == {"head"}, "arms differ in their heads alone"
         assert study.claims
         for claim in study.claims:
-            assert {claim.of, claim.than} <= set(setting.arms)
+            assert {claim.arm, claim.baseline} <= set(setting.arms)
             assert claim.text.endswith(".")
-            assert claim.reading.words(10)
-        for drawing in setting.drawings:
+            assert claim.statistic.describe(10)
+        for drawing in setting.figures:
             options = parse_options(dict(drawing.options))
             check_figure(drawing.figure, "svg", options)
             assert set(metric_keys(drawing.figure, options)) <= set(METRICS)
@@ -46,14 +46,14 @@ def test_a_study_holds_together(name, size):
 
 
 def test_runs_of_all_arms_of_a_seed_come_before_the_next_seed():
-    plan = planned(STUDIES["convergence"]("laptop"), "laptop", 3)
+    plan = plan_runs(STUDIES["convergence"]("laptop"), "laptop", 3)
     assert [each.config.seed for each in plan] == sorted(each.config.seed for each in plan)
     assert len({each.key for each in plan}) == len(plan) == 18
 
 
 def test_studies_share_runs_that_are_alike():
     keys = [
-        {each.key for each in planned(STUDIES[name]("laptop"), "laptop", 5)} for name in ("convergence", "implicit")
+        {each.key for each in plan_runs(STUDIES[name]("laptop"), "laptop", 5)} for name in ("convergence", "implicit")
     ]
     assert len(keys[0] & keys[1]) == 10
 
@@ -69,9 +69,11 @@ def test_the_committed_report_is_what_its_numbers_say(name):
     for row in rows:
         left, right = (np.array([float(v) for v in row[key].split()]) for key in ("values of", "values than"))
         assert len(left) >= 5
-        p, opposite = probabilities(left, right, row["relation"])
+        p, opposite = p_values(left, right, row["relation"])
         assert float(row["p"]) == pytest.approx(p, rel=1e-3)  # p has four digits
-        expected = "agrees" if p <= LEVEL else "disagrees" if opposite <= LEVEL else "undecided"
+        expected = (
+            "agrees" if p <= SIGNIFICANCE_LEVEL else "disagrees" if opposite <= SIGNIFICANCE_LEVEL else "undecided"
+        )
         assert row["verdict"] == expected
     for verdict, words in (("agrees", "agree with"), ("disagrees", "disagree with"), ("undecided", "are undecided")):
         count = sum(row["verdict"] == verdict for row in rows)
