@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class FigureError(ValueError):
     """A figure cannot be drawn with these options or this data."""
@@ -9,3 +12,17 @@ class FigureError(ValueError):
 
 class MissingPackageError(FigureError):
     """A package that only some formats need is not installed; the message names the extra."""
+
+
+@contextmanager
+def requires_extra(extra: str) -> Iterator[None]:
+    """Raise MissingPackageError where an import inside lacks a package that `extra` installs."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "ncfigures":
+            raise
+        package = error.name.partition(".")[0]
+        raise MissingPackageError(
+            f"{package} is not installed, and figures are drawn with it; pip install 'collapse-lab[{extra}]'"
+        ) from error

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from ncfigures import matplotlib_renderer, palette
+from ncfigures import palette
 from ncfigures.camera import Camera, parse_camera
-from ncfigures.errors import FigureError, MissingPackageError
+from ncfigures.errors import FigureError, MissingPackageError, requires_extra
 from ncfigures.figure_data import CaptureData, FigureRequest
 from ncfigures.figures.geometry import geometry
 from ncfigures.options import FigureOptions
@@ -151,8 +151,11 @@ def _frame(
     camera = rotate_camera(parse_camera(request.options.camera), timing.turn_deg * ease_in_out(film_frame.progress))
     options = request.options.model_copy(update={"camera": camera})
     spec = geometry(replace(request, groups=shown, options=options))
-    with matplotlib_renderer.rc_context(options):
-        figure = matplotlib_renderer.draw_figure(spec, options, "png", below_in=STRIP_IN)
+    with requires_extra("figures"):
+        from ncfigures.matplotlib_renderer import draw_figure
+        from ncfigures.matplotlib_style import rc_context
+    with rc_context(options):
+        figure = draw_figure(spec, options, "png", below_in=STRIP_IN)
         _timeline(figure, held[0], film_frame)
         width = timing.width_px + timing.width_px % 2
         figure.set_dpi(width / figure.get_figwidth())

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import io
-
 import orjson
 
-from ncfigures import matplotlib_renderer
+from ncfigures.errors import requires_extra
 from ncfigures.figure_data import FigureRequest
 from ncfigures.figures import build_figure_spec
-from ncfigures.fonts import with_embedded_fonts
-from ncfigures.pgf import pgf
 from ncfigures.plotly_renderer import plotly_figure
-from ncfigures.provenance import file_metadata, provenance_of, with_provenance_comment
+from ncfigures.provenance import provenance_of, with_provenance_comment
 from ncfigures.tables import drawn_numbers_csv, latex_table, markdown_table_with_caption
 
 
@@ -38,20 +34,6 @@ def render_figure(request: FigureRequest) -> bytes:
         shown["layout"]["meta"] |= {"provenance": found.model_dump(mode="json")}
         shown["layout"]["meta"]["notices"] += list(request.notices)
         return orjson.dumps(shown)
-    with matplotlib_renderer.rc_context(request.options):
-        figure = matplotlib_renderer.draw_figure(spec, request.options, request.format)
-        if request.format == "pgf":
-            return with_provenance_comment(found, pgf(figure, f"{request.figure}.pgf")).encode()
-        target = io.BytesIO()
-        figure.savefig(
-            target,
-            format=request.format,
-            dpi=request.options.dpi,
-            metadata=file_metadata(found, document_title(request)),
-        )
-    content = target.getvalue()
-    if request.format == "svg":
-        return with_embedded_fonts(content, matplotlib_renderer.font_families(request.options))
-    if request.format == "eps":
-        return with_provenance_comment(found, content.decode("latin-1")).encode("latin-1")
-    return content
+    with requires_extra("figures"):
+        from ncfigures.matplotlib_renderer import render_drawn_file
+    return render_drawn_file(spec, request.options, found, document_title(request))

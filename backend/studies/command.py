@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import cast, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 from rich.console import Console
 
 from backend import terminal
-from backend.errors import Invalid
+from backend.errors import Invalid, Unusable
 from backend.jobs.local import Reading
 from backend.store.database import Store
 from backend.studies.store_runner import StoreRunner, capacity_for
-from ncstudies.claim_tests import ClaimResult
 from ncstudies.plan import PlannedRun, plan_runs
-from ncstudies.report import index, study_report
 from ncstudies.studies import STUDIES
 from ncstudies.study import Size, Study
+
+if TYPE_CHECKING:
+    from ncstudies.claim_tests import ClaimResult
+
+REPORT_PACKAGES = ("matplotlib", "fontTools", "jinja2", "markdown_it")
+"""Packages of the extra `studies`; a missing one is reported before hours of training, not after."""
 
 
 def _size(text: str) -> Size:
@@ -54,6 +59,10 @@ def reproduce(
     targets = {each: output if output and name != "all" else folder / f"{each}-{chosen}" for each in names}
     for target in (folder, *targets.values()):
         require_report_folder(target)
+    require_report_packages()
+    # Listing the studies needs neither statistics nor Markdown.
+    from ncstudies.report import index, study_report
+
     runner = StoreRunner(store, Reading(mirror=mirror))
     reported: list[tuple[Study, list[ClaimResult]]] = []
     for each in names:
@@ -81,6 +90,13 @@ def _announce(runner: StoreRunner, study: Study, plan: list[PlannedRun]) -> None
         words += "; nothing like them was run here, so how long they take is not known yet" if seconds is None else ""
         words += "" if seconds is None else f"; about {max(1, round(seconds / 60))} min for the rest"
     Console(stderr=True).print(words)
+
+
+def require_report_packages() -> None:
+    """Raise Unusable where a package that reports need is not installed."""
+    missing = [name for name in REPORT_PACKAGES if find_spec(name) is None]
+    if missing:
+        raise Unusable(f"reports need {', '.join(missing)}; pip install 'collapse-lab[studies]'")
 
 
 def require_report_folder(folder: Path) -> None:

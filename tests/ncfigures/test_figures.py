@@ -25,7 +25,7 @@ from backend.figures.errors import figure_errors
 from backend.figures.process import FigureJob, FigureProcess, StoreLocation
 from backend.store import artifacts, event_log, runs
 from backend.store.event_log import Entry
-from ncfigures import matplotlib_renderer, palette
+from ncfigures import palette
 from ncfigures.camera import Camera, parse_camera
 from ncfigures.catalogue import FIGURES, VENUES, Format
 from ncfigures.colour_vision import rgb_from_hex, simulate
@@ -33,6 +33,8 @@ from ncfigures.errors import FigureError
 from ncfigures.figure_spec import Chart, Heatmap, Scene
 from ncfigures.figures import build_figure_spec
 from ncfigures.latex import escape_latex, latex_snippet
+from ncfigures.matplotlib_renderer import draw_figure
+from ncfigures.matplotlib_style import rc_context
 from ncfigures.options import FigureOptions, export_command, parse_options
 from ncfigures.render import render_figure
 from tests.harness import tiny
@@ -65,8 +67,8 @@ def made(kept, figure, format_="pdf", ids=None, **options):
 
 def drawn(request):
     """Return the matplotlib figure of a request, laid out."""
-    with matplotlib_renderer.rc_context(request.options):
-        figure = matplotlib_renderer.draw_figure(build_figure_spec(request), request.options, request.format)
+    with rc_context(request.options):
+        figure = draw_figure(build_figure_spec(request), request.options, request.format)
         figure.draw_without_rendering()
     return figure
 

@@ -17,7 +17,7 @@ from backend import lock
 from backend.errors import Invalid, Unusable
 from backend.store import query, runs
 from backend.store.database import open_store
-from backend.studies.command import require_report_folder, write_report
+from backend.studies.command import reproduce, require_report_folder, write_report
 from backend.studies.store_runner import StoreRunner, capacity_for
 from ncstudies.plan import plan_runs
 from ncstudies.report import study_report
@@ -141,6 +141,15 @@ def test_a_folder_with_another_readme_is_refused(swept, tmp_path):
     (tmp_path / "README.md").write_text("# My project\n")
     with pytest.raises(Invalid, match=r"README\.md is no report"):
         require_report_folder(tmp_path)
+
+
+def test_a_missing_package_is_named_before_anything_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr("backend.studies.command.REPORT_PACKAGES", ("matplotlib", "not_installed_here"))
+    store = open_store(tmp_path)
+    with pytest.raises(Unusable, match=r"reports need not_installed_here; pip install 'collapse-lab\[studies\]'"):
+        reproduce(store, "ufm", "laptop", 3, tmp_path / "out", plan=True, download=False, mirror=None)
+    assert query.listing(store, limit=10).rows == []
+    store.close()
 
 
 def test_runs_that_are_not_finished_are_named(swept):
