@@ -14,6 +14,8 @@ from matplotlib.backends.backend_mixed import MixedModeRenderer
 from matplotlib.backends.backend_pgf import RendererPgf
 from matplotlib.figure import Figure
 
+from ncfigures.latex import escape_latex
+
 HEAD = r"""%% A PGF picture: \usepackage{{pgf}} in the preamble, then \input{{{name}}} where it goes.
 """
 
@@ -78,6 +80,21 @@ class _Renderer(RendererPgf):
 
     def _write(self, line: str) -> None:
         self.fh.write(line + "%\n")
+
+    def draw_text(
+        self,
+        gc: Any,
+        x: float,
+        y: float,
+        s: str,
+        prop: Any,
+        angle: float,
+        ismath: Any = False,
+        mtext: Any = None,
+    ) -> None:
+        """Escape what matplotlib leaves as it is; it sets per cent signs, carets and minus signs itself."""
+        escaped = escape_latex(s, keep="%^−")
+        super().draw_text(gc, x, y, escaped, prop, angle, ismath, mtext)  # type: ignore[no-untyped-call]
 
     def get_text_width_height_descent(self, s: str, prop: Any, ismath: Any) -> Any:
         return self._measure.get_text_width_height_descent(s, prop, ismath)

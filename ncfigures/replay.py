@@ -8,23 +8,25 @@ the largest error is written into the page. A content security policy forbids al
 from __future__ import annotations
 
 import base64
-import html
 import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ncengine.geometry.views import WHOLE_FRAME_UP_TO
 from ncfigures import palette
 from ncfigures.catalogue import MAX_SCENES
-from ncfigures.errors import FigureError
+from ncfigures.errors import FigureError, requires_extra
 from ncfigures.figure_data import F64, CaptureData, MetricCurves
 from ncfigures.figures.seed_statistics import SPLIT_DASHES, SeedStatistics, seed_statistics
 from ncfigures.palette import Dash
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 FIRST_METRICS = ("nc1", "etf_distance_means", "nc3", "top1")
 MAX_COORDINATE_BYTES = 2_000_000
@@ -35,7 +37,7 @@ COORDINATES = ("means", "weights", "features")
 """The arrays whose rounding error is written into the page."""
 SPLITS = ("train", "test")
 ENTRY_MODULE = "replay-file.mjs"
-POLICY = "default-src 'none'; script-src 'unsafe-inline' data:; style-src 'unsafe-inline'; img-src data:"
+VIEWS = {"spherical": "Spherical", "tetrahedron": "4 classes", "pca": "PCA", "tour": "Tour"}
 _IMPORT = re.compile(r'from "\./([a-z-]+\.mjs)"')
 
 
@@ -69,21 +71,28 @@ def render_replay(
         read_module: returns the text of a JavaScript module of the pages by its file name.
     """
     content = _content(groups, metric_labels)
-    name = html.escape(str(content["name"]))
     modules = _modules(read_module)
     shims = {module: _data_url(_with_bare_imports(text)) for module, text in modules.items() if module != ENTRY_MODULE}
     data = json.dumps(content, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    page = PAGE.format(
-        policy=POLICY,
-        name=name,
-        style=STYLE + _variables(),
-        views="" if any(len(group.class_names) > WHOLE_FRAME_UP_TO for group in groups) else _views(content),
-        about=html.escape(_about(content)),
-        imports=json.dumps({"imports": shims}),
+    page = _template().render(
+        name=content["name"],
+        theme_variables=_theme_variables(),
+        views=_views(groups, content["runs"]),
+        about=_about(content),
+        import_map=json.dumps({"imports": shims}),
         data=data,
         script=_with_bare_imports(modules[ENTRY_MODULE]),
     )
     return page.encode()
+
+
+def _template() -> Template:
+    with requires_extra("figures"):
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    loader = PackageLoader("ncfigures")
+    return Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
+    ).get_template("replay.html.jinja")
 
 
 def require_group_count(count: int) -> None:
@@ -227,7 +236,7 @@ def _about(content: dict[str, Any]) -> str:
     return words + " Keys: space plays, arrows step, home and end jump; drag turns the picture."
 
 
-def _variables() -> str:
+def _theme_variables() -> str:
     """Return the colours of both themes as CSS variables."""
 
     def of(theme: palette.Theme) -> str:
@@ -237,81 +246,8 @@ def _variables() -> str:
     return f":root{{{of('light')}}}@media (prefers-color-scheme: dark){{:root{{{of('dark')}}}}}"
 
 
-def _views(content: dict[str, Any]) -> str:
-    """Return the buttons of the views that all runs have."""
-    shown = {"spherical": "Spherical", "tetrahedron": "4 classes", "pca": "PCA", "tour": "Tour"}
-    if not all("pca" in run["arrays"] for run in content["runs"]):
-        del shown["pca"]
-    buttons = [
-        f'<button type="button" data-view="{name}" aria-pressed="{str(name == "spherical").lower()}">{words}</button>'
-        for name, words in shown.items()
-    ]
-    return f'<div role="group" aria-label="View">{"".join(buttons)}</div>'
-
-
-STYLE = """
-*{box-sizing:border-box}
-body{margin:0;padding:14px 20px;background:var(--background);color:var(--ink);font:14px/1.45 system-ui,sans-serif;
-font-feature-settings:"tnum"}
-h1{font-size:18px;margin:0 0 10px}
-main{display:grid;grid-template-columns:minmax(0,57fr) minmax(0,43fr);gap:12px}
-section{background:var(--panel);border:1px solid var(--line);border-radius:8px;padding:12px}
-.scenes{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,300px),1fr));gap:8px}
-article{margin:0}h2{font-size:14px;margin:6px 0 0}
-.scene{position:relative;height:520px;touch-action:none}
-.several .scene{height:330px}
-.scene canvas{width:100%;height:100%;display:block}
-.bar{display:flex;gap:10px;align-items:center;flex-wrap:wrap}
-.bar input{flex:1;min-width:120px;accent-color:var(--accent)}
-button,select{font:inherit;color:inherit;background:var(--background);border:1px solid var(--line);
-border-radius:6px;padding:3px 9px}
-button[aria-pressed=true]{background:var(--accent);color:var(--panel)}
-:focus-visible{outline:2px solid var(--accent);outline-offset:1px}
-.heats{display:flex;flex-wrap:wrap;gap:8px;justify-content:center}
-.heats figure{width:min(100%,260px)}.several .heats figure{width:150px;text-align:center;font-size:12px}
-.heat{display:block;width:100%}
-.keys{display:flex;flex-wrap:wrap;gap:2px 14px;font-size:12px;margin:6px 0}
-.keys svg{width:26px;height:8px;vertical-align:middle;margin-right:5px}
-.charts{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:8px}
-figure{margin:0}
-.charts svg{width:100%;display:block}.charts figure::after{content:attr(data-said);font-size:12px;color:var(--ink-2)}
-figure select{width:100%;font-size:12px}
-.axis{fill:none;stroke:var(--ink-3);stroke-width:.7}.line{fill:none;stroke-width:1.6}.band{opacity:.18}
-.dash{stroke-dasharray:6 3}.dot{stroke-dasharray:2 3}.dashdot{stroke-dasharray:6 2 1 2}
-.cursor{stroke:var(--ink-3);stroke-width:1}
-.tick{font-size:10px;fill:var(--ink-2)}.end{text-anchor:end}
-p{margin:6px 0;color:var(--ink-2);font-size:13px}
-@media (max-width:900px){main{grid-template-columns:minmax(0,1fr)}.scene{height:380px}}
-"""
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{name}: replay</title>
-<style>{style}</style>
-<script type="importmap">{imports}</script>
-</head>
-<body>
-<header><h1>{name}</h1></header>
-<main>
-<section>
-<div class="bar">{views}<span data-part="hover" role="status"></span></div>
-<div class="scenes" data-part="scenes"></div>
-<div class="bar"><button type="button" data-part="play" aria-label="Play">▶</button>
-<button type="button" data-part="speed" title="Speed">1×</button>
-<input type="range" min="0" value="0" data-part="slider" aria-label="Capture"><span data-part="epoch"></span></div>
-</section>
-<section>
-<div class="heats" data-part="heats"></div>
-<div class="keys" data-part="keys"></div>
-<div class="charts" data-part="charts"></div>
-</section>
-</main>
-<footer><p>{about}</p></footer>
-<script type="application/json" id="replay-data">{data}</script>
-<script type="module">{script}</script>
-</body>
-</html>
-"""
+def _views(groups: Sequence[ReplayGroup], runs: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Return the labels of the views that all runs have, by name; none above 128 classes."""
+    if any(len(group.class_names) > WHOLE_FRAME_UP_TO for group in groups):
+        return {}
+    return {name: label for name, label in VIEWS.items() if name != "pca" or all("pca" in r["arrays"] for r in runs)}

@@ -173,5 +173,7 @@ def latex_table(spec: FigureSpec) -> str:
         marked = [
             rf"\textbf{{{escape_latex(v)}}}{escape_latex(r)}" if best else escape_latex(v + r) for v, r, best in shown
         ]
-        lines.append(rf"    {' & '.join([escape_latex(name), *marked])} \\")
+        # LaTeX would read a bracket or a star at the beginning of a row as an argument of the line break before it.
+        first = "{}" + escape_latex(name) if name.startswith(("[", "*")) else escape_latex(name)
+        lines.append(rf"    {' & '.join([first, *marked])} \\")
     return "\n".join([*lines, r"    \bottomrule", r"  \end{tabular}", r"\end{table}", ""])

@@ -7,7 +7,6 @@ makes them, so that each names its runs. `claims.csv` holds every pair of number
 from __future__ import annotations
 
 import csv
-import html
 import io
 import itertools
 import json
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from pydantic import BaseModel
 
@@ -303,32 +303,15 @@ def _escaped(text: str) -> str:
     return "".join("\\" + character if character in "\\`*_[]<>#|" else character for character in text)
 
 
-STYLE = """
-:root { color-scheme: light; }
-body { font: 16px/1.55 Inter, system-ui, sans-serif; color: #1c2430; background: #fff; margin: 0 auto;
-  padding: 2rem 1rem; max-width: 62rem; }
-h1, h2 { line-height: 1.25; text-wrap: balance; }
-h2 { margin-top: 2.5rem; }
-img { width: min(100%, 46rem); height: auto; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; vertical-align: top; padding: .4rem .6rem; border-bottom: 1px solid #d9dee5; }
-code { font-size: .9em; overflow-wrap: anywhere; }
-em { font-style: normal; font-size: .875rem; color: #4a5566; }
-"""
-
-
-_WIDE = '<div class="wide" tabindex="0" role="region" aria-label="Table {}"><table>'
+_WIDE_TABLE = '<div class="wide" tabindex="0" role="region" aria-label="Table {}"><table>'
 
 
 def page(title: str, text: str) -> str:
-    """Return a report's Markdown as one page of HTML."""
-    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
-    body = reader.render(text)
+    """Return a report's Markdown as one page of HTML; HTML inside the Markdown is shown as text."""
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     numbers = itertools.count(1)
-    body = re.sub("<table>", lambda _: _WIDE.format(next(numbers)), body).replace("</table>", "</table></div>")
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{STYLE}</style>\n</head>\n'
-        f"<body>\n<main>\n{body}</main>\n</body>\n</html>\n"
+    body = re.sub("<table>", lambda _: _WIDE_TABLE.format(next(numbers)), body).replace("</table>", "</table></div>")
+    environment = Environment(
+        loader=PackageLoader("ncstudies"), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
     )
+    return environment.get_template("report.html.jinja").render(title=title, body=body)
