@@ -1,4 +1,4 @@
-"""The page's camera in a printed figure: orthographic, as Plotly has it, so a file shows what the screen did."""
+"""The orthographic camera of the pages, as Plotly defines it, so that a file shows the same view as the page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ F64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Camera:
-    """Where the eye is, which way is up, and the zoom; the centre is the origin."""
+    """Position of the eye, up vector and zoom; the camera looks at the origin."""
 
     eye: tuple[float, float, float] = (1.25, 1.25, 0.8)
     up: tuple[float, float, float] = (0.0, 0.0, 1.0)
@@ -30,7 +30,7 @@ class Camera:
 
 
 def parse_camera(text: str | None) -> Camera:
-    """Read `ex,ey,ez,ux,uy,uz,zoom`; raises FigureError where that is no camera."""
+    """Read `ex,ey,ez,ux,uy,uz,zoom`; raises FigureError for any other text."""
     if not text:
         return Camera()
     try:

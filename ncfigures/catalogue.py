@@ -1,6 +1,6 @@
-"""The figures that there are, formats, venues, and what each option means; plain data, quick to import.
+"""Names of figures, formats and venues, and descriptions of options, as plain data that is quick to import.
 
-Widths and sizes of type are those of the venues' style files (NeurIPS and ICLR 2024: text 5.5 in; ICML 2024: 6.75 in,
+Widths and font sizes are those of the venues' style files (NeurIPS and ICLR 2024: text 5.5 in; ICML 2024: 6.75 in,
 column 3.25 in; CVPR 2024: 6.875 in, column 3.25 in; JMLR: 6 in); captions there are of 9 or 10 points, and figures are
 set a little smaller.
 """
@@ -44,7 +44,7 @@ MEDIA_TYPES: dict[Format, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Venue:
-    """How wide a figure is in a venue's papers, and the type in it, in points; `wide` spans both columns."""
+    """Width of a figure in a venue's papers and its font sizes in points; `wide` spans both columns."""
 
     title: str
     width_in: float
@@ -71,15 +71,15 @@ ColourVision = Literal["colour", "grey", "protanopia", "deuteranopia", "tritanop
 
 @dataclass(frozen=True, slots=True)
 class FigureInfo:
-    """A figure of the catalogue: what it is called, what it is made of, and which options change it."""
+    """A figure of the catalogue: its title, the data that it needs, and the options that change it."""
 
     title: str
     needs: tuple[Literal["series", "captures", "costs"], ...]
     options: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
-    """The metrics that it draws where none are asked for."""
+    """The metrics drawn by default."""
     short_title: str = ""
-    """Its title among other panels, where those have none of their own."""
+    """The title of its panels in a composed figure, if they have none."""
 
 
 FIGURES: dict[FigureName, FigureInfo] = {
@@ -136,7 +136,7 @@ FIGURES: dict[FigureName, FigureInfo] = {
 COMMON_OPTIONS = ("venue", "width", "serif", "sight", "dpi", "legend", "axes")
 """Options of every figure."""
 DEFAULT_THRESHOLDS = {"nc1": 0.1, "etf_distance_means": 0.01, "nc3": 0.1, "nc4_ncc_mismatch": 0.01, "top1": 0.999}
-"""Metrics whose time to collapse is asked for, each with the threshold that is offered at first."""
+"""Metrics that have a time to collapse, with their default thresholds."""
 
 OPTIONS: dict[str, tuple[type, str]] = {
     "epoch": (float, "Epoch of the capture, or the newest at or before it (default: the newest)."),
@@ -166,4 +166,4 @@ OPTIONS: dict[str, tuple[type, str]] = {
     "legend": (bool, "Say what is what above the panels."),
     "axes": (str, "Axes at the left and below, all around, or with a grid."),
 }
-"""Every option: what kind of thing it is in a terminal, and what it means."""
+"""Every option: its type on the command line and its description."""

@@ -1,4 +1,4 @@
-"""How colours are seen: in grey, or by people with a colour-vision deficiency.
+"""Simulation of colours in grey and with a colour-vision deficiency.
 
 The matrices are those of Machado, Oliveira, Fernandes 2009, "A Physiologically-based Model for Simulation of Color
 Vision Deficiency", table 1, severity 1.0, for linear RGB. Grey has the same luminance (Rec. 709).
@@ -29,18 +29,18 @@ MATRICES: dict[ColourVision, npt.NDArray[np.float64]] = {
 
 
 def rgb_from_hex(colour: str) -> npt.NDArray[np.float64]:
-    """Return the three parts of `#rrggbb`, of 0 … 1."""
+    """Return red, green and blue of `#rrggbb`, each in [0, 1]."""
     return np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
 
 
 def hex_from_rgb(rgb: npt.NDArray[np.float64]) -> str:
-    """Return `#rrggbb`."""
+    """Return a colour as `#rrggbb`."""
     return "#" + "".join(f"{round(255 * float(part)):02x}" for part in rgb.clip(0, 1))
 
 
 @functools.cache
 def simulate(colour: str, sight: ColourVision) -> str:
-    """Return how a colour `#rrggbb` looks."""
+    """Return the colour that a person with the given colour vision perceives for `#rrggbb`."""
     if sight == "colour":
         return colour
     encoded = rgb_from_hex(colour)
@@ -50,5 +50,5 @@ def simulate(colour: str, sight: ColourVision) -> str:
 
 
 def blend_with_white(colour: str, opacity: float) -> str:
-    """Return a colour as it looks on white at an opacity of 0 … 1."""
+    """Return a colour blended with white at an opacity in [0, 1]."""
     return hex_from_rgb(1 - opacity * (1 - rgb_from_hex(colour)))

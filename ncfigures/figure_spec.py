@@ -1,7 +1,7 @@
-"""What a figure consists of, said once: matplotlib prints it, Plotly shows it, tables list it.
+"""The content of a figure, independent of how it is rendered: matplotlib, Plotly and tables use the same spec.
 
-A *spec* is panels and what belongs to all of them. A panel is a chart (lines with their range, steps, bars, dots with
-whiskers), a heatmap, or a scene of points in three dimensions. Colours are the light theme's, as `#rrggbb`.
+A spec is panels, a legend, a caption and a table. A panel is a chart (lines with their range, histograms, bars, dots
+with intervals), a heatmap, or a scene of points in three dimensions. Colours are the light theme's, as `#rrggbb`.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ Symbol = Literal["ring", "dot", "diamond", "speck"]
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """An axis: what stands beside it, its scale, where it ends, and words in the place of numbers."""
+    """Axis title, scale, limits and tick labels."""
 
     label: str = ""
     log: bool = False
     limits: tuple[float, float] | None = None
     tick_labels: Sequence[tuple[float, str]] | None = None
     percent: bool = False
-    """Shares of one, read as per cent."""
+    """Whether values are fractions of one, shown in per cent."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """Points (x, y) joined by a line; NaN interrupts it. `low` and `high` are the range that lies behind it."""
+class LineSpec:
+    """Points (x, y) joined by a line; NaN interrupts it. `low` and `high` are the shaded range."""
 
     label: str
     x: F64
@@ -43,14 +43,14 @@ class Line:
     low: F64 | None = None
     high: F64 | None = None
     column_name: str = ""
-    """What it is called in a table, where that is more than its label."""
+    """Its name in a table, if that is not its label."""
     markers: bool = False
-    """Mark each point too, where they are few."""
+    """Whether each point has a marker."""
 
 
 @dataclass(frozen=True, slots=True)
 class HistogramSteps:
-    """Counts (n) between edges (n + 1)."""
+    """A histogram: counts (n) between edges (n + 1)."""
 
     label: str
     edges: F64
@@ -61,7 +61,7 @@ class HistogramSteps:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """One part of horizontal bars: `values` (n) by row, stacked on the parts before it; NaN draws nothing."""
+    """Horizontal bars: `values` (n), one a row, stacked on the bars before; NaN draws nothing."""
 
     label: str
     values: F64
@@ -72,7 +72,7 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class DotIntervals:
-    """By row, a dot at `values` (n) with a line from `low` to `high`."""
+    """Dots at `values` (n), one a row, each with a line from `low` to `high`."""
 
     values: F64
     low: F64
@@ -82,7 +82,7 @@ class DotIntervals:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceLine:
-    """A line across the chart at a value of the axis `along`: an ideal, dashed, or zero."""
+    """A line across the chart at `value` of an axis: dashed with a label (an ideal), solid without (zero)."""
 
     value: float
     axis: Literal["x", "y"] = "y"
@@ -90,39 +90,39 @@ class ReferenceLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Chart:
-    """A chart; `rows` are the names of horizontal bars or spans, the first at the top."""
+class ChartSpec:
+    """A chart; `row_labels` are the names of horizontal bars or intervals, the first at the top."""
 
     title: str = ""
     x: Axis = Axis()
     y: Axis = Axis()
-    lines: Sequence[Line] = ()
+    lines: Sequence[LineSpec] = ()
     histograms: Sequence[HistogramSteps] = ()
     bars: Sequence[Bars] = ()
     intervals: DotIntervals | None = None
     row_labels: Sequence[str] = ()
     hide_row_labels: bool = False
-    """The rows are told apart by their colours, which the legend explains."""
+    """Whether colours, explained by the legend, replace the row labels."""
     reference_lines: Sequence[ReferenceLine] = ()
     aspect: float = 0.72
-    """Height by width."""
+    """Height divided by width."""
 
 
 @dataclass(frozen=True, slots=True)
-class Heatmap:
-    """A matrix in colours that are centred on `centre`, where they are neutral; NaN is left empty."""
+class HeatmapSpec:
+    """A matrix on a diverging colour scale that is neutral at `centre`; NaN is left empty."""
 
     values: F64
     labels: Sequence[str]
     centre: float
     half_range: float
     end_colours: tuple[str, str]
-    """The colours at `centre − spread` and `centre + spread`."""
+    """The colours at `centre − half_range` and `centre + half_range`."""
     tick_labels: tuple[str, str, str]
-    """What stands at the ends and the middle of the scale."""
+    """Labels of the colour scale: lower end, middle, upper end."""
     title: str = ""
     show_labels: bool = True
-    """Write the names at both sides."""
+    """Whether the labels are written along both axes."""
     aspect: float = 0.82
 
 
@@ -148,27 +148,27 @@ class ScenePath:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """Points and paths as a camera sees them, with the names of some classes beside their means."""
+class SceneSpec:
+    """Points and paths in 3D, with a camera, and class names beside some of the means."""
 
     points: Sequence[ScenePoints]
     paths: Sequence[ScenePath]
     camera: str | None
     class_names: Sequence[str]
     labelled_classes: Sequence[tuple[int, F64]] = ()
-    """Classes whose names are written, with the point (3) that each names."""
+    """Labels of the classes whose names are written, each with its position (3)."""
     coordinates: dict[str, F64] = field(default_factory=dict)
-    """By kind, the coordinates in the frame of the nearest ETF that the points were seen from."""
+    """By kind of point, the coordinates (n, R) in the frame of the nearest ETF."""
     title: str = ""
     aspect: float = 0.92
 
 
-Panel = Chart | Heatmap | Scene
+Panel = ChartSpec | HeatmapSpec | SceneSpec
 
 
 @dataclass(frozen=True, slots=True)
 class LegendEntry:
-    """What a mark means, for the legend: a line, a symbol, or a patch of colour."""
+    """An entry of the legend: a line, a symbol, or a patch of colour."""
 
     label: str
     colour: str
@@ -178,7 +178,7 @@ class LegendEntry:
 
 @dataclass(frozen=True, slots=True)
 class TableCell:
-    """A number of a table: a value, or a median with its range over `of` runs; `best` stands out."""
+    """A number of a table: a value, or a median with its range over `count` runs; `best` is set in bold."""
 
     value: float
     low: float | None = None
@@ -190,7 +190,7 @@ class TableCell:
 
 @dataclass(frozen=True, slots=True)
 class SummaryTable:
-    """What a figure shows, in numbers: a name and a cell for each column, or None where there is none."""
+    """The numbers of a figure: rows of a name and a cell for each column, None where there is no number."""
 
     corner: str
     columns: Sequence[str]
@@ -199,7 +199,7 @@ class SummaryTable:
 
 @dataclass(frozen=True, slots=True)
 class FigureSpec:
-    """A figure: its panels in reading order, `columns` of them a row, and what is to be said of it."""
+    """A figure: its panels in reading order, `columns` of them a row, with legend, caption and table."""
 
     panels: Sequence[Panel]
     legend: Sequence[LegendEntry]
@@ -207,5 +207,5 @@ class FigureSpec:
     table: SummaryTable
     columns: int = 1
     notices: Sequence[str] = ()
-    """What the figure could not show as asked, in a sentence each."""
+    """One sentence for each thing that could not be shown as requested."""
     letters: bool = False

@@ -1,4 +1,4 @@
-"""The evolution of a run as a film: its captures one after another, seen by a camera that turns smoothly.
+"""Films of the geometry: the captures of runs one after another, with a rotating camera.
 
 Between two captures nothing was measured. Frames there are interpolated in the coordinates of the ETF's own frame, and
 say so: in words, and by a hollow mark on the time line, whose ticks are the captures. GIF through Pillow; MP4 (H.264)
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 FORMATS = ("gif", "mp4")
 MAX_FRAMES = 2000
 PALETTE_COLOURS = 255
-"""Of a GIF's palette, one for the whole film, so that nothing flickers."""
+"""Colours of a GIF's palette; the whole film has one, so that nothing flickers."""
 PALETTE_FRAMES = 8
-"""Frames of which the palette is made."""
+"""Frames from which the palette is computed."""
 INTERPOLATED = ("means", "weights", "features")
 
 
 @dataclass(frozen=True, slots=True)
 class FilmTiming:
-    """How long a film is, in how many frames a second, how far the camera turns, and how wide the picture is."""
+    """Duration, frames per second, rotation of the camera, and width of a film."""
 
     seconds: float = 8.0
     fps: int = 20
@@ -45,7 +45,7 @@ class FilmTiming:
     width_px: int = 720
 
     def checked(self) -> FilmTiming:
-        """Return itself; raises FigureError where a number is out of its range."""
+        """Return itself; raises FigureError if a number is out of range."""
         for name, value, low, high in (
             ("seconds", self.seconds, 0.5, 120.0),
             ("fps", self.fps, 1, 60),
@@ -67,7 +67,7 @@ class FilmTiming:
 
 @dataclass(frozen=True, slots=True)
 class FilmFrame:
-    """What a frame shows: between which captures, how far from the first to the second, and how far into the film."""
+    """A frame: the captures before and after it, the fraction of the way between them, and its progress in the film."""
 
     first: int
     second: int
@@ -80,7 +80,7 @@ class FilmFrame:
 
 
 def plan_frames(captures: int, frames: int) -> list[FilmFrame]:
-    """Return what each frame shows. Every capture that has a frame of its own is shown exactly as it was measured.
+    """Return the frames of a film. A capture that has a frame of its own is shown exactly as it was measured.
 
     With more captures than frames some are left out, evenly, the first and the last among those that are not.
     """
@@ -92,7 +92,7 @@ def plan_frames(captures: int, frames: int) -> list[FilmFrame]:
     measured = {math.floor(place * apart + 0.5): place for place in range(captures)}
     found = []
     for frame in range(frames):
-        # Of one capture alone, the camera goes round what does not move.
+        # With one capture only the camera moves.
         place = min(frame / apart, float(last))
         first = measured.get(frame, math.floor(place))
         share = 0.0 if frame in measured or not last else place - first
@@ -101,7 +101,7 @@ def plan_frames(captures: int, frames: int) -> list[FilmFrame]:
 
 
 def interpolate_captures(first: CaptureData, second: CaptureData, share: float) -> CaptureData:
-    """Return coordinates a share of the way from one capture to the next, in the frame of the nearest ETF."""
+    """Interpolate linearly between two captures in the frame of the nearest ETF; `share` is in [0, 1]."""
     arrays = dict(first.arrays)
     for name in INTERPOLATED:
         one, other = (each.arrays[name].astype(np.float64) for each in (first, second))
@@ -113,7 +113,7 @@ def interpolate_captures(first: CaptureData, second: CaptureData, share: float) 
 
 
 def rotate_camera(camera: Camera, degrees: float) -> str:
-    """Return the camera turned about its own up by some degrees, as text."""
+    """Return the camera rotated about its up vector, as text."""
     up = np.asarray(camera.up) / np.linalg.norm(camera.up)
     eye, angle = np.asarray(camera.eye), math.radians(degrees)
     around = eye * math.cos(angle) + np.cross(up, eye) * math.sin(angle) + up * (up @ eye) * (1 - math.cos(angle))
@@ -121,19 +121,19 @@ def rotate_camera(camera: Camera, degrees: float) -> str:
 
 
 def ease_in_out(progress: float) -> float:
-    """Return a share of the way that starts and ends at rest: 3p² − 2p³."""
+    """Return 3p² − 2p³, which starts and ends with zero velocity."""
     return progress * progress * (3 - 2 * progress)
 
 
 def draw_frames(request: FigureRequest, timing: FilmTiming) -> Iterator[Image.Image]:
-    """Draw the frames of a film of a geometry request whose members hold all their captures."""
+    """Draw the frames of a geometry request whose first runs have all their captures."""
     held = common_captures([group.runs[0].captures for group in request.groups])
     for film_frame in plan_frames(len(held[0]), timing.frames):
         yield _frame(request, held, film_frame, timing)
 
 
 def common_captures(held: Sequence[Sequence[CaptureData]]) -> list[list[CaptureData]]:
-    """Return of each run the captures at epochs that all of them captured; raises FigureError where there are none."""
+    """Return each run's captures at the epochs that all runs captured; raises FigureError if there are none."""
     shared = set.intersection(*({round(capture.epoch, 6) for capture in captures} for captures in held))
     if not shared:
         raise FigureError("these runs have no epoch that all of them captured; film them one by one")
@@ -170,7 +170,7 @@ STRIP_IN = 0.45
 
 
 def _timeline(figure: Figure, captures: Sequence[CaptureData], film_frame: FilmFrame) -> None:
-    """Draw ticks for captures, the words of the film_frame, and a mark: full where measured, hollow where not."""
+    """Draw the time line: a tick for each capture, the frame's label, and a marker, hollow if interpolated."""
     ink, quiet = palette.TOKENS["light"]["ink"], palette.TOKENS["light"]["ink-3"]
     axes = figure.add_axes((0.05, 0.0, 0.9, STRIP_IN / figure.get_figheight()))
     count, end = len(captures), max(1, len(captures) - 1)
@@ -185,7 +185,7 @@ def _timeline(figure: Figure, captures: Sequence[CaptureData], film_frame: FilmF
 
 
 def frame_label(captures: Sequence[CaptureData], film_frame: FilmFrame) -> str:
-    """Return what is said of a film_frame."""
+    """Return the label of a frame: its epoch, or the epochs that it interpolates between."""
     first, second = captures[film_frame.first].epoch, captures[film_frame.second].epoch
     if film_frame.measured:
         return f"epoch {first:.4g}"
@@ -193,7 +193,7 @@ def frame_label(captures: Sequence[CaptureData], film_frame: FilmFrame) -> str:
 
 
 def screen_options(options: FigureOptions, panels: int) -> FigureOptions:
-    """Return options for a picture on a screen: no serifs, and as wide as so many scenes side by side need."""
+    """Return options for a screen: no serifs, and a width for so many scenes side by side."""
     return options.model_copy(update={"serif": False, "width": 4.0 if panels == 1 else min(12.0, 3.2 * panels)})
 
 
@@ -202,7 +202,7 @@ def render_film(
 ) -> bytes:
     """Return the file of a film in a format of FORMATS, with `about` as its comment.
 
-    `progress` is told how many frames are drawn. Raises MissingPackageError where MP4 lacks its extra.
+    `progress` is called with the number of frames drawn. Raises MissingPackageError where MP4 lacks its extra.
     """
     writer = _gif if format_ == "gif" else _mp4()
 
@@ -215,7 +215,7 @@ def render_film(
 
 
 def _palette(held: Sequence[Image.Image]) -> Image.Image:
-    """Return one palette for all frames, white among it."""
+    """Return one palette for all frames; it contains white."""
     some = held[:: max(1, len(held) // PALETTE_FRAMES)]
     sheet = Image.fromarray(np.concatenate([np.asarray(picture) for picture in some]))
     colours = sheet.quantize(PALETTE_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
@@ -230,7 +230,7 @@ def _gif(pictures: Iterator[Image.Image], timing: FilmTiming, about: str) -> byt
     colours = _palette(held)
     mapped = [picture.quantize(palette=colours, dither=Image.Dither.NONE) for picture in held]
     target = io.BytesIO()
-    # Frames last whole hundredths of a second; the last stays, so that the end can be looked at.
+    # Frames last whole hundredths of a second; the last is shown for two seconds.
     lasts = [round(100 / timing.fps) * 10] * (len(mapped) - 1) + [2000]
     more: dict[str, Any] = {"append_images": mapped[1:], "duration": lasts, "loop": 0, "comment": about.encode()}
     mapped[0].save(target, "GIF", save_all=True, optimize=False, **more)
@@ -238,7 +238,7 @@ def _gif(pictures: Iterator[Image.Image], timing: FilmTiming, about: str) -> byt
 
 
 def _mp4() -> Callable[[Iterator[Image.Image], FilmTiming, str], bytes]:
-    """Return what writes MP4; raises MissingPackageError before anything is drawn where PyAV is not installed."""
+    """Return the function that writes MP4; raises MissingPackageError if PyAV is not installed."""
     try:
         import av
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Fonts inside an SVG: the glyphs that its text uses, as subsets, so that text stays text anywhere."""
+"""Embed fonts in SVG: subsets with the glyphs that its text uses, so that text stays text on any machine."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def _font_bytes(family: str, weight: int) -> bytes:
 
 @functools.cache
 def glyphs(family: str, weight: int = 400) -> frozenset[int]:
-    """Return the characters that a font has glyphs for, as numbers."""
+    """Return the code points for which a font has glyphs."""
     return frozenset(TTFont(io.BytesIO(_font_bytes(family, weight))).getBestCmap())
 
 
 def printable(text: str, families: Sequence[str]) -> str:
-    """Return text with a question mark in a diamond in place of each character that none of the fonts has."""
+    """Replace each character that none of the fonts has by U+FFFD, a question mark in a diamond."""
     known = frozenset().union(*(glyphs(family) for family in families))
     return "".join(character if ord(character) in known else "\ufffd" for character in text)
 
 
 def font_subset(family: str, weight: int, characters: str) -> bytes:
-    """Return a TrueType file with the glyphs of `characters` alone; the same characters give the same bytes."""
+    """Return a TrueType file with the glyphs of `characters` only; the same characters give the same bytes."""
     font = TTFont(io.BytesIO(_font_bytes(family, weight)), recalcTimestamp=False)
     options = subset.Options(hinting=False, layout_features=["kern"], name_IDs=[1, 2], notdef_outline=True)
     options.drop_tables += ["FFTM"]

@@ -19,27 +19,27 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from ncfigures.camera import Camera, parse_camera
 from ncfigures.colour_vision import blend_with_white
-from ncfigures.figure_spec import F64, Axis, Chart, Heatmap, Scene
+from ncfigures.figure_spec import F64, Axis, ChartSpec, HeatmapSpec, SceneSpec
 from ncfigures.matplotlib_style import DASHES, INK, SYMBOLS, RenderStyle
 
 PALEST = 0.5
 """Opacity of the farthest marks of a scene."""
 AREAS = {"ring": 58.0, "dot": 28.0, "diamond": 17.0, "speck": 3.2}
-"""Of a scene's marks in a panel of three inches, in square points."""
+"""Areas of a scene's markers in a panel three inches wide, in square points."""
 REACH = 1.35
 
 # ── charts ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def tick(value: float) -> str:
-    """Return a number as it stands at an axis."""
+    """Return a number as a tick label."""
     if value == 0 or 1e-3 <= abs(value) < 1e5:
         return f"{value:g}".replace("-", "−")
     power = math.floor(math.log10(abs(value)) + 1e-9)
     return f"{value / 10**power:g}e{power}".replace("-", "−")
 
 
-def draw_chart(axes: Axes, chart: Chart, style: RenderStyle, cell_in: float) -> None:
+def draw_chart(axes: Axes, chart: ChartSpec, style: RenderStyle, cell_in: float) -> None:
     for line in chart.lines:
         if line.low is not None and line.high is not None:
             axes.fill_between(line.x, line.low, line.high, linewidth=0, **style.translucent(line.colour, 0.16))
@@ -95,7 +95,7 @@ def _axis(axes: Axes, which: str, axis: Axis, style: RenderStyle, cell_in: float
         held.set_label_text(axis.label, fontsize=style.small_pt, color=INK["ink-2"])
 
 
-def _rows(axes: Axes, chart: Chart, style: RenderStyle) -> None:
+def _rows(axes: Axes, chart: ChartSpec, style: RenderStyle) -> None:
     places = np.arange(len(chart.row_labels))
     thick = min(0.62, 0.2 + 0.2 * len(chart.row_labels))
     left = np.zeros(len(chart.row_labels))
@@ -124,7 +124,7 @@ def _rows(axes: Axes, chart: Chart, style: RenderStyle) -> None:
 # ── heatmaps ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def draw_heatmap(axes: Axes, heat: Heatmap, style: RenderStyle, cell_in: float) -> Any:
+def draw_heatmap(axes: Axes, heat: HeatmapSpec, style: RenderStyle, cell_in: float) -> Any:
     colours = [style.colour(colour) for colour in (heat.end_colours[0], INK["neutral"], heat.end_colours[1])]
     count = len(heat.values)
     mesh = axes.pcolormesh(
@@ -138,7 +138,7 @@ def draw_heatmap(axes: Axes, heat: Heatmap, style: RenderStyle, cell_in: float) 
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     if heat.show_labels:
-        # A name needs its line's height: where cells are lower, every other name is left out, or more of them.
+        # A label needs the height of a line: if cells are lower, only every second, third … label is written.
         room_pt = 72 * 0.62 * cell_in / count
         each = max(1, math.ceil(1.1 * style.small_pt / room_pt))
         places = range(0, count, each)
@@ -150,7 +150,7 @@ def draw_heatmap(axes: Axes, heat: Heatmap, style: RenderStyle, cell_in: float) 
     return mesh
 
 
-def draw_colour_scale(figure: Figure, held: list[tuple[Axes, Any, Heatmap]], style: RenderStyle) -> None:
+def draw_colour_scale(figure: Figure, held: list[tuple[Axes, Any, HeatmapSpec]], style: RenderStyle) -> None:
     """Draw one scale for all heatmaps that share it."""
     _, mesh, heat = held[-1]
     bar = figure.colorbar(mesh, ax=[axes for axes, _, _ in held], shrink=0.8, aspect=16)
@@ -166,7 +166,7 @@ def draw_colour_scale(figure: Figure, held: list[tuple[Axes, Any, Heatmap]], sty
 # ── scenes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def draw_scene(axes: Axes, scene: Scene, style: RenderStyle, cell_in: float) -> None:
+def draw_scene(axes: Axes, scene: SceneSpec, style: RenderStyle, cell_in: float) -> None:
     camera = parse_camera(scene.camera)
     _guides(axes, camera)
     for path in scene.paths:
@@ -211,14 +211,14 @@ def draw_scene(axes: Axes, scene: Scene, style: RenderStyle, cell_in: float) -> 
 
 
 def _nearness(depth: float) -> float:
-    """Return the opacity of a mark: one in front, less behind the centre."""
+    """Return the opacity of a marker by its depth: one in front, less behind the centre."""
     # In sixteen steps: files are smaller where marks share their colours.
     front = round(16 * min(1.0, max(0.0, (depth + 1) / 2))) / 16
     return PALEST + (1 - PALEST) * math.pow(front, 0.7)
 
 
 def _guides(axes: Axes, camera: Camera) -> None:
-    """Three faint great circles, for depth."""
+    """Draw three faint great circles that show depth."""
     turn = np.linspace(0, 2 * np.pi, 121)
     ring = np.stack([np.cos(turn), np.sin(turn), 0 * turn], axis=1)
     for axis in range(3):
@@ -227,13 +227,13 @@ def _guides(axes: Axes, camera: Camera) -> None:
 
 
 def _titles(figure: Figure) -> list[Any]:
-    """Return the words above the panels."""
+    """Return the titles of the panels."""
     left = [axes._left_title for axes in figure.axes]  # type: ignore[attr-defined]
     return [text for text in (*left, *(words for axes in figure.axes for words in axes.texts)) if text.get_text()]
 
 
-def draw_class_names(figure: Figure, axes: Axes, scene: Scene, style: RenderStyle) -> None:
-    """Write each class's name beside its mean; one that would cover another moves, or gives way."""
+def draw_class_names(figure: Figure, axes: Axes, scene: SceneSpec, style: RenderStyle) -> None:
+    """Write class names beside their means; a name that would overlap another text is moved or left out."""
     camera = parse_camera(scene.camera)
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     taken: list[Any] = [words.get_window_extent(renderer) for words in _titles(figure)]

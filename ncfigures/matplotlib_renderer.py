@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ncfigures.catalogue import Format
-from ncfigures.figure_spec import Chart, FigureSpec, Heatmap, LegendEntry, Scene
+from ncfigures.figure_spec import ChartSpec, FigureSpec, HeatmapSpec, LegendEntry, SceneSpec
 from ncfigures.fonts import printable, with_embedded_fonts
 from ncfigures.matplotlib_panels import draw_chart, draw_class_names, draw_colour_scale, draw_heatmap, draw_scene
 from ncfigures.matplotlib_style import DASHES, INK, SYMBOLS, RenderStyle, font_families, rc_context
@@ -26,7 +26,7 @@ from ncfigures.pgf import pgf
 from ncfigures.provenance import Provenance, file_metadata, with_provenance_comment
 
 NARROW_IN = 4.5
-"""Below this width bars with long names stand in one column, and panels in two at most."""
+"""Below this width panels with row labels are in one column, other panels in two at most."""
 
 
 def render_drawn_file(spec: FigureSpec, options: FigureOptions, provenance: Provenance, title: str) -> bytes:
@@ -47,13 +47,13 @@ def render_drawn_file(spec: FigureSpec, options: FigureOptions, provenance: Prov
 
 
 def draw_figure(spec: FigureSpec, options: FigureOptions, format_: Format, *, below_in: float = 0.0) -> Figure:
-    """Return the figure of a spec, with `below_in` left free at its foot; call it, and save it, inside `rc_context`."""
+    """Return a spec as a matplotlib figure, `below_in` inches free at the bottom. Call and save inside `rc_context`."""
     style = RenderStyle(options, opaque=format_ == "eps")
     spec = _with_printable_text(spec, font_families(options))
     columns = spec.columns
     if style.width_in < NARROW_IN:
         rowed = any(
-            isinstance(panel, Chart) and panel.row_labels and not panel.hide_row_labels for panel in spec.panels
+            isinstance(panel, ChartSpec) and panel.row_labels and not panel.hide_row_labels for panel in spec.panels
         )
         columns = 1 if rowed else min(columns, 2)
     rows = math.ceil(len(spec.panels) / columns)
@@ -70,23 +70,23 @@ def draw_figure(spec: FigureSpec, options: FigureOptions, format_: Format, *, be
     height_in = sum(heights) + legend_in + below_in
     figure.set_size_inches(style.width_in, height_in)
     spacing.set(rect=(0, below_in / height_in, 1, 1 - below_in / height_in))
-    alike = len({(p.centre, p.half_range) for p in spec.panels if isinstance(p, Heatmap)}) == 1
-    alike &= all(isinstance(panel, Heatmap) for panel in spec.panels)
+    alike = len({(p.centre, p.half_range) for p in spec.panels if isinstance(p, HeatmapSpec)}) == 1
+    alike &= all(isinstance(panel, HeatmapSpec) for panel in spec.panels)
     grid = figure.add_gridspec(rows, columns, height_ratios=heights)
-    scenes: list[tuple[Axes, Scene]] = []
-    heats: dict[tuple[float, float], list[tuple[Axes, Any, Heatmap]]] = {}
+    scenes: list[tuple[Axes, SceneSpec]] = []
+    heats: dict[tuple[float, float], list[tuple[Axes, Any, HeatmapSpec]]] = {}
     for place, panel in enumerate(spec.panels):
         axes = figure.add_subplot(grid[place // columns, place % columns])
-        if isinstance(panel, Scene):
+        if isinstance(panel, SceneSpec):
             draw_scene(axes, panel, style, cell_in)
             scenes.append((axes, panel))
-        elif isinstance(panel, Heatmap):
+        elif isinstance(panel, HeatmapSpec):
             mesh = draw_heatmap(axes, panel, style, cell_in)
             heats.setdefault((panel.centre, panel.half_range), []).append((axes, mesh, panel))
         else:
             draw_chart(axes, panel, style, cell_in)
-        # Beside a heatmap stands its scale, unless all share one.
-        room_in = cell_in * (0.7 if isinstance(panel, Heatmap) and not alike else 1.0)
+        # A heatmap has its colour scale beside it, unless all heatmaps share one.
+        room_in = cell_in * (0.7 if isinstance(panel, HeatmapSpec) and not alike else 1.0)
         _title(axes, chr(ord("a") + place) if spec.letters else "", panel.title, style, room_in)
     for held in heats.values():
         for one in [held] if alike else [[each] for each in held]:
@@ -157,7 +157,7 @@ def _handle(key: LegendEntry, style: RenderStyle) -> Any:
 
 
 def _with_printable_text(value: Any, families: list[str]) -> Any:
-    """Return a spec, or a part of it, with words that the fonts can write."""
+    """Return a spec, or a part of it, with texts that the fonts can write."""
     if isinstance(value, str):
         return printable(value, families)
     if isinstance(value, tuple | list):

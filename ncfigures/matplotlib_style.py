@@ -15,23 +15,23 @@ from ncfigures.options import FigureOptions
 INK = palette.TOKENS["light"]
 DASHES: dict[str, Any] = {"solid": "-", "dot": ":", "dash": (0, (5, 2)), "dashdot": "-."}
 FAMILIES = {True: ["STIXGeneral", "DejaVu Serif"], False: ["DejaVu Sans"]}
-"""Type: Times as in the venues' papers, or without serifs; the second has letters that the first lacks."""
+"""Fonts with serifs (Times, as in the venues' papers; the second has letters that the first lacks) and without."""
 SYMBOLS = {"ring": "o", "dot": "o", "diamond": "D", "speck": "o"}
 
 
 @dataclass(frozen=True)
 class RenderStyle:
-    """What every part of a figure is drawn with."""
+    """Colours and font sizes for drawing the parts of a figure."""
 
     options: FigureOptions
     opaque: bool
-    """The format knows no transparency."""
+    """Whether the format has no transparency."""
 
     def colour(self, colour: str) -> str:
         return simulate(colour, self.options.sight)
 
     def translucent(self, colour: str, opacity: float) -> dict[str, Any]:
-        """Return a face that lets through what is behind it, or looks so on white."""
+        """Return a translucent fill, or one blended with white where the format has no transparency."""
         mixed = self.colour(colour)
         return {"color": blend_with_white(mixed, opacity)} if self.opaque else {"color": mixed, "alpha": opacity}
 
@@ -49,7 +49,7 @@ class RenderStyle:
 
 
 def rc_params(options: FigureOptions) -> dict[str, Any]:
-    """Return matplotlib's settings: fonts embedded as TrueType, text as text, the same names of parts every time."""
+    """Return matplotlib's settings: fonts embedded as TrueType, text as text, reproducible ids."""
     return {
         "font.family": FAMILIES[options.serif],
         "font.size": VENUES[options.venue].text_pt,
@@ -75,5 +75,5 @@ def font_families(options: FigureOptions) -> list[str]:
 
 
 def rc_context(options: FigureOptions) -> Any:
-    """Return the context in which a figure is drawn and saved."""
+    """Return the context manager in which a figure is drawn and saved."""
     return mpl.rc_context(rc_params(options))  # type: ignore[arg-type]

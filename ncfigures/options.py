@@ -23,7 +23,7 @@ MAX_PANEL_EPOCHS = 6
 
 
 class FigureOptions(BaseModel):
-    """Everything that a figure's look and its choice of data depend on."""
+    """Options of a figure: which data it shows and how it looks."""
 
     model_config = ConfigDict(extra="forbid")
     epoch: float | None = Field(default=None, ge=0, description=_description("epoch"))
@@ -48,12 +48,12 @@ class FigureOptions(BaseModel):
     axes: Literal["open", "boxed", "grid"] = Field(default="open", description=_description("axes"))
 
     def non_default(self) -> dict[str, str]:
-        """Return the options that are not as they are by default, as text."""
+        """Return the options that differ from their defaults, as text."""
         return {key: _option_text(value) for key, value in self.model_dump(exclude_defaults=True).items()}
 
 
 def parse_options(given: dict[str, object]) -> FigureOptions:
-    """Return options from what a person gave; raises FigureError where one is unknown or impossible."""
+    """Validate options; raises FigureError for an unknown option or an invalid value."""
     try:
         return FigureOptions.model_validate(given)
     except ValidationError as error:
@@ -103,7 +103,7 @@ def composed_panels(options: FigureOptions) -> list[tuple[FigureName, FigureOpti
 
 
 def requested_epochs(options: FigureOptions) -> list[float | None]:
-    """Return the epochs whose captures are drawn, None for the newest; raises FigureError where they are no numbers."""
+    """Return the epochs whose captures are drawn, None for the latest; raises FigureError for invalid numbers."""
     if options.epochs is None:
         return [options.epoch]
     try:
@@ -121,7 +121,7 @@ def single_figures(figure: FigureName, options: FigureOptions) -> list[FigureNam
 
 
 def metric_keys(figure: FigureName, options: FigureOptions) -> list[str]:
-    """Return the metrics that a figure draws."""
+    """Return the keys of the metrics that a figure draws."""
     if figure == "composed":
         return list(dict.fromkeys(key for name, own in composed_panels(options) for key in metric_keys(name, own)))
     asked = split_list(options.keys) if "keys" in FIGURES[figure].options else []
@@ -129,7 +129,7 @@ def metric_keys(figure: FigureName, options: FigureOptions) -> list[str]:
 
 
 def export_command(runs: Sequence[str], figure: str, format_: str, options: FigureOptions, output: str) -> str:
-    """Return the command line that makes a figure's file."""
+    """Return the `collapse export` command that makes a figure's file."""
     flags: list[str] = []
     for key, value in options.non_default().items():
         switch = {"serif": "--sans", "legend": "--no-legend"}.get(key)
@@ -139,7 +139,7 @@ def export_command(runs: Sequence[str], figure: str, format_: str, options: Figu
 
 
 def film_command(runs: Sequence[str], options: FigureOptions, output: str = "film.gif") -> str:
-    """Return the command line that films the geometry with a figure's view, classes, camera and layers."""
+    """Return the `collapse film` command with a figure's view, classes, camera and layers."""
     given = options.non_default()
     flags = [f"--{key} {shlex.quote(given[key])}" for key in ("view", "classes", "camera", "layers") if key in given]
     return " ".join(["collapse", "film", ",".join(runs), "-o", output, *flags])

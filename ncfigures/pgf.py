@@ -1,4 +1,4 @@
-"""PGF without a LaTeX installation: matplotlib's renderer, with text measured by the fonts that come with it.
+"""PGF without a LaTeX installation: matplotlib's renderer, with text measured in matplotlib's own fonts.
 
 matplotlib asks LaTeX how wide each text is, which needs LaTeX on the machine that draws. What is written is text for
 the paper's own LaTeX to set, in the paper's own font; for the layout, the width in a font of the same kind will do.
@@ -43,7 +43,7 @@ class _Renderer(RendererPgf):
         *,
         hatchcolors: Any = (),
     ) -> None:
-        """Draw each shape once, and point to it: matplotlib writes a whole circle for every point."""
+        """Define each shape once and refer to it; matplotlib would write a whole circle for every point."""
         shapes = list(self._iter_collection_raw_paths(master_transform, paths, all_transforms))  # type: ignore[attr-defined]
         defined: set[int] = set()
         looks = (facecolors, edgecolors, linewidths, linestyles, antialiaseds, urls, offset_position)
@@ -92,7 +92,7 @@ class _Renderer(RendererPgf):
         ismath: Any = False,
         mtext: Any = None,
     ) -> None:
-        """Escape what matplotlib leaves as it is; it sets per cent signs, carets and minus signs itself."""
+        """Escape text for LaTeX; matplotlib itself escapes per cent signs, carets and minus signs only."""
         escaped = escape_latex(s, keep="%^−")
         super().draw_text(gc, x, y, escaped, prop, angle, ismath, mtext)  # type: ignore[no-untyped-call]
 

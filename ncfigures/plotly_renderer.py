@@ -1,4 +1,4 @@
-"""A spec as a Plotly figure: the same data and colours as in print, to be turned, zoomed and pointed at."""
+"""Render a figure spec as a Plotly figure: the same data and colours as in print, interactive."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from ncfigures import palette
 from ncfigures.camera import parse_camera
 from ncfigures.colour_vision import simulate
-from ncfigures.figure_spec import F64, Axis, Chart, FigureSpec, Heatmap, Line, Scene
+from ncfigures.figure_spec import F64, Axis, ChartSpec, FigureSpec, HeatmapSpec, LineSpec, SceneSpec
 from ncfigures.options import FigureOptions
 
 INK = palette.TOKENS["light"]
@@ -20,11 +20,11 @@ GAP = 0.08
 SYMBOLS = {"ring": "circle-open", "dot": "circle", "diamond": "diamond", "speck": "circle"}
 SIZES = {"ring": 12, "dot": 8, "diamond": 5, "speck": 2.5}
 MIDDLE = 0.35
-"""Of the orthographic camera: with this aspect ratio a scene fills its place as it does in print."""
+"""Aspect ratio with which a scene fills its panel as it does in print (orthographic camera)."""
 
 
 def plotly_figure(spec: FigureSpec, options: FigureOptions) -> dict[str, Any]:
-    """Return the figure as Plotly.js reads it; its `layout.meta` has the caption and the notices."""
+    """Return the figure as JSON-ready data for Plotly.js; `layout.meta` has the caption and the notices."""
     columns = spec.columns
     rows = math.ceil(len(spec.panels) / columns)
     data: list[dict[str, Any]] = []
@@ -50,14 +50,14 @@ def plotly_figure(spec: FigureSpec, options: FigureOptions) -> dict[str, Any]:
         )
         y = (1 - (row + 1) / rows + (GAP if row + 1 < rows else 0), 1 - row / rows - (GAP if row else 0.02))
         number = str(place + 1) if place else ""
-        if isinstance(panel, Scene):
+        if isinstance(panel, SceneSpec):
             layout[f"scene{number}"] = _space(panel, x, y)
             data += _points(panel, f"scene{number}", options, named)
         else:
-            drawn = _heat(panel, options) if isinstance(panel, Heatmap) else _chart(panel, options, named)
+            drawn = _heat(panel, options) if isinstance(panel, HeatmapSpec) else _chart(panel, options, named)
             data += [trace | {"xaxis": f"x{number}", "yaxis": f"y{number}"} for trace in drawn]
             layout |= _axes(panel, number, x, y)
-            layout["shapes"] += _rules(panel, number) if isinstance(panel, Chart) else []
+            layout["shapes"] += _rules(panel, number) if isinstance(panel, ChartSpec) else []
         title = f"<b>{chr(ord('a') + place)}</b> {panel.title}" if spec.letters else panel.title
         if title:
             where = {"x": x[0], "y": y[1], "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom"}
@@ -69,7 +69,7 @@ def _plain(values: F64) -> list[float | None]:
     return [None if math.isnan(value) else float(value) for value in values]
 
 
-def _chart(chart: Chart, options: FigureOptions, named: set[str]) -> list[dict[str, Any]]:
+def _chart(chart: ChartSpec, options: FigureOptions, named: set[str]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for line in chart.lines:
         found += _line(line, options, named)
@@ -109,7 +109,7 @@ def _chart(chart: Chart, options: FigureOptions, named: set[str]) -> list[dict[s
     return found
 
 
-def _line(line: Line, options: FigureOptions, named: set[str]) -> list[dict[str, Any]]:
+def _line(line: LineSpec, options: FigureOptions, named: set[str]) -> list[dict[str, Any]]:
     colour = simulate(line.colour, options.sight)
     found: list[dict[str, Any]] = []
     x = _plain(line.x)
@@ -132,15 +132,15 @@ def _line(line: Line, options: FigureOptions, named: set[str]) -> list[dict[str,
 
 
 def _name(label: str, named: set[str]) -> dict[str, Any]:
-    """Return a trace's name; each stands in the legend once, and all of one name go together."""
+    """Return a trace's name and legend group; each name is in the legend once."""
     shown = bool(label) and label not in named
     named.add(label)
     return {"name": label, "legendgroup": label, "showlegend": shown}
 
 
-def _axes(panel: Chart | Heatmap, number: str, x: Sequence[float], y: Sequence[float]) -> dict[str, Any]:
+def _axes(panel: ChartSpec | HeatmapSpec, number: str, x: Sequence[float], y: Sequence[float]) -> dict[str, Any]:
     quiet = {"zeroline": False, "automargin": True}
-    if isinstance(panel, Heatmap):
+    if isinstance(panel, HeatmapSpec):
         axis = {
             **quiet,
             "type": "category",
@@ -162,7 +162,7 @@ def _axes(panel: Chart | Heatmap, number: str, x: Sequence[float], y: Sequence[f
     return found
 
 
-def _rules(chart: Chart, number: str) -> list[dict[str, Any]]:
+def _rules(chart: ChartSpec, number: str) -> list[dict[str, Any]]:
     found = []
     for rule in chart.reference_lines:
         across = {
@@ -202,7 +202,7 @@ def _axis(axis: Axis) -> dict[str, Any]:
     return found
 
 
-def _heat(heat: Heatmap, options: FigureOptions) -> list[dict[str, Any]]:
+def _heat(heat: HeatmapSpec, options: FigureOptions) -> list[dict[str, Any]]:
     low, middle, high = (
         simulate(colour, options.sight) for colour in (heat.end_colours[0], INK["neutral"], heat.end_colours[1])
     )
@@ -222,7 +222,7 @@ def _heat(heat: Heatmap, options: FigureOptions) -> list[dict[str, Any]]:
     ]
 
 
-def _space(scene: Scene, x: Sequence[float], y: Sequence[float]) -> dict[str, Any]:
+def _space(scene: SceneSpec, x: Sequence[float], y: Sequence[float]) -> dict[str, Any]:
     camera = parse_camera(scene.camera)
     hidden = {"visible": False, "range": [-1.35, 1.35]}
     aspect = dict.fromkeys("xyz", MIDDLE * 3 * camera.zoom)
@@ -239,7 +239,7 @@ def _space(scene: Scene, x: Sequence[float], y: Sequence[float]) -> dict[str, An
     }
 
 
-def _points(scene: Scene, name: str, options: FigureOptions, named: set[str]) -> list[dict[str, Any]]:
+def _points(scene: SceneSpec, name: str, options: FigureOptions, named: set[str]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for path in scene.paths:
         x, y, z = (_plain(column) for column in path.positions_N3.T)

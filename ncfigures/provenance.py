@@ -1,4 +1,4 @@
-"""Where a figure comes from, inside its file: runs, configs, versions, view, and the command that makes it again."""
+"""The origin of a figure inside its file: runs, configs, versions, view, and the command that makes it again."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ncfigures.figure_data import FigureRequest
 from ncfigures.options import FigureOptions, export_command
 
 COMMENT_PREFIX = "CollapseLab: "
-"""Before the facts, in formats that know comments alone."""
+"""Prefix of the provenance in formats that have comments only."""
 COMMENT_WIDTH = 240
-"""Characters a line of a comment in PostScript."""
+"""Characters a comment line in PostScript."""
 HEADER_BYTES = 64 * 1024
-"""Where comments stand: nobody searches a whole picture for them."""
+"""The beginning of a file, in which comments are searched."""
 MAX_FILE_BYTES = 64 * 2**20
 MAX_CHARACTERS, MAX_LISTS, MAX_ROWS = 2**20, 20_000, 10_000
-"""Of the facts in a file: characters, lists and objects, and rows of the view's matrix. A thousand runs have less."""
+"""Limits of a file's provenance: characters, lists and objects, rows of the view matrix. A thousand runs need less."""
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -34,7 +34,7 @@ FiniteNumber = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class SourceRun(BaseModel):
-    """A run that a figure is of."""
+    """A run that a figure shows."""
 
     model_config = ConfigDict(extra="ignore")
     id: str = Field(pattern=r"^[a-z0-9]{1,16}$")
@@ -45,7 +45,7 @@ class SourceRun(BaseModel):
 
 
 class Provenance(BaseModel):
-    """Where a figure comes from."""
+    """The origin of a figure."""
 
     model_config = ConfigDict(extra="ignore")
     made_by: Text
@@ -59,7 +59,7 @@ class Provenance(BaseModel):
 
     @model_validator(mode="after")
     def _with_known_options(self) -> Self:
-        """Raise ValueError for options that no figure has."""
+        """Raise ValueError for unknown options."""
         self.parsed()
         return self
 
@@ -68,11 +68,11 @@ class Provenance(BaseModel):
         return FigureOptions.model_validate(self.options)
 
     def text(self) -> str:
-        """Return the facts as one line of ASCII, the same every time."""
+        """Return the provenance as one line of ASCII, always the same."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
 
     def address(self) -> str:
-        """Return the page's path that shows the same view."""
+        """Return the path of the page that shows the same view."""
         options = self.parsed()
         if len(self.runs) > 1:
             return f"/compare?runs={','.join(run.id for run in self.runs)}"
@@ -84,7 +84,7 @@ class Provenance(BaseModel):
 
 
 def provenance_of(request: FigureRequest) -> Provenance:
-    """Return where a request's figure comes from."""
+    """Return the provenance of a request's figure."""
     captures = request.first_run().captures
     return Provenance(
         made_by=request.software,
@@ -114,7 +114,7 @@ def provenance_of(request: FigureRequest) -> Provenance:
 
 
 def file_metadata(found: Provenance, title: str) -> dict[str, Any]:
-    """Return what matplotlib writes into a file of the format; comments are added by `with_provenance_comment`."""
+    """Return the metadata that matplotlib writes into the file; comments are added by `with_provenance_comment`."""
     if found.format == "pdf":
         nothing = {"CreationDate": None, "ModDate": None}
         words = {"Subject": found.command, "Keywords": found.text(), "Creator": found.made_by}
@@ -133,7 +133,7 @@ def file_metadata(found: Provenance, title: str) -> dict[str, Any]:
 
 
 def with_provenance_comment(found: Provenance, content: str) -> str:
-    """Return a text file with its provenance in comments of its kind."""
+    """Return a text file with its provenance as a comment in the format's syntax."""
     if found.format == "md":
         safe = found.text().replace("--", "-\\u002d")  # two hyphens would end the comment
         return f"<!-- {COMMENT_PREFIX}{safe} -->\n{content}"
@@ -147,7 +147,7 @@ def with_provenance_comment(found: Provenance, content: str) -> str:
 
 
 def read_provenance_file(path: Path) -> Provenance:
-    """Return where a file comes from; raises FigureError where it does not say, or is too large to be a figure."""
+    """Read the provenance of a file; raises FigureError if it has none or is too large to be a figure."""
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
         raise FigureError(
@@ -157,9 +157,9 @@ def read_provenance_file(path: Path) -> Provenance:
 
 
 def read_provenance(content: bytes) -> Provenance:
-    """Return where a file comes from; raises FigureError where it does not say.
+    """Read the provenance from a file's content; raises FigureError if it has none.
 
-    Nothing is decoded but the facts themselves: no picture, no stream of a PDF, no tree of an SVG.
+    Only the provenance is decoded: no image, no stream of a PDF, no tree of an SVG.
     """
     text = _provenance_text(content)
     if text is None:
@@ -201,14 +201,14 @@ def _provenance_text(content: bytes) -> str | None:
 
 
 def _between(text: str, begin: str, end: str) -> str | None:
-    """Return what stands between the first `begin` and the `end` after it."""
+    """Return the text between the first `begin` and the next `end`."""
     _, found, rest = text.partition(begin)
     inside, closed, _ = rest.partition(end)
     return inside if found and closed else None
 
 
 def _png_description(content: bytes) -> str | None:
-    """Return the text "Description" of a PNG; chunks of pixels are passed over."""
+    """Return the text "Description" of a PNG; chunks of pixels are skipped."""
     place = len(PNG)
     while place < len(content):
         size, kind = int.from_bytes(content[place : place + 4], "big"), content[place + 4 : place + 8]
@@ -225,7 +225,7 @@ def _png_description(content: bytes) -> str | None:
 
 
 def _png_chunk_text(kind: bytes, value: bytes) -> str:
-    """Return the text of a chunk of a PNG, unpacked no further than it may be long."""
+    """Return the text of a chunk of a PNG, decompressed up to the limit only."""
     if kind == b"tEXt":
         return value.decode("latin-1")
     packed, coding = True, "latin-1"
@@ -245,7 +245,7 @@ def _png_chunk_text(kind: bytes, value: bytes) -> str:
 
 
 def _pdf_keywords(content: bytes) -> str | None:
-    """Return the keywords of a PDF's own description, the last where it was changed; nothing else of it is read.
+    """Return the keywords of a PDF's information dictionary, the last if there are several; nothing else is read.
 
     They stand there as they are: `collapse export` does not compress them. A program that puts them into a compressed
     stream has left the facts out.
@@ -273,7 +273,7 @@ ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f", b"\n
 
 
 def _decode_pdf_string(value: bytes) -> bytes:
-    """Return a text between brackets as it is meant; raises FigureError where it does not end."""
+    """Decode a PDF string literal after its opening bracket; raises FigureError if it is not closed."""
     found, depth, place = bytearray(), 1, 0
     for token in PDF_TOKEN.finditer(value):
         found += value[place : token.start()]

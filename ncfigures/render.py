@@ -1,4 +1,4 @@
-"""Figures for papers: a request becomes a spec, and the spec a file. The same request gives the same bytes."""
+"""Render a figure request to a file. The same request gives the same bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def document_title(request: FigureRequest) -> str:
 
 
 def render_figure(request: FigureRequest) -> bytes:
-    """Return the figure's file; raises FigureError for options that do not fit, or data that is not there."""
+    """Return the figure's file; raises FigureError if the options do not fit or the data lacks what they need."""
     found = provenance_of(request)
     spec = build_figure_spec(request)
     if request.format == "csv":

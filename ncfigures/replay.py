@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 FIRST_METRICS = ("nc1", "etf_distance_means", "nc3", "top1")
 MAX_COORDINATE_BYTES = 2_000_000
-"""Of all coordinates before base64; with the rest the file stays below 3 MB."""
+"""Limit of all coordinates before base64, so that the file stays below 3 MB."""
 LEVELS = 32767
 ARRAYS = ("means", "weights", "features", "cosines_means", "pca")
 COORDINATES = ("means", "weights", "features")
@@ -57,7 +57,7 @@ class ReplayGroup:
     captures: Sequence[CaptureData]
     captures_left_out: int
     curves: Sequence[MetricCurves]
-    """One a run."""
+    """One for each run."""
 
 
 def render_replay(

@@ -1,4 +1,4 @@
-"""What a figure shows, as text: CSV of exactly the numbers that are drawn, and tables for LaTeX and Markdown."""
+"""The numbers of a figure as text: CSV of exactly what is drawn, and tables for LaTeX and Markdown."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ncfigures.figure_spec import F64, Chart, FigureSpec, Heatmap, Panel, Scene, SummaryTable, TableCell
+from ncfigures.figure_spec import F64, ChartSpec, FigureSpec, HeatmapSpec, Panel, SceneSpec, SummaryTable, TableCell
 from ncfigures.latex import escape_latex
 
 
 def drawn_numbers_csv(spec: FigureSpec) -> str:
-    """Return the drawn numbers: one table where all panels fit in one, else one a panel with an empty line between."""
+    """Return the drawn numbers as CSV: one table if all panels share an axis, else a table for each panel."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    charts = [panel for panel in spec.panels if isinstance(panel, Chart)]
+    charts = [panel for panel in spec.panels if isinstance(panel, ChartSpec)]
     lines = [panel for panel in charts if panel.lines and not panel.row_labels]
     if len(lines) == len(spec.panels) and len({panel.x.label for panel in lines}) == 1:
         writer.writerows(_lines(lines))
@@ -32,9 +32,9 @@ def drawn_numbers_csv(spec: FigureSpec) -> str:
 
 
 def _panel(panel: Panel) -> list[list[str]]:
-    if isinstance(panel, Scene):
+    if isinstance(panel, SceneSpec):
         return _scene(panel)
-    if isinstance(panel, Heatmap):
+    if isinstance(panel, HeatmapSpec):
         rows = [[name, *(format_number(v) for v in row)] for name, row in zip(panel.labels, panel.values, strict=True)]
         return [["class", *panel.labels], *rows]
     if panel.row_labels:
@@ -50,8 +50,8 @@ def _panel(panel: Panel) -> list[list[str]]:
     return _lines([panel])
 
 
-def _lines(charts: Sequence[Chart]) -> list[list[str]]:
-    """Return a column for each line (three where it has a range), a row for each place that any of them has."""
+def _lines(charts: Sequence[ChartSpec]) -> list[list[str]]:
+    """Return a column for each line (three if it has a range) and a row for each x of any line."""
     lines = [line for chart in charts for line in chart.lines]
     places = np.unique(np.concatenate([line.x for line in lines]))
     head, columns = [charts[0].x.label or "x"], []
@@ -73,7 +73,7 @@ def _columns(names: Sequence[str], columns: Sequence[F64]) -> list[list[str]]:
     return [[name, *map(format_number, row)] for name, *row in zip(names, *columns, strict=True)]
 
 
-def _rows(chart: Chart) -> list[list[str]]:
+def _rows(chart: ChartSpec) -> list[list[str]]:
     head, columns = ["entry"], []
     for bars in chart.bars:
         for suffix, values in (("", bars.values), (" least", bars.low), (" largest", bars.high)):
@@ -86,8 +86,8 @@ def _rows(chart: Chart) -> list[list[str]]:
     return [head, *_columns(chart.row_labels, columns)]
 
 
-def _scene(scene: Scene) -> list[list[str]]:
-    """Return every drawn point: what it is, its class, its coordinates in the ETF's frame and in the view."""
+def _scene(scene: SceneSpec) -> list[list[str]]:
+    """Return every drawn point: kind, class, coordinates in the ETF's frame and in the view."""
     rank = next(iter(scene.coordinates.values())).shape[1]
     rows = [["kind", "class", *(f"c{place + 1}" for place in range(rank)), "x", "y", "z"]]
     for points in scene.points:
@@ -98,12 +98,12 @@ def _scene(scene: Scene) -> list[list[str]]:
 
 
 def format_number(value: float) -> str:
-    """Return a number with the digits that single precision has, and none where there is none."""
+    """Return a number with the digits of single precision; nothing for NaN."""
     return "" if math.isnan(value) else f"{float(value):.7g}"
 
 
 def format_cell(cell: TableCell | None) -> tuple[str, str]:
-    """Return a cell's number, and its range in brackets or nothing."""
+    """Return a cell's number, and its range in brackets if it has one."""
     if cell is None or math.isnan(cell.value):
         return "", ""
 
@@ -117,7 +117,7 @@ def format_cell(cell: TableCell | None) -> tuple[str, str]:
 
 
 def _column_heads(table: SummaryTable) -> list[str]:
-    """Return the columns' names, per cent said in them."""
+    """Return the names of the columns, with (%) where they are in per cent."""
     shares = [
         any(cell.percent for _, cells in table.rows if (cell := cells[index]) is not None)
         for index in range(len(table.columns))
@@ -126,7 +126,7 @@ def _column_heads(table: SummaryTable) -> list[str]:
 
 
 def range_note(table: SummaryTable) -> str:
-    """Return what the brackets mean, or nothing."""
+    """Return the explanation of the brackets, if the table has any."""
     runs = {cell.count for _, cells in table.rows for cell in cells if cell is not None and cell.count > 1}
     if not runs:
         return ""
@@ -140,7 +140,7 @@ def markdown_table_with_caption(spec: FigureSpec) -> str:
 
 
 def markdown_table(spec: FigureSpec) -> str:
-    """Return the table alone, with what its brackets mean."""
+    """Return the table and the explanation of its brackets, without the caption."""
     table = spec.table
     lines = [
         "| " + " | ".join([table.corner or "entry", *_column_heads(table)]) + " |",

@@ -1,1 +1,1 @@
-"""The paper's comparisons, and questions beyond it: sweeps over seeds, claims tested in numbers, reports."""
+"""The paper's comparisons, and questions beyond it: sweeps over seeds, statistical tests of claims, reports."""

@@ -62,7 +62,7 @@ def evaluate_claim(
 
 
 def p_values(left: F64, right: F64, relation: Relation) -> tuple[float, float]:
-    """Return the p of `left` being in a relation to `right`, pair by pair, and that of the opposite.
+    """Return the one-sided p that `left` is in a relation to `right`, pair by pair, and that of the opposite relation.
 
     Both are 1 where nothing can be told: all pairs are equal or, for *steadier*, one of the two does not vary at all.
     """

@@ -137,7 +137,7 @@ def _draw_figures(
 
 
 def index(size: Size, held: Sequence[tuple[Study, Sequence[ClaimResult]]]) -> bytes:
-    """Return the page that leads to the reports of several studies: what each asks, and how its claims fared."""
+    """Return the index of several reports: the question of each study and the verdicts on its claims."""
     parts = ["# The paper's claims, and questions beyond it", f"`collapse reproduce all --size {size}`", SOURCE]
     lines = ["| Study | Question | Agree | Disagree | Undecided |", "|" + "---|" * 5]
     for study, results in held:
@@ -150,7 +150,7 @@ def index(size: Size, held: Sequence[tuple[Study, Sequence[ClaimResult]]]) -> by
 
 
 def _summary(results: Sequence[ClaimResult]) -> list[str]:
-    """Return the answer in sentences: how many claims agree, and which do not."""
+    """Return the summary: how many claims agree, and which do not."""
     counts = {verdict: sum(each.verdict == verdict for each in results) for verdict in _ORDER}
     words = ", ".join(f"{count} {_ORDER[verdict]}" for verdict, count in counts.items() if count)
     against = [each for each in results if each.verdict == "disagrees"]
@@ -185,7 +185,7 @@ def _ranged(each: ClaimResult, values: Sequence[float]) -> str:
 
 
 def _claims_table(results: Sequence[ClaimResult]) -> str:
-    """Return the claims on one setting, each with what was seen of it."""
+    """Return the table of a setting's claims with their results."""
     lines = ["| Claim | Read | Seen | Against | Holds in | p | Verdict |", "|" + "---|" * 7]
     for each in results:
         claim, epochs = each.claim, each.setting.shared.epochs
@@ -209,7 +209,7 @@ def _probability(each: ClaimResult) -> str:
 
 
 def _described(setting: Setting) -> str:
-    """Return what a setting trains on, and how."""
+    """Return the description of a setting: data, network, training."""
     config = setting.shared
     parts = [
         f"K = {config.classes}, d = {config.backbone.features}, N = {config.train_size:,}"
@@ -243,7 +243,7 @@ def _arms(setting: Setting) -> str:
 
 
 def _ids(done: Sequence[FinishedRun]) -> list[str]:
-    """Return the runs arm by arm: entries stand in this order."""
+    """Return the ids of runs, arm by arm."""
     order = list(dict.fromkeys(each.planned.arm for each in done))
     return [each.run_id for each in sorted(done, key=lambda each: order.index(each.planned.arm))]
 

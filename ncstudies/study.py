@@ -1,7 +1,7 @@
-"""What a study is: settings, each with arms that differ in one thing; claims about them; what is read of a run.
+"""The parts of a study: settings, arms, claims, and the statistics of runs that claims compare.
 
-A *setting* is data, network and training; an *arm* is one way of doing it, such as a head; a *claim* says that a number
-read of one arm is lower (higher, steadier) than of another, in runs that share their seed.
+A *setting* is data, network and training; an *arm* is one variant of it, such as a head; a *claim* says that a
+statistic of one arm is lower (higher, steadier) than that of another, in runs that share their seed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Relation = Literal["lower", "higher", "steadier"]
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """What a finished run left: metrics over its measured epochs, by split and key, and what its steps took."""
+    """Results of a finished run: metrics over its measured epochs by split and key, time and memory of its steps."""
 
     epochs: Sequence[int]
     values: Mapping[str, Mapping[str, Sequence[Any]]]
@@ -34,23 +34,23 @@ class RunOutcome:
     memory_bytes: Mapping[str, int] = field(default_factory=dict)
 
     def curve(self, split: str, key: str) -> F64:
-        """Return a metric over the epochs, NaN where it was not measured or is no finite number."""
+        """Return a metric over the epochs; NaN where it is missing or not finite."""
         values = self.values.get(split, {}).get(key, [None] * len(self.epochs))
         found = np.array(values, dtype=np.float64)
         return np.where(np.isfinite(found), found, math.nan)
 
 
 class RunStatistic(Protocol):
-    """One number of a run."""
+    """A number computed from the results of a run."""
 
     def describe(self, epochs: int) -> str:
-        """Return what is read, of runs of so many epochs."""
+        """Return what the number is, for runs of so many epochs."""
 
     def value(self, outcome: RunOutcome) -> float:
-        """Return the number, NaN where it was not measured."""
+        """Return the number; NaN if it was not measured."""
 
     def format(self, value: float) -> str:
-        """Return a number of this kind as a person reads it."""
+        """Return a value as text, with its unit."""
 
 
 def _format_metric(key: str, value: float) -> str:
@@ -157,7 +157,7 @@ class PeakMemory:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """`reading` of the arm `of` is in the relation to that of the arm `than`, in each setting."""
+    """A claim: in each setting, `statistic` of `arm` is in `relation` to that of `baseline`."""
 
     text: str
     source: str
@@ -169,7 +169,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class StudyFigure:
-    """A figure of the catalogue with its options, of all arms."""
+    """A figure of all arms: its name in the catalogue and its options."""
 
     figure: str
     options: Mapping[str, str] = field(default_factory=dict)
@@ -192,7 +192,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A question, and the sweep that answers it."""
+    """A question, and the runs and claims that answer it."""
 
     name: str
     title: str

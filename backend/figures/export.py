@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FigureOrder:
-    """A figure as it is asked for: `runs` are ids with commas between them, or a filter."""
+    """A requested figure: `runs` are comma-separated ids, or a filter."""
 
     runs: str
     figure: Any
@@ -28,7 +28,7 @@ class FigureOrder:
 
 
 def order_from_file(path: Path) -> FigureOrder:
-    """Return what a figure's file was asked for with; raises Invalid where it does not say."""
+    """Return the order that repeats a figure's file; raises Invalid if the file has no provenance."""
     with figure_errors():
         found = read_provenance_file(path)
     return FigureOrder(",".join(run.id for run in found.runs), found.figure, found.format, dict(found.options))
@@ -43,14 +43,14 @@ def checked_options(order: FigureOrder) -> FigureOptions:
 
 
 def ids_in_store(store: Store, runs: str) -> list[str]:
-    """Return the ids that are named, or that a filter means; raises NotFound where that is none."""
+    """Return the ids that are named, or that match a filter; raises NotFound if there are none."""
     from backend.store import query
 
     return _required(sorted(query.matching_ids(store, runs, MAX_RUNS + 1)), runs) if ":" in runs else split_list(runs)
 
 
 def ids_on_server(client: Client, runs: str) -> list[str]:
-    """Return the same of a server."""
+    """Return the ids that are named, or that match a filter, on a server."""
     from backend.client import calls
 
     if ":" not in runs:
@@ -59,7 +59,7 @@ def ids_on_server(client: Client, runs: str) -> list[str]:
 
 
 def from_store(store: Store, order: FigureOrder) -> bytes:
-    """Return the file, drawn here."""
+    """Return the file, drawn in this process."""
     from backend.figures.files import figure_file
 
     options = checked_options(order)

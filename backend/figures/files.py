@@ -1,4 +1,4 @@
-"""Make the file of a figure or a replay from the store, in this process. Importing this module loads matplotlib."""
+"""Make the file of a figure or a replay from the store, in this process."""
 
 from __future__ import annotations
 

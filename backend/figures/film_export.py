@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FilmOrder:
-    """A film as it is asked for: `runs` are ids with commas between them, or a filter."""
+    """A requested film: `runs` are comma-separated ids, or a filter."""
 
     runs: str
     format: str

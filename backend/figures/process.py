@@ -23,11 +23,11 @@ from ncfigures.options import FigureOptions
 
 TIMEOUT_S = 60.0
 KINDS: dict[str, type[CollapseError]] = {kind.__name__: kind for kind in (Conflict, Invalid, NotFound, Unusable)}
-"""Errors that are told as they are; any other is a CollapseError."""
+"""Errors of the process that keep their type; any other becomes a CollapseError."""
 
 
 class StoreLocation(BaseModel):
-    """Where the store is. It is written to the process, since anybody on the machine may read a command line."""
+    """The location of the store. It is written to the process, because other users can read a command line."""
 
     data_dir: Path
     database_url: str
@@ -70,7 +70,7 @@ class FigureProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def make(self, job: Job) -> LabelledFile:
-        """Return a job's file; raises NotFound, Invalid, Unusable as `collect` does, CollapseError where it failed."""
+        """Return a job's file; raises NotFound, Invalid, Unusable, or CollapseError if the process fails."""
         with self._lock:
             process = self._started()
             watchdog = threading.Timer(TIMEOUT_S, process.kill)

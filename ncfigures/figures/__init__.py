@@ -1,4 +1,4 @@
-"""Figures for papers: each a pure function of a request that returns a spec. One file and one line make a new one."""
+"""The figures of the catalogue: each a pure function from a request to a FigureSpec, in a file of its own."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ BUILDERS: dict[FigureName, Callable[[FigureRequest], FigureSpec]] = {
 
 
 def build_figure_spec(request: FigureRequest) -> FigureSpec:
-    """Return the spec of a request; raises FigureError where its data has not what the figure needs."""
+    """Return the spec of a request; raises FigureError if its data lacks what the figure needs."""
     if request.figure == "composed":
         return composed(request, BUILDERS)
     return BUILDERS[request.figure](request)

@@ -10,12 +10,12 @@ from ncengine.geometry.views import blocks
 from ncfigures import palette
 from ncfigures.errors import FigureError
 from ncfigures.figure_data import FigureRequest
-from ncfigures.figure_spec import FigureSpec, Heatmap, SummaryTable, TableCell
+from ncfigures.figure_spec import FigureSpec, HeatmapSpec, SummaryTable, TableCell
 from ncfigures.figures import seed_statistics as seeds
 
 NAMES_UP_TO = 30
 LEAST_SPREAD = {"cos": 0.25, "angle": 15.0}
-"""The colour scale never spans less than this around the ideal, so that a collapsed run fades to calm."""
+"""Minimum half range of the colour scale around the ideal, so that a collapsed run has neutral colours."""
 
 
 def angles(request: FigureRequest) -> FigureSpec:
@@ -51,7 +51,7 @@ def angles(request: FigureRequest) -> FigureSpec:
         notices.append("names of more than 30 classes are left out; the table has them")
     several = len(captures) > 1
     panels = [
-        Heatmap(
+        HeatmapSpec(
             values,
             names,
             centre,

@@ -1,4 +1,4 @@
-"""What a training step takes, by phase and group: seconds, and the most memory."""
+"""Time of a training step by phase, and peak memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ncfigures.figure_data import FigureRequest
-from ncfigures.figure_spec import Axis, Bars, Chart, FigureSpec, LegendEntry, SummaryTable, TableCell
+from ncfigures.figure_spec import Axis, Bars, ChartSpec, FigureSpec, LegendEntry, SummaryTable, TableCell
 from ncfigures.figures import seed_statistics as seeds
 from ncfigures.palette import CLASSES_10
 
@@ -30,13 +30,13 @@ def costs(request: FigureRequest) -> FigureSpec:
     ratio = 0.24 + 0.1 * len(labels)
     colours = {phase: CLASSES_10[index % len(CLASSES_10)] for index, phase in enumerate(phases)}
     panels = [
-        Chart(
+        ChartSpec(
             title="Time of a step, ms",
             bars=[Bars(phase, table_ms[phase], [colours[phase]] * len(labels)) for phase in phases],
             row_labels=labels,
             aspect=ratio,
         ),
-        Chart(
+        ChartSpec(
             title="Memory of the process, MiB" if on_cpu else "Most memory of a phase, MiB",
             x=Axis(),
             bars=[Bars("", memory, seeds.head_colours(request))],

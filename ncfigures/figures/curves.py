@@ -1,4 +1,4 @@
-"""Metrics over epochs: train solid, test dotted for one entry; for several a panel a split, with ranges over seeds."""
+"""Metrics over epochs: for one group train solid and test dotted, for several a panel for each split."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 from ncfigures.catalogue import FIGURES
 from ncfigures.errors import FigureError
 from ncfigures.figure_data import FigureRequest, MetricDescription, SeedGroup
-from ncfigures.figure_spec import Axis, Chart, FigureSpec, Line, ReferenceLine, SummaryTable
+from ncfigures.figure_spec import Axis, ChartSpec, FigureSpec, LineSpec, ReferenceLine, SummaryTable
 from ncfigures.figures import seed_statistics as seeds
 from ncfigures.options import metric_keys
 from ncfigures.palette import Dash
 
 DECADES = 20.0
-"""A metric that spans a larger factor stands on a logarithmic axis."""
+"""A metric that spans a larger factor has a logarithmic axis."""
 
 
 def splits_of(request: FigureRequest) -> list[str]:
-    """Return the splits asked for: where several entries are drawn, training alone unless both are named."""
+    """Return the requested splits; by default train and test for one group, train only for several."""
     if request.figure == "test":
         return ["test"]
     if request.options.split is not None:
@@ -55,9 +55,9 @@ def curves(request: FigureRequest) -> FigureSpec:
     )
 
 
-def _panel(request: FigureRequest, key: str, splits: tuple[str, ...], *, several: bool) -> Chart:
+def _panel(request: FigureRequest, key: str, splits: tuple[str, ...], *, several: bool) -> ChartSpec:
     metric = request.metrics[key]
-    lines: list[Line] = []
+    lines: list[LineSpec] = []
     for group in request.groups:
         for split in splits:
             found = seeds.metric_statistics(group, split, key)
@@ -66,10 +66,10 @@ def _panel(request: FigureRequest, key: str, splits: tuple[str, ...], *, several
             lines.append(seeds.line(found, request, group, split, key))
     log = _log(request, lines)
     ideal = metric.ideal
-    # Zero cannot stand on a logarithmic axis: it is then left to the caption.
+    # A logarithmic axis has no zero: the caption names the ideal then.
     rules = [] if ideal is None or (log and ideal <= 0) else [ReferenceLine(float(ideal), label="ideal")]
     title = f"{metric.label}, {splits[0]}" if several else metric.label
-    return Chart(
+    return ChartSpec(
         title=title,
         x=Axis("epoch"),
         y=Axis(log=log, percent=metric.share),
@@ -78,7 +78,7 @@ def _panel(request: FigureRequest, key: str, splits: tuple[str, ...], *, several
     )
 
 
-def _log(request: FigureRequest, lines: list[Line]) -> bool:
+def _log(request: FigureRequest, lines: list[LineSpec]) -> bool:
     scale = request.options.scale
     if scale == "linear" or not lines:
         return False
@@ -113,7 +113,7 @@ def definition(metric: MetricDescription) -> str:
 
 
 def caption(request: FigureRequest, keys: list[str], splits: list[str]) -> str:
-    """Return what is drawn, with the definitions of the metrics."""
+    """Return the caption, with the definitions of the metrics."""
     title = FIGURES[request.figure].title
     if len(request.groups) > 1:
         lines = f"{' and '.join(splits)} split; entries in the colours of their heads"

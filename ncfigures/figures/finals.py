@@ -8,7 +8,7 @@ import numpy as np
 
 from ncfigures.errors import FigureError
 from ncfigures.figure_data import FigureRequest
-from ncfigures.figure_spec import Axis, Chart, DotIntervals, FigureSpec, LegendEntry, ReferenceLine
+from ncfigures.figure_spec import Axis, ChartSpec, DotIntervals, FigureSpec, LegendEntry, ReferenceLine
 from ncfigures.figures import seed_statistics as seeds
 from ncfigures.figures.curves import definition, splits_of, table
 from ncfigures.options import metric_keys
@@ -34,7 +34,7 @@ def finals(request: FigureRequest) -> FigureSpec:
             log = bool((known > 0).all() and known.max() > 20 * known.min())
             ideal = metric.ideal
             panels.append(
-                Chart(
+                ChartSpec(
                     title=f"{metric.label}, {split}",
                     x=Axis(log=log, percent=metric.share),
                     intervals=DotIntervals(middle, low, high, colours),

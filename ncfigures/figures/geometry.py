@@ -1,4 +1,4 @@
-"""Features, class means, classifier and the nearest ETF, as the page's camera sees them; a panel an epoch and group."""
+"""Features, class means, classifier and the nearest ETF in 3D, a panel for each epoch and group."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ncfigures.figure_spec import (
     F64,
     FigureSpec,
     LegendEntry,
-    Scene,
     ScenePath,
     ScenePoints,
+    SceneSpec,
     SummaryTable,
     Symbol,
     TableCell,
@@ -63,7 +63,7 @@ def geometry(request: FigureRequest) -> FigureSpec:
     )
 
 
-def _scene(request: FigureRequest, capture: CaptureData, shown: list[str], title: str, notices: list[str]) -> Scene:
+def _scene(request: FigureRequest, capture: CaptureData, shown: list[str], title: str, notices: list[str]) -> SceneSpec:
     view = np.asarray(capture.view_matrix, dtype=np.float64)
     labels = capture.arrays["labels"].astype(np.int64)
     classes = len(capture.class_names)
@@ -102,7 +102,7 @@ def _scene(request: FigureRequest, capture: CaptureData, shown: list[str], title
     if "names" in shown:
         wanted = drawn if len(drawn) <= NAMES_UP_TO else np.asarray(capture.smallest_pair)
         named = [(int(label), seen["class mean"][list(drawn).index(label)]) for label in wanted]
-    return Scene(
+    return SceneSpec(
         points=points,
         paths=paths,
         camera=request.options.camera,
@@ -114,7 +114,7 @@ def _scene(request: FigureRequest, capture: CaptureData, shown: list[str], title
 
 
 def _colours(capture: CaptureData, classes: int, notices: list[str]) -> list[str]:
-    """Return a colour a class; where they are too many to be told apart, the pair at the smallest angle stands out."""
+    """Return a colour for each class; above 30 classes only the pair at the smallest angle is coloured."""
     found = palette.class_colours(classes)
     if classes > NAMES_UP_TO:
         first, second = capture.smallest_pair
@@ -127,7 +127,7 @@ def _colours(capture: CaptureData, classes: int, notices: list[str]) -> list[str
 
 
 def _table(request: FigureRequest) -> SummaryTable:
-    """Return by class how far its mean is from the length and the direction of its vertex, at the last capture."""
+    """Return for each class the norm of its mean and the angles to its vertex, at the last capture."""
     capture = request.first_run().captures[-1]
     means = capture.arrays["means"].astype(np.float64)
     weights = capture.arrays["weights"].astype(np.float64)

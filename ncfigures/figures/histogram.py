@@ -1,4 +1,4 @@
-"""The angles between all pairs of class means against arccos(−1/(K−1)), where all of them are at collapse."""
+"""The angles between all pairs of class means against arccos(−1/(K−1)), where all of them are at perfect collapse."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ncfigures.figure_data import FigureRequest, SeedGroup
 from ncfigures.figure_spec import (
     F64,
     Axis,
-    Chart,
+    ChartSpec,
     FigureSpec,
     HistogramSteps,
-    Line,
+    LineSpec,
     ReferenceLine,
     SummaryTable,
     TableCell,
@@ -24,7 +24,7 @@ BINS = 36
 
 
 def histogram(request: FigureRequest) -> FigureSpec:
-    """Return the histogram of the angles of an entry's captures, or above 128 classes their quantiles."""
+    """Return the histogram of the angles of each group's captures, or above 128 classes their quantiles."""
     classes = request.first_run().classes
     ideal = math.degrees(math.acos(-1 / (classes - 1)))
     colours = seeds.head_colours(request)
@@ -41,10 +41,10 @@ def histogram(request: FigureRequest) -> FigureSpec:
     table = SummaryTable("degrees", ["smallest", "median", "largest", "std", "mean distance from the ETF's"], rows)
     if not whole:
         lines = [
-            Line(group.label, _quantiles(group)[1], _quantiles(group)[0], colour, group.dash, markers=True)
+            LineSpec(group.label, _quantiles(group)[1], _quantiles(group)[0], colour, group.dash, markers=True)
             for group, colour in zip(request.groups, colours, strict=True)
         ]
-        chart = Chart(
+        chart = ChartSpec(
             x=Axis("angle, degrees"),
             y=Axis("share of pairs", percent=True),
             lines=lines,
@@ -71,7 +71,7 @@ def histogram(request: FigureRequest) -> FigureSpec:
         for group, values, colour in zip(request.groups, held, colours, strict=True)
         if values is not None
     ]
-    chart = Chart(
+    chart = ChartSpec(
         x=Axis("angle, degrees", limits=(float(low), float(high))),
         y=Axis("pairs"),
         histograms=steps,
@@ -94,7 +94,7 @@ def _angles(group: SeedGroup) -> F64 | None:
 
 
 def _quantiles(group: SeedGroup) -> tuple[F64, F64]:
-    """Return shares of pairs, and the angle that so many are at most, rising."""
+    """Return shares of pairs in rising order, and the angle that so many pairs do not exceed."""
     known = group.runs[0].captures[-1].cosine_quantiles
     shares = np.array([1 - float(share) for share in known])
     angles = np.degrees(np.arccos(np.clip([float(value) for value in known.values()], -1, 1)))

@@ -8,7 +8,7 @@ import numpy as np
 
 from ncfigures.errors import FigureError
 from ncfigures.figure_data import FigureRequest, SeedGroup
-from ncfigures.figure_spec import Axis, Chart, FigureSpec, SummaryTable, TableCell
+from ncfigures.figure_spec import Axis, ChartSpec, FigureSpec, SummaryTable, TableCell
 from ncfigures.figures import seed_statistics as seeds
 from ncfigures.figures.curves import definition
 
@@ -45,7 +45,7 @@ def layers(request: FigureRequest) -> FigureSpec:
         values = values[np.isfinite(values)]
         log = key == "nc1" and bool(len(values) and (values > 0).all() and values.max() > 20 * values.min())
         panels.append(
-            Chart(title=metric.label, x=Axis(tick_labels=words), y=Axis(log=log, percent=metric.share), lines=lines)
+            ChartSpec(title=metric.label, x=Axis(tick_labels=words), y=Axis(log=log, percent=metric.share), lines=lines)
         )
     return FigureSpec(
         panels=panels,

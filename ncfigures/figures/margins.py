@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from ncfigures.figure_data import FigureRequest, SeedGroup
-from ncfigures.figure_spec import F64, Axis, Chart, FigureSpec, ReferenceLine, SummaryTable, TableCell
+from ncfigures.figure_spec import F64, Axis, ChartSpec, FigureSpec, ReferenceLine, SummaryTable, TableCell
 from ncfigures.figures import seed_statistics as seeds
 
 ARRAYS = {"train": "margins", "test": "margins_test"}
 SHARES = 401
-"""Places at which several seeds' order statistics are put beside each other."""
+"""Points at which the order statistics of several seeds are compared."""
 
 
 def margins(request: FigureRequest) -> FigureSpec:
@@ -32,7 +32,7 @@ def margins(request: FigureRequest) -> FigureSpec:
                 lines.append(seeds.line(found, request, group, split))
                 rows.append((f"{group.label}, {split}", _quantiles(held)))
         panels.append(
-            Chart(
+            ChartSpec(
                 title=f"Cosine margin, {shown[0]}" if several and len(splits) > 1 else "",
                 x=Axis("share of samples", percent=True, limits=(0.0, 1.0)),
                 y=Axis("cosine margin"),

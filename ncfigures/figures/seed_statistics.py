@@ -1,4 +1,4 @@
-"""What several seeds have in common: the median and the range of a metric at each place that any of them has."""
+"""Statistics over seeds: median, minimum and maximum of a metric, and the lines, legends and cells made from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ncfigures import palette
 from ncfigures.figure_data import FigureRequest, SeedGroup
-from ncfigures.figure_spec import F64, LegendEntry, Line, TableCell
+from ncfigures.figure_spec import F64, LegendEntry, LineSpec, TableCell
 from ncfigures.palette import Dash
 
 SPLIT_DASHES: dict[str, Dash] = {"train": "solid", "test": "dot"}
@@ -21,7 +21,7 @@ IDEAL = LegendEntry("ideal", palette.TOKENS["light"]["ink-3"], "dash")
 
 @dataclass(frozen=True, slots=True)
 class SeedStatistics:
-    """Median, least and largest over seeds at places `x`."""
+    """Median, minimum and maximum over `count` seeds at `x`."""
 
     x: F64
     median: F64
@@ -30,11 +30,11 @@ class SeedStatistics:
     count: int
 
     def range(self) -> tuple[F64, F64] | tuple[None, None]:
-        """Return the range where it is of several seeds."""
+        """Return minimum and maximum, or None twice for one seed."""
         return (self.min, self.max) if self.count > 1 else (None, None)
 
     def final(self) -> tuple[float, float, float] | None:
-        """Return the three at the last place that has them."""
+        """Return median, minimum and maximum at the last `x` that has them."""
         here = np.flatnonzero(np.isfinite(self.median))
         if not len(here):
             return None
@@ -43,7 +43,7 @@ class SeedStatistics:
 
 
 def seed_statistics(curves: Sequence[tuple[npt.ArrayLike, F64]]) -> SeedStatistics:
-    """Return the median and range of curves (places, values) over all places."""
+    """Return the statistics of curves (x, values) at every x of any curve; NaN where no seed has a value."""
     places = np.unique(np.concatenate([np.asarray(x, np.float64) for x, _ in curves]))
     table = np.full((len(curves), len(places)), math.nan)
     for row, (x, values) in zip(table, curves, strict=True):
@@ -63,15 +63,15 @@ def line(
     key: str = "",
     *,
     markers: bool = False,
-) -> Line:
-    """Return the line of an group on a split, with its range where it is of several seeds.
+) -> LineSpec:
+    """Return the line of a group on a split, with its range over several seeds.
 
-    Of one group, splits are told apart by their dashes; of several, entries by the colours of their heads.
+    Splits of one group differ in their dashes; several groups have the colours of their heads.
     """
     several = len(request.groups) > 1
     low, high = found.range()
     column = f"{split}/{key}" if key else split
-    return Line(
+    return LineSpec(
         label=group.label if several else split,
         x=found.x,
         y=found.median,
@@ -85,7 +85,7 @@ def line(
 
 
 def legend_entries(request: FigureRequest, splits: Sequence[str]) -> list[LegendEntry]:
-    """Return what tells lines apart: splits of one group, or entries."""
+    """Return the legend: the splits of one group, or several groups."""
     held = head_colours(request)
     if len(request.groups) > 1:
         return [
@@ -95,7 +95,7 @@ def legend_entries(request: FigureRequest, splits: Sequence[str]) -> list[Legend
 
 
 def metric_statistics(group: SeedGroup, split: str, key: str) -> SeedStatistics | None:
-    """Return a metric of an entry's runs over epochs; None where none of them has it."""
+    """Return a metric of a group's runs over epochs; None if no run has it."""
     held = [run.curves for run in group.runs if run.curves is not None]
     having = [series for series in held if key in series.values.get(split, {})]
     curves = [(series.epochs, series.values[split][key]) for series in having]
@@ -103,7 +103,7 @@ def metric_statistics(group: SeedGroup, split: str, key: str) -> SeedStatistics 
 
 
 def final_cell(found: SeedStatistics | None, *, percent: bool = False) -> TableCell | None:
-    """Return a metric at its end as a table has it."""
+    """Return the final value of a metric as a table cell."""
     end = None if found is None else found.final()
     if found is None or end is None:
         return None
@@ -116,14 +116,14 @@ def final_cell(found: SeedStatistics | None, *, percent: bool = False) -> TableC
 
 
 def runs_cell(values: Sequence[float], *, percent: bool = False) -> TableCell:
-    """Return a number of each run as a table has it: a median and a range where there are several."""
+    """Return one number a run as a table cell: median and range over several runs."""
     if len(values) == 1:
         return TableCell(values[0], percent=percent)
     return TableCell(float(np.median(values)), min(values), max(values), len(values), percent=percent)
 
 
 def mark_best(cells: Sequence[TableCell | None], direction: str) -> list[TableCell | None]:
-    """Return a column with the best of its medians marked; nothing is best where all are equal."""
+    """Return a column with its best median marked; nothing is marked if all are equal."""
     values = [each.value for each in cells if each is not None]
     if len(set(values)) < 2:
         return list(cells)
@@ -132,12 +132,12 @@ def mark_best(cells: Sequence[TableCell | None], direction: str) -> list[TableCe
 
 
 def head_colours(request: FigureRequest) -> list[str]:
-    """Return a colour for each group: its head's, as everywhere."""
+    """Return the colour of each group's head."""
     return [palette.HEADS["light"][group.head] for group in request.groups]
 
 
 def caption_note(request: FigureRequest) -> str:
-    """Return what is said of seeds in a caption, or nothing."""
+    """Return the sentence of a caption about seeds, empty for single runs."""
     counts = sorted({len(group.runs) for group in request.groups})
     if counts == [1]:
         return ""
@@ -146,7 +146,7 @@ def caption_note(request: FigureRequest) -> str:
 
 
 def panel_title(request: FigureRequest, index: int) -> str:
-    """Return what tells a panel from the others: its group, its epoch, or both."""
+    """Return the title of a panel: its group, its epoch, or both."""
     each = len(request.first_run().captures)
     label = request.groups[index // each].label
     epoch = f"epoch {request.groups[index // each].runs[0].captures[index % each].epoch:g}"

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ncfigures.figure_data import FigureRequest
-from ncfigures.figure_spec import Axis, Chart, FigureSpec, LegendEntry, Line, ReferenceLine, SummaryTable
+from ncfigures.figure_spec import Axis, ChartSpec, FigureSpec, LegendEntry, LineSpec, ReferenceLine, SummaryTable
 from ncfigures.figures import seed_statistics as seeds
 from ncfigures.palette import CLASSES_10
 
@@ -25,7 +25,7 @@ def spectra(request: FigureRequest) -> FigureSpec:
             found = seeds.seed_statistics([(np.arange(1, len(each) + 1), each) for each in positive])
             low, high = found.range()
             lines.append(
-                Line(
+                LineSpec(
                     label=label,
                     x=found.x,
                     y=found.median,
@@ -40,7 +40,7 @@ def spectra(request: FigureRequest) -> FigureSpec:
             largest = [float(each.max(initial=0.0)) for each in held]
             cells += [seeds.runs_cell(sums), seeds.runs_cell(largest)]
         panels.append(
-            Chart(
+            ChartSpec(
                 title=group.label if len(request.groups) > 1 else "",
                 x=Axis("number"),
                 y=Axis("eigenvalue", log=True),

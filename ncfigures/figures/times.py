@@ -9,7 +9,7 @@ import numpy as np
 from ncfigures.catalogue import DEFAULT_THRESHOLDS
 from ncfigures.errors import FigureError
 from ncfigures.figure_data import FigureRequest, SeedGroup
-from ncfigures.figure_spec import Axis, Bars, Chart, FigureSpec, SummaryTable, TableCell
+from ncfigures.figure_spec import Axis, Bars, ChartSpec, FigureSpec, SummaryTable, TableCell
 from ncfigures.figures import seed_statistics as seeds
 from ncfigures.figures.curves import definition, splits_of
 from ncfigures.options import metric_keys
@@ -39,7 +39,7 @@ def times(request: FigureRequest) -> FigureSpec:
         sign = "≤" if request.metrics[key].direction == "low" else "≥"
         several = any(len(group.runs) > 1 for group in request.groups)
         panels.append(
-            Chart(
+            ChartSpec(
                 title=f"{request.metrics[key].label} {sign} {threshold:g}, {split}",
                 x=Axis("epochs", limits=(0.0, float(longest))),
                 bars=[

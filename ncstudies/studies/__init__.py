@@ -1,4 +1,4 @@
-"""The studies that there are, each a function of the size. One file and one line make a new one."""
+"""All studies, each a function of the size. A new study is one file and one line here."""
 
 from __future__ import annotations
 

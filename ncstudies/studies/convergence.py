@@ -18,29 +18,29 @@ def convergence(size: Size) -> Study:
     for other in (FIXED, LINEAR):
         claims += [
             Claim(
-                f"The nearest ETF fits the training data sooner than {words(other)}.",
+                f"The nearest ETF fits the training data sooner than {in_sentence(other)}.",
                 SOURCE, MetricAt("top1", at=0.25), "higher", NEAREST, other,
             ),
             Claim(
-                f"Its features collapse sooner than with {words(other)}.",
+                f"Its features collapse sooner than with {in_sentence(other)}.",
                 SOURCE, EpochsToThreshold("nc1", 0.5), "lower", NEAREST, other,
             ),
-            Claim(f"NC1 ends lower than with {words(other)}.", SOURCE, MetricAt("nc1"), "lower", NEAREST, other),
-            Claim(f"NC3 ends lower than with {words(other)}.", SOURCE, MetricAt("nc3"), "lower", NEAREST, other),
+            Claim(f"NC1 ends lower than with {in_sentence(other)}.", SOURCE, MetricAt("nc1"), "lower", NEAREST, other),
+            Claim(f"NC3 ends lower than with {in_sentence(other)}.", SOURCE, MetricAt("nc3"), "lower", NEAREST, other),
             Claim(
-                f"The cosine margin ends larger than with {words(other)}.",
+                f"The cosine margin ends larger than with {in_sentence(other)}.",
                 SOURCE, MetricAt("cosine_margin"), "higher", NEAREST, other,
             ),
             Claim(
-                f"The training loss ends lower than with {words(other)}.",
+                f"The training loss ends lower than with {in_sentence(other)}.",
                 SOURCE, MetricAt("loss"), "lower", NEAREST, other,
             ),
             Claim(
-                f"It generalises better than {words(other)}.",
+                f"It generalises better than {in_sentence(other)}.",
                 SOURCE, MetricAt("top1", "test"), "higher", NEAREST, other,
             ),
             Claim(
-                f"Training is steadier over seeds than with {words(other)}.",
+                f"Training is steadier over seeds than with {in_sentence(other)}.",
                 f"{PAPER}, abstract", MetricAt("top1", at=0.25), "steadier", NEAREST, other,
             ),
         ]  # fmt: skip
@@ -59,6 +59,6 @@ def convergence(size: Size) -> Study:
     )
 
 
-def words(arm: str) -> str:
-    """Return an arm in a sentence."""
+def in_sentence(arm: str) -> str:
+    """Return the name of an arm as a sentence needs it."""
     return f"the {arm} classifier" if arm.startswith("linear") else f"the {arm}"

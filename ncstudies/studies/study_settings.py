@@ -1,4 +1,4 @@
-"""The settings that studies are made in: real data with the paper's optimiser, and free features; heads by name.
+"""Settings that studies share: real data with the paper's optimiser, and free features; heads by name.
 
 The paper trains with automatic gradient descent, batches of equal shares of the classes, τ = 5, δ = 1e-3, for 200
 epochs (Markou, Ajanthan, Gould 2024, §4). Laptop size keeps all of that on small data, a small network and fewer
@@ -37,7 +37,7 @@ HEADS: dict[str, dict[str, object]] = {
     LINEAR: {"head.name": "linear", "head.bias": False},
     RAW: {"head.name": "linear", "head.bias": False, "head.normalise": False},
 }
-"""What each arm's head is, over any config."""
+"""The overrides of a config that make each head."""
 
 SPARE = MeasureConfig(first_epoch_captures=0, checkpoint_every=20)
 """Every epoch measured; few checkpoints, and no pictures within the first epoch."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ncstudies.studies.convergence import FLOOR, words
+from ncstudies.studies.convergence import FLOOR, in_sentence
 from ncstudies.studies.study_settings import FIXED, LINEAR, NEAREST, PAPER, arms, free, standard
 from ncstudies.study import Claim, EpochsToThreshold, MetricAt, Setting, Size, Study, StudyFigure
 
@@ -18,16 +18,16 @@ def ufm(size: Size) -> Study:
     for other in (FIXED, LINEAR):
         claims += [
             Claim(
-                f"The loss is lower early on than with {words(other)}.",
+                f"The loss is lower early on than with {in_sentence(other)}.",
                 source, MetricAt("loss", at=0.1), "lower", NEAREST, other,
             ),
             Claim(
-                f"Free features collapse sooner than with {words(other)}.",
+                f"Free features collapse sooner than with {in_sentence(other)}.",
                 source, EpochsToThreshold("nc1", 0.1), "lower", NEAREST, other,
             ),
-            Claim(f"NC3 ends lower than with {words(other)}.", source, MetricAt("nc3"), "lower", NEAREST, other),
+            Claim(f"NC3 ends lower than with {in_sentence(other)}.", source, MetricAt("nc3"), "lower", NEAREST, other),
             Claim(
-                f"The cosine margin is larger early on than with {words(other)}.",
+                f"The cosine margin is larger early on than with {in_sentence(other)}.",
                 source, MetricAt("cosine_margin", at=0.1), "higher", NEAREST, other,
             ),
         ]  # fmt: skip

@@ -30,7 +30,7 @@ from ncfigures.camera import Camera, parse_camera
 from ncfigures.catalogue import FIGURES, VENUES, Format
 from ncfigures.colour_vision import rgb_from_hex, simulate
 from ncfigures.errors import FigureError
-from ncfigures.figure_spec import Chart, Heatmap, Scene
+from ncfigures.figure_spec import ChartSpec, HeatmapSpec, SceneSpec
 from ncfigures.figures import build_figure_spec
 from ncfigures.latex import escape_latex, latex_snippet
 from ncfigures.matplotlib_renderer import draw_figure
@@ -392,7 +392,7 @@ def test_the_histogram_counts_every_pair(kept):
     cosines = wire.from_typed(views.geometry(kept.store, kept.run, None).arrays["cosines_means"])
     angles = np.degrees(np.arccos(cosines[np.triu_indices(10, 1)]))
     (chart,) = build_figure_spec(asked(kept, "histogram")).panels
-    assert isinstance(chart, Chart)
+    assert isinstance(chart, ChartSpec)
     counts, edges = chart.histograms[0].counts, chart.histograms[0].edges
     assert counts.sum() == 45
     np.testing.assert_array_equal(np.histogram(angles, edges)[0], counts)
@@ -463,7 +463,7 @@ def test_two_hundred_classes_have_a_designed_figure_and_a_notice(kept):
     assert "200 classes are too many" in second
     assert len(scene.panels[0].labelled_classes) == 2, f"the worst pair alone is named, not {first}"
     heat = build_figure_spec(asked(kept, "angles", ids=[kept.many]))
-    assert isinstance(heat.panels[0], Heatmap)
+    assert isinstance(heat.panels[0], HeatmapSpec)
     assert "blocks of" in heat.notices[0]
     assert "quantiles" in build_figure_spec(asked(kept, "histogram", ids=[kept.many])).notices[0]
     for figure in ("geometry", "angles", "histogram"):
@@ -482,12 +482,12 @@ def test_the_twin_shows_the_same_numbers(kept, figure):
     assert twin["layout"]["meta"]["caption"] == printed.caption
     traces = iter(trace for trace in twin["data"] if trace.get("hoverinfo") != "skip")
     for panel in printed.panels:
-        if isinstance(panel, Scene):
+        if isinstance(panel, SceneSpec):
             for points in panel.points:
                 trace = next(traces)
                 np.testing.assert_allclose(np.array([trace[axis] for axis in "xyz"]).T, points.positions_N3)
                 assert trace["marker"]["color"] == list(points.colours)
-        elif isinstance(panel, Heatmap):
+        elif isinstance(panel, HeatmapSpec):
             shown = np.array(next(traces)["z"], dtype=float)
             np.testing.assert_allclose(shown, panel.values)
         else:
