@@ -8,8 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from backend.errors import Invalid
 from backend.figure_catalogue import OPTIONS, VENUES, Sight
+from backend.store.errors import Invalid
 
 
 def _about(name: str) -> str:

@@ -8,11 +8,11 @@ from itertools import islice
 import numpy as np
 
 from backend.jobs.pulse import Pulse
+from backend.jobs.worker import Recorder
 from backend.store import artifacts, curves, event_log, run_folders, runs
 from backend.store.database import Store
 from backend.store.event_log import Entry
 from backend.store.models import run
-from backend.worker import Recorder
 from ncengine.config import RunConfig
 from ncengine.events import RunFinished
 from ncengine.metrics import METRICS

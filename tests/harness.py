@@ -138,7 +138,7 @@ def end_workers_of(data: Path) -> None:
     """End the workers of a data directory, by their command line: its database may be gone."""
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if "backend.worker" in words and str(data) in words:
+        if "backend.jobs.worker" in words and str(data) in words:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
                 process.wait(timeout=20)
@@ -146,8 +146,11 @@ def end_workers_of(data: Path) -> None:
 
 def record_here(store: Store, run_id: str, number: int) -> None:
     """Say that this very process runs an attempt, so that no supervisor takes it for gone."""
-    from backend.jobs.processes import host, identity_of
+    from backend.jobs.processes import identity_of
     from backend.store import runs
+    from backend.store.identity import machine_id
 
     us = identity_of(os.getpid())
-    runs.record_process(store, run_id, number, pid=us.pid, process_started=us.started, boot_id=us.boot_id, host=host())
+    runs.record_process(
+        store, run_id, number, pid=us.pid, process_started=us.started, boot_id=us.boot_id, host=machine_id()
+    )

@@ -136,7 +136,7 @@ class LocalEngine:
         with log:
             return subprocess.Popen(
                 [
-                    *(sys.executable, "-P", "-m", "backend.worker", "--data", str(self._store.data_dir)),
+                    *(sys.executable, "-P", "-m", "backend.jobs.worker", "--data", str(self._store.data_dir)),
                     *self._reading.options(),
                     *arguments,
                 ],

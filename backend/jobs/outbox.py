@@ -18,11 +18,11 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from backend.errors import Fenced
 from backend.store import artifacts, event_log, runs
 from backend.store.artifacts import Written
 from backend.store.clock import now
 from backend.store.database import Store
+from backend.store.errors import Fenced
 from backend.store.event_log import Bucket, Entry, Heard
 from backend.store.models import run
 

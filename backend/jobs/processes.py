@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,12 +43,6 @@ def boot_id() -> str:
     """Return what tells this boot of the machine from the last."""
     path = Path("/proc/sys/kernel/random/boot_id")
     return path.read_text().strip() if path.exists() else str(int(psutil.boot_time()))
-
-
-def host() -> str:
-    """Return what tells this machine from others that may share the database, across its restarts."""
-    path = Path("/etc/machine-id")
-    return (path.read_text().strip() if path.exists() else "") or socket.gethostname()
 
 
 def start_of(pid: int) -> str:

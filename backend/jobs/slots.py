@@ -8,7 +8,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from backend.errors import Unusable
+from backend.store.errors import Unusable
 
 
 def gpus() -> tuple[str, ...]:

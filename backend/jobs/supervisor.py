@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from backend.errors import Fenced
 from backend.jobs import processes, slots
 from backend.jobs.database_monitor import DatabaseMonitor
 from backend.jobs.local import LocalEngine, Reading
@@ -27,7 +26,9 @@ from backend.jobs.outbox import Outbox
 from backend.jobs.processes import ProcessIdentity
 from backend.store import event_log, run_folders, runs
 from backend.store.database import Store, Unreachable, reason_of
+from backend.store.errors import Fenced
 from backend.store.event_log import MAX_CRASHES, Entry
+from backend.store.identity import machine_id
 
 log = logging.getLogger("collapse.jobs")
 
@@ -85,7 +86,7 @@ class Supervisor:
         self.store, self._only = store, only
         self.engine = LocalEngine(store, warm=warm, reading=reading or Reading())
         self.limits = limits or Limits()
-        self._host = processes.host()
+        self._host = machine_id()
         self._stop, self._nudge = threading.Event(), threading.Event()
         self._watched: dict[Attempt, Watched] = {}
         self._probed = time.monotonic()

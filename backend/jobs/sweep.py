@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from backend import wire
-from backend.errors import Invalid
+from backend.store.errors import Invalid
+from backend.store.validation import field_errors
 from ncengine.config import RunConfig, with_overrides
 
 MOST_RUNS = 1000
@@ -35,7 +35,7 @@ def configs(config: RunConfig, grid: Mapping[str, Sequence[Any]], seeds: int) ->
             one = with_overrides(config, settings) if settings else config
             found += [with_overrides(one, {"seed": one.seed + i}) if i else one for i in range(seeds)]
         except ValidationError as error:
-            errors = wire.field_errors(list(error.errors()))
+            errors = field_errors(list(error.errors()))
             first = errors[0]
             raise Invalid(
                 f"the grid's combination {named} is impossible: {first.path + ': ' if first.path else ''}"

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend.errors import CollapseError, Conflict
 from backend.store.database import Store
+from backend.store.errors import CollapseError, Conflict
 from backend.store.gc import trash
 
 log = logging.getLogger("collapse.gc")

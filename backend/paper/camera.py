@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from backend.errors import Invalid
+from backend.store.errors import Invalid
 
 F64 = npt.NDArray[np.float64]
 

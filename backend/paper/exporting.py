@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backend.errors import Invalid, NotFound
 from backend.figure_options import parse_options
 from backend.paper.gather import MOST_RUNS, check, gather, listed
 from backend.paper.provenance import read_file
+from backend.store.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
     from backend.client import Client

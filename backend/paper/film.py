@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from backend import palette, wire
-from backend.errors import Invalid, Unusable
+from backend import palette
+from backend.api import wire
 from backend.figure_options import Options
 from backend.paper import press
 from backend.paper.camera import Camera, parse_camera
 from backend.paper.catalogue.geometry import geometry
 from backend.paper.request import FigureRequest
+from backend.store.errors import Invalid, Unusable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backend.errors import Invalid
 from backend.figure_options import Options, film_command, parse_options
 from backend.paper.exporting import ids_in_store
 from backend.paper.film import FORMATS, Timing, film, sized
 from backend.paper.gather import film_request
+from backend.store.errors import Invalid
 from ncengine import __version__
 
 if TYPE_CHECKING:

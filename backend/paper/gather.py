@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from statistics import median
 from typing import get_args
 
-from backend import views, wire
-from backend.entries import entries
-from backend.errors import Invalid, NotFound
+from backend.api import views, wire
+from backend.api.configurations import entries
 from backend.figure_catalogue import FIGURES, LAYERS, VENUES, FigureName, Format
 from backend.figure_options import Options
 from backend.paper.camera import parse_camera
 from backend.paper.request import Costs, DrawnEntry, FigureRequest, Member
 from backend.store import artifacts, event_log, runs
 from backend.store.database import Store
+from backend.store.errors import Invalid, NotFound
 from ncengine.metrics import METRICS
 
 MOST_RUNS = 200

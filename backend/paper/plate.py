@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from backend.entries import Dash
+from backend.api.configurations import Dash
 
 F64 = npt.NDArray[np.float64]
 Symbol = Literal["ring", "dot", "diamond", "speck"]

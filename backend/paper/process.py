@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import orjson
 from pydantic import BaseModel, Field, TypeAdapter
 
-from backend.errors import CollapseError, Conflict, Invalid, NotFound, Unusable
 from backend.figure_catalogue import FigureName, Format
 from backend.figure_options import Options
+from backend.store.errors import CollapseError, Conflict, Invalid, NotFound, Unusable
 
 if TYPE_CHECKING:
     from backend.store.database import Store

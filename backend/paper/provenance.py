@@ -11,10 +11,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from backend.errors import Invalid
 from backend.figure_catalogue import FigureName, Format
 from backend.figure_options import Options, command
 from backend.paper.request import FigureRequest
+from backend.store.errors import Invalid
 from backend.store.event_payloads import first_error
 from ncengine import __version__
 

@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backend import palette, views, wire
-from backend.entries import MOST_SCENES, Entry, entries
-from backend.errors import Invalid, NotFound
+from backend import palette
+from backend.api import views, wire
+from backend.api.configurations import MOST_SCENES, Entry, entries
 from backend.paper.catalogue.spread import SPLIT_DASHES, Spread, numbers, spread
 from backend.store import artifacts, event_log, runs
 from backend.store.database import Store
+from backend.store.errors import Invalid, NotFound
 from ncengine.geometry.views import WHOLE_FRAME_UP_TO
 from ncengine.metrics import METRICS
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend import wire
-from backend.entries import Dash
+from backend.api import wire
+from backend.api.configurations import Dash
 from backend.figure_catalogue import FigureName, Format
 from backend.figure_options import Options
 

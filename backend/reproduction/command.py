@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, cast, get_args
 
 from rich.console import Console
 
-from backend import terminal
-from backend.errors import Invalid
+from backend.cli import console
 from backend.jobs.local import Reading
 from backend.reproduction import running
 from backend.reproduction.studies import STUDIES
 from backend.reproduction.study import Size, Study
 from backend.store.database import Store
+from backend.store.errors import Invalid
 
 if TYPE_CHECKING:
     from backend.reproduction.verdicts import Seen
@@ -103,4 +103,4 @@ def write_report(target: Path, files: Mapping[str, bytes]) -> None:
     """Write a report's files into a folder, each whole or not at all; an earlier report's are replaced."""
     target.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        terminal.write_chunks(target / name, [content])
+        console.write_chunks(target / name, [content])

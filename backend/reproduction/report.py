@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 from markdown_it import MarkdownIt
 
-from backend import views
-from backend.entries import differences
+from backend.api import views
+from backend.api.configurations import differences
 from backend.figure_catalogue import FIGURES
 from backend.figure_options import Options, parse_options
 from backend.paper.catalogue import plate as make

@@ -17,15 +17,15 @@ from typing import Any
 import sqlalchemy as sa
 from rich.console import Console
 
-from backend import lock, terminal
-from backend.errors import Conflict, Unusable
-from backend.estimate import estimates
+from backend.cli.console import bars, interrupts
 from backend.jobs import slots
+from backend.jobs.estimate import estimates
 from backend.jobs.local import Reading
 from backend.jobs.supervisor import Limits, Supervisor
 from backend.reproduction.study import Setting, Size, Study
-from backend.store import runs
+from backend.store import lock, runs
 from backend.store.database import Store
+from backend.store.errors import Conflict, Unusable
 from backend.store.models import run
 from ncengine import __version__
 from ncengine.config import RunConfig, with_overrides
@@ -110,7 +110,7 @@ def execute(store: Store, study: Study, plan: Sequence[Planned], reading: Readin
             f"{study.name} compares times, and the server at {served.get('url', '?')} may start other runs meanwhile; "
             "stop it, or choose another data directory with --data"
         )
-    with terminal.interrupts() as asked:
+    with interrupts() as asked:
         ids = _queued(store, plan)
         if not ids:
             return
@@ -161,7 +161,7 @@ def _queued(store: Store, plan: Sequence[Planned]) -> set[str]:
 def _follow(store: Store, plan: Sequence[Planned], asked: Collection[int]) -> None:
     """Show the progress of a plan's runs until all have ended, or until Ctrl-C."""
     epochs = {each.key: each.config.epochs for each in plan}
-    with terminal.bars() as progress:
+    with bars() as progress:
         whole = progress.add_task("all runs", total=len(plan), facts="")
         shown: dict[str, Any] = {}
         while not asked:

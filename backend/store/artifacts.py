@@ -15,8 +15,8 @@ from typing import Any, Literal, get_args
 import numpy.typing as npt
 import sqlalchemy as sa
 
-from backend.errors import Unusable
 from backend.store.database import Store
+from backend.store.errors import Unusable
 from backend.store.models import artifact, directory
 from ncengine import array_file, durable
 

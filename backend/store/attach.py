@@ -13,9 +13,9 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from backend.errors import Unusable
 from backend.settings import sqlite_url
 from backend.store.database import make_engine
+from backend.store.errors import Unusable
 from backend.store.identity import (
     Contents,
     contents,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from backend.errors import CollapseError, Invalid
 from backend.store import runs
 from backend.store.database import Store
+from backend.store.errors import CollapseError, Invalid
 
 Value = str | int | None
 

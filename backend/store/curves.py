@@ -11,8 +11,10 @@ of one reading share their places; the very first and the very last point are ex
 
 from __future__ import annotations
 
+import csv
+import io
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -242,3 +244,13 @@ def _decimated(pieces: list[Piece], buckets: int, points: int, ends: tuple[Value
         line[0], line[-1] = (end.get(split, {}).get(key) for end in ends)
         values.setdefault(split, {})[key] = line
     return Curves(places, values, points, decimated=True)
+
+
+def to_csv(epochs: Sequence[int], values: Mapping[str, Mapping[str, Sequence[Any]]]) -> str:
+    """Return metrics over epochs as CSV, a column for each split and key."""
+    columns = {f"{split}/{key}": known[key] for split, known in values.items() for key in known}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["epoch", *columns])
+    writer.writerows(zip(epochs, *columns.values(), strict=True))
+    return text.getvalue()

@@ -21,8 +21,8 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from backend.errors import Unusable
 from backend.settings import database_url_of
+from backend.store.errors import Unusable
 from backend.store.identity import identify, require_new, require_same_store, sqlite_file
 from backend.store.migrate import HEAD_REVISION, migrate, revision_of
 from backend.store.presence import DatabaseGone, DatabaseWatch, probe_folder

@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from backend.errors import Fenced
 from backend.store.artifacts import Written
 from backend.store.clock import now
 from backend.store.database import CHANNEL, Store
+from backend.store.errors import Fenced
 from backend.store.models import artifact, bucket, event, run
 
 

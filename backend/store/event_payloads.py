@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, Strict, ValidationError, model_validator
 
-from backend.errors import Invalid
+from backend.store.errors import Invalid
 from ncengine.config.data import MOST_CLASSES
 from ncengine.geometry.views import WHOLE_FRAME_UP_TO, view_name
 

@@ -16,8 +16,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
-from backend.errors import Invalid
 from backend.store.database import Store
+from backend.store.errors import Invalid
 from backend.store.models import run
 from backend.store.query import NUMBERS, Column, conditions, field_column
 from backend.store.runs import HEADLINE

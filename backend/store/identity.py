@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,9 +17,8 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
 
-from backend.errors import Unusable
-from backend.jobs.processes import host
 from backend.store.clock import now
+from backend.store.errors import Unusable
 from backend.store.marker import MARKER, Marker, locked, new_id, read_marker, run_folders, write_marker
 from backend.store.models import artifact, directory, run, run_folder, store
 
@@ -110,7 +110,7 @@ def _known_pair(connection: Connection, marker: Marker, data_dir: Path) -> Ident
     """Return the ids where the database knows this very directory, the usual case; it needs no lock."""
     store_id = connection.execute(sa.select(store.c.id)).scalar_one_or_none()
     row = connection.execute(sa.select(directory).where(directory.c.id == marker.directory)).one_or_none()
-    known = row is not None and (row.path, row.host) == (str(data_dir), host())
+    known = row is not None and (row.path, row.host) == (str(data_dir), machine_id())
     return Identity(marker.store, marker.directory) if known and store_id == marker.store else None
 
 
@@ -131,6 +131,12 @@ def _identify(engine: Engine, data_dir: Path, *, join: bool) -> Identity:
     if store_id is None:
         write_marker(data_dir, marker.model_copy(update={"pending": False}))
     return Identity(marker.store, marker.directory)
+
+
+def machine_id() -> str:
+    """Return what distinguishes this machine from others that may share the database, across its restarts."""
+    path = Path("/etc/machine-id")
+    return (path.read_text().strip() if path.exists() else "") or socket.gethostname()
 
 
 def lock_store(connection: Connection) -> None:
@@ -212,7 +218,7 @@ def record(connection: Connection, marker: Marker, data_dir: Path, url: URL) -> 
     if connection.execute(sa.select(store.c.id)).scalar_one_or_none() is None:
         values = {"id": marker.store, "created_at": now(), "signing_key": secrets.token_hex(32)}
         connection.execute(store.insert().values(**values))
-    here = {"path": str(data_dir), "host": host()}
+    here = {"path": str(data_dir), "host": machine_id()}
     known = connection.execute(sa.select(directory).where(directory.c.id == marker.directory)).one_or_none()
     if known is None:
         connection.execute(directory.insert().values(id=marker.directory, joined_at=now(), **here))

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from backend.errors import Unusable
+from backend.store.errors import Unusable
 from ncengine import durable
 
 MARKER = "store.json"

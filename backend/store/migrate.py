@@ -8,7 +8,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from backend.errors import Unusable
+from backend.store.errors import Unusable
 from backend.store.marker import locked
 from backend.store.sqlite_copy import copy_sqlite, unused_path
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from backend.errors import Unusable
+from backend.store.errors import Unusable
 from backend.store.migrate import KNOWN_REVISIONS
 from backend.store.models import store
 

@@ -21,8 +21,8 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from backend.errors import Invalid
 from backend.store.database import Store
+from backend.store.errors import Invalid
 from backend.store.models import run
 from backend.store.runs import HEADLINE, STATUSES
 from ncengine.config import RunConfig

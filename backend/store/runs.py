@@ -18,9 +18,9 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from backend.errors import Conflict, Invalid, NotFound
 from backend.store.clock import now
 from backend.store.database import Store
+from backend.store.errors import Conflict, Invalid, NotFound
 from backend.store.event_log import Entry, insert
 from backend.store.models import attempt, run, run_folder
 from ncengine import __version__

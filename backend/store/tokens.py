@@ -9,12 +9,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from backend.errors import NotFound
-from backend.scopes import TokenScope
 from backend.store.clock import now
 from backend.store.database import Store
+from backend.store.errors import NotFound
 from backend.store.models import session, token
 from backend.store.runs import new_id
+from backend.store.scopes import TokenScope
 
 
 def digest(secret: str) -> str:

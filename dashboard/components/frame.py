@@ -7,7 +7,7 @@ from typing import Any
 import dash_mantine_components as dmc
 from dash import dcc, html
 
-from backend import wire
+from backend.api import wire
 from backend.palette import HEADS, TOKENS, Theme
 from dashboard import ids
 from dashboard.components import tour

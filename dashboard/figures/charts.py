@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-from backend import wire
+from backend.api import wire
 
 TRANSPARENT = "rgba(0,0,0,0)"
 FONT = {"family": "Inter Variable, sans-serif", "size": 11}

@@ -11,8 +11,8 @@ from typing import Any
 
 from dash import dcc, html
 
-from backend import wire
-from backend.entries import Entry, differences, entries
+from backend.api import wire
+from backend.api.configurations import Entry, differences, entries
 from backend.figure_catalogue import THRESHOLDS
 from backend.palette import HEADS, class_colours
 from dashboard import ids

@@ -12,12 +12,12 @@ from urllib.parse import urlencode
 import dash_mantine_components as dmc
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 
-from backend import wire
+from backend.api import wire
+from backend.api.configurations import MOST_SCENES, entries
 from backend.client import ApiError, AsyncClient, Wait, calls
-from backend.entries import MOST_SCENES, entries
-from backend.errors import Invalid
 from backend.figure_catalogue import EVERYWHERE, FIGURES, LAYERS, MEDIA_TYPES, OPTIONS, VENUES, FigureName, Sight
 from backend.figure_options import Options, command, film_command, parse_options, snippet
+from backend.store.errors import Invalid
 from dashboard import ids
 
 FORMATS = [name for name in MEDIA_TYPES if name != "json"]

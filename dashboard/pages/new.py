@@ -14,9 +14,9 @@ from urllib.parse import quote
 import dash_mantine_components as dmc
 from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update, set_props
 
-from backend import wire
+from backend.api import wire
+from backend.api.configurations import flat
 from backend.client import ApiError, AsyncClient, calls
-from backend.entries import flat
 from dashboard import ids
 from dashboard.components import form
 from dashboard.components.frame import message, warm_up

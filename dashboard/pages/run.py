@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import dash_mantine_components as dmc
 from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 
-from backend import wire
+from backend.api import wire
 from backend.client import ApiError, AsyncClient, calls
 from backend.palette import class_colours
 from dashboard import ids

@@ -9,7 +9,7 @@ from typing import Any, TypedDict, get_args
 import dash_ag_grid as dag
 from dash import dcc, html
 
-from backend import wire
+from backend.api import wire
 from dashboard import ids
 from dashboard.components.form import settings
 from dashboard.components.frame import warm_up

@@ -7,7 +7,7 @@ from typing import Any
 import dash_mantine_components as dmc
 from dash import ALL, Dash, Input, Output, ctx, html, no_update
 
-from backend import wire
+from backend.api import wire
 from backend.client import ApiError, AsyncClient, calls
 from dashboard import ids
 from dashboard.components.frame import message

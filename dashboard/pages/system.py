@@ -8,9 +8,9 @@ from typing import Any
 import dash_mantine_components as dmc
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 
-from backend import wire
+from backend.api import wire
 from backend.client import ApiError, AsyncClient, calls
-from backend.scopes import OWNER
+from backend.store.scopes import OWNER
 from dashboard import ids
 from dashboard.components.frame import message
 from dashboard.components.tables import panel, table

@@ -11,10 +11,10 @@ import httpx
 import numpy as np
 import pytest
 
-from backend import wire
+from backend.api import wire
 from backend.client import ApiError, AsyncClient, Client, calls
-from backend.errors import Unusable
 from backend.settings import require_proxies, require_safe_host
+from backend.store.errors import Unusable
 from tests.harness import COLLAPSE, ServerProcess, run_async, tiny, wait_for
 
 
@@ -428,7 +428,7 @@ def test_a_second_server_on_the_same_data_names_the_first(quiet_server):
 
 def test_the_server_never_imports_torch():
     code = (
-        "import sys, backend.server, dashboard.app\n"
+        "import sys, backend.api.server, dashboard.app\n"
         "assert not {'torch', 'matplotlib', 'sklearn', 'scipy'} & set(sys.modules), 'heavy'"
     )
     import sys

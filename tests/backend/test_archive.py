@@ -11,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from backend import archive
-from backend.errors import Conflict, Invalid, Unusable
 from backend.figure_options import Options
 from backend.paper.figures import render
 from backend.paper.gather import gather
 from backend.store import artifacts, curves, event_log, query, runs
+from backend.store.archive import reader, writer
 from backend.store.database import open_store
+from backend.store.errors import Conflict, Invalid, Unusable
 from backend.store.models import bucket, event
 from tests.conftest import BOTH
 from tests.faults.harness import require_whole, supervising, wait_status
@@ -34,7 +34,7 @@ def origin(tmp_path_factory):
     runs.change(store, run_id, {"notes": "# seen"})
     with supervising(store):
         wait_status(store, run_id, "finished")
-    content = b"".join(archive.archived(store, run_id))
+    content = b"".join(writer.archived(store, run_id))
     yield store, run_id, content
     store.close()
 
@@ -42,7 +42,7 @@ def origin(tmp_path_factory):
 def bring_in(store, content, tmp_path, most=MOST):
     path = tmp_path / "given.zip"
     path.write_bytes(content)
-    return archive.import_archive(store, path, most)
+    return reader.import_archive(store, path, most)
 
 
 def figures(store, run_id):
@@ -59,12 +59,12 @@ def test_an_imported_run_is_the_same_to_the_byte(origin, store, tmp_path):
     assert bring_in(store, content, tmp_path) == (run_id, True), "it keeps its id"
     require_whole(store, run_id)
     mine, theirs = runs.get(store, run_id), runs.get(there, run_id)
-    for name in archive.ArchivedRun.model_fields:
+    for name in writer.ArchivedRun.model_fields:
         if name not in ("attempts", "artifacts"):
             assert getattr(mine, name) == getattr(theirs, name), name
     assert figures(store, run_id) == figures(there, run_id)
     assert curves.read(store, run_id, "epoch", 1000) == curves.read(there, run_id, "epoch", 1000)
-    assert b"".join(archive.archived(store, run_id)) == content, "and out again it is the same archive"
+    assert b"".join(writer.archived(store, run_id)) == content, "and out again it is the same archive"
     assert bring_in(store, content, tmp_path) == (run_id, False), "the same run twice is one run"
     assert query.listing(store, q="nc1<1000").total == 1, "its numbers are found"
     assert list((store.data_dir / "imports").iterdir()) == []
@@ -102,7 +102,7 @@ def long_run(store, there, origin_id, epochs):
 
 def test_folded_curves_come_along(origin, store, tmp_path):
     run_id = long_run(store, origin[0], origin[1], 700)
-    content = b"".join(archive.archived(store, run_id))
+    content = b"".join(writer.archived(store, run_id))
     elsewhere = open_store(tmp_path / "elsewhere")
     bring_in(elsewhere, content, tmp_path)
     rows = []
@@ -118,12 +118,12 @@ def test_what_runs_or_is_damaged_is_not_archived(origin, store, tmp_path):
     _, run_id, content = origin
     queued, _ = runs.create(store, tiny())
     with pytest.raises(Conflict, match="is queued: pause it"):
-        archive.archived(store, queued)
+        writer.archived(store, queued)
     bring_in(store, content, tmp_path)
     path = store.data_dir / artifacts.rows(store, run_id, "geometry")[0].path
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(Unusable, match="would carry the damage on"):
-        archive.archived(store, run_id)
+        writer.archived(store, run_id)
 
 
 # ── hostile archives ────────────────────────────────────────────────────────────────────────────────────────────────

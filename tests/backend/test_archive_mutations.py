@@ -15,8 +15,8 @@ from collections import Counter
 
 import pytest
 
-from backend import archive
 from backend.store import runs
+from backend.store.archive import writer
 from backend.store.database import open_store
 from ncengine.config import MeasureConfig
 from tests.backend.mutations import mutated, parts_of
@@ -39,7 +39,7 @@ def good(tmp_path_factory):
     runs.change(store, run_id, {"notes": "# as *it* is"})
     with supervising(store):
         wait_status(store, run_id, "finished")
-    content = b"".join(archive.archived(store, run_id))
+    content = b"".join(writer.archived(store, run_id))
     store.close()
     return content
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend.estimate import estimates
+from backend.jobs.estimate import estimates
 from backend.store import event_log, readings, runs
 from backend.store.event_log import Entry
 from backend.store.readings import Reading

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from backend import archive
+from backend.store.archive import writer
 from tests.big_store import fill
 from tests.harness import end_workers, tiny, wait_for
 from tests.loop_timing import bound_s, timed_server
@@ -27,7 +27,7 @@ def big(tmp_path_factory):
 
     store = open_store(tmp_path_factory.mktemp("big") / "data")
     held = fill(store)
-    archived = b"".join(archive.archived(store, held.short))
+    archived = b"".join(writer.archived(store, held.short))
     yield store, held, archived
     end_workers(store)
     store.close()

@@ -10,12 +10,12 @@ import sys
 
 import pytest
 
-from backend.errors import Invalid
 from backend.jobs.pulse import Pulse
+from backend.jobs.worker import Recorder
 from backend.store import event_log, runs
 from backend.store.check import STATES
+from backend.store.errors import Invalid
 from backend.store.event_payloads import PAYLOADS, require_valid
-from backend.worker import Recorder
 from ncengine import events
 from ncengine.train import run as train
 from tests.harness import record_here, tiny
@@ -117,6 +117,6 @@ def test_a_worker_whose_event_does_not_fit_fails_the_run_and_stores_no_such_even
 
 def test_models_load_without_torch():
     """The server reads them; only workers load the engine that trains."""
-    words = "import sys, json; import backend.archive; print(json.dumps('torch' in sys.modules))"
+    words = "import sys, json; import backend.store.archive.reader; print(json.dumps('torch' in sys.modules))"
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) is False

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 import sqlalchemy as sa
 
-from backend.errors import Conflict, Invalid, NotFound, Unusable
 from backend.store import artifacts, check, run_folders, runs
 from backend.store.database import open_store
+from backend.store.errors import Conflict, Invalid, NotFound, Unusable
 from backend.store.event_log import Entry
 from backend.store.gc import delete, eligible, files, plans, restore, trash
 from backend.store.models import artifact, gc_plan, run

@@ -14,9 +14,9 @@ import pytest
 import sqlalchemy as sa
 
 import ncengine as nc
-from backend.errors import Unusable
 from backend.store import artifacts, attach, event_log, run_folders, runs
 from backend.store.database import open_store
+from backend.store.errors import Unusable
 from backend.store.event_log import Entry
 from backend.store.marker import read_marker
 from backend.store.models import directory, run_folder
@@ -89,7 +89,7 @@ def test_no_command_opens_a_pair_that_does_not_match(pair, tmp_path, command):
     environment = {**os.environ, "COLLAPSE_DATA": str(a), "COLLAPSE_DATABASE_URL": url_of(b)}
     line = [COLLAPSE, *words]
     if command == "worker":
-        line = [COLLAPSE.with_name("python"), "-m", "backend.worker", "someone", "1", "--data", str(a)]
+        line = [COLLAPSE.with_name("python"), "-m", "backend.jobs.worker", "someone", "1", "--data", str(a)]
     done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode != 0
     assert f"belongs to store {read_marker(a).store}" in done.stdout + done.stderr
@@ -371,7 +371,7 @@ def test_a_directory_is_told_apart_by_its_row(store, tmp_path):
 OPENER = """
 import sys
 from pathlib import Path
-from backend.errors import Unusable
+from backend.store.errors import Unusable
 from backend.store.database import open_store
 try:
     print(open_store(Path(sys.argv[1]), sys.argv[2]).id)

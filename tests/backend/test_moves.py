@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from backend.errors import Conflict, Invalid, NotFound
 from backend.jobs import slots, sweep
 from backend.store import bulk, check, event_log, query, runs
+from backend.store.errors import Conflict, Invalid, NotFound
 from backend.store.event_log import Entry
 from backend.store.runs import Draft
 from tests.conftest import BOTH

@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from backend import views
-from backend.errors import Invalid
+from backend.api import views
 from backend.store import curves, event_log, folds, query, runs
+from backend.store.errors import Invalid
 from backend.store.event_log import Entry
 from backend.store.runs import Draft
 from tests.conftest import BOTH

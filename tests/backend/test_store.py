@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from backend import lock
-from backend.errors import Fenced, Unusable
-from backend.store import artifacts, event_log, readings, runs
+from backend.store import artifacts, event_log, lock, readings, runs
 from backend.store.database import open_store
+from backend.store.errors import Fenced, Unusable
 from backend.store.event_log import Entry
 from backend.store.models import event, reading
 from tests.conftest import BOTH
@@ -194,7 +193,7 @@ def test_a_full_disk_is_refused(tmp_path, monkeypatch):
 
 def test_one_server_a_data_directory(tmp_path):
     holder = (
-        "import sys, time; from pathlib import Path; from backend.lock import holding\n"
+        "import sys, time; from pathlib import Path; from backend.store.lock import holding\n"
         "with holding(Path(sys.argv[1]), 'http://127.0.0.1:1'): print('held', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", holder, str(tmp_path)], stdout=subprocess.PIPE, text=True)

@@ -13,12 +13,12 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
-from backend.access.callers import Caller
+from backend.api.security.callers import Caller
+from backend.api.stream import PAGE, Hub
 from backend.store import artifacts, event_log, runs
 from backend.store.database import open_store
 from backend.store.event_log import Entry
 from backend.store.models import run
-from backend.stream import PAGE, Hub
 from tests.harness import record_here, run_async, tiny
 
 WRITER = """

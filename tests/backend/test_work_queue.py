@@ -16,12 +16,12 @@ import psutil
 import pytest
 from playwright.sync_api import expect
 
-from backend import transfer
+from backend.api import transfer
+from backend.api.transfer import TransferStream
+from backend.api.work_queue import WorkQueue
 from backend.client import ApiError, AsyncClient, Client, calls
-from backend.errors import TooManyRequests
 from backend.store.database import open_store
-from backend.transfer import TransferStream
-from backend.work_queue import WorkQueue
+from backend.store.errors import TooManyRequests
 from tests.big_store import train_here
 from tests.harness import COLLAPSE, ServerProcess, run_async, tiny, wait_for
 

@@ -113,7 +113,7 @@ def test_presets_and_the_schema():
 
 def test_help_loads_nothing_heavy():
     code = (
-        "import sys; import backend.cli\n"
+        "import sys; import backend.cli.main\n"
         "heavy = {'torch', 'numpy', 'sqlalchemy', 'fastapi', 'dash', 'pydantic', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

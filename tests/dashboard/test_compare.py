@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from backend import wire
-from backend.entries import differences, entries
-from backend.routes.catalogue import metrics
+from backend.api import wire
+from backend.api.configurations import differences, entries
+from backend.api.routes.catalogue import metrics
 from dashboard.figures.charts import compare_figure, overviews
 from dashboard.pages import compare
 from tests.harness import tiny

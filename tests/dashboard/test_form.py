@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import ncengine.config as config_module
-from backend import wire
+from backend.api import wire
 from dashboard.components import form
 from dashboard.pages import new
 from ncengine.config import AdamW, Cifar10, MultiStep, NearestETFHead, RunConfig, with_overrides
@@ -179,7 +179,7 @@ def test_the_command_makes_the_same_config():
     preset = PRESETS["fashion-nearest"]()
     wanted = with_overrides(preset, {"head.name": "linear", "head.bias": False, "optimiser.lr": 0.02, "epochs": 7})
     different = new.changes(wanted.model_dump(mode="json"), preset.model_dump(mode="json"))
-    from backend.cli import _config
+    from backend.cli.main import _config
 
     again = _config("fashion-nearest", [f"{path}={new.setting(to)}" for path, (_, to) in different.items()])
     assert again == wanted

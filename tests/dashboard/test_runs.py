@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from backend.routes.catalogue import metrics, presets
+from backend.api.routes.catalogue import metrics, presets
 from backend.store import query
 from dashboard.components.form import settings
 from dashboard.pages import runs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend import wire
+from backend.api import wire
 from dashboard.pages import storage, system
 
 

@@ -19,14 +19,15 @@ import pytest
 import sqlalchemy as sa
 from playwright.sync_api import expect
 
-from backend.errors import Fenced
 from backend.jobs.database_monitor import DatabaseMonitor
 from backend.jobs.outbox import Batch, Ending, Outbox
-from backend.jobs.processes import boot_id, host
+from backend.jobs.processes import boot_id
 from backend.jobs.pulse import Pulse
 from backend.store import event_log, run_folders, runs
 from backend.store.database import open_store
+from backend.store.errors import Fenced
 from backend.store.event_log import Entry
+from backend.store.identity import machine_id
 from backend.store.presence import DatabaseGone
 from tests.conftest import BOTH
 from tests.faults.harness import owner, require_whole, supervising, wait_epoch, wait_status
@@ -383,7 +384,7 @@ def test_a_file_of_kept_events_that_cannot_be_read_holds_no_other_run_up(store):
     broken, _ = runs.create(store, tiny(epochs=2, device="cpu"))
     number = runs.claim(store, broken, "cpu")
     gone = subprocess.Popen(["true"])
-    identity = {"pid": gone.pid, "process_started": "1", "boot_id": boot_id(), "host": host()}
+    identity = {"pid": gone.pid, "process_started": "1", "boot_id": boot_id(), "host": machine_id()}
     gone.wait()
     runs.record_process(store, broken, number, **identity)
     (store.data_dir / "runs" / broken).mkdir(parents=True)

@@ -13,9 +13,10 @@ import time
 import pytest
 
 from backend.jobs import local
-from backend.jobs.processes import ProcessIdentity, boot_id, host
+from backend.jobs.processes import ProcessIdentity, boot_id
 from backend.store import artifacts, event_log, query, runs
 from backend.store.database import open_store
+from backend.store.identity import machine_id
 from tests.conftest import BOTH
 from tests.faults.harness import owner, require_whole, status, supervising, wait_epoch, wait_status
 from tests.harness import tiny, wait_for
@@ -104,7 +105,7 @@ def test_a_pid_that_somebody_else_has_now_is_never_touched(store):
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"], start_new_session=True)
     try:
         number = runs.claim(store, run_id, "cpu")
-        recorded = {"pid": bystander.pid, "process_started": "1", "boot_id": boot_id(), "host": host()}
+        recorded = {"pid": bystander.pid, "process_started": "1", "boot_id": boot_id(), "host": machine_id()}
         runs.record_process(store, run_id, number, **recorded)
         runs.request_cancel(store, run_id)
         with supervising(store):

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from backend.errors import Conflict
 from backend.store import artifacts, event_log, query, runs
+from backend.store.errors import Conflict
 from tests.conftest import SQLITE_FIRST
 from tests.faults.harness import owner, require_whole, status, supervising, wait_epoch, wait_status
 from tests.harness import tiny, wait_for

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from backend import stream
+from backend.api import stream
 from backend.store import runs
 from backend.store.database import open_store
 from backend.store.event_log import Entry

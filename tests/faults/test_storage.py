@@ -18,11 +18,11 @@ import libfaketime
 import pytest
 import sqlalchemy as sa
 
-from backend.errors import Unusable
 from backend.jobs.local import Reading
 from backend.jobs.supervisor import Supervisor
 from backend.store import artifacts, check, database, event_log, migrate, query, runs
 from backend.store.database import open_store
+from backend.store.errors import Unusable
 from backend.store.models import run
 from ncengine.config import Mlp
 from tests.conftest import SQLITE_FIRST
@@ -200,7 +200,7 @@ def test_the_wall_clock_may_jump_a_day_either_way(store, tmp_path, monkeypatch):
 
 FLOOD = """
 import os, sys, threading
-if any("backend.worker" in part for part in sys.orig_argv):
+if any("backend.jobs.worker" in part for part in sys.orig_argv):
     def flood():
         line = b"a native library complains, again and again" * 25 + b"\\n"
         for _ in range(100 * 2**20 // len(line)):
@@ -334,7 +334,7 @@ def test_two_programs_that_open_an_old_database_at_once(tmp_path):
 
 def test_a_worker_waits_for_a_database_that_comes_back(store, monkeypatch):
     """`patiently` raises what waiting cannot mend at once, and the rest only in the end."""
-    from backend.worker import patiently
+    from backend.jobs.worker import patiently
 
     tries = []
 

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from backend.jobs.pulse import Pulse
+from backend.jobs.worker import Recorder
 from backend.store import runs
 from backend.store.database import open_store
 from backend.store.event_log import Entry
-from backend.worker import Recorder
 from ncengine.events import RunFinished
 from ncengine.train import run as train
 from tests.harness import tiny

@@ -17,8 +17,8 @@ from fontTools.ttLib import TTFont
 from PIL import Image
 from pypdf import PdfReader
 
-from backend import palette, views, wire
-from backend.errors import Invalid, NotFound
+from backend import palette
+from backend.api import views, wire
 from backend.figure_catalogue import FIGURES, VENUES, Format
 from backend.figure_options import Options, command, latex, parse_options, snippet
 from backend.paper import figures, press
@@ -29,6 +29,7 @@ from backend.paper.plate import Chart, Heat, Scene
 from backend.paper.process import FigureJob, PaperProcess, StorePlace
 from backend.paper.sight import parts, seen
 from backend.store import artifacts, event_log, runs
+from backend.store.errors import Invalid, NotFound
 from backend.store.event_log import Entry
 from tests.harness import tiny
 from tests.repetitions import exhaustive_except

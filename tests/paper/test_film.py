@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from backend import wire
-from backend.errors import Invalid
+from backend.api import wire
 from backend.figure_options import parse_options
 from backend.paper.camera import Camera, parse_camera
 from backend.paper.film import Timing, between, eased, film, frames, moments, sized, together, turned, words
 from backend.paper.gather import film_request
+from backend.store.errors import Invalid
 from tests.cli.test_cli import collapse
 
 SHORT = Timing(seconds=1.0, fps=14, turn_deg=40, width_px=301)

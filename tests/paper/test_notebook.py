@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import ncengine as nc
-from backend import views
+from backend.api import views
 from backend.client import Client, calls
-from backend.errors import Invalid, NotFound
 from backend.paper.provenance import read
+from backend.store.errors import Invalid, NotFound
 from tests.harness import tiny, wait_for
 from tests.paper.test_figures import made
 

@@ -8,12 +8,12 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from backend.errors import Invalid
 from backend.figure_options import parse_options
 from backend.paper import exporting, figures
 from backend.paper.gather import gather
 from backend.paper.provenance import read
 from backend.store import runs
+from backend.store.errors import Invalid
 from tests.paper.test_figures import made
 from tests.repetitions import exhaustive_except
 

@@ -9,10 +9,10 @@ import re
 import numpy as np
 import pytest
 
-from backend import views, wire
-from backend.errors import Invalid, NotFound
+from backend.api import views, wire
 from backend.paper.replay import replay
 from backend.store import artifacts, event_log, runs
+from backend.store.errors import Invalid, NotFound
 from tests.harness import tiny
 from tests.paper.conftest import trained
 

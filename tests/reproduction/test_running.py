@@ -13,15 +13,14 @@ import sys
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from backend import lock
-from backend.errors import Invalid, Unusable
 from backend.jobs.local import Reading
 from backend.reproduction import running
 from backend.reproduction.command import require_report_folder, write_report
 from backend.reproduction.report import report
 from backend.reproduction.study import Claim, Drawing, Level, Setting, Study
-from backend.store import query, runs
+from backend.store import lock, query, runs
 from backend.store.database import open_store
+from backend.store.errors import Invalid, Unusable
 from tests.cli.test_cli import collapse
 from tests.harness import end_workers, tiny, wait_for
 

@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 
-from backend import palette, wire
-from backend.errors import Invalid
+from backend import palette
+from backend.api import wire
 from backend.paper.catalogue import spread as of
 from backend.paper.plate import Cell, Heat, Plate, Table
 from backend.paper.request import FigureRequest
+from backend.store.errors import Invalid
 from ncengine.geometry.views import blocks
 
 NAMES_UP_TO = 30

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.errors import Invalid
 from backend.figure_catalogue import FIGURES
 from backend.paper.catalogue import spread as of
 from backend.paper.gather import keys_of
 from backend.paper.plate import Axis, Chart, Line, Plate, Rule, Table
 from backend.paper.request import DrawnEntry, FigureRequest
+from backend.store.errors import Invalid
 from ncengine.metrics import METRICS, MetricSpec
 
 DECADES = 20.0

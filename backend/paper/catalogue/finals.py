@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from backend.errors import Invalid
 from backend.paper.catalogue import spread as of
 from backend.paper.catalogue.curves import definition, splits_of, table
 from backend.paper.gather import keys_of
 from backend.paper.plate import Axis, Chart, Key, Plate, Rule, Spans
 from backend.paper.request import FigureRequest
+from backend.store.errors import Invalid
 from ncengine.metrics import METRICS
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend import palette, views, wire
-from backend.errors import Invalid
+from backend import palette
+from backend.api import views, wire
 from backend.figure_catalogue import LAYERS
 from backend.paper.catalogue import spread as of
 from backend.paper.gather import listed
 from backend.paper.plate import F64, Cell, Key, Path, Plate, Points, Scene, Symbol, Table
 from backend.paper.request import FigureRequest
+from backend.store.errors import Invalid
 
 NAMES_UP_TO = 30
 INK = palette.TOKENS["light"]

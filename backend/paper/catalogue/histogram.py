@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from backend import wire
+from backend.api import wire
 from backend.paper.catalogue import spread as of
 from backend.paper.plate import F64, Axis, Cell, Chart, Line, Plate, Rule, Steps, Table
 from backend.paper.request import DrawnEntry, FigureRequest

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from backend.errors import Invalid
 from backend.paper.catalogue import spread as of
 from backend.paper.catalogue.curves import definition
 from backend.paper.plate import Axis, Cell, Chart, Plate, Table
 from backend.paper.request import DrawnEntry, FigureRequest
+from backend.store.errors import Invalid
 from ncengine.metrics import METRICS
 
 KEYS = ("nc1", "ncc_accuracy")

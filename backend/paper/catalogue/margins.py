@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend import wire
+from backend.api import wire
 from backend.paper.catalogue import spread as of
 from backend.paper.plate import F64, Axis, Cell, Chart, Plate, Rule, Table
 from backend.paper.request import DrawnEntry, FigureRequest

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from backend import wire
+from backend.api import wire
 from backend.palette import CLASSES_10
 from backend.paper.catalogue import spread as of
 from backend.paper.plate import Axis, Chart, Key, Line, Plate, Rule, Table

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backend import palette
-from backend.entries import Dash
+from backend.api.configurations import Dash
 from backend.paper.plate import F64, Cell, Key, Line
 from backend.paper.request import DrawnEntry, FigureRequest
 

@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
-from backend.errors import Invalid
 from backend.figure_catalogue import THRESHOLDS
 from backend.paper.catalogue import spread as of
 from backend.paper.catalogue.curves import definition, splits_of
 from backend.paper.gather import keys_of
 from backend.paper.plate import Axis, Bars, Cell, Chart, Plate, Table
 from backend.paper.request import DrawnEntry, FigureRequest
+from backend.store.errors import Invalid
 from ncengine.metrics import METRICS
 from ncengine.milestones import time_to_collapse
 

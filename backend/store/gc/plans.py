@@ -7,10 +7,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from backend.errors import Conflict, Invalid, NotFound
 from backend.store import marker
 from backend.store.clock import now, text_of
 from backend.store.database import Store
+from backend.store.errors import Conflict, Invalid, NotFound
 from backend.store.gc import eligible
 from backend.store.gc.items import Plan, PlannedItem, Rules, Skipped
 from backend.store.models import directory, gc_plan

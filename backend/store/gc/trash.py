@@ -22,9 +22,9 @@ from typing import Literal
 import orjson
 from pydantic import ValidationError
 
-from backend.errors import Conflict, NotFound, Unusable
 from backend.store.clock import text_of
 from backend.store.database import Store
+from backend.store.errors import Conflict, NotFound, Unusable
 from backend.store.gc import files
 from backend.store.gc.items import Kind, Moved, Plan, Record, RelativePath
 from ncengine import durable

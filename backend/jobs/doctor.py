@@ -1,0 +1,125 @@
+"""What works on this machine, and what to do about the rest."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from backend.jobs import slots
+from backend.settings import datasets_dir
+from backend.store import lock
+from backend.store.database import open_store
+from backend.store.errors import CollapseError
+from ncengine import __version__
+from ncengine.data.facts import FACTS
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "firefox")
+PROBE = """
+import torch, json
+from ncengine.config import RunConfig
+from ncengine.data.loading import EMBEDDED
+held = {name: load() for name, load in EMBEDDED.items()}
+sizes = {name: [len(raw.train_labels), len(raw.test_labels)] for name, raw in held.items()}
+print(json.dumps({"torch": torch.__version__, "cuda": torch.cuda.is_available(), "sizes": sizes}))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: whether it is as it should be, what was found, and the remedy where there is one."""
+
+    what: str
+    ok: bool
+    found: str
+    remedy: str = ""
+    required: bool = True
+
+
+def examine(data_dir: Path, database_url: str | None) -> list[Finding]:
+    """Look at everything a run and a page need."""
+    return [
+        Finding("Collapse Lab", True, f"{__version__}, Python {platform.python_version()} on {platform.platform()}"),
+        *_engine(),
+        *_published(data_dir),
+        *_store(data_dir, database_url),
+        _gpu(),
+        _browser(),
+    ]
+
+
+def _engine() -> list[Finding]:
+    """Ask torch and the data sets in a process of its own: a broken CUDA must not take the doctor with it."""
+    import json
+
+    probe = [sys.executable, "-P", "-W", "ignore", "-c", PROBE]
+    found = subprocess.run(probe, capture_output=True, text=True, check=False)
+    if found.returncode:
+        reason = (found.stderr.strip().splitlines() or ["no message"])[-1]
+        return [Finding("PyTorch and data", False, reason, "install again with `make run`, or pip install -e .")]
+    facts = json.loads(found.stdout)
+    sets = [
+        Finding(
+            f"data set {name}",
+            sizes == [FACTS[name].train, FACTS[name].test],
+            f"{sizes[0]} training and {sizes[1]} test samples",
+        )
+        for name, sizes in facts["sizes"].items()
+    ]
+    where = "with a GPU" if facts["cuda"] else "on the CPU"
+    return [Finding("PyTorch", True, f"{facts['torch']} {where}"), *sets]
+
+
+def _published(data_dir: Path) -> list[Finding]:
+    """Say which downloadable sets are here."""
+    from ncengine.data.places import Places
+    from ncengine.data.published import READERS, folders_of
+
+    places = Places(directory=datasets_dir(data_dir))
+    here = [
+        name
+        for name in READERS
+        if any(file.suffix != ".partial" for folder in folders_of(name, places) for file in folder.glob("*"))
+    ]
+    others = ", ".join(name for name in READERS if name not in here)
+    remedy = f"a run with data.download=true fetches what is not: {others}" if others else ""
+    return [Finding("further data sets here", bool(here), ", ".join(here) or "none", remedy, required=False)]
+
+
+def _store(data_dir: Path, database_url: str | None) -> list[Finding]:
+    if not data_dir.exists() or not any(data_dir.iterdir()):
+        return [Finding("data directory", True, f"{data_dir} has no store yet; the first start makes it")]
+    try:
+        store = open_store(data_dir, database_url, create=False)
+    except CollapseError as error:
+        return [Finding("data directory", False, str(error))]
+    try:
+        import pysqlite3
+
+        free = shutil.disk_usage(store.data_dir).free / 2**30
+        held = lock.holder(store.data_dir)
+        database = f"SQLite {pysqlite3.sqlite_version}" if store.is_sqlite else store.engine.dialect.name
+        return [
+            Finding("data directory", True, f"{store.data_dir}, {free:.1f} GiB free"),
+            Finding("database", True, f"{database}, store {store.id}"),
+            Finding("server", True, f"running at {held.get('url')} (pid {held.get('pid')})" if held else "not running"),
+        ]
+    finally:
+        store.close()
+
+
+def _gpu() -> Finding:
+    found = slots.gpus()
+    remedy = "" if found else "none found; runs use the CPU. With an NVIDIA GPU, install its driver (nvidia-smi)."
+    return Finding("GPU", bool(found), ", ".join(found) or "none", remedy, required=False)
+
+
+def _browser() -> Finding:
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    remedy = (
+        "" if found else "pages open in any browser; install one here or use an SSH tunnel from a machine that has one."
+    )
+    return Finding("browser", found is not None, found or "none on this machine", remedy, required=False)

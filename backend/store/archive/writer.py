@@ -1,0 +1,104 @@
+"""Write a run as one zip file: its config, all events, its arrays, and a manifest with the hash of each part.
+
+run.json          config, name, tags, state, summary, attempts, and the list of files of arrays
+events.jsonl      every event, a line each, in order
+metrics.csv       the metrics over epochs, for those who have no Collapse Lab
+artifacts/…       the files of arrays as they are
+manifest.json     format, and the SHA-256 and size of every other part; the last member
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from backend.store import artifacts, curves, event_log, runs
+from backend.store.archive.format import FORMAT, MOST_EVENTS, MOST_PARTS, ArchivedAttempt, ArchivedRun
+from backend.store.archive.zips import CHUNK_BYTES, Member, streamed
+from backend.store.database import Store
+from backend.store.errors import Conflict, Unusable
+from ncengine import __version__
+
+PAGE = 2000
+"""Events that are read at once."""
+
+
+def archived(store: Store, run_id: str) -> Iterator[bytes]:
+    """Return a run as the bytes of a zip file, chunk by chunk.
+
+    Raises, before the first chunk, Conflict where the run is queued or running, and Unusable where a file of it is
+    damaged.
+    """
+    row = runs.get(store, run_id)
+    if row.status in ("queued", "running"):
+        raise Conflict(f"run {run_id} is {row.status}: pause it, or wait for its end, before it is put into an archive")
+    held = [each for kind in artifacts.KINDS for each in artifacts.rows(store, run_id, kind)]
+    if len(held) > MOST_PARTS - 3 or row.last_seq > MOST_EVENTS:
+        raise Conflict(
+            f"run {run_id} has {len(held):,} files and {row.last_seq:,} events, and an archive takes at most "
+            f"{MOST_PARTS - 3:,} and {MOST_EVENTS:,}; thin its geometry first (`collapse gc --thin-geometry`)"
+        )
+    for each in held:
+        if artifacts.whole_path(store, each) is None:
+            raise Unusable(
+                f"the {each.kind} of run {run_id} at step {each.step} is damaged or missing on disk, and an archive "
+                "would carry the damage on; `collapse doctor --check` lists all that is"
+            )
+    return streamed(_members(store, row, held))
+
+
+def _members(store: Store, row: sa.Row[Any], held: list[sa.Row[Any]]) -> Iterator[Member]:
+    parts: dict[str, dict[str, Any]] = {}
+
+    def hashed(name: str, chunks: Iterator[bytes], *, compressed: bool) -> Member:
+        def passing() -> Iterator[bytes]:
+            digest, size = hashlib.sha256(), 0
+            for chunk in chunks:
+                digest.update(chunk)
+                size += len(chunk)
+                yield chunk
+            parts[name] = {"sha256": digest.hexdigest(), "size_bytes": size}
+
+        return Member(name, passing(), compressed)
+
+    named = [(each, f"artifacts/{Path(each.path).name}") for each in held]
+    facts = {name: getattr(row, name) for name in ArchivedRun.model_fields if name not in ("attempts", "artifacts")}
+    facts["attempts"] = [
+        {name: getattr(each, name) for name in ArchivedAttempt.model_fields} for each in runs.attempts(store, row.id)
+    ]
+    facts["artifacts"] = [{"kind": each.kind, "step": each.step, "seq": each.seq, "part": part} for each, part in named]
+    yield hashed("run.json", iter([orjson.dumps(facts, option=orjson.OPT_INDENT_2)]), compressed=True)
+    yield hashed("events.jsonl", _event_lines(store, row.id, row.last_seq), compressed=True)
+    yield hashed("metrics.csv", iter([_metrics_csv(store, row.id)]), compressed=True)
+    for each, part in named:
+        yield hashed(part, file_chunks(artifacts.resolve(store, each.path)), compressed=False)
+    manifest = {"format": FORMAT, "code_version": __version__, "run": row.id, "parts": parts}
+    # Asked for last, when every part has been hashed on its way.
+    yield Member("manifest.json", iter([orjson.dumps(manifest, option=orjson.OPT_INDENT_2)]), compressed=True)
+
+
+def _metrics_csv(store: Store, run_id: str) -> bytes:
+    found = curves.read(store, run_id, "epoch", sys.maxsize)
+    return curves.to_csv([int(epoch) for epoch in found.places], found.values).encode()
+
+
+def _event_lines(store: Store, run_id: str, last_seq: int) -> Iterator[bytes]:
+    seq = 0
+    while seq < last_seq:
+        rows = event_log.after(store, run_id, seq, PAGE)
+        facts = ({"seq": row.seq, "type": row.type, "at": row.at, "payload": row.payload} for row in rows)
+        yield b"".join(orjson.dumps(fact) + b"\n" for fact in facts)
+        seq = rows[-1].seq
+
+
+def file_chunks(path: Path) -> Iterator[bytes]:
+    """Yield a file's content piece by piece."""
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            yield chunk
