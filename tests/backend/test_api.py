@@ -250,15 +250,13 @@ def test_log_readings_and_files_of_a_run(quiet_server, finished):
         assert http.get(f"/api/v1/runs/{finished}/artifacts/geometry/123456").status_code == 404
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "br"])
-def test_answers_are_compressed(quiet_server, encoding):
+def test_answers_are_compressed(quiet_server):
     with quiet_server.client() as http:
-        answer = http.get("/api/v1/metrics", headers={"accept-encoding": encoding})
-        assert answer.headers["content-encoding"] == encoding
+        answer = http.get("/api/v1/metrics", headers={"accept-encoding": "gzip, br"})
+        assert answer.headers["content-encoding"] == "gzip"
         plain = http.get("/api/v1/metrics", headers={"accept-encoding": "identity"})
     assert "content-encoding" not in plain.headers
-    if encoding == "gzip":
-        assert answer.json() == plain.json()
+    assert answer.json() == plain.json()
 
 
 def test_openapi_shows_an_example_of_each_body_and_a_problem_for_each_error(quiet_server):
