@@ -11,8 +11,8 @@ import httpx
 import psutil
 
 from backend.client import Client, calls
-from backend.figure_catalogue import FIGURES, MEDIA_TYPES
 from benchmarks.report import Figure
+from ncfigures.catalogue import FIGURES, MEDIA_TYPES
 from tests.harness import ServerProcess, wait_for
 
 CONFIG = {"data": {"name": "digits"}, "backbone": {"name": "mlp", "features": 32}, "batch_size": 64, "epochs": 100}
@@ -58,7 +58,7 @@ def _grown(server: ServerProcess, run: str) -> float:
     (drawing,) = [
         child
         for child in psutil.Process(server.process.pid).children(recursive=True)
-        if "backend.paper.process" in child.cmdline()
+        if "backend.figures.process" in child.cmdline()
     ]
     with server.client() as http:
         sizes = []

@@ -7,12 +7,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from backend.figure_catalogue import FIGURES, FigureName
-from backend.figure_options import command, parse_options
-from backend.paper.figures import render
-from backend.paper.gather import gather
+from backend.figures.collect import gather
 from backend.store import query
 from backend.store.database import Store, open_store
+from ncfigures.catalogue import FIGURES, FigureName
+from ncfigures.options import command, parse_options
+from ncfigures.render import render
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "pictures" / "figures"

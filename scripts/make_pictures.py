@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from backend.client import Client, calls  # noqa: E402  (the path is set above)
-from backend.palette import CLASSES_10, HIGH, LOW, TOKENS  # noqa: E402  (the path is set above)
+from ncfigures.palette import CLASSES_10, HIGH, LOW, TOKENS  # noqa: E402  (the path is set above)
 from tests.harness import ServerProcess, open_chromium, wait_for  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures"

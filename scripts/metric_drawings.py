@@ -12,8 +12,8 @@ import torch
 from matplotlib.axes import Axes
 
 import ncengine as nc
-from backend.palette import CLASSES_10, HIGH, LOW, TOKENS
 from ncengine.measurement import Measurement
+from ncfigures.palette import CLASSES_10, HIGH, LOW, TOKENS
 
 INK = TOKENS["light"]
 FAINT, DARK, ACCENT = INK["ink-3"], INK["ink"], INK["accent"]

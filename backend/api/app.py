@@ -36,11 +36,11 @@ from backend.api.security.login import Login
 from backend.api.security.permissions import ANY_API_PATH, authorize
 from backend.api.stream import Hub
 from backend.api.work_queue import WorkQueue
+from backend.figures.process import Made, PaperProcess, StorePlace
 from backend.jobs.local import Reading
 from backend.jobs.slots import capacities
 from backend.jobs.supervisor import Limits, Supervisor
 from backend.jobs.trash_cleaner import TrashCleaner
-from backend.paper.process import Made, PaperProcess, StorePlace
 from backend.settings import Settings
 from backend.store import runs as run_store
 from backend.store.database import Store, Unreachable

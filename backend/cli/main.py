@@ -13,8 +13,8 @@ import typer
 
 from backend.cli.options import Data, Database, Yes, require_free, with_options
 from backend.cli.store import app as store_app
-from backend.figure_catalogue import FIGURES, MEDIA_TYPES, OPTIONS
 from backend.store.scopes import TokenScope
+from ncfigures.catalogue import FIGURES, MEDIA_TYPES, OPTIONS
 
 if TYPE_CHECKING:
     from backend.store.database import Store
@@ -320,7 +320,7 @@ def export(
 ) -> None:
     """Write a figure: true vectors (pdf, svg, eps, pgf), a picture (png), the drawn numbers (csv), tables (tex, md)."""
     from backend.cli import console
-    from backend.paper import exporting
+    from backend.figures import export as exporting
     from backend.store.errors import Invalid
 
     if again is not None:
@@ -356,7 +356,7 @@ def replay(
 ) -> None:
     """Write runs as one page that works offline: scenes, slider, cosines, curves."""
     from backend.cli import console
-    from backend.paper import exporting
+    from backend.figures import export as exporting
 
     require_free(output, yes)
     if server:
@@ -367,7 +367,7 @@ def replay(
 
         content = console.remote(server, token, fetch)
     else:
-        from backend.paper.replay import replay as made
+        from ncfigures.replay import replay as made
 
         with _open(data, database_url) as store:
             content = made(store, exporting.ids_in_store(store, runs_of))
@@ -393,7 +393,7 @@ def film(
 ) -> None:
     """Film how a run's geometry evolves: GIF, or MP4 with the extra `video`. Frames between captures say so."""
     from backend.cli import console
-    from backend.paper import filming
+    from backend.figures import film_export as filming
 
     require_free(output, yes)
     given = {"view": view, "classes": classes, "camera": camera, "layers": layers}
@@ -421,7 +421,7 @@ def reproduce(
     mirror: Mirror = None,
 ) -> None:
     """Make the paper's comparisons, and some beyond it: a sweep over seeds, claims tested, a report with figures."""
-    from backend.reproduction import command
+    from backend.studies import command
 
     if name is None:
         command.listing(size)
@@ -441,7 +441,7 @@ def open_figure(
     """Show the view that a figure was made of: its runs, epoch, view and camera."""
     import webbrowser
 
-    from backend.paper.provenance import read_file
+    from ncfigures.provenance import read_file
 
     found = read_file(figure)
     address = server.rstrip("/") + found.address()

@@ -10,8 +10,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from backend.figure_catalogue import OPTIONS
 from backend.store.errors import Invalid
+from ncfigures.catalogue import OPTIONS
 
 Data = Annotated[
     Path | None,

@@ -16,13 +16,13 @@ import orjson
 
 from backend.api import views, wire
 from backend.client import Client, calls
-from backend.figure_catalogue import MEDIA_TYPES
-from backend.paper import exporting
+from backend.figures import export as exporting
 from backend.settings import resolve_store
 from backend.store import runs as run_store
 from backend.store.database import open_store
 from backend.store.errors import Invalid
 from ncengine import durable
+from ncfigures.catalogue import MEDIA_TYPES
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,10 +8,10 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 
 from backend.api import wire
-from backend.palette import HEADS, TOKENS, Theme
 from dashboard import ids
 from dashboard.components import tour
 from dashboard.figures.charts import chart_figure
+from ncfigures.palette import HEADS, TOKENS, Theme
 
 PAGES = (("/runs", "Runs"), ("/new", "New run"), ("/compare", "Compare"), ("/system", "System"))
 BRAND = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from backend.palette import CLASSES_10
 from dashboard.figures.charts import FONT, TRANSPARENT
+from ncfigures.palette import CLASSES_10
 
 MARGIN = {"l": 56, "r": 20, "t": 10, "b": 42}
 QUIET_AXIS: dict[str, Any] = {"zeroline": False, "automargin": True}

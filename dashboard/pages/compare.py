@@ -13,13 +13,13 @@ from dash import dcc, html
 
 from backend.api import wire
 from backend.api.configurations import Entry, differences, entries
-from backend.figure_catalogue import THRESHOLDS
-from backend.palette import HEADS, class_colours
 from dashboard import ids
 from dashboard.components.why import why
 from dashboard.figures.charts import READINGS, Group, compare_figure, difference_figure
 from dashboard.pages import export
 from dashboard.pages.run import FLAT_CONFIG
+from ncfigures.catalogue import THRESHOLDS
+from ncfigures.palette import HEADS, class_colours
 
 CHART_PX = 220
 MARKS = ("etf_distance_means", *READINGS)

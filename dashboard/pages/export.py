@@ -1,6 +1,6 @@
 """The export dialog: a preview made by the same code as the file, its interactive twin, the file, and the command.
 
-What can be chosen is what `backend.figure_options` describes; a figure shows the options that it heeds.
+What can be chosen is what `ncfigures.options` describes; a figure shows the options that it heeds.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, 
 from backend.api import wire
 from backend.api.configurations import MOST_SCENES, entries
 from backend.client import ApiError, AsyncClient, Wait, calls
-from backend.figure_catalogue import EVERYWHERE, FIGURES, LAYERS, MEDIA_TYPES, OPTIONS, VENUES, FigureName, Sight
-from backend.figure_options import Options, command, film_command, parse_options, snippet
 from backend.store.errors import Invalid
 from dashboard import ids
+from ncfigures.catalogue import EVERYWHERE, FIGURES, LAYERS, MEDIA_TYPES, OPTIONS, VENUES, FigureName, Sight
+from ncfigures.options import Options, command, film_command, parse_options, snippet
 
 FORMATS = [name for name in MEDIA_TYPES if name != "json"]
 TEXTS = ("csv", "tex", "md", "pgf")

@@ -10,12 +10,12 @@ from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from backend.api import wire
 from backend.client import ApiError, AsyncClient, calls
-from backend.palette import class_colours
 from dashboard import ids
 from dashboard.components.why import WORDS, why
 from dashboard.figures.charts import READINGS, Group, angles_figure, chart_figure, families, overviews
 from dashboard.figures.details import confusion_figure, layers_figure, margins_figure, spectra_figure
 from dashboard.pages import export
+from ncfigures.palette import class_colours
 
 CONFIG = {"displayModeBar": False, "responsive": True, "scrollZoom": True}
 FLAT_CONFIG = {**CONFIG, "scrollZoom": False}

@@ -11,14 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from backend.figure_options import Options
-from backend.paper.figures import render
-from backend.paper.gather import gather
+from backend.figures.collect import gather
 from backend.store import artifacts, curves, event_log, query, runs
 from backend.store.archive import reader, writer
 from backend.store.database import open_store
 from backend.store.errors import Conflict, Invalid, Unusable
 from backend.store.models import bucket, event
+from ncfigures.options import Options
+from ncfigures.render import render
 from tests.conftest import BOTH
 from tests.faults.harness import require_whole, supervising, wait_status
 from tests.harness import tiny

@@ -189,7 +189,7 @@ def served(tmp_path_factory):
 def held_up(server):
     """Stop the figure process for a while, as if what it draws took long; give a function that lets it go on."""
     (process,) = (
-        child for child in psutil.Process(server.process.pid).children() if "backend.paper.process" in child.cmdline()
+        child for child in psutil.Process(server.process.pid).children() if "backend.figures.process" in child.cmdline()
     )
     process.send_signal(signal.SIGSTOP)
     try:

@@ -7,11 +7,11 @@ import re
 import plotly.graph_objects as go
 import pytest
 
-from backend import palette
 from backend.api.routes.catalogue import metrics
 from dashboard.figures.charts import CHARTS, READINGS, angles_figure, chart_figure, families, overviews
 from dashboard.figures.details import confusion_figure, layers_figure, margins_figure, spectra_figure
 from ncengine.metrics import METRICS
+from ncfigures import palette
 
 NAMES = [f"class {index}" for index in range(12)]
 

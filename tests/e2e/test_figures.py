@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from backend.client import Client, calls
-from backend.paper.provenance import read
+from ncfigures.provenance import read
 from tests.harness import wait_for
 
 PICTURES = Path(__file__).parents[2] / "build" / "screenshots"

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.paper.camera import parse_camera
 from ncengine.geometry.seen import see
 from ncengine.geometry.views import simplex_rows, tetrahedron_matrix
+from ncfigures.camera import parse_camera
 
 
 def vectors() -> dict[str, object]:

@@ -22,7 +22,7 @@ from backend.cli import main
 from backend.settings import DEFAULT_PORT
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("ncengine", "backend", "dashboard")
+PACKAGES = ("ncengine", "ncfigures", "ncstudies", "backend", "dashboard")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DOCKERFILE = (ROOT / "docker" / "Dockerfile").read_text()
 

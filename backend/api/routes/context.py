@@ -12,9 +12,9 @@ from backend.api.security.authority import Authority
 from backend.api.security.callers import current_caller
 from backend.api.stream import Hub
 from backend.api.work_queue import WorkQueue
+from backend.figures.process import Made, PaperProcess
 from backend.jobs import slots
 from backend.jobs.supervisor import Supervisor
-from backend.paper.process import Made, PaperProcess
 from backend.settings import Settings, datasets_dir
 from backend.store.database import Store
 from backend.store.errors import Invalid

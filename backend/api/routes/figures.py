@@ -14,13 +14,13 @@ from backend.api.routes.context import Context, token_id
 from backend.api.routes.encoding import EncodedRoute
 from backend.api.routes.runs import Here
 from backend.api.transfer import while_connected
-from backend.figure_catalogue import MEDIA_TYPES, FigureName, Format
-from backend.figure_options import Options
-from backend.paper.gather import MOST_RUNS, check, listed
-from backend.paper.process import FigureJob, Job, Made, ReplayJob
-from backend.paper.provenance import read
+from backend.figures.collect import MOST_RUNS, check, listed
+from backend.figures.process import FigureJob, Job, Made, ReplayJob
 from backend.store.errors import Invalid
 from backend.store.fingerprint import fingerprint
+from ncfigures.catalogue import MEDIA_TYPES, FigureName, Format
+from ncfigures.options import Options
+from ncfigures.provenance import read
 
 router = APIRouter(prefix="/api/v1", tags=["figures"], route_class=EncodedRoute)
 

@@ -1,5 +1,5 @@
 // The orthographic camera: where the eye is, which way is up, and the zoom; the centre is the origin.
-// As text it is what the service's figures take (backend/paper/camera.py): ex,ey,ez,ux,uy,uz,zoom.
+// As text it is what the service's figures take (ncfigures/camera.py): ex,ey,ez,ux,uy,uz,zoom.
 
 export const HOME = Object.freeze({ eye: [1.25, 1.25, 0.8], up: [0, 0, 1], zoom: 1 });
 export const [NEAREST, FARTHEST] = [8, 0.25];

@@ -1,0 +1,88 @@
+"""The K×K cosines (or angles) between class means, in colours centred at the simplex's −1/(K−1)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from backend.api import wire
+from backend.store.errors import Invalid
+from ncengine.geometry.views import blocks
+from ncfigures import palette
+from ncfigures.figure_request import FigureRequest
+from ncfigures.figure_spec import Cell, Heat, Plate, Table
+from ncfigures.figures import seed_statistics as of
+
+NAMES_UP_TO = 30
+LEAST_SPREAD = {"cos": 0.25, "angle": 15.0}
+"""The colour scale never spans less than this around the ideal, so that a collapsed run fades to calm."""
+
+
+def angles(request: FigureRequest) -> Plate:
+    """Return a heatmap for each entry and epoch, all on one scale."""
+    unit = request.options.unit
+    captures = [(entry, capture) for entry in request.entries for capture in entry.members[0].captures]
+    if not captures:
+        raise Invalid("this figure needs a geometry capture, and the run has none yet")
+    classes = len(captures[0][1].class_names)  # rows may stand for blocks of neighbouring classes
+    ideal = -1 / (classes - 1)
+    centre = ideal if unit == "cos" else math.degrees(math.acos(ideal))
+    shown = []
+    for _, capture in captures:
+        cosines = wire.from_typed(capture.arrays["cosines_means"]).astype(np.float64)
+        values = cosines if unit == "cos" else np.degrees(np.arccos(np.clip(cosines, -1, 1)))
+        own = np.eye(len(values), dtype=bool) & (len(values) == len(capture.class_names))
+        shown.append(np.where(own, math.nan, values))
+    spread = max(LEAST_SPREAD[unit], *(float(np.nanmax(np.abs(values - centre))) for values in shown))
+    ends = (palette.LOW, palette.HIGH) if unit == "cos" else (palette.HIGH, palette.LOW)
+    digits = 2 if unit == "cos" else 0
+    words = (
+        f"{centre - spread:.{digits}f}".replace("-", "−"),
+        f"−1/{classes - 1}" if unit == "cos" else f"{centre:.1f}°",
+        f"{centre + spread:.{digits}f}",
+    )
+    names = captures[0][1].class_names
+    size = blocks(classes)
+    notices = []
+    if size > 1:
+        names = [f"{first + 1}–{min(classes, first + size)}" for first in range(0, classes, size)]
+        notices.append(f"{classes} classes are drawn as means over blocks of {size} neighbouring ones")
+    if len(names) > NAMES_UP_TO:
+        notices.append("names of more than 30 classes are left out; the table has them")
+    several = len(captures) > 1
+    panels = [
+        Heat(
+            values,
+            names,
+            centre,
+            spread,
+            ends,
+            words,
+            of.panel_title(request, index) if several else "",
+            len(names) <= 30,
+        )
+        for index, values in enumerate(shown)
+    ]
+    what = "Cosines" if unit == "cos" else "Angles"
+    when = ", ".join(f"{capture.epoch:g}" for _, capture in captures[: len(request.first().captures)])
+    return Plate(
+        panels=panels,
+        keys=[],
+        caption=f"{what} between class means at epoch {when}; the scale is centred at the simplex ETF's "
+        f"{words[1]}, the diagonal is left empty.",
+        table=_table(request),
+        columns=min(len(panels), 3),
+        notices=notices,
+    )
+
+
+def _table(request: FigureRequest) -> Table:
+    rows = []
+    for entry in request.entries:
+        for capture in entry.members[0].captures:
+            smallest, off = capture.facts["smallest_angle_deg"], capture.facts["mean_angle_error_deg"]
+            ideal = math.degrees(math.acos(-1 / (len(capture.class_names) - 1)))
+            cells: list[Cell | None] = [Cell(float(smallest)), Cell(ideal), Cell(float(off))]
+            rows.append((f"{entry.label}, epoch {capture.epoch:g}", cells))
+    return Table("degrees", ["smallest angle", "simplex ETF", "mean distance from it"], rows)

@@ -1,0 +1,138 @@
+"""Features, class means, classifier and the nearest ETF, as the page's camera sees them; a panel an epoch and entry."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backend.api import views, wire
+from backend.figures.collect import listed
+from backend.store.errors import Invalid
+from ncfigures import palette
+from ncfigures.catalogue import LAYERS
+from ncfigures.figure_request import FigureRequest
+from ncfigures.figure_spec import F64, Cell, Key, Path, Plate, Points, Scene, Symbol, Table
+from ncfigures.figures import seed_statistics as of
+
+NAMES_UP_TO = 30
+INK = palette.TOKENS["light"]
+
+
+def geometry(request: FigureRequest) -> Plate:
+    """Return a scene for each capture."""
+    shown = listed(request.options.layers) if request.options.layers is not None else list(LAYERS)
+    captures = [capture for entry in request.entries for capture in entry.members[0].captures]
+    if not captures:
+        raise Invalid("this figure needs a geometry capture, and the run has none yet")
+    several = len(captures) > 1
+    notices: list[str] = []
+    panels = [
+        _scene(request, capture, shown, of.panel_title(request, index) if several else "", notices)
+        for index, capture in enumerate(captures)
+    ]
+    ink, quiet = INK["ink"], INK["ink-3"]
+    legend = [Key("nearest ETF", ink, symbol="ring"), Key("class mean", ink, symbol="dot")]
+    if "classifier" in shown:
+        legend.append(Key("classifier", ink, symbol="diamond"))
+    if "features" in shown:
+        legend.append(Key("feature", quiet, symbol="speck"))
+    first = captures[0]
+    when = ", ".join(f"{capture.epoch:g}" for capture in request.first().captures)
+    parts = ["class means (dots)"]
+    parts += ["classifier rows (diamonds)"] * ("classifier" in shown)
+    parts += ["training features (specks)"] * ("features" in shown)
+    words = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
+    kept = first.facts.get("residual")
+    outside = f" {100 * float(kept):.1f} % of the features' norm lies outside this frame." if kept is not None else ""
+    return Plate(
+        panels=panels,
+        keys=legend,
+        caption=f"{words[0].upper()}{words[1:]} at epoch {when} in the frame of the nearest simplex ETF, whose "
+        f"vertices are the rings; {first.view} view.{outside}",
+        table=_table(request),
+        columns=len(panels) if len(panels) <= 4 else 3,
+        notices=list(dict.fromkeys(notices)),
+    )
+
+
+def _scene(request: FigureRequest, capture: wire.Geometry, shown: list[str], title: str, notices: list[str]) -> Scene:
+    view = np.asarray(capture.view_matrix, dtype=np.float64)
+    labels = wire.from_typed(capture.arrays["labels"]).astype(np.int64)
+    classes = len(capture.class_names)
+    four = views.four_classes(request.options.classes or "0,1,2,3") if capture.view == "tetrahedron" else None
+    drawn = np.asarray(four if four is not None else range(classes))
+    coordinates: dict[str, F64] = {
+        "vertex": np.asarray(capture.vertices, dtype=np.float64)[drawn],
+        "class mean": wire.from_typed(capture.arrays["means"]).astype(np.float64)[drawn],
+    }
+    if "classifier" in shown:
+        coordinates["classifier"] = wire.from_typed(capture.arrays["weights"]).astype(np.float64)[drawn]
+    of_features = labels[np.isin(labels, drawn)]
+    if "features" in shown:
+        held = wire.from_typed(capture.arrays["features"]).astype(np.float64)
+        coordinates["feature"] = held[np.isin(labels, drawn)] if len(held) == len(labels) else held[:0]
+        of_features = of_features if len(held) == len(labels) else of_features[:0]
+    seen = {kind: at @ view for kind, at in coordinates.items()}
+    every = _colours(capture, classes, notices)
+    symbols: dict[str, Symbol] = {"vertex": "ring", "class mean": "dot", "classifier": "diamond", "feature": "speck"}
+    points = [
+        Points(
+            kind=kind,
+            symbol=symbols[kind],
+            at=at,
+            colours=[every[label] for label in (of_features if kind == "feature" else drawn)],
+            labels=of_features if kind == "feature" else drawn,
+        )
+        for kind, at in seen.items()
+    ]
+    paths: list[Path] = []
+    if classes <= 128:
+        paths = [
+            Path("spoke", np.stack([np.zeros(3), vertex]), INK["spoke"], int(label))
+            for label, vertex in zip(drawn, seen["vertex"], strict=True)
+        ]
+    named: list[tuple[int, F64]] = []
+    if "names" in shown:
+        wanted = drawn if len(drawn) <= NAMES_UP_TO else np.asarray(capture.facts["smallest_pair"])
+        named = [(int(label), seen["class mean"][list(drawn).index(label)]) for label in wanted]
+    return Scene(
+        points=points,
+        paths=paths,
+        camera=request.options.camera,
+        class_names=capture.class_names,
+        named=named,
+        coordinates=coordinates,
+        title=title,
+    )
+
+
+def _colours(capture: wire.Geometry, classes: int, notices: list[str]) -> list[str]:
+    """Return a colour a class; where they are too many to be told apart, the pair at the smallest angle stands out."""
+    found = palette.class_colours(classes)
+    if classes > NAMES_UP_TO:
+        first, second = capture.facts["smallest_pair"]
+        found[first], found[second] = palette.CLASSES_10[2], palette.CLASSES_10[0]
+        notices.append(
+            f"{classes} classes are too many to be told apart by colour: the two at the smallest angle are marked, "
+            f"{capture.class_names[first]} and {capture.class_names[second]}"
+        )
+    return found
+
+
+def _table(request: FigureRequest) -> Table:
+    """Return by class how far its mean is from the length and the direction of its vertex, at the last capture."""
+    capture = request.first().captures[-1]
+    means = wire.from_typed(capture.arrays["means"]).astype(np.float64)
+    weights = wire.from_typed(capture.arrays["weights"]).astype(np.float64)
+    vertices = np.asarray(capture.vertices, dtype=np.float64)
+    if len(vertices) != len(means) or vertices.shape[1] != means.shape[1]:
+        return Table("", [], [])
+    rows: list[tuple[str, list[Cell | None]]] = []
+    for name, mean, weight, vertex in zip(capture.class_names, means, weights, vertices, strict=True):
+        norm = float(np.linalg.norm(mean))
+        rows.append((name, [Cell(norm), Cell(_angle(mean, vertex)), Cell(_angle(weight, vertex))]))
+    return Table("class", ["norm of its mean, of the means'", "mean to vertex, °", "classifier to vertex, °"], rows)
+
+
+def _angle(one: F64, other: F64) -> float:
+    lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return float(np.degrees(np.arccos(np.clip(one @ other / lengths, -1, 1)))) if lengths else 0.0

@@ -1,0 +1,78 @@
+"""Collapse over the layers: NC1 and the accuracy of the nearest class mean, from the first measured one to the last."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from backend.store.errors import Invalid
+from ncengine.metrics import METRICS
+from ncfigures.figure_request import DrawnEntry, FigureRequest
+from ncfigures.figure_spec import Axis, Cell, Chart, Plate, Table
+from ncfigures.figures import seed_statistics as of
+from ncfigures.figures.curves import definition
+
+KEYS = ("nc1", "ncc_accuracy")
+PREFIX = {"train": "layer:", "test": "layer-test:"}
+LAST = "penultimate"
+
+
+def layers(request: FigureRequest) -> Plate:
+    """Return a panel for NC1 and one for the accuracy of the nearest class mean, over layers."""
+    several = len(request.entries) > 1
+    asked = None if request.options.split is None else request.options.split.split(",")
+    splits = asked or (["train"] if several else ["train", "test"])
+    names = _names(request)
+    words = [(float(index), name) for index, name in enumerate(names)]
+    panels = []
+    rows: list[tuple[str, list[Cell | None]]] = []
+    for key in KEYS:
+        spec = METRICS[key]
+        lines = []
+        for entry in request.entries:
+            for split in splits:
+                table = np.array([_at(entry, index, split, key, names, request) for index in range(len(entry.members))])
+                if not np.isfinite(table).any():
+                    continue
+                found = of.spread([(np.arange(len(names)), each) for each in table])
+                lines.append(of.line(found, request, entry, split, key, dots=True))
+                cells = [
+                    None if math.isnan(value) else Cell(value, low, high, found.of, percent=spec.share)
+                    for value, low, high in zip(found.middle, found.low, found.high, strict=True)
+                ]
+                rows.append((f"{entry.label}, {spec.label}, {split}", cells))
+        values = np.concatenate([line.y for line in lines]) if lines else np.zeros(0)
+        values = values[np.isfinite(values)]
+        log = key == "nc1" and bool(len(values) and (values > 0).all() and values.max() > 20 * values.min())
+        panels.append(Chart(title=spec.label, x=Axis(words=words), y=Axis(log=log, percent=spec.share), lines=lines))
+    return Plate(
+        panels=panels,
+        keys=of.legend(request, splits),
+        caption=f"Collapse over the layers, in the order of the forward pass, {' and '.join(splits)} split."
+        f"{of.seeds(request)} {'; '.join(definition(METRICS[key]) for key in KEYS)}.",
+        table=Table("", names, rows),
+        columns=2,
+    )
+
+
+def _names(request: FigureRequest) -> list[str]:
+    series = request.first().series
+    if series is None:
+        raise Invalid("this figure needs at least one measured epoch, and the run has none yet")
+    found = [split.removeprefix(PREFIX["train"]) for split in series.values if split.startswith(PREFIX["train"])]
+    return [*found, LAST]
+
+
+def _at(entry: DrawnEntry, index: int, split: str, key: str, names: list[str], request: FigureRequest) -> list[float]:
+    """Return a metric of one run by layer, at the epoch asked for or the last."""
+    series = entry.members[index].series
+    if series is None:
+        return [math.nan] * len(names)
+    asked = request.options.epoch
+    places = [place for place, epoch in enumerate(series.epochs) if asked is None or epoch <= asked]
+    if not places:
+        raise Invalid(f"the first measured epoch is {series.epochs[0]}; ask for that or a later one")
+    splits = [split if name == LAST else PREFIX[split] + name for name in names]
+    found = [series.values.get(each, {}).get(key) for each in splits]
+    return [math.nan if values is None else float(of.numbers(values)[places[-1]]) for values in found]

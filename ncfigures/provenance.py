@@ -1,0 +1,286 @@
+"""Where a figure comes from, inside its file: runs, configs, versions, view, and the command that makes it again."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import zlib
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from backend.store.errors import Invalid
+from backend.store.event_payloads import first_error
+from ncengine import __version__
+from ncfigures.catalogue import FigureName, Format
+from ncfigures.figure_request import FigureRequest
+from ncfigures.options import Options, command
+
+MARK = "CollapseLab: "
+"""Before the facts, in formats that know comments alone."""
+COMMENT = 240
+"""Characters a line of a comment in PostScript."""
+FIRST_BYTES = 64 * 1024
+"""Where comments stand: nobody searches a whole picture for them."""
+MOST_FILE_BYTES = 64 * 2**20
+MOST_TEXT, MOST_LISTS, MOST_ROWS = 2**20, 20_000, 10_000
+"""Of the facts in a file: characters, lists and objects, and rows of the view's matrix. A thousand runs have less."""
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+Text = Annotated[str, Field(max_length=10_000)]
+Words = Annotated[dict[Annotated[str, Field(max_length=100)], Text], Field(max_length=100)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Source(BaseModel):
+    """A run that a figure is of."""
+
+    model_config = ConfigDict(extra="ignore")
+    id: str = Field(pattern=r"^[a-z0-9]{1,16}$")
+    name: Text
+    config_hash: Text
+    last_seq: int = Field(ge=0, lt=2**31)
+    versions: Words
+
+
+class Provenance(BaseModel):
+    """Where a figure comes from."""
+
+    model_config = ConfigDict(extra="ignore")
+    made_by: Text
+    figure: FigureName
+    format: Format
+    runs: list[Source] = Field(min_length=1, max_length=1000)
+    options: Words
+    epochs: list[Number] = Field(max_length=1000)
+    view_matrix: list[Annotated[list[Number], Field(max_length=3)]] | None = Field(max_length=MOST_ROWS)
+    command: Annotated[str, Field(max_length=100_000)]
+
+    @model_validator(mode="after")
+    def _with_known_options(self) -> Self:
+        """Raise ValueError for options that no figure has."""
+        self.parsed()
+        return self
+
+    def parsed(self) -> Options:
+        """Return the options that the figure was made with."""
+        return Options.model_validate(self.options)
+
+    def text(self) -> str:
+        """Return the facts as one line of ASCII, the same every time."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    def address(self) -> str:
+        """Return the page's path that shows the same view."""
+        options = self.parsed()
+        if len(self.runs) > 1:
+            return f"/compare?runs={','.join(run.id for run in self.runs)}"
+        query = {"view": options.view, "camera": options.camera, "classes": options.classes}
+        parts = [f"{key}={value}" for key, value in query.items() if value]
+        parts += [f"epoch={self.epochs[-1]:g}"] if self.epochs else []
+        parts += ["unit=angle"] if options.unit == "angle" else []
+        return f"/runs/{self.runs[0].id}" + ("?" + "&".join(parts) if parts else "")
+
+
+def provenance(request: FigureRequest) -> Provenance:
+    """Return where a request's figure comes from."""
+    members = [member for entry in request.entries for member in entry.members]
+    captures = request.first().captures
+    return Provenance(
+        made_by=f"Collapse Lab {__version__}",
+        figure=request.figure,
+        format=request.format,
+        runs=[
+            Source(
+                id=member.run.id,
+                name=member.run.name,
+                config_hash=member.config_hash,
+                last_seq=member.run.last_seq,
+                versions=member.versions,
+            )
+            for member in members
+        ],
+        options=request.options.given(),
+        epochs=[capture.epoch for capture in captures],
+        view_matrix=captures[-1].view_matrix if captures else None,
+        command=command(
+            [member.run.id for member in members],
+            request.figure,
+            request.format,
+            request.options,
+            f"{request.figure}.{request.format}",
+        ),
+    )
+
+
+def metadata(found: Provenance, title: str) -> dict[str, Any]:
+    """Return what matplotlib writes into a file of the format; comments are put in by `commented`."""
+    if found.format == "pdf":
+        nothing = {"CreationDate": None, "ModDate": None}
+        words = {"Subject": found.command, "Keywords": found.text(), "Creator": found.made_by}
+        return {"Title": title, **words, **nothing}
+    if found.format == "svg":
+        return {
+            "Title": title,
+            "Date": None,
+            "Creator": found.made_by,
+            "Source": found.command,
+            "Description": found.text(),
+        }
+    if found.format == "png":
+        return {"Title": title, "Software": found.made_by, "Source": found.command, "Description": found.text()}
+    return {"Creator": found.made_by}
+
+
+def commented(found: Provenance, content: str) -> str:
+    """Return a text file with its provenance in comments of its kind."""
+    if found.format == "md":
+        safe = found.text().replace("--", "-\\u002d")  # two hyphens would end the comment
+        return f"<!-- {MARK}{safe} -->\n{content}"
+    if found.format == "eps":
+        content = re.sub("%%CreationDate: .*\n", "", content, count=1)  # the same bytes at any time
+        line = found.text()
+        cut = [line[place : place + COMMENT] for place in range(0, len(line), COMMENT)]
+        comments = "".join(f"%{MARK}{part}\n" for part in cut)
+        return content.replace("%%EndComments\n", f"%%EndComments\n{comments}", 1)
+    return f"% {MARK}{found.text()}\n{content}"
+
+
+def read_file(path: Path) -> Provenance:
+    """Return where a file comes from; raises Invalid where it does not say, or is too large to be a figure."""
+    size = path.stat().st_size
+    if size > MOST_FILE_BYTES:
+        raise Invalid(
+            f"{path.name} has {size:,} bytes, and a figure has at most {MOST_FILE_BYTES:,}; choose another file"
+        )
+    return read(path.read_bytes())
+
+
+def read(content: bytes) -> Provenance:
+    """Return where a file comes from; raises Invalid where it does not say.
+
+    Nothing is decoded but the facts themselves: no picture, no stream of a PDF, no tree of an SVG.
+    """
+    text = _text(content)
+    if text is None:
+        raise Invalid(
+            "this file does not say where it comes from: it was not made here, or another program left the facts out; "
+            "choose a PDF, SVG, PNG, EPS, PGF, LaTeX or Markdown file of `collapse export`"
+        )
+    if len(text) > MOST_TEXT or text.count("[") + text.count("{") > MOST_LISTS:
+        raise Invalid(
+            f"what this file says of its origin is longer than the {MOST_TEXT:,} characters, or holds more than the "
+            f"{MOST_LISTS:,} lists, that it may have"
+        )
+    try:
+        return Provenance.model_validate_json(text)
+    except ValidationError as error:
+        raise Invalid(f"what this file says of its origin cannot be read: {first_error(error)}") from error
+
+
+def _text(content: bytes) -> str | None:
+    if content.startswith(b"%PDF"):
+        return _of_pdf(content)
+    if content.startswith(PNG):
+        return _of_png(content)
+    head = content[:FIRST_BYTES].decode(errors="replace")
+    if "<svg" in head:
+        found = _between(head, "<dc:description>", "</dc:description>")
+        return None if found is None else html.unescape(found)
+    if head.startswith("%!PS"):
+        return "".join(re.findall(rf"^%{MARK}(.*)$", head, re.MULTILINE)) or None
+    line = re.search(rf"^% {MARK}(.*)$", head, re.MULTILINE)
+    return line.group(1) if line else _between(head, f"<!-- {MARK}", " -->")
+
+
+def _between(text: str, begin: str, end: str) -> str | None:
+    """Return what stands between the first `begin` and the `end` after it."""
+    _, found, rest = text.partition(begin)
+    inside, closed, _ = rest.partition(end)
+    return inside if found and closed else None
+
+
+def _of_png(content: bytes) -> str | None:
+    """Return the text "Description" of a PNG; chunks of pixels are passed over."""
+    place = len(PNG)
+    while place < len(content):
+        size, kind = int.from_bytes(content[place : place + 4], "big"), content[place + 4 : place + 8]
+        body = content[place + 8 : place + 8 + size]
+        if len(kind) < 4 or len(body) < size:
+            raise Invalid("this PNG is damaged: it was cut short")
+        if kind == b"IEND":
+            return None
+        keyword, _, value = body.partition(b"\0") if kind in (b"tEXt", b"zTXt", b"iTXt") else (b"", b"", b"")
+        if keyword == b"Description":
+            return _of_chunk(kind, value)
+        place += 12 + size
+    raise Invalid("this PNG is damaged: it was cut short")
+
+
+def _of_chunk(kind: bytes, value: bytes) -> str:
+    """Return the text of a chunk of a PNG, unpacked no further than it may be long."""
+    if kind == b"tEXt":
+        return value.decode("latin-1")
+    packed, coding = True, "latin-1"
+    if kind == b"iTXt":
+        # A flag and a method of compression, a language and a translated keyword come before the text.
+        packed, coding = value[:1] == b"\1", "utf-8"
+        _, _, value = value[2:].partition(b"\0")
+        _, _, value = value.partition(b"\0")
+    else:
+        value = value[1:]
+    if packed:
+        try:
+            value = zlib.decompressobj().decompress(value, MOST_TEXT + 1)
+        except zlib.error as error:
+            raise Invalid(f"this PNG is damaged: {error}") from error
+    return value.decode(coding, errors="replace")
+
+
+def _of_pdf(content: bytes) -> str | None:
+    """Return the keywords of a PDF's own description, the last where it was changed; nothing else of it is read.
+
+    They stand there as they are: `collapse export` does not compress them. A program that puts them into a compressed
+    stream has left the facts out.
+    """
+    place = content.rfind(b"/Keywords")
+    if place < 0:
+        return None
+    value = content[place + len(b"/Keywords") :][: 2 * MOST_TEXT].lstrip(b" \t\r\n\0\f")
+    if value.startswith(b"("):
+        written = _of_pdf_string(value[1:])
+    elif value.startswith(b"<"):
+        digits = re.sub(rb"\s", b"", value[1:].partition(b">")[0])
+        if not re.fullmatch(rb"[0-9A-Fa-f]*", digits):
+            raise Invalid("this PDF is damaged: its keywords are no text")
+        written = bytes.fromhex((digits + b"0" * (len(digits) % 2)).decode())
+    else:
+        return None
+    utf16 = written.startswith(b"\xfe\xff")
+    text = written[2:].decode("utf-16-be", errors="replace") if utf16 else written.decode("latin-1")
+    return text if text.startswith("{") else None
+
+
+PDF_TOKEN = re.compile(rb"[()]|\\([0-7]{1,3}|\r\n|.)?", re.DOTALL)
+ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f", b"\n": b"", b"\r": b"", b"\r\n": b""}
+
+
+def _of_pdf_string(value: bytes) -> bytes:
+    """Return a text between brackets as it is meant; raises Invalid where it does not end."""
+    found, depth, place = bytearray(), 1, 0
+    for token in PDF_TOKEN.finditer(value):
+        found += value[place : token.start()]
+        place = token.end()
+        escaped = token.group(1)
+        if token.group() in (b"(", b")"):
+            depth += 1 if token.group() == b"(" else -1
+            if not depth:
+                return bytes(found)
+            found += token.group()
+        elif escaped is not None:
+            octal = escaped[:1].isdigit() and escaped[:1] < b"8"
+            found += bytes([int(escaped, 8) & 255]) if octal else ESCAPED.get(escaped, escaped)
+    raise Invalid("this PDF is damaged: it was cut short in its keywords")

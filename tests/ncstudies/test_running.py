@@ -1,0 +1,215 @@
+"""A sweep through real workers: to its end, killed and gone on with, interrupted, and its report."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from backend.jobs.local import Reading
+from backend.store import lock, query, runs
+from backend.store.database import open_store
+from backend.store.errors import Invalid, Unusable
+from backend.studies import store_runner as running
+from backend.studies.command import require_report_folder, write_report
+from ncstudies.report import report
+from ncstudies.study import Claim, Drawing, Level, Setting, Study
+from tests.cli.test_cli import collapse
+from tests.harness import end_workers, tiny, wait_for
+
+SEEDS = 3
+
+
+def small_study(epochs=2):
+    """Two heads on digits, a few seconds a run."""
+    arms = {
+        name: tiny(epochs=epochs, head={"name": head}) for name, head in (("one", "nearest-etf"), ("two", "linear"))
+    }
+    claims = (
+        Claim("NC3 is lower.", "a test", Level("nc3"), "lower", "one", "two"),
+        Claim("The loss is *lower* | here.", "a test", Level("loss"), "higher", "one", "two"),
+    )
+    drawings = (Drawing("curves", {"keys": "nc1,nc3"}), Drawing("finals", {"keys": "nc3", "split": "train"}))
+    return Study("small", "A small <study>", "Which?", claims, (Setting("digits", "Digits", arms, drawings),))
+
+
+def plan_of(epochs=2):
+    return running.planned(small_study(epochs), "laptop", SEEDS)
+
+
+COMMAND = """
+import sys
+from pathlib import Path
+from backend.jobs.local import Reading
+from backend.studies import store_runner as running
+from backend.store.database import open_store
+from tests.ncstudies.test_running import plan_of, small_study
+store = open_store(Path(sys.argv[1]))
+running.execute(store, small_study(400), plan_of(400), Reading())
+"""
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A store in which the small study ran to its end."""
+    store = open_store(tmp_path_factory.mktemp("study"))
+    running.execute(store, small_study(), plan_of(), Reading())
+    yield store
+    store.close()
+
+
+def states(store, plan):
+    return {row.id: row.status for row in running.found(store, plan).values()}
+
+
+def test_every_run_of_the_plan_is_made_once(swept):
+    plan = plan_of()
+    first = states(swept, plan)
+    assert sorted(first.values()) == ["finished"] * 2 * SEEDS
+    rows = query.listing(swept, q="group:reproduce-laptop-digits", limit=100).rows
+    assert sorted((row.name, row.config["seed"]) for row in rows) == [
+        (n, s) for n in ("one", "two") for s in range(SEEDS)
+    ]
+    running.execute(swept, small_study(), plan, Reading())
+    assert states(swept, plan) == first, "nothing is left to do, and nothing is done"
+
+
+def test_what_is_left_is_estimated_from_what_was_run(swept):
+    assert running.estimate_s(swept, plan_of(), {"cpu": 2}) is None, "nothing is left"
+    longer = running.estimate_s(swept, plan_of(40), {"cpu": 2})
+    assert longer is None or longer == pytest.approx(2 * running.estimate_s(swept, plan_of(20), {"cpu": 2}))
+
+
+def test_the_report_says_what_the_runs_say(swept, tmp_path):
+    said = []
+    files = report(swept, small_study(), "laptop", plan_of(), said.append).files
+    assert said[0] == "reading runs"
+    assert "Metrics over epochs" in said[1]
+    assert set(files) == {"README.md", "report.html", "claims.csv", "digits-1-curves.svg", "digits-2-finals.svg"}
+    rows = list(csv.DictReader(files["claims.csv"].decode().splitlines()))
+    held = {
+        arm: [runs.get(swept, row.id).summary["train"]["nc3"] for key, row in running.found(swept, plan_of()).items()
+              if key[1] == arm]
+        for arm in ("one", "two")
+    }  # fmt: skip
+    assert sorted(map(float, rows[0]["values of"].split())) == pytest.approx(sorted(held["one"]), rel=1e-6)
+    assert sorted(map(float, rows[0]["values than"].split())) == pytest.approx(sorted(held["two"]), rel=1e-6)
+    assert rows[0]["verdict"] == "undecided", "three pairs cannot give p ≤ 0.05"
+    text, page = files["README.md"].decode(), files["report.html"].decode()
+    assert "# A small \\<study\\>" in text
+    assert "<h1>A small &lt;study&gt;</h1>" in page
+    assert "The loss is *lower* \\| here." in text.replace("\\*", "*")
+    assert page.count("<td>The loss is *lower* | here.") == 1
+    assert "collapse reproduce small --size laptop --seeds 3" in text
+    assert re.search(r'^- one: `head\.name "nearest-etf", .*head\.delta 0\.001', text, re.MULTILINE)
+    assert re.search(r'^- two: `head\.name "linear"', text, re.MULTILINE)
+    assert "batch_size" not in text, "arms do not differ in what they share"
+    for run_id in states(swept, plan_of()):
+        assert f"`{run_id}`" in text
+    assert report(swept, small_study(), "laptop", plan_of(), said.append).files == files, (
+        "the same runs give the same bytes"
+    )
+    write_report(tmp_path / "out", files)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == set(files)
+
+
+def test_the_page_opens_in_a_browser(swept, tmp_path, browser):
+    write_report(tmp_path, report(swept, small_study(), "laptop", plan_of(), lambda _: None).files)
+    with browser.new_page(viewport={"width": 390, "height": 800}) as page:
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto((tmp_path / "report.html").as_uri())
+        shown = page.evaluate("[...document.images].map(image => image.complete && image.naturalWidth > 0)")
+        assert shown == [True, True]
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "tables scroll by themselves"
+        assert not Axe().run(page).response["violations"]
+        assert all(url.startswith("file:") for url in asked)
+
+
+def test_a_folder_with_another_readme_is_refused(swept, tmp_path):
+    require_report_folder(tmp_path / "new")
+    files, _ = report(swept, small_study(), "laptop", plan_of(), lambda _: None)
+    write_report(tmp_path, files)
+    require_report_folder(tmp_path)  # an earlier report's
+    (tmp_path / "README.md").write_text("# My project\n")
+    with pytest.raises(Invalid, match=r"README\.md is no report"):
+        require_report_folder(tmp_path)
+
+
+def test_runs_that_are_not_finished_are_named(swept):
+    wanted = running.planned(small_study(), "laptop", 4)
+    text = report(swept, small_study(), "laptop", wanted, lambda _: None).files
+    assert "**2 of 8 runs are not finished:** one, seed 3 (Digits); two, seed 3 (Digits)." in text["README.md"].decode()
+
+
+def started(folder, count):
+    """Start the long sweep in a process of its own; return it once so many runs are under way."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("COLLAPSE_")}
+    with (folder / "sweep.log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-c", COMMAND, str(folder)], env=environment, stderr=log)
+    store = open_store(folder)
+    wait_for(
+        lambda: sum(row.epoch > 0 for row in running.found(store, plan_of(400)).values()) >= count, 90, "runs under way"
+    )
+    return process, store
+
+
+def test_a_killed_sweep_goes_on(tmp_path):
+    process, store = started(tmp_path, 2)
+    try:
+        before = {row.id for row in running.found(store, plan_of(400)).values()}
+        process.kill()
+        process.wait()
+        working = {row.run_id: row.number for row in runs.owned_attempts(store)}
+        assert working, "workers outlive the sweep that started them"
+        for row in running.found(store, plan_of(400)).values():
+            if row.status == "queued":
+                runs.request_pause(store, row.id)
+        process, again = started(tmp_path, 2)
+        again.close()
+        wait_for(lambda: "paused" not in states(store, plan_of(400)).values(), 60, "what was held back is queued again")
+        after = {row.id for row in running.found(store, plan_of(400)).values()}
+        assert after == before, "no run is made twice"
+        assert {row.run_id: row.number for row in runs.owned_attempts(store)} == working, "and are adopted by the next"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(90) == 130
+        assert "the same command goes on" in (tmp_path / "sweep.log").read_text()
+        found = set(states(store, plan_of(400)).values())
+        assert found <= {"paused", "finished"}
+        assert "paused" in found
+    finally:
+        process.kill()
+        process.wait()
+        end_workers(store)
+        store.close()
+
+
+def test_times_are_not_compared_beside_a_server(tmp_path):
+    study = small_study()
+    alone = Study("small", study.title, study.question, study.claims, study.settings, alone=True)
+    store = open_store(tmp_path)
+    with lock.holding(tmp_path, "http://127.0.0.1:1"), pytest.raises(Unusable, match="small compares times"):
+        running.execute(store, alone, plan_of(), Reading())
+    assert query.listing(store, limit=10).rows == []
+    assert sum(running.capacity_for(alone).values()) == 1
+    store.close()
+
+
+def test_studies_from_a_terminal(tmp_path):
+    listed = collapse(tmp_path, "reproduce").stdout
+    assert re.search(r"^convergence +30 runs +Convergence of the nearest ETF", listed, re.M)
+    assert len(listed.splitlines()) == 9
+    planned = collapse(tmp_path, "reproduce", "ufm", "--plan").stderr
+    assert "ufm: 45 runs, 0 of them done" in planned
+    assert json.loads(collapse(tmp_path, "runs", "--json").stdout) == []
+    assert "must be all or one of convergence" in collapse(tmp_path, "reproduce", "nothing", expect=2).stderr
+    assert (
+        "--size must be one of laptop, paper" in collapse(tmp_path, "reproduce", "ufm", "--size", "x", expect=2).stderr
+    )
