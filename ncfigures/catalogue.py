@@ -64,73 +64,76 @@ VENUES: dict[str, Venue] = {
     "jmlr": Venue("JMLR, text width 6 in", 6.0, text_pt=9.0, small_pt=8.0),
 }
 LAYERS = ("features", "classifier", "names")
-Sight = Literal["colour", "grey", "protanopia", "deuteranopia", "tritanopia"]
+ColourVision = Literal["colour", "grey", "protanopia", "deuteranopia", "tritanopia"]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """A figure of the catalogue: what it is called, what it is made of, and which options it heeds."""
+class FigureInfo:
+    """A figure of the catalogue: what it is called, what it is made of, and which options change it."""
 
     title: str
     needs: tuple[Literal["series", "captures", "costs"], ...]
-    heeds: tuple[str, ...] = ()
-    keys: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
     """The metrics that it draws where none are asked for."""
-    short: str = ""
+    short_title: str = ""
     """Its title among other panels, where those have none of their own."""
 
 
-AT = ("epoch",)
-FIGURES: dict[FigureName, Kind] = {
-    "geometry": Kind(
+FIGURES: dict[FigureName, FigureInfo] = {
+    "geometry": FigureInfo(
         "Geometry: features, class means, classifier and ETF",
         ("captures",),
         ("epoch", "epochs", "view", "classes", "camera", "layers"),
     ),
-    "angles": Kind(
-        "Cosines between class means", ("captures",), ("epoch", "epochs", "unit"), short="Cosines of class means"
+    "angles": FigureInfo(
+        "Cosines between class means", ("captures",), ("epoch", "epochs", "unit"), short_title="Cosines of class means"
     ),
-    "histogram": Kind("Histogram of the angles between class means", ("captures",), AT, short="Angles of class means"),
-    "curves": Kind(
+    "histogram": FigureInfo(
+        "Histogram of the angles between class means", ("captures",), ("epoch",), short_title="Angles of class means"
+    ),
+    "curves": FigureInfo(
         "Metrics over epochs", ("series",), ("keys", "split", "scale"), ("nc1", "etf_distance_means", "nc3", "top1")
     ),
-    "training": Kind("Loss and accuracy over epochs", ("series",), ("split", "scale"), ("loss", "top1")),
-    "margin": Kind("Average cosine margin over epochs", ("series",), ("split",), ("cosine_margin",)),
-    "margins": Kind(
-        "Cosine margins of all samples, sorted (P_CM)", ("captures",), (*AT, "split"), short="Sorted margins"
+    "training": FigureInfo("Loss and accuracy over epochs", ("series",), ("split", "scale"), ("loss", "top1")),
+    "margin": FigureInfo("Average cosine margin over epochs", ("series",), ("split",), ("cosine_margin",)),
+    "margins": FigureInfo(
+        "Cosine margins of all samples, sorted (P_CM)", ("captures",), ("epoch", "split"), short_title="Sorted margins"
     ),
-    "equinorm": Kind(
+    "equinorm": FigureInfo(
         "Equal norms: means, classifier, and the gap between them",
         ("series",),
         ("split", "scale"),
         ("nc2_equinorm_means", "nc2_equinorm_weights", "wh_equinorm_gap"),
     ),
-    "test": Kind("Test accuracy over epochs", ("series",), (), ("top1",)),
-    "finals": Kind(
+    "test": FigureInfo("Test accuracy over epochs", ("series",), (), ("top1",)),
+    "finals": FigureInfo(
         "Metrics at the end, median and range",
         ("series",),
         ("keys", "split"),
         ("nc1", "etf_distance_means", "nc3", "nc4_ncc_mismatch", "cosine_margin", "top1"),
     ),
-    "times": Kind("Time to collapse", ("series",), ("keys", "split", "threshold"), ("nc1",)),
-    "costs": Kind("Time and memory of a training step", ("costs",)),
-    "implicit": Kind(
+    "times": FigureInfo("Time to collapse", ("series",), ("keys", "split", "threshold"), ("nc1",)),
+    "costs": FigureInfo("Time and memory of a training step", ("costs",)),
+    "implicit": FigureInfo(
         "With and without the gradient through the ETF",
         ("series",),
         ("keys", "split", "scale"),
         ("loss", "nc1", "nc3", "cosine_margin"),
     ),
-    "spectra": Kind("Spectra of the between-class and within-class covariance", ("captures",), AT, short="Spectra"),
-    "layers": Kind("Collapse over the layers", ("series",), (*AT, "split"), ("nc1", "ncc_accuracy")),
-    "composed": Kind(
+    "spectra": FigureInfo(
+        "Spectra of the between-class and within-class covariance", ("captures",), ("epoch",), short_title="Spectra"
+    ),
+    "layers": FigureInfo("Collapse over the layers", ("series",), ("epoch", "split"), ("nc1", "ncc_accuracy")),
+    "composed": FigureInfo(
         "Several figures with letters",
         ("series", "captures"),
         ("panels", "epoch", "view", "classes", "camera", "layers", "unit", "keys", "split", "scale"),
     ),
 }
-EVERYWHERE = ("venue", "width", "serif", "sight", "dpi", "legend", "axes")
-"""Options that every figure heeds."""
-THRESHOLDS = {"nc1": 0.1, "etf_distance_means": 0.01, "nc3": 0.1, "nc4_ncc_mismatch": 0.01, "top1": 0.999}
+COMMON_OPTIONS = ("venue", "width", "serif", "sight", "dpi", "legend", "axes")
+"""Options of every figure."""
+DEFAULT_THRESHOLDS = {"nc1": 0.1, "etf_distance_means": 0.01, "nc3": 0.1, "nc4_ncc_mismatch": 0.01, "top1": 0.999}
 """Metrics whose time to collapse is asked for, each with the threshold that is offered at first."""
 
 OPTIONS: dict[str, tuple[type, str]] = {

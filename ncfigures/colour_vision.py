@@ -11,10 +11,10 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
-from ncfigures.catalogue import Sight
+from ncfigures.catalogue import ColourVision
 
 LUMINANCE = (0.2126, 0.7152, 0.0722)
-MATRICES: dict[Sight, npt.NDArray[np.float64]] = {
+MATRICES: dict[ColourVision, npt.NDArray[np.float64]] = {
     "grey": np.array([LUMINANCE] * 3),
     "protanopia": np.array(
         [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
@@ -28,27 +28,27 @@ MATRICES: dict[Sight, npt.NDArray[np.float64]] = {
 }
 
 
-def parts(colour: str) -> npt.NDArray[np.float64]:
+def rgb_from_hex(colour: str) -> npt.NDArray[np.float64]:
     """Return the three parts of `#rrggbb`, of 0 … 1."""
     return np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
 
 
-def hexadecimal(rgb: npt.NDArray[np.float64]) -> str:
+def hex_from_rgb(rgb: npt.NDArray[np.float64]) -> str:
     """Return `#rrggbb`."""
     return "#" + "".join(f"{round(255 * float(part)):02x}" for part in rgb.clip(0, 1))
 
 
 @functools.cache
-def seen(colour: str, sight: Sight) -> str:
+def simulate(colour: str, sight: ColourVision) -> str:
     """Return how a colour `#rrggbb` looks."""
     if sight == "colour":
         return colour
-    encoded = parts(colour)
+    encoded = rgb_from_hex(colour)
     linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
     changed = (MATRICES[sight] @ linear).clip(0, 1)
-    return hexadecimal(np.where(changed <= 0.0031308, 12.92 * changed, 1.055 * changed ** (1 / 2.4) - 0.055))
+    return hex_from_rgb(np.where(changed <= 0.0031308, 12.92 * changed, 1.055 * changed ** (1 / 2.4) - 0.055))
 
 
-def faded(colour: str, opacity: float) -> str:
+def blend_with_white(colour: str, opacity: float) -> str:
     """Return a colour as it looks on white at an opacity of 0 … 1."""
-    return hexadecimal(1 - opacity * (1 - parts(colour)))
+    return hex_from_rgb(1 - opacity * (1 - rgb_from_hex(colour)))

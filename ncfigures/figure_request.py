@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from backend.api import wire
 from backend.api.configurations import Dash
 from ncfigures.catalogue import FigureName, Format
-from ncfigures.options import Options
+from ncfigures.options import FigureOptions
 
 
 class Costs(BaseModel):
@@ -47,7 +47,7 @@ class FigureRequest(BaseModel):
     figure: FigureName
     format: Format
     entries: list[DrawnEntry]
-    options: Options
+    options: FigureOptions
     notices: list[str] = Field(default_factory=list)
     """What was asked for and is not there, with what is drawn instead."""
 

@@ -1,6 +1,6 @@
 """What a figure consists of, said once: matplotlib prints it, Plotly shows it, tables list it.
 
-A *plate* is panels and what belongs to all of them. A panel is a chart (lines with their range, steps, bars, dots with
+A *spec* is panels and what belongs to all of them. A panel is a chart (lines with their range, steps, bars, dots with
 whiskers), a heatmap, or a scene of points in three dimensions. Colours are the light theme's, as `#rrggbb`.
 """
 
@@ -25,8 +25,8 @@ class Axis:
 
     label: str = ""
     log: bool = False
-    ends: tuple[float, float] | None = None
-    words: Sequence[tuple[float, str]] | None = None
+    limits: tuple[float, float] | None = None
+    tick_labels: Sequence[tuple[float, str]] | None = None
     percent: bool = False
     """Shares of one, read as per cent."""
 
@@ -42,14 +42,14 @@ class Line:
     dash: Dash = "solid"
     low: F64 | None = None
     high: F64 | None = None
-    column: str = ""
+    column_name: str = ""
     """What it is called in a table, where that is more than its label."""
-    dots: bool = False
+    markers: bool = False
     """Mark each point too, where they are few."""
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
+class HistogramSteps:
     """Counts (n) between edges (n + 1)."""
 
     label: str
@@ -71,7 +71,7 @@ class Bars:
 
 
 @dataclass(frozen=True, slots=True)
-class Spans:
+class DotIntervals:
     """By row, a dot at `values` (n) with a line from `low` to `high`."""
 
     values: F64
@@ -81,11 +81,11 @@ class Spans:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ReferenceLine:
     """A line across the chart at a value of the axis `along`: an ideal, dashed, or zero."""
 
-    at: float
-    along: Literal["x", "y"] = "y"
+    value: float
+    axis: Literal["x", "y"] = "y"
     label: str = ""
 
 
@@ -97,52 +97,52 @@ class Chart:
     x: Axis = Axis()
     y: Axis = Axis()
     lines: Sequence[Line] = ()
-    steps: Sequence[Steps] = ()
+    histograms: Sequence[HistogramSteps] = ()
     bars: Sequence[Bars] = ()
-    spans: Spans | None = None
-    rows: Sequence[str] = ()
-    nameless: bool = False
+    intervals: DotIntervals | None = None
+    row_labels: Sequence[str] = ()
+    hide_row_labels: bool = False
     """The rows are told apart by their colours, which the legend explains."""
-    rules: Sequence[Rule] = ()
-    ratio: float = 0.72
+    reference_lines: Sequence[ReferenceLine] = ()
+    aspect: float = 0.72
     """Height by width."""
 
 
 @dataclass(frozen=True, slots=True)
-class Heat:
+class Heatmap:
     """A matrix in colours that are centred on `centre`, where they are neutral; NaN is left empty."""
 
     values: F64
-    names: Sequence[str]
+    labels: Sequence[str]
     centre: float
-    spread: float
-    ends: tuple[str, str]
+    half_range: float
+    end_colours: tuple[str, str]
     """The colours at `centre − spread` and `centre + spread`."""
-    words: tuple[str, str, str]
+    tick_labels: tuple[str, str, str]
     """What stands at the ends and the middle of the scale."""
     title: str = ""
-    named: bool = True
+    show_labels: bool = True
     """Write the names at both sides."""
-    ratio: float = 0.82
+    aspect: float = 0.82
 
 
 @dataclass(frozen=True, slots=True)
-class Points:
+class ScenePoints:
     """Points (n, 3) of one kind, with a colour each; `labels` (n) are their classes."""
 
     kind: str
     symbol: Symbol
-    at: F64
+    positions_N3: F64
     colours: Sequence[str]
     labels: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
+class ScenePath:
     """A line (n, 3) in a scene: a spoke, a trail."""
 
     kind: str
-    at: F64
+    positions_N3: F64
     colour: str
     label: int = -1
 
@@ -151,23 +151,23 @@ class Path:
 class Scene:
     """Points and paths as a camera sees them, with the names of some classes beside their means."""
 
-    points: Sequence[Points]
-    paths: Sequence[Path]
+    points: Sequence[ScenePoints]
+    paths: Sequence[ScenePath]
     camera: str | None
     class_names: Sequence[str]
-    named: Sequence[tuple[int, F64]] = ()
+    labelled_classes: Sequence[tuple[int, F64]] = ()
     """Classes whose names are written, with the point (3) that each names."""
     coordinates: dict[str, F64] = field(default_factory=dict)
     """By kind, the coordinates in the frame of the nearest ETF that the points were seen from."""
     title: str = ""
-    ratio: float = 0.92
+    aspect: float = 0.92
 
 
-Panel = Chart | Heat | Scene
+Panel = Chart | Heatmap | Scene
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class LegendEntry:
     """What a mark means, for the legend: a line, a symbol, or a patch of colour."""
 
     label: str
@@ -177,34 +177,34 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class TableCell:
     """A number of a table: a value, or a median with its range over `of` runs; `best` stands out."""
 
     value: float
     low: float | None = None
     high: float | None = None
-    of: int = 1
+    count: int = 1
     best: bool = False
     percent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class SummaryTable:
     """What a figure shows, in numbers: a name and a cell for each column, or None where there is none."""
 
     corner: str
     columns: Sequence[str]
-    rows: Sequence[tuple[str, Sequence[Cell | None]]]
+    rows: Sequence[tuple[str, Sequence[TableCell | None]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Plate:
+class FigureSpec:
     """A figure: its panels in reading order, `columns` of them a row, and what is to be said of it."""
 
     panels: Sequence[Panel]
-    keys: Sequence[Key]
+    legend: Sequence[LegendEntry]
     caption: str
-    table: Table
+    table: SummaryTable
     columns: int = 1
     notices: Sequence[str] = ()
     """What the figure could not show as asked, in a sentence each."""

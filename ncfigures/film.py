@@ -18,27 +18,26 @@ from PIL import Image
 
 from backend.api import wire
 from backend.store.errors import Invalid, Unusable
-from ncfigures import matplotlib_renderer as press
-from ncfigures import palette
+from ncfigures import matplotlib_renderer, palette
 from ncfigures.camera import Camera, parse_camera
 from ncfigures.figure_request import FigureRequest
 from ncfigures.figures.geometry import geometry
-from ncfigures.options import Options
+from ncfigures.options import FigureOptions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = ("gif", "mp4")
-MOST_FRAMES = 2000
-COLOURS = 255
+MAX_FRAMES = 2000
+PALETTE_COLOURS = 255
 """Of a GIF's palette, one for the whole film, so that nothing flickers."""
-SAMPLED = 8
+PALETTE_FRAMES = 8
 """Frames of which the palette is made."""
 INTERPOLATED = ("means", "weights", "features")
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class FilmTiming:
     """How long a film is, in how many frames a second, how far the camera turns, and how wide the picture is."""
 
     seconds: float = 8.0
@@ -46,7 +45,7 @@ class Timing:
     turn_deg: float = 90.0
     width_px: int = 720
 
-    def checked(self) -> Timing:
+    def checked(self) -> FilmTiming:
         """Return itself; raises Invalid where a number is out of its range."""
         for name, value, low, high in (
             ("seconds", self.seconds, 0.5, 120.0),
@@ -56,8 +55,8 @@ class Timing:
         ):
             if not low <= value <= high:
                 raise Invalid(f"{name} must be {low:g} to {high:g}, got {value:g}")
-        if self.frames > MOST_FRAMES:
-            raise Invalid(f"a film has {MOST_FRAMES} frames at most, and this one {self.frames}; lower seconds or fps")
+        if self.frames > MAX_FRAMES:
+            raise Invalid(f"a film has {MAX_FRAMES} frames at most, and this one {self.frames}; lower seconds or fps")
         return self
 
     @property
@@ -66,7 +65,7 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class FilmFrame:
     """What a frame shows: between which captures, how far from the first to the second, and how far into the film."""
 
     first: int
@@ -79,7 +78,7 @@ class Moment:
         return self.share == 0.0
 
 
-def moments(captures: int, frames: int) -> list[Moment]:
+def plan_frames(captures: int, frames: int) -> list[FilmFrame]:
     """Return what each frame shows. Every capture that has a frame of its own is shown exactly as it was measured.
 
     With more captures than frames some are left out, evenly, the first and the last among those that are not.
@@ -87,7 +86,7 @@ def moments(captures: int, frames: int) -> list[Moment]:
     last = max(0, captures - 1)
     if frames <= captures:
         kept = [round(frame * last / (frames - 1)) for frame in range(frames)]
-        return [Moment(place, place, 0.0, frame / (frames - 1)) for frame, place in enumerate(kept)]
+        return [FilmFrame(place, place, 0.0, frame / (frames - 1)) for frame, place in enumerate(kept)]
     apart = (frames - 1) / max(1, last)
     measured = {math.floor(place * apart + 0.5): place for place in range(captures)}
     found = []
@@ -96,11 +95,11 @@ def moments(captures: int, frames: int) -> list[Moment]:
         place = min(frame / apart, float(last))
         first = measured.get(frame, math.floor(place))
         share = 0.0 if frame in measured or not last else place - first
-        found.append(Moment(first, first + 1 if share else first, share, frame / (frames - 1)))
+        found.append(FilmFrame(first, first + 1 if share else first, share, frame / (frames - 1)))
     return found
 
 
-def between(first: wire.Geometry, second: wire.Geometry, share: float) -> wire.Geometry:
+def interpolate_captures(first: wire.Geometry, second: wire.Geometry, share: float) -> wire.Geometry:
     """Return coordinates a share of the way from one capture to the next, in the frame of the nearest ETF."""
     arrays = dict(first.arrays)
     for name in INTERPOLATED:
@@ -112,7 +111,7 @@ def between(first: wire.Geometry, second: wire.Geometry, share: float) -> wire.G
     return first.model_copy(update={"arrays": arrays, "view_matrix": matrix.tolist(), "epoch": epoch})
 
 
-def turned(camera: Camera, degrees: float) -> str:
+def rotate_camera(camera: Camera, degrees: float) -> str:
     """Return the camera turned about its own up by some degrees, as text."""
     up = np.asarray(camera.up) / np.linalg.norm(camera.up)
     eye, angle = np.asarray(camera.eye), math.radians(degrees)
@@ -120,19 +119,19 @@ def turned(camera: Camera, degrees: float) -> str:
     return ",".join(f"{value:.6g}" for value in (*around, *camera.up, camera.zoom))
 
 
-def eased(progress: float) -> float:
+def ease_in_out(progress: float) -> float:
     """Return a share of the way that starts and ends at rest: 3p² − 2p³."""
     return progress * progress * (3 - 2 * progress)
 
 
-def frames(request: FigureRequest, timing: Timing) -> Iterator[Image.Image]:
+def draw_frames(request: FigureRequest, timing: FilmTiming) -> Iterator[Image.Image]:
     """Draw the frames of a film of a geometry request whose members hold all their captures."""
-    held = together([entry.members[0].captures for entry in request.entries])
-    for moment in moments(len(held[0]), timing.frames):
-        yield _frame(request, held, moment, timing)
+    held = common_captures([entry.members[0].captures for entry in request.entries])
+    for frame_ in plan_frames(len(held[0]), timing.frames):
+        yield _frame(request, held, frame_, timing)
 
 
-def together(held: Sequence[Sequence[wire.Geometry]]) -> list[list[wire.Geometry]]:
+def common_captures(held: Sequence[Sequence[wire.Geometry]]) -> list[list[wire.Geometry]]:
     """Return of each run the captures at epochs that all of them captured; raises Invalid where there are none."""
     shared = set.intersection(*({round(capture.epoch, 6) for capture in captures} for captures in held))
     if not shared:
@@ -141,24 +140,24 @@ def together(held: Sequence[Sequence[wire.Geometry]]) -> list[list[wire.Geometry
 
 
 def _frame(
-    request: FigureRequest, held: Sequence[Sequence[wire.Geometry]], moment: Moment, timing: Timing
+    request: FigureRequest, held: Sequence[Sequence[wire.Geometry]], frame_: FilmFrame, timing: FilmTiming
 ) -> Image.Image:
     shown = []
     for entry, captures in zip(request.entries, held, strict=True):
-        first, second = captures[moment.first], captures[moment.second]
-        capture = first if moment.measured else between(first, second, moment.share)
+        first, second = captures[frame_.first], captures[frame_.second]
+        capture = first if frame_.measured else interpolate_captures(first, second, frame_.share)
         member = entry.members[0].model_copy(update={"captures": [capture]})
         shown.append(entry.model_copy(update={"members": [member]}))
-    camera = turned(parse_camera(request.options.camera), timing.turn_deg * eased(moment.progress))
+    camera = rotate_camera(parse_camera(request.options.camera), timing.turn_deg * ease_in_out(frame_.progress))
     options = request.options.model_copy(update={"camera": camera})
-    plate = geometry(request.model_copy(update={"entries": shown, "options": options}))
-    with press.context(options):
-        figure = press.draw(plate, options, "png", below_in=STRIP_IN)
-        _timeline(figure, held[0], moment)
+    spec = geometry(request.model_copy(update={"entries": shown, "options": options}))
+    with matplotlib_renderer.rc_context(options):
+        figure = matplotlib_renderer.draw_figure(spec, options, "png", below_in=STRIP_IN)
+        _timeline(figure, held[0], frame_)
         width = timing.width_px + timing.width_px % 2
         figure.set_dpi(width / figure.get_figwidth())
         figure.canvas.draw()
-        pixels = np.asarray(figure.canvas.buffer_rgba())  # type: ignore[attr-defined]  # Agg's, as the press sets it
+        pixels = np.asarray(figure.canvas.buffer_rgba())  # type: ignore[attr-defined]  # Agg's, as draw_figure sets it
     picture = Image.fromarray(pixels).convert("RGB")
     return picture.crop((0, 0, picture.width - picture.width % 2, picture.height - picture.height % 2))
 
@@ -167,8 +166,8 @@ STRIP_IN = 0.45
 """Height of the time line at the foot."""
 
 
-def _timeline(figure: Figure, captures: Sequence[wire.Geometry], moment: Moment) -> None:
-    """Draw ticks for captures, the words of the moment, and a mark: full where measured, hollow where not."""
+def _timeline(figure: Figure, captures: Sequence[wire.Geometry], frame_: FilmFrame) -> None:
+    """Draw ticks for captures, the words of the frame_, and a mark: full where measured, hollow where not."""
     ink, quiet = palette.TOKENS["light"]["ink"], palette.TOKENS["light"]["ink-3"]
     axes = figure.add_axes((0.05, 0.0, 0.9, STRIP_IN / figure.get_figheight()))
     count, end = len(captures), max(1, len(captures) - 1)
@@ -176,26 +175,28 @@ def _timeline(figure: Figure, captures: Sequence[wire.Geometry], moment: Moment)
     axes.axis("off")
     axes.plot([0, end], [0.25, 0.25], color=quiet, lw=0.6)
     axes.plot(range(count), [0.25] * count, ls="none", marker="|", ms=4, color=quiet, mew=0.6)
-    at = moment.first + moment.share
-    face = ink if moment.measured else "white"
+    at = frame_.first + frame_.share
+    face = ink if frame_.measured else "white"
     axes.plot([at], [0.25], marker="o", ms=5, mfc=face, mec=ink, mew=0.9, zorder=3)
-    axes.text(0, 0.62, words(captures, moment), color=ink, va="center", ha="left")
+    axes.text(0, 0.62, frame_label(captures, frame_), color=ink, va="center", ha="left")
 
 
-def words(captures: Sequence[wire.Geometry], moment: Moment) -> str:
-    """Return what is said of a moment."""
-    first, second = captures[moment.first].epoch, captures[moment.second].epoch
-    if moment.measured:
+def frame_label(captures: Sequence[wire.Geometry], frame_: FilmFrame) -> str:
+    """Return what is said of a frame_."""
+    first, second = captures[frame_.first].epoch, captures[frame_.second].epoch
+    if frame_.measured:
         return f"epoch {first:.4g}"
     return f"between epochs {first:.4g} and {second:.4g}, interpolated"
 
 
-def sized(options: Options, panels: int) -> Options:
+def screen_options(options: FigureOptions, panels: int) -> FigureOptions:
     """Return options for a picture on a screen: no serifs, and as wide as so many scenes side by side need."""
     return options.model_copy(update={"serif": False, "width": 4.0 if panels == 1 else min(12.0, 3.2 * panels)})
 
 
-def film(request: FigureRequest, format_: str, timing: Timing, about: str, progress: Callable[[int], None]) -> bytes:
+def render_film(
+    request: FigureRequest, format_: str, timing: FilmTiming, about: str, progress: Callable[[int], None]
+) -> bytes:
     """Return the file of a film in a format of FORMATS, with `about` as its comment.
 
     `progress` is told how many frames are drawn. Raises Unusable where MP4 lacks its extra.
@@ -203,7 +204,7 @@ def film(request: FigureRequest, format_: str, timing: Timing, about: str, progr
     writer = _gif if format_ == "gif" else _mp4()
 
     def counted() -> Iterator[Image.Image]:
-        for done, picture in enumerate(frames(request, timing), start=1):
+        for done, picture in enumerate(draw_frames(request, timing), start=1):
             yield picture
             progress(done)
 
@@ -212,16 +213,16 @@ def film(request: FigureRequest, format_: str, timing: Timing, about: str, progr
 
 def _palette(held: Sequence[Image.Image]) -> Image.Image:
     """Return one palette for all frames, white among it."""
-    some = held[:: max(1, len(held) // SAMPLED)]
+    some = held[:: max(1, len(held) // PALETTE_FRAMES)]
     sheet = Image.fromarray(np.concatenate([np.asarray(picture) for picture in some]))
-    colours = sheet.quantize(COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    colours = sheet.quantize(PALETTE_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     entries = np.array(colours.getpalette()).reshape(-1, 3)
     entries[entries.sum(axis=1).argmax()] = 255
     colours.putpalette(entries.flatten().tolist())
     return colours
 
 
-def _gif(pictures: Iterator[Image.Image], timing: Timing, about: str) -> bytes:
+def _gif(pictures: Iterator[Image.Image], timing: FilmTiming, about: str) -> bytes:
     held = list(pictures)
     colours = _palette(held)
     mapped = [picture.quantize(palette=colours, dither=Image.Dither.NONE) for picture in held]
@@ -233,14 +234,14 @@ def _gif(pictures: Iterator[Image.Image], timing: Timing, about: str) -> bytes:
     return target.getvalue()
 
 
-def _mp4() -> Callable[[Iterator[Image.Image], Timing, str], bytes]:
+def _mp4() -> Callable[[Iterator[Image.Image], FilmTiming, str], bytes]:
     """Return what writes MP4; raises Unusable before anything is drawn where PyAV is not installed."""
     try:
         import av
     except ImportError as error:
         raise Unusable("MP4 needs the extra `video`: pip install 'collapse-lab[video]'; GIF works without") from error
 
-    def write(pictures: Iterator[Image.Image], timing: Timing, about: str) -> bytes:
+    def write(pictures: Iterator[Image.Image], timing: FilmTiming, about: str) -> bytes:
         target = io.BytesIO()
         with av.open(target, "w", format="mp4") as container:
             container.metadata["comment"] = about

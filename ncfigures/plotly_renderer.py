@@ -1,4 +1,4 @@
-"""A plate as a Plotly figure: the same data and colours as in print, to be turned, zoomed and pointed at."""
+"""A spec as a Plotly figure: the same data and colours as in print, to be turned, zoomed and pointed at."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from ncfigures import palette
 from ncfigures.camera import parse_camera
-from ncfigures.colour_vision import seen
-from ncfigures.figure_spec import F64, Axis, Chart, Heat, Line, Plate, Scene
-from ncfigures.options import Options
+from ncfigures.colour_vision import simulate
+from ncfigures.figure_spec import F64, Axis, Chart, FigureSpec, Heatmap, Line, Scene
+from ncfigures.options import FigureOptions
 
 INK = palette.TOKENS["light"]
 PANEL_PX = 360
@@ -23,26 +23,26 @@ MIDDLE = 0.35
 """Of the orthographic camera: with this aspect ratio a scene fills its place as it does in print."""
 
 
-def twin(plate: Plate, options: Options) -> dict[str, Any]:
+def plotly_figure(spec: FigureSpec, options: FigureOptions) -> dict[str, Any]:
     """Return the figure as Plotly.js reads it; its `layout.meta` has the caption and the notices."""
-    columns = plate.columns
-    rows = math.ceil(len(plate.panels) / columns)
+    columns = spec.columns
+    rows = math.ceil(len(spec.panels) / columns)
     data: list[dict[str, Any]] = []
     layout: dict[str, Any] = {
         "font": {"size": 12, "color": INK["ink"]},
         "paper_bgcolor": INK["panel"],
         "plot_bgcolor": INK["panel"],
         "margin": {"l": 60, "r": 20, "t": 40, "b": 50},
-        "height": 90 + round(rows * PANEL_PX * max(panel.ratio for panel in plate.panels)),
+        "height": 90 + round(rows * PANEL_PX * max(panel.aspect for panel in spec.panels)),
         "barmode": "stack",
         "annotations": [],
         "shapes": [],
         "showlegend": options.legend,
         "legend": {"orientation": "h", "y": 1.04, "yanchor": "bottom"},
-        "meta": {"caption": plate.caption, "notices": list(plate.notices)},
+        "meta": {"caption": spec.caption, "notices": list(spec.notices)},
     }
     named: set[str] = set()
-    for place, panel in enumerate(plate.panels):
+    for place, panel in enumerate(spec.panels):
         row, column = divmod(place, columns)
         x = (
             column / columns + (GAP / 2 if column else 0),
@@ -54,11 +54,11 @@ def twin(plate: Plate, options: Options) -> dict[str, Any]:
             layout[f"scene{number}"] = _space(panel, x, y)
             data += _points(panel, f"scene{number}", options, named)
         else:
-            drawn = _heat(panel, options) if isinstance(panel, Heat) else _chart(panel, options, named)
+            drawn = _heat(panel, options) if isinstance(panel, Heatmap) else _chart(panel, options, named)
             data += [trace | {"xaxis": f"x{number}", "yaxis": f"y{number}"} for trace in drawn]
             layout |= _axes(panel, number, x, y)
             layout["shapes"] += _rules(panel, number) if isinstance(panel, Chart) else []
-        title = f"<b>{chr(ord('a') + place)}</b> {panel.title}" if plate.letters else panel.title
+        title = f"<b>{chr(ord('a') + place)}</b> {panel.title}" if spec.letters else panel.title
         if title:
             where = {"x": x[0], "y": y[1], "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom"}
             layout["annotations"].append({"text": title, "showarrow": False, **where})
@@ -69,40 +69,48 @@ def _plain(values: F64) -> list[float | None]:
     return [None if math.isnan(value) else float(value) for value in values]
 
 
-def _chart(chart: Chart, options: Options, named: set[str]) -> list[dict[str, Any]]:
+def _chart(chart: Chart, options: FigureOptions, named: set[str]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for line in chart.lines:
         found += _line(line, options, named)
-    for steps in chart.steps:
-        colour = seen(steps.colour, options.sight)
+    for steps in chart.histograms:
+        colour = simulate(steps.colour, options.sight)
         middles, widths = (steps.edges[1:] + steps.edges[:-1]) / 2, np.diff(steps.edges)
         bars = {"x": _plain(middles), "y": _plain(steps.counts), "width": _plain(widths), "opacity": 0.6}
         found.append({"type": "bar", "marker": {"color": colour}, **bars, **_name(steps.label, named)})
     for bars_ in chart.bars:
-        colours = [seen(colour, options.sight) for colour in bars_.colours]
-        trace: dict[str, Any] = {"type": "bar", "orientation": "h", "x": _plain(bars_.values), "y": list(chart.rows)}
+        colours = [simulate(colour, options.sight) for colour in bars_.colours]
+        trace: dict[str, Any] = {
+            "type": "bar",
+            "orientation": "h",
+            "x": _plain(bars_.values),
+            "y": list(chart.row_labels),
+        }
         if bars_.low is not None and bars_.high is not None:
             up, down = _plain(bars_.high - bars_.values), _plain(bars_.values - bars_.low)
             trace["error_x"] = {"type": "data", "array": up, "arrayminus": down}
         found.append({**trace, "marker": {"color": colours}, **_name(bars_.label, named)})
-    if chart.spans is not None:
-        up, down = _plain(chart.spans.high - chart.spans.values), _plain(chart.spans.values - chart.spans.low)
+    if chart.intervals is not None:
+        up, down = (
+            _plain(chart.intervals.high - chart.intervals.values),
+            _plain(chart.intervals.values - chart.intervals.low),
+        )
         found.append(
             {
                 "type": "scatter",
                 "mode": "markers",
-                "x": _plain(chart.spans.values),
-                "y": list(chart.rows),
+                "x": _plain(chart.intervals.values),
+                "y": list(chart.row_labels),
                 "error_x": {"type": "data", "array": up, "arrayminus": down},
-                "marker": {"color": [seen(colour, options.sight) for colour in chart.spans.colours]},
+                "marker": {"color": [simulate(colour, options.sight) for colour in chart.intervals.colours]},
                 "showlegend": False,
             }
         )
     return found
 
 
-def _line(line: Line, options: Options, named: set[str]) -> list[dict[str, Any]]:
-    colour = seen(line.colour, options.sight)
+def _line(line: Line, options: FigureOptions, named: set[str]) -> list[dict[str, Any]]:
+    colour = simulate(line.colour, options.sight)
     found: list[dict[str, Any]] = []
     x = _plain(line.x)
     if line.low is not None and line.high is not None:
@@ -118,7 +126,7 @@ def _line(line: Line, options: Options, named: set[str]) -> list[dict[str, Any]]
         found.append({**quiet, "y": _plain(line.low)})
         fill = {"fill": "tonexty", "fillcolor": f"rgba({red},{green},{blue},0.16)"}
         found.append({**quiet, "y": _plain(line.high), **fill})
-    mode = "lines+markers" if line.dots else "lines"
+    mode = "lines+markers" if line.markers else "lines"
     look = {"line": {"color": colour, "width": 1.7, "dash": line.dash}, "marker": {"size": 5, "color": colour}}
     return [*found, {"type": "scatter", "mode": mode, "x": x, "y": _plain(line.y), **look, **_name(line.label, named)}]
 
@@ -130,10 +138,16 @@ def _name(label: str, named: set[str]) -> dict[str, Any]:
     return {"name": label, "legendgroup": label, "showlegend": shown}
 
 
-def _axes(panel: Chart | Heat, number: str, x: Sequence[float], y: Sequence[float]) -> dict[str, Any]:
+def _axes(panel: Chart | Heatmap, number: str, x: Sequence[float], y: Sequence[float]) -> dict[str, Any]:
     quiet = {"zeroline": False, "automargin": True}
-    if isinstance(panel, Heat):
-        axis = {**quiet, "type": "category", "showgrid": False, "showticklabels": panel.named, "constrain": "domain"}
+    if isinstance(panel, Heatmap):
+        axis = {
+            **quiet,
+            "type": "category",
+            "showgrid": False,
+            "showticklabels": panel.show_labels,
+            "constrain": "domain",
+        }
         down = {"autorange": "reversed", "scaleanchor": f"x{number}"}
         return {
             f"xaxis{number}": {**axis, "domain": list(x), "anchor": f"y{number}", "tickangle": -90},
@@ -143,18 +157,32 @@ def _axes(panel: Chart | Heat, number: str, x: Sequence[float], y: Sequence[floa
         f"xaxis{number}": {**quiet, **_axis(panel.x), "domain": list(x), "anchor": f"y{number}"},
         f"yaxis{number}": {**quiet, **_axis(panel.y), "domain": list(y), "anchor": f"x{number}"},
     }
-    if panel.rows:
+    if panel.row_labels:
         found[f"yaxis{number}"] |= {"type": "category", "autorange": "reversed"}
     return found
 
 
 def _rules(chart: Chart, number: str) -> list[dict[str, Any]]:
     found = []
-    for rule in chart.rules:
-        across = {"x0": 0, "x1": 1, "xref": f"x{number} domain", "y0": rule.at, "y1": rule.at, "yref": f"y{number}"}
-        upright = {"y0": 0, "y1": 1, "yref": f"y{number} domain", "x0": rule.at, "x1": rule.at, "xref": f"x{number}"}
+    for rule in chart.reference_lines:
+        across = {
+            "x0": 0,
+            "x1": 1,
+            "xref": f"x{number} domain",
+            "y0": rule.value,
+            "y1": rule.value,
+            "yref": f"y{number}",
+        }
+        upright = {
+            "y0": 0,
+            "y1": 1,
+            "yref": f"y{number} domain",
+            "x0": rule.value,
+            "x1": rule.value,
+            "xref": f"x{number}",
+        }
         line = {"color": INK["ink-3"], "width": 1, "dash": "dash" if rule.label else "solid"}
-        found.append({"type": "line", "line": line, **(across if rule.along == "y" else upright)})
+        found.append({"type": "line", "line": line, **(across if rule.axis == "y" else upright)})
     return found
 
 
@@ -164,26 +192,31 @@ def _axis(axis: Axis) -> dict[str, Any]:
         found |= {"type": "log", "exponentformat": "e"}
     if axis.percent:
         found["tickformat"] = ".3~%"
-    if axis.ends is not None:
-        found["range"] = [math.log10(end) if axis.log else end for end in axis.ends]
-    if axis.words is not None:
-        found |= {"tickvals": [place for place, _ in axis.words], "ticktext": [words for _, words in axis.words]}
+    if axis.limits is not None:
+        found["range"] = [math.log10(end) if axis.log else end for end in axis.limits]
+    if axis.tick_labels is not None:
+        found |= {
+            "tickvals": [place for place, _ in axis.tick_labels],
+            "ticktext": [words for _, words in axis.tick_labels],
+        }
     return found
 
 
-def _heat(heat: Heat, options: Options) -> list[dict[str, Any]]:
-    low, middle, high = (seen(colour, options.sight) for colour in (heat.ends[0], INK["neutral"], heat.ends[1]))
-    places = [heat.centre - heat.spread, heat.centre, heat.centre + heat.spread]
+def _heat(heat: Heatmap, options: FigureOptions) -> list[dict[str, Any]]:
+    low, middle, high = (
+        simulate(colour, options.sight) for colour in (heat.end_colours[0], INK["neutral"], heat.end_colours[1])
+    )
+    places = [heat.centre - heat.half_range, heat.centre, heat.centre + heat.half_range]
     return [
         {
             "type": "heatmap",
             "z": [_plain(row) for row in heat.values],
-            "x": list(heat.names),
-            "y": list(heat.names),
+            "x": list(heat.labels),
+            "y": list(heat.labels),
             "zmin": places[0],
             "zmax": places[2],
             "colorscale": [[0, low], [0.5, middle], [1, high]],
-            "colorbar": {"tickvals": places, "ticktext": list(heat.words), "thickness": 10, "outlinewidth": 0},
+            "colorbar": {"tickvals": places, "ticktext": list(heat.tick_labels), "thickness": 10, "outlinewidth": 0},
             "hovertemplate": "%{y}, %{x}: %{z:.3f}<extra></extra>",
         }
     ]
@@ -206,15 +239,15 @@ def _space(scene: Scene, x: Sequence[float], y: Sequence[float]) -> dict[str, An
     }
 
 
-def _points(scene: Scene, name: str, options: Options, named: set[str]) -> list[dict[str, Any]]:
+def _points(scene: Scene, name: str, options: FigureOptions, named: set[str]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for path in scene.paths:
-        x, y, z = (_plain(column) for column in path.at.T)
+        x, y, z = (_plain(column) for column in path.positions_N3.T)
         look = {"line": {"color": path.colour, "width": 2}, "hoverinfo": "skip", "showlegend": False}
         found.append({"type": "scatter3d", "mode": "lines", "x": x, "y": y, "z": z, "scene": name, **look})
     for points in scene.points:
-        x, y, z = (_plain(column) for column in points.at.T)
-        colours = [seen(colour, options.sight) for colour in points.colours]
+        x, y, z = (_plain(column) for column in points.positions_N3.T)
+        colours = [simulate(colour, options.sight) for colour in points.colours]
         marker = {"symbol": SYMBOLS[points.symbol], "size": SIZES[points.symbol], "color": colours}
         if points.symbol == "speck":
             marker["opacity"] = 0.42

@@ -16,26 +16,26 @@ from backend.store.event_payloads import first_error
 from ncengine import __version__
 from ncfigures.catalogue import FigureName, Format
 from ncfigures.figure_request import FigureRequest
-from ncfigures.options import Options, command
+from ncfigures.options import FigureOptions, export_command
 
-MARK = "CollapseLab: "
+COMMENT_PREFIX = "CollapseLab: "
 """Before the facts, in formats that know comments alone."""
-COMMENT = 240
+COMMENT_WIDTH = 240
 """Characters a line of a comment in PostScript."""
-FIRST_BYTES = 64 * 1024
+HEADER_BYTES = 64 * 1024
 """Where comments stand: nobody searches a whole picture for them."""
-MOST_FILE_BYTES = 64 * 2**20
-MOST_TEXT, MOST_LISTS, MOST_ROWS = 2**20, 20_000, 10_000
+MAX_FILE_BYTES = 64 * 2**20
+MAX_CHARACTERS, MAX_LISTS, MAX_ROWS = 2**20, 20_000, 10_000
 """Of the facts in a file: characters, lists and objects, and rows of the view's matrix. A thousand runs have less."""
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
 Text = Annotated[str, Field(max_length=10_000)]
-Words = Annotated[dict[Annotated[str, Field(max_length=100)], Text], Field(max_length=100)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
+TextByKey = Annotated[dict[Annotated[str, Field(max_length=100)], Text], Field(max_length=100)]
+FiniteNumber = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class Source(BaseModel):
+class SourceRun(BaseModel):
     """A run that a figure is of."""
 
     model_config = ConfigDict(extra="ignore")
@@ -43,7 +43,7 @@ class Source(BaseModel):
     name: Text
     config_hash: Text
     last_seq: int = Field(ge=0, lt=2**31)
-    versions: Words
+    versions: TextByKey
 
 
 class Provenance(BaseModel):
@@ -53,10 +53,10 @@ class Provenance(BaseModel):
     made_by: Text
     figure: FigureName
     format: Format
-    runs: list[Source] = Field(min_length=1, max_length=1000)
-    options: Words
-    epochs: list[Number] = Field(max_length=1000)
-    view_matrix: list[Annotated[list[Number], Field(max_length=3)]] | None = Field(max_length=MOST_ROWS)
+    runs: list[SourceRun] = Field(min_length=1, max_length=1000)
+    options: TextByKey
+    epochs: list[FiniteNumber] = Field(max_length=1000)
+    view_matrix: list[Annotated[list[FiniteNumber], Field(max_length=3)]] | None = Field(max_length=MAX_ROWS)
     command: Annotated[str, Field(max_length=100_000)]
 
     @model_validator(mode="after")
@@ -65,9 +65,9 @@ class Provenance(BaseModel):
         self.parsed()
         return self
 
-    def parsed(self) -> Options:
+    def parsed(self) -> FigureOptions:
         """Return the options that the figure was made with."""
-        return Options.model_validate(self.options)
+        return FigureOptions.model_validate(self.options)
 
     def text(self) -> str:
         """Return the facts as one line of ASCII, the same every time."""
@@ -85,7 +85,7 @@ class Provenance(BaseModel):
         return f"/runs/{self.runs[0].id}" + ("?" + "&".join(parts) if parts else "")
 
 
-def provenance(request: FigureRequest) -> Provenance:
+def provenance_of(request: FigureRequest) -> Provenance:
     """Return where a request's figure comes from."""
     members = [member for entry in request.entries for member in entry.members]
     captures = request.first().captures
@@ -94,7 +94,7 @@ def provenance(request: FigureRequest) -> Provenance:
         figure=request.figure,
         format=request.format,
         runs=[
-            Source(
+            SourceRun(
                 id=member.run.id,
                 name=member.run.name,
                 config_hash=member.config_hash,
@@ -103,10 +103,10 @@ def provenance(request: FigureRequest) -> Provenance:
             )
             for member in members
         ],
-        options=request.options.given(),
+        options=request.options.non_default(),
         epochs=[capture.epoch for capture in captures],
         view_matrix=captures[-1].view_matrix if captures else None,
-        command=command(
+        command=export_command(
             [member.run.id for member in members],
             request.figure,
             request.format,
@@ -116,8 +116,8 @@ def provenance(request: FigureRequest) -> Provenance:
     )
 
 
-def metadata(found: Provenance, title: str) -> dict[str, Any]:
-    """Return what matplotlib writes into a file of the format; comments are put in by `commented`."""
+def file_metadata(found: Provenance, title: str) -> dict[str, Any]:
+    """Return what matplotlib writes into a file of the format; comments are added by `with_provenance_comment`."""
     if found.format == "pdf":
         nothing = {"CreationDate": None, "ModDate": None}
         words = {"Subject": found.command, "Keywords": found.text(), "Creator": found.made_by}
@@ -135,45 +135,45 @@ def metadata(found: Provenance, title: str) -> dict[str, Any]:
     return {"Creator": found.made_by}
 
 
-def commented(found: Provenance, content: str) -> str:
+def with_provenance_comment(found: Provenance, content: str) -> str:
     """Return a text file with its provenance in comments of its kind."""
     if found.format == "md":
         safe = found.text().replace("--", "-\\u002d")  # two hyphens would end the comment
-        return f"<!-- {MARK}{safe} -->\n{content}"
+        return f"<!-- {COMMENT_PREFIX}{safe} -->\n{content}"
     if found.format == "eps":
         content = re.sub("%%CreationDate: .*\n", "", content, count=1)  # the same bytes at any time
         line = found.text()
-        cut = [line[place : place + COMMENT] for place in range(0, len(line), COMMENT)]
-        comments = "".join(f"%{MARK}{part}\n" for part in cut)
+        cut = [line[place : place + COMMENT_WIDTH] for place in range(0, len(line), COMMENT_WIDTH)]
+        comments = "".join(f"%{COMMENT_PREFIX}{part}\n" for part in cut)
         return content.replace("%%EndComments\n", f"%%EndComments\n{comments}", 1)
-    return f"% {MARK}{found.text()}\n{content}"
+    return f"% {COMMENT_PREFIX}{found.text()}\n{content}"
 
 
-def read_file(path: Path) -> Provenance:
+def read_provenance_file(path: Path) -> Provenance:
     """Return where a file comes from; raises Invalid where it does not say, or is too large to be a figure."""
     size = path.stat().st_size
-    if size > MOST_FILE_BYTES:
+    if size > MAX_FILE_BYTES:
         raise Invalid(
-            f"{path.name} has {size:,} bytes, and a figure has at most {MOST_FILE_BYTES:,}; choose another file"
+            f"{path.name} has {size:,} bytes, and a figure has at most {MAX_FILE_BYTES:,}; choose another file"
         )
-    return read(path.read_bytes())
+    return read_provenance(path.read_bytes())
 
 
-def read(content: bytes) -> Provenance:
+def read_provenance(content: bytes) -> Provenance:
     """Return where a file comes from; raises Invalid where it does not say.
 
     Nothing is decoded but the facts themselves: no picture, no stream of a PDF, no tree of an SVG.
     """
-    text = _text(content)
+    text = _provenance_text(content)
     if text is None:
         raise Invalid(
             "this file does not say where it comes from: it was not made here, or another program left the facts out; "
             "choose a PDF, SVG, PNG, EPS, PGF, LaTeX or Markdown file of `collapse export`"
         )
-    if len(text) > MOST_TEXT or text.count("[") + text.count("{") > MOST_LISTS:
+    if len(text) > MAX_CHARACTERS or text.count("[") + text.count("{") > MAX_LISTS:
         raise Invalid(
-            f"what this file says of its origin is longer than the {MOST_TEXT:,} characters, or holds more than the "
-            f"{MOST_LISTS:,} lists, that it may have"
+            f"what this file says of its origin is longer than the {MAX_CHARACTERS:,} characters, or holds more than "
+            f"the {MAX_LISTS:,} lists, that it may have"
         )
     try:
         return Provenance.model_validate_json(text)
@@ -181,19 +181,19 @@ def read(content: bytes) -> Provenance:
         raise Invalid(f"what this file says of its origin cannot be read: {first_error(error)}") from error
 
 
-def _text(content: bytes) -> str | None:
+def _provenance_text(content: bytes) -> str | None:
     if content.startswith(b"%PDF"):
-        return _of_pdf(content)
+        return _pdf_keywords(content)
     if content.startswith(PNG):
-        return _of_png(content)
-    head = content[:FIRST_BYTES].decode(errors="replace")
+        return _png_description(content)
+    head = content[:HEADER_BYTES].decode(errors="replace")
     if "<svg" in head:
         found = _between(head, "<dc:description>", "</dc:description>")
         return None if found is None else html.unescape(found)
     if head.startswith("%!PS"):
-        return "".join(re.findall(rf"^%{MARK}(.*)$", head, re.MULTILINE)) or None
-    line = re.search(rf"^% {MARK}(.*)$", head, re.MULTILINE)
-    return line.group(1) if line else _between(head, f"<!-- {MARK}", " -->")
+        return "".join(re.findall(rf"^%{COMMENT_PREFIX}(.*)$", head, re.MULTILINE)) or None
+    line = re.search(rf"^% {COMMENT_PREFIX}(.*)$", head, re.MULTILINE)
+    return line.group(1) if line else _between(head, f"<!-- {COMMENT_PREFIX}", " -->")
 
 
 def _between(text: str, begin: str, end: str) -> str | None:
@@ -203,7 +203,7 @@ def _between(text: str, begin: str, end: str) -> str | None:
     return inside if found and closed else None
 
 
-def _of_png(content: bytes) -> str | None:
+def _png_description(content: bytes) -> str | None:
     """Return the text "Description" of a PNG; chunks of pixels are passed over."""
     place = len(PNG)
     while place < len(content):
@@ -215,12 +215,12 @@ def _of_png(content: bytes) -> str | None:
             return None
         keyword, _, value = body.partition(b"\0") if kind in (b"tEXt", b"zTXt", b"iTXt") else (b"", b"", b"")
         if keyword == b"Description":
-            return _of_chunk(kind, value)
+            return _png_chunk_text(kind, value)
         place += 12 + size
     raise Invalid("this PNG is damaged: it was cut short")
 
 
-def _of_chunk(kind: bytes, value: bytes) -> str:
+def _png_chunk_text(kind: bytes, value: bytes) -> str:
     """Return the text of a chunk of a PNG, unpacked no further than it may be long."""
     if kind == b"tEXt":
         return value.decode("latin-1")
@@ -234,13 +234,13 @@ def _of_chunk(kind: bytes, value: bytes) -> str:
         value = value[1:]
     if packed:
         try:
-            value = zlib.decompressobj().decompress(value, MOST_TEXT + 1)
+            value = zlib.decompressobj().decompress(value, MAX_CHARACTERS + 1)
         except zlib.error as error:
             raise Invalid(f"this PNG is damaged: {error}") from error
     return value.decode(coding, errors="replace")
 
 
-def _of_pdf(content: bytes) -> str | None:
+def _pdf_keywords(content: bytes) -> str | None:
     """Return the keywords of a PDF's own description, the last where it was changed; nothing else of it is read.
 
     They stand there as they are: `collapse export` does not compress them. A program that puts them into a compressed
@@ -249,9 +249,9 @@ def _of_pdf(content: bytes) -> str | None:
     place = content.rfind(b"/Keywords")
     if place < 0:
         return None
-    value = content[place + len(b"/Keywords") :][: 2 * MOST_TEXT].lstrip(b" \t\r\n\0\f")
+    value = content[place + len(b"/Keywords") :][: 2 * MAX_CHARACTERS].lstrip(b" \t\r\n\0\f")
     if value.startswith(b"("):
-        written = _of_pdf_string(value[1:])
+        written = _decode_pdf_string(value[1:])
     elif value.startswith(b"<"):
         digits = re.sub(rb"\s", b"", value[1:].partition(b">")[0])
         if not re.fullmatch(rb"[0-9A-Fa-f]*", digits):
@@ -268,7 +268,7 @@ PDF_TOKEN = re.compile(rb"[()]|\\([0-7]{1,3}|\r\n|.)?", re.DOTALL)
 ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f", b"\n": b"", b"\r": b"", b"\r\n": b""}
 
 
-def _of_pdf_string(value: bytes) -> bytes:
+def _decode_pdf_string(value: bytes) -> bytes:
     """Return a text between brackets as it is meant; raises Invalid where it does not end."""
     found, depth, place = bytearray(), 1, 0
     for token in PDF_TOKEN.finditer(value):

@@ -27,7 +27,7 @@ from backend.store.errors import Invalid, NotFound
 from ncengine.geometry.views import WHOLE_FRAME_UP_TO
 from ncengine.metrics import METRICS
 from ncfigures import palette
-from ncfigures.figures.seed_statistics import SPLIT_DASHES, Spread, numbers, spread
+from ncfigures.figures.seed_statistics import SPLIT_DASHES, SeedStatistics, numbers, seed_statistics
 
 FIRST = ("nc1", "etf_distance_means", "nc3", "top1")
 MOST_BYTES = 2_000_000
@@ -154,18 +154,18 @@ def _line(entry: Entry, held: list[wire.Series], split: str, shown: list[str], *
         "colour": f"head-{entry.head}" if several else "accent",
         "dash": entry.dash if several else SPLIT_DASHES[split],
     }
-    curves: dict[str, Spread] = {}
+    curves: dict[str, SeedStatistics] = {}
     for key in shown:
         having = [each for each in held if key in each.values.get(split, {})]
         if having:
-            curves[key] = spread([(each.epochs, numbers(each.values[split][key])) for each in having])
+            curves[key] = seed_statistics([(each.epochs, numbers(each.values[split][key])) for each in having])
     found["values"] = {
         key: {
             "epochs": curve.x.astype(int).tolist(),
-            "middle": [_finite(value) for value in curve.middle],
+            "middle": [_finite(value) for value in curve.median],
             **(
-                {"low": [_finite(v) for v in curve.low], "high": [_finite(v) for v in curve.high]}
-                if curve.of > 1
+                {"low": [_finite(v) for v in curve.min], "high": [_finite(v) for v in curve.max]}
+                if curve.count > 1
                 else {}
             ),
         }

@@ -9,23 +9,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ncfigures.figure_spec import F64, Cell, Chart, Heat, Panel, Plate, Scene, Table
-from ncfigures.options import latex
+from ncfigures.figure_spec import F64, Chart, FigureSpec, Heatmap, Panel, Scene, SummaryTable, TableCell
+from ncfigures.options import escape_latex
 
 
-def csv_table(plate: Plate) -> str:
+def drawn_numbers_csv(spec: FigureSpec) -> str:
     """Return the drawn numbers: one table where all panels fit in one, else one a panel with an empty line between."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    charts = [panel for panel in plate.panels if isinstance(panel, Chart)]
-    lines = [panel for panel in charts if panel.lines and not panel.rows]
-    if len(lines) == len(plate.panels) and len({panel.x.label for panel in lines}) == 1:
+    charts = [panel for panel in spec.panels if isinstance(panel, Chart)]
+    lines = [panel for panel in charts if panel.lines and not panel.row_labels]
+    if len(lines) == len(spec.panels) and len({panel.x.label for panel in lines}) == 1:
         writer.writerows(_lines(lines))
         return stream.getvalue()
-    for place, panel in enumerate(plate.panels):
+    for place, panel in enumerate(spec.panels):
         if place:
             writer.writerow([])
-        if len(plate.panels) > 1 and panel.title:
+        if len(spec.panels) > 1 and panel.title:
             writer.writerow([panel.title])
         writer.writerows(_panel(panel))
     return stream.getvalue()
@@ -34,16 +34,19 @@ def csv_table(plate: Plate) -> str:
 def _panel(panel: Panel) -> list[list[str]]:
     if isinstance(panel, Scene):
         return _scene(panel)
-    if isinstance(panel, Heat):
-        rows = [[name, *(number(v) for v in row)] for name, row in zip(panel.names, panel.values, strict=True)]
-        return [["class", *panel.names], *rows]
-    if panel.rows:
+    if isinstance(panel, Heatmap):
+        rows = [[name, *(format_number(v) for v in row)] for name, row in zip(panel.labels, panel.values, strict=True)]
+        return [["class", *panel.labels], *rows]
+    if panel.row_labels:
         return _rows(panel)
-    if panel.steps:
-        edges = panel.steps[0].edges
-        head = ["from", "to", *(steps.label for steps in panel.steps)]
-        counts = np.stack([steps.counts for steps in panel.steps], axis=1)
-        return [head, *([number(v) for v in (a, b, *c)] for a, b, c in zip(edges, edges[1:], counts, strict=False))]
+    if panel.histograms:
+        edges = panel.histograms[0].edges
+        head = ["from", "to", *(steps.label for steps in panel.histograms)]
+        counts = np.stack([steps.counts for steps in panel.histograms], axis=1)
+        return [
+            head,
+            *([format_number(v) for v in (a, b, *c)] for a, b, c in zip(edges, edges[1:], counts, strict=False)),
+        ]
     return _lines([panel])
 
 
@@ -53,7 +56,7 @@ def _lines(charts: Sequence[Chart]) -> list[list[str]]:
     places = np.unique(np.concatenate([line.x for line in lines]))
     head, columns = [charts[0].x.label or "x"], []
     for line in lines:
-        name = line.column or line.label
+        name = line.column_name or line.label
         for suffix, values in (("", line.y), (" least", line.low), (" largest", line.high)):
             if values is None:
                 continue
@@ -61,13 +64,13 @@ def _lines(charts: Sequence[Chart]) -> list[list[str]]:
             column[np.searchsorted(places, line.x)] = values
             head.append(name + suffix)
             columns.append(column)
-    words = dict(charts[0].x.words or ())
-    shown = [words.get(float(place), number(place)) for place in places]
+    words = dict(charts[0].x.tick_labels or ())
+    shown = [words.get(float(place), format_number(place)) for place in places]
     return [head, *_columns(shown, columns)]
 
 
 def _columns(names: Sequence[str], columns: Sequence[F64]) -> list[list[str]]:
-    return [[name, *map(number, row)] for name, *row in zip(names, *columns, strict=True)]
+    return [[name, *map(format_number, row)] for name, *row in zip(names, *columns, strict=True)]
 
 
 def _rows(chart: Chart) -> list[list[str]]:
@@ -77,10 +80,10 @@ def _rows(chart: Chart) -> list[list[str]]:
             if values is not None:
                 head.append((bars.label or chart.title) + suffix)
                 columns.append(values)
-    if chart.spans is not None:
+    if chart.intervals is not None:
         head += [chart.title, f"{chart.title} least", f"{chart.title} largest"]
-        columns += [chart.spans.values, chart.spans.low, chart.spans.high]
-    return [head, *_columns(chart.rows, columns)]
+        columns += [chart.intervals.values, chart.intervals.low, chart.intervals.high]
+    return [head, *_columns(chart.row_labels, columns)]
 
 
 def _scene(scene: Scene) -> list[list[str]]:
@@ -89,17 +92,17 @@ def _scene(scene: Scene) -> list[list[str]]:
     rows = [["kind", "class", *(f"c{place + 1}" for place in range(rank)), "x", "y", "z"]]
     for points in scene.points:
         whole = scene.coordinates[points.kind]
-        for label, own, shown in zip(points.labels, whole, points.at, strict=True):
-            rows.append([points.kind, scene.class_names[label], *(number(v) for v in (*own, *shown))])
+        for label, own, shown in zip(points.labels, whole, points.positions_N3, strict=True):
+            rows.append([points.kind, scene.class_names[label], *(format_number(v) for v in (*own, *shown))])
     return rows
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """Return a number with the digits that single precision has, and none where there is none."""
     return "" if math.isnan(value) else f"{float(value):.7g}"
 
 
-def words(cell: Cell | None) -> tuple[str, str]:
+def format_cell(cell: TableCell | None) -> tuple[str, str]:
     """Return a cell's number, and its range in brackets or nothing."""
     if cell is None or math.isnan(cell.value):
         return "", ""
@@ -107,11 +110,13 @@ def words(cell: Cell | None) -> tuple[str, str]:
     def three(value: float) -> str:
         return f"{100 * value:.2f}" if cell.percent else f"{value:.3g}"
 
-    ranged = "" if cell.low is None or cell.high is None or cell.of < 2 else f" [{three(cell.low)}, {three(cell.high)}]"
+    ranged = (
+        "" if cell.low is None or cell.high is None or cell.count < 2 else f" [{three(cell.low)}, {three(cell.high)}]"
+    )
     return three(cell.value), ranged
 
 
-def _heads(table: Table) -> list[str]:
+def _column_heads(table: SummaryTable) -> list[str]:
     """Return the columns' names, per cent said in them."""
     shares = [
         any(cell.percent for _, cells in table.rows if (cell := cells[index]) is not None)
@@ -120,51 +125,53 @@ def _heads(table: Table) -> list[str]:
     return [f"{name} (%)" if share else name for name, share in zip(table.columns, shares, strict=True)]
 
 
-def of(table: Table) -> str:
+def range_note(table: SummaryTable) -> str:
     """Return what the brackets mean, or nothing."""
-    runs = {cell.of for _, cells in table.rows for cell in cells if cell is not None and cell.of > 1}
+    runs = {cell.count for _, cells in table.rows for cell in cells if cell is not None and cell.count > 1}
     if not runs:
         return ""
     seeds = f"{min(runs)}" if len(runs) == 1 else f"{min(runs)} to {max(runs)}"
     return f"Median [least, largest] over {seeds} seeds; the best median in bold."
 
 
-def markdown(plate: Plate) -> str:
+def markdown_table_with_caption(spec: FigureSpec) -> str:
     """Return the figure's table for Markdown, with its caption."""
-    return f"{table_markdown(plate)}\n\n{plate.caption}\n"
+    return f"{markdown_table(spec)}\n\n{spec.caption}\n"
 
 
-def table_markdown(plate: Plate) -> str:
+def markdown_table(spec: FigureSpec) -> str:
     """Return the table alone, with what its brackets mean."""
-    table = plate.table
+    table = spec.table
     lines = [
-        "| " + " | ".join([table.corner or "entry", *_heads(table)]) + " |",
+        "| " + " | ".join([table.corner or "entry", *_column_heads(table)]) + " |",
         "|---" * (1 + len(table.columns)) + "|",
     ]
     for name, cells in table.rows:
-        shown = [(*words(cell), cell is not None and cell.best) for cell in cells]
+        shown = [(*format_cell(cell), cell is not None and cell.best) for cell in cells]
         marked = [f"**{value}**{ranged}" if best else value + ranged for value, ranged, best in shown]
         lines.append("| " + " | ".join([name.replace("|", "\\|"), *marked]) + " |")
-    note = of(table)
+    note = range_note(table)
     return "\n".join([*lines, *(["", note] if note else [])])
 
 
-def tex(plate: Plate) -> str:
+def latex_table(spec: FigureSpec) -> str:
     """Return the figure's table for LaTeX, with booktabs."""
-    table = plate.table
-    heads = " & ".join(latex(head) for head in [table.corner, *_heads(table)])
+    table = spec.table
+    heads = " & ".join(escape_latex(head) for head in [table.corner, *_column_heads(table)])
     lines = [
         r"% \usepackage{booktabs}",
         r"\begin{table}",
         r"  \centering",
-        rf"  \caption{{{latex(' '.join(filter(None, [plate.caption, of(table)])))}}}",
+        rf"  \caption{{{escape_latex(' '.join(filter(None, [spec.caption, range_note(table)])))}}}",
         rf"  \begin{{tabular}}{{l{'r' * len(table.columns)}}}",
         r"    \toprule",
         rf"    {heads} \\",
         r"    \midrule",
     ]
     for name, cells in table.rows:
-        shown = [(*words(cell), cell is not None and cell.best) for cell in cells]
-        marked = [rf"\textbf{{{latex(v)}}}{latex(r)}" if best else latex(v + r) for v, r, best in shown]
-        lines.append(rf"    {' & '.join([latex(name), *marked])} \\")
+        shown = [(*format_cell(cell), cell is not None and cell.best) for cell in cells]
+        marked = [
+            rf"\textbf{{{escape_latex(v)}}}{escape_latex(r)}" if best else escape_latex(v + r) for v, r, best in shown
+        ]
+        lines.append(rf"    {' & '.join([escape_latex(name), *marked])} \\")
     return "\n".join([*lines, r"    \bottomrule", r"  \end{tabular}", r"\end{table}", ""])

@@ -23,17 +23,17 @@ from markdown_it import MarkdownIt
 
 from backend.api import views
 from backend.api.configurations import differences
-from backend.figures.collect import POINTS, costs_of, gather
+from backend.figures.collect import MAX_CURVE_POINTS, collect, costs_of
 from backend.store import event_log, runs
 from backend.store.database import Store
 from backend.studies.store_runner import Planned, found
 from ncengine import __version__
 from ncengine.config.part import Part
 from ncfigures.catalogue import FIGURES
-from ncfigures.figures import plate as make
-from ncfigures.options import Options, parse_options
-from ncfigures.render import render
-from ncfigures.tables import table_markdown
+from ncfigures.figures import build_figure_spec
+from ncfigures.options import FigureOptions, parse_options
+from ncfigures.render import render_figure
+from ncfigures.tables import markdown_table
 from ncstudies.claim_tests import LEVEL, Seen, judged
 from ncstudies.study import Drawing, Outcome, Setting, Size, Study
 
@@ -78,7 +78,7 @@ def finished(store: Store, study: Study, plan: Sequence[Planned]) -> list[Done]:
     for each in plan:
         row = there.get(each.key)
         if row is not None and row.status == "finished":
-            series = views.series(store, row.id, None, POINTS)
+            series = views.series(store, row.id, None, MAX_CURVE_POINTS)
             costs = costs_of(store, row.id) if study.alone else None
             held.append(Done(each, row.id, Outcome(series.epochs, series.values, costs)))
     return held
@@ -120,11 +120,11 @@ def report(store: Store, study: Study, size: Size, plan: Sequence[Planned], prog
         for number, drawing in enumerate(setting.drawings, start=1):
             progress(f"drawing {setting.title}: {FIGURES[drawing.figure].title}")
             name = f"{setting.name}-{number}-{drawing.figure}.svg"
-            request = gather(store, _ids(of_setting), drawing.figure, "svg", _options(drawing))
-            plate = make(request)
-            files[name] = render(request)
-            parts += [f"![{FIGURES[drawing.figure].title}]({name})", f"*{_escaped(plate.caption)}*"]
-            tables += [table_markdown(plate)] if drawing.figure in TABLED else []
+            request = collect(store, _ids(of_setting), drawing.figure, "svg", _options(drawing))
+            spec = build_figure_spec(request)
+            files[name] = render_figure(request)
+            parts += [f"![{FIGURES[drawing.figure].title}]({name})", f"*{_escaped(spec.caption)}*"]
+            tables += [markdown_table(spec)] if drawing.figure in TABLED else []
         parts += tables[:1]
     parts += _made(store, study, size, plan, done)
     text = "\n\n".join(parts) + "\n"
@@ -240,7 +240,7 @@ def _arms(setting: Setting) -> str:
     return "\n".join(lines)
 
 
-def _options(drawing: Drawing) -> Options:
+def _options(drawing: Drawing) -> FigureOptions:
     return parse_options({"venue": VENUE, **drawing.options})
 
 

@@ -7,12 +7,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from backend.figures.collect import gather
+from backend.figures.collect import collect
 from backend.store import query
 from backend.store.database import Store, open_store
 from ncfigures.catalogue import FIGURES, FigureName
-from ncfigures.options import command, parse_options
-from ncfigures.render import render
+from ncfigures.options import export_command, parse_options
+from ncfigures.render import render_figure
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "pictures" / "figures"
@@ -51,11 +51,11 @@ def main() -> None:
         store = open_store(Path(data))
         lines = ["# Figures", "", INTRODUCTION, ""]
         for number, (figure, of, options) in enumerate(SHEET):
-            request = gather(store, _ids(store, of), figure, "svg", parse_options(dict(options)))
+            request = collect(store, _ids(store, of), figure, "svg", parse_options(dict(options)))
             path = FOLDER / f"{number:02d}-{figure}.svg"
-            path.write_bytes(render(request))
+            path.write_bytes(render_figure(request))
             words = {"one": "RUN", "heads": "RUN,…", "implicit": "RUN,RUN", "layered": "RUN"}[of]
-            made = command([words], figure, "pdf", parse_options(dict(options)), f"{figure}.pdf")
+            made = export_command([words], figure, "pdf", parse_options(dict(options)), f"{figure}.pdf")
             title = FIGURES[figure].title
             lines += [f"## {title}", "", f"`{made}`", "", f"![{title}](pictures/figures/{path.name})", ""]
             print(path.name, path.stat().st_size)

@@ -36,7 +36,7 @@ from backend.api.security.login import Login
 from backend.api.security.permissions import ANY_API_PATH, authorize
 from backend.api.stream import Hub
 from backend.api.work_queue import WorkQueue
-from backend.figures.process import Made, PaperProcess, StorePlace
+from backend.figures.process import FigureProcess, LabelledFile, StoreLocation
 from backend.jobs.local import Reading
 from backend.jobs.slots import capacities
 from backend.jobs.supervisor import Limits, Supervisor
@@ -93,17 +93,17 @@ class Application:
         supervisor = Supervisor(store, warm=settings.warm, reading=reading, limits=limits)
         authority = Authority(settings.token, store)
         hub = Hub(store, authority.ended)
-        figure_queue: WorkQueue[Made] = WorkQueue(
+        figure_queue: WorkQueue[LabelledFile] = WorkQueue(
             FIGURE_PLACES, FIGURES_PER_TOKEN, at_once=1, keep_bytes=FIGURES_KEPT_BYTES
         )
-        archive_queue: WorkQueue[Made] = WorkQueue(ARCHIVE_PLACES, ARCHIVES_PER_TOKEN, at_once=2)
+        archive_queue: WorkQueue[LabelledFile] = WorkQueue(ARCHIVE_PLACES, ARCHIVES_PER_TOKEN, at_once=2)
         gauges = Gauges(store, supervisor, hub, {"figures": figure_queue, "archives": archive_queue})
         self.context = Context(
             settings,
             store,
             supervisor,
             hub,
-            PaperProcess(StorePlace(data_dir=store.data_dir, database_url=store.url)),
+            FigureProcess(StoreLocation(data_dir=store.data_dir, database_url=store.url)),
             authority,
             gauges,
             figure_queue,
@@ -141,7 +141,7 @@ def _api(context: Context) -> FastAPI:
         context.supervisor.close()
         context.figure_queue.close()
         context.archive_queue.close()
-        context.paper.close()
+        context.figure_process.close()
 
     app = FastAPI(
         title="Collapse Lab",

@@ -320,26 +320,26 @@ def export(
 ) -> None:
     """Write a figure: true vectors (pdf, svg, eps, pgf), a picture (png), the drawn numbers (csv), tables (tex, md)."""
     from backend.cli import console
-    from backend.figures import export as exporting
+    from backend.figures import export as figure_export
     from backend.store.errors import Invalid
 
     if again is not None:
         if runs_of is not None or options:
             raise Invalid("--again takes everything from the file; leave the run, the figure and options out")
-        wanted = exporting.again(again)
+        wanted = figure_export.order_from_file(again)
         target = output or again.with_stem(f"{again.stem}-again")
     else:
         if runs_of is None or figure is None or output is None:
             raise Invalid("say which run, which figure, and with -o which file; or --again FIGURE.pdf")
         kind = format_ or output.suffix.removeprefix(".").lower()
-        wanted = exporting.Wanted(runs_of, figure, kind, options)
+        wanted = figure_export.FigureOrder(runs_of, figure, kind, options)
         target = output
     require_free(target, yes)
     if server:
-        content = console.remote(server, token, lambda client: exporting.from_server(client, wanted))
+        content = console.remote(server, token, lambda client: figure_export.from_server(client, wanted))
     else:
         with _open(data, database_url) as store:
-            content = exporting.from_store(store, wanted)
+            content = figure_export.from_store(store, wanted)
     console.write_chunks(target, [content])
     print(f"{target}: {len(content) / 1000:.1f} kB")
 
@@ -356,21 +356,21 @@ def replay(
 ) -> None:
     """Write runs as one page that works offline: scenes, slider, cosines, curves."""
     from backend.cli import console
-    from backend.figures import export as exporting
+    from backend.figures import export as figure_export
 
     require_free(output, yes)
     if server:
         from backend.client import Client, calls
 
         def fetch(client: Client) -> bytes:
-            return client(calls.replay(",".join(exporting.ids_on_server(client, runs_of))))
+            return client(calls.replay(",".join(figure_export.ids_on_server(client, runs_of))))
 
         content = console.remote(server, token, fetch)
     else:
         from ncfigures.replay import replay as made
 
         with _open(data, database_url) as store:
-            content = made(store, exporting.ids_in_store(store, runs_of))
+            content = made(store, figure_export.ids_in_store(store, runs_of))
     console.write_chunks(output, [content])
     print(f"{output}: {len(content) / 1000:.1f} kB")
 
@@ -393,13 +393,13 @@ def film(
 ) -> None:
     """Film how a run's geometry evolves: GIF, or MP4 with the extra `video`. Frames between captures say so."""
     from backend.cli import console
-    from backend.figures import film_export as filming
+    from backend.figures import film_export
 
     require_free(output, yes)
     given = {"view": view, "classes": classes, "camera": camera, "layers": layers}
-    wanted = filming.Wanted(runs_of, output.suffix.removeprefix(".").lower(), seconds, fps, turn, pixels, given)
+    wanted = film_export.FilmOrder(runs_of, output.suffix.removeprefix(".").lower(), seconds, fps, turn, pixels, given)
     with _open(data, database_url) as store, console.bars() as progress:
-        content = filming.filmed(store, wanted, progress)
+        content = film_export.film_from_store(store, wanted, progress)
     console.write_chunks(output, [content])
     print(f"{output}: {len(content) / 1000:.1f} kB")
 
@@ -441,9 +441,9 @@ def open_figure(
     """Show the view that a figure was made of: its runs, epoch, view and camera."""
     import webbrowser
 
-    from ncfigures.provenance import read_file
+    from ncfigures.provenance import read_provenance_file
 
-    found = read_file(figure)
+    found = read_provenance_file(figure)
     address = server.rstrip("/") + found.address()
     print(f"{found.figure} of {', '.join(run.name for run in found.runs)}\n{found.command}\n{address}")
     if browser:

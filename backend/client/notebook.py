@@ -16,7 +16,7 @@ import orjson
 
 from backend.api import views, wire
 from backend.client import Client, calls
-from backend.figures import export as exporting
+from backend.figures import export
 from backend.settings import resolve_store
 from backend.store import runs as run_store
 from backend.store.database import open_store
@@ -27,7 +27,7 @@ from ncfigures.catalogue import MEDIA_TYPES
 if TYPE_CHECKING:
     import pandas as pd
 
-Reader = Callable[["exporting.Wanted"], bytes]
+Reader = Callable[["export.FigureOrder"], bytes]
 
 
 class ShownFigure:
@@ -38,7 +38,7 @@ class ShownFigure:
         self._json = self._bytes("json")  # what cannot be drawn is said now, not when the notebook shows it
 
     def _bytes(self, format_: str) -> bytes:
-        return self._read(exporting.Wanted(self._runs, self._figure, format_, self._options))
+        return self._read(export.FigureOrder(self._runs, self._figure, format_, self._options))
 
     @cached_property
     def plotly(self) -> dict[str, Any]:
@@ -130,24 +130,24 @@ def load(
     """
     if server is not None:
         with Client(server, token) as client:
-            ids = exporting.ids_on_server(client, runs)
+            ids = export.ids_on_server(client, runs)
             found = [client(calls.run(run_id)) for run_id in ids]
             series = [client(calls.metrics_of(run_id)) for run_id in ids]
 
-        def from_server(wanted: exporting.Wanted) -> bytes:
+        def from_server(wanted: export.FigureOrder) -> bytes:
             with Client(server, token) as client:
-                return exporting.from_server(client, wanted)
+                return export.from_server(client, wanted)
 
         return Loaded(runs, found, series, from_server)
 
     location = resolve_store(Path(data) if data is not None else None, database_url)
     with closing(open_store(*location, create=False)) as store:
-        ids = exporting.ids_in_store(store, runs)
+        ids = export.ids_in_store(store, runs)
         found = [views.run_wire(run_store.get(store, run_id)) for run_id in ids]
         series = [views.series(store, run_id) for run_id in ids]
 
-    def from_store(wanted: exporting.Wanted) -> bytes:
+    def from_store(wanted: export.FigureOrder) -> bytes:
         with closing(open_store(*location, create=False)) as store:
-            return exporting.from_store(store, wanted)
+            return export.from_store(store, wanted)
 
     return Loaded(runs, found, series, from_store)

@@ -16,22 +16,22 @@ from ncengine.metrics import METRICS
 from ncfigures.camera import parse_camera
 from ncfigures.catalogue import FIGURES, LAYERS, VENUES, FigureName, Format
 from ncfigures.figure_request import Costs, DrawnEntry, FigureRequest, Member
-from ncfigures.options import Options
+from ncfigures.options import FigureOptions
 
-MOST_RUNS = 200
-MOST_EPOCHS = 6
+MAX_RUNS = 200
+MAX_EPOCHS = 6
 """Captures side by side."""
-POINTS = 2000
+MAX_CURVE_POINTS = 2000
 """Places of a curve, at most: more than a printer's dots in a column."""
-REPORTS = 200
-EXTRA = {
+MAX_COST_REPORTS = 200
+EXTRA_ARRAYS = {
     "margins": ("margins", "margins_test"),
     "spectra": ("spectrum_within", "spectrum_between"),
 }
 """Arrays of a capture that a figure needs beside those that everybody gets."""
 
 
-def check(figure: str, format_: str, options: Options) -> None:
+def check_figure(figure: str, format_: str, options: FigureOptions) -> None:
     """Raise Invalid where a name is not one that there is."""
     if figure not in FIGURES:
         raise Invalid(f"the figure must be one of {', '.join(FIGURES)}, got {figure!r}")
@@ -50,9 +50,9 @@ def listed(text: str | None) -> list[str]:
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
-def panels_of(options: Options) -> list[tuple[FigureName, Options]]:
+def panels_of(options: FigureOptions) -> list[tuple[FigureName, FigureOptions]]:
     """Return the figures that a composed one consists of, each with its options; raises Invalid for an unknown one."""
-    found: list[tuple[FigureName, Options]] = []
+    found: list[tuple[FigureName, FigureOptions]] = []
     for text in listed(options.panels) or ["geometry", "angles", "curves:nc1", "margins"]:
         name, _, keys = text.partition(":")
         if name not in FIGURES or name == "composed":
@@ -62,7 +62,7 @@ def panels_of(options: Options) -> list[tuple[FigureName, Options]]:
     return found
 
 
-def epochs_of(options: Options) -> list[float | None]:
+def epochs_of(options: FigureOptions) -> list[float | None]:
     """Return the epochs whose captures are drawn, None for the newest; raises Invalid where they are no numbers."""
     if options.epochs is None:
         return [options.epoch]
@@ -70,31 +70,31 @@ def epochs_of(options: Options) -> list[float | None]:
         wanted = [float(part) for part in listed(options.epochs)]
     except ValueError:
         raise Invalid(f"epochs must be numbers with commas between them, got {options.epochs!r}") from None
-    if not 0 < len(wanted) <= MOST_EPOCHS or not all(math.isfinite(each) and each >= 0 for each in wanted):
-        raise Invalid(f"epochs must be 1 to {MOST_EPOCHS} numbers from 0 on, got {options.epochs!r}")
+    if not 0 < len(wanted) <= MAX_EPOCHS or not all(math.isfinite(each) and each >= 0 for each in wanted):
+        raise Invalid(f"epochs must be 1 to {MAX_EPOCHS} numbers from 0 on, got {options.epochs!r}")
     return list(wanted)
 
 
-def _kinds(figure: FigureName, options: Options) -> list[FigureName]:
+def _kinds(figure: FigureName, options: FigureOptions) -> list[FigureName]:
     return [name for name, _ in panels_of(options)] if figure == "composed" else [figure]
 
 
-def keys_of(figure: FigureName, options: Options) -> list[str]:
+def keys_of(figure: FigureName, options: FigureOptions) -> list[str]:
     """Return the metrics that a figure draws."""
     if figure == "composed":
         return list(dict.fromkeys(key for name, own in panels_of(options) for key in keys_of(name, own)))
-    asked = listed(options.keys) if "keys" in FIGURES[figure].heeds else []
-    return asked or list(FIGURES[figure].keys)
+    asked = listed(options.keys) if "keys" in FIGURES[figure].options else []
+    return asked or list(FIGURES[figure].metrics)
 
 
-def gather(
-    store: Store, run_ids: Sequence[str], figure: FigureName, format_: Format, options: Options
+def collect(
+    store: Store, run_ids: Sequence[str], figure: FigureName, format_: Format, options: FigureOptions
 ) -> FigureRequest:
     """Return the request that draws `figure` of runs; raises NotFound and Invalid with the remedy."""
-    check(figure, format_, options)
+    check_figure(figure, format_, options)
     unique = list(dict.fromkeys(run_ids))
-    if not 0 < len(unique) <= MOST_RUNS:
-        raise Invalid(f"a figure is of 1 to {MOST_RUNS} runs, got {len(unique)}")
+    if not 0 < len(unique) <= MAX_RUNS:
+        raise Invalid(f"a figure is of 1 to {MAX_RUNS} runs, got {len(unique)}")
     rows = {run_id: runs.get(store, run_id) for run_id in unique}
     kinds = _kinds(figure, options)
     needs = {need for kind in kinds for need in FIGURES[kind].needs}
@@ -119,10 +119,12 @@ def gather(
             members.append(member)
         found.append(DrawnEntry(label=entry.label, head=entry.head, dash=entry.dash, members=members))
     request = FigureRequest(figure=figure, format=format_, entries=found, options=options)
-    return request.model_copy(update={"options": pinned(request), "notices": _elsewhere(store, request)})
+    return request.model_copy(
+        update={"options": _with_numbers_for_latest(request), "notices": _missing_epoch_notices(store, request)}
+    )
 
 
-def _elsewhere(store: Store, request: FigureRequest) -> list[str]:
+def _missing_epoch_notices(store: Store, request: FigureRequest) -> list[str]:
     """Return of each epoch that was asked for and not captured, which one is drawn and which is next."""
     first, options = request.first(), request.options
     notices = []
@@ -136,7 +138,7 @@ def _elsewhere(store: Store, request: FigureRequest) -> list[str]:
     return notices
 
 
-def pinned(request: FigureRequest) -> Options:
+def _with_numbers_for_latest(request: FigureRequest) -> FigureOptions:
     """Return the options with "the newest" said in numbers, so that the same is drawn when the run has gone on."""
     options, first = request.options, request.first()
     changes: dict[str, object] = {}
@@ -152,7 +154,7 @@ def _series(store: Store, run_id: str, keys: list[str], kinds: Sequence[FigureNa
     unknown = [key for key in keys if key not in METRICS]
     if unknown:
         raise Invalid(f"there is no metric {unknown[0]!r}; `nc.catalogue()` and GET /api/v1/metrics list them")
-    found = views.series(store, run_id, None, POINTS)
+    found = views.series(store, run_id, None, MAX_CURVE_POINTS)
     if not found.epochs:
         raise NotFound(f"run {run_id} has no measured epoch yet; wait until its first epoch is done")
     layered = "layers" in kinds
@@ -174,11 +176,11 @@ def _series(store: Store, run_id: str, keys: list[str], kinds: Sequence[FigureNa
     return found.model_copy(update={"values": values, "epochs": found.epochs[:place]})
 
 
-def film_request(store: Store, run_ids: Sequence[str], options: Options) -> FigureRequest:
-    """Return the request of a geometry whose entries' first runs hold all their captures; raises as `gather` does."""
+def film_request(store: Store, run_ids: Sequence[str], options: FigureOptions) -> FigureRequest:
+    """Return the request of a geometry whose entries' first runs hold all their captures; raises as `collect` does."""
     if options.epoch is not None or options.epochs is not None:
         raise Invalid("a film shows all epochs; leave epoch and epochs out")
-    request = gather(store, run_ids, "geometry", "png", options)
+    request = collect(store, run_ids, "geometry", "png", options)
     view, four = _view(options)
     drawn = []
     for entry in request.entries:
@@ -191,15 +193,17 @@ def film_request(store: Store, run_ids: Sequence[str], options: Options) -> Figu
     return request.model_copy(update={"entries": drawn})
 
 
-def _view(options: Options) -> tuple[str | None, tuple[int, ...]]:
+def _view(options: FigureOptions) -> tuple[str | None, tuple[int, ...]]:
     """Return the view that is asked for, and its four classes where it is of four."""
     four = tuple(views.four_classes(options.classes or "0,1,2,3")) if options.view == "tetrahedron" else ()
     return options.view, four
 
 
-def _captures(store: Store, run: wire.RunWire, kinds: Sequence[FigureName], options: Options) -> list[wire.Geometry]:
+def _captures(
+    store: Store, run: wire.RunWire, kinds: Sequence[FigureName], options: FigureOptions
+) -> list[wire.Geometry]:
     view, four = _view(options) if "geometry" in kinds else (None, ())
-    names = tuple(name for kind in kinds for name in EXTRA.get(kind, ()))
+    names = tuple(name for kind in kinds for name in EXTRA_ARRAYS.get(kind, ()))
     found = []
     for epoch in epochs_of(options):
         capture = views.geometry(store, run.id, epoch, view=view, four=four)
@@ -218,7 +222,7 @@ def _captures(store: Store, run: wire.RunWire, kinds: Sequence[FigureName], opti
 
 def costs_of(store: Store, run_id: str) -> Costs:
     """Return what the newest steps of a run took; raises NotFound where it has not said so."""
-    reports = [row.payload for row in event_log.newest_of(store, run_id, "StepMeasured", REPORTS)]
+    reports = [row.payload for row in event_log.newest_of(store, run_id, "StepMeasured", MAX_COST_REPORTS)]
     timed = [report for report in reports if report.get("seconds")]
     if not timed:
         raise NotFound(f"run {run_id} has not reported what its steps take; newer runs do from their first epoch on")

@@ -1,8 +1,8 @@
 """Figures and replays are made in a process of their own: reading, drawing and their memory stay out of the server.
 
-The process opens the store itself. First it is told where that is (a StorePlace, one line of JSON), then what to make
-(a FigureJob or ReplayJob, a line each); each is answered with one line of JSON (`bytes` and `label`, or `error`), then
-that many bytes. It is started on first use, runs at a lower priority, and ends when the server closes it or is gone.
+The process opens the store itself. It reads a StoreLocation (one line of JSON), then a FigureJob or ReplayJob a line,
+and answers each with one line of JSON (`bytes` and `label`, or `error`), followed by that many bytes. It is started on
+first use, runs at a lower priority, and ends when the server closes its input.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from backend.store.errors import CollapseError, Conflict, Invalid, NotFound, Unusable
 from ncfigures.catalogue import FigureName, Format
-from ncfigures.options import Options
+from ncfigures.options import FigureOptions
 
 if TYPE_CHECKING:
     from backend.store.database import Store
@@ -32,7 +32,7 @@ KINDS: dict[str, type[CollapseError]] = {kind.__name__: kind for kind in (Confli
 """Errors that are told as they are; any other is a CollapseError."""
 
 
-class StorePlace(BaseModel):
+class StoreLocation(BaseModel):
     """Where the store is. It is written to the process, since anybody on the machine may read a command line."""
 
     data_dir: Path
@@ -46,7 +46,7 @@ class FigureJob(BaseModel):
     runs: list[str]
     figure: FigureName
     format: Format
-    options: Options
+    options: FigureOptions
 
 
 class ReplayJob(BaseModel):
@@ -60,23 +60,23 @@ Job = FigureJob | ReplayJob
 JOBS: TypeAdapter[Job] = TypeAdapter(Annotated[Job, Field(discriminator="kind")])
 
 
-class Made(NamedTuple):
+class LabelledFile(NamedTuple):
     """A file that was made, and what the runs in it are called."""
 
     content: bytes
     label: str
 
 
-class PaperProcess:
+class FigureProcess:
     """The server's side: one process, one job at a time, started again if it died."""
 
-    def __init__(self, place: StorePlace) -> None:
+    def __init__(self, place: StoreLocation) -> None:
         self._place = place
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
-    def make(self, job: Job) -> Made:
-        """Return a job's file; raises NotFound, Invalid, Unusable as `gather` does, CollapseError where it failed."""
+    def make(self, job: Job) -> LabelledFile:
+        """Return a job's file; raises NotFound, Invalid, Unusable as `collect` does, CollapseError where it failed."""
         with self._lock:
             process = self._started()
             watchdog = threading.Timer(TIMEOUT_S, process.kill)
@@ -86,7 +86,7 @@ class PaperProcess:
             finally:
                 watchdog.cancel()
 
-    def _exchange(self, process: subprocess.Popen[bytes], job: Job) -> Made:
+    def _exchange(self, process: subprocess.Popen[bytes], job: Job) -> LabelledFile:
         if process.stdin is None or process.stdout is None:
             raise CollapseError("the figure process has no pipes")
         try:
@@ -104,7 +104,7 @@ class PaperProcess:
             self.close()
             what = f"{job.figure}.{job.format}" if isinstance(job, FigureJob) else "the replay"
             raise CollapseError(f"drawing {what} failed or took over {TIMEOUT_S:g} s; try again")
-        return Made(content, answer["label"])
+        return LabelledFile(content, answer["label"])
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
@@ -142,7 +142,7 @@ def serve() -> None:
 
     os.nice(NICENESS)
     lines = iter(sys.stdin.buffer)
-    place = StorePlace.model_validate_json(next(lines))
+    place = StoreLocation.model_validate_json(next(lines))
     store: Store | None = None
     for line in lines:
         try:
@@ -162,16 +162,16 @@ def serve() -> None:
         sys.stdout.buffer.flush()
 
 
-def make(store: Store, job: Job) -> Made:
+def make(store: Store, job: Job) -> LabelledFile:
     """Make a job's file from the store, in this process."""
-    from backend.figures.collect import gather
-    from ncfigures.render import render
+    from backend.figures.collect import collect
+    from ncfigures.render import render_figure
     from ncfigures.replay import replay
 
     if isinstance(job, ReplayJob):
-        return Made(replay(store, job.runs), "-".join(job.runs[:4]))
-    request = gather(store, job.runs, job.figure, job.format, job.options)
-    return Made(render(request), request.entries[0].label)
+        return LabelledFile(replay(store, job.runs), "-".join(job.runs[:4]))
+    request = collect(store, job.runs, job.figure, job.format, job.options)
+    return LabelledFile(render_figure(request), request.entries[0].label)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from dashboard.components.why import why
 from dashboard.figures.charts import READINGS, Group, compare_figure, difference_figure
 from dashboard.pages import export
 from dashboard.pages.run import FLAT_CONFIG
-from ncfigures.catalogue import THRESHOLDS
+from ncfigures.catalogue import DEFAULT_THRESHOLDS
 from ncfigures.palette import HEADS, class_colours
 
 CHART_PX = 220
@@ -161,7 +161,7 @@ def _times(found: list[Entry], known: dict[str, wire.MetricWire]) -> Any:
     """Return the bars of the time to collapse; their script fills them."""
     offered = [
         {"key": key, "words": known[key].label, "threshold": threshold, "direction": known[key].direction}
-        for key, threshold in THRESHOLDS.items()
+        for key, threshold in DEFAULT_THRESHOLDS.items()
     ]
     rows = [
         html.Div(

@@ -1,6 +1,6 @@
 """The export dialog: a preview made by the same code as the file, its interactive twin, the file, and the command.
 
-What can be chosen is what `ncfigures.options` describes; a figure shows the options that it heeds.
+What can be chosen is what `ncfigures.options` describes; the dialog shows the options of the chosen figure.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from backend.api.configurations import MOST_SCENES, entries
 from backend.client import ApiError, AsyncClient, Wait, calls
 from backend.store.errors import Invalid
 from dashboard import ids
-from ncfigures.catalogue import EVERYWHERE, FIGURES, LAYERS, MEDIA_TYPES, OPTIONS, VENUES, FigureName, Sight
-from ncfigures.options import Options, command, film_command, parse_options, snippet
+from ncfigures.catalogue import COMMON_OPTIONS, FIGURES, LAYERS, MEDIA_TYPES, OPTIONS, VENUES, ColourVision, FigureName
+from ncfigures.options import FigureOptions, export_command, film_command, latex_snippet, parse_options
 
 FORMATS = [name for name in MEDIA_TYPES if name != "json"]
 TEXTS = ("csv", "tex", "md", "pgf")
@@ -115,7 +115,7 @@ def _text(title: str, name: str, look: str) -> Any:
 
 
 def _controls(metrics: list[wire.MetricWire]) -> list[Any]:
-    """Return a field for each option, in a box that is hidden where the figure does not heed it."""
+    """Return a field for each option, in a box that is hidden where the figure does not have it."""
     made: dict[str, Any] = {}
 
     def add(name: str, title: str, kind: Any, **more: Any) -> None:
@@ -139,7 +139,7 @@ def _controls(metrics: list[wire.MetricWire]) -> list[Any]:
     add("serif", "Type", _chosen, data=[("true", "serif"), ("false", "sans")])
     add("legend", "Legend", _chosen, data=[("true", "shown"), ("false", "hidden")])
     add("axes", "Axes", _chosen, data=[("open", "open"), ("boxed", "boxed"), ("grid", "grid")])
-    sights = [(each, SIGHTS.get(each, each)) for each in get_args(Sight)]
+    sights = [(each, SIGHTS.get(each, each)) for each in get_args(ColourVision)]
     add("sight", "As seen in", _chosen, data=sights)
     add("dpi", "Dots an inch, PNG", dmc.NumberInput, value=300, min=50, max=1200)
     add("width", "Width in inches", dmc.NumberInput, placeholder="the venue's", min=1, max=12, decimalScale=3)
@@ -150,15 +150,15 @@ def _chosen(id: Any, data: list[tuple[str, str]]) -> Any:
     return _segments(id, [{"value": value, "label": words} for value, words in data], data[0][0])
 
 
-def options_of(moment: dict[str, Any], figure: FigureName, given: dict[str, Any]) -> Options:
-    """Return a figure's options: what the page shows, and what the dialog says of what the figure heeds."""
+def options_of(moment: dict[str, Any], figure: FigureName, given: dict[str, Any]) -> FigureOptions:
+    """Return a figure's options: what the page shows, and what the dialog sets."""
     kind = FIGURES[figure]
     found: dict[str, Any] = {}
     for name in ("epoch", "view", "classes", "camera", "unit"):
-        if name in kind.heeds and moment.get(name) not in (None, ""):
+        if name in kind.options and moment.get(name) not in (None, ""):
             found[name] = moment[name]
     for name, value in given.items():
-        if name not in kind.heeds and name not in EVERYWHERE:
+        if name not in kind.options and name not in COMMON_OPTIONS:
             continue
         text = ",".join(value) if isinstance(value, list) else value
         if text not in (None, ""):
@@ -170,9 +170,9 @@ def options_of(moment: dict[str, Any], figure: FigureName, given: dict[str, Any]
     return parse_options(found)
 
 
-def addresses(runs: Sequence[str], figure: str, format_: str, options: Options) -> tuple[str, str]:
+def addresses(runs: Sequence[str], figure: str, format_: str, options: FigureOptions) -> tuple[str, str]:
     """Return where the preview and the file are."""
-    query = {"runs": ",".join(runs), **options.given()}
+    query = {"runs": ",".join(runs), **options.non_default()}
     base = f"/api/v1/figures/{figure}"
     return f"{base}.svg?{urlencode(query)}", f"{base}.{format_}?{urlencode({**query, 'download': 'true'})}"
 
@@ -185,11 +185,11 @@ async def _followed(
     runs: list[str],
     given: dict[str, Any],
 ) -> tuple[Any, ...]:
-    """Return the preview's address, the file's, its name, the command, caption, snippet, notices and the twin."""
+    """Return the preview's address, the file's, its name, the command, caption, LaTeX snippet, notices and the twin."""
     try:
         options = options_of(moment, figure, given)
-        twin = await client(calls.plot(",".join(runs), figure, **options.given()))
-        file = calls.figure(",".join(runs), figure, format_, **options.given())
+        twin = await client(calls.plot(",".join(runs), figure, **options.non_default()))
+        file = calls.figure(",".join(runs), figure, format_, **options.non_default())
         text = (await client(file)).decode() if format_ in TEXTS else ""
     except Invalid as error:
         return (*(no_update,) * 6, str(error), no_update)
@@ -198,14 +198,14 @@ async def _followed(
             raise
         return ("", "#", no_update, "", "", "", str(error), no_update)
     # What was "the newest" is a number now: file, preview and command stay the same while the run goes on.
-    options = Options.model_validate(twin["layout"]["meta"]["provenance"]["options"])
+    options = FigureOptions.model_validate(twin["layout"]["meta"]["provenance"]["options"])
     preview, save = addresses(runs, figure, format_, options)
     output = f"{figure}.{format_}"
-    commands = [command(runs, figure, format_, options, output)]
+    commands = [export_command(runs, figure, format_, options, output)]
     commands += [film_command(runs, options)] if figure == "geometry" else []
     told = twin["layout"]["meta"]
     caption, notices = told["caption"], ". ".join(told["notices"])
-    shown = text[:MOST_CHARACTERS] if text else snippet(output, caption, options.venue, figure)
+    shown = text[:MOST_CHARACTERS] if text else latex_snippet(output, caption, options.venue, figure)
     return (
         preview,
         save,
@@ -225,10 +225,10 @@ async def _chosen_runs(client: AsyncClient, runs: dict[str, Any], of: str) -> li
     return [run.id for run in found.items if run.epoch > 0]
 
 
-def heeded(figure: FigureName, format_: str, names: Sequence[str]) -> list[bool]:
+def hidden_options(figure: FigureName, format_: str, names: Sequence[str]) -> list[bool]:
     """Return of each option whether its box is hidden."""
-    heeds = {*FIGURES[figure].heeds, *EVERYWHERE}
-    return [name not in heeds or (name == "dpi" and format_ != "png") for name in names]
+    used = {*FIGURES[figure].options, *COMMON_OPTIONS}
+    return [name not in used or (name == "dpi" and format_ != "png") for name in names]
 
 
 def register(app: Dash, client: AsyncClient) -> None:
@@ -285,7 +285,7 @@ def register(app: Dash, client: AsyncClient) -> None:
         State({"export-box": ALL}, "id"),
     )
     def show_what_is_heeded(figure: FigureName, format_: str, names: list[Any]) -> list[bool]:
-        return heeded(figure, format_, [name["export-box"] for name in names])
+        return hidden_options(figure, format_, [name["export-box"] for name in names])
 
     @app.callback(
         Output(ids.EXPORT_PRINT, "hidden"), Output(ids.EXPORT_TWIN_BOX, "hidden"), Input(ids.EXPORT_SHOWN, "value")

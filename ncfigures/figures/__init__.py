@@ -1,4 +1,4 @@
-"""Figures for papers: each a pure function of a request that returns a plate. One file and one line make a new one."""
+"""Figures for papers: each a pure function of a request that returns a spec. One file and one line make a new one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ncfigures.catalogue import FigureName
 from ncfigures.figure_request import FigureRequest
-from ncfigures.figure_spec import Plate
+from ncfigures.figure_spec import FigureSpec
 from ncfigures.figures.angles import angles
 from ncfigures.figures.composed import composed
 from ncfigures.figures.costs import costs
@@ -19,7 +19,7 @@ from ncfigures.figures.margins import margins
 from ncfigures.figures.spectra import spectra
 from ncfigures.figures.times import times
 
-SINGLE: dict[FigureName, Callable[[FigureRequest], Plate]] = {
+BUILDERS: dict[FigureName, Callable[[FigureRequest], FigureSpec]] = {
     "geometry": geometry,
     "angles": angles,
     "histogram": histogram,
@@ -38,8 +38,8 @@ SINGLE: dict[FigureName, Callable[[FigureRequest], Plate]] = {
 }
 
 
-def plate(request: FigureRequest) -> Plate:
-    """Return the plate of a request; raises Invalid where its data has not what the figure needs."""
+def build_figure_spec(request: FigureRequest) -> FigureSpec:
+    """Return the spec of a request; raises Invalid where its data has not what the figure needs."""
     if request.figure == "composed":
-        return composed(request, SINGLE)
-    return SINGLE[request.figure](request)
+        return composed(request, BUILDERS)
+    return BUILDERS[request.figure](request)

@@ -11,15 +11,15 @@ from backend.store.errors import Invalid
 from ncengine.geometry.views import blocks
 from ncfigures import palette
 from ncfigures.figure_request import FigureRequest
-from ncfigures.figure_spec import Cell, Heat, Plate, Table
-from ncfigures.figures import seed_statistics as of
+from ncfigures.figure_spec import FigureSpec, Heatmap, SummaryTable, TableCell
+from ncfigures.figures import seed_statistics as seeds
 
 NAMES_UP_TO = 30
 LEAST_SPREAD = {"cos": 0.25, "angle": 15.0}
 """The colour scale never spans less than this around the ideal, so that a collapsed run fades to calm."""
 
 
-def angles(request: FigureRequest) -> Plate:
+def angles(request: FigureRequest) -> FigureSpec:
     """Return a heatmap for each entry and epoch, all on one scale."""
     unit = request.options.unit
     captures = [(entry, capture) for entry in request.entries for capture in entry.members[0].captures]
@@ -52,23 +52,23 @@ def angles(request: FigureRequest) -> Plate:
         notices.append("names of more than 30 classes are left out; the table has them")
     several = len(captures) > 1
     panels = [
-        Heat(
+        Heatmap(
             values,
             names,
             centre,
             spread,
             ends,
             words,
-            of.panel_title(request, index) if several else "",
+            seeds.panel_title(request, index) if several else "",
             len(names) <= 30,
         )
         for index, values in enumerate(shown)
     ]
     what = "Cosines" if unit == "cos" else "Angles"
     when = ", ".join(f"{capture.epoch:g}" for _, capture in captures[: len(request.first().captures)])
-    return Plate(
+    return FigureSpec(
         panels=panels,
-        keys=[],
+        legend=[],
         caption=f"{what} between class means at epoch {when}; the scale is centred at the simplex ETF's "
         f"{words[1]}, the diagonal is left empty.",
         table=_table(request),
@@ -77,12 +77,12 @@ def angles(request: FigureRequest) -> Plate:
     )
 
 
-def _table(request: FigureRequest) -> Table:
+def _table(request: FigureRequest) -> SummaryTable:
     rows = []
     for entry in request.entries:
         for capture in entry.members[0].captures:
             smallest, off = capture.facts["smallest_angle_deg"], capture.facts["mean_angle_error_deg"]
             ideal = math.degrees(math.acos(-1 / (len(capture.class_names) - 1)))
-            cells: list[Cell | None] = [Cell(float(smallest)), Cell(ideal), Cell(float(off))]
+            cells: list[TableCell | None] = [TableCell(float(smallest)), TableCell(ideal), TableCell(float(off))]
             rows.append((f"{entry.label}, epoch {capture.epoch:g}", cells))
-    return Table("degrees", ["smallest angle", "simplex ETF", "mean distance from it"], rows)
+    return SummaryTable("degrees", ["smallest angle", "simplex ETF", "mean distance from it"], rows)

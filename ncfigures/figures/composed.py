@@ -8,34 +8,34 @@ from dataclasses import replace
 from backend.figures.collect import panels_of
 from ncfigures.catalogue import FIGURES, FigureName
 from ncfigures.figure_request import FigureRequest
-from ncfigures.figure_spec import Cell, Key, Panel, Plate, Table
+from ncfigures.figure_spec import FigureSpec, LegendEntry, Panel, SummaryTable, TableCell
 
 
-def composed(request: FigureRequest, single: Mapping[FigureName, Callable[[FigureRequest], Plate]]) -> Plate:
+def composed(request: FigureRequest, single: Mapping[FigureName, Callable[[FigureRequest], FigureSpec]]) -> FigureSpec:
     """Return the panels of several figures, lettered a, b, c in reading order."""
     panels: list[Panel] = []
-    keys: dict[Key, None] = {}
+    keys: dict[LegendEntry, None] = {}
     captions: list[str] = []
     notices: list[str] = []
-    rows: list[tuple[str, list[Cell | None]]] = []
+    rows: list[tuple[str, list[TableCell | None]]] = []
     for name, options in panels_of(request.options):
-        plate = single[name](request.model_copy(update={"figure": name, "options": options}))
-        letters = [chr(ord("a") + len(panels) + place) for place in range(len(plate.panels))]
-        captions.append(f"({letters[0]}{'–' + letters[-1] if len(letters) > 1 else ''}) {plate.caption}")
-        for panel in plate.panels:
-            panels.append(panel if panel.title else replace(panel, title=FIGURES[name].short))
-        keys |= dict.fromkeys(plate.keys)
-        notices += plate.notices
-        for row, cells in plate.table.rows:
+        spec = single[name](request.model_copy(update={"figure": name, "options": options}))
+        letters = [chr(ord("a") + len(panels) + place) for place in range(len(spec.panels))]
+        captions.append(f"({letters[0]}{'–' + letters[-1] if len(letters) > 1 else ''}) {spec.caption}")
+        for panel in spec.panels:
+            panels.append(panel if panel.title else replace(panel, title=FIGURES[name].short_title))
+        keys |= dict.fromkeys(spec.legend)
+        notices += spec.notices
+        for row, cells in spec.table.rows:
             rows += [
                 (f"({letters[0]}) {row}, {column}", [each])
-                for column, each in zip(plate.table.columns, cells, strict=True)
+                for column, each in zip(spec.table.columns, cells, strict=True)
             ]
-    return Plate(
+    return FigureSpec(
         panels=panels,
-        keys=list(keys),
+        legend=list(keys),
         caption=" ".join(captions),
-        table=Table("", ["value"], rows),
+        table=SummaryTable("", ["value"], rows),
         columns=2 if len(panels) in (2, 4) else 3 if len(panels) > 2 else 1,
         notices=notices,
         letters=True,

@@ -7,14 +7,14 @@ import math
 import numpy as np
 
 from ncfigures.figure_request import FigureRequest
-from ncfigures.figure_spec import Axis, Bars, Cell, Chart, Key, Plate, Table
-from ncfigures.figures import seed_statistics as of
+from ncfigures.figure_spec import Axis, Bars, Chart, FigureSpec, LegendEntry, SummaryTable, TableCell
+from ncfigures.figures import seed_statistics as seeds
 from ncfigures.palette import CLASSES_10
 
 ORDER = ("data", "forward", "head", "backward", "optimiser")
 
 
-def costs(request: FigureRequest) -> Plate:
+def costs(request: FigureRequest) -> FigureSpec:
     """Return stacked bars of milliseconds by phase, and bars of memory."""
     held = [[member.costs for member in entry.members if member.costs is not None] for entry in request.entries]
     present = dict.fromkeys(phase for costs in held for each in costs for phase in each.seconds)
@@ -33,29 +33,29 @@ def costs(request: FigureRequest) -> Plate:
         Chart(
             title="Time of a step, ms",
             bars=[Bars(phase, table_ms[phase], [colours[phase]] * len(labels)) for phase in phases],
-            rows=labels,
-            ratio=ratio,
+            row_labels=labels,
+            aspect=ratio,
         ),
         Chart(
             title="Memory of the process, MiB" if on_cpu else "Most memory of a phase, MiB",
             x=Axis(),
-            bars=[Bars("", memory, of.colours(request))],
-            rows=labels,
-            ratio=ratio,
+            bars=[Bars("", memory, seeds.head_colours(request))],
+            row_labels=labels,
+            aspect=ratio,
         ),
     ]
     reports = sum(each.reports for costs in held for each in costs)
     device = sorted({member.run.config.device for entry in request.entries for member in entry.members})
     rows = []
     for index, label in enumerate(labels):
-        cells: list[Cell | None] = [Cell(float(table_ms[phase][index])) for phase in phases]
-        total = Cell(float(sum(table_ms[phase][index] for phase in phases)))
-        rows.append((label, [*cells, total, None if math.isnan(memory[index]) else Cell(float(memory[index]))]))
-    return Plate(
+        cells: list[TableCell | None] = [TableCell(float(table_ms[phase][index])) for phase in phases]
+        total = TableCell(float(sum(table_ms[phase][index] for phase in phases)))
+        rows.append((label, [*cells, total, None if math.isnan(memory[index]) else TableCell(float(memory[index]))]))
+    return FigureSpec(
         panels=panels,
-        keys=[Key(phase, colours[phase], symbol="patch") for phase in phases],
+        legend=[LegendEntry(phase, colours[phase], symbol="patch") for phase in phases],
         caption=f"What a training step takes: the median of {reports} reports by phase, and the most memory "
         f"({'of the whole process' if on_cpu else 'allocated on the device'}; device {', '.join(device)}).",
-        table=Table("ms", [*phases, "step", "memory, MiB"], rows),
+        table=SummaryTable("ms", [*phases, "step", "memory, MiB"], rows),
         columns=2,
     )

@@ -9,8 +9,8 @@ from backend.store.errors import Invalid
 from ncengine.metrics import METRICS, MetricSpec
 from ncfigures.catalogue import FIGURES
 from ncfigures.figure_request import DrawnEntry, FigureRequest
-from ncfigures.figure_spec import Axis, Chart, Line, Plate, Rule, Table
-from ncfigures.figures import seed_statistics as of
+from ncfigures.figure_spec import Axis, Chart, FigureSpec, Line, ReferenceLine, SummaryTable
+from ncfigures.figures import seed_statistics as seeds
 
 DECADES = 20.0
 """A metric that spans a larger factor stands on a logarithmic axis."""
@@ -25,7 +25,7 @@ def splits_of(request: FigureRequest) -> list[str]:
     return ["train"] if len(request.entries) > 1 else ["train", "test"]
 
 
-def curves(request: FigureRequest) -> Plate:
+def curves(request: FigureRequest) -> FigureSpec:
     """Return each metric over epochs."""
     keys, splits = keys_of(request.figure, request.options), splits_of(request)
     several = len(request.entries) > 1
@@ -36,12 +36,12 @@ def curves(request: FigureRequest) -> Plate:
     drawn = [panel for panel in panels if panel.lines]
     if not drawn:
         raise Invalid(f"none of {', '.join(keys)} was measured on {' or '.join(splits)}")
-    legend = of.legend(request, splits)
-    if any(panel.rules for panel in drawn):
-        legend.append(of.IDEAL)
-    return Plate(
+    legend = seeds.legend_entries(request, splits)
+    if any(panel.reference_lines for panel in drawn):
+        legend.append(seeds.IDEAL)
+    return FigureSpec(
         panels=drawn,
-        keys=legend,
+        legend=legend,
         caption=caption(request, keys, splits),
         table=table(request, keys, splits),
         columns=min(len(drawn), 2),
@@ -54,21 +54,25 @@ def curves(request: FigureRequest) -> Plate:
 
 
 def _panel(request: FigureRequest, key: str, splits: tuple[str, ...], *, several: bool) -> Chart:
-    spec = METRICS[key]
+    metric = METRICS[key]
     lines: list[Line] = []
     for entry in request.entries:
         for split in splits:
-            found = of.of_metric(entry, split, key)
-            if found is None or not np.isfinite(found.middle).any():
+            found = seeds.metric_statistics(entry, split, key)
+            if found is None or not np.isfinite(found.median).any():
                 continue
-            lines.append(of.line(found, request, entry, split, key))
+            lines.append(seeds.line(found, request, entry, split, key))
     log = _log(request, lines)
-    ideal = None if spec.ideal is None else spec.ideal(request.first().run.classes)
+    ideal = None if metric.ideal is None else metric.ideal(request.first().run.classes)
     # Zero cannot stand on a logarithmic axis: it is then left to the caption.
-    rules = [] if ideal is None or (log and ideal <= 0) else [Rule(float(ideal), label="ideal")]
-    title = f"{spec.label}, {splits[0]}" if several else spec.label
+    rules = [] if ideal is None or (log and ideal <= 0) else [ReferenceLine(float(ideal), label="ideal")]
+    title = f"{metric.label}, {splits[0]}" if several else metric.label
     return Chart(
-        title=title, x=Axis("epoch"), y=Axis(log=log, percent=spec.share), lines=lines, rules=rules if lines else []
+        title=title,
+        x=Axis("epoch"),
+        y=Axis(log=log, percent=metric.share),
+        lines=lines,
+        reference_lines=rules if lines else [],
     )
 
 
@@ -83,24 +87,27 @@ def _log(request: FigureRequest, lines: list[Line]) -> bool:
     return bool((values > 0).all() and values.max() > DECADES * values.min())
 
 
-def table(request: FigureRequest, keys: list[str], splits: list[str]) -> Table:
+def table(request: FigureRequest, keys: list[str], splits: list[str]) -> SummaryTable:
     """Return the metrics at the end, by entry, the best of each column marked."""
     columns: list[str] = []
     held = []
     for key in keys:
-        spec = METRICS[key]
+        metric = METRICS[key]
         for split in splits:
-            cells = [of.cell(of.of_metric(entry, split, key), percent=spec.share) for entry in request.entries]
+            cells = [
+                seeds.final_cell(seeds.metric_statistics(entry, split, key), percent=metric.share)
+                for entry in request.entries
+            ]
             if any(cells):
-                columns.append(f"{spec.label}, {split}")
-                held.append(of.best(cells, spec.direction))
+                columns.append(f"{metric.label}, {split}")
+                held.append(seeds.mark_best(cells, metric.direction))
     rows = [(entry.label, [column[i] for column in held]) for i, entry in enumerate(request.entries)]
-    return Table("", columns, rows)
+    return SummaryTable("", columns, rows)
 
 
-def definition(spec: MetricSpec) -> str:
+def definition(metric: MetricSpec) -> str:
     """Return a metric's name, formula and source."""
-    return f"{spec.label}: {spec.formula} ({spec.source})"
+    return f"{metric.label}: {metric.formula} ({metric.source})"
 
 
 def caption(request: FigureRequest, keys: list[str], splits: list[str]) -> str:
@@ -114,10 +121,10 @@ def caption(request: FigureRequest, keys: list[str], splits: list[str]) -> str:
     ideals = [f"{METRICS[key].label} {ideal(classes):.4g}" for key in keys if (ideal := METRICS[key].ideal) is not None]
     words = "; ".join(definition(METRICS[key]) for key in keys)
     at = f" At perfect collapse: {', '.join(ideals)}." if ideals else ""
-    return f"{title}: {lines}.{of.seeds(request)} {words}.{at}"
+    return f"{title}: {lines}.{seeds.caption_note(request)} {words}.{at}"
 
 
-def implicit(request: FigureRequest) -> Plate:
+def implicit(request: FigureRequest) -> FigureSpec:
     """Return the same metrics with and without the gradient through the choice of the nearest ETF."""
     sorted_out: dict[bool, list[DrawnEntry]] = {True: [], False: []}
     for entry in request.entries:

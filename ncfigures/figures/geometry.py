@@ -10,14 +10,24 @@ from backend.store.errors import Invalid
 from ncfigures import palette
 from ncfigures.catalogue import LAYERS
 from ncfigures.figure_request import FigureRequest
-from ncfigures.figure_spec import F64, Cell, Key, Path, Plate, Points, Scene, Symbol, Table
-from ncfigures.figures import seed_statistics as of
+from ncfigures.figure_spec import (
+    F64,
+    FigureSpec,
+    LegendEntry,
+    Scene,
+    ScenePath,
+    ScenePoints,
+    SummaryTable,
+    Symbol,
+    TableCell,
+)
+from ncfigures.figures import seed_statistics as seeds
 
 NAMES_UP_TO = 30
 INK = palette.TOKENS["light"]
 
 
-def geometry(request: FigureRequest) -> Plate:
+def geometry(request: FigureRequest) -> FigureSpec:
     """Return a scene for each capture."""
     shown = listed(request.options.layers) if request.options.layers is not None else list(LAYERS)
     captures = [capture for entry in request.entries for capture in entry.members[0].captures]
@@ -26,15 +36,15 @@ def geometry(request: FigureRequest) -> Plate:
     several = len(captures) > 1
     notices: list[str] = []
     panels = [
-        _scene(request, capture, shown, of.panel_title(request, index) if several else "", notices)
+        _scene(request, capture, shown, seeds.panel_title(request, index) if several else "", notices)
         for index, capture in enumerate(captures)
     ]
     ink, quiet = INK["ink"], INK["ink-3"]
-    legend = [Key("nearest ETF", ink, symbol="ring"), Key("class mean", ink, symbol="dot")]
+    legend = [LegendEntry("nearest ETF", ink, symbol="ring"), LegendEntry("class mean", ink, symbol="dot")]
     if "classifier" in shown:
-        legend.append(Key("classifier", ink, symbol="diamond"))
+        legend.append(LegendEntry("classifier", ink, symbol="diamond"))
     if "features" in shown:
-        legend.append(Key("feature", quiet, symbol="speck"))
+        legend.append(LegendEntry("feature", quiet, symbol="speck"))
     first = captures[0]
     when = ", ".join(f"{capture.epoch:g}" for capture in request.first().captures)
     parts = ["class means (dots)"]
@@ -43,9 +53,9 @@ def geometry(request: FigureRequest) -> Plate:
     words = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
     kept = first.facts.get("residual")
     outside = f" {100 * float(kept):.1f} % of the features' norm lies outside this frame." if kept is not None else ""
-    return Plate(
+    return FigureSpec(
         panels=panels,
-        keys=legend,
+        legend=legend,
         caption=f"{words[0].upper()}{words[1:]} at epoch {when} in the frame of the nearest simplex ETF, whose "
         f"vertices are the rings; {first.view} view.{outside}",
         table=_table(request),
@@ -75,19 +85,19 @@ def _scene(request: FigureRequest, capture: wire.Geometry, shown: list[str], tit
     every = _colours(capture, classes, notices)
     symbols: dict[str, Symbol] = {"vertex": "ring", "class mean": "dot", "classifier": "diamond", "feature": "speck"}
     points = [
-        Points(
+        ScenePoints(
             kind=kind,
             symbol=symbols[kind],
-            at=at,
+            positions_N3=at,
             colours=[every[label] for label in (of_features if kind == "feature" else drawn)],
             labels=of_features if kind == "feature" else drawn,
         )
         for kind, at in seen.items()
     ]
-    paths: list[Path] = []
+    paths: list[ScenePath] = []
     if classes <= 128:
         paths = [
-            Path("spoke", np.stack([np.zeros(3), vertex]), INK["spoke"], int(label))
+            ScenePath("spoke", np.stack([np.zeros(3), vertex]), INK["spoke"], int(label))
             for label, vertex in zip(drawn, seen["vertex"], strict=True)
         ]
     named: list[tuple[int, F64]] = []
@@ -99,7 +109,7 @@ def _scene(request: FigureRequest, capture: wire.Geometry, shown: list[str], tit
         paths=paths,
         camera=request.options.camera,
         class_names=capture.class_names,
-        named=named,
+        labelled_classes=named,
         coordinates=coordinates,
         title=title,
     )
@@ -118,19 +128,21 @@ def _colours(capture: wire.Geometry, classes: int, notices: list[str]) -> list[s
     return found
 
 
-def _table(request: FigureRequest) -> Table:
+def _table(request: FigureRequest) -> SummaryTable:
     """Return by class how far its mean is from the length and the direction of its vertex, at the last capture."""
     capture = request.first().captures[-1]
     means = wire.from_typed(capture.arrays["means"]).astype(np.float64)
     weights = wire.from_typed(capture.arrays["weights"]).astype(np.float64)
     vertices = np.asarray(capture.vertices, dtype=np.float64)
     if len(vertices) != len(means) or vertices.shape[1] != means.shape[1]:
-        return Table("", [], [])
-    rows: list[tuple[str, list[Cell | None]]] = []
+        return SummaryTable("", [], [])
+    rows: list[tuple[str, list[TableCell | None]]] = []
     for name, mean, weight, vertex in zip(capture.class_names, means, weights, vertices, strict=True):
         norm = float(np.linalg.norm(mean))
-        rows.append((name, [Cell(norm), Cell(_angle(mean, vertex)), Cell(_angle(weight, vertex))]))
-    return Table("class", ["norm of its mean, of the means'", "mean to vertex, °", "classifier to vertex, °"], rows)
+        rows.append((name, [TableCell(norm), TableCell(_angle(mean, vertex)), TableCell(_angle(weight, vertex))]))
+    return SummaryTable(
+        "class", ["norm of its mean, of the means'", "mean to vertex, °", "classifier to vertex, °"], rows
+    )
 
 
 def _angle(one: F64, other: F64) -> float:

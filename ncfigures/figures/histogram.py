@@ -8,40 +8,50 @@ import numpy as np
 
 from backend.api import wire
 from ncfigures.figure_request import DrawnEntry, FigureRequest
-from ncfigures.figure_spec import F64, Axis, Cell, Chart, Line, Plate, Rule, Steps, Table
-from ncfigures.figures import seed_statistics as of
+from ncfigures.figure_spec import (
+    F64,
+    Axis,
+    Chart,
+    FigureSpec,
+    HistogramSteps,
+    Line,
+    ReferenceLine,
+    SummaryTable,
+    TableCell,
+)
+from ncfigures.figures import seed_statistics as seeds
 
 BINS = 36
 
 
-def histogram(request: FigureRequest) -> Plate:
+def histogram(request: FigureRequest) -> FigureSpec:
     """Return the histogram of the angles of an entry's captures, or above 128 classes their quantiles."""
     classes = request.first().run.classes
     ideal = math.degrees(math.acos(-1 / (classes - 1)))
-    colours = of.colours(request)
-    legend = of.legend(request, ["train"])
+    colours = seeds.head_colours(request)
+    legend = seeds.legend_entries(request, ["train"])
     epoch = request.first().captures[-1].epoch
     told = f"at epoch {epoch:g}; vertical line: arccos(−1/(K−1)) = {ideal:.1f}°, where all are at perfect collapse"
     whole = all(_angles(entry) is not None for entry in request.entries)
     held = [_angles(entry) if whole else _quantiles(entry)[1] for entry in request.entries]
-    rows: list[tuple[str, list[Cell | None]]] = []
+    rows: list[tuple[str, list[TableCell | None]]] = []
     for entry, found in zip(request.entries, held, strict=True):
         values = np.zeros(0) if found is None else found
         numbers = (values.min(), np.median(values), values.max(), values.std(), np.abs(values - ideal).mean())
-        rows.append((entry.label, [Cell(float(each)) for each in numbers]))
-    table = Table("degrees", ["smallest", "median", "largest", "std", "mean distance from the ETF's"], rows)
+        rows.append((entry.label, [TableCell(float(each)) for each in numbers]))
+    table = SummaryTable("degrees", ["smallest", "median", "largest", "std", "mean distance from the ETF's"], rows)
     if not whole:
         lines = [
-            Line(entry.label, _quantiles(entry)[1], _quantiles(entry)[0], colour, entry.dash, dots=True)
+            Line(entry.label, _quantiles(entry)[1], _quantiles(entry)[0], colour, entry.dash, markers=True)
             for entry, colour in zip(request.entries, colours, strict=True)
         ]
         chart = Chart(
             x=Axis("angle, degrees"),
             y=Axis("share of pairs", percent=True),
             lines=lines,
-            rules=[Rule(ideal, "x", "ideal")],
+            reference_lines=[ReferenceLine(ideal, "x", "ideal")],
         )
-        return Plate(
+        return FigureSpec(
             [chart],
             legend,
             f"Quantiles of the angles between class means {told}.",
@@ -52,7 +62,7 @@ def histogram(request: FigureRequest) -> Plate:
     low, high = min(known.min(), ideal) - 0.5, max(known.max(), ideal) + 0.5
     edges = np.linspace(low, high, BINS + 1)
     steps = [
-        Steps(
+        HistogramSteps(
             entry.label,
             edges,
             np.histogram(values, edges)[0].astype(np.float64) / len(entry.members),
@@ -63,12 +73,12 @@ def histogram(request: FigureRequest) -> Plate:
         if values is not None
     ]
     chart = Chart(
-        x=Axis("angle, degrees", ends=(float(low), float(high))),
+        x=Axis("angle, degrees", limits=(float(low), float(high))),
         y=Axis("pairs"),
-        steps=steps,
-        rules=[Rule(ideal, "x", "ideal")],
+        histograms=steps,
+        reference_lines=[ReferenceLine(ideal, "x", "ideal")],
     )
-    return Plate([chart], legend, f"Angles between all pairs of class means {told}.", table)
+    return FigureSpec([chart], legend, f"Angles between all pairs of class means {told}.", table)
 
 
 def _angles(entry: DrawnEntry) -> F64 | None:

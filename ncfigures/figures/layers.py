@@ -9,8 +9,8 @@ import numpy as np
 from backend.store.errors import Invalid
 from ncengine.metrics import METRICS
 from ncfigures.figure_request import DrawnEntry, FigureRequest
-from ncfigures.figure_spec import Axis, Cell, Chart, Plate, Table
-from ncfigures.figures import seed_statistics as of
+from ncfigures.figure_spec import Axis, Chart, FigureSpec, SummaryTable, TableCell
+from ncfigures.figures import seed_statistics as seeds
 from ncfigures.figures.curves import definition
 
 KEYS = ("nc1", "ncc_accuracy")
@@ -18,7 +18,7 @@ PREFIX = {"train": "layer:", "test": "layer-test:"}
 LAST = "penultimate"
 
 
-def layers(request: FigureRequest) -> Plate:
+def layers(request: FigureRequest) -> FigureSpec:
     """Return a panel for NC1 and one for the accuracy of the nearest class mean, over layers."""
     several = len(request.entries) > 1
     asked = None if request.options.split is None else request.options.split.split(",")
@@ -26,32 +26,34 @@ def layers(request: FigureRequest) -> Plate:
     names = _names(request)
     words = [(float(index), name) for index, name in enumerate(names)]
     panels = []
-    rows: list[tuple[str, list[Cell | None]]] = []
+    rows: list[tuple[str, list[TableCell | None]]] = []
     for key in KEYS:
-        spec = METRICS[key]
+        metric = METRICS[key]
         lines = []
         for entry in request.entries:
             for split in splits:
                 table = np.array([_at(entry, index, split, key, names, request) for index in range(len(entry.members))])
                 if not np.isfinite(table).any():
                     continue
-                found = of.spread([(np.arange(len(names)), each) for each in table])
-                lines.append(of.line(found, request, entry, split, key, dots=True))
+                found = seeds.seed_statistics([(np.arange(len(names)), each) for each in table])
+                lines.append(seeds.line(found, request, entry, split, key, markers=True))
                 cells = [
-                    None if math.isnan(value) else Cell(value, low, high, found.of, percent=spec.share)
-                    for value, low, high in zip(found.middle, found.low, found.high, strict=True)
+                    None if math.isnan(value) else TableCell(value, low, high, found.count, percent=metric.share)
+                    for value, low, high in zip(found.median, found.min, found.max, strict=True)
                 ]
-                rows.append((f"{entry.label}, {spec.label}, {split}", cells))
+                rows.append((f"{entry.label}, {metric.label}, {split}", cells))
         values = np.concatenate([line.y for line in lines]) if lines else np.zeros(0)
         values = values[np.isfinite(values)]
         log = key == "nc1" and bool(len(values) and (values > 0).all() and values.max() > 20 * values.min())
-        panels.append(Chart(title=spec.label, x=Axis(words=words), y=Axis(log=log, percent=spec.share), lines=lines))
-    return Plate(
+        panels.append(
+            Chart(title=metric.label, x=Axis(tick_labels=words), y=Axis(log=log, percent=metric.share), lines=lines)
+        )
+    return FigureSpec(
         panels=panels,
-        keys=of.legend(request, splits),
+        legend=seeds.legend_entries(request, splits),
         caption=f"Collapse over the layers, in the order of the forward pass, {' and '.join(splits)} split."
-        f"{of.seeds(request)} {'; '.join(definition(METRICS[key]) for key in KEYS)}.",
-        table=Table("", names, rows),
+        f"{seeds.caption_note(request)} {'; '.join(definition(METRICS[key]) for key in KEYS)}.",
+        table=SummaryTable("", names, rows),
         columns=2,
     )
 
@@ -75,4 +77,4 @@ def _at(entry: DrawnEntry, index: int, split: str, key: str, names: list[str], r
         raise Invalid(f"the first measured epoch is {series.epochs[0]}; ask for that or a later one")
     splits = [split if name == LAST else PREFIX[split] + name for name in names]
     found = [series.values.get(each, {}).get(key) for each in splits]
-    return [math.nan if values is None else float(of.numbers(values)[places[-1]]) for values in found]
+    return [math.nan if values is None else float(seeds.numbers(values)[places[-1]]) for values in found]

@@ -14,33 +14,33 @@ import numpy.typing as npt
 from backend.api.configurations import Dash
 from ncfigures import palette
 from ncfigures.figure_request import DrawnEntry, FigureRequest
-from ncfigures.figure_spec import F64, Cell, Key, Line
+from ncfigures.figure_spec import F64, LegendEntry, Line, TableCell
 
 SPLIT_DASHES: dict[str, Dash] = {"train": "solid", "test": "dot"}
-IDEAL = Key("ideal", palette.TOKENS["light"]["ink-3"], "dash")
+IDEAL = LegendEntry("ideal", palette.TOKENS["light"]["ink-3"], "dash")
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class SeedStatistics:
     """Median, least and largest over seeds at places `x`."""
 
     x: F64
-    middle: F64
-    low: F64
-    high: F64
-    of: int
+    median: F64
+    min: F64
+    max: F64
+    count: int
 
-    def bounds(self) -> tuple[F64, F64] | tuple[None, None]:
+    def range(self) -> tuple[F64, F64] | tuple[None, None]:
         """Return the range where it is of several seeds."""
-        return (self.low, self.high) if self.of > 1 else (None, None)
+        return (self.min, self.max) if self.count > 1 else (None, None)
 
-    def end(self) -> tuple[float, float, float] | None:
+    def final(self) -> tuple[float, float, float] | None:
         """Return the three at the last place that has them."""
-        here = np.flatnonzero(np.isfinite(self.middle))
+        here = np.flatnonzero(np.isfinite(self.median))
         if not len(here):
             return None
         last = here[-1]
-        return float(self.middle[last]), float(self.low[last]), float(self.high[last])
+        return float(self.median[last]), float(self.min[last]), float(self.max[last])
 
 
 def numbers(values: Sequence[Any]) -> F64:
@@ -49,7 +49,7 @@ def numbers(values: Sequence[Any]) -> F64:
     return np.where(np.isfinite(found), found, math.nan)
 
 
-def spread(curves: Sequence[tuple[npt.ArrayLike, F64]]) -> Spread:
+def seed_statistics(curves: Sequence[tuple[npt.ArrayLike, F64]]) -> SeedStatistics:
     """Return the median and range of curves (places, values) over all places."""
     places = np.unique(np.concatenate([np.asarray(x, np.float64) for x, _ in curves]))
     table = np.full((len(curves), len(places)), math.nan)
@@ -57,67 +57,79 @@ def spread(curves: Sequence[tuple[npt.ArrayLike, F64]]) -> Spread:
         row[np.searchsorted(places, np.asarray(x, np.float64))] = values
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a place where no seed has a value stays NaN
-        return Spread(
+        return SeedStatistics(
             places, np.nanmedian(table, axis=0), np.nanmin(table, axis=0), np.nanmax(table, axis=0), len(curves)
         )
 
 
 def line(
-    found: Spread, request: FigureRequest, entry: DrawnEntry, split: str, key: str = "", *, dots: bool = False
+    found: SeedStatistics,
+    request: FigureRequest,
+    entry: DrawnEntry,
+    split: str,
+    key: str = "",
+    *,
+    markers: bool = False,
 ) -> Line:
     """Return the line of an entry on a split, with its range where it is of several seeds.
 
     Of one entry, splits are told apart by their dashes; of several, entries by the colours of their heads.
     """
     several = len(request.entries) > 1
-    low, high = found.bounds()
+    low, high = found.range()
     column = f"{split}/{key}" if key else split
     return Line(
         label=entry.label if several else split,
         x=found.x,
-        y=found.middle,
+        y=found.median,
         colour=palette.HEADS["light"][entry.head],
         dash=entry.dash if several else SPLIT_DASHES[split],
         low=low,
         high=high,
-        column=f"{entry.label} {column}" if several else column,
-        dots=dots,
+        column_name=f"{entry.label} {column}" if several else column,
+        markers=markers,
     )
 
 
-def legend(request: FigureRequest, splits: Sequence[str]) -> list[Key]:
+def legend_entries(request: FigureRequest, splits: Sequence[str]) -> list[LegendEntry]:
     """Return what tells lines apart: splits of one entry, or entries."""
-    held = colours(request)
+    held = head_colours(request)
     if len(request.entries) > 1:
-        return [Key(entry.label, colour, entry.dash) for entry, colour in zip(request.entries, held, strict=True)]
-    return [Key(split, held[0], SPLIT_DASHES[split]) for split in splits]
+        return [
+            LegendEntry(entry.label, colour, entry.dash) for entry, colour in zip(request.entries, held, strict=True)
+        ]
+    return [LegendEntry(split, held[0], SPLIT_DASHES[split]) for split in splits]
 
 
-def of_metric(entry: DrawnEntry, split: str, key: str) -> Spread | None:
+def metric_statistics(entry: DrawnEntry, split: str, key: str) -> SeedStatistics | None:
     """Return a metric of an entry's runs over epochs; None where none of them has it."""
     held = [member.series for member in entry.members if member.series is not None]
     having = [series for series in held if key in series.values.get(split, {})]
     curves = [(series.epochs, numbers(series.values[split][key])) for series in having]
-    return spread(curves) if curves else None
+    return seed_statistics(curves) if curves else None
 
 
-def cell(found: Spread | None, *, percent: bool = False) -> Cell | None:
+def final_cell(found: SeedStatistics | None, *, percent: bool = False) -> TableCell | None:
     """Return a metric at its end as a table has it."""
-    end = None if found is None else found.end()
+    end = None if found is None else found.final()
     if found is None or end is None:
         return None
     middle, low, high = end
-    return Cell(middle, low, high, found.of, percent=percent) if found.of > 1 else Cell(middle, percent=percent)
+    return (
+        TableCell(middle, low, high, found.count, percent=percent)
+        if found.count > 1
+        else TableCell(middle, percent=percent)
+    )
 
 
-def over_runs(values: Sequence[float], *, percent: bool = False) -> Cell:
+def runs_cell(values: Sequence[float], *, percent: bool = False) -> TableCell:
     """Return a number of each run as a table has it: a median and a range where there are several."""
     if len(values) == 1:
-        return Cell(values[0], percent=percent)
-    return Cell(float(np.median(values)), min(values), max(values), len(values), percent=percent)
+        return TableCell(values[0], percent=percent)
+    return TableCell(float(np.median(values)), min(values), max(values), len(values), percent=percent)
 
 
-def best(cells: Sequence[Cell | None], direction: str) -> list[Cell | None]:
+def mark_best(cells: Sequence[TableCell | None], direction: str) -> list[TableCell | None]:
     """Return a column with the best of its medians marked; nothing is best where all are equal."""
     values = [each.value for each in cells if each is not None]
     if len(set(values)) < 2:
@@ -126,12 +138,12 @@ def best(cells: Sequence[Cell | None], direction: str) -> list[Cell | None]:
     return [each if each is None else replace(each, best=each.value == leading) for each in cells]
 
 
-def colours(request: FigureRequest) -> list[str]:
+def head_colours(request: FigureRequest) -> list[str]:
     """Return a colour for each entry: its head's, as everywhere."""
     return [palette.HEADS["light"][entry.head] for entry in request.entries]
 
 
-def seeds(request: FigureRequest) -> str:
+def caption_note(request: FigureRequest) -> str:
     """Return what is said of seeds in a caption, or nothing."""
     counts = sorted({len(entry.members) for entry in request.entries})
     if counts == [1]:

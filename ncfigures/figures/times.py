@@ -10,25 +10,25 @@ from backend.figures.collect import keys_of
 from backend.store.errors import Invalid
 from ncengine.metrics import METRICS
 from ncengine.milestones import time_to_collapse
-from ncfigures.catalogue import THRESHOLDS
+from ncfigures.catalogue import DEFAULT_THRESHOLDS
 from ncfigures.figure_request import DrawnEntry, FigureRequest
-from ncfigures.figure_spec import Axis, Bars, Cell, Chart, Plate, Table
-from ncfigures.figures import seed_statistics as of
+from ncfigures.figure_spec import Axis, Bars, Chart, FigureSpec, SummaryTable, TableCell
+from ncfigures.figures import seed_statistics as seeds
 from ncfigures.figures.curves import definition, splits_of
 
 
-def times(request: FigureRequest) -> Plate:
+def times(request: FigureRequest) -> FigureSpec:
     """Return a panel for each metric, a bar for each entry with the range over its seeds."""
     keys, split = keys_of(request.figure, request.options), splits_of(request)[0]
     asked = request.options.threshold
-    unknown = [key for key in keys if asked is None and key not in THRESHOLDS]
+    unknown = [key for key in keys if asked is None and key not in DEFAULT_THRESHOLDS]
     if unknown:
         raise Invalid(f"say with --threshold from which value on {unknown[0]} counts as collapsed")
     longest = max(m.series.epochs[-1] for entry in request.entries for m in entry.members if m.series is not None)
     panels, notices = [], []
-    held: list[list[Cell | None]] = []
+    held: list[list[TableCell | None]] = []
     for key in keys:
-        threshold = THRESHOLDS[key] if asked is None else asked
+        threshold = DEFAULT_THRESHOLDS[key] if asked is None else asked
         reached = [_reached(entry, key, split, threshold) for entry in request.entries]
         for entry, epochs in zip(request.entries, reached, strict=True):
             never = sum(epoch is None for epoch in epochs)
@@ -43,26 +43,28 @@ def times(request: FigureRequest) -> Plate:
         panels.append(
             Chart(
                 title=f"{METRICS[key].label} {sign} {threshold:g}, {split}",
-                x=Axis("epochs", ends=(0.0, float(longest))),
-                bars=[Bars("", middle, of.colours(request), low if several else None, high if several else None)],
-                rows=[_name(entry, epochs) for entry, epochs in zip(request.entries, reached, strict=True)],
-                ratio=0.2 + 0.1 * len(request.entries),
+                x=Axis("epochs", limits=(0.0, float(longest))),
+                bars=[
+                    Bars("", middle, seeds.head_colours(request), low if several else None, high if several else None)
+                ],
+                row_labels=[_name(entry, epochs) for entry, epochs in zip(request.entries, reached, strict=True)],
+                aspect=0.2 + 0.1 * len(request.entries),
             )
         )
-        cells: list[Cell | None] = [
-            Cell(m, lo, hi, len(k)) if len(k) > 1 else Cell(m) if k else None
+        cells: list[TableCell | None] = [
+            TableCell(m, lo, hi, len(k)) if len(k) > 1 else TableCell(m) if k else None
             for m, lo, hi, k in zip(middle, low, high, known, strict=True)
         ]
-        held.append(of.best(cells, "low"))
+        held.append(seeds.mark_best(cells, "low"))
     rows = [(entry.label, [column[i] for column in held]) for i, entry in enumerate(request.entries)]
     words = "; ".join(definition(METRICS[key]) for key in keys)
     more = f" {'; '.join(notices)}." if notices else ""
-    return Plate(
+    return FigureSpec(
         panels=panels,
-        keys=[],
+        legend=[],
         caption="Time to collapse: the first epoch from which on the metric stays at or beyond the threshold."
-        f"{of.seeds(request).replace('shaded', 'whiskers')} {words}.{more}",
-        table=Table("epochs until", [panel.title for panel in panels], rows),
+        f"{seeds.caption_note(request).replace('shaded', 'whiskers')} {words}.{more}",
+        table=SummaryTable("epochs until", [panel.title for panel in panels], rows),
         columns=2 if len(panels) > 1 else 1,
         notices=notices,
     )
@@ -82,7 +84,7 @@ def _reached(entry: DrawnEntry, key: str, split: str, threshold: float) -> list[
         series = member.series
         if series is None:
             continue
-        values = of.numbers(series.values.get(split, {}).get(key, [None] * len(series.epochs)))
+        values = seeds.numbers(series.values.get(split, {}).get(key, [None] * len(series.epochs)))
         found.append(
             time_to_collapse(
                 series.epochs,

@@ -11,14 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from backend.figures.collect import gather
+from backend.figures.collect import collect
 from backend.store import artifacts, curves, event_log, query, runs
 from backend.store.archive import reader, writer
 from backend.store.database import open_store
 from backend.store.errors import Conflict, Invalid, Unusable
 from backend.store.models import bucket, event
-from ncfigures.options import Options
-from ncfigures.render import render
+from ncfigures.options import FigureOptions
+from ncfigures.render import render_figure
 from tests.conftest import BOTH
 from tests.faults.harness import require_whole, supervising, wait_status
 from tests.harness import tiny
@@ -48,7 +48,9 @@ def bring_in(store, content, tmp_path, most=MOST):
 def figures(store, run_id):
     wanted = [("geometry", "pdf"), ("angles", "svg"), ("curves", "csv"), ("margins", "pdf"), ("geometry", "png")]
     return {
-        f"{name}.{kind}": hashlib.sha256(render(gather(store, [run_id], name, kind, Options()))).hexdigest()
+        f"{name}.{kind}": hashlib.sha256(
+            render_figure(collect(store, [run_id], name, kind, FigureOptions()))
+        ).hexdigest()
         for name, kind in wanted
     }
 

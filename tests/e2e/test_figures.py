@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from backend.client import Client, calls
-from ncfigures.provenance import read
+from ncfigures.provenance import read_provenance
 from tests.harness import wait_for
 
 PICTURES = Path(__file__).parents[2] / "build" / "screenshots"
@@ -56,7 +56,7 @@ def test_what_is_chosen_is_what_is_saved(filled, open_window):
     with page.expect_download() as download:
         page.locator("#export-save").click()
     saved = Path(download.value.path()).read_bytes()
-    assert read(saved).options == {"until": "6", "serif": "false", "axes": "grid"}
+    assert read_provenance(saved).options == {"until": "6", "serif": "false", "axes": "grid"}
     page.screenshot(path=PICTURES / "export-light-desk.png")
     found_wrong = Axe().run(page).response["violations"]
     wrong = [f"{each['id']}: {node['html'][:300]}" for each in found_wrong for node in each["nodes"]]

@@ -18,20 +18,19 @@ from PIL import Image
 from pypdf import PdfReader
 
 from backend.api import views, wire
-from backend.figures.collect import gather
-from backend.figures.process import FigureJob, PaperProcess, StorePlace
+from backend.figures.collect import collect
+from backend.figures.process import FigureJob, FigureProcess, StoreLocation
 from backend.store import artifacts, event_log, runs
 from backend.store.errors import Invalid, NotFound
 from backend.store.event_log import Entry
-from ncfigures import matplotlib_renderer as press
-from ncfigures import palette
-from ncfigures import render as figures
+from ncfigures import matplotlib_renderer, palette
 from ncfigures.camera import Camera, parse_camera
 from ncfigures.catalogue import FIGURES, VENUES, Format
-from ncfigures.colour_vision import parts, seen
-from ncfigures.figure_spec import Chart, Heat, Scene
-from ncfigures.figures import plate
-from ncfigures.options import Options, command, latex, parse_options, snippet
+from ncfigures.colour_vision import rgb_from_hex, simulate
+from ncfigures.figure_spec import Chart, Heatmap, Scene
+from ncfigures.figures import build_figure_spec
+from ncfigures.options import FigureOptions, escape_latex, export_command, latex_snippet, parse_options
+from ncfigures.render import render_figure
 from tests.harness import tiny
 from tests.repetitions import exhaustive_except
 
@@ -51,17 +50,17 @@ def ids_of(kept, figure, several=False):
 
 
 def asked(kept, figure, format_="pdf", ids=None, **options):
-    return gather(kept.store, ids or ids_of(kept, figure), figure, format_, parse_options(options))
+    return collect(kept.store, ids or ids_of(kept, figure), figure, format_, parse_options(options))
 
 
 def made(kept, figure, format_="pdf", ids=None, **options):
-    return figures.render(asked(kept, figure, format_, ids, **options))
+    return render_figure(asked(kept, figure, format_, ids, **options))
 
 
 def drawn(request):
     """Return the matplotlib figure of a request, laid out."""
-    with press.context(request.options):
-        figure = press.draw(plate(request), request.options, request.format)
+    with matplotlib_renderer.rc_context(request.options):
+        figure = matplotlib_renderer.draw_figure(build_figure_spec(request), request.options, request.format)
         figure.draw_without_rendering()
     return figure
 
@@ -193,7 +192,7 @@ def test_a_thousand_points_are_half_a_megabyte_at_most(kept):
     }
     entry.members[0].captures = [capture.model_copy(update={"arrays": arrays})]
     for format_ in VECTORS:
-        content = figures.render(request.model_copy(update={"format": format_}))
+        content = render_figure(request.model_copy(update={"format": format_}))
         assert len(content) <= 500_000, format_
 
 
@@ -240,14 +239,16 @@ def test_options_change_what_they_say(kept):
 
 def test_grey_has_the_same_luminance_and_no_hue():
     for colour in palette.CLASSES_10:
-        grey = parts(seen(colour, "grey"))
+        grey = rgb_from_hex(simulate(colour, "grey"))
         assert grey[0] == grey[1] == grey[2]
     # Machado et al. 2009: red and green of one luminance come close for deuteranopia, and not for tritanopia.
     red, green = "#d04040", "#409040"
-    sights = ("colour", "deuteranopia", "tritanopia")
-    apart = {each: np.abs(parts(seen(red, each)) - parts(seen(green, each))).sum() for each in sights}
+    visions = ("colour", "deuteranopia", "tritanopia")
+    apart = {
+        each: np.abs(rgb_from_hex(simulate(red, each)) - rgb_from_hex(simulate(green, each))).sum() for each in visions
+    }
     assert apart["deuteranopia"] < 0.5 * apart["colour"] < apart["tritanopia"]
-    assert seen("#ffffff", "protanopia") == "#ffffff"
+    assert simulate("#ffffff", "protanopia") == "#ffffff"
 
 
 def test_the_whole_figure_is_seen_in_grey(kept):
@@ -284,7 +285,7 @@ def test_far_marks_are_paler(kept):
     dots.sort(key=lambda each: each.get_zorder())
     geometry = views.geometry(kept.store, kept.run, None)
     depth = (wire.from_typed(geometry.arrays["means"]) @ np.asarray(geometry.view_matrix))[:, 2]
-    whole = [parts(colour) for colour in np.asarray(palette.class_colours(10))[np.argsort(depth)]]
+    whole = [rgb_from_hex(colour) for colour in np.asarray(palette.class_colours(10))[np.argsort(depth)]]
     drawn_ = [colour[:3] for each in dots for colour in each.get_facecolor()]
     paleness = [float((1 - shown).sum() / (1 - own).sum()) for shown, own in zip(drawn_, whole, strict=True)]
     assert paleness == sorted(paleness)
@@ -303,7 +304,7 @@ def test_the_scene_is_drawn_along_principal_directions(kept):
 
 def test_four_classes_are_drawn_alone_at_the_corners_of_their_tetrahedron(kept):
     request = asked(kept, "geometry", "csv", view="tetrahedron", classes="7, 2,9,0")
-    rows = table_of(figures.render(request).decode())
+    rows = table_of(render_figure(request).decode())
     assert {row["class"] for row in rows} == set("7290")
     corners = np.array([[float(row[axis]) for axis in "xyz"] for row in rows if row["kind"] == "vertex"])
     cosines = corners @ corners.T / np.square(corners[0]).sum()
@@ -327,13 +328,13 @@ def test_the_geometry_table_is_what_is_drawn(kept):
 
 def test_a_strip_shows_several_epochs(kept):
     request = asked(kept, "geometry", epochs="0,1,3", venue="neurips")
-    assert [panel.title for panel in plate(request).panels] == ["epoch 0", "epoch 1", "epoch 3"]
+    assert [panel.title for panel in build_figure_spec(request).panels] == ["epoch 0", "epoch 1", "epoch 3"]
     assert [axes.get_title(loc="left") for axes in drawn(request).axes] == ["epoch 0", "epoch 1", "epoch 3"]
-    for panel, epoch in zip(plate(request).panels, (0, 1, 3), strict=True):
+    for panel, epoch in zip(build_figure_spec(request).panels, (0, 1, 3), strict=True):
         arrays = views.geometry(kept.store, kept.run, epoch).arrays
         means = next(points for points in panel.points if points.kind == "class mean")
         np.testing.assert_allclose(panel.coordinates["class mean"], wire.from_typed(arrays["means"]), atol=1e-6)
-        assert len(means.at) == 10
+        assert len(means.positions_N3) == 10
 
 
 def test_curves_and_tables_hold_the_measured_numbers(kept):
@@ -350,7 +351,7 @@ def test_curves_and_tables_hold_the_measured_numbers(kept):
 
 def test_seeds_are_their_median_and_their_range(kept):
     held = np.array([views.series(kept.store, run, ["nc1"]).values["train"]["nc1"] for run in kept.heads[:3]])
-    line = plate(asked(kept, "curves", ids=kept.heads, keys="nc1")).panels[0].lines[0]
+    line = build_figure_spec(asked(kept, "curves", ids=kept.heads, keys="nc1")).panels[0].lines[0]
     np.testing.assert_allclose(line.y, np.median(held, axis=0))
     np.testing.assert_allclose(line.low, held.min(axis=0))
     np.testing.assert_allclose(line.high, held.max(axis=0))
@@ -381,17 +382,17 @@ def test_a_table_has_median_range_and_the_best_in_bold(kept):
 def test_the_histogram_counts_every_pair(kept):
     cosines = wire.from_typed(views.geometry(kept.store, kept.run, None).arrays["cosines_means"])
     angles = np.degrees(np.arccos(cosines[np.triu_indices(10, 1)]))
-    (chart,) = plate(asked(kept, "histogram")).panels
+    (chart,) = build_figure_spec(asked(kept, "histogram")).panels
     assert isinstance(chart, Chart)
-    counts, edges = chart.steps[0].counts, chart.steps[0].edges
+    counts, edges = chart.histograms[0].counts, chart.histograms[0].edges
     assert counts.sum() == 45
     np.testing.assert_array_equal(np.histogram(angles, edges)[0], counts)
-    assert chart.rules[0].at == pytest.approx(np.degrees(np.arccos(-1 / 9)))
+    assert chart.reference_lines[0].value == pytest.approx(np.degrees(np.arccos(-1 / 9)))
 
 
 def test_margins_are_the_captured_order_statistics(kept):
     arrays = views.captured_arrays(kept.store, kept.run, views.geometry(kept.store, kept.run, None).step)
-    train, test = plate(asked(kept, "margins")).panels[0].lines
+    train, test = build_figure_spec(asked(kept, "margins")).panels[0].lines
     np.testing.assert_allclose(train.y, arrays["margins"], rtol=1e-6)
     np.testing.assert_allclose(test.y, arrays["margins_test"], rtol=1e-6)
     assert [train.x[0], train.x[-1], train.dash, test.dash] == [0, 1, "solid", "dot"]
@@ -399,29 +400,29 @@ def test_margins_are_the_captured_order_statistics(kept):
 
 def test_spectra_and_layers_are_the_measured_ones(kept):
     arrays = views.captured_arrays(kept.store, kept.run, views.geometry(kept.store, kept.run, None).step)
-    between = plate(asked(kept, "spectra")).panels[0].lines[0]
+    between = build_figure_spec(asked(kept, "spectra")).panels[0].lines[0]
     positive = arrays["spectrum_between"] > 0
     np.testing.assert_allclose(between.y[positive], arrays["spectrum_between"][positive], rtol=1e-6)
     series = views.series(kept.store, kept.layered)
-    nc1 = plate(asked(kept, "layers")).panels[0]
-    assert [words for _, words in nc1.x.words] == ["2", "penultimate"]
+    nc1 = build_figure_spec(asked(kept, "layers")).panels[0]
+    assert [words for _, words in nc1.x.tick_labels] == ["2", "penultimate"]
     expected = [series.values["layer:2"]["nc1"][-1], series.values["train"]["nc1"][-1]]
     np.testing.assert_allclose(nc1.lines[0].y, expected)
 
 
 def test_costs_are_medians_of_the_reports(kept):
     reports = [row.payload for row in event_log.newest_of(kept.store, kept.run, "StepMeasured", 200)]
-    panel = plate(asked(kept, "costs")).panels[0]
+    panel = build_figure_spec(asked(kept, "costs")).panels[0]
     heads = next(bars for bars in panel.bars if bars.label == "head")
     assert heads.values[0] == pytest.approx(1e3 * np.median([report["seconds"]["head"] for report in reports]))
 
 
 def test_time_to_collapse_is_the_milestone(kept):
     found = views.milestones(kept.store, kept.run, "top1", "train", 0.95).time_to_collapse
-    panel = plate(asked(kept, "times", keys="top1", threshold=0.95)).panels[0]
+    panel = build_figure_spec(asked(kept, "times", keys="top1", threshold=0.95)).panels[0]
     assert panel.bars[0].values[0] == found
-    never = plate(asked(kept, "times", keys="nc1", threshold=1e-9))
-    assert "not reached" in never.panels[0].rows[0]
+    never = build_figure_spec(asked(kept, "times", keys="nc1", threshold=1e-9))
+    assert "not reached" in never.panels[0].row_labels[0]
     assert never.notices
 
 
@@ -436,11 +437,11 @@ def test_a_composed_figure_has_letters_and_one_legend(kept):
     shown = drawn(request)
     assert [axes.get_title(loc="left") for axes in shown.axes] == ["a", "b", "c", "d"]
     assert len(shown.legends) == 1
-    assert "(b–c) Metrics over epochs" in plate(request).caption
+    assert "(b–c) Metrics over epochs" in build_figure_spec(request).caption
 
 
 def test_each_panel_of_a_composed_figure_has_its_own_metrics(kept):
-    found = plate(asked(kept, "composed", ids=[kept.layered], panels="training,layers,curves", keys="nc3"))
+    found = build_figure_spec(asked(kept, "composed", ids=[kept.layered], panels="training,layers,curves", keys="nc3"))
     titles = [panel.title for panel in found.panels]
     wanted = ["Cross-entropy", "Top-1 accuracy", "NC1 variability", "Accuracy of the nearest class mean"]
     assert titles == [*wanted, "NC3 self-duality"]
@@ -448,14 +449,14 @@ def test_each_panel_of_a_composed_figure_has_its_own_metrics(kept):
 
 
 def test_two_hundred_classes_have_a_designed_figure_and_a_notice(kept):
-    scene = plate(asked(kept, "geometry", ids=[kept.many]))
+    scene = build_figure_spec(asked(kept, "geometry", ids=[kept.many]))
     first, second = scene.panels[0].class_names[0], scene.notices[0]
     assert "200 classes are too many" in second
-    assert len(scene.panels[0].named) == 2, f"the worst pair alone is named, not {first}"
-    heat = plate(asked(kept, "angles", ids=[kept.many]))
-    assert isinstance(heat.panels[0], Heat)
+    assert len(scene.panels[0].labelled_classes) == 2, f"the worst pair alone is named, not {first}"
+    heat = build_figure_spec(asked(kept, "angles", ids=[kept.many]))
+    assert isinstance(heat.panels[0], Heatmap)
     assert "blocks of" in heat.notices[0]
-    assert "quantiles" in plate(asked(kept, "histogram", ids=[kept.many])).notices[0]
+    assert "quantiles" in build_figure_spec(asked(kept, "histogram", ids=[kept.many])).notices[0]
     for figure in ("geometry", "angles", "histogram"):
         assert len(made(kept, figure, ids=[kept.many])) < 300_000
 
@@ -468,16 +469,16 @@ def test_the_twin_shows_the_same_numbers(kept, figure):
     import orjson
 
     request = asked(kept, figure, "json", ids=kept.heads)
-    printed, twin = plate(request), orjson.loads(figures.render(request))
+    printed, twin = build_figure_spec(request), orjson.loads(render_figure(request))
     assert twin["layout"]["meta"]["caption"] == printed.caption
     traces = iter(trace for trace in twin["data"] if trace.get("hoverinfo") != "skip")
     for panel in printed.panels:
         if isinstance(panel, Scene):
             for points in panel.points:
                 trace = next(traces)
-                np.testing.assert_allclose(np.array([trace[axis] for axis in "xyz"]).T, points.at)
+                np.testing.assert_allclose(np.array([trace[axis] for axis in "xyz"]).T, points.positions_N3)
                 assert trace["marker"]["color"] == list(points.colours)
-        elif isinstance(panel, Heat):
+        elif isinstance(panel, Heatmap):
             shown = np.array(next(traces)["z"], dtype=float)
             np.testing.assert_allclose(shown, panel.values)
         else:
@@ -485,12 +486,12 @@ def test_the_twin_shows_the_same_numbers(kept, figure):
                 trace = next(traces)
                 np.testing.assert_allclose(np.array(trace["y"], dtype=float), line.y)
                 assert trace["line"]["color"] == line.colour
-            for steps in panel.steps:
+            for steps in panel.histograms:
                 np.testing.assert_allclose(next(traces)["y"], steps.counts)
             for bars in panel.bars:
                 np.testing.assert_allclose(np.array(next(traces)["x"], dtype=float), bars.values)
-            if panel.spans is not None:
-                np.testing.assert_allclose(np.array(next(traces)["x"], dtype=float), panel.spans.values)
+            if panel.intervals is not None:
+                np.testing.assert_allclose(np.array(next(traces)["x"], dtype=float), panel.intervals.values)
     assert next(traces, None) is None
 
 
@@ -498,18 +499,18 @@ def test_the_twin_shows_the_same_numbers(kept, figure):
 
 
 def test_latex_is_escaped():
-    assert latex("50 % of a_b & ŵ, H̃, w̄") == r"50 \% of a\_b \& $\hat{w}$, $\tilde{H}$, $\bar{w}$"
-    text = snippet("a.pdf", "100 %", "icml-wide", "a")
+    assert escape_latex("50 % of a_b & ŵ, H̃, w̄") == r"50 \% of a\_b \& $\hat{w}$, $\tilde{H}$, $\bar{w}$"
+    text = latex_snippet("a.pdf", "100 %", "icml-wide", "a")
     assert text.splitlines()[0] == r"\begin{figure*}"
     assert r"\caption{100 \%}" in text
-    assert r"\input{a.pgf}" in snippet("a.pgf", "", "icml", "a")
+    assert r"\input{a.pgf}" in latex_snippet("a.pgf", "", "icml", "a")
 
 
 def test_the_command_says_what_is_not_usual():
-    options = Options(epoch=2, serif=False, legend=False, camera="1,1,1,0,0,1,1")
-    text = command(["abc"], "geometry", "pdf", options, "geometry.pdf")
+    options = FigureOptions(epoch=2, serif=False, legend=False, camera="1,1,1,0,0,1,1")
+    text = export_command(["abc"], "geometry", "pdf", options, "geometry.pdf")
     assert text == "collapse export abc geometry -o geometry.pdf --epoch 2 --camera 1,1,1,0,0,1,1 --sans --no-legend"
-    assert command(["a"], "curves", "csv", Options(), "x").endswith("-o x --format csv")
+    assert export_command(["a"], "curves", "csv", FigureOptions(), "x").endswith("-o x --format csv")
 
 
 # ── what cannot be drawn ────────────────────────────────────────────────────────────────────────────────────────────
@@ -555,7 +556,7 @@ def test_wrong_options_name_the_right_ones(kept, figure, options, error, words):
 
 
 def test_an_epoch_without_a_capture_offers_the_nearest(kept):
-    found = plate(asked(kept, "geometry", epoch=2.7))
+    found = build_figure_spec(asked(kept, "geometry", epoch=2.7))
     assert "epoch 2" in found.caption
     assert any("nearest" in notice and "2.7" in notice for notice in asked(kept, "geometry", epoch=2.7).notices)
 
@@ -563,7 +564,7 @@ def test_an_epoch_without_a_capture_offers_the_nearest(kept):
 def test_a_run_without_geometry_says_so(store):
     run_id, _ = runs.create(store, tiny())
     with pytest.raises(NotFound, match="none yet"):
-        gather(store, [run_id], "geometry", "pdf", Options())
+        collect(store, [run_id], "geometry", "pdf", FigureOptions())
 
 
 def test_a_damaged_capture_says_so(store):
@@ -579,12 +580,12 @@ def test_a_damaged_capture_says_so(store):
 
 
 def test_the_figure_process_survives_errors_and_its_own_death(kept):
-    process = PaperProcess(StorePlace(data_dir=kept.store.data_dir, database_url=kept.store.url))
-    job = FigureJob(runs=[kept.run], figure="geometry", format="svg", options=Options())
+    process = FigureProcess(StoreLocation(data_dir=kept.store.data_dir, database_url=kept.store.url))
+    job = FigureJob(runs=[kept.run], figure="geometry", format="svg", options=FigureOptions())
     expected = made(kept, "geometry", "svg", ids=[kept.run])
     try:
         assert process.make(job) == (expected, "for paper")
-        bad = job.model_copy(update={"figure": "times", "options": Options(keys="gnc2_means")})
+        bad = job.model_copy(update={"figure": "times", "options": FigureOptions(keys="gnc2_means")})
         with pytest.raises(Invalid, match="say with --threshold"):
             process.make(bad)
         with pytest.raises(NotFound, match="there is no run 'nosuchrun0'"):

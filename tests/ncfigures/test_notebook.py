@@ -11,7 +11,7 @@ import ncengine as nc
 from backend.api import views
 from backend.client import Client, calls
 from backend.store.errors import Invalid, NotFound
-from ncfigures.provenance import read
+from ncfigures.provenance import read_provenance
 from tests.harness import tiny, wait_for
 from tests.ncfigures.test_figures import made
 
@@ -43,7 +43,7 @@ def test_a_figure_is_shown_and_saved_as_everywhere(kept, tmp_path):
     assert "at epoch 1 in the frame of the nearest simplex ETF" in figure.caption
     path = figure.save(tmp_path / "figure.pdf")
     assert path.read_bytes() == made(kept, "geometry", "pdf", epoch=1, venue="neurips")
-    assert read(path.read_bytes()).epochs == [1.0]
+    assert read_provenance(path.read_bytes()).epochs == [1.0]
     with pytest.raises(Invalid, match="must end in one of pdf"):
         figure.save(tmp_path / "figure.docx")
     assert [each.name for each in tmp_path.iterdir()] == ["figure.pdf"]
@@ -69,4 +69,4 @@ def test_a_server_is_read_the_same_way(quiet_server):
         summary = client(calls.run(run)).summary
     loaded = nc.load(run, server=quiet_server.url, token=quiet_server.token)
     assert loaded.metrics().loc[(run, 1), ("train", "nc1")] == summary["train"]["nc1"]
-    assert read(loaded.figure("curves", keys="nc1")._bytes("pdf")).runs[0].name == "read from afar"
+    assert read_provenance(loaded.figure("curves", keys="nc1")._bytes("pdf")).runs[0].name == "read from afar"

@@ -8,13 +8,13 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from backend.figures import export as exporting
-from backend.figures.collect import gather
+from backend.figures import export
+from backend.figures.collect import collect
 from backend.store import runs
 from backend.store.errors import Invalid
-from ncfigures import render as figures
 from ncfigures.options import parse_options
-from ncfigures.provenance import read
+from ncfigures.provenance import read_provenance
+from ncfigures.render import render_figure
 from tests.ncfigures.test_figures import made
 from tests.repetitions import exhaustive_except
 
@@ -24,7 +24,7 @@ SAYING = ("pdf", "svg", "png", "eps", "pgf", "tex", "md")
 @pytest.mark.parametrize("format_", SAYING)
 def test_a_file_says_where_it_comes_from(kept, format_):
     content = made(kept, "geometry", format_, epoch=1, view="pca", camera="1,1,1,0,0,1,2", serif=False)
-    found = read(content)
+    found = read_provenance(content)
     row = runs.get(kept.store, kept.run)
     assert (found.figure, found.format) == ("geometry", format_)
     assert found.runs[0].model_dump() == {
@@ -49,15 +49,18 @@ def test_a_file_is_made_again_to_the_byte(kept, tmp_path, format_, figure):
     ids = kept.heads if figure == "curves" else [kept.run]
     path = tmp_path / f"figure.{format_}"
     path.write_bytes(made(kept, figure, format_, ids=ids, venue="neurips"))
-    assert exporting.from_store(kept.store, exporting.again(path)) == path.read_bytes()
+    assert export.from_store(kept.store, export.order_from_file(path)) == path.read_bytes()
 
 
 def test_several_runs_are_shown_beside_each_other(kept):
-    assert read(made(kept, "curves", "svg", ids=kept.heads)).address() == f"/compare?runs={','.join(kept.heads)}"
+    assert (
+        read_provenance(made(kept, "curves", "svg", ids=kept.heads)).address()
+        == f"/compare?runs={','.join(kept.heads)}"
+    )
 
 
 def test_the_newest_is_said_in_numbers(kept):
-    options = gather(kept.store, [kept.run], "composed", "pdf", parse_options({})).options
+    options = collect(kept.store, [kept.run], "composed", "pdf", parse_options({})).options
     assert (options.epoch, options.until) == (3.0, 3)
 
 
@@ -70,7 +73,7 @@ def foreign(format_):
 @pytest.mark.parametrize("format_", ["pdf", "svg", "png", "eps"])
 def test_a_file_of_others_is_refused_in_words(format_):
     with pytest.raises(Invalid, match="does not say where it comes from"):
-        read(foreign(format_))
+        read_provenance(foreign(format_))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +81,7 @@ def test_a_file_of_others_is_refused_in_words(format_):
 )
 def test_a_damaged_file_is_refused_in_words(content):
     with pytest.raises(Invalid, match=r"does not say|damaged|cannot be read"):
-        read(content)
+        read_provenance(content)
 
 
 def test_a_picture_that_lost_its_facts_is_refused(kept):
@@ -86,16 +89,16 @@ def test_a_picture_that_lost_its_facts_is_refused(kept):
         target = io.BytesIO()
         Image.fromarray(__import__("numpy").asarray(image)).save(target, "png")
     with pytest.raises(Invalid, match="does not say where it comes from"):
-        read(target.getvalue())
+        read_provenance(target.getvalue())
 
 
 def test_a_filter_means_its_runs(kept):
-    wanted = exporting.Wanted("head:linear", "curves", "csv", {"keys": "nc1"})
-    assert exporting.from_store(kept.store, wanted).startswith(b"epoch,train/nc1")
+    wanted = export.FigureOrder("head:linear", "curves", "csv", {"keys": "nc1"})
+    assert export.from_store(kept.store, wanted).startswith(b"epoch,train/nc1")
     with pytest.raises(Exception, match="no run is meant"):
-        exporting.from_store(kept.store, exporting.Wanted("head:fixed-etf", "curves", "csv", {}))
+        export.from_store(kept.store, export.FigureOrder("head:fixed-etf", "curves", "csv", {}))
 
 
 def test_names_that_no_font_has_are_drawn_all_the_same(kept):
-    text = figures.render(gather(kept.store, kept.heads, "curves", "svg", parse_options({}))).decode()
+    text = render_figure(collect(kept.store, kept.heads, "curves", "svg", parse_options({}))).decode()
     assert "linear $x$ \ufffd, 3 seeds" in text

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.figures.collect import check, keys_of
+from backend.figures.collect import check_figure, keys_of
 from backend.studies.store_runner import planned
 from ncengine.metrics import METRICS
 from ncfigures.catalogue import FIGURES
@@ -41,9 +41,9 @@ def test_a_study_holds_together(name, size):
             assert claim.reading.words(10)
         for drawing in setting.drawings:
             options = parse_options(dict(drawing.options))
-            check(drawing.figure, "svg", options)
+            check_figure(drawing.figure, "svg", options)
             assert set(keys_of(drawing.figure, options)) <= set(METRICS)
-            assert set(drawing.options) <= set(FIGURES[drawing.figure].heeds)
+            assert set(drawing.options) <= set(FIGURES[drawing.figure].options)
 
 
 def test_runs_of_all_arms_of_a_seed_come_before_the_next_seed():

@@ -12,7 +12,7 @@ from backend.api.security.authority import Authority
 from backend.api.security.callers import current_caller
 from backend.api.stream import Hub
 from backend.api.work_queue import WorkQueue
-from backend.figures.process import Made, PaperProcess
+from backend.figures.process import FigureProcess, LabelledFile
 from backend.jobs import slots
 from backend.jobs.supervisor import Supervisor
 from backend.settings import Settings, datasets_dir
@@ -31,12 +31,12 @@ class Context:
     store: Store
     supervisor: Supervisor
     hub: Hub
-    paper: PaperProcess
+    figure_process: FigureProcess
     authority: Authority
     gauges: Gauges
-    figure_queue: WorkQueue[Made]
+    figure_queue: WorkQueue[LabelledFile]
     """Figures and replays, which one process makes one after the other."""
-    archive_queue: WorkQueue[Made]
+    archive_queue: WorkQueue[LabelledFile]
     """Archives, out and in."""
 
     def require_device(self, config: RunConfig) -> None:

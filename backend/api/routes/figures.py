@@ -14,18 +14,18 @@ from backend.api.routes.context import Context, token_id
 from backend.api.routes.encoding import EncodedRoute
 from backend.api.routes.runs import Here
 from backend.api.transfer import while_connected
-from backend.figures.collect import MOST_RUNS, check, listed
-from backend.figures.process import FigureJob, Job, Made, ReplayJob
+from backend.figures.collect import MAX_RUNS, check_figure, listed
+from backend.figures.process import FigureJob, Job, LabelledFile, ReplayJob
 from backend.store.errors import Invalid
 from backend.store.fingerprint import fingerprint
 from ncfigures.catalogue import MEDIA_TYPES, FigureName, Format
-from ncfigures.options import Options
-from ncfigures.provenance import read
+from ncfigures.options import FigureOptions
+from ncfigures.provenance import read_provenance
 
 router = APIRouter(prefix="/api/v1", tags=["figures"], route_class=EncodedRoute)
 
 
-class FigureQuery(Options):
+class FigureQuery(FigureOptions):
     """A figure's options, and whether the browser is to save the file."""
 
     download: bool = False
@@ -63,8 +63,8 @@ async def figure_of_runs(
 async def _figure(
     here: Context, request: Request, run_ids: list[str], figure: FigureName, format: Format, query: FigureQuery
 ) -> Response:
-    options = Options.model_validate({name: getattr(query, name) for name in Options.model_fields})
-    check(figure, format, options)
+    options = FigureOptions.model_validate({name: getattr(query, name) for name in FigureOptions.model_fields})
+    check_figure(figure, format, options)
     job = FigureJob(runs=_distinct(run_ids), figure=figure, format=format, options=options)
     content, label = await _made(here, request, job)
     name = f"{label}-{figure}.{format}".replace('"', "").replace("/", "-")
@@ -93,20 +93,20 @@ async def _replay(here: Context, request: Request, run_ids: list[str]) -> HTMLRe
 
 def _distinct(run_ids: list[str]) -> list[str]:
     found = list(dict.fromkeys(run_ids))
-    if not 0 < len(found) <= MOST_RUNS:
-        raise Invalid(f"name 1 to {MOST_RUNS} runs, got {len(found)}")
+    if not 0 < len(found) <= MAX_RUNS:
+        raise Invalid(f"name 1 to {MAX_RUNS} runs, got {len(found)}")
     return found
 
 
-async def _made(here: Context, request: Request, job: Job) -> Made:
+async def _made(here: Context, request: Request, job: Job) -> LabelledFile:
     """Return a job's file from the figure process: one for all who ask for the same while the runs do not change."""
     key = job.model_dump_json(), await asyncio.to_thread(fingerprint, here.store, job.runs)
-    work = here.figure_queue.submit(key, token_id(), lambda: here.paper.make(job))
+    work = here.figure_queue.submit(key, token_id(), lambda: here.figure_process.make(job))
     return await while_connected(request, work)
 
 
 @router.post("/figures/origin", openapi_extra={"requestBody": {"content": {"application/octet-stream": {}}}})
 async def origin(request: Request) -> wire.Origin:
     """Return where a figure's file comes from, and the page that shows the same view."""
-    found = await asyncio.to_thread(read, await request.body())
+    found = await asyncio.to_thread(read_provenance, await request.body())
     return wire.Origin(address=found.address(), **found.model_dump())
