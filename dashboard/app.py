@@ -57,7 +57,7 @@ def create(api: FastAPI, client: AsyncClient) -> Dash:
         # Named here rather than found by walking the folder: the walk happens at the first visit of `/` alone.
         include_assets_files=False,
         external_stylesheets=["/assets/style.css"],
-        external_scripts=["/assets/callbacks.js", {"src": "/assets/main.mjs", "type": "module"}],
+        external_scripts=["/assets/js/callbacks.js", {"src": "/assets/js/main.mjs", "type": "module"}],
         suppress_callback_exceptions=True,
         index_string=INDEX.replace("/*palette*/", frame.css_variables()),
     )

@@ -11,6 +11,7 @@ import base64
 import html
 import json
 import math
+import posixpath
 import re
 from collections.abc import Sequence
 from importlib.resources import files
@@ -37,9 +38,9 @@ ARRAYS = ("means", "weights", "features", "cosines_means", "pca")
 PLACES = ("means", "weights", "features")
 """The arrays that are coordinates of what is drawn, whose rounding is told."""
 SPLITS = ("train", "test")
-ENTRY = "replay-file.mjs"
+ENTRY = "offline/offline-replay.mjs"
 POLICY = "default-src 'none'; script-src 'unsafe-inline' data:; style-src 'unsafe-inline'; img-src data:"
-_IMPORT = re.compile(r'from "\./([a-z-]+\.mjs)"')
+_IMPORT = re.compile(r'from "(\.\.?/[a-z/-]+\.mjs)"')
 
 
 def replay(store: Store, run_ids: Sequence[str]) -> bytes:
@@ -50,7 +51,7 @@ def replay(store: Store, run_ids: Sequence[str]) -> bytes:
     told = _told(store, run_ids)
     name = html.escape(str(told["name"]))
     modules = _modules()
-    shims = {module: _data_url(_bare(text)) for module, text in modules.items() if module != ENTRY}
+    shims = {name: _data_url(_bare(name, text)) for name, text in modules.items() if name != ENTRY}
     data = json.dumps(told, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     page = PAGE.format(
         policy=POLICY,
@@ -60,27 +61,32 @@ def replay(store: Store, run_ids: Sequence[str]) -> bytes:
         about=html.escape(_about(told)),
         imports=json.dumps({"imports": shims}),
         data=data,
-        script=_bare(modules[ENTRY]),
+        script=_bare(ENTRY, modules[ENTRY]),
     )
     return page.encode()
 
 
 def _modules() -> dict[str, str]:
-    """Return the text of the replay's module and of all that it imports; found by name, as the pages are."""
-    folder = files("dashboard") / "assets" / "modules"
+    """Return the replay's module and all modules that it imports, by their paths below the folder of scripts."""
+    folder = files("dashboard") / "assets" / "js"
     found: dict[str, str] = {}
     wanted = [ENTRY]
     while wanted:
         name = wanted.pop()
         if name not in found:
             found[name] = (folder / name).read_text(encoding="utf-8")
-            wanted += _IMPORT.findall(found[name])
+            wanted += [_resolved(name, path) for path in _IMPORT.findall(found[name])]
     return found
 
 
-def _bare(text: str) -> str:
-    """Return a module's text with imports by name alone: a module inside a page has no folder."""
-    return _IMPORT.sub(r'from "\1"', text).replace("</script", "<\\/script")
+def _resolved(importer: str, path: str) -> str:
+    """Return the name of the module that `importer` imports by a relative path."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(importer), path))
+
+
+def _bare(name: str, text: str) -> str:
+    """Return a module's text with relative imports replaced by names: a module inside a page has no folder."""
+    return _IMPORT.sub(lambda found: f'from "{_resolved(name, found[1])}"', text).replace("</script", "<\\/script")
 
 
 def _data_url(text: str) -> str:

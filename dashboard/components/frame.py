@@ -112,7 +112,7 @@ KEYS = (
 
 
 def help_sheet() -> Any:
-    """Return the sheet of keys, closed; assets/modules/keys.mjs opens it."""
+    """Return the sheet of keys, closed; assets/js/core/keyboard.mjs opens it."""
     rows = [html.Div([html.Dt(html.Kbd(key)), html.Dd(words)]) for key, words in KEYS]
     return html.Dialog(
         [

@@ -73,7 +73,7 @@ STEPS = (
 
 
 def panel() -> Any:
-    """Return the tour's panel, hidden; assets/modules/tour.mjs leads through it."""
+    """Return the tour's panel, hidden; assets/js/pages/guided-tour.mjs leads through it."""
     return html.Div(
         [
             html.B("", **{"data-tour": "title"}),

@@ -1,4 +1,4 @@
-"""The figures of the tabs and of the layers, without their data; details.mjs and layers.mjs fill them."""
+"""The figures of the tabs and of the layers, without their data; details.mjs and layer-chart.mjs fill them."""
 
 from __future__ import annotations
 

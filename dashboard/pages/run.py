@@ -1,4 +1,4 @@
-"""The live page: the frame that assets/modules/run-page.mjs fills."""
+"""The live page: the frame that assets/js/pages/run-page.mjs fills."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The list of runs: the frame that assets/modules/runs-page.mjs fills, with the columns and words that it needs."""
+"""The list of runs: the frame that assets/js/pages/runs-page.mjs fills, with the columns and words that it needs."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { chartData, heatmapValues, wantsLog } from "../../dashboard/assets/modules/charts.mjs";
-import { place } from "../../dashboard/assets/modules/labels.mjs";
+import { chartData, heatmapValues, wantsLog } from "../../dashboard/assets/js/panels/charts.mjs";
+import { place } from "../../dashboard/assets/js/scene/label-placement.mjs";
 import {
   apply, dataWords, digits, duration, emptyRun, hasCharts, percent, progressWords, restore, secondsLeft, statusWords,
-} from "../../dashboard/assets/modules/run-model.mjs";
-import { merge } from "../../dashboard/assets/modules/stream.mjs";
+} from "../../dashboard/assets/js/model/run-model.mjs";
+import { merge } from "../../dashboard/assets/js/core/stream.mjs";
 
 const at = (second) => new Date(1e12 + 1000 * second).toISOString();
 const epoch = (number, second, nc1 = 1 / number) => ({

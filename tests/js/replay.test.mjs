@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { band, captures, ends, moments, path, restored } from "../../dashboard/assets/modules/replay-file.mjs";
-import { captureAt } from "../../dashboard/assets/modules/replay.mjs";
+import { band, captures, ends, moments, path, restored } from "../../dashboard/assets/js/offline/offline-replay.mjs";
+import { captureAt } from "../../dashboard/assets/js/model/playback.mjs";
 
 const encoded = (values) => Buffer.from(Int16Array.from(values).buffer).toString("base64");
 

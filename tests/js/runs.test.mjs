@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { address } from "../../dashboard/assets/modules/api.mjs";
-import { complete } from "../../dashboard/assets/modules/completions.mjs";
-import { foldValue, sorted, sparkPoints, stateWords, statusWords, valueOf, words } from "../../dashboard/assets/modules/run-rows.mjs";
+import { address } from "../../dashboard/assets/js/core/api.mjs";
+import { complete } from "../../dashboard/assets/js/table/completions.mjs";
+import { foldValue, sorted, sparkPoints, stateWords, statusWords, valueOf, words } from "../../dashboard/assets/js/table/run-rows.mjs";
 
 const run = {
   id: "r1", name: "first", status: "running", want: "run", epoch: 11, error: null, tags: ["a", "b c"], group: null, started_at: "2026-01-01T00:00:00+00:00", ended_at: null,

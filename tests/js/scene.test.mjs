@@ -2,16 +2,16 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { read, write } from "../../dashboard/assets/modules/address.mjs";
-import { crosses, nearestPoint } from "../../dashboard/assets/modules/charts.mjs";
-import { classRows, size } from "../../dashboard/assets/modules/details.mjs";
-import { layerValues } from "../../dashboard/assets/modules/layers.mjs";
-import { describe } from "../../dashboard/assets/modules/marks.mjs";
-import { layout, markScale, nearest, paint } from "../../dashboard/assets/modules/painter.mjs";
-import { captureAt } from "../../dashboard/assets/modules/replay.mjs";
-import { chartWords } from "../../dashboard/assets/modules/run-words.mjs";
-import { pixels } from "../../dashboard/assets/modules/samples.mjs";
-import { HOME } from "../../dashboard/assets/modules/camera.mjs";
+import { read, write } from "../../dashboard/assets/js/core/url-state.mjs";
+import { crosses, nearestPoint } from "../../dashboard/assets/js/panels/charts.mjs";
+import { classRows, size } from "../../dashboard/assets/js/panels/details.mjs";
+import { layerValues } from "../../dashboard/assets/js/panels/layer-chart.mjs";
+import { describe } from "../../dashboard/assets/js/scene/tooltips.mjs";
+import { layout, markScale, nearest, paint } from "../../dashboard/assets/js/scene/canvas-renderer.mjs";
+import { captureAt } from "../../dashboard/assets/js/model/playback.mjs";
+import { chartWords } from "../../dashboard/assets/js/panels/run-text.mjs";
+import { pixels } from "../../dashboard/assets/js/model/sample-images.mjs";
+import { HOME } from "../../dashboard/assets/js/scene/camera.mjs";
 
 globalThis.OffscreenCanvas = class {
   constructor(width, height) {

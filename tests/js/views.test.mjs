@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
-import { axes, cameraText, dot, HOME, parseCamera, screen, turned, zoomed } from "../../dashboard/assets/modules/camera.mjs";
-import { turnedCorners, turnOf } from "../../dashboard/assets/modules/turn.mjs";
-import { fromRows, project } from "../../dashboard/assets/modules/typed.mjs";
-import { basisRows, between, numbersFrom, orthonormal, principal, tetrahedron, Tour } from "../../dashboard/assets/modules/views.mjs";
+import { axes, cameraText, dot, HOME, parseCamera, screen, turned, zoomed } from "../../dashboard/assets/js/scene/camera.mjs";
+import { turnedCorners, turnOf } from "../../dashboard/assets/js/scene/frame-rotation.mjs";
+import { fromRows, project } from "../../dashboard/assets/js/core/arrays.mjs";
+import { basisRows, between, numbersFrom, orthonormal, principal, tetrahedron, Tour } from "../../dashboard/assets/js/scene/views.mjs";
 
 const vectors = JSON.parse(readFileSync(process.env.COLLAPSE_VECTORS, "utf8"));
 

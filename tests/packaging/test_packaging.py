@@ -76,7 +76,7 @@ def test_a_server_runs_from_the_wheel_alone(wheel, tmp_path):
         "settings = Settings(data, token='t', warm=False, demonstration=False)\n"
         "app = Application(settings, open_store(data)); app.add_pages(dashboard.app.attach)\n"
         "with TestClient(app.guarded, base_url=settings.url, headers={'authorization': 'Bearer t'}) as http:\n"
-        "    for path in ('/runs', '/assets/modules/scene.mjs', '/assets/style.css', '/api/v1/runs'):\n"
+        "    for path in ('/runs', '/assets/js/scene/scene.mjs', '/assets/style.css', '/api/v1/runs'):\n"
         "        assert http.get(path).status_code == 200, path\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}

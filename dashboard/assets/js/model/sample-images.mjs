@@ -1,6 +1,6 @@
 // Small pictures of the training samples in the scene, fetched once, when one is pointed at for the first time.
 
-import { decode } from "./typed.mjs";
+import { decode } from "../core/arrays.mjs";
 
 const SIDE = 72; // pixels on the screen
 

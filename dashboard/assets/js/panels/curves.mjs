@@ -1,8 +1,8 @@
 // The four charts that are looked at together, the groups that can be chosen, and what is pointed at in them.
 
 import { drawChart, pointAt } from "./charts.mjs";
-import { hasCharts } from "./run-model.mjs";
-import { chartWords } from "./run-words.mjs";
+import { hasCharts } from "../model/run-model.mjs";
+import { chartWords } from "./run-text.mjs";
 
 export class Curves {
   /** `graphs` are the charts' Plotly divs; `heard` has point(epoch | null) and chosen(). */

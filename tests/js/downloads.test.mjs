@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import test from "node:test";
 
-import { patiently, waitingLine } from "../../dashboard/assets/modules/api.mjs";
-import { fileName } from "../../dashboard/assets/modules/waiting.mjs";
+import { patiently, waitingLine } from "../../dashboard/assets/js/core/api.mjs";
+import { fileName } from "../../dashboard/assets/js/core/downloads.mjs";
 
 const BUSY = JSON.stringify({ title: "Too many requests", status: 429, detail: "full", ahead: 3, retry_after_s: 1 });
 

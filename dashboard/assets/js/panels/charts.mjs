@@ -1,6 +1,6 @@
 // The heatmap of cosines and the curves over epochs, filled into the figures that the server sent.
 
-import { digits } from "./run-model.mjs";
+import { digits } from "../model/run-model.mjs";
 
 const DEGREES = 180 / Math.PI;
 // The colour scale never spans less than this around the ideal, so that a collapsed run fades to calm.

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { band, meanMatrix, median, PLACES, seconds, timesTo, timeTo } from "../../dashboard/assets/modules/ensemble.mjs";
+import { band, meanMatrix, median, PLACES, seconds, timesTo, timeTo } from "../../dashboard/assets/js/model/seed-statistics.mjs";
 
 const run = (epochs, nc1, perEpoch = 10) => ({ measuredEpochs: epochs, series: { train: { nc1 } }, started: { steps_per_epoch: perEpoch } });
 

@@ -1,6 +1,6 @@
 // The words of a run's page: status, progress, readings, and the sentence a person would say of the angles.
 
-import { digits, ENDED, percent, progressWords, statusWords } from "./run-model.mjs";
+import { digits, ENDED, percent, progressWords, statusWords } from "../model/run-model.mjs";
 
 export function say(root, name, text) {
   const place = root.querySelector(`[data-part="${name}"]`);

@@ -1,14 +1,14 @@
 // Watches for live pages to come and go: Dash mounts pages when it likes.
 
-import { ComparePage } from "./modules/compare-page.mjs";
-import { listen as listenToDrops } from "./modules/drop.mjs";
-import { Keys } from "./modules/keys.mjs";
-import { listen as listenToQueue } from "./modules/queue.mjs";
-import { ReadinessBanner } from "./modules/readiness.mjs";
-import { RunPage } from "./modules/run-page.mjs";
-import { RunsPage } from "./modules/runs-page.mjs";
-import { GuidedTour } from "./modules/tour.mjs";
-import { listen as listenToDownloads } from "./modules/waiting.mjs";
+import { ComparePage } from "./pages/compare-page.mjs";
+import { listen as listenToDrops } from "./core/figure-drop.mjs";
+import { Keys } from "./core/keyboard.mjs";
+import { listen as listenToQueue } from "./pages/queue-order.mjs";
+import { ReadinessBanner } from "./core/readiness.mjs";
+import { RunPage } from "./pages/run-page.mjs";
+import { RunsPage } from "./pages/runs-page.mjs";
+import { GuidedTour } from "./pages/guided-tour.mjs";
+import { listen as listenToDownloads } from "./core/downloads.mjs";
 
 const KINDS = { "run-page": RunPage, "compare-page": ComparePage, "runs-page": RunsPage };
 const tour = new GuidedTour();

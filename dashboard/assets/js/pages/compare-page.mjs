@@ -1,14 +1,14 @@
 // Runs side by side: one camera and one place on the axis for all scenes, medians and ranges in the charts.
 
-import { put, read } from "./address.mjs";
-import { Calm } from "./calm.mjs";
-import { axesTheme, wantsLog } from "./charts.mjs";
-import { band, meanMatrix, PLACES, timesTo } from "./ensemble.mjs";
-import { typing } from "./keys.mjs";
-import { captureAt, Replay } from "./replay.mjs";
-import { apply, digits, duration, ENDED, emptyRun, known, restore } from "./run-model.mjs";
-import { Scene } from "./scene.mjs";
-import { connection, RunStream } from "./stream.mjs";
+import { put, read } from "../core/url-state.mjs";
+import { Calm } from "../core/throttle.mjs";
+import { axesTheme, wantsLog } from "../panels/charts.mjs";
+import { band, meanMatrix, PLACES, timesTo } from "../model/seed-statistics.mjs";
+import { typing } from "../core/keyboard.mjs";
+import { captureAt, Replay } from "../model/playback.mjs";
+import { apply, digits, duration, ENDED, emptyRun, known, restore } from "../model/run-model.mjs";
+import { Scene } from "../scene/scene.mjs";
+import { connection, RunStream } from "../core/stream.mjs";
 
 const FOLLOWED = 32; // runs that one stream may follow
 const POINTS = 400;

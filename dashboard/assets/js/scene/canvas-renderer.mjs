@@ -2,7 +2,7 @@
 // diamonds, features, trails. Orthographic, so a picture is a handful of products and some hundred marks: no WebGL.
 
 import { screen } from "./camera.mjs";
-import { place } from "./labels.mjs";
+import { place } from "./label-placement.mjs";
 
 const SPREAD = 0.345; // of the canvas's smaller side is one unit of the frame at zoom 1
 const NAMES_UP_TO = 30;

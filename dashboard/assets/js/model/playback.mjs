@@ -1,6 +1,6 @@
 // Which capture is shown: the newest while the run is followed, or one that the slider, a key, or a chart points at.
 
-import { prepare, TRAIL } from "./scene.mjs";
+import { prepare, TRAIL } from "../scene/scene.mjs";
 
 const CACHE = 600;
 const WARMED = 300; // captures of a run that are fetched before anybody asks

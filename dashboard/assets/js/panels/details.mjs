@@ -2,10 +2,10 @@
 // A tab is filled when it is opened, and again when another capture is shown or the run has news of its kind.
 
 import { axesTheme } from "./charts.mjs";
-import { Calm } from "./calm.mjs";
-import { nearestClass } from "./marks.mjs";
-import { digits, duration, percent } from "./run-model.mjs";
-import { decode } from "./typed.mjs";
+import { Calm } from "../core/throttle.mjs";
+import { nearestClass } from "../scene/tooltips.mjs";
+import { digits, duration, percent } from "../model/run-model.mjs";
+import { decode } from "../core/arrays.mjs";
 
 const CALM_MS = 900;
 const ROWS = 200; // of the table of classes; more are told by a search

@@ -1,9 +1,9 @@
-// The live 3D scene: holds what is drawn, the camera and the view, and follows hands. painter.mjs draws it.
+// The live 3D scene: holds what is drawn, the camera and the view, and follows hands. canvas-renderer.mjs draws it.
 
 import { cameraText, HOME, parseCamera, turned, zoomed } from "./camera.mjs";
-import { nearest, paint } from "./painter.mjs";
-import { decode, fromRows, project } from "./typed.mjs";
-import { turnedCorners, turnOf } from "./turn.mjs";
+import { nearest, paint } from "./canvas-renderer.mjs";
+import { decode, fromRows, project } from "../core/arrays.mjs";
+import { turnedCorners, turnOf } from "./frame-rotation.mjs";
 import { between, principal, tetrahedron, Tour, TRAVELLING_CLASSES } from "./views.mjs";
 
 export const TRAIL = 8;

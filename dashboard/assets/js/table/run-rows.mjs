@@ -1,8 +1,8 @@
 // A run or a fold of runs as a row of the table: the value of each column, and how it reads.
 // Columns are named as the filter language names fields, so that what is shown can be sorted and filtered by.
 
-import { digits, duration, percent } from "./run-model.mjs";
-import { number } from "./typed.mjs";
+import { digits, duration, percent } from "../model/run-model.mjs";
+import { number } from "../core/arrays.mjs";
 
 const ASKED = { cancel: "stopping", pause: "pausing" };
 const PARTS = { head: "head", dataset: "data", backbone: "backbone", optimiser: "optimiser" };

@@ -1,7 +1,7 @@
 // The queue's order by dragging: a row goes before the one that it is dropped on.
 
-import { send } from "./api.mjs";
-import { toast } from "./toast.mjs";
+import { send } from "../core/api.mjs";
+import { toast } from "../core/toast.mjs";
 
 const row = (event) => event.target.closest?.("[data-queued]");
 

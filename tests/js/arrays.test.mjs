@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { decode, fromRows, number, project } from "../../dashboard/assets/modules/typed.mjs";
+import { decode, fromRows, number, project } from "../../dashboard/assets/js/core/arrays.mjs";
 
 const encode = (values) => Buffer.from(Float32Array.from(values).buffer).toString("base64");
 

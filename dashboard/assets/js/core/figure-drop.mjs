@@ -1,6 +1,6 @@
 // A figure's file dropped anywhere on a page opens the view that it was made of: its run, epoch, view and camera.
 
-import { go } from "./go.mjs";
+import { go } from "./url-state.mjs";
 import { toast } from "./toast.mjs";
 
 const holdsFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");

@@ -1,6 +1,6 @@
 // What a page knows of a run: a plain object that events change, and the sentences that are read from it.
 
-import { decode, number } from "./typed.mjs";
+import { decode, number } from "../core/arrays.mjs";
 
 export function emptyRun(epochs) {
   return {

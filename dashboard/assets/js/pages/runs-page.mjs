@@ -1,11 +1,11 @@
 // The list of runs: rows fetched while one scrolls, kept up to date, folded, chosen from, and acted on.
 
-import { ask, send } from "./api.mjs";
-import { Columns, definitions } from "./columns.mjs";
-import { Completed } from "./completions.mjs";
-import { go } from "./go.mjs";
-import { sorted } from "./run-rows.mjs";
-import { toast } from "./toast.mjs";
+import { ask, send } from "../core/api.mjs";
+import { Columns, definitions } from "../table/columns.mjs";
+import { Completed } from "../table/completions.mjs";
+import { go } from "../core/url-state.mjs";
+import { sorted } from "../table/run-rows.mjs";
+import { toast } from "../core/toast.mjs";
 
 const AGAIN_MS = 2000;
 const MOST_COMPARED = 8;

@@ -1,7 +1,7 @@
 // Runs as one file that works offline: scenes, their slider, cosines and curves, from data inside the page.
 
-import { captureAt } from "./replay.mjs";
-import { Scene, TRAIL } from "./scene.mjs";
+import { captureAt } from "../model/playback.mjs";
+import { Scene, TRAIL } from "../scene/scene.mjs";
 
 const SPEEDS = [1, 2, 4, 8];
 const STEP_MS = 250; // of one capture at speed 1

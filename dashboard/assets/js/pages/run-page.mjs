@@ -1,21 +1,21 @@
 // The live page of one run: events in, pictures out. The server's layout is the frame; this fills it.
 
-import { put, read } from "./address.mjs";
-import { send } from "./api.mjs";
-import { Calm } from "./calm.mjs";
-import { axesTheme, crosses, drawHeatmap } from "./charts.mjs";
-import { Curves } from "./curves.mjs";
-import { Details } from "./details.mjs";
-import { typing } from "./keys.mjs";
-import { drawLayers } from "./layers.mjs";
-import { describe } from "./marks.mjs";
-import { captureAt, Replay, SPEEDS } from "./replay.mjs";
-import { apply, ENDED, emptyRun, known, restore } from "./run-model.mjs";
-import { alternative, epochWords, header, readings, say, sentence } from "./run-words.mjs";
-import { Samples } from "./samples.mjs";
-import { LAYERS, Scene, USUAL } from "./scene.mjs";
-import { connection, RunStream } from "./stream.mjs";
-import { toast } from "./toast.mjs";
+import { put, read } from "../core/url-state.mjs";
+import { send } from "../core/api.mjs";
+import { Calm } from "../core/throttle.mjs";
+import { axesTheme, crosses, drawHeatmap } from "../panels/charts.mjs";
+import { Curves } from "../panels/curves.mjs";
+import { Details } from "../panels/details.mjs";
+import { typing } from "../core/keyboard.mjs";
+import { drawLayers } from "../panels/layer-chart.mjs";
+import { describe } from "../scene/tooltips.mjs";
+import { captureAt, Replay, SPEEDS } from "../model/playback.mjs";
+import { apply, ENDED, emptyRun, known, restore } from "../model/run-model.mjs";
+import { alternative, epochWords, header, readings, say, sentence } from "../panels/run-text.mjs";
+import { Samples } from "../model/sample-images.mjs";
+import { LAYERS, Scene, USUAL } from "../scene/scene.mjs";
+import { connection, RunStream } from "../core/stream.mjs";
+import { toast } from "../core/toast.mjs";
 
 const POINTS = 1000; // of each curve; more cannot be told apart on a screen
 // The heatmap is read, not watched: it may lag the scene by this much.

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { Calm } from "../../dashboard/assets/modules/calm.mjs";
+import { Calm } from "../../dashboard/assets/js/core/throttle.mjs";
 
 test("the first wish is fulfilled at once, a burst once more at its end", async () => {
   let done = 0;
