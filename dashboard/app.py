@@ -18,9 +18,10 @@ from backend.api import wire
 from backend.client import ApiError, AsyncClient, calls
 from backend.settings import Settings
 from dashboard import ids
-from dashboard.components import frame
-from dashboard.figures.charts import overviews
-from dashboard.pages import compare, export, new, run, runs, system
+from dashboard.components import shell
+from dashboard.dialogs import export
+from dashboard.pages import compare, new, run, runs, system
+from dashboard.plots.charts import overviews
 
 ASSETS = Path(__file__).with_name("assets")
 INDEX = """<!doctype html>
@@ -59,13 +60,13 @@ def create(api: FastAPI, client: AsyncClient) -> Dash:
         external_stylesheets=["/assets/style.css"],
         external_scripts=["/assets/js/callbacks.js", {"src": "/assets/js/main.mjs", "type": "module"}],
         suppress_callback_exceptions=True,
-        index_string=INDEX.replace("/*palette*/", frame.css_variables()),
+        index_string=INDEX.replace("/*palette*/", shell.css_variables()),
     )
-    app.layout = frame.layout()
+    app.layout = shell.layout()
 
     @app.callback(Output(ids.DEVICE, "children"), Input(ids.MANTINE, "id"))
     async def device(_: str) -> str:
-        return frame.device_words(await client(calls.system()))
+        return shell.device_words(await client(calls.system()))
 
     @app.callback(
         Output(ids.PAGE, "children"),
@@ -79,7 +80,7 @@ def create(api: FastAPI, client: AsyncClient) -> Dash:
 
     app.clientside_callback(
         ClientsideFunction("collapse", "whereAmI"),
-        *(Output(frame.link_id(path), "className") for path, _ in frame.PAGES),
+        *(Output(shell.link_id(path), "className") for path, _ in shell.PAGES),
         Input(ids.URL, "pathname"),
     )
     app.clientside_callback(

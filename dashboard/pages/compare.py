@@ -14,10 +14,10 @@ from dash import dcc, html
 from backend.api import wire
 from backend.api.configurations import Entry, differences, entries
 from dashboard import ids
-from dashboard.components.why import why
-from dashboard.figures.charts import READINGS, Group, compare_figure, difference_figure
-from dashboard.pages import export
+from dashboard.components.explanations import why
+from dashboard.dialogs import export
 from dashboard.pages.run import FLAT_CONFIG
+from dashboard.plots.charts import READINGS, Group, compare_figure, difference_figure
 from ncfigures.catalogue import DEFAULT_THRESHOLDS
 from ncfigures.palette import HEADS, class_colours
 

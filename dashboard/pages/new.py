@@ -19,8 +19,8 @@ from backend.api.configurations import flat
 from backend.client import ApiError, AsyncClient, calls
 from dashboard import ids
 from dashboard.components import form
-from dashboard.components.frame import message, warm_up
-from dashboard.components.words import duration, size
+from dashboard.components.formatting import duration, size
+from dashboard.components.panels import message, warm_up
 
 Config = dict[str, Any]
 OF_RUN = "run:"

@@ -11,10 +11,10 @@ from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 from backend.api import wire
 from backend.client import ApiError, AsyncClient, calls
 from dashboard import ids
-from dashboard.components.why import WORDS, why
-from dashboard.figures.charts import READINGS, Group, angles_figure, chart_figure, families, overviews
-from dashboard.figures.details import confusion_figure, layers_figure, margins_figure, spectra_figure
-from dashboard.pages import export
+from dashboard.components.explanations import WORDS, why
+from dashboard.dialogs import export
+from dashboard.plots.charts import READINGS, Group, angles_figure, chart_figure, families, overviews
+from dashboard.plots.details import confusion_figure, layers_figure, margins_figure, spectra_figure
 from ncfigures.palette import class_colours
 
 CONFIG = {"displayModeBar": False, "responsive": True, "scrollZoom": True}

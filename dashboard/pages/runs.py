@@ -12,7 +12,8 @@ from dash import dcc, html
 from backend.api import wire
 from dashboard import ids
 from dashboard.components.form import settings
-from dashboard.components.frame import warm_up
+from dashboard.components.panels import warm_up
+from dashboard.dialogs import confirmation
 
 GRID_THEME = (
     "themeQuartz.withParams({accentColor: 'var(--accent)', backgroundColor: 'var(--panel)',"
@@ -167,7 +168,7 @@ def layout(shown: list[Column], words: Mapping[str, Any], *, may_change: bool, m
                 className="grid",
             ),
             _empty(may_change),
-            _dialogs(),
+            confirmation.dialog(),
             warm_up(),
         ],
         id=ids.RUNS_PAGE,
@@ -255,30 +256,4 @@ def _empty(may_change: bool) -> Any:
         className="panel empty",
         hidden=True,
         **{"data-part": "empty"},
-    )
-
-
-def _dialogs() -> Any:
-    return html.Div(
-        [
-            html.Dialog(
-                html.Form(
-                    [
-                        html.H2("", **{"data-part": "ask-title"}),
-                        html.P("", **{"data-part": "ask-words"}),
-                        html.Div(**{"data-part": "ask-field"}),
-                        html.Div(
-                            [
-                                html.Button("Keep as it is", className="quiet", value="no"),
-                                html.Button("", className="primary", value="yes", **{"data-part": "ask-yes"}),
-                            ],
-                            className="actions",
-                        ),
-                    ],
-                    method="dialog",
-                ),
-                className="help",
-                **{"data-part": "ask", "aria-label": "Before it is done"},
-            )
-        ]
     )

@@ -10,9 +10,8 @@ from dash import ALL, Dash, Input, Output, ctx, html, no_update
 from backend.api import wire
 from backend.client import ApiError, AsyncClient, calls
 from dashboard import ids
-from dashboard.components.frame import message
-from dashboard.components.tables import table
-from dashboard.components.words import size
+from dashboard.components.formatting import size
+from dashboard.components.panels import message, table
 
 LISTED = 50
 THIN = "Keep every n-th capture of finished runs, the first and the last; empty keeps all."

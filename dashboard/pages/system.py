@@ -12,9 +12,8 @@ from backend.api import wire
 from backend.client import ApiError, AsyncClient, calls
 from backend.store.scopes import OWNER
 from dashboard import ids
-from dashboard.components.frame import message
-from dashboard.components.tables import panel, table
-from dashboard.components.words import size
+from dashboard.components.formatting import size
+from dashboard.components.panels import message, panel, table
 from dashboard.pages import storage
 
 TICK_MS = 3000

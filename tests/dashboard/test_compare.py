@@ -9,8 +9,8 @@ import pytest
 from backend.api import wire
 from backend.api.configurations import differences, entries
 from backend.api.routes.catalogue import metrics
-from dashboard.figures.charts import compare_figure, overviews
 from dashboard.pages import compare
+from dashboard.plots.charts import compare_figure, overviews
 from tests.harness import tiny
 
 

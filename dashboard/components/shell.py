@@ -9,8 +9,7 @@ from dash import dcc, html
 
 from backend.api import wire
 from dashboard import ids
-from dashboard.components import tour
-from dashboard.figures.charts import chart_figure
+from dashboard.dialogs import guided_tour, keyboard_shortcuts
 from ncfigures.palette import HEADS, TOKENS, Theme
 
 PAGES = (("/runs", "Runs"), ("/new", "New run"), ("/compare", "Compare"), ("/system", "System"))
@@ -78,8 +77,8 @@ def layout() -> Any:
             dcc.Store(id=ids.SCHEME, storage_type="local"),
             bar,
             html.Main(id=ids.PAGE, className="page"),
-            help_sheet(),
-            tour.panel(),
+            keyboard_shortcuts.dialog(),
+            guided_tour.dialog(),
             html.Div(id=ids.TOAST, className="toast", hidden=True, role="status"),
         ],
         id=ids.MANTINE,
@@ -93,54 +92,3 @@ def layout() -> Any:
             "fontSizes": {"sm": "13px", "md": "14px"},
         },
     )
-
-
-KEYS = (
-    ("space", "play and pause"),
-    ("← →", "one capture back or on; with shift ten"),
-    ("home end", "the first capture; back to the newest"),
-    ("1 2 3 …", "the picture: spherical, four classes, PCA, tour, angles"),
-    ("f t c n a m o", "features, trails, classifier, names, arrows, mistakes, own turn on or off"),
-    ("esc", "let no class stand out"),
-    ("e", "export a figure; a figure's file dropped on a page opens its view"),
-    ("g then r n c s", "go to runs, a new run, the comparison, the system"),
-    ("/", "filter the list of runs"),
-    ("arrows, + −, 0 in the picture", "turn it, zoom, and back"),
-    ("?", "this sheet"),
-)
-"""Every key and what it does."""
-
-
-def help_sheet() -> Any:
-    """Return the sheet of keys, closed; assets/js/core/keyboard.mjs opens it."""
-    rows = [html.Div([html.Dt(html.Kbd(key)), html.Dd(words)]) for key, words in KEYS]
-    return html.Dialog(
-        [
-            html.H2("Keys"),
-            html.Dl(rows),
-            html.Div(
-                [
-                    html.Button("Take the tour of a run's page", className="quiet", **{"data-tour": "begin"}),
-                    html.Form(html.Button("Close", className="quiet"), method="dialog"),
-                ],
-                className="row",
-            ),
-        ],
-        id=ids.HELP,
-        className="help",
-        **{"aria-label": "Keys"},
-    )
-
-
-def warm_up() -> Any:
-    """Return an unseen chart: Plotly is loaded before the first picture is wanted."""
-    return html.Div(
-        dcc.Graph(figure=chart_figure(1, ""), responsive=False, config={"staticPlot": True}),
-        className="warm-up",
-        **{"aria-hidden": "true"},
-    )
-
-
-def message(words: str, *, bad: bool = False) -> Any:
-    """Return one line of news; errors are announced to screen readers at once."""
-    return html.Div(words, className="message bad" if bad else "message", role="alert" if bad else "status")

@@ -72,7 +72,7 @@ STEPS = (
 )
 
 
-def panel() -> Any:
+def dialog() -> Any:
     """Return the tour's panel, hidden; assets/js/pages/guided-tour.mjs leads through it."""
     return html.Div(
         [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dashboard.figures.charts import FONT, TRANSPARENT
+from dashboard.plots.charts import FONT, TRANSPARENT
 from ncfigures.palette import CLASSES_10
 
 MARGIN = {"l": 56, "r": 20, "t": 10, "b": 42}

@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 import pytest
 
 from backend.api.routes.catalogue import metrics
-from dashboard.figures.charts import CHARTS, READINGS, angles_figure, chart_figure, families, overviews
-from dashboard.figures.details import confusion_figure, layers_figure, margins_figure, spectra_figure
+from dashboard.plots.charts import CHARTS, READINGS, angles_figure, chart_figure, families, overviews
+from dashboard.plots.details import confusion_figure, layers_figure, margins_figure, spectra_figure
 from ncengine.metrics import METRICS
 from ncfigures import palette
 
