@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 
-from backend.jobs.pulse import Pulse
+from backend.jobs.heartbeat import Pulse
 from backend.jobs.worker import Recorder
 from backend.store import artifacts, curves, event_log, run_folders, runs
 from backend.store.database import Store

@@ -37,7 +37,7 @@ from backend.api.security.permissions import ANY_API_PATH, authorize
 from backend.api.stream import Hub
 from backend.api.work_queue import WorkQueue
 from backend.figures.process import FigureProcess, LabelledFile, StoreLocation
-from backend.jobs.local import Reading
+from backend.jobs.launcher import Reading
 from backend.jobs.slots import capacities
 from backend.jobs.supervisor import Limits, Supervisor
 from backend.jobs.trash_cleaner import TrashCleaner

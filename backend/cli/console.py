@@ -17,9 +17,9 @@ from rich.table import Table
 
 from backend.api import wire
 from backend.client import Client, calls
-from backend.jobs.local import Reading
+from backend.jobs.launcher import Reading
 from backend.jobs.supervisor import Supervisor
-from backend.store import check, event_log, lock, runs
+from backend.store import event_log, integrity, lock, runs
 from backend.store.database import Store
 from backend.store.errors import Unusable
 from ncengine.config import RunConfig
@@ -242,7 +242,7 @@ def check_store(store: Store) -> bool:
     ) as bar:
         task = bar.add_task("database", total=len(ids))
         for run_id in (None, *ids):
-            faults = check.database_faults(store) if run_id is None else check.faults(store, run_id)
+            faults = integrity.database_faults(store) if run_id is None else integrity.faults(store, run_id)
             for fault in faults:
                 found += 1
                 print(f"{fault.run_id or 'store'}: {fault.what}")

@@ -192,7 +192,7 @@ def run(
     """Train, with progress here and live in the browser when a server runs on the same data."""
     from backend.cli import console
     from backend.jobs import sweep
-    from backend.jobs.local import Reading
+    from backend.jobs.launcher import Reading
 
     config = _config(what, setting or [])
     values = {

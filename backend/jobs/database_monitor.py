@@ -18,7 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from backend.store.database import Store, Unreachable, reason_of
-from backend.store.presence import is_read_only
+from backend.store.database_watch import is_read_only
 from backend.store.sqlite_copy import copy_sqlite
 
 log = logging.getLogger("collapse.store")

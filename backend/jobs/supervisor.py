@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from backend.jobs import processes, slots
 from backend.jobs.database_monitor import DatabaseMonitor
-from backend.jobs.local import LocalEngine, Reading
+from backend.jobs.launcher import LocalEngine, Reading
 from backend.jobs.outbox import Outbox
 from backend.jobs.processes import ProcessIdentity
 from backend.store import event_log, run_folders, runs

@@ -31,9 +31,9 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend.jobs.local import Reading
+from backend.jobs.heartbeat import FENCED, Pulse
+from backend.jobs.launcher import Reading
 from backend.jobs.outbox import Batch, Ending, Outbox
-from backend.jobs.pulse import FENCED, Pulse
 from backend.settings import datasets_dir
 from backend.store import artifacts, event_log, run_folders, runs
 from backend.store.curves import Folder

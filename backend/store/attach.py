@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from backend.settings import sqlite_url
+from backend.store.data_directory import Marker, locked, new_id, read_marker, run_folders, write_marker
 from backend.store.database import make_engine
 from backend.store.errors import Unusable
 from backend.store.identity import (
@@ -26,7 +27,6 @@ from backend.store.identity import (
     register_folders,
     sqlite_file,
 )
-from backend.store.marker import Marker, locked, new_id, read_marker, run_folders, write_marker
 from backend.store.migrate import HEAD_REVISION, migrate, revision_of
 from backend.store.models import directory, run, store
 from backend.store.sqlite_copy import copy_sqlite, unused_path

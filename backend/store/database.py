@@ -22,10 +22,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from backend.settings import database_url_of
+from backend.store.database_watch import DatabaseGone, DatabaseWatch, probe_folder
 from backend.store.errors import Unusable
 from backend.store.identity import identify, require_new, require_same_store, sqlite_file
 from backend.store.migrate import HEAD_REVISION, migrate, revision_of
-from backend.store.presence import DatabaseGone, DatabaseWatch, probe_folder
 
 LEAST_FREE_BYTES = 64 * 2**20
 BUSY_TIMEOUT_MS = 20_000

@@ -18,8 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
 
 from backend.store.clock import now
+from backend.store.data_directory import MARKER, Marker, locked, new_id, read_marker, run_folders, write_marker
 from backend.store.errors import Unusable
-from backend.store.marker import MARKER, Marker, locked, new_id, read_marker, run_folders, write_marker
 from backend.store.models import artifact, directory, run, run_folder, store
 
 

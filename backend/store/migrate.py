@@ -8,8 +8,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
+from backend.store.data_directory import locked
 from backend.store.errors import Unusable
-from backend.store.marker import locked
 from backend.store.sqlite_copy import copy_sqlite, unused_path
 
 HEAD_REVISION = "0003"

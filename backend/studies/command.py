@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast, get_args
 from rich.console import Console
 
 from backend.cli import console
-from backend.jobs.local import Reading
+from backend.jobs.launcher import Reading
 from backend.store.database import Store
 from backend.store.errors import Invalid
 from backend.studies import store_runner as running

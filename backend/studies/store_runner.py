@@ -20,7 +20,7 @@ from rich.console import Console
 from backend.cli.console import bars, interrupts
 from backend.jobs import slots
 from backend.jobs.estimate import estimates
-from backend.jobs.local import Reading
+from backend.jobs.launcher import Reading
 from backend.jobs.supervisor import Limits, Supervisor
 from backend.store import lock, runs
 from backend.store.database import Store

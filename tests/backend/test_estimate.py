@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from backend.jobs.estimate import estimates
-from backend.store import event_log, readings, runs
+from backend.store import event_log, resource_samples, runs
 from backend.store.event_log import Entry
-from backend.store.readings import Reading
+from backend.store.resource_samples import Reading
 from tests.conftest import BOTH
 from tests.harness import ServerProcess, tiny, wait_for
 
@@ -19,7 +19,7 @@ def took(store, config, seconds, memory=None):
     event_log.append(store, run_id, number, [Entry("EpochMeasured", {"epoch": 1, "scalars": {}})], {"epoch": 1})
     event_log.beat(store, run_id, number, seconds)
     if memory:
-        readings.add(store, run_id, number, Reading(100.0, memory))
+        resource_samples.add(store, run_id, number, Reading(100.0, memory))
     runs.end(store, run_id, number, "finished", Entry("RunFinished", {}))
 
 

@@ -10,12 +10,12 @@ import sys
 
 import pytest
 
-from backend.jobs.pulse import Pulse
+from backend.jobs.heartbeat import Pulse
 from backend.jobs.worker import Recorder
 from backend.store import event_log, runs
-from backend.store.check import STATES
 from backend.store.errors import Invalid
 from backend.store.event_payloads import PAYLOADS, require_valid
+from backend.store.integrity import STATES
 from ncengine import events
 from ncengine.train import run as train
 from tests.harness import record_here, tiny

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import sqlalchemy as sa
 
-from backend.store import artifacts, check, run_folders, runs
+from backend.store import artifacts, integrity, run_folders, runs
 from backend.store.database import open_store
 from backend.store.errors import Conflict, Invalid, NotFound, Unusable
 from backend.store.event_log import Entry
@@ -226,7 +226,7 @@ def test_everything_goes_to_the_trash_and_comes_back_bit_for_bit(store, two_days
     assert not (store.data_dir / "runs" / "nosuchrun0").exists()
     assert list((store.data_dir / "imports").iterdir()) == []
     assert run_folders.registered(store) == {run_id}
-    assert list(check.faults(store)) == []
+    assert list(integrity.faults(store)) == []
     with pytest.raises(NotFound):
         runs.get(store, gone, deleted=True)
     entry = the_entry(store)
@@ -242,7 +242,7 @@ def test_everything_goes_to_the_trash_and_comes_back_bit_for_bit(store, two_days
     assert gc_store.rows(store, deleted_at=False) == before_rows
     assert runs.get(store, gone).deleted_at is None, "a restored run is seen again"
     assert run_folders.registered(store) == {run_id, gone, "nosuchrun0"}
-    assert list(check.faults(store)) == []
+    assert list(integrity.faults(store)) == []
     assert trash.entries(store) == []
     assert list((store.data_dir / "trash").iterdir()) == []
 
@@ -448,7 +448,7 @@ def test_a_restore_overwrites_nothing_and_keeps_what_it_cannot_bring_back(store)
     assert restore.restore(store, [entry.name]).count == 1
     assert len(artifacts.rows(store, run_id, "geometry")) == 5
     assert len(restore.restore(store, None).skipped) == 2
-    assert list(check.faults(store)) == []
+    assert list(integrity.faults(store)) == []
 
 
 @BOTH

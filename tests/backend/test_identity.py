@@ -15,10 +15,10 @@ import sqlalchemy as sa
 
 import ncengine as nc
 from backend.store import artifacts, attach, event_log, run_folders, runs
+from backend.store.data_directory import read_marker
 from backend.store.database import open_store
 from backend.store.errors import Unusable
 from backend.store.event_log import Entry
-from backend.store.marker import read_marker
 from backend.store.models import directory, run_folder
 from tests.conftest import BOTH
 from tests.harness import COLLAPSE, tiny

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from backend.jobs import slots, sweep
-from backend.store import bulk, check, event_log, query, runs
+from backend.store import bulk, event_log, integrity, query, runs
 from backend.store.errors import Conflict, Invalid, NotFound
 from backend.store.event_log import Entry
 from backend.store.runs import Draft
@@ -46,7 +46,7 @@ def test_states_move_only_legally(store):
     assert query.listing(store, deleted=True).total == 1
     runs.restore(store, run_id)
     assert runs.get(store, run_id).status == "cancelled"
-    assert list(check.faults(store)) == []
+    assert list(integrity.faults(store)) == []
 
 
 @BOTH
@@ -66,7 +66,7 @@ def test_a_paused_run_keeps_its_place_in_the_queue(store):
     runs.request_cancel(store, first)
     assert event_log.beat(store, first, 1, 0.5) == "cancel"
     assert event_log.beat(store, first, 2, 0.5) is None, "another attempt is fenced"
-    assert list(check.faults(store)) == []
+    assert list(integrity.faults(store)) == []
 
 
 @BOTH

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from backend.api import views
-from backend.store import curves, event_log, folds, query, runs
+from backend.store import curves, event_log, query, run_groups, runs
 from backend.store.errors import Invalid
 from backend.store.event_log import Entry
 from backend.store.runs import Draft
@@ -118,7 +118,7 @@ def test_a_table_is_scrolled_anywhere_and_shows_only_some(store, filled):
 
 @BOTH
 def test_runs_fold_by_what_they_have_in_common(store, filled):
-    found, total = folds.fold(store, "head", keys=["train.nc1", "test.nc1", "train.vci"])
+    found, total = run_groups.fold(store, "head", keys=["train.nc1", "test.nc1", "train.vci"])
     assert total == 3
     by_head = {fold.value: fold for fold in found}
     nearest = by_head["nearest-etf"]
@@ -127,17 +127,19 @@ def test_runs_fold_by_what_they_have_in_common(store, filled):
     assert nearest.shared == {
         "name": None, "group": None, "head": "nearest-etf", "data": "digits", "backbone": "mlp", "seed": None
     }  # fmt: skip
-    assert nearest.spreads["train.nc1"] == folds.Spread(pytest.approx(0.045), 0.0, 0.09, 4)
+    assert nearest.spreads["train.nc1"] == run_groups.Spread(pytest.approx(0.045), 0.0, 0.09, 4)
     fixed = by_head["fixed-etf"]
     assert fixed.spreads["train.nc1"].runs == 3, "NaN is no number"
-    assert by_head["linear"].spreads["train.vci"] == folds.Spread(10.0, 4.0, 16.0, 3), "a number that is not in short"
-    some, _ = folds.fold(store, "group", q="head:linear", keys=[])
+    assert by_head["linear"].spreads["train.vci"] == run_groups.Spread(10.0, 4.0, 16.0, 3), (
+        "a number that is not in short"
+    )
+    some, _ = run_groups.fold(store, "group", q="head:linear", keys=[])
     assert [(fold.value, len(fold.runs)) for fold in some] == [("g1", 2), ("g0", 2)]
     for by in ("nc1", "test.nc1", "epoch", "nothing", ""):
         with pytest.raises(Invalid, match="`by` must be seeds or a field"):
-            folds.fold(store, by)
+            run_groups.fold(store, by)
     with pytest.raises(Invalid, match="must be metrics such as"):
-        folds.fold(store, "head", keys=["nc1"])
+        run_groups.fold(store, "head", keys=["nc1"])
 
 
 @BOTH
@@ -146,10 +148,10 @@ def test_seeds_fold_into_one_row(store):
         for seed in range(3):
             runs.create_all(store, [Draft(tiny(seed=seed, head={"name": head}))])
     runs.create_all(store, [Draft(tiny(seed=0, epochs=4))])
-    found, total = folds.fold(store, "seeds")
+    found, total = run_groups.fold(store, "seeds")
     assert total == 3
     assert sorted((len(fold.runs), fold.shared["seed"] or "") for fold in found) == [(1, "0"), (3, ""), (3, "")]
-    assert len(folds.fold(store, "seeds", limit=2)[0]) == 2
+    assert len(run_groups.fold(store, "seeds", limit=2)[0]) == 2
 
 
 @BOTH

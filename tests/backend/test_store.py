@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from backend.store import artifacts, event_log, lock, readings, runs
+from backend.store import artifacts, event_log, lock, resource_samples, runs
 from backend.store.database import open_store
 from backend.store.errors import Fenced, Unusable
 from backend.store.event_log import Entry
@@ -129,8 +129,8 @@ def test_of_many_readings_some_are_returned_evenly(store):
         with store.writing() as connection:
             values = {"run_id": run_id, "attempt": 1, "at": f"2026-01-01T00:{i:02}:00.000Z", "cpu_percent": float(i)}
             connection.execute(reading.insert().values(**values, memory_bytes=2**33 + i))
-    assert len(readings.of_run(store, run_id, 100)) == 100
-    some = readings.of_run(store, run_id, 10)
+    assert len(resource_samples.of_run(store, run_id, 100)) == 100
+    some = resource_samples.of_run(store, run_id, 10)
     assert [row.cpu_percent for row in some] == [9.0 + 10 * i for i in range(10)], "the newest is among them"
     assert some[-1].memory_bytes == 2**33 + 99
 

@@ -1,7 +1,7 @@
 """What every fault test shares: a supervisor, moments, and the one checker that looks afterwards.
 
-The checker: per run contiguous numbers, each epoch once, a legal path of states, files whole (`backend.store.check`,
-which `collapse doctor --check` runs too); one unfenced writer; and the numbers of an uninterrupted run, bit for bit.
+The checker: per run contiguous numbers, each epoch once, a legal path of states, files whole
+(`backend.store.integrity`, which `collapse doctor --check` runs too); one unfenced writer; and the numbers of an uninterrupted run, bit for bit.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from backend.jobs.processes import ProcessIdentity
 from backend.jobs.slots import capacities
 from backend.jobs.supervisor import Limits, Supervisor
-from backend.store import check, event_log, runs
+from backend.store import event_log, integrity, runs
 from backend.store.database import Store
 from backend.store.models import artifact
 from ncengine.train import run as train
@@ -66,7 +66,7 @@ def _uninterrupted(config_json: str) -> dict[str, dict[str, float]]:
 
 def require_whole(store: Store, run_id: str | None = None, *, finished: bool = True) -> None:
     """The checker. With `finished`, the run's last numbers are those of an uninterrupted run of this process."""
-    assert list(check.faults(store)) == []
+    assert list(integrity.faults(store)) == []
     if run_id is None:
         return
     events = event_log.after(store, run_id, 0, 1_000_000)

@@ -20,15 +20,15 @@ import sqlalchemy as sa
 from playwright.sync_api import expect
 
 from backend.jobs.database_monitor import DatabaseMonitor
+from backend.jobs.heartbeat import Pulse
 from backend.jobs.outbox import Batch, Ending, Outbox
 from backend.jobs.processes import boot_id
-from backend.jobs.pulse import Pulse
 from backend.store import event_log, run_folders, runs
 from backend.store.database import open_store
+from backend.store.database_watch import DatabaseGone
 from backend.store.errors import Fenced
 from backend.store.event_log import Entry
 from backend.store.identity import machine_id
-from backend.store.presence import DatabaseGone
 from tests.conftest import BOTH
 from tests.faults.harness import owner, require_whole, supervising, wait_epoch, wait_status
 from tests.harness import COLLAPSE, end_workers_of, record_here, tiny, wait_for

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from backend.store import check, run_folders
+from backend.store import integrity, run_folders
 from backend.store.database import open_store
 from backend.store.gc import delete, files, restore, trash
 from tests.backend import gc_store
@@ -93,7 +93,7 @@ def require_back(store, before):
     assert outcome.skipped == ()
     assert (gc_store.files(store), gc_store.rows(store, deleted_at=False)) == before
     assert trash.entries(store) == []
-    assert list(check.faults(store)) == []
+    assert list(integrity.faults(store)) == []
 
 
 def test_a_clean_up_killed_at_every_moment_loses_nothing(prepared, tmp_path):
@@ -118,7 +118,7 @@ def test_a_clean_up_killed_at_every_moment_loses_nothing(prepared, tmp_path):
             assert len(gc_store.files(store)) == 3, "two captures and the log"
             assert len(gc_store.rows(store)["run"]) == 1
             assert preview(store, **RULES).items == ()
-            assert list(check.faults(store)) == []
+            assert list(integrity.faults(store)) == []
             require_back(store, before)
             store.close()
             moment += stride()

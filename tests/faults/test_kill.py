@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from backend.jobs import local
+from backend.jobs import launcher
 from backend.jobs.processes import ProcessIdentity, boot_id
 from backend.store import artifacts, event_log, query, runs
 from backend.store.database import open_store
@@ -46,7 +46,7 @@ def test_a_killed_worker_is_resumed_bit_for_bit(store, moment):
 def test_kills_at_random_moments(store, monkeypatch):
     """From a millisecond after its start on, whatever it does then: importing, reading, training, writing files."""
     wanted_kills = repetitions(5, 50)
-    monkeypatch.setattr(local, "WARM_DELAY_S", 0.0)
+    monkeypatch.setattr(launcher, "WARM_DELAY_S", 0.0)
     rng = random.Random(3)  # noqa: S311
     run_id, _ = runs.create(store, tiny(epochs=repetitions(200, 500), device="cpu", head={"name": "nearest-etf"}))
     kills, last = 0, None

@@ -18,9 +18,9 @@ import libfaketime
 import pytest
 import sqlalchemy as sa
 
-from backend.jobs.local import Reading
+from backend.jobs.launcher import Reading
 from backend.jobs.supervisor import Supervisor
-from backend.store import artifacts, check, database, event_log, migrate, query, runs
+from backend.store import artifacts, database, event_log, integrity, migrate, query, runs
 from backend.store.database import open_store
 from backend.store.errors import Unusable
 from backend.store.models import run
@@ -162,7 +162,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(store, damage):
         else:
             path.write_bytes(content if damage == "one bit" else content[:-10])
         words = {"cut short": "bytes and should have", "one bit": "hash differs", "gone": "is missing"}[damage]
-        assert [words in fault.what for fault in check.faults(store)] == [True], "the doctor sees it too"
+        assert [words in fault.what for fault in integrity.faults(store)] == [True], "the doctor sees it too"
         runs.retry(store, run_id)
         wait_status(store, run_id, "finished")
     lines = [e.payload["text"] for e in event_log.after(store, run_id, 0, 10_000, ["LogLine"])]
@@ -261,14 +261,14 @@ def test_a_run_that_goes_on_is_whole_whenever_one_looks(store):
     with supervising(store):
         wait_epoch(store, run_id, 1)
         while status(store, run_id) != "finished":
-            assert list(check.faults(store)) == []
+            assert list(integrity.faults(store)) == []
             looks += 1
     assert looks > 10
     last = runs.get(store, run_id).last_seq
     for wrong in (last - 1, last + 1):
         with store.writing() as connection:
             connection.execute(sa.update(run).where(run.c.id == run_id).values(last_seq=wrong))
-        assert [fault.what for fault in check.faults(store)] == [
+        assert [fault.what for fault in integrity.faults(store)] == [
             f"the run says that its last event is {wrong}, and it is {last}"
         ]
 
@@ -281,7 +281,7 @@ def test_an_old_database_is_copied_and_brought_forward(tmp_path, request, kind):
     try:
         assert [row.id for row in runs.queued(store)] == ["old1", "old0"], "the order in which they came"
         assert query.listing(store, q="nc1<0.3").total == 2
-        assert list(check.faults(store)) == []
+        assert list(integrity.faults(store)) == []
         if kind == "sqlite":
             with contextlib.closing(sqlite3.connect(tmp_path / "data" / "collapse-before-0003.db")) as old:
                 assert old.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from backend.jobs.pulse import Pulse
+from backend.jobs.heartbeat import Pulse
 from backend.jobs.worker import Recorder
 from backend.store import runs
 from backend.store.database import open_store

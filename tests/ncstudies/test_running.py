@@ -13,7 +13,7 @@ import sys
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from backend.jobs.local import Reading
+from backend.jobs.launcher import Reading
 from backend.store import lock, query, runs
 from backend.store.database import open_store
 from backend.store.errors import Invalid, Unusable
@@ -47,8 +47,8 @@ def plan_of(epochs=2):
 COMMAND = """
 import sys
 from pathlib import Path
-from backend.jobs.local import Reading
 from backend.studies import store_runner as running
+from backend.jobs.launcher import Reading
 from backend.store.database import open_store
 from tests.ncstudies.test_running import plan_of, small_study
 store = open_store(Path(sys.argv[1]))

@@ -12,9 +12,9 @@ from backend.api import views, wire
 from backend.api.routes import fresh
 from backend.api.routes.encoding import EncodedRoute
 from backend.api.routes.runs import Here
-from backend.store import artifacts, curves, event_log, readings, runs
+from backend.store import artifacts, curves, event_log, resource_samples, runs
 from backend.store.archive.writer import file_chunks
-from backend.store.archive.zips import npz
+from backend.store.archive.zip_stream import npz
 from backend.store.errors import NotFound, Unusable
 from ncengine import __version__
 from ncengine.array_file import mapped
@@ -143,7 +143,7 @@ def machine_readings(
 ) -> wire.Items[wire.ReadingWire]:
     """Return what a run's process took of processor, memory and GPU over time."""
     runs.get(here.store, run_id)
-    items = [views.reading_wire(row) for row in readings.of_run(here.store, run_id, points)]
+    items = [views.reading_wire(row) for row in resource_samples.of_run(here.store, run_id, points)]
     return wire.Items[wire.ReadingWire](items=items)
 
 

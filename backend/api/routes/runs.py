@@ -12,7 +12,7 @@ from backend.api.routes.context import Context, context
 from backend.api.routes.encoding import EncodedRoute
 from backend.api.security.callers import require_scope
 from backend.jobs import sweep
-from backend.store import bulk, folds, query, runs
+from backend.store import bulk, query, run_groups, runs
 from backend.store.errors import Invalid, Unusable
 from backend.store.runs import Draft
 from ncengine.config import with_overrides
@@ -142,7 +142,7 @@ def groups(here: Here) -> wire.Items[wire.Group]:
 @router.get("/folds")
 def folded(
     here: Here,
-    by: Annotated[str, Query(max_length=100, description="seeds, or a field of the filter")] = folds.SEEDS,
+    by: Annotated[str, Query(max_length=100, description="seeds, or a field of the filter")] = run_groups.SEEDS,
     q: Annotated[str, Query(max_length=500, description=query.HELP)] = "",
     keys: Annotated[
         str, Query(max_length=2000, description="metrics with their split, comma-separated: train.nc1")
@@ -150,7 +150,7 @@ def folded(
     limit: Annotated[int, Query(ge=1, le=2000)] = 1000,
 ) -> wire.Folds:
     """Return runs folded into rows: those that differ in nothing but the seed, or have a field in common."""
-    found, total = folds.fold(here.store, by, q=q, keys=[key for key in keys.split(",") if key], limit=limit)
+    found, total = run_groups.fold(here.store, by, q=q, keys=[key for key in keys.split(",") if key], limit=limit)
     return wire.Folds(items=[wire.Fold.model_validate(dataclasses.asdict(each)) for each in found], total=total)
 
 

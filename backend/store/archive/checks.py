@@ -18,7 +18,8 @@ from typing import Any, BinaryIO, NamedTuple
 import orjson
 from pydantic import ValidationError
 
-from backend.store import array_layouts, check
+from backend.store import array_layouts, integrity
+from backend.store.archive.consistency import History
 from backend.store.archive.format import (
     MOST_EVENTS,
     MOST_KEYS,
@@ -38,8 +39,7 @@ from backend.store.archive.format import (
     Manifest,
     Part,
 )
-from backend.store.archive.history import History
-from backend.store.archive.zips import CHUNK_BYTES
+from backend.store.archive.zip_stream import CHUNK_BYTES
 from backend.store.errors import Invalid
 from backend.store.event_payloads import first_error, require_valid
 from backend.store.validation import JSON_KEY
@@ -188,7 +188,7 @@ def require_run(manifest: Manifest, work: Path) -> tuple[ArchivedRun, RunConfig]
     _require_named(facts, manifest)
     history = History(facts, config)
     story = ((each.seq, each.type, each.payload) for each in history.require(_events(work)))
-    for fault in check.story(facts.status, facts.last_seq, facts.epoch, story):
+    for fault in integrity.story(facts.status, facts.last_seq, facts.epoch, story):
         raise Invalid(f"events.jsonl of the archive does not tell a run: {fault}")
     history.require_end()
     for each in facts.artifacts:

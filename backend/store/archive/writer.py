@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from backend.store import artifacts, curves, event_log, runs
 from backend.store.archive.format import FORMAT, MOST_EVENTS, MOST_PARTS, ArchivedAttempt, ArchivedRun
-from backend.store.archive.zips import CHUNK_BYTES, Member, streamed
+from backend.store.archive.zip_stream import CHUNK_BYTES, Member, streamed
 from backend.store.database import Store
 from backend.store.errors import Conflict, Unusable
 from ncengine import __version__

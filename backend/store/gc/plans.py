@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from backend.store import marker
+from backend.store import data_directory
 from backend.store.clock import now, text_of
 from backend.store.database import Store
 from backend.store.errors import Conflict, Invalid, NotFound
@@ -33,7 +33,7 @@ def create(store: Store, rules: Rules) -> Plan:
         )
     found = eligible.find(store, rules)
     plan = Plan(
-        id=marker.new_id(),
+        id=data_directory.new_id(),
         directory_id=store.directory_id,
         created_at=now(),
         rules=rules,

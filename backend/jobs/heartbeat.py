@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from backend.store import event_log, readings
+from backend.store import event_log, resource_samples
 from backend.store.database import Store, Unreachable
 
 BEAT_S = 1.0
@@ -84,7 +84,7 @@ class Pulse:
                     self.want = want
                 if time.monotonic() - read >= READING_S:
                     read = time.monotonic()
-                    readings.add(self._store, self._run_id, self._number, readings.of_process(process))
+                    resource_samples.add(self._store, self._run_id, self._number, resource_samples.of_process(process))
 
 
 def trim(path: Path, most_bytes: int) -> None:
