@@ -1,7 +1,8 @@
 """What every fault test shares: a supervisor, moments, and the one checker that looks afterwards.
 
 The checker: per run contiguous numbers, each epoch once, a legal path of states, files whole
-(`backend.store.integrity`, which `collapse doctor --check` runs too); one unfenced writer; and the numbers of an uninterrupted run, bit for bit.
+(`backend.store.integrity`, which `collapse doctor --check` runs too); one unfenced writer; and the numbers of an
+uninterrupted run, bit for bit.
 """
 
 from __future__ import annotations
