@@ -9,7 +9,7 @@ import numpy as np
 
 from backend.jobs.heartbeat import Pulse
 from backend.jobs.worker import Recorder
-from backend.store import artifacts, curves, event_log, run_folders, runs
+from backend.store import artifacts, curves, event_log, run_attempts, run_folders, runs
 from backend.store.database import Store
 from backend.store.event_log import Entry
 from backend.store.models import run
@@ -47,7 +47,7 @@ def train_here(store: Store, config: RunConfig, name: str, *, most_epochs: int |
     With `most_epochs` the run is left running after so many epochs.
     """
     run_id, _ = runs.create(store, config, name=name)
-    number = runs.claim(store, run_id, "cpu")
+    number = run_attempts.claim(store, run_id, "cpu")
     assert number is not None
     run_folders.register(store, run_id)
     recorder = Recorder(store, run_id, number, Pulse(store, run_id, number, ran_before_s=0.0))
@@ -101,7 +101,7 @@ def _long(store: Store, epochs: int) -> str:
                 entries.append(Entry("GeometryCaptured", facts, file))
         patch = {"epoch": group[-1], "summary": scalars, "headline": runs.headline(scalars)}
         event_log.append(store, run_id, 1, entries, patch, buckets=buckets)
-    runs.end(store, run_id, 1, "finished", Entry("RunFinished", {}))
+    run_attempts.end(store, run_id, 1, "finished", Entry("RunFinished", {}))
     return run_id
 
 

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from backend.api.work_queue import WorkQueue
 from backend.jobs.supervisor import Supervisor
-from backend.store import runs
+from backend.store import run_queue, run_status
 from backend.store.database import Store, reason_of
 from backend.store.errors import CollapseError
 from backend.store.models import run
@@ -69,7 +69,7 @@ class Gauges(Collector):
     def _look(self) -> dict[str, str]:
         found: dict[str, str] = {}
         try:
-            runs.probe(self._store)
+            run_queue.write_probe(self._store)
         except (CollapseError, sa.exc.SQLAlchemyError) as error:
             found[DATABASE] = f"the database cannot be written: {reason_of(error)}"
         if not self._supervisor.alive():
@@ -87,7 +87,7 @@ class Gauges(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield what is read when asked."""
         states = GaugeMetricFamily("collapse_runs", "Runs by state.", labels=["status"])
-        counted = dict.fromkeys(runs.STATUSES, 0)
+        counted = dict.fromkeys(run_status.STATUSES, 0)
         with self._store.reading() as connection:
             query = sa.select(run.c.status, sa.func.count().label("runs")).where(run.c.deleted_at.is_(None))
             query = query.group_by(run.c.status)

@@ -19,7 +19,7 @@ from backend.api import wire
 from backend.client import Client, calls
 from backend.jobs.launcher import Reading
 from backend.jobs.supervisor import Supervisor
-from backend.store import event_log, integrity, lock, runs
+from backend.store import event_log, integrity, lock, run_status, runs
 from backend.store.database import Store
 from backend.store.errors import Unusable
 from ncengine.config import RunConfig
@@ -145,7 +145,7 @@ def _follow(store: Store, run_id: str, config: RunConfig, asked: list[int]) -> b
                 elif event.type == "AttemptFailed":
                     progress.console.print(f"attempt {event.payload['attempt']}: {event.payload['reason']}")
             progress.update(task, description=row.status)
-            if row.status in runs.ENDED and seen >= row.last_seq:
+            if row.status in run_status.ENDED and seen >= row.last_seq:
                 if row.error:
                     progress.console.print(f"[red]failed: {row.error}")
                 return bool(row.status != "finished")
@@ -156,11 +156,11 @@ def _follow(store: Store, run_id: str, config: RunConfig, asked: list[int]) -> b
 def _cancel(store: Store, run_id: str, console: Console) -> None:
     """Stop a run on Ctrl-C and wait for its end, so that nothing is left half done."""
     console.print("stopping …")
-    if runs.get(store, run_id).status in runs.ENDED:
+    if runs.get(store, run_id).status in run_status.ENDED:
         return
-    runs.request_cancel(store, run_id)
+    run_status.request_cancel(store, run_id)
     deadline = time.monotonic() + 15
-    while time.monotonic() < deadline and runs.get(store, run_id).status not in runs.ENDED:
+    while time.monotonic() < deadline and runs.get(store, run_id).status not in run_status.ENDED:
         time.sleep(POLL_S)
     console.print(f"run {run_id} is {runs.get(store, run_id).status}; its numbers so far are kept")
 
@@ -175,7 +175,7 @@ def run_remote(server: str, token: str | None, configs: Sequence[RunConfig], nam
             Console(stderr=True).print(f"run {run.id} on {server}")
             with bars() as progress:
                 task = progress.add_task("queued", total=config.epochs, facts="")
-                while run.status not in runs.ENDED:
+                while run.status not in run_status.ENDED:
                     time.sleep(1.0)
                     run = client(calls.run(run.id))
                     facts = facts_of(run.summary)

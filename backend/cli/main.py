@@ -226,12 +226,11 @@ def runs(
     """List runs, newest first."""
     from backend.api import views, wire
     from backend.cli import console
-    from backend.store import query
-    from backend.store import runs as run_store
+    from backend.store import query, run_status
     from backend.store.errors import Invalid
 
-    if status is not None and status not in run_store.STATUSES:
-        raise Invalid(f"--status must be one of {', '.join(run_store.STATUSES)}, got {status!r}")
+    if status is not None and status not in run_status.STATUSES:
+        raise Invalid(f"--status must be one of {', '.join(run_status.STATUSES)}, got {status!r}")
     items: list[wire.RunWire]
     if server:
         from backend.client import calls

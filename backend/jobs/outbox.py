@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from backend.store import artifacts, event_log, runs
+from backend.store import artifacts, event_log, run_attempts
 from backend.store.artifacts import Written
 from backend.store.clock import now
 from backend.store.database import Store
@@ -65,7 +65,7 @@ class Batch:
                 store, run_id, number, self.entries, self.patch, buckets=self.buckets, follows=self.follows
             )
         end = self.ending
-        if not runs.end(
+        if not run_attempts.end(
             store, run_id, number, end.status, end.entry, error=end.error, before=end.before, outcome=end.outcome
         ):
             raise Fenced(f"attempt {number} no longer owns run {run_id}")

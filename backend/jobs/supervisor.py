@@ -24,11 +24,12 @@ from backend.jobs.database_monitor import DatabaseMonitor
 from backend.jobs.launcher import LocalEngine, Reading
 from backend.jobs.outbox import Outbox
 from backend.jobs.processes import ProcessIdentity
-from backend.store import event_log, run_folders, runs
+from backend.store import run_attempts, run_folders, run_queue, runs
 from backend.store.database import Store, Unreachable, reason_of
 from backend.store.errors import Fenced
-from backend.store.event_log import MAX_CRASHES, Entry
+from backend.store.event_log import Entry
 from backend.store.identity import machine_id
+from backend.store.run_attempts import MAX_CRASHES
 
 log = logging.getLogger("collapse.jobs")
 
@@ -147,7 +148,7 @@ class Supervisor:
     def look(self) -> None:
         """One round: who is gone or stands still, who is to be stopped, who can start."""
         self.engine.reap()
-        attempts = runs.owned_attempts(self.store)
+        attempts = run_attempts.running_attempts(self.store)
         if attempts:
             self._probe()
         for row in attempts:
@@ -161,7 +162,7 @@ class Supervisor:
         self._watched = {key: held for key, held in self._watched.items() if key in running}
         open_slots = slots.free(self.limits.slots, [row.device for row in attempts if row.host in (None, self._host)])
         if open_slots and not self.database.problem and self._has_room():
-            for row in runs.queued(self.store):
+            for row in run_queue.list_startable(self.store):
                 if self._only is not None and row.id not in self._only:
                     continue
                 slot = slots.pick(row.device, open_slots)
@@ -186,7 +187,7 @@ class Supervisor:
         before = time.monotonic()
         if before - self._probed < PROBE_S:
             return
-        runs.probe(self.store)
+        run_queue.write_probe(self.store)
         self._probed = time.monotonic()
         if self._probed - before > SLOW_PROBE_S or before - self._looked > SLOW_PROBE_S + TICK_S + PROBE_S:
             self._reset()
@@ -196,11 +197,11 @@ class Supervisor:
             held.moved = time.monotonic()
 
     def _start(self, run_id: str, slot: str) -> bool:
-        number = runs.claim(self.store, run_id, slot)
+        number = run_attempts.claim(self.store, run_id, slot)
         if number is None:
             return False
         identity = self.engine.submit(run_id, number, slot)
-        runs.record_process(
+        run_attempts.record_process(
             self.store,
             run_id,
             number,
@@ -253,7 +254,9 @@ class Supervisor:
             identity.signal_group(signal.SIGKILL)
         elif row.time_limit_s is not None and row.running_s > row.time_limit_s + OVERTIME_S:
             error = f"the time limit of {row.time_limit_s:g} s is used up and the worker did not stop by itself"
-            runs.end(self.store, row.run_id, row.number, "failed", Entry("RunFailed", {"error": error}), error=error)
+            run_attempts.end(
+                self.store, row.run_id, row.number, "failed", Entry("RunFailed", {"error": error}), error=error
+            )
             identity.signal_group(signal.SIGKILL)
 
     def _deliver(self, key: Attempt) -> None:
@@ -286,19 +289,19 @@ class Supervisor:
         run_id, number = key
         epoch = runs.get(self.store, run_id, deleted=True).epoch
         if row.want == "cancel":
-            runs.end(self.store, run_id, number, "cancelled", Entry("RunCancelled", {"epoch": epoch}))
+            run_attempts.end(self.store, run_id, number, "cancelled", Entry("RunCancelled", {"epoch": epoch}))
             return
-        crashes = event_log.crashes(self.store, run_id) + 1
+        crashes = run_attempts.crashes(self.store, run_id) + 1
         failed = Entry("AttemptFailed", {"attempt": number, "reason": reason, "tries_left": MAX_CRASHES - crashes})
         if row.want == "pause":
             paused = Entry("Paused", {"epoch": epoch})
-            runs.end(self.store, run_id, number, "paused", paused, before=[failed], outcome=reason)
+            run_attempts.end(self.store, run_id, number, "paused", paused, before=[failed], outcome=reason)
         elif crashes < MAX_CRASHES:
-            if runs.end(self.store, run_id, number, "queued", failed, outcome=reason):
+            if run_attempts.end(self.store, run_id, number, "queued", failed, outcome=reason):
                 log.warning("run %s attempt %d: %s; trying again from its checkpoint", run_id, number, reason)
         else:
             error = f"{reason}, {crashes} times; see the run's log, then retry"
-            runs.end(
+            run_attempts.end(
                 self.store, run_id, number, "failed", Entry("RunFailed", {"error": error}), error=error, before=[failed]
             )
 

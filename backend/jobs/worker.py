@@ -35,7 +35,7 @@ from backend.jobs.heartbeat import FENCED, Pulse
 from backend.jobs.launcher import Reading
 from backend.jobs.outbox import Batch, Ending, Outbox
 from backend.settings import datasets_dir
-from backend.store import artifacts, event_log, run_folders, runs
+from backend.store import artifacts, event_log, run_attempts, run_folders, runs
 from backend.store.curves import Folder
 from backend.store.database import Store, Unreachable, open_store, reason_of
 from backend.store.errors import CollapseError, Fenced
@@ -224,9 +224,9 @@ class Recorder:
         """Store that this attempt ends here and the run is to be tried again."""
         with contextlib.suppress(SQLAlchemyError):
             self.flush()
-        crashes = event_log.crashes(self._store, self._run_id) + 1
-        failed = {"attempt": self._number, "reason": reason, "tries_left": max(0, event_log.MAX_CRASHES - crashes)}
-        if crashes < event_log.MAX_CRASHES:
+        crashes = run_attempts.crashes(self._store, self._run_id) + 1
+        failed = {"attempt": self._number, "reason": reason, "tries_left": max(0, run_attempts.MAX_CRASHES - crashes)}
+        if crashes < run_attempts.MAX_CRASHES:
             self._end("queued", Entry("AttemptFailed", failed), outcome=reason)
         else:
             self._end(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from backend.store import runs
+from backend.store import run_status, runs
 from backend.store.database import Store
 from backend.store.errors import CollapseError, Invalid
 
@@ -31,12 +31,12 @@ def _untag(store: Store, run_id: str, value: Value) -> None:
 
 
 ACTIONS: dict[str, tuple[Callable[[Store, str, Value], None], type | None]] = {
-    "cancel": (lambda store, run_id, _: runs.request_cancel(store, run_id), None),
-    "pause": (lambda store, run_id, _: runs.request_pause(store, run_id), None),
-    "resume": (lambda store, run_id, _: runs.resume(store, run_id), None),
-    "retry": (lambda store, run_id, _: runs.retry(store, run_id), None),
-    "delete": (lambda store, run_id, _: runs.delete(store, run_id), None),
-    "restore": (lambda store, run_id, _: runs.restore(store, run_id), None),
+    "cancel": (lambda store, run_id, _: run_status.request_cancel(store, run_id), None),
+    "pause": (lambda store, run_id, _: run_status.request_pause(store, run_id), None),
+    "resume": (lambda store, run_id, _: run_status.resume(store, run_id), None),
+    "retry": (lambda store, run_id, _: run_status.retry(store, run_id), None),
+    "delete": (lambda store, run_id, _: run_status.delete(store, run_id), None),
+    "restore": (lambda store, run_id, _: run_status.restore(store, run_id), None),
     "tag": (_tag, str),
     "untag": (_untag, str),
     "group": (lambda store, run_id, value: runs.change(store, run_id, {"group": value}), str),

@@ -192,11 +192,3 @@ def newest_of(store: Store, run_id: str, type_: str, limit: int) -> list[sa.Row[
 
 MAX_UNION = 100
 """Runs that one query reads: SQLite takes 500."""
-MAX_CRASHES = 3
-"""So many attempts may end without a word before a run counts as failed."""
-
-
-def crashes(store: Store, run_id: str) -> int:
-    """Return how many attempts failed since the user last queued the run."""
-    queued = newest(store, run_id, "RunQueued")
-    return len(after(store, run_id, 0 if queued is None else queued.seq, 100, ["AttemptFailed"]))

@@ -14,24 +14,8 @@ import sqlalchemy as sa
 from backend.store import artifacts
 from backend.store.database import Store
 from backend.store.models import artifact, attempt, bucket, event, reading, run
+from backend.store.run_status import MOVES, STATES
 
-MOVES: dict[str, dict[str, str]] = {
-    "": {"RunQueued": "queued"},
-    "queued": {"Paused": "paused", "RunCancelled": "cancelled", "AttemptFailed": "queued", "RunFailed": "failed"},
-    "running": {
-        "Paused": "paused",
-        "RunCancelled": "cancelled",
-        "AttemptFailed": "queued",
-        "RunFailed": "failed",
-        "RunFinished": "finished",
-    },
-    "paused": {"RunQueued": "queued", "RunCancelled": "cancelled"},
-    "failed": {"RunQueued": "queued"},
-    "cancelled": {"RunQueued": "queued"},
-    "finished": {},
-}
-"""From a state, by event: the state after it. Any other event is a worker's, which a queued run becomes running by."""
-STATES = {"RunQueued", "Paused", "RunCancelled", "AttemptFailed", "RunFailed", "RunFinished"}
 PAGE = 5000
 
 

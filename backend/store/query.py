@@ -24,7 +24,8 @@ import sqlalchemy as sa
 from backend.store.database import Store
 from backend.store.errors import Invalid
 from backend.store.models import run
-from backend.store.runs import HEADLINE, STATUSES
+from backend.store.run_status import STATUSES
+from backend.store.runs import HEADLINE
 from ncengine.config import RunConfig
 from ncengine.metrics import METRICS
 

@@ -22,7 +22,7 @@ from backend.jobs import slots
 from backend.jobs.estimate import estimates
 from backend.jobs.launcher import Reading
 from backend.jobs.supervisor import Limits, Supervisor
-from backend.store import lock, runs
+from backend.store import lock, run_status, runs
 from backend.store.database import Store
 from backend.store.errors import Conflict, Unusable
 from backend.store.models import run
@@ -150,9 +150,9 @@ def _queued(store: Store, plan: Sequence[Planned]) -> set[str]:
     ids = set(runs.create_all(store, drafts)[0]) if drafts else set()
     for row in there.values():
         if row.status == "paused":
-            runs.resume(store, row.id)
+            run_status.resume(store, row.id)
         elif row.status in ("failed", "cancelled"):
-            runs.retry(store, row.id)
+            run_status.retry(store, row.id)
         if row.status != "finished":
             ids.add(row.id)
     return ids
@@ -166,7 +166,7 @@ def _follow(store: Store, plan: Sequence[Planned], asked: Collection[int]) -> No
         shown: dict[str, Any] = {}
         while not asked:
             there = found(store, plan)
-            done = sum(1.0 if row.status in runs.ENDED else row.epoch / epochs[key] for key, row in there.items())
+            done = sum(1.0 if row.status in run_status.ENDED else row.epoch / epochs[key] for key, row in there.items())
             states = Counter(row.status for row in there.values())
             words = ", ".join(f"{count} {status}" for status, count in sorted(states.items()))
             progress.update(whole, completed=done, facts=words)
@@ -177,7 +177,7 @@ def _follow(store: Store, plan: Sequence[Planned], asked: Collection[int]) -> No
                 if run_id not in shown:
                     shown[run_id] = progress.add_task(f"{row.group}: {row.name}", total=epochs[key], facts=run_id)
                 progress.update(shown[run_id], completed=row.epoch)
-            if all(row.status in (*runs.ENDED, "paused") for row in there.values()):
+            if all(row.status in (*run_status.ENDED, "paused") for row in there.values()):
                 break
             time.sleep(POLL_S)
 
@@ -188,7 +188,7 @@ def _pause(store: Store, ids: Collection[str], console: Console) -> None:
     left = set(ids)
     for run_id in ids:
         try:
-            runs.request_pause(store, run_id)
+            run_status.request_pause(store, run_id)
         except Conflict:  # it has ended
             left.discard(run_id)
     deadline = time.monotonic() + STOP_S

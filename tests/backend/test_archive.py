@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from backend.figures.collect import collect
-from backend.store import artifacts, curves, event_log, query, runs
+from backend.store import artifacts, curves, event_log, query, run_attempts, run_status, runs
 from backend.store.archive import reader, writer
 from backend.store.database import open_store
 from backend.store.errors import Conflict, Invalid, Unusable
@@ -75,19 +75,19 @@ def test_an_imported_run_is_the_same_to_the_byte(origin, store, tmp_path):
 def test_a_taken_id_gives_way(origin, store, tmp_path):
     _, run_id, content = origin
     bring_in(store, content, tmp_path)
-    runs.delete(store, run_id)
+    run_status.delete(store, run_id)
     other, new = bring_in(store, content, tmp_path)
     assert new
     assert other != run_id
     require_whole(store, other)
-    runs.restore(store, run_id)
+    run_status.restore(store, run_id)
     require_whole(store, run_id)
 
 
 def long_run(store, there, origin_id, epochs):
     """Store a run of many epochs, with the payloads of a real one, and the rows that fold its curves."""
     run_id, _ = runs.create(store, tiny(epochs=epochs, device="cpu"))
-    number = runs.claim(store, run_id, "cpu")
+    number = run_attempts.claim(store, run_id, "cpu")
     started = {**event_log.newest(there, origin_id, "RunStarted").payload, "epochs": epochs}
     measured = event_log.newest(there, origin_id, "EpochMeasured").payload
     folder = curves.Folder.resumed(store, run_id, "epoch")
@@ -98,7 +98,7 @@ def long_run(store, there, origin_id, epochs):
         buckets += folder.add(payload)
     patch = {"epoch": epochs, "summary": payload["scalars"]}
     event_log.append(store, run_id, number, entries, patch, buckets=buckets)
-    runs.end(store, run_id, number, "failed", event_log.Entry("RunFailed", {"error": "x"}), error="x")
+    run_attempts.end(store, run_id, number, "failed", event_log.Entry("RunFailed", {"error": "x"}), error="x")
     return run_id
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backend.jobs.estimate import estimates
-from backend.store import event_log, resource_samples, runs
+from backend.store import event_log, resource_samples, run_attempts, runs
 from backend.store.event_log import Entry
 from backend.store.resource_samples import Reading
 from tests.conftest import BOTH
@@ -15,12 +15,12 @@ from tests.harness import ServerProcess, tiny, wait_for
 def took(store, config, seconds, memory=None):
     """Store a run of one epoch that took so many seconds."""
     run_id, _ = runs.create(store, config)
-    number = runs.claim(store, run_id, "cpu")
+    number = run_attempts.claim(store, run_id, "cpu")
     event_log.append(store, run_id, number, [Entry("EpochMeasured", {"epoch": 1, "scalars": {}})], {"epoch": 1})
     event_log.beat(store, run_id, number, seconds)
     if memory:
         resource_samples.add(store, run_id, number, Reading(100.0, memory))
-    runs.end(store, run_id, number, "finished", Entry("RunFinished", {}))
+    run_attempts.end(store, run_id, number, "finished", Entry("RunFinished", {}))
 
 
 @BOTH

@@ -12,10 +12,10 @@ import pytest
 
 from backend.jobs.heartbeat import Pulse
 from backend.jobs.worker import Recorder
-from backend.store import event_log, runs
+from backend.store import event_log, run_attempts, runs
 from backend.store.errors import Invalid
 from backend.store.event_payloads import PAYLOADS, require_valid
-from backend.store.integrity import STATES
+from backend.store.run_status import STATES
 from ncengine import events
 from ncengine.train import run as train
 from tests.harness import record_here, tiny
@@ -99,7 +99,7 @@ def test_what_does_not_fit_is_refused_with_its_field(case):
 def test_a_worker_whose_event_does_not_fit_fails_the_run_and_stores_no_such_event(store):
     """The event goes the way of all: through the recorder of a running attempt."""
     run_id, _ = runs.create(store, tiny())
-    number = runs.claim(store, run_id, "cpu")
+    number = run_attempts.claim(store, run_id, "cpu")
     record_here(store, run_id, number)
     recorder = Recorder(store, run_id, number, Pulse(store, run_id, number, ran_before_s=0.0))
     recorder.record(events.LogLine(text="before"))

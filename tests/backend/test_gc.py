@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import sqlalchemy as sa
 
-from backend.store import artifacts, integrity, run_folders, runs
+from backend.store import artifacts, integrity, run_attempts, run_folders, run_status, runs
 from backend.store.database import open_store
 from backend.store.errors import Conflict, Invalid, NotFound, Unusable
 from backend.store.event_log import Entry
@@ -82,12 +82,12 @@ def test_what_may_still_write_is_left_alone(store, two_days_later, status):
     run_folders.register(store, run_id)
     stray(store, f"runs/{run_id}/geometry-000000001-a1.safetensors")
     if status == "running":
-        runs.claim(store, run_id, "cpu")
+        run_attempts.claim(store, run_id, "cpu")
     if status == "paused":
-        runs.request_pause(store, run_id)
+        run_status.request_pause(store, run_id)
     assert preview(store, checkpoints=True, thin_geometry=2).items == ()
     if status != "running":
-        runs.request_cancel(store, run_id)
+        run_status.request_cancel(store, run_id)
         assert kinds(preview(store)) == [("files-without-row", run_id, 1)]
 
 
@@ -249,7 +249,7 @@ def test_everything_goes_to_the_trash_and_comes_back_bit_for_bit(store, two_days
 
 def test_a_run_that_never_had_a_folder_goes_and_comes_back(store):
     run_id, _ = runs.create(store, tiny())
-    runs.request_cancel(store, run_id)
+    run_status.request_cancel(store, run_id)
     delete_long_ago(store, run_id)
     before = gc_store.rows(store, deleted_at=False)
     outcome = clean(store)
@@ -274,11 +274,11 @@ def test_only_what_was_previewed_goes_and_only_while_it_is_eligible(store, two_d
     plan = preview(store, thin_geometry=10, q=f"id:{held['kept']}")
     assert plan.count == 3 * 10 + 10 + 1 + 3 + 5
     # Meanwhile: one is restored, one is restored and deleted again, one runs again, one gets another file.
-    runs.restore(store, held["restored"])
+    run_status.restore(store, held["restored"])
     with store.writing() as connection:
         again = sa.update(run).where(run.c.id == held["twice"])
         connection.execute(again.values(deleted_at="2026-01-02T00:00:00.000Z"))
-    runs.retry(store, held["retried"])
+    run_status.retry(store, held["retried"])
     (store.data_dir / "runs" / held["again"] / "new.txt").write_text("new")
     # One file gets its row, one is written again, one is renamed; one capture changes, one loses its row.
     third = artifacts.rows(store, held["kept"], "geometry")[3]
@@ -330,7 +330,7 @@ def test_a_run_that_changes_while_its_rows_are_written_is_left_whole(store, monk
 
     def write_and_restore(path, lines):
         write(path, lines)
-        runs.restore(store, run_id)
+        run_status.restore(store, run_id)
 
     monkeypatch.setattr(delete.rows, "write", write_and_restore)
     outcome = delete.delete(store, plan.id)
@@ -560,9 +560,9 @@ def test_a_run_that_is_queued_at_the_same_moment_keeps_its_files(store, two_days
         connection.execute(sa.update(run).values(status="failed"))
     path = stray(store, f"runs/{run_id}/geometry-000000099-a1.safetensors")
     plan = preview(store)
-    runs.retry(store, run_id)
-    number = runs.claim(store, run_id, "cpu")
+    run_status.retry(store, run_id)
+    number = run_attempts.claim(store, run_id, "cpu")
     delete.delete(store, plan.id)
     assert path.exists()
-    runs.end(store, run_id, number, "finished", Entry("RunFinished", {}))
+    run_attempts.end(store, run_id, number, "finished", Entry("RunFinished", {}))
     assert clean(store).count == 1

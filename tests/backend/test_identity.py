@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 import ncengine as nc
-from backend.store import artifacts, attach, event_log, run_folders, runs
+from backend.store import artifacts, attach, event_log, run_attempts, run_folders, run_queue, runs
 from backend.store.data_directory import read_marker
 from backend.store.database import open_store
 from backend.store.errors import Unusable
@@ -29,7 +29,7 @@ def with_files(store, count=2):
     ids = []
     for _ in range(count):
         run_id, _ = runs.create(store, tiny())
-        number = runs.claim(store, run_id, "cpu")
+        number = run_attempts.claim(store, run_id, "cpu")
         run_folders.register(store, run_id)
         written = artifacts.write(store, run_id, "geometry", 1, number, {"a": np.zeros(3)})
         event_log.append(store, run_id, number, [Entry("GeometryCaptured", {"step": 1}, written)])
@@ -187,10 +187,10 @@ def test_an_empty_directory_joins_by_an_explicit_option(store, tmp_path):
 def test_a_run_goes_on_where_its_files_are(store, tmp_path):
     (held, *_) = with_files(store)
     fresh, _ = runs.create(store, tiny())
-    assert runs.end(store, held, 1, "queued", Entry("AttemptFailed", {"attempt": 1, "reason": "test"}))
+    assert run_attempts.end(store, held, 1, "queued", Entry("AttemptFailed", {"attempt": 1, "reason": "test"}))
     with closing(open_store(tmp_path / "second", store.url, join=True)) as second:
-        assert [row.id for row in runs.queued(second)] == [fresh]
-    assert {row.id for row in runs.queued(store)} == {held, fresh}
+        assert [row.id for row in run_queue.list_startable(second)] == [fresh]
+    assert {row.id for row in run_queue.list_startable(store)} == {held, fresh}
 
 
 FORGET = "DELETE FROM store; DELETE FROM directory; DELETE FROM run_folder;"

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from backend.jobs import slots, sweep
-from backend.store import bulk, event_log, integrity, query, runs
+from backend.store import bulk, event_log, integrity, query, run_attempts, run_queue, run_status, runs
 from backend.store.errors import Conflict, Invalid, NotFound
 from backend.store.event_log import Entry
 from backend.store.runs import Draft
@@ -20,31 +20,31 @@ from tests.harness import tiny
 def test_states_move_only_legally(store):
     run_id, _ = runs.create(store, tiny())
     with pytest.raises(Conflict, match="queued: cancel it before"):
-        runs.delete(store, run_id)
+        run_status.delete(store, run_id)
     with pytest.raises(Conflict, match="only a failed or cancelled"):
-        runs.retry(store, run_id)
+        run_status.retry(store, run_id)
     with pytest.raises(Conflict, match="only a paused run"):
-        runs.resume(store, run_id)
-    runs.request_cancel(store, run_id)
+        run_status.resume(store, run_id)
+    run_status.request_cancel(store, run_id)
     assert runs.get(store, run_id).status == "cancelled"
     with pytest.raises(Conflict, match="only a queued, running or paused"):
-        runs.request_cancel(store, run_id)
+        run_status.request_cancel(store, run_id)
     with pytest.raises(Conflict, match="can be paused"):
-        runs.request_pause(store, run_id)
-    runs.retry(store, run_id)
-    assert runs.claim(store, run_id, "cpu") == 1
-    runs.request_cancel(store, run_id)
+        run_status.request_pause(store, run_id)
+    run_status.retry(store, run_id)
+    assert run_attempts.claim(store, run_id, "cpu") == 1
+    run_status.request_cancel(store, run_id)
     assert runs.get(store, run_id).status == "running", "its worker is asked"
     assert event_log.append(store, run_id, 1, []).want == "cancel"
     with pytest.raises(Conflict, match="not being cancelled"):
-        runs.request_pause(store, run_id)
-    assert runs.end(store, run_id, 1, "cancelled", Entry("RunCancelled", {"epoch": 0}))
-    runs.delete(store, run_id)
+        run_status.request_pause(store, run_id)
+    assert run_attempts.end(store, run_id, 1, "cancelled", Entry("RunCancelled", {"epoch": 0}))
+    run_status.delete(store, run_id)
     with pytest.raises(NotFound):
         runs.get(store, run_id)
     assert query.listing(store).total == 0
     assert query.listing(store, deleted=True).total == 1
-    runs.restore(store, run_id)
+    run_status.restore(store, run_id)
     assert runs.get(store, run_id).status == "cancelled"
     assert list(integrity.faults(store)) == []
 
@@ -52,18 +52,18 @@ def test_states_move_only_legally(store):
 @BOTH
 def test_a_paused_run_keeps_its_place_in_the_queue(store):
     first, second = (runs.create(store, tiny(seed=seed))[0] for seed in (0, 1))
-    runs.request_pause(store, first)
-    assert runs.claim(store, first, "cpu") is None, "held back"
-    assert [row.id for row in runs.queued(store)] == [second]
-    runs.resume(store, first)
-    assert [row.id for row in runs.queued(store)] == [first, second]
-    assert runs.claim(store, first, "cpu") == 1
-    runs.request_pause(store, first)
+    run_status.request_pause(store, first)
+    assert run_attempts.claim(store, first, "cpu") is None, "held back"
+    assert [row.id for row in run_queue.list_startable(store)] == [second]
+    run_status.resume(store, first)
+    assert [row.id for row in run_queue.list_startable(store)] == [first, second]
+    assert run_attempts.claim(store, first, "cpu") == 1
+    run_status.request_pause(store, first)
     assert event_log.beat(store, first, 1, 0.5) == "pause"
-    runs.resume(store, first)
+    run_status.resume(store, first)
     assert event_log.beat(store, first, 1, 0.5) == "run", "a pause that was not made yet is taken back"
-    runs.request_pause(store, first)
-    runs.request_cancel(store, first)
+    run_status.request_pause(store, first)
+    run_status.request_cancel(store, first)
     assert event_log.beat(store, first, 1, 0.5) == "cancel"
     assert event_log.beat(store, first, 2, 0.5) is None, "another attempt is fenced"
     assert list(integrity.faults(store)) == []
@@ -72,25 +72,25 @@ def test_a_paused_run_keeps_its_place_in_the_queue(store):
 @BOTH
 def test_priority_then_place_decide_what_starts(store):
     a, b, c = (runs.create(store, tiny(seed=seed))[0] for seed in range(3))
-    order = lambda: [row.id for row in runs.queued(store)]
+    order = lambda: [row.id for row in run_queue.list_startable(store)]
     assert order() == [a, b, c]
     runs.change(store, c, {"priority": 5})
     assert order() == [c, a, b]
-    runs.move(store, b, before=a)
+    run_queue.move(store, b, before=a)
     assert order() == [c, b, a]
-    runs.move(store, a, before=c)
+    run_queue.move(store, a, before=c)
     assert order() == [a, c, b]
     assert runs.get(store, a).priority == 5, "it takes the priority of where it goes"
-    runs.move(store, a, before=None)
+    run_queue.move(store, a, before=None)
     assert order() == [c, b, a]
     with pytest.raises(Invalid, match="must name a queued run"):
-        runs.move(store, a, before="nosuchrun0")
-    runs.claim(store, c, "cpu")
+        run_queue.move(store, a, before="nosuchrun0")
+    run_attempts.claim(store, c, "cpu")
     with pytest.raises(Conflict, match="is not queued"):
-        runs.move(store, c, before=a)
+        run_queue.move(store, c, before=a)
     # A retried run comes where it was, before those that came later.
-    runs.end(store, c, 1, "failed", Entry("RunFailed", {"error": "x"}), error="x")
-    runs.retry(store, c)
+    run_attempts.end(store, c, 1, "failed", Entry("RunFailed", {"error": "x"}), error="x")
+    run_status.retry(store, c)
     assert order()[0] == c
 
 
@@ -133,7 +133,7 @@ def test_twenty_submissions_at_once_with_one_key_are_one_run(store):
 @BOTH
 def test_many_runs_at_once_each_answer_for_themselves(store):
     made = [runs.create(store, tiny(seed=seed), group="g")[0] for seed in range(3)]
-    runs.request_cancel(store, made[0])
+    run_status.request_cancel(store, made[0])
     outcomes = bulk.act(store, "cancel", [*made, "nosuchrun0"])
     assert [each.refusal is None for each in outcomes] == [False, True, True, False]
     assert "only a queued" in outcomes[0].refusal

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from backend.api import views
-from backend.store import curves, event_log, query, run_groups, runs
+from backend.store import curves, event_log, query, run_attempts, run_groups, runs
 from backend.store.errors import Invalid
 from backend.store.event_log import Entry
 from backend.store.runs import Draft
@@ -29,7 +29,7 @@ def filled(store):
         )
         nc1 = float("nan") if i == 10 else i / 100
         summary = {} if i == 11 else {"train": {"nc1": nc1, "vci": 2.0 * i}, "test": {"nc1": 1.0 + i, "top1": 0.5}}
-        number = runs.claim(store, run_id, "cpu")
+        number = run_attempts.claim(store, run_id, "cpu")
         measured = {"epoch": i, "scalars": summary}
         event_log.append(
             store,
@@ -38,7 +38,7 @@ def filled(store):
             [Entry("EpochMeasured", measured)],
             {"epoch": i, "summary": summary, "headline": runs.headline(summary)},
         )
-        runs.end(store, run_id, number, "finished" if i < 8 else "failed", Entry("RunFinished", {}))
+        run_attempts.end(store, run_id, number, "finished" if i < 8 else "failed", Entry("RunFinished", {}))
         ids.append(run_id)
     return ids
 
@@ -184,7 +184,7 @@ def test_a_cursor_must_be_of_this_order(store, filled):
 def recorded(store, epochs, each=lambda epoch: {"train": {"nc1": 1.0 / epoch}}):
     """Store epochs as a worker does, with the rows that fold them; in attempts of random length."""
     run_id, _ = runs.create(store, tiny())
-    number = runs.claim(store, run_id, "cpu")
+    number = run_attempts.claim(store, run_id, "cpu")
     rng = random.Random(4)  # noqa: S311
     epoch, series = 0, []
     while epoch < epochs:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from backend.store import artifacts, event_log, lock, resource_samples, runs
+from backend.store import artifacts, event_log, lock, resource_samples, run_attempts, runs
 from backend.store.database import open_store
 from backend.store.errors import Fenced, Unusable
 from backend.store.event_log import Entry
@@ -31,7 +31,7 @@ for i in range(250):
 
 def running(store, **changes):
     run_id, _ = runs.create(store, tiny(**changes))
-    assert runs.claim(store, run_id, "cpu") == 1
+    assert run_attempts.claim(store, run_id, "cpu") == 1
     return run_id
 
 
@@ -55,20 +55,20 @@ def test_four_writer_processes_leave_no_gap_and_lose_nothing(store):
 @BOTH
 def test_an_attempt_that_lost_the_run_is_fenced_and_writes_nothing(store):
     run_id = running(store)
-    assert runs.end(store, run_id, 1, "queued", Entry("AttemptFailed", {"attempt": 1, "reason": "test"}))
-    assert runs.claim(store, run_id, "cpu") == 2
+    assert run_attempts.end(store, run_id, 1, "queued", Entry("AttemptFailed", {"attempt": 1, "reason": "test"}))
+    assert run_attempts.claim(store, run_id, "cpu") == 2
     before = runs.get(store, run_id).last_seq
     with pytest.raises(Fenced):
         event_log.append(store, run_id, 1, [Entry("LogLine", {"text": "late"})], {"epoch": 99})
     assert runs.get(store, run_id).last_seq == before
     assert runs.get(store, run_id).epoch == 0
-    assert not runs.end(store, run_id, 1, "finished", Entry("RunFinished", {}))
+    assert not run_attempts.end(store, run_id, 1, "finished", Entry("RunFinished", {}))
 
 
 @BOTH
 def test_only_one_claimer_wins(store):
     run_id, _ = runs.create(store, tiny())
-    assert [runs.claim(store, run_id, "cpu") for _ in range(3)] == [1, None, None]
+    assert [run_attempts.claim(store, run_id, "cpu") for _ in range(3)] == [1, None, None]
 
 
 @BOTH

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from backend.jobs.processes import ProcessIdentity
 from backend.jobs.slots import capacities
 from backend.jobs.supervisor import Limits, Supervisor
-from backend.store import event_log, integrity, runs
+from backend.store import event_log, integrity, run_attempts, runs
 from backend.store.database import Store
 from backend.store.models import artifact
 from ncengine.train import run as train
@@ -37,7 +37,7 @@ def supervising(store: Store, *, warm: bool = False, **limits: object) -> Iterat
 
 def owner(store: Store, run_id: str) -> ProcessIdentity | None:
     """Return the process that runs a run now, or None."""
-    found = [row for row in runs.owned_attempts(store) if row.run_id == run_id and row.pid]
+    found = [row for row in run_attempts.running_attempts(store) if row.run_id == run_id and row.pid]
     return ProcessIdentity(found[0].pid, found[0].process_started, found[0].boot_id) if found else None
 
 
@@ -76,9 +76,11 @@ def require_whole(store: Store, run_id: str | None = None, *, finished: bool = T
         query = sa.select(artifact.c.path).where(artifact.c.run_id == run_id).order_by(artifact.c.seq)
         writers = [int(path.rpartition("-a")[2].partition(".")[0]) for path in connection.execute(query).scalars()]
     assert writers == sorted(writers)
-    numbers = [row.number for row in runs.attempts(store, run_id)]
+    numbers = [row.number for row in run_attempts.list_attempts(store, run_id)]
     assert numbers == list(range(1, len(numbers) + 1))
-    assert sum(row.ended_at is None for row in runs.attempts(store, run_id)) == (status(store, run_id) == "running")
+    assert sum(row.ended_at is None for row in run_attempts.list_attempts(store, run_id)) == (
+        status(store, run_id) == "running"
+    )
     if finished:
         row = runs.get(store, run_id)
         assert row.status == "finished", row.error

@@ -20,7 +20,18 @@ import sqlalchemy as sa
 
 from backend.jobs.launcher import Reading
 from backend.jobs.supervisor import Supervisor
-from backend.store import artifacts, database, event_log, integrity, migrate, query, runs
+from backend.store import (
+    artifacts,
+    database,
+    event_log,
+    integrity,
+    migrate,
+    query,
+    run_attempts,
+    run_queue,
+    run_status,
+    runs,
+)
 from backend.store.database import open_store
 from backend.store.errors import Unusable
 from backend.store.models import run
@@ -111,7 +122,7 @@ def test_a_full_disk_ends_the_attempt_and_the_run_goes_on_when_there_is_space(sm
             wait_status(store, run_id, "finished", seconds=120)
             assert not supervisor.disk_full
         require_whole(store, run_id)
-        first = runs.attempts(store, run_id)[0]
+        first = run_attempts.list_attempts(store, run_id)[0]
         assert "the disk of the data directory is full" in first.outcome or "status 1" in first.outcome
     finally:
         end_workers(store)
@@ -152,7 +163,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(store, damage):
     run_id, _ = runs.create(store, tiny(epochs=5, device="cpu"))
     with supervising(store):
         wait_epoch(store, run_id, 3)
-        runs.request_cancel(store, run_id)
+        run_status.request_cancel(store, run_id)
         wait_status(store, run_id, "cancelled")
         path = store.data_dir / artifacts.rows(store, run_id, "checkpoint")[0].path
         content = bytearray(path.read_bytes())
@@ -163,7 +174,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(store, damage):
             path.write_bytes(content if damage == "one bit" else content[:-10])
         words = {"cut short": "bytes and should have", "one bit": "hash differs", "gone": "is missing"}[damage]
         assert [words in fault.what for fault in integrity.faults(store)] == [True], "the doctor sees it too"
-        runs.retry(store, run_id)
+        run_status.retry(store, run_id)
         wait_status(store, run_id, "finished")
     lines = [e.payload["text"] for e in event_log.after(store, run_id, 0, 10_000, ["LogLine"])]
     assert any("falling back to the one before" in line for line in lines)
@@ -279,7 +290,7 @@ def test_an_old_database_is_copied_and_brought_forward(tmp_path, request, kind):
     at_first_schema(tmp_path / "data", url)
     store = open_store(tmp_path / "data", url)
     try:
-        assert [row.id for row in runs.queued(store)] == ["old1", "old0"], "the order in which they came"
+        assert [row.id for row in run_queue.list_startable(store)] == ["old1", "old0"], "the order in which they came"
         assert query.listing(store, q="nc1<0.3").total == 2
         assert list(integrity.faults(store)) == []
         if kind == "sqlite":
@@ -315,7 +326,9 @@ def test_a_migration_that_fails_leaves_the_old_database_as_it_was(tmp_path, requ
         assert "priority" not in {column["name"] for column in sa.inspect(connection).get_columns("run")}
     engine.dispose()
     store = open_store(tmp_path / "data", url)
-    assert [row.id for row in runs.queued(store)] == ["old1", "old0"], "the mended version brings it forward"
+    assert [row.id for row in run_queue.list_startable(store)] == ["old1", "old0"], (
+        "the mended version brings it forward"
+    )
     store.close()
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from backend.jobs.heartbeat import Pulse
 from backend.jobs.worker import Recorder
-from backend.store import runs
+from backend.store import run_attempts, runs
 from backend.store.database import open_store
 from backend.store.event_log import Entry
 from ncengine.events import RunFinished
@@ -19,7 +19,7 @@ from tests.harness import tiny
 def trained(store, config, name):
     """Run a config to its end; return its id."""
     run_id, _ = runs.create(store, config, name=name)
-    number = runs.claim(store, run_id, "cpu")
+    number = run_attempts.claim(store, run_id, "cpu")
     recorder = Recorder(store, run_id, number, Pulse(store, run_id, number, ran_before_s=0.0))
     for event in train(config):
         if isinstance(event, RunFinished):

@@ -20,7 +20,7 @@ from pypdf import PdfReader
 from backend.api import views, wire
 from backend.figures.collect import collect
 from backend.figures.process import FigureJob, FigureProcess, StoreLocation
-from backend.store import artifacts, event_log, runs
+from backend.store import artifacts, event_log, run_attempts, runs
 from backend.store.errors import Invalid, NotFound
 from backend.store.event_log import Entry
 from ncfigures import matplotlib_renderer, palette
@@ -569,7 +569,7 @@ def test_a_run_without_geometry_says_so(store):
 
 def test_a_damaged_capture_says_so(store):
     run_id, _ = runs.create(store, tiny())
-    runs.claim(store, run_id, "cpu")
+    run_attempts.claim(store, run_id, "cpu")
     file = artifacts.write(store, run_id, "geometry", 0, 1, {"means": np.zeros((2, 1))})
     started = {"class_names": ["a", "b"], "view": "line", "view_matrix": [[1.0, 0, 0]], "vertices": [[1.0], [-1.0]]}
     captured = Entry("GeometryCaptured", {"epoch": 0.0, "step": 0}, file)

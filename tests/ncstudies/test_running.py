@@ -14,7 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from backend.jobs.launcher import Reading
-from backend.store import lock, query, runs
+from backend.store import lock, query, run_attempts, run_status, runs
 from backend.store.database import open_store
 from backend.store.errors import Invalid, Unusable
 from backend.studies import store_runner as running
@@ -167,17 +167,19 @@ def test_a_killed_sweep_goes_on(tmp_path):
         before = {row.id for row in running.found(store, plan_of(400)).values()}
         process.kill()
         process.wait()
-        working = {row.run_id: row.number for row in runs.owned_attempts(store)}
+        working = {row.run_id: row.number for row in run_attempts.running_attempts(store)}
         assert working, "workers outlive the sweep that started them"
         for row in running.found(store, plan_of(400)).values():
             if row.status == "queued":
-                runs.request_pause(store, row.id)
+                run_status.request_pause(store, row.id)
         process, again = started(tmp_path, 2)
         again.close()
         wait_for(lambda: "paused" not in states(store, plan_of(400)).values(), 60, "what was held back is queued again")
         after = {row.id for row in running.found(store, plan_of(400)).values()}
         assert after == before, "no run is made twice"
-        assert {row.run_id: row.number for row in runs.owned_attempts(store)} == working, "and are adopted by the next"
+        assert {row.run_id: row.number for row in run_attempts.running_attempts(store)} == working, (
+            "and are adopted by the next"
+        )
         process.send_signal(signal.SIGINT)
         assert process.wait(90) == 130
         assert "the same command goes on" in (tmp_path / "sweep.log").read_text()

@@ -12,7 +12,7 @@ from backend.api import views, wire
 from backend.api.routes import fresh
 from backend.api.routes.encoding import EncodedRoute
 from backend.api.routes.runs import Here
-from backend.store import artifacts, curves, event_log, resource_samples, runs
+from backend.store import artifacts, curves, event_log, resource_samples, run_attempts, runs
 from backend.store.archive.writer import file_chunks
 from backend.store.archive.zip_stream import npz
 from backend.store.errors import NotFound, Unusable
@@ -116,7 +116,7 @@ def milestones(
 @router.get("/runs/{run_id}/attempts")
 def attempts(here: Here, run_id: str) -> wire.Items[wire.AttemptWire]:
     """Return every attempt at a run, with how it ended."""
-    items = [views.attempt_wire(row) for row in runs.attempts(here.store, run_id)]
+    items = [views.attempt_wire(row) for row in run_attempts.list_attempts(here.store, run_id)]
     return wire.Items[wire.AttemptWire](items=items)
 
 

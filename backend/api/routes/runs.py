@@ -12,7 +12,7 @@ from backend.api.routes.context import Context, context
 from backend.api.routes.encoding import EncodedRoute
 from backend.api.security.callers import require_scope
 from backend.jobs import sweep
-from backend.store import bulk, query, run_groups, runs
+from backend.store import bulk, query, run_groups, run_queue, run_status, runs
 from backend.store.errors import Invalid, Unusable
 from backend.store.runs import Draft
 from ncengine.config import with_overrides
@@ -170,14 +170,14 @@ def sparklines(
 @router.get("/queue")
 def queue(here: Here) -> wire.Items[wire.RunWire]:
     """Return the queued runs in the order in which they will start."""
-    items = [views.run_wire(row) for row in runs.waiting(here.store, limit=500)]
+    items = [views.run_wire(row) for row in run_queue.list_waiting(here.store, limit=500)]
     return wire.Items[wire.RunWire](items=items)
 
 
 @router.post("/runs/{run_id}/move")
 def move(here: Here, run_id: str, body: wire.Move) -> wire.RunWire:
     """Move a queued run before another one, taking its priority, or to the end of the queue."""
-    runs.move(here.store, run_id, body.before)
+    run_queue.move(here.store, run_id, body.before)
     return views.run_wire(runs.get(here.store, run_id))
 
 
@@ -202,41 +202,41 @@ def change(here: Here, run_id: str, body: wire.RunChanges) -> wire.RunWire:
 @router.delete("/runs/{run_id}", status_code=204)
 def delete(here: Here, run_id: str) -> None:
     """Delete an ended run; for a week POST …/restore brings it back."""
-    runs.delete(here.store, run_id)
+    run_status.delete(here.store, run_id)
 
 
 @router.post("/runs/{run_id}/restore")
 def restore(here: Here, run_id: str) -> wire.RunWire:
     """Bring a deleted run back."""
-    runs.restore(here.store, run_id)
+    run_status.restore(here.store, run_id)
     return views.run_wire(runs.get(here.store, run_id))
 
 
 @router.post("/runs/{run_id}/cancel", status_code=202)
 def cancel(here: Here, run_id: str) -> wire.RunWire:
     """Ask a run to stop; its numbers so far stay."""
-    runs.request_cancel(here.store, run_id)
+    run_status.request_cancel(here.store, run_id)
     return _asked(here, run_id)
 
 
 @router.post("/runs/{run_id}/pause", status_code=202)
 def pause(here: Here, run_id: str) -> wire.RunWire:
     """Ask a run to save a checkpoint and release its device, or hold a queued one back."""
-    runs.request_pause(here.store, run_id)
+    run_status.request_pause(here.store, run_id)
     return _asked(here, run_id)
 
 
 @router.post("/runs/{run_id}/resume", status_code=202)
 def resume(here: Here, run_id: str) -> wire.RunWire:
     """Queue a paused run again; it continues where it stopped."""
-    runs.resume(here.store, run_id)
+    run_status.resume(here.store, run_id)
     return _asked(here, run_id)
 
 
 @router.post("/runs/{run_id}/retry", status_code=202)
 def retry(here: Here, run_id: str) -> wire.RunWire:
     """Queue a failed or cancelled run again; it continues from its newest checkpoint."""
-    runs.retry(here.store, run_id)
+    run_status.retry(here.store, run_id)
     return _asked(here, run_id)
 
 

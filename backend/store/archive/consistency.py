@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from backend.store import integrity
+from backend.store import run_status
 from backend.store.archive.format import ArchivedArtifact, ArchivedEvent, ArchivedRun
 from backend.store.array_layouts import Lengths, Sizes
 from backend.store.errors import Invalid
 from ncengine.array_file import Damaged, Header
 from ncengine.config import RunConfig
 
-BEFORE_START = frozenset((*integrity.STATES, "DataProgressed", "LogLine")) - {"RunFinished"}
+BEFORE_START = frozenset((*run_status.STATES, "DataProgressed", "LogLine")) - {"RunFinished"}
 """What may happen before RunStarted: everything else is read with what that says."""
 KINDS = {
     "GeometryCaptured": "geometry",

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from backend.store import artifacts, curves, event_log, runs
+from backend.store import artifacts, curves, event_log, run_attempts, runs
 from backend.store.archive.format import FORMAT, MOST_EVENTS, MOST_PARTS, ArchivedAttempt, ArchivedRun
 from backend.store.archive.zip_stream import CHUNK_BYTES, Member, streamed
 from backend.store.database import Store
@@ -70,7 +70,8 @@ def _members(store: Store, row: sa.Row[Any], held: list[sa.Row[Any]]) -> Iterato
     named = [(each, f"artifacts/{Path(each.path).name}") for each in held]
     facts = {name: getattr(row, name) for name in ArchivedRun.model_fields if name not in ("attempts", "artifacts")}
     facts["attempts"] = [
-        {name: getattr(each, name) for name in ArchivedAttempt.model_fields} for each in runs.attempts(store, row.id)
+        {name: getattr(each, name) for name in ArchivedAttempt.model_fields}
+        for each in run_attempts.list_attempts(store, row.id)
     ]
     facts["artifacts"] = [{"kind": each.kind, "step": each.step, "seq": each.seq, "part": part} for each, part in named]
     yield hashed("run.json", iter([orjson.dumps(facts, option=orjson.OPT_INDENT_2)]), compressed=True)

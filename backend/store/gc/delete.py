@@ -24,7 +24,7 @@ from backend.store.gc.files import Ineligible
 from backend.store.gc.items import Moved, Outcome, Plan, PlannedFile, PlannedItem, Skipped, one_outcome
 from backend.store.gc.trash import Entry, TrashedFile, TrashedItem
 from backend.store.models import artifact, run
-from backend.store.runs import ENDED
+from backend.store.run_status import ENDED
 
 Progress = Callable[[int, int], None]
 """Is told how many items are done, of how many."""

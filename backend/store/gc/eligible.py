@@ -16,7 +16,7 @@ from backend.store.gc import files
 from backend.store.gc.files import Ineligible
 from backend.store.gc.items import Kind, PlannedFile, PlannedItem, Rules, Skipped
 from backend.store.models import artifact, event, run, run_folder
-from backend.store.runs import ENDED
+from backend.store.run_status import ENDED
 
 RESTORABLE_DAYS = 7
 """So long can a deleted run be restored before clean-up may take it."""

@@ -1,0 +1,115 @@
+"""Attempts: the processes that ran, or run, a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from backend.store import event_log
+from backend.store.clock import now
+from backend.store.database import Store
+from backend.store.event_log import Entry, insert
+from backend.store.models import attempt, run
+from backend.store.run_status import ENDED
+from backend.store.runs import get
+
+MAX_CRASHES = 3
+"""So many attempts may end without a word before a run counts as failed."""
+
+
+def claim(store: Store, run_id: str, device: str) -> int | None:
+    """Take a queued run for a new attempt; return the attempt's number, or None where somebody else took it."""
+    statement = (
+        sa.update(run)
+        .where(run.c.id == run_id, run.c.status == "queued", run.c.deleted_at.is_(None))
+        .values(status="running", attempt=run.c.attempt + 1, started_at=sa.func.coalesce(run.c.started_at, now()))
+        .returning(run.c.attempt)
+    )
+    with store.writing() as connection:
+        number = connection.execute(statement).scalar_one_or_none()
+        if number is None:
+            return None
+        connection.execute(attempt.insert().values(run_id=run_id, number=number, device=device, claimed_at=now()))
+    return int(number)
+
+
+def record_process(
+    store: Store, run_id: str, number: int, *, pid: int, process_started: str, boot_id: str, host: str
+) -> None:
+    """Write down which process runs an attempt, so that a later server can adopt it."""
+    with store.writing() as connection:
+        connection.execute(
+            sa.update(attempt)
+            .where(attempt.c.run_id == run_id, attempt.c.number == number)
+            .values(pid=pid, process_started=process_started, boot_id=boot_id, host=host)
+        )
+
+
+def list_attempts(store: Store, run_id: str) -> list[sa.Row[Any]]:
+    """Return all attempts of a run, in order."""
+    get(store, run_id, deleted=True)
+    query = sa.select(attempt).where(attempt.c.run_id == run_id).order_by(attempt.c.number)
+    with store.reading() as connection:
+        return list(connection.execute(query))
+
+
+def running_attempts(store: Store) -> list[sa.Row[Any]]:
+    """Return the current attempts of all running runs, with what the user wants of each."""
+    query = (
+        sa.select(attempt, run.c.want, run.c.last_seq, run.c.heartbeat, run.c.running_s, run.c.time_limit_s)
+        .join(run, sa.and_(run.c.id == attempt.c.run_id, run.c.attempt == attempt.c.number))
+        .where(run.c.status == "running")
+    )
+    with store.reading() as connection:
+        return list(connection.execute(query))
+
+
+def end(
+    store: Store,
+    run_id: str,
+    number: int,
+    status: str,
+    entry: Entry,
+    *,
+    error: str | None = None,
+    before: Sequence[Entry] = (),
+    outcome: str | None = None,
+) -> bool:
+    """Move a running attempt to `status` (an end, `paused`, or `queued` to be tried again) with its event.
+
+    `outcome` says in words how the attempt ended, where that is not the event's type. Returns False, and changes
+    nothing, where the attempt no longer owns the run.
+    """
+    entries = [*before, entry]
+    values: dict[str, Any] = {"status": status, "error": error, "last_seq": run.c.last_seq + len(entries)}
+    # What is delivered late ended earlier.
+    at = entry.at or now()
+    if status in ENDED:
+        values |= {"ended_at": at, "want": "run"}
+    elif status == "paused":
+        values |= {"want": "run"}
+    statement = (
+        sa.update(run)
+        .where(run.c.id == run_id, run.c.attempt == number, run.c.status == "running")
+        .values(**values)
+        .returning(run.c.last_seq)
+    )
+    with store.writing() as connection:
+        last_seq = connection.execute(statement).scalar_one_or_none()
+        if last_seq is None:
+            return False
+        insert(connection, run_id, last_seq, entries)
+        connection.execute(
+            sa.update(attempt)
+            .where(attempt.c.run_id == run_id, attempt.c.number == number)
+            .values(ended_at=at, outcome=outcome or error or entry.type)
+        )
+    return True
+
+
+def crashes(store: Store, run_id: str) -> int:
+    """Return how many attempts failed since the user last queued the run."""
+    queued = event_log.newest(store, run_id, "RunQueued")
+    return len(event_log.after(store, run_id, 0 if queued is None else queued.seq, 100, ["AttemptFailed"]))
