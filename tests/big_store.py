@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 
 from backend.jobs.heartbeat import Pulse
-from backend.jobs.worker import Recorder
+from backend.jobs.recorder import EventRecorder
 from backend.store import artifacts, curves, event_log, run_attempts, run_folders, runs
 from backend.store.database import Store
 from backend.store.event_log import Entry
@@ -50,7 +50,7 @@ def train_here(store: Store, config: RunConfig, name: str, *, most_epochs: int |
     number = run_attempts.claim(store, run_id, "cpu")
     assert number is not None
     run_folders.register(store, run_id)
-    recorder = Recorder(store, run_id, number, Pulse(store, run_id, number, ran_before_s=0.0))
+    recorder = EventRecorder(store, run_id, number, Pulse(store, run_id, number, ran_before_s=0.0))
     for event in train(config):
         if isinstance(event, RunFinished):
             recorder.end("finished", Entry(event.type, event.payload()))

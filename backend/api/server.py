@@ -21,7 +21,7 @@ import uvicorn
 from backend.api.app import Application
 from backend.api.logs import log_to
 from backend.settings import DEFAULT_PORT, Settings, kept_token, require_proxies, require_safe_host, token_in
-from backend.store import lock
+from backend.store import data_directory
 from backend.store.database import open_store
 from backend.store.errors import Unusable
 
@@ -94,7 +94,7 @@ def serve(wanted: Settings, *, port: int | None, open_browser: bool, pages: Any,
             port=listener.getsockname()[1],
             token=wanted.token or kept_token(store.data_dir),
         )
-        with listener, lock.holding(store.data_dir, settings.url):
+        with listener, data_directory.hold_server_lock(store.data_dir, settings.url):
             log_to(store.data_dir / "server.log")
             moved = port is None and settings.port != DEFAULT_PORT
             _run(settings, store, listener, moved=moved, open_browser=open_browser, pages=pages)

@@ -19,7 +19,7 @@ from backend.api import wire
 from backend.client import Client, calls
 from backend.jobs.launcher import Reading
 from backend.jobs.supervisor import Supervisor
-from backend.store import event_log, integrity, lock, run_status, runs
+from backend.store import data_directory, event_log, integrity, run_status, runs
 from backend.store.database import Store
 from backend.store.errors import Unusable
 from ncengine.config import RunConfig
@@ -89,7 +89,7 @@ def run_here(
 
     Where a server holds the data directory its supervisor takes the runs from the queue; otherwise one is started here.
     """
-    served = lock.holder(store.data_dir)
+    served = data_directory.server_lock_holder(store.data_dir)
     console = Console(stderr=True)
     failed = False
     if served:

@@ -12,8 +12,8 @@ from backend.cli import console
 from backend.store.database import Store
 from backend.store.errors import Invalid
 from backend.store.gc import delete as deleting
-from backend.store.gc import plans, restore, trash
-from backend.store.gc.items import LABELS, Moved, Outcome, Plan, Rules, Skipped
+from backend.store.gc import eligible, plans, restore, trash
+from backend.store.gc.plans import LABELS, CleanupPlan, CleanupResult, CleanupRules, MovedItem, SkippedItem
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C."""
@@ -23,7 +23,7 @@ INTERRUPTED = 130
 class Wanted:
     """What the command line asks for."""
 
-    rules: Rules
+    rules: CleanupRules
     plan: str | None
     entries: tuple[str, ...]
     delete: bool
@@ -42,7 +42,7 @@ def require_consistent(wanted: Wanted, *, dry_run: bool) -> None:
         raise Invalid("--restore brings things back; leave --delete, --empty-trash and --plan out")
     if wanted.empty_trash and wanted.plan:
         raise Invalid("--plan names a clean-up, not the trash; leave it out with --empty-trash")
-    if (wanted.plan or wanted.empty_trash or wanted.restore) and wanted.rules != Rules():
+    if (wanted.plan or wanted.empty_trash or wanted.restore) and wanted.rules != CleanupRules():
         raise Invalid("--thin-geometry, --checkpoints and --filter make a new plan; leave them out here")
 
 
@@ -63,7 +63,7 @@ def files_of(count: int, size_bytes: int) -> str:
 
 
 def _clean_up(store: Store, wanted: Wanted) -> None:
-    plan = plans.get(store, wanted.plan) if wanted.plan else plans.create(store, wanted.rules)
+    plan = plans.get(store, wanted.plan) if wanted.plan else eligible.create_plan(store, wanted.rules)
     _print_plan(plan)
     if not wanted.delete:
         if plan.items:
@@ -82,18 +82,20 @@ def _clean_up(store: Store, wanted: Wanted) -> None:
         raise typer.Exit(INTERRUPTED)
 
 
-def _print_plan(plan: Plan) -> None:
-    _print_items(Moved(kind=i.kind, run_id=i.run_id, count=len(i.files), size_bytes=i.size_bytes) for i in plan.items)
+def _print_plan(plan: CleanupPlan) -> None:
+    _print_items(
+        MovedItem(kind=i.kind, run_id=i.run_id, count=len(i.files), size_bytes=i.size_bytes) for i in plan.items
+    )
     _print_skipped("left alone", plan.skipped)
     print(f"{plan.size_bytes / 1e6:10.1f} MB  {plan.count:6} files can be deleted, plan {plan.id}")
 
 
-def _print_items(items: Iterable[Moved]) -> None:
+def _print_items(items: Iterable[MovedItem]) -> None:
     for item in items:
         print(f"{item.size_bytes / 1e6:10.1f} MB  {item.count:6} × {LABELS[item.kind]}  {item.run_id or ''}".rstrip())
 
 
-def _print_skipped(what: str, skipped: Sequence[Skipped]) -> None:
+def _print_skipped(what: str, skipped: Sequence[SkippedItem]) -> None:
     for each in skipped:
         place = each.path or f"{LABELS[each.kind]} {each.run_id or ''}".rstrip()
         print(f"{what}: {place}: {each.reason}")
@@ -136,7 +138,7 @@ def _agreed(wanted: Wanted, question: str) -> bool:
     return False
 
 
-def _with_bar(words: str, work: Callable[..., Outcome]) -> Outcome:
+def _with_bar(words: str, work: Callable[..., CleanupResult]) -> CleanupResult:
     """Do work that tells how far it is and can be stopped between two items with Ctrl-C."""
     with console.interrupts() as asked, console.bars() as bar:
         task = bar.add_task(words, total=None, facts="")

@@ -549,9 +549,9 @@ def gc(
 ) -> None:
     """Show what can be removed, and with --delete remove it: runs deleted a week ago, stray files, what rules say."""
     from backend.cli import gc
-    from backend.store.gc.items import Rules
+    from backend.store.gc.plans import CleanupRules
 
-    rules = Rules(thin_geometry=thin_geometry, checkpoints=checkpoints, q=q)
+    rules = CleanupRules(thin_geometry=thin_geometry, checkpoints=checkpoints, q=q)
     wanted = gc.Wanted(
         rules, plan, tuple(entry or ()), delete=delete, yes=yes, empty_trash=empty_trash, restore=restore
     )
@@ -583,7 +583,7 @@ def token_create(
     """Make a token and print it, this once."""
     from backend.api.security.callers import COMMAND_LINE
     from backend.api.security.expiry import expiry_from_text
-    from backend.store import audit, lock
+    from backend.store import audit, data_directory
     from backend.store import tokens as store_tokens
     from backend.store.errors import Invalid
 
@@ -595,7 +595,7 @@ def token_create(
     with _open(data, database_url, create=True) as store:
         row, secret = store_tokens.create(store, name, scope, expires_at)
         audit.record(store, COMMAND_LINE, None, f"token create {row.id}", 201)
-        served = lock.holder(store.data_dir)
+        served = data_directory.server_lock_holder(store.data_dir)
     print(f"{row.id}  {secret}")
     if served:
         print(f"{served.get('url')}/?token={secret}")

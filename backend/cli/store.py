@@ -66,10 +66,10 @@ def restore(
 
 
 def _require_no_server(data_dir: Path) -> None:
-    from backend.store import lock
+    from backend.store import data_directory
     from backend.store.errors import Conflict
 
-    holder = lock.holder(data_dir) if data_dir.is_dir() else None
+    holder = data_directory.server_lock_holder(data_dir) if data_dir.is_dir() else None
     if holder:
         server = f"the server at {holder.get('url', '?')} (pid {holder.get('pid', '?')})"
         raise Conflict(f"{server} uses {data_dir}; stop it first")

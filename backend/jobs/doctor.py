@@ -11,7 +11,7 @@ from pathlib import Path
 
 from backend.jobs import slots
 from backend.settings import datasets_dir
-from backend.store import lock
+from backend.store import data_directory
 from backend.store.database import open_store
 from backend.store.errors import CollapseError
 from ncengine import __version__
@@ -100,7 +100,7 @@ def _store(data_dir: Path, database_url: str | None) -> list[Finding]:
         import pysqlite3
 
         free = shutil.disk_usage(store.data_dir).free / 2**30
-        held = lock.holder(store.data_dir)
+        held = data_directory.server_lock_holder(store.data_dir)
         database = f"SQLite {pysqlite3.sqlite_version}" if store.is_sqlite else store.engine.dialect.name
         return [
             Finding("data directory", True, f"{store.data_dir}, {free:.1f} GiB free"),

@@ -8,12 +8,14 @@ worker delivers; where it is gone, the supervisor that finds its attempt does.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import sqlalchemy as sa
@@ -21,7 +23,7 @@ import sqlalchemy as sa
 from backend.store import artifacts, event_log, run_attempts
 from backend.store.artifacts import Written
 from backend.store.clock import now
-from backend.store.database import Store
+from backend.store.database import Store, Unreachable, reason_of
 from backend.store.errors import Fenced
 from backend.store.event_log import Bucket, Entry, Heard
 from backend.store.models import run
@@ -101,6 +103,13 @@ def _entry(found: dict[str, Any]) -> Entry:
     return Entry(found["type"], found["payload"], Written(**written) if written else None, found["at"])
 
 
+PATIENCE_S = 300.0
+"""How long a worker waits for a database that is away, where it cannot go on without."""
+RETRY_S = 1.0
+"""How long after an append that failed the next one is tried, while facts are kept in the local file."""
+Result = TypeVar("Result")
+
+
 class Outbox:
     """The file of one attempt's undelivered batches."""
 
@@ -169,3 +178,81 @@ class Outbox:
         if found is None:
             raise Fenced(f"attempt {self._number} no longer owns run {self._run_id}; {self.path} is kept")
         return int(found)
+
+
+class Delivery:
+    """Stores an attempt's batches, or keeps them in its outbox while the database is away."""
+
+    def __init__(self, store: Store, run_id: str, number: int) -> None:
+        self._store, self._run_id, self._number = store, run_id, number
+        self._outbox = Outbox(store, run_id, number)
+        self._retry_at = 0.0
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether facts wait in the local file."""
+        return not self._outbox.is_empty()
+
+    def send(self, batch: Batch) -> str | None:
+        """Store a batch after those that wait; return what the user wants, or None where it was kept.
+
+        Raises Fenced where another attempt owns the run, and the database's error where the disk is full.
+        """
+        if not self.is_behind:
+            try:
+                return batch.store(self._store, self._run_id, self._number).want
+            except Unreachable as error:
+                self._failed(error)
+                reason, where = reason_of(error), self._outbox.path
+                print(f"the database cannot be written ({reason}); events are kept in {where}", file=sys.stderr)
+        patiently(lambda: self._outbox.append(batch))
+        return self.deliver() if time.monotonic() >= self._retry_at else None
+
+    def deliver(self) -> str | None:
+        """Try to store what waits; return what the user wants, or None where the database is still away."""
+        try:
+            heard = self._outbox.deliver()
+        except Unreachable as error:
+            self._failed(error)
+            return None
+        print("the database can be written again; the kept events are stored", file=sys.stderr)
+        return None if heard is None else heard.want
+
+    def _failed(self, error: Exception) -> None:
+        if is_full(error):
+            raise error
+        self._retry_at = time.monotonic() + RETRY_S
+
+    def finish(self) -> None:
+        """Deliver the end of the attempt, waiting for the database a while; what is left the supervisor delivers."""
+        deadline = time.monotonic() + PATIENCE_S
+        while self.is_behind and time.monotonic() < deadline:
+            self.deliver()
+            time.sleep(RETRY_S)
+        if self.is_behind:
+            print(f"the database is still away; {self._outbox.path} is delivered when it is back", file=sys.stderr)
+
+
+def patiently(work: Callable[[], Result]) -> Result:
+    """Do something with the database or the disk, waiting while it cannot be written; the last error is raised.
+
+    A full disk is no matter of waiting: it is raised at once.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return work()
+        except (*Unreachable, OSError) as error:
+            waitable = isinstance(error, Unreachable) or getattr(error, "errno", None) == errno.EROFS
+            if not waitable or is_full(error) or time.monotonic() > deadline:
+                raise
+            print(f"nothing can be written ({reason_of(error)}); waiting", file=sys.stderr)
+            time.sleep(0.5)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that the disk is full, be it a file's or the database's."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    text = str(getattr(error, "orig", ""))
+    return isinstance(error, Unreachable) and ("disk is full" in text or "No space left" in text)

@@ -1,19 +1,23 @@
-"""The file `store.json`, which says to which store a data directory belongs; and the directory's folders of runs."""
+"""A data directory: its file `store.json`, which names its store, its lock files, and its folders of runs."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
+import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from backend.store.errors import Unusable
 from ncengine import durable
 
+SERVER_LOCK = "server.lock"
+"""Held by the server that uses a data directory, with its pid and URL; the kernel drops it when the server is gone."""
 MARKER = "store.json"
 """The file in a data directory that says which store it belongs to."""
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
@@ -68,3 +72,48 @@ def run_folders(data_dir: Path) -> frozenset[str]:
     with contextlib.suppress(FileNotFoundError):
         return frozenset(path.name for path in (data_dir / "runs").iterdir() if path.is_dir())
     return frozenset()
+
+
+@contextlib.contextmanager
+def hold_server_lock(data_dir: Path, url: str) -> Iterator[None]:
+    """Hold the data directory's lock; raises Unusable naming the owner where another server holds it."""
+    with (data_dir / SERVER_LOCK).open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = _read_lock(stream)
+            raise Unusable(
+                f"a server (pid {owner.get('pid', 'unknown')}, {owner.get('url', 'address unknown')}) already uses "
+                f"{data_dir}; open it, stop it, or choose another data directory with --data"
+            ) from error
+        stream.seek(0)
+        stream.truncate()
+        json.dump({"pid": os.getpid(), "url": url}, stream)
+        stream.flush()
+        try:
+            yield
+        finally:
+            stream.seek(0)
+            stream.truncate()
+
+
+def server_lock_holder(data_dir: Path) -> dict[str, object] | None:
+    """Return the pid and URL of the server that holds the lock, or None where nobody does."""
+    path = data_dir / SERVER_LOCK
+    if not path.exists():
+        return None
+    with path.open("r+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _read_lock(stream)
+        return None
+
+
+def _read_lock(stream: TextIO) -> dict[str, object]:
+    stream.seek(0)
+    try:
+        read = json.loads(stream.read() or "{}")
+    except json.JSONDecodeError:
+        return {}
+    return read if isinstance(read, dict) else {}

@@ -22,7 +22,7 @@ from backend.jobs import slots
 from backend.jobs.estimate import estimates
 from backend.jobs.launcher import Reading
 from backend.jobs.supervisor import Limits, Supervisor
-from backend.store import lock, run_status, runs
+from backend.store import data_directory, run_status, runs
 from backend.store.database import Store
 from backend.store.errors import Conflict, Unusable
 from backend.store.models import run
@@ -104,7 +104,7 @@ def execute(store: Store, study: Study, plan: Sequence[Planned], reading: Readin
 
     Raises Unusable where a server holds the data directory and times would be compared: other runs may start there.
     """
-    served, console = lock.holder(store.data_dir), Console(stderr=True)
+    served, console = data_directory.server_lock_holder(store.data_dir), Console(stderr=True)
     if served and study.alone:
         raise Unusable(
             f"{study.name} compares times, and the server at {served.get('url', '?')} may start other runs meanwhile; "

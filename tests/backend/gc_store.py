@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from backend.store import artifacts, event_log, run_attempts, run_folders, run_status, runs
 from backend.store.database import Store
 from backend.store.event_log import Entry
-from backend.store.gc import delete, plans
-from backend.store.gc.items import Outcome, Plan, Rules
+from backend.store.gc import delete, eligible
+from backend.store.gc.plans import CleanupPlan, CleanupResult, CleanupRules
 from backend.store.models import artifact, attempt, bucket, event, reading, run
 from tests.harness import tiny
 
@@ -73,11 +73,11 @@ def stray(store: Store, relative: str) -> Path:
     return path
 
 
-def preview(store: Store, **rules: object) -> Plan:
-    return plans.create(store, Rules.model_validate(rules))
+def preview(store: Store, **rules: object) -> CleanupPlan:
+    return eligible.create_plan(store, CleanupRules.model_validate(rules))
 
 
-def clean(store: Store, **rules: object) -> Outcome:
+def clean(store: Store, **rules: object) -> CleanupResult:
     """Preview and delete at once."""
     return delete.delete(store, preview(store, **rules).id)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from backend.store import artifacts, event_log, lock, resource_samples, run_attempts, runs
+from backend.store import artifacts, data_directory, event_log, resource_samples, run_attempts, runs
 from backend.store.database import open_store
 from backend.store.errors import Fenced, Unusable
 from backend.store.event_log import Entry
@@ -193,21 +193,24 @@ def test_a_full_disk_is_refused(tmp_path, monkeypatch):
 
 def test_one_server_a_data_directory(tmp_path):
     holder = (
-        "import sys, time; from pathlib import Path; from backend.store.lock import holding\n"
-        "with holding(Path(sys.argv[1]), 'http://127.0.0.1:1'): print('held', flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from backend.store.data_directory import hold_server_lock\n"
+        "with hold_server_lock(Path(sys.argv[1]), 'http://127.0.0.1:1'): print('held', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", holder, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout.readline() == "held\n"
-        assert lock.holder(tmp_path) == {"pid": process.pid, "url": "http://127.0.0.1:1"}
-        with pytest.raises(Unusable, match=rf"pid {process.pid}, http://127\.0\.0\.1:1"), lock.holding(tmp_path, "x"):
+        assert data_directory.server_lock_holder(tmp_path) == {"pid": process.pid, "url": "http://127.0.0.1:1"}
+        with (
+            pytest.raises(Unusable, match=rf"pid {process.pid}, http://127\.0\.0\.1:1"),
+            data_directory.hold_server_lock(tmp_path, "x"),
+        ):
             pass
     finally:
         process.kill()
         process.wait()
         process.stdout.close()
-    assert lock.holder(tmp_path) is None, "the kernel drops the lock of a killed server"
-    with lock.holding(tmp_path, "x"):
+    assert data_directory.server_lock_holder(tmp_path) is None, "the kernel drops the lock of a killed server"
+    with data_directory.hold_server_lock(tmp_path, "x"):
         pass
 
 

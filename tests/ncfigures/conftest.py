@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from backend.jobs.heartbeat import Pulse
-from backend.jobs.worker import Recorder
+from backend.jobs.recorder import EventRecorder
 from backend.store import run_attempts, runs
 from backend.store.database import open_store
 from backend.store.event_log import Entry
@@ -20,7 +20,7 @@ def trained(store, config, name):
     """Run a config to its end; return its id."""
     run_id, _ = runs.create(store, config, name=name)
     number = run_attempts.claim(store, run_id, "cpu")
-    recorder = Recorder(store, run_id, number, Pulse(store, run_id, number, ran_before_s=0.0))
+    recorder = EventRecorder(store, run_id, number, Pulse(store, run_id, number, ran_before_s=0.0))
     for event in train(config):
         if isinstance(event, RunFinished):
             recorder.end("finished", Entry(event.type, event.payload()))

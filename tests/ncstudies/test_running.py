@@ -14,7 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from backend.jobs.launcher import Reading
-from backend.store import lock, query, run_attempts, run_status, runs
+from backend.store import data_directory, query, run_attempts, run_status, runs
 from backend.store.database import open_store
 from backend.store.errors import Invalid, Unusable
 from backend.studies import store_runner as running
@@ -197,7 +197,10 @@ def test_times_are_not_compared_beside_a_server(tmp_path):
     study = small_study()
     alone = Study("small", study.title, study.question, study.claims, study.settings, alone=True)
     store = open_store(tmp_path)
-    with lock.holding(tmp_path, "http://127.0.0.1:1"), pytest.raises(Unusable, match="small compares times"):
+    with (
+        data_directory.hold_server_lock(tmp_path, "http://127.0.0.1:1"),
+        pytest.raises(Unusable, match="small compares times"),
+    ):
         running.execute(store, alone, plan_of(), Reading())
     assert query.listing(store, limit=10).rows == []
     assert sum(running.capacity_for(alone).values()) == 1

@@ -9,8 +9,8 @@ from fastapi import APIRouter
 from backend.api import wire
 from backend.api.routes.runs import Here
 from backend.store.clock import text_of
-from backend.store.gc import delete, plans, restore, trash
-from backend.store.gc.items import LABELS, Moved, Outcome, Plan, Rules, Skipped
+from backend.store.gc import delete, eligible, plans, restore, trash
+from backend.store.gc.plans import LABELS, CleanupPlan, CleanupResult, CleanupRules, MovedItem, SkippedItem
 
 router = APIRouter(prefix="/api/v1", tags=["clean-up"])
 
@@ -18,8 +18,8 @@ router = APIRouter(prefix="/api/v1", tags=["clean-up"])
 @router.post("/gc")
 def preview(here: Here, body: wire.GcRequest) -> wire.GcPlan:
     """Find out what can be removed, and keep it as a plan for a day; nothing is removed."""
-    rules = Rules(thin_geometry=body.thin_geometry, checkpoints=body.checkpoints, q=body.q)
-    return _plan(plans.create(here.store, rules))
+    rules = CleanupRules(thin_geometry=body.thin_geometry, checkpoints=body.checkpoints, q=body.q)
+    return _plan(eligible.create_plan(here.store, rules))
 
 
 @router.post("/gc/{plan}/delete")
@@ -54,9 +54,9 @@ def empty_trash(here: Here, body: wire.TrashEmpty) -> wire.TrashEmptied:
     return wire.TrashEmptied(count=sum(item.count for item in gone), size_bytes=sum(item.size_bytes for item in gone))
 
 
-def _plan(plan: Plan) -> wire.GcPlan:
+def _plan(plan: CleanupPlan) -> wire.GcPlan:
     planned = [
-        Moved(kind=item.kind, run_id=item.run_id, count=len(item.files), size_bytes=item.size_bytes)
+        MovedItem(kind=item.kind, run_id=item.run_id, count=len(item.files), size_bytes=item.size_bytes)
         for item in plan.items
     ]
     return wire.GcPlan(
@@ -70,7 +70,7 @@ def _plan(plan: Plan) -> wire.GcPlan:
     )
 
 
-def _result(outcome: Outcome) -> wire.GcResult:
+def _result(outcome: CleanupResult) -> wire.GcResult:
     return wire.GcResult(
         count=outcome.count,
         size_bytes=outcome.size_bytes,
@@ -92,9 +92,9 @@ def _entry(entry: trash.Entry) -> wire.TrashEntry:
     )
 
 
-def _items(moved: Iterable[Moved]) -> list[wire.GcItem]:
+def _items(moved: Iterable[MovedItem]) -> list[wire.GcItem]:
     return [wire.GcItem(what=LABELS[item.kind], **item.model_dump()) for item in moved]
 
 
-def _skipped(skipped: Sequence[Skipped]) -> list[wire.GcSkipped]:
+def _skipped(skipped: Sequence[SkippedItem]) -> list[wire.GcSkipped]:
     return [wire.GcSkipped(what=LABELS[item.kind], **item.model_dump()) for item in skipped]

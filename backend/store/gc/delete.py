@@ -9,8 +9,10 @@ and the files in the trash, and a restore brings those to them.)
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -18,10 +20,19 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from backend.store import run_folders
+from backend.store.clock import text_of
 from backend.store.database import Store
-from backend.store.gc import eligible, files, finish, plans, restore, rows, trash
+from backend.store.gc import eligible, files, plans, restore, rows, trash
 from backend.store.gc.files import Ineligible
-from backend.store.gc.items import Moved, Outcome, Plan, PlannedFile, PlannedItem, Skipped, one_outcome
+from backend.store.gc.plans import (
+    CleanupPlan,
+    CleanupResult,
+    MovedItem,
+    PlannedFile,
+    PlannedItem,
+    SkippedItem,
+    merge_results,
+)
 from backend.store.gc.trash import Entry, TrashedFile, TrashedItem
 from backend.store.models import artifact, run
 from backend.store.run_status import ENDED
@@ -36,33 +47,33 @@ def delete(
     *,
     stopped: Callable[[], bool] = lambda: False,
     progress: Progress = lambda _done, _all: None,
-) -> Outcome:
+) -> CleanupResult:
     """Move what a plan names to the trash, as far as it is still eligible, and empty what is there for a week.
 
     `stopped` is asked between items. Raises NotFound or Conflict where the plan cannot be used.
     """
     with trash.locked(store):
         plan = plans.get(store, plan_id)
-        finish.finish(store)
+        complete_interrupted(store)
         checked: list[Checked] = []
         for item in plan.items:
             if stopped():
-                return Outcome(moved=(), skipped=(), stopped=True)
+                return CleanupResult(moved=(), skipped=(), stopped=True)
             checked.append(_checked(store, item, len(checked)))
         plan = plans.claim(store, plan_id)
         done = _move_items(store, plan, checked, stopped, progress)
-        finish.unregister_gone(store)
+        unregister_gone(store)
         trash.empty_expired(store)
         return done
 
 
 def _move_items(
-    store: Store, plan: Plan, checked: Sequence[Checked], stopped: Callable[[], bool], progress: Progress
-) -> Outcome:
-    outcomes = [Outcome(moved=(), skipped=tuple(each.skipped)) for each in checked]
+    store: Store, plan: CleanupPlan, checked: Sequence[Checked], stopped: Callable[[], bool], progress: Progress
+) -> CleanupResult:
+    outcomes = [CleanupResult(moved=(), skipped=tuple(each.skipped)) for each in checked]
     wanted = [each for each in checked if each.trashed is not None]
     if not wanted:
-        return one_outcome(outcomes)
+        return merge_results(outcomes)
     entry = trash.make_entry(store, plan, [each.trashed for each in wanted if each.trashed is not None])
     ended = False
     for number, each in enumerate(wanted):
@@ -75,8 +86,8 @@ def _move_items(
         progress(len(wanted), len(wanted))
     if entry.is_empty():
         trash.discard(entry)
-        return one_outcome(outcomes, stopped=ended)
-    return one_outcome(outcomes, entry=entry.name, stopped=ended)
+        return merge_results(outcomes, stopped=ended)
+    return merge_results(outcomes, entry=entry.name, stopped=ended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +96,7 @@ class Checked:
 
     item: PlannedItem
     trashed: TrashedItem | None
-    skipped: list[Skipped]
+    skipped: list[SkippedItem]
 
     @property
     def files(self) -> list[PlannedFile]:
@@ -97,7 +108,7 @@ class Checked:
 def _checked(store: Store, item: PlannedItem, number: int) -> Checked:
     """Look at an item's files again and find out the hashes of those that are as they were."""
     found: list[TrashedFile] = []
-    skipped: list[Skipped] = []
+    skipped: list[SkippedItem] = []
     device = trash.make_folder(store).stat().st_dev
     for file in item.files:
         try:
@@ -116,7 +127,7 @@ def _checked(store: Store, item: PlannedItem, number: int) -> Checked:
                 )
             )
         except Ineligible as error:
-            skipped.append(Skipped(kind=item.kind, run_id=item.run_id, path=file.path, reason=str(error)))
+            skipped.append(SkippedItem(kind=item.kind, run_id=item.run_id, path=file.path, reason=str(error)))
     whole = item.kind in ("deleted-run", "folder-without-run")
     if (whole and skipped) or not (found or item.kind == "deleted-run"):
         return Checked(item, None, skipped)
@@ -125,7 +136,7 @@ def _checked(store: Store, item: PlannedItem, number: int) -> Checked:
     return Checked(item, TrashedItem(kind=item.kind, run_id=item.run_id, files=tuple(found), rows=name), skipped)
 
 
-def _move_item(store: Store, entry: Entry, checked: Checked) -> Outcome:
+def _move_item(store: Store, entry: Entry, checked: Checked) -> CleanupResult:
     """Move one item to the trash, or leave it and say why."""
     item = checked.item
     try:
@@ -136,22 +147,24 @@ def _move_item(store: Store, entry: Entry, checked: Checked) -> Outcome:
         else:
             done = _delete_strays(store, entry, checked)
     except Ineligible as error:
-        return Outcome(moved=(), skipped=(Skipped(kind=item.kind, run_id=item.run_id, path=None, reason=str(error)),))
+        return CleanupResult(
+            moved=(), skipped=(SkippedItem(kind=item.kind, run_id=item.run_id, path=None, reason=str(error)),)
+        )
     if item.kind in ("deleted-run", "folder-without-run"):
-        finish.forget_folder(store, str(item.run_id))
+        forget_folder(store, str(item.run_id))
     elif item.kind == "unfinished-import":
         for name in {PurePosixPath(file.path).parts[1] for file in item.files}:
             files.remove_empty_folders(store.data_dir / "imports" / name)
     return done
 
 
-def _outcome(item: PlannedItem, moved: Sequence[PlannedFile], skipped: Sequence[Skipped] = ()) -> Outcome:
+def _outcome(item: PlannedItem, moved: Sequence[PlannedFile], skipped: Sequence[SkippedItem] = ()) -> CleanupResult:
     size = sum(file.size_bytes for file in moved)
-    held = (Moved(kind=item.kind, run_id=item.run_id, count=len(moved), size_bytes=size),)
-    return Outcome(moved=held if moved or item.kind == "deleted-run" else (), skipped=tuple(skipped))
+    held = (MovedItem(kind=item.kind, run_id=item.run_id, count=len(moved), size_bytes=size),)
+    return CleanupResult(moved=held if moved or item.kind == "deleted-run" else (), skipped=tuple(skipped))
 
 
-def _delete_run(store: Store, entry: Entry, checked: Checked) -> Outcome:
+def _delete_run(store: Store, entry: Entry, checked: Checked) -> CleanupResult:
     """Move a deleted run with all its rows and files; it is left whole where anything differs from the preview."""
     item, trashed = checked.item, checked.trashed
     path = entry.rows(trashed) if trashed else None
@@ -198,7 +211,7 @@ def _require_own_folder(store: Store, connection: Connection, item: PlannedItem)
         files.require_unchanged(store.data_dir, file)
 
 
-def _delete_artifacts(store: Store, entry: Entry, checked: Checked) -> Outcome:
+def _delete_artifacts(store: Store, entry: Entry, checked: Checked) -> CleanupResult:
     """Move captures or checkpoints of a finished run with their rows; files that changed are left."""
     item, trashed = checked.item, checked.trashed
     path = entry.rows(trashed) if trashed else None
@@ -210,7 +223,7 @@ def _delete_artifacts(store: Store, entry: Entry, checked: Checked) -> Outcome:
     wanted = [file for file in trashed.files if file.path in held]
     rows.write(path, (rows.line_of("artifact", held[file.path]) for file in wanted))
     moved: list[PlannedFile] = []
-    skipped: list[Skipped] = []
+    skipped: list[SkippedItem] = []
     try:
         with store.writing() as connection:
             current = _locked_run(connection, item.run_id)
@@ -225,7 +238,7 @@ def _delete_artifacts(store: Store, entry: Entry, checked: Checked) -> Outcome:
                         raise Ineligible("its row in the database is gone or changed since the preview")
                     moved.append(file)
                 except Ineligible as error:
-                    skipped.append(Skipped(kind=item.kind, run_id=item.run_id, path=file.path, reason=str(error)))
+                    skipped.append(SkippedItem(kind=item.kind, run_id=item.run_id, path=file.path, reason=str(error)))
     except Ineligible:
         path.unlink()
         raise
@@ -242,11 +255,11 @@ def _artifact_row(store: Store, item: PlannedItem, file: PlannedFile) -> sa.Dele
     return artifact.delete().where(*key, artifact.c.path == file.path, artifact.c.sha256 == file.sha256, own)
 
 
-def _delete_strays(store: Store, entry: Entry, checked: Checked) -> Outcome:
+def _delete_strays(store: Store, entry: Entry, checked: Checked) -> CleanupResult:
     """Move files that no row names, while the transaction keeps the run from being queued again."""
     item = checked.item
     moved: list[PlannedFile] = []
-    skipped: list[Skipped] = []
+    skipped: list[SkippedItem] = []
     with store.writing() as connection:
         named = _require_no_writer(store, connection, item)
         for file in checked.files:
@@ -259,7 +272,7 @@ def _delete_strays(store: Store, entry: Entry, checked: Checked) -> Outcome:
                 files.move(files.inside(store.data_dir, file.path), entry.file(file.path))
                 moved.append(file)
             except (Ineligible, OSError) as error:
-                skipped.append(Skipped(kind=item.kind, run_id=item.run_id, path=file.path, reason=str(error)))
+                skipped.append(SkippedItem(kind=item.kind, run_id=item.run_id, path=file.path, reason=str(error)))
     return _outcome(item, moved, skipped)
 
 
@@ -294,3 +307,51 @@ def _move_files(store: Store, entry: Entry, item: TrashedItem, wanted: Sequence[
     except (Ineligible, OSError) as error:
         restore.restore_item(store, entry, item, undo=True)
         raise Ineligible(f"a file could not be moved to the trash, and nothing was removed: {error}") from error
+
+
+def complete_interrupted(store: Store) -> None:
+    """Move to the trash what an earlier clean-up left in place when it was killed after it had deleted the rows.
+
+    The caller holds the lock of the trash.
+    """
+    for entry in trash.entries(store):
+        for item in entry.manifest.items:
+            if entry.has_rows(item):
+                _finish_item(store, entry, item)
+
+
+def _finish_item(store: Store, entry: Entry, item: TrashedItem) -> None:
+    with store.reading() as connection:
+        current = connection.execute(sa.select(run.c.id).where(run.c.id == item.run_id)).one_or_none()
+        named = set(connection.execute(sa.select(artifact.c.path).where(artifact.c.run_id == item.run_id)).scalars())
+    if item.kind == "deleted-run" and current is not None:
+        return  # its rows were never deleted
+    for file in item.files:
+        # Only the very file that the manifest names; anything else is left.
+        if file.path not in named and restore.is_whole(store.data_dir, file.path, file):
+            path = files.inside(store.data_dir, file.path)
+            if restore.is_whole(entry.folder, f"files/{file.path}", file):
+                path.unlink()  # moved halfway, both names are of it
+            elif not os.path.lexists(entry.file(file.path)):
+                files.move(path, entry.file(file.path))
+    if item.kind == "deleted-run":
+        forget_folder(store, str(item.run_id))
+
+
+def forget_folder(store: Store, run_id: str) -> None:
+    """Remove a run's folder once it is empty, and its registration with it; nothing where a link is in the way."""
+    try:
+        folder = files.inside(store.data_dir, f"runs/{run_id}")
+    except Ineligible:
+        return
+    if files.remove_empty_folders(folder):
+        run_folders.unregister(store, run_id)
+
+
+def unregister_gone(store: Store) -> None:
+    """Unregister folders that are gone together with their run; those of existing runs may be unmounted."""
+    with store.reading() as connection:
+        known = set(connection.execute(sa.select(run.c.id)).scalars())
+    # An import registers its folder some moments before there is anything in it.
+    for run_id in run_folders.registered(store, before=text_of(datetime.now(UTC) - timedelta(days=1))) - known:
+        forget_folder(store, run_id)

@@ -9,12 +9,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from backend.store import artifacts, query, run_folders
-from backend.store.clock import text_of
+from backend.store import artifacts, data_directory, query, run_folders
+from backend.store.clock import now, text_of
 from backend.store.database import Store
-from backend.store.gc import files
+from backend.store.errors import Invalid
+from backend.store.gc import files, plans
 from backend.store.gc.files import Ineligible
-from backend.store.gc.items import Kind, PlannedFile, PlannedItem, Rules, Skipped
+from backend.store.gc.plans import CleanupPlan, CleanupRules, ItemKind, PlannedFile, PlannedItem, SkippedItem
 from backend.store.models import artifact, event, run, run_folder
 from backend.store.run_status import ENDED
 
@@ -31,13 +32,13 @@ class Found:
     """What can be removed, and what was left out with the reason."""
 
     items: tuple[PlannedItem, ...]
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedItem, ...]
 
 
-def find(store: Store, rules: Rules) -> Found:
+def find(store: Store, rules: CleanupRules) -> Found:
     """Return what can be removed now under the rules; nothing is changed."""
     items: list[PlannedItem] = []
-    skipped: list[Skipped] = []
+    skipped: list[SkippedItem] = []
     registered = run_folders.registered(store)
     for result in (
         *_deleted_runs(store, registered),
@@ -58,7 +59,7 @@ def has_foreign_files(store: Store, run_id: str) -> sa.Select[Any]:
     return sa.select(artifact.c.path).where(artifact.c.run_id == run_id, *foreign).limit(1)
 
 
-def _deleted_runs(store: Store, registered: frozenset[str]) -> Iterator[PlannedItem | Skipped]:
+def _deleted_runs(store: Store, registered: frozenset[str]) -> Iterator[PlannedItem | SkippedItem]:
     """Yield runs that were deleted a week ago, whole, where this directory alone has their files."""
     before = text_of(datetime.now(UTC) - timedelta(days=RESTORABLE_DAYS))
     old = sa.select(run.c.id, run.c.deleted_at).where(run.c.deleted_at < before, run.c.status.in_(ENDED))
@@ -80,16 +81,16 @@ def _deleted_runs(store: Store, registered: frozenset[str]) -> Iterator[PlannedI
             found = [files.planned(store.data_dir, path) for path in files.files_below(store.data_dir, folder)]
             yield PlannedItem(kind="deleted-run", run_id=row.id, files=tuple(found), deleted_at=row.deleted_at)
         except Ineligible as error:
-            yield Skipped(kind="deleted-run", run_id=row.id, path=None, reason=str(error))
+            yield SkippedItem(kind="deleted-run", run_id=row.id, path=None, reason=str(error))
 
 
-def _files_without_row(store: Store, registered: frozenset[str]) -> Iterator[PlannedItem | Skipped]:
+def _files_without_row(store: Store, registered: frozenset[str]) -> Iterator[PlannedItem | SkippedItem]:
     """Yield, of registered folders, files older than a day that no row names; nothing of runs that still write."""
     with store.reading() as connection:
         known = {row.id: row for row in connection.execute(sa.select(run.c.id, run.c.status, run.c.deleted_at))}
     for run_id in sorted(registered):
         row, folder = known.get(run_id), f"runs/{run_id}"
-        kind: Kind = "folder-without-run" if row is None else "files-without-row"
+        kind: ItemKind = "folder-without-run" if row is None else "files-without-row"
         if row is not None and (row.status not in ENDED or row.deleted_at is not None):
             continue  # it may still write; or its folder goes as a whole
         try:
@@ -105,7 +106,7 @@ def _files_without_row(store: Store, registered: frozenset[str]) -> Iterator[Pla
                 found = tuple(files.planned(store.data_dir, path) for path in paths)
                 yield PlannedItem(kind=kind, run_id=run_id, files=found)
         except Ineligible as error:
-            yield Skipped(kind=kind, run_id=run_id, path=None, reason=str(error))
+            yield SkippedItem(kind=kind, run_id=run_id, path=None, reason=str(error))
 
 
 def _named(store: Store, run_id: str) -> frozenset[str]:
@@ -113,7 +114,7 @@ def _named(store: Store, run_id: str) -> frozenset[str]:
         return frozenset(connection.execute(sa.select(artifact.c.path).where(artifact.c.run_id == run_id)).scalars())
 
 
-def _unfinished_imports(store: Store) -> Iterator[PlannedItem | Skipped]:
+def _unfinished_imports(store: Store) -> Iterator[PlannedItem | SkippedItem]:
     """Yield what interrupted imports left, once all of it is older than a day."""
     try:
         folder = files.inside(store.data_dir, "imports")
@@ -121,7 +122,7 @@ def _unfinished_imports(store: Store) -> Iterator[PlannedItem | Skipped]:
             raise Ineligible("imports is a symbolic link; links are not followed")
         names = sorted(path.name for path in folder.glob("*.partial")) if folder.is_dir() else []
     except Ineligible as error:
-        yield Skipped(kind="unfinished-import", run_id=None, path=None, reason=str(error))
+        yield SkippedItem(kind="unfinished-import", run_id=None, path=None, reason=str(error))
         return
     for name in names:
         relative = f"imports/{name}"
@@ -133,10 +134,10 @@ def _unfinished_imports(store: Store) -> Iterator[PlannedItem | Skipped]:
                 yield PlannedItem(kind="unfinished-import", run_id=None, files=found)
         except Ineligible as error:
             path = files.readable(relative)
-            yield Skipped(kind="unfinished-import", run_id=None, path=path, reason=str(error))
+            yield SkippedItem(kind="unfinished-import", run_id=None, path=path, reason=str(error))
 
 
-def _by_rule(store: Store, registered: frozenset[str], rules: Rules) -> Iterator[PlannedItem | Skipped]:
+def _by_rule(store: Store, registered: frozenset[str], rules: CleanupRules) -> Iterator[PlannedItem | SkippedItem]:
     """Yield captures and checkpoints of finished runs, as far as the rules say so."""
     if rules.thin_geometry is None and not rules.checkpoints:
         return
@@ -159,7 +160,9 @@ def _between(store: Store, run_id: str, every: int) -> list[sa.Row[Any]]:
     return [row for row in held[:-1] if order.get(row.seq, 0) % every]
 
 
-def _artifacts(store: Store, run_id: str, kind: Kind, rows: Sequence[sa.Row[Any]]) -> Iterator[PlannedItem | Skipped]:
+def _artifacts(
+    store: Store, run_id: str, kind: ItemKind, rows: Sequence[sa.Row[Any]]
+) -> Iterator[PlannedItem | SkippedItem]:
     found: list[PlannedFile] = []
     for row in rows:
         try:
@@ -170,6 +173,29 @@ def _artifacts(store: Store, run_id: str, kind: Kind, rows: Sequence[sa.Row[Any]
                 raise Ineligible(f"it has {file.size_bytes} bytes and should have {row.size_bytes}")
             found.append(file.model_copy(update={"artifact": row.kind, "step": row.step, "sha256": row.sha256}))
         except Ineligible as error:
-            yield Skipped(kind=kind, run_id=run_id, path=row.path, reason=str(error))
+            yield SkippedItem(kind=kind, run_id=run_id, path=row.path, reason=str(error))
     if found:
         yield PlannedItem(kind=kind, run_id=run_id, files=tuple(found))
+
+
+def create_plan(store: Store, rules: CleanupRules) -> CleanupPlan:
+    """Find out what can be removed, and keep it as a plan; nothing is removed.
+
+    Raises Invalid for a filter without a rule that it could apply to.
+    """
+    if rules.q and rules.thin_geometry is None and not rules.checkpoints:
+        raise Invalid(
+            f"the filter {rules.q!r} says to which runs a rule applies, and there is none; give thin_geometry or "
+            "checkpoints too"
+        )
+    found = find(store, rules)
+    plan = CleanupPlan(
+        id=data_directory.new_id(),
+        directory_id=store.directory_id,
+        created_at=now(),
+        rules=rules,
+        items=found.items,
+        skipped=found.skipped,
+    )
+    plans.save(store, plan)
+    return plan

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
-from backend.store.gc.items import PlannedFile
+from backend.store.gc.plans import PlannedFile
 
 STRAY_S = 86_400.0
 """A file without a row may be about to get one; after a day it will not."""

@@ -19,7 +19,7 @@ from backend.store import run_folders
 from backend.store.database import Store
 from backend.store.gc import files, rows, trash
 from backend.store.gc.files import Ineligible
-from backend.store.gc.items import Moved, Outcome, Skipped, one_outcome
+from backend.store.gc.plans import CleanupResult, MovedItem, SkippedItem, merge_results
 from backend.store.gc.trash import Entry, TrashedFile, TrashedItem
 from backend.store.models import artifact, run
 
@@ -30,12 +30,12 @@ def restore(
     *,
     stopped: Callable[[], bool] = lambda: False,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
-) -> Outcome:
+) -> CleanupResult:
     """Bring back what these entries of the trash hold, or all; what is in the way stays and is reported.
 
     Raises NotFound where there is no such entry.
     """
-    outcomes: list[Outcome] = []
+    outcomes: list[CleanupResult] = []
     with trash.locked(store):
         found = trash.named(store, names)
         work = [(entry, item) for entry in found for item in entry.manifest.items]
@@ -52,7 +52,7 @@ def restore(
             if entry.is_empty():
                 trash.discard(entry)
         trash.remove_discarded(store)
-    return one_outcome(outcomes, stopped=len(outcomes) < len(work))
+    return merge_results(outcomes, stopped=len(outcomes) < len(work))
 
 
 @dataclass(slots=True)
@@ -65,23 +65,23 @@ class Tally:
     size_bytes: int = 0
     held: dict[str, str] = field(default_factory=dict)
     """Files that are not back in their place, with the reason."""
-    skipped: list[Skipped] = field(default_factory=list)
+    skipped: list[SkippedItem] = field(default_factory=list)
 
     def skip(self, path: str | None, reason: str) -> None:
-        self.skipped.append(Skipped(kind=self.item.kind, run_id=self.item.run_id, path=path, reason=reason))
+        self.skipped.append(SkippedItem(kind=self.item.kind, run_id=self.item.run_id, path=path, reason=reason))
 
-    def outcome(self) -> Outcome:
-        moved = Moved(kind=self.item.kind, run_id=self.item.run_id, count=self.count, size_bytes=self.size_bytes)
+    def outcome(self) -> CleanupResult:
+        moved = MovedItem(kind=self.item.kind, run_id=self.item.run_id, count=self.count, size_bytes=self.size_bytes)
         some = self.count or (self.item.kind == "deleted-run" and not self.skipped)
-        return Outcome(moved=(moved,) if some else (), skipped=tuple(self.skipped))
+        return CleanupResult(moved=(moved,) if some else (), skipped=tuple(self.skipped))
 
 
-def restore_item(store: Store, entry: Entry, item: TrashedItem, *, undo: bool = False) -> Outcome:
+def restore_item(store: Store, entry: Entry, item: TrashedItem, *, undo: bool = False) -> CleanupResult:
     """Bring one item back; with `undo` a deleted run stays deleted. The caller holds the lock of the trash."""
     path = entry.rows(item) if entry.has_rows(item) else None
     present = [file for file in item.files if os.path.lexists(entry.file(file.path))]
     if path is None and not present:
-        return Outcome(moved=(), skipped=())  # it was never moved, or is restored already
+        return CleanupResult(moved=(), skipped=())  # it was never moved, or is restored already
     tally = Tally(item, undo)
     reason = _in_the_way(store, item, path)
     if reason:

@@ -26,7 +26,7 @@ from backend.store.clock import text_of
 from backend.store.database import Store
 from backend.store.errors import Conflict, NotFound, Unusable
 from backend.store.gc import files
-from backend.store.gc.items import Kind, Moved, Plan, Record, RelativePath
+from backend.store.gc.plans import CleanupPlan, GcRecord, ItemKind, MovedItem, RelativePath
 from ncengine import durable
 
 FOLDER = "trash"
@@ -39,7 +39,7 @@ NAME = re.compile(r"^\d{8}T\d{6}Z-[0-9a-f]{16}$")
 log = logging.getLogger("collapse.gc")
 
 
-class TrashedFile(Record):
+class TrashedFile(GcRecord):
     """A file of an entry, at `files/PATH` once it was moved."""
 
     path: RelativePath
@@ -49,16 +49,16 @@ class TrashedFile(Record):
     step: int | None = None
 
 
-class TrashedItem(Record):
+class TrashedItem(GcRecord):
     """Files that are removed, and restored, together; `rows` names the file of their database rows."""
 
-    kind: Kind
+    kind: ItemKind
     run_id: str | None
     files: tuple[TrashedFile, ...]
     rows: str | None
 
 
-class Manifest(Record):
+class Manifest(GcRecord):
     """What an entry of the trash was made for, written before anything is moved into it."""
 
     format: Literal[1] = 1
@@ -98,13 +98,13 @@ class Entry:
         path = self.rows(item)
         return path is not None and path.exists()
 
-    def contents(self) -> list[Moved]:
+    def contents(self) -> list[MovedItem]:
         """Return the items of which something is in the entry."""
         found = []
         for item in self.manifest.items:
             sizes = [size for file in item.files if (size := _size(self.file(file.path))) is not None]
             if sizes or (item.kind == "deleted-run" and self.has_rows(item)):
-                found.append(Moved(kind=item.kind, run_id=item.run_id, count=len(sizes), size_bytes=sum(sizes)))
+                found.append(MovedItem(kind=item.kind, run_id=item.run_id, count=len(sizes), size_bytes=sum(sizes)))
         return found
 
     def is_empty(self) -> bool:
@@ -138,7 +138,7 @@ def make_folder(store: Store) -> Path:
     return folder
 
 
-def make_entry(store: Store, plan: Plan, items: Sequence[TrashedItem]) -> Entry:
+def make_entry(store: Store, plan: CleanupPlan, items: Sequence[TrashedItem]) -> Entry:
     """Make the entry of a plan that is about to be carried out; its manifest is durable afterwards."""
     moment = datetime.now(UTC)
     folder = make_folder(store) / f"{moment:%Y%m%dT%H%M%SZ}-{plan.id}"
@@ -195,7 +195,7 @@ def digest(found: Sequence[Entry]) -> str:
     return hashlib.sha256(orjson.dumps(held)).hexdigest()[:16]
 
 
-def empty(store: Store, listed: str) -> list[Moved]:
+def empty(store: Store, listed: str) -> list[MovedItem]:
     """Remove for good what was listed under this digest; raises Conflict where the trash is another one by now."""
     with locked(store):
         found = entries(store)
