@@ -22,7 +22,7 @@ import orjson
 
 from backend.store import run_attempts, runs
 from backend.store.database import open_store
-from backend.store.event_log import Entry
+from backend.store.event_log import NewEvent
 from benchmarks.live import WRITER
 from benchmarks.report import Figure
 from tests.big_store import BigStore, fill
@@ -52,7 +52,7 @@ def measure() -> list[Figure]:
         finally:
             writer.kill()
             writer.wait()
-            run_attempts.end(store, live, number, "cancelled", Entry("RunCancelled", {"epoch": 0}))
+            run_attempts.end(store, live, number, "cancelled", NewEvent("RunCancelled", {"epoch": 0}))
             end_workers(store)
             store.close()
             server.stop()

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from backend.store.errors import Invalid
-from backend.store.event_payloads import first_error
+from backend.store.validation import format_validation_error
 from ncengine import __version__
 from ncfigures.catalogue import FigureName, Format
 from ncfigures.figure_request import FigureRequest
@@ -178,7 +178,7 @@ def read_provenance(content: bytes) -> Provenance:
     try:
         return Provenance.model_validate_json(text)
     except ValidationError as error:
-        raise Invalid(f"what this file says of its origin cannot be read: {first_error(error)}") from error
+        raise Invalid(f"what this file says of its origin cannot be read: {format_validation_error(error)}") from error
 
 
 def _provenance_text(content: bytes) -> str | None:

@@ -120,7 +120,7 @@ def _told(store: Store, run_ids: Sequence[str]) -> dict[str, Any]:
 def _run(store: Store, entry: Entry, most_bytes: int) -> dict[str, Any]:
     """Return the captures of an entry's first run."""
     run = entry.runs[0]
-    started = event_log.newest(store, run.id, "RunStarted")
+    started = event_log.newest_event(store, run.id, "RunStarted")
     steps = artifacts.steps(store, run.id, "geometry")
     if started is None or not steps:
         raise NotFound(f"run {run.id} has no geometry yet: a replay needs at least one capture")

@@ -260,7 +260,7 @@ def _made(store: Store, study: Study, size: Size, plan: Sequence[Planned], done:
         lacking = [f"{each.arm}, seed {each.config.seed} ({each.setting.title})" for each in _without(plan, done)]
         parts.append(f"**{len(lacking)} of {len(plan)} runs are not finished:** {'; '.join(lacking)}.")
     if done:
-        started = event_log.newest(store, done[0].run_id, "RunStarted")
+        started = event_log.newest_event(store, done[0].run_id, "RunStarted")
         versions = {} if started is None else started.payload["versions"]
         device = "?" if started is None else started.payload["device"]
         libraries = ", ".join(f"{name} {version}" for name, version in versions.items())

@@ -37,15 +37,15 @@ from backend.api.security.permissions import ANY_API_PATH, authorize
 from backend.api.stream import Hub
 from backend.api.work_queue import WorkQueue
 from backend.figures.process import FigureProcess, LabelledFile, StoreLocation
-from backend.jobs.launcher import Reading
-from backend.jobs.slots import capacities
-from backend.jobs.supervisor import Limits, Supervisor
+from backend.jobs.launcher import DataAccess
+from backend.jobs.slots import device_capacities
+from backend.jobs.supervisor import JobLimits, Supervisor
 from backend.jobs.trash_cleaner import TrashCleaner
 from backend.settings import Settings
 from backend.store import runs as run_store
 from backend.store.database import Store, Unreachable
 from backend.store.errors import CollapseError, TooManyRequests
-from backend.store.validation import MOST_ERRORS, field_errors
+from backend.store.validation import MAX_ERRORS, field_errors
 from ncengine import __version__
 from ncengine.preset_configs import PRESETS
 
@@ -80,17 +80,17 @@ class Application:
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self.settings = settings
-        slots = capacities(settings.slots)
+        slots = device_capacities(settings.slots)
         threads = max(1, (os.cpu_count() or 1) // slots["cpu"]) if slots["cpu"] > 1 else None
-        reading = Reading(
+        reading = DataAccess(
             settings.data_roots,
             settings.mirror,
             confined=True,
             memory_bytes=settings.worker_memory_bytes,
             threads=threads,
         )
-        limits = Limits(slots, hang_s=settings.hang_s, least_free_bytes=settings.least_free_bytes)
-        supervisor = Supervisor(store, warm=settings.warm, reading=reading, limits=limits)
+        limits = JobLimits(slots, hang_s=settings.hang_s, least_free_bytes=settings.least_free_bytes)
+        supervisor = Supervisor(store, warm=settings.warm, data_access=reading, limits=limits)
         authority = Authority(settings.token, store)
         hub = Hub(store, authority.ended)
         figure_queue: WorkQueue[LabelledFile] = WorkQueue(
@@ -251,7 +251,7 @@ async def _on_invalid(_request: Request, error: Exception) -> JSONResponse:
         raise error
     found = []
     # What was sent may be wrong in ten thousand places; the first few say what to do.
-    for item in error.errors()[:MOST_ERRORS]:
+    for item in error.errors()[:MAX_ERRORS]:
         in_config = tuple(item["loc"][:2]) == ("body", "config")
         found += field_errors([item], drop=2 if in_config else 1)
     detail = "; ".join(f"{e.path}: {e.message}" if e.path else e.message for e in found)

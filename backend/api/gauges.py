@@ -72,11 +72,11 @@ class Gauges(Collector):
             run_queue.write_probe(self._store)
         except (CollapseError, sa.exc.SQLAlchemyError) as error:
             found[DATABASE] = f"the database cannot be written: {reason_of(error)}"
-        if not self._supervisor.alive():
+        if not self._supervisor.is_alive():
             found["the supervisor does not look at the queue"] = (
                 "the supervisor does not look at the queue: restart the server, and see server.log for the reason"
             )
-        if self._supervisor.disk_full:
+        if self._supervisor.is_disk_full:
             found["the disk is nearly full"] = "the disk is nearly full: queued runs wait for space; free some"
         return found
 

@@ -91,7 +91,7 @@ def series(store: Store, run_id: str, keys: list[str] | None = None, at_most: in
 
 def sparklines(store: Store, run_ids: Sequence[str], key: str, split: str, at_most: int) -> list[wire.Sparkline]:
     """Return one metric of several runs over their epochs; of runs that are not there, nothing."""
-    found = query.listing(store, only=run_ids, limit=len(run_ids))
+    found = query.list_runs(store, only=run_ids, limit=len(run_ids))
     return [_sparkline(store, row.id, row.last_seq, key, split, at_most) for row in found.rows]
 
 
@@ -125,7 +125,7 @@ def at_epoch(store: Store, run_id: str, type_: str, epoch: float | None) -> sa.R
     The file's row knows the step; how many steps an epoch has, the run's first event says.
     """
     kind, what, remedy = WITH_ARRAYS[type_]
-    started = event_log.newest(store, run_id, "RunStarted")
+    started = event_log.newest_event(store, run_id, "RunStarted")
     held = sa.select(artifact.c.seq, artifact.c.step).where(artifact.c.run_id == run_id, artifact.c.kind == kind)
     fitting = held
     if epoch is not None and started is not None:
@@ -175,7 +175,7 @@ def geometry(
     """
     runs.get(store, run_id)
     row = at_epoch(store, run_id, "GeometryCaptured", epoch)
-    started = event_log.newest(store, run_id, "RunStarted")
+    started = event_log.newest_event(store, run_id, "RunStarted")
     if started is None:
         raise NotFound(f"run {run_id} has no geometry yet: it has not started")
     known = captured_arrays(store, run_id, row.payload["step"]) if names or view else {}
@@ -239,7 +239,7 @@ def features(store: Store, run_id: str, epoch: float | None) -> tuple[float, Pat
     runs.get(store, run_id)
     row = at_epoch(store, run_id, "FeaturesKept", epoch)
     kept = artifacts.row_at(store, run_id, "features", row.payload["step"])
-    path = None if kept is None else artifacts.whole_path(store, kept)
+    path = None if kept is None else artifacts.verified_path(store, kept)
     if path is None:
         raise Unusable(f"the features of run {run_id} at step {row.payload['step']} are damaged or missing on disk")
     return float(row.payload["epoch"]), path
@@ -253,7 +253,7 @@ def milestones(store: Store, run_id: str, key: str, split: str, threshold: float
     if split not in found.values and found.epochs:
         raise NotFound(f"run {run_id} has no split {split!r}; it has {', '.join(found.values)}")
     values = found.values.get(split, {}).get(key, [None] * len(found.epochs))
-    newest = event_log.newest(store, run_id, "EpochMeasured")
+    newest = event_log.newest_event(store, run_id, "EpochMeasured")
     payload = {} if newest is None else newest.payload
     direction = METRICS[key].direction
     return wire.Milestones(
@@ -294,8 +294,8 @@ def overview(store: Store, run_id: str, at_most: int) -> dict[str, Any]:
     What happens while this is read may be in it already; a reader that follows from `seq` on passes over what it has.
     """
     row = runs.get(store, run_id)
-    started = event_log.newest(store, run_id, "RunStarted")
-    newest = {type_: event_log.newest(store, run_id, type_) for type_ in NEWEST}
+    started = event_log.newest_event(store, run_id, "RunStarted")
+    newest = {type_: event_log.newest_event(store, run_id, type_) for type_ in NEWEST}
     steps = curves.read(store, run_id, "step", at_most)
     stepped = steps.values.get("steps", {})
     captured = artifacts.steps(store, run_id, "geometry")

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from backend.api import wire
 from backend.client import Client, calls
-from backend.jobs.launcher import Reading
+from backend.jobs.launcher import DataAccess
 from backend.jobs.supervisor import Supervisor
 from backend.store import data_directory, event_log, integrity, run_status, runs
 from backend.store.database import Store
@@ -83,7 +83,7 @@ def progress_words(payload: dict[str, Any]) -> str:
 
 
 def run_here(
-    store: Store, configs: Sequence[RunConfig], name: str, group: str | None, reading: Reading | None = None
+    store: Store, configs: Sequence[RunConfig], name: str, group: str | None, reading: DataAccess | None = None
 ) -> bool:
     """Run configs one after another on this data directory; return whether any failed.
 
@@ -96,7 +96,7 @@ def run_here(
         console.print(f"The server at {served.get('url', '?')} runs it; watch it there.")
     for config in map(settle, configs):
         run_id, _ = runs.create(store, config, name=name, group=group)
-        supervisor = None if served else Supervisor(store, warm=False, only=(run_id,), reading=reading)
+        supervisor = None if served else Supervisor(store, warm=False, only=(run_id,), data_access=reading)
         console.print(f"run {run_id}")
         try:
             if supervisor is not None:
@@ -236,13 +236,15 @@ def read_chunks(path: Path) -> Iterator[bytes]:
 def check_store(store: Store) -> bool:
     """Look through the whole store, saying how far it is; print what is wrong and return whether nothing is."""
     found = 0
-    ids = runs.all_ids(store)
+    ids = runs.list_ids(store)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=Console(stderr=True)
     ) as bar:
         task = bar.add_task("database", total=len(ids))
         for run_id in (None, *ids):
-            faults = integrity.database_faults(store) if run_id is None else integrity.faults(store, run_id)
+            faults = (
+                integrity.find_database_problems(store) if run_id is None else integrity.find_problems(store, run_id)
+            )
             for fault in faults:
                 found += 1
                 print(f"{fault.run_id or 'store'}: {fault.what}")

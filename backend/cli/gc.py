@@ -102,8 +102,8 @@ def _print_skipped(what: str, skipped: Sequence[SkippedItem]) -> None:
 
 
 def _empty_trash(store: Store, wanted: Wanted) -> None:
-    found = trash.entries(store)
-    listed = trash.digest(found)
+    found = trash.list_entries(store)
+    listed = trash.hash_entries(found)
     for entry in found:
         print(f"{entry.name}, until {entry.expires:%Y-%m-%d %H:%M} UTC")
         _print_items(entry.contents())

@@ -192,21 +192,21 @@ def run(
     """Train, with progress here and live in the browser when a server runs on the same data."""
     from backend.cli import console
     from backend.jobs import sweep
-    from backend.jobs.launcher import Reading
+    from backend.jobs.launcher import DataAccess
 
     config = _config(what, setting or [])
     values = {
         path: [_value(each) for each in text.split(",")]
         for path, text in (_assignment(g, "--grid") for g in grid or [])
     }
-    configs = sweep.configs(config, values, seeds)
+    configs = sweep.expand_grid(config, values, seeds)
     label = name or (what if not Path(what).is_file() else Path(what).stem)
     group = label if len(configs) > 1 else None
     if server:
         failed = console.run_remote(server, token, configs, label, group)
     else:
         with _open(data, database_url, create=True) as store:
-            failed = console.run_here(store, configs, label, group, Reading(mirror=mirror))
+            failed = console.run_here(store, configs, label, group, DataAccess(mirror=mirror))
     if failed:
         raise typer.Exit(1)
 
@@ -243,7 +243,7 @@ def runs(
     else:
         with _open(data, database_url) as store:
             items = [
-                views.run_wire(row) for row in query.listing(store, status=status, q=q, sort=sort, limit=limit).rows
+                views.run_wire(row) for row in query.list_runs(store, status=status, q=q, sort=sort, limit=limit).rows
             ]
     if as_json:
         print(json.dumps([item.model_dump(mode="json") for item in items], indent=2))
@@ -266,7 +266,7 @@ def _ask(
         from backend.store import bulk
 
         with _open(data, url) as store:
-            outcomes = [(each.run_id, each.refusal) for each in bulk.act(store, action, run_ids)]
+            outcomes = [(each.run_id, each.refusal) for each in bulk.apply_action(store, action, run_ids)]
     for run_id, refusal in outcomes:
         print(f"{run_id}: {refusal or 'asked'}")
     if any(refusal for _, refusal in outcomes):
@@ -489,10 +489,10 @@ def archive(
 
         console.remote(server, token, fetch)
         return
-    from backend.store.archive.writer import archived
+    from backend.store.archive.writer import archive_run
 
     with _open(data, database_url) as store:
-        console.write_chunks(output, archived(store, run_id))
+        console.write_chunks(output, archive_run(store, run_id))
 
 
 @app.command("import")
@@ -615,7 +615,7 @@ def token_list(data: Data = None, database_url: Database = None) -> None:
         return f"{'expired' if row.expires_at <= now() else 'expires'} {row.expires_at[:16]}"
 
     with _open(data, database_url) as store:
-        for row in store_tokens.listing(store):
+        for row in store_tokens.list_tokens(store):
             print(f"{row.id}  {row.created_at[:16]}  {row.scope:6}  {state(row):24}  {row.name}")
 
 
@@ -651,10 +651,10 @@ def doctor(
         if not whole:
             raise typer.Exit(1)
         return
-    from backend.jobs.doctor import examine
+    from backend.jobs.doctor import run_checks
     from backend.settings import resolve_store
 
-    findings = examine(*resolve_store(data, database_url))
+    findings = run_checks(*resolve_store(data, database_url))
     for finding in findings:
         print(f"{'ok' if finding.ok else '—' if not finding.required else 'TO DO':5}  {finding.what}: {finding.found}")
         if finding.remedy:

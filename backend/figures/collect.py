@@ -103,7 +103,7 @@ def collect(
     for entry in entries(views.run_wire(row) for row in rows.values()):
         members = []
         for number, run in enumerate(entry.runs):
-            started = event_log.newest(store, run.id, "RunStarted")
+            started = event_log.newest_event(store, run.id, "RunStarted")
             member = Member(
                 run=run,
                 config_hash=rows[run.id].config_hash,
@@ -132,7 +132,7 @@ def _missing_epoch_notices(store: Store, request: FigureRequest) -> list[str]:
         if epoch is None or math.isclose(epoch, capture.epoch, rel_tol=1e-6):
             continue
         later = [step for step in artifacts.steps(store, first.run.id, "geometry") if step > capture.step]
-        started = event_log.newest(store, first.run.id, "RunStarted")
+        started = event_log.newest_event(store, first.run.id, "RunStarted")
         after = f"; the next is {later[0] / started.payload['steps_per_epoch']:g}" if later and started else ""
         notices.append(f"epoch {epoch:g} was not captured: the nearest before it is drawn, {capture.epoch:g}{after}")
     return notices
@@ -186,7 +186,7 @@ def film_request(store: Store, run_ids: Sequence[str], options: FigureOptions) -
     for entry in request.entries:
         first = entry.members[0]
         steps = artifacts.steps(store, first.run.id, "geometry")
-        started = event_log.newest(store, first.run.id, "RunStarted")
+        started = event_log.newest_event(store, first.run.id, "RunStarted")
         per_epoch = 1 if started is None else started.payload["steps_per_epoch"]
         held = [views.geometry(store, first.run.id, step / per_epoch, view=view, four=four) for step in steps]
         drawn.append(entry.model_copy(update={"members": [first.model_copy(update={"captures": held})]}))
@@ -222,7 +222,7 @@ def _captures(
 
 def costs_of(store: Store, run_id: str) -> Costs:
     """Return what the newest steps of a run took; raises NotFound where it has not said so."""
-    reports = [row.payload for row in event_log.newest_of(store, run_id, "StepMeasured", MAX_COST_REPORTS)]
+    reports = [row.payload for row in event_log.newest_events(store, run_id, "StepMeasured", MAX_COST_REPORTS)]
     timed = [report for report in reports if report.get("seconds")]
     if not timed:
         raise NotFound(f"run {run_id} has not reported what its steps take; newer runs do from their first epoch on")

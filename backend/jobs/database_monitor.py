@@ -53,7 +53,7 @@ class DatabaseMonitor:
 
     def _loop(self) -> None:
         while True:
-            self._update(self.look())
+            self._update(self.check())
             if self._stop.wait(INTERVAL_S):
                 break
         if self._connection is not None:
@@ -69,7 +69,7 @@ class DatabaseMonitor:
             log.warning("the database can be used again")
         self.problem = problem
 
-    def look(self) -> str:
+    def check(self) -> str:
         """Look once; return what is wrong with the database and what to do, empty where nothing is."""
         watch = self._store.watch
         try:

@@ -29,7 +29,7 @@ print(json.dumps({"torch": torch.__version__, "cuda": torch.cuda.is_available(),
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One thing looked at: whether it is as it should be, what was found, and the remedy where there is one."""
 
     what: str
@@ -39,10 +39,12 @@ class Finding:
     required: bool = True
 
 
-def examine(data_dir: Path, database_url: str | None) -> list[Finding]:
+def run_checks(data_dir: Path, database_url: str | None) -> list[CheckResult]:
     """Look at everything a run and a page need."""
     return [
-        Finding("Collapse Lab", True, f"{__version__}, Python {platform.python_version()} on {platform.platform()}"),
+        CheckResult(
+            "Collapse Lab", True, f"{__version__}, Python {platform.python_version()} on {platform.platform()}"
+        ),
         *_engine(),
         *_published(data_dir),
         *_store(data_dir, database_url),
@@ -51,7 +53,7 @@ def examine(data_dir: Path, database_url: str | None) -> list[Finding]:
     ]
 
 
-def _engine() -> list[Finding]:
+def _engine() -> list[CheckResult]:
     """Ask torch and the data sets in a process of its own: a broken CUDA must not take the doctor with it."""
     import json
 
@@ -59,10 +61,10 @@ def _engine() -> list[Finding]:
     found = subprocess.run(probe, capture_output=True, text=True, check=False)
     if found.returncode:
         reason = (found.stderr.strip().splitlines() or ["no message"])[-1]
-        return [Finding("PyTorch and data", False, reason, "install again with `make run`, or pip install -e .")]
+        return [CheckResult("PyTorch and data", False, reason, "install again with `make run`, or pip install -e .")]
     facts = json.loads(found.stdout)
     sets = [
-        Finding(
+        CheckResult(
             f"data set {name}",
             sizes == [FACTS[name].train, FACTS[name].test],
             f"{sizes[0]} training and {sizes[1]} test samples",
@@ -70,10 +72,10 @@ def _engine() -> list[Finding]:
         for name, sizes in facts["sizes"].items()
     ]
     where = "with a GPU" if facts["cuda"] else "on the CPU"
-    return [Finding("PyTorch", True, f"{facts['torch']} {where}"), *sets]
+    return [CheckResult("PyTorch", True, f"{facts['torch']} {where}"), *sets]
 
 
-def _published(data_dir: Path) -> list[Finding]:
+def _published(data_dir: Path) -> list[CheckResult]:
     """Say which downloadable sets are here."""
     from ncengine.data.places import Places
     from ncengine.data.published import READERS, folders_of
@@ -86,16 +88,16 @@ def _published(data_dir: Path) -> list[Finding]:
     ]
     others = ", ".join(name for name in READERS if name not in here)
     remedy = f"a run with data.download=true fetches what is not: {others}" if others else ""
-    return [Finding("further data sets here", bool(here), ", ".join(here) or "none", remedy, required=False)]
+    return [CheckResult("further data sets here", bool(here), ", ".join(here) or "none", remedy, required=False)]
 
 
-def _store(data_dir: Path, database_url: str | None) -> list[Finding]:
+def _store(data_dir: Path, database_url: str | None) -> list[CheckResult]:
     if not data_dir.exists() or not any(data_dir.iterdir()):
-        return [Finding("data directory", True, f"{data_dir} has no store yet; the first start makes it")]
+        return [CheckResult("data directory", True, f"{data_dir} has no store yet; the first start makes it")]
     try:
         store = open_store(data_dir, database_url, create=False)
     except CollapseError as error:
-        return [Finding("data directory", False, str(error))]
+        return [CheckResult("data directory", False, str(error))]
     try:
         import pysqlite3
 
@@ -103,23 +105,25 @@ def _store(data_dir: Path, database_url: str | None) -> list[Finding]:
         held = data_directory.server_lock_holder(store.data_dir)
         database = f"SQLite {pysqlite3.sqlite_version}" if store.is_sqlite else store.engine.dialect.name
         return [
-            Finding("data directory", True, f"{store.data_dir}, {free:.1f} GiB free"),
-            Finding("database", True, f"{database}, store {store.id}"),
-            Finding("server", True, f"running at {held.get('url')} (pid {held.get('pid')})" if held else "not running"),
+            CheckResult("data directory", True, f"{store.data_dir}, {free:.1f} GiB free"),
+            CheckResult("database", True, f"{database}, store {store.id}"),
+            CheckResult(
+                "server", True, f"running at {held.get('url')} (pid {held.get('pid')})" if held else "not running"
+            ),
         ]
     finally:
         store.close()
 
 
-def _gpu() -> Finding:
-    found = slots.gpus()
+def _gpu() -> CheckResult:
+    found = slots.list_gpus()
     remedy = "" if found else "none found; runs use the CPU. With an NVIDIA GPU, install its driver (nvidia-smi)."
-    return Finding("GPU", bool(found), ", ".join(found) or "none", remedy, required=False)
+    return CheckResult("GPU", bool(found), ", ".join(found) or "none", remedy, required=False)
 
 
-def _browser() -> Finding:
+def _browser() -> CheckResult:
     found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     remedy = (
         "" if found else "pages open in any browser; install one here or use an SSH tunnel from a machine that has one."
     )
-    return Finding("browser", found is not None, found or "none on this machine", remedy, required=False)
+    return CheckResult("browser", found is not None, found or "none on this machine", remedy, required=False)

@@ -23,7 +23,7 @@ LEAST_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class PastRun:
     """A run of the past: what it took per sample."""
 
     run_id: str
@@ -32,7 +32,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class RunEstimate:
     """Seconds and memory of one run, from how many runs, and how alike they are; None where nothing is known."""
 
     seconds: float | None
@@ -41,11 +41,11 @@ class Estimate:
     alike: str | None
 
 
-def estimates(store: Store, configs: Sequence[RunConfig]) -> list[Estimate]:
+def estimate_runs(store: Store, configs: Sequence[RunConfig]) -> list[RunEstimate]:
     """Return what each config will take; equal but for the seed, they are looked up once."""
     known = _known(store, {config.data.name for config in configs})
     memory: dict[str, int] = {}
-    found: dict[str, Estimate] = {}
+    found: dict[str, RunEstimate] = {}
     results = []
     for config in configs:
         key = config.model_copy(update={"seed": 0}).hash()
@@ -55,7 +55,7 @@ def estimates(store: Store, configs: Sequence[RunConfig]) -> list[Estimate]:
     return results
 
 
-def _known(store: Store, data: set[str]) -> list[Known]:
+def _known(store: Store, data: set[str]) -> list[PastRun]:
     query = sa.select(run.c.id, run.c.config, run.c.epoch, run.c.running_s).where(
         run.c.config["data", "name"].as_string().in_(data),
         run.c.running_s >= LEAST_S,
@@ -66,17 +66,17 @@ def _known(store: Store, data: set[str]) -> list[Known]:
     held = []
     for row in rows:
         config = RunConfig.model_validate(row.config)
-        held.append(Known(row.id, config, row.running_s / (row.epoch * config.train_size)))
+        held.append(PastRun(row.id, config, row.running_s / (row.epoch * config.train_size)))
     return held
 
 
-def _estimate(store: Store, config: RunConfig, known: Sequence[Known], memory: dict[str, int]) -> Estimate:
+def _estimate(store: Store, config: RunConfig, known: Sequence[PastRun], memory: dict[str, int]) -> RunEstimate:
     for alike, parts in (("with the same settings", _settings), ("of the same network and data", _network)):
         same = [each for each in known if parts(each.config) == parts(config)][:MOST_ALIKE]
         if same:
             pace = statistics.median(each.seconds_per_sample for each in same)
-            return Estimate(pace * config.train_size * config.epochs, _memory(store, same, memory), len(same), alike)
-    return Estimate(None, None, 0, None)
+            return RunEstimate(pace * config.train_size * config.epochs, _memory(store, same, memory), len(same), alike)
+    return RunEstimate(None, None, 0, None)
 
 
 def _settings(config: RunConfig) -> Any:
@@ -87,7 +87,7 @@ def _network(config: RunConfig) -> Any:
     return config.data.name, config.classes, config.backbone
 
 
-def _memory(store: Store, alike: Sequence[Known], memory: dict[str, int]) -> int | None:
+def _memory(store: Store, alike: Sequence[PastRun], memory: dict[str, int]) -> int | None:
     """Return the median of the most memory that each of some runs took, where it was read."""
     wanted = [each.run_id for each in alike if each.run_id not in memory]
     query = sa.select(reading.c.run_id, sa.func.max(reading.c.memory_bytes).label("most"))

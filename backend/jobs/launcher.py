@@ -22,7 +22,7 @@ from backend.store.database import Store
 WARM_DELAY_S = 8.0
 """How long after a launch the next warm worker is started, so that its imports do not slow the first epoch."""
 
-DYING_S = 5.0
+EXIT_WAIT_S = 5.0
 """How long the end of a process that is gone is waited for, to learn how it ended."""
 
 WORKER_ENVIRONMENT = {
@@ -34,7 +34,7 @@ WORKER_ENVIRONMENT = {
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class DataAccess:
     """What workers may read: own files only below `roots` where they are `confined`, and a mirror for downloads."""
 
     roots: tuple[Path, ...] = ()
@@ -54,11 +54,11 @@ class Reading:
         return found + ["--confined"] * self.confined
 
 
-class LocalEngine:
+class WorkerLauncher:
     """Starts workers, and keeps one warm where `warm` is asked for."""
 
-    def __init__(self, store: Store, *, warm: bool, reading: Reading) -> None:
-        self._store, self._keep_warm, self._reading = store, warm, reading
+    def __init__(self, store: Store, *, warm: bool, data_access: DataAccess) -> None:
+        self._store, self._keep_warm, self._data_access = store, warm, data_access
         self._lock = threading.Lock()
         self._waiting: subprocess.Popen[bytes] | None = None
         self._children: dict[int, subprocess.Popen[bytes]] = {}
@@ -108,7 +108,7 @@ class LocalEngine:
         if child is not None:
             # A killed process is a zombie already while its last threads end; its status is there when they have.
             with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(timeout=DYING_S)
+                child.wait(timeout=EXIT_WAIT_S)
             self.reap()
         return self._ended.get(pid)
 
@@ -131,13 +131,13 @@ class LocalEngine:
                 waiting.wait()
 
     def _spawn(self, arguments: list[str], stdin: int) -> subprocess.Popen[bytes]:
-        threads = {"OMP_NUM_THREADS": str(self._reading.threads)} if self._reading.threads else {}
+        threads = {"OMP_NUM_THREADS": str(self._data_access.threads)} if self._data_access.threads else {}
         log = (self._store.data_dir / "worker.log").open("ab")
         with log:
             return subprocess.Popen(
                 [
                     *(sys.executable, "-P", "-m", "backend.jobs.worker", "--data", str(self._store.data_dir)),
-                    *self._reading.options(),
+                    *self._data_access.options(),
                     *arguments,
                 ],
                 stdin=stdin,

@@ -21,46 +21,46 @@ import orjson
 import sqlalchemy as sa
 
 from backend.store import artifacts, event_log, run_attempts
-from backend.store.artifacts import Written
+from backend.store.artifacts import WrittenArtifact
 from backend.store.clock import now
 from backend.store.database import Store, Unreachable, reason_of
 from backend.store.errors import Fenced
-from backend.store.event_log import Bucket, Entry, Heard
+from backend.store.event_log import AppendResult, Bucket, NewEvent
 from backend.store.models import run
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class AttemptEnd:
     """How an attempt ended: the state that the run goes over to, its event, and what is told of it."""
 
     status: str
-    entry: Entry
+    entry: NewEvent
     error: str | None = None
-    before: Sequence[Entry] = ()
+    before: Sequence[NewEvent] = ()
     outcome: str | None = None
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[NewEvent]:
         """The events that the end consists of."""
         return [*self.before, self.entry]
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class EventBatch:
     """Events that belong into one transaction, after event `follows`; or the end of the attempt."""
 
     follows: int
-    entries: Sequence[Entry] = ()
+    entries: Sequence[NewEvent] = ()
     patch: Mapping[str, Any] | None = None
     buckets: Sequence[Bucket] = ()
-    ending: Ending | None = None
+    ending: AttemptEnd | None = None
 
     @property
     def last_seq(self) -> int:
         """The number of its last event."""
         return self.follows + len(self.entries) + (len(self.ending.entries) if self.ending else 0)
 
-    def store(self, store: Store, run_id: str, number: int) -> Heard:
+    def store(self, store: Store, run_id: str, number: int) -> AppendResult:
         """Append it as the owner of the attempt; raises Fenced where another attempt owns the run."""
         if self.ending is None:
             return event_log.append(
@@ -71,7 +71,7 @@ class Batch:
             store, run_id, number, end.status, end.entry, error=end.error, before=end.before, outcome=end.outcome
         ):
             raise Fenced(f"attempt {number} no longer owns run {run_id}")
-        return Heard(self.last_seq, "run")
+        return AppendResult(self.last_seq, "run")
 
     def to_json(self) -> bytes:
         """Return it as a line of JSON; NaN and infinities are spelled as in the store, and events have a time."""
@@ -82,13 +82,13 @@ class Batch:
         return orjson.dumps(event_log.encode_numbers(found))
 
     @classmethod
-    def from_json(cls, line: bytes) -> Batch:
+    def from_json(cls, line: bytes) -> EventBatch:
         """Return the batch of a line of JSON."""
         found = orjson.loads(line)
         ending = found["ending"]
         if ending is not None:
             before = [_entry(each) for each in ending["before"]]
-            ending = Ending(**ending | {"entry": _entry(ending["entry"]), "before": before})
+            ending = AttemptEnd(**ending | {"entry": _entry(ending["entry"]), "before": before})
         return cls(
             found["follows"],
             [_entry(each) for each in found["entries"]],
@@ -98,12 +98,12 @@ class Batch:
         )
 
 
-def _entry(found: dict[str, Any]) -> Entry:
+def _entry(found: dict[str, Any]) -> NewEvent:
     written = found["written"]
-    return Entry(found["type"], found["payload"], Written(**written) if written else None, found["at"])
+    return NewEvent(found["type"], found["payload"], WrittenArtifact(**written) if written else None, found["at"])
 
 
-PATIENCE_S = 300.0
+MAX_WAIT_S = 300.0
 """How long a worker waits for a database that is away, where it cannot go on without."""
 RETRY_S = 1.0
 """How long after an append that failed the next one is tried, while facts are kept in the local file."""
@@ -128,7 +128,7 @@ class Outbox:
         except FileNotFoundError:
             return False
 
-    def append(self, batch: Batch) -> None:
+    def append(self, batch: EventBatch) -> None:
         """Add a batch, durably; raises OSError where the disk cannot be written."""
         with self.path.open("ab") as stream:
             start = stream.tell()
@@ -142,13 +142,13 @@ class Outbox:
                     os.truncate(self.path, start)
                 raise
 
-    def deliver(self) -> Heard | None:
-        """Store all batches and remove the file; return what the last one's append heard, None where there was none.
+    def deliver(self) -> AppendResult | None:
+        """Store all batches and remove the file; return what the last one's append result, None where there was none.
 
         Raises Fenced where another attempt owns the run, or the database is a copy that lacks earlier events: the file
         stays then. Raises an error of the database while that is away.
         """
-        heard = None
+        result = None
         for batch in self._batches():
             stored = self._stored()
             if stored < batch.follows:
@@ -157,17 +157,17 @@ class Outbox:
                     f"{batch.follows}: the database is an older copy; the file is kept"
                 )
             if batch.last_seq > stored:
-                heard = batch.store(self._store, self._run_id, self._number)
+                result = batch.store(self._store, self._run_id, self._number)
         self.path.unlink(missing_ok=True)
-        return heard
+        return result
 
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self) -> Iterator[EventBatch]:
         try:
             with self.path.open("rb") as stream:
                 for line in stream:
                     # A worker that was killed while it wrote leaves half a line, of which nothing was promised.
                     if line.endswith(b"\n"):
-                        yield Batch.from_json(line)
+                        yield EventBatch.from_json(line)
         except FileNotFoundError:
             return
 
@@ -180,7 +180,7 @@ class Outbox:
         return int(found)
 
 
-class Delivery:
+class EventDelivery:
     """Stores an attempt's batches, or keeps them in its outbox while the database is away."""
 
     def __init__(self, store: Store, run_id: str, number: int) -> None:
@@ -193,30 +193,30 @@ class Delivery:
         """Whether facts wait in the local file."""
         return not self._outbox.is_empty()
 
-    def send(self, batch: Batch) -> str | None:
+    def send(self, batch: EventBatch) -> str | None:
         """Store a batch after those that wait; return what the user wants, or None where it was kept.
 
         Raises Fenced where another attempt owns the run, and the database's error where the disk is full.
         """
         if not self.is_behind:
             try:
-                return batch.store(self._store, self._run_id, self._number).want
+                return batch.store(self._store, self._run_id, self._number).requested
             except Unreachable as error:
                 self._failed(error)
                 reason, where = reason_of(error), self._outbox.path
                 print(f"the database cannot be written ({reason}); events are kept in {where}", file=sys.stderr)
-        patiently(lambda: self._outbox.append(batch))
+        retry(lambda: self._outbox.append(batch))
         return self.deliver() if time.monotonic() >= self._retry_at else None
 
     def deliver(self) -> str | None:
         """Try to store what waits; return what the user wants, or None where the database is still away."""
         try:
-            heard = self._outbox.deliver()
+            result = self._outbox.deliver()
         except Unreachable as error:
             self._failed(error)
             return None
         print("the database can be written again; the kept events are stored", file=sys.stderr)
-        return None if heard is None else heard.want
+        return None if result is None else result.requested
 
     def _failed(self, error: Exception) -> None:
         if is_full(error):
@@ -225,7 +225,7 @@ class Delivery:
 
     def finish(self) -> None:
         """Deliver the end of the attempt, waiting for the database a while; what is left the supervisor delivers."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + MAX_WAIT_S
         while self.is_behind and time.monotonic() < deadline:
             self.deliver()
             time.sleep(RETRY_S)
@@ -233,12 +233,12 @@ class Delivery:
             print(f"the database is still away; {self._outbox.path} is delivered when it is back", file=sys.stderr)
 
 
-def patiently(work: Callable[[], Result]) -> Result:
+def retry(work: Callable[[], Result]) -> Result:
     """Do something with the database or the disk, waiting while it cannot be written; the last error is raised.
 
     A full disk is no matter of waiting: it is raised at once.
     """
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + MAX_WAIT_S
     while True:
         try:
             return work()

@@ -22,7 +22,7 @@ class ProcessIdentity:
     started: str
     boot_id: str
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether that very process still runs (a zombie does not)."""
         if self.boot_id != boot_id():
             return False
@@ -34,7 +34,7 @@ class ProcessIdentity:
 
     def signal_group(self, number: signal.Signals) -> None:
         """Send a signal to the process group that this process leads, if it is still that process."""
-        if self.alive():
+        if self.is_alive():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
 

@@ -10,12 +10,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend.jobs.heartbeat import Pulse
-from backend.jobs.outbox import Batch, Delivery, Ending, patiently
+from backend.jobs.heartbeat import Heartbeat
+from backend.jobs.outbox import AttemptEnd, EventBatch, EventDelivery, retry
 from backend.store import artifacts, event_log, run_attempts, runs
-from backend.store.curves import Folder
+from backend.store.curves import CurveAggregator
 from backend.store.database import Store, Unreachable
-from backend.store.event_log import Bucket, Entry
+from backend.store.event_log import Bucket, NewEvent
 from backend.store.event_payloads import require_valid
 from ncengine.events import (
     CheckpointSaved,
@@ -36,59 +36,59 @@ KEPT_CHECKPOINTS = 2
 class EventRecorder:
     """Turns engine events into stored ones, skipping what an earlier attempt has stored already."""
 
-    def __init__(self, store: Store, run_id: str, number: int, pulse: Pulse) -> None:
-        self._store, self._run_id, self._number, self._pulse = store, run_id, number, pulse
-        self._delivery = Delivery(store, run_id, number)
-        self._pending: list[Entry] = []
+    def __init__(self, store: Store, run_id: str, number: int, heartbeat: Heartbeat) -> None:
+        self._store, self._run_id, self._number, self._heartbeat = store, run_id, number, heartbeat
+        self._delivery = EventDelivery(store, run_id, number)
+        self._pending: list[NewEvent] = []
         self._buckets: list[Bucket] = []
         self._patch: dict[str, Any] = {}
         self._flushed = time.monotonic()
         self._seq = int(runs.get(store, run_id, deleted=True).last_seq)
-        self._epochs, self._steps = (Folder.resumed(store, run_id, kind) for kind in ("epoch", "step"))
+        self._epochs, self._steps = (CurveAggregator.resumed(store, run_id, kind) for kind in ("epoch", "step"))
         self._epoch_stored = self._newest(EpochMeasured.type, "epoch")
         self._step_stored = self._newest(StepMeasured.type, "step")
         self._capture_stored = self._newest(GeometryCaptured.type, "step")
         self._features_stored = self._newest(FeaturesKept.type, "step")
         self._checkpoints_stored = {row.step for row in artifacts.rows(store, run_id, "checkpoint")}
         self._pictured = bool(artifacts.steps(store, run_id, "samples"))
-        self._started = event_log.newest(store, run_id, RunStarted.type) is not None
+        self._started = event_log.newest_event(store, run_id, RunStarted.type) is not None
 
     def _newest(self, type_: str, key: str) -> int:
-        row = event_log.newest(self._store, self._run_id, type_)
+        row = event_log.newest_event(self._store, self._run_id, type_)
         return -1 if row is None else int(row.payload[key])
 
     def record(self, event: Event) -> str:
         """Take one event; return what the user wants (`run`, `pause` or `cancel`)."""
         written = None
-        payload = storable(event)
+        payload = validated_payload(event)
         if isinstance(event, EpochMeasured):
             if event.epoch <= self._epoch_stored:
-                return self._pulse.want
+                return self._heartbeat.requested
             self._patch |= {"epoch": event.epoch, "summary": event.scalars, "headline": runs.headline(event.scalars)}
             self._buckets += self._epochs.add(payload)
         elif isinstance(event, StepMeasured):
             if event.step <= self._step_stored:
-                return self._pulse.want
+                return self._heartbeat.requested
             self._buckets += self._steps.add(payload)
         elif isinstance(event, GeometryCaptured):
             if event.step <= self._capture_stored:
-                return self._pulse.want
+                return self._heartbeat.requested
             written = self._write("geometry", event.step, event.arrays, {})
         elif isinstance(event, SamplesPictured):
             if self._pictured:
-                return self._pulse.want
+                return self._heartbeat.requested
             written = self._write("samples", 0, event.arrays, {})
         elif isinstance(event, FeaturesKept):
             if event.step <= self._features_stored:
-                return self._pulse.want
+                return self._heartbeat.requested
             written = self._write("features", event.step, event.arrays, {"epoch": event.epoch})
         elif isinstance(event, CheckpointSaved):
             if event.step in self._checkpoints_stored:
-                return self._pulse.want
+                return self._heartbeat.requested
             written = self._write("checkpoint", event.step, event.tensors, event.state)
         elif isinstance(event, RunStarted) and self._started:
-            return self._pulse.want
-        self._pending.append(Entry(event.type, payload, written))
+            return self._heartbeat.requested
+        self._pending.append(NewEvent(event.type, payload, written))
         if isinstance(event, CheckpointSaved):
             wanted = self.flush()
             if not self._delivery.is_behind:
@@ -98,31 +98,31 @@ class EventRecorder:
             return wanted
         # An epoch's facts wait for its geometry and checkpoint, which come at once; the rest goes ten times a second.
         if isinstance(event, EpochMeasured) or time.monotonic() - self._flushed < FLUSH_S:
-            return self._pulse.want
+            return self._heartbeat.requested
         return self.flush()
 
-    def _write(self, kind: str, step: int, arrays: Any, state: Any) -> artifacts.Written:
+    def _write(self, kind: str, step: int, arrays: Any, state: Any) -> artifacts.WrittenArtifact:
         write = artifacts.write
-        return patiently(lambda: write(self._store, self._run_id, kind, step, self._number, arrays, state))
+        return retry(lambda: write(self._store, self._run_id, kind, step, self._number, arrays, state))
 
     def pass_over(self, checkpoint: sa.Row[Any]) -> None:
         """Forget a checkpoint that is damaged or missing, and say so."""
         text = f"the checkpoint at step {checkpoint.step} is damaged or missing; falling back to the one before"
-        self._pending.append(Entry(LogLine.type, {"text": text}))
+        self._pending.append(NewEvent(LogLine.type, {"text": text}))
         self.flush()
-        patiently(lambda: artifacts.forget(self._store, checkpoint))
+        retry(lambda: artifacts.remove_row(self._store, checkpoint))
         self._checkpoints_stored.discard(checkpoint.step)
 
     def flush(self) -> str:
         """Append what is pending in one transaction, or keep it while the database is away; return what is wanted."""
         self._flushed = time.monotonic()
-        patch = self._patch | {"running_s": self._pulse.running_s()}
-        batch = Batch(self._seq, self._pending, patch, self._buckets)
-        want = self._delivery.send(batch)
+        patch = self._patch | {"running_s": self._heartbeat.running_s()}
+        batch = EventBatch(self._seq, self._pending, patch, self._buckets)
+        requested = self._delivery.send(batch)
         self._pending, self._buckets, self._patch, self._seq = [], [], {}, batch.last_seq
-        return self._pulse.want if want is None else self._pulse.hear(want)
+        return self._heartbeat.requested if requested is None else self._heartbeat.set_requested(requested)
 
-    def end(self, status: str, entry: Entry, *, error: str | None = None, outcome: str | None = None) -> None:
+    def end(self, status: str, entry: NewEvent, *, error: str | None = None, outcome: str | None = None) -> None:
         """Store the end of the attempt, after what is pending."""
         self.flush()
         self._end(status, entry, error=error, outcome=outcome)
@@ -132,41 +132,43 @@ class EventRecorder:
         # What came before is not lost; where just that could not be stored, the reason still is.
         with contextlib.suppress(SQLAlchemyError):
             self.flush()
-        self._end("failed", Entry("RunFailed", {"error": error}), error=error, before=[Entry("LogLine", {"text": log})])
+        self._end(
+            "failed", NewEvent("RunFailed", {"error": error}), error=error, before=[NewEvent("LogLine", {"text": log})]
+        )
 
     def give_up(self, reason: str) -> None:
         """Store that this attempt ends here and the run is to be tried again."""
         with contextlib.suppress(SQLAlchemyError):
             self.flush()
-        crashes = run_attempts.crashes(self._store, self._run_id) + 1
+        crashes = run_attempts.count_crashes(self._store, self._run_id) + 1
         failed = {"attempt": self._number, "reason": reason, "tries_left": max(0, run_attempts.MAX_CRASHES - crashes)}
         if crashes < run_attempts.MAX_CRASHES:
-            self._end("queued", Entry("AttemptFailed", failed), outcome=reason)
+            self._end("queued", NewEvent("AttemptFailed", failed), outcome=reason)
         else:
             self._end(
                 "failed",
-                Entry("RunFailed", {"error": reason}),
+                NewEvent("RunFailed", {"error": reason}),
                 error=reason,
-                before=[Entry("AttemptFailed", failed)],
+                before=[NewEvent("AttemptFailed", failed)],
             )
 
     def _end(
         self,
         status: str,
-        entry: Entry,
+        entry: NewEvent,
         *,
         error: str | None = None,
         outcome: str | None = None,
-        before: Sequence[Entry] = (),
+        before: Sequence[NewEvent] = (),
     ) -> None:
-        self._pulse.rest()
-        batch = Batch(self._seq, ending=Ending(status, entry, error, before, outcome))
+        self._heartbeat.stop()
+        batch = EventBatch(self._seq, ending=AttemptEnd(status, entry, error, before, outcome))
         self._delivery.send(batch)
         self._seq = batch.last_seq
         self._delivery.finish()
 
 
-def storable(event: Event) -> dict[str, Any]:
+def validated_payload(event: Event) -> dict[str, Any]:
     """Return an event's payload as it is stored; raises Invalid where readers of the store could not rely on it."""
     payload: dict[str, Any] = event_log.encode_numbers(event.payload())
     require_valid(event.type, payload)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from backend.store.errors import Unusable
 
 
-def gpus() -> tuple[str, ...]:
+def list_gpus() -> tuple[str, ...]:
     """Return `cuda:0` … for each GPU that the driver's own tool lists; nothing is imported to find out."""
     if shutil.which("nvidia-smi") is None:
         return ()
@@ -23,12 +23,12 @@ def gpus() -> tuple[str, ...]:
     return tuple(f"cuda:{index}" for index in range(count))
 
 
-def capacities(wanted: Iterable[str] = ()) -> dict[str, int]:
+def device_capacities(wanted: Iterable[str] = ()) -> dict[str, int]:
     """Return how many runs each device takes at once: one each, or as `wanted` says (`cpu=2`, `cuda:0=3`, `cpu=0`).
 
     Raises Unusable where a device is not on this machine or the number is none of 0 … 64.
     """
-    found = dict.fromkeys([*gpus(), "cpu"], 1)
+    found = dict.fromkeys([*list_gpus(), "cpu"], 1)
     for text in wanted:
         device, _, number = text.partition("=")
         if not re.fullmatch(r"\d{1,2}", number) or int(number) > 64:
@@ -41,7 +41,7 @@ def capacities(wanted: Iterable[str] = ()) -> dict[str, int]:
     return found
 
 
-def free(capacity: Mapping[str, int], busy: Iterable[str]) -> list[str]:
+def free_slots(capacity: Mapping[str, int], busy: Iterable[str]) -> list[str]:
     """Return the free slots, a device as often as it could take another run, emptiest devices first."""
     taken = Counter(busy)
     left = {device: number - taken[device] for device, number in capacity.items()}
@@ -49,7 +49,7 @@ def free(capacity: Mapping[str, int], busy: Iterable[str]) -> list[str]:
     return [device for level in rounds for device, number in left.items() if number >= level]
 
 
-def pick(wanted: str, open_slots: list[str]) -> str | None:
+def pick_slot(wanted: str, open_slots: list[str]) -> str | None:
     """Return the free device slot for a config's `device`, or None: `auto` prefers a GPU, `cuda` takes any."""
     on_gpu = [slot for slot in open_slots if slot.startswith("cuda")]
     if wanted == "auto":

@@ -21,13 +21,13 @@ import sqlalchemy as sa
 
 from backend.jobs import processes, slots
 from backend.jobs.database_monitor import DatabaseMonitor
-from backend.jobs.launcher import LocalEngine, Reading
+from backend.jobs.launcher import DataAccess, WorkerLauncher
 from backend.jobs.outbox import Outbox
 from backend.jobs.processes import ProcessIdentity
 from backend.store import run_attempts, run_folders, run_queue, runs
 from backend.store.database import Store, Unreachable, reason_of
 from backend.store.errors import Fenced
-from backend.store.event_log import Entry
+from backend.store.event_log import NewEvent
 from backend.store.identity import machine_id
 from backend.store.run_attempts import MAX_CRASHES
 
@@ -42,12 +42,12 @@ PROBE_S = 1.0
 SLOW_PROBE_S = 1.0
 OVERTIME_S = 60.0
 """How long after its time limit a worker that did not stop by itself is ended."""
-LEAST_FREE_BYTES = 2**30
+MIN_FREE_BYTES = 2**30
 ELSEWHERE_S = 3600.0
 """So long the supervisor of the directory that has a run's files is waited for, before another ends its attempt."""
 
 
-class Attempt(NamedTuple):
+class AttemptKey(NamedTuple):
     """Which attempt of which run."""
 
     run_id: str
@@ -55,7 +55,7 @@ class Attempt(NamedTuple):
 
 
 @dataclass(slots=True)
-class Watched:
+class WatchedAttempt:
     """What is remembered of a running attempt: the last heartbeat, and moments of our own clock."""
 
     heartbeat: int
@@ -64,12 +64,12 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class JobLimits:
     """What the operator allows: runs at once by device, the silence that counts as hanging, the disk to leave free."""
 
-    slots: Mapping[str, int] = field(default_factory=slots.capacities)
+    slots: Mapping[str, int] = field(default_factory=slots.device_capacities)
     hang_s: float = HANG_S
-    least_free_bytes: int = LEAST_FREE_BYTES
+    least_free_bytes: int = MIN_FREE_BYTES
 
 
 class Supervisor:
@@ -81,15 +81,15 @@ class Supervisor:
         *,
         warm: bool,
         only: Collection[str] | None = None,
-        reading: Reading | None = None,
-        limits: Limits | None = None,
+        data_access: DataAccess | None = None,
+        limits: JobLimits | None = None,
     ) -> None:
         self.store, self._only = store, only
-        self.engine = LocalEngine(store, warm=warm, reading=reading or Reading())
-        self.limits = limits or Limits()
+        self.launcher = WorkerLauncher(store, warm=warm, data_access=data_access or DataAccess())
+        self.limits = limits or JobLimits()
         self._host = machine_id()
-        self._stop, self._nudge = threading.Event(), threading.Event()
-        self._watched: dict[Attempt, Watched] = {}
+        self._stop, self._wake = threading.Event(), threading.Event()
+        self._watched: dict[AttemptKey, WatchedAttempt] = {}
         self._probed = time.monotonic()
         self._looked = time.monotonic()
         self._disk_full = False
@@ -103,36 +103,36 @@ class Supervisor:
         return tuple(device for device, number in self.limits.slots.items() if number)
 
     @property
-    def disk_full(self) -> bool:
+    def is_disk_full(self) -> bool:
         """Whether too little of the disk is free for another run to start."""
         return self._disk_full
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether it has looked at the store of late."""
         return self._thread.is_alive() and time.monotonic() - self._looked < 30
 
     def start(self) -> None:
         self.database.start()
-        self.engine.warm_up()
+        self.launcher.warm_up()
         self._thread.start()
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """Look now: something was queued or cancelled."""
-        self._nudge.set()
+        self._wake.set()
 
     def close(self) -> None:
         """Stop watching; running workers go on and are adopted by the next supervisor."""
         self._stop.set()
-        self._nudge.set()
+        self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
-        self.engine.close()
+        self.launcher.close()
         self.database.close()
 
     def _loop(self) -> None:
         while not self._stop.is_set():
             try:
-                self.look()
+                self.run_once()
             except Unreachable as error:
                 log.warning("the database cannot be reached or written (%s); trying again", reason_of(error))
                 self._reset()
@@ -142,13 +142,13 @@ class Supervisor:
                 log.exception("a worker could not be started or watched; trying again")
                 self._reset()
                 self._stop.wait(1.0)
-            self._nudge.wait(TICK_S)
-            self._nudge.clear()
+            self._wake.wait(TICK_S)
+            self._wake.clear()
 
-    def look(self) -> None:
+    def run_once(self) -> None:
         """One round: who is gone or stands still, who is to be stopped, who can start."""
-        self.engine.reap()
-        attempts = run_attempts.running_attempts(self.store)
+        self.launcher.reap()
+        attempts = run_attempts.list_running(self.store)
         if attempts:
             self._probe()
         for row in attempts:
@@ -158,14 +158,16 @@ class Supervisor:
                 raise
             except Exception:  # one run holds up no other
                 log.exception("run %s attempt %d could not be watched; trying again", row.run_id, row.number)
-        running = {Attempt(row.run_id, row.number) for row in attempts}
+        running = {AttemptKey(row.run_id, row.number) for row in attempts}
         self._watched = {key: held for key, held in self._watched.items() if key in running}
-        open_slots = slots.free(self.limits.slots, [row.device for row in attempts if row.host in (None, self._host)])
+        open_slots = slots.free_slots(
+            self.limits.slots, [row.device for row in attempts if row.host in (None, self._host)]
+        )
         if open_slots and not self.database.problem and self._has_room():
             for row in run_queue.list_startable(self.store):
                 if self._only is not None and row.id not in self._only:
                     continue
-                slot = slots.pick(row.device, open_slots)
+                slot = slots.pick_slot(row.device, open_slots)
                 if slot is not None and self._start(row.id, slot):
                     open_slots.remove(slot)
         self._looked = time.monotonic()
@@ -200,7 +202,7 @@ class Supervisor:
         number = run_attempts.claim(self.store, run_id, slot)
         if number is None:
             return False
-        identity = self.engine.submit(run_id, number, slot)
+        identity = self.launcher.submit(run_id, number, slot)
         run_attempts.record_process(
             self.store,
             run_id,
@@ -214,8 +216,8 @@ class Supervisor:
         return True
 
     def _watch(self, row: sa.Row[Any]) -> None:
-        key, now = Attempt(row.run_id, row.number), time.monotonic()
-        held = self._watched.setdefault(key, Watched(row.heartbeat, now))
+        key, now = AttemptKey(row.run_id, row.number), time.monotonic()
+        held = self._watched.setdefault(key, WatchedAttempt(row.heartbeat, now))
         if row.heartbeat != held.heartbeat:
             held.heartbeat, held.moved = row.heartbeat, now
         still = now - held.moved
@@ -230,11 +232,11 @@ class Supervisor:
             elsewhere = run_folders.is_elsewhere(self.store, row.run_id)
             if still > (ELSEWHERE_S if elsewhere else 3 * self.limits.hang_s):
                 self._gone(key, row, f"the worker on another machine gave no sign for {still:.0f} s")
-        elif not identity.alive() and run_folders.is_elsewhere(self.store, row.run_id):
+        elif not identity.is_alive() and run_folders.is_elsewhere(self.store, row.run_id):
             # Another directory's supervisor sees what the worker kept there; this one waits for long.
             if still > ELSEWHERE_S:
                 self._gone(key, row, f"the worker of another data directory gave no sign for {still:.0f} s")
-        elif not identity.alive():
+        elif not identity.is_alive():
             self._deliver(key)
             self._gone(key, row, self._how_it_ended(row.pid))
         elif row.want == "cancel":
@@ -255,11 +257,11 @@ class Supervisor:
         elif row.time_limit_s is not None and row.running_s > row.time_limit_s + OVERTIME_S:
             error = f"the time limit of {row.time_limit_s:g} s is used up and the worker did not stop by itself"
             run_attempts.end(
-                self.store, row.run_id, row.number, "failed", Entry("RunFailed", {"error": error}), error=error
+                self.store, row.run_id, row.number, "failed", NewEvent("RunFailed", {"error": error}), error=error
             )
             identity.signal_group(signal.SIGKILL)
 
-    def _deliver(self, key: Attempt) -> None:
+    def _deliver(self, key: AttemptKey) -> None:
         """Store what a worker that is gone could not: the database was away. It may hold the end of the attempt."""
         outbox = Outbox(self.store, key.run_id, key.number)
         if outbox.is_empty():
@@ -272,7 +274,7 @@ class Supervisor:
             log.info("run %s attempt %d: what its worker could not store is stored now", *key)
 
     def _how_it_ended(self, pid: int) -> str:
-        status = self.engine.exit_status(pid)
+        status = self.launcher.exit_status(pid)
         before, self._memory_kills = self._memory_kills, processes.out_of_memory_kills()
         if status in (None, -signal.SIGKILL) and (self._memory_kills or 0) > (before or 0):
             return "out of memory: the system killed the worker process; set a smaller batch_size or backbone"
@@ -284,17 +286,17 @@ class Supervisor:
             return f"the worker process ended with status {status}; the run's log says why"
         return "the worker process ended without a word (killed, out of memory, or the machine restarted)"
 
-    def _gone(self, key: Attempt, row: sa.Row[Any], reason: str) -> None:
+    def _gone(self, key: AttemptKey, row: sa.Row[Any], reason: str) -> None:
         """An attempt's process is gone and the run still says running: cancelled, paused, tried again, or failed."""
         run_id, number = key
         epoch = runs.get(self.store, run_id, deleted=True).epoch
         if row.want == "cancel":
-            run_attempts.end(self.store, run_id, number, "cancelled", Entry("RunCancelled", {"epoch": epoch}))
+            run_attempts.end(self.store, run_id, number, "cancelled", NewEvent("RunCancelled", {"epoch": epoch}))
             return
-        crashes = run_attempts.crashes(self.store, run_id) + 1
-        failed = Entry("AttemptFailed", {"attempt": number, "reason": reason, "tries_left": MAX_CRASHES - crashes})
+        crashes = run_attempts.count_crashes(self.store, run_id) + 1
+        failed = NewEvent("AttemptFailed", {"attempt": number, "reason": reason, "tries_left": MAX_CRASHES - crashes})
         if row.want == "pause":
-            paused = Entry("Paused", {"epoch": epoch})
+            paused = NewEvent("Paused", {"epoch": epoch})
             run_attempts.end(self.store, run_id, number, "paused", paused, before=[failed], outcome=reason)
         elif crashes < MAX_CRASHES:
             if run_attempts.end(self.store, run_id, number, "queued", failed, outcome=reason):
@@ -302,7 +304,13 @@ class Supervisor:
         else:
             error = f"{reason}, {crashes} times; see the run's log, then retry"
             run_attempts.end(
-                self.store, run_id, number, "failed", Entry("RunFailed", {"error": error}), error=error, before=[failed]
+                self.store,
+                run_id,
+                number,
+                "failed",
+                NewEvent("RunFailed", {"error": error}),
+                error=error,
+                before=[failed],
             )
 
 

@@ -12,10 +12,10 @@ from backend.store.errors import Invalid
 from backend.store.validation import field_errors
 from ncengine.config import RunConfig, with_overrides
 
-MOST_RUNS = 1000
+MAX_RUNS = 1000
 
 
-def configs(config: RunConfig, grid: Mapping[str, Sequence[Any]], seeds: int) -> list[RunConfig]:
+def expand_grid(config: RunConfig, grid: Mapping[str, Sequence[Any]], seeds: int) -> list[RunConfig]:
     """Return every combination of the grid's values, each with `seeds` seeds counted up from the config's own.
 
     Raises Invalid, naming the combination, where one of them is impossible, and where they are too many.
@@ -25,8 +25,8 @@ def configs(config: RunConfig, grid: Mapping[str, Sequence[Any]], seeds: int) ->
     count = seeds
     for values in grid.values():
         count *= len(values)
-    if count > MOST_RUNS:
-        raise Invalid(f"a sweep may have {MOST_RUNS} runs, and this one has {count}; split the grid")
+    if count > MAX_RUNS:
+        raise Invalid(f"a sweep may have {MAX_RUNS} runs, and this one has {count}; split the grid")
     found = []
     for combination in itertools.product(*grid.values()):
         settings = dict(zip(grid, combination, strict=True))

@@ -26,15 +26,15 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend.jobs.heartbeat import FENCED, Pulse
-from backend.jobs.launcher import Reading
-from backend.jobs.outbox import is_full, patiently
-from backend.jobs.recorder import EventRecorder, storable
+from backend.jobs.heartbeat import FENCED_EXIT_STATUS, Heartbeat
+from backend.jobs.launcher import DataAccess
+from backend.jobs.outbox import is_full, retry
+from backend.jobs.recorder import EventRecorder, validated_payload
 from backend.settings import datasets_dir
 from backend.store import artifacts, run_folders, runs
 from backend.store.database import Store, open_store
 from backend.store.errors import CollapseError, Fenced
-from backend.store.event_log import Entry
+from backend.store.event_log import NewEvent
 from ncengine.events import (
     CheckpointSaved,
     DataProgressed,
@@ -49,7 +49,7 @@ FULL = "the disk of the data directory is full; the run continues from its check
 
 def newest_checkpoint(store: Store, run_id: str, recorder: EventRecorder) -> CheckpointSaved | None:
     """Return the newest checkpoint whose file is whole; a damaged one is passed over, with an event."""
-    for row in patiently(lambda: artifacts.rows(store, run_id, "checkpoint")):
+    for row in retry(lambda: artifacts.rows(store, run_id, "checkpoint")):
         loaded = artifacts.read(store, row)
         if loaded is not None:
             state = loaded.state
@@ -58,12 +58,12 @@ def newest_checkpoint(store: Store, run_id: str, recorder: EventRecorder) -> Che
     return None
 
 
-def execute(store: Store, run_id: str, number: int, device: str, reading: Reading) -> int:
+def execute(store: Store, run_id: str, number: int, device: str, reading: DataAccess) -> int:
     """Run one attempt to its end; return the process's exit status."""
-    row = patiently(lambda: runs.get(store, run_id, deleted=True))
+    row = retry(lambda: runs.get(store, run_id, deleted=True))
     log_path = artifacts.log_path(store, run_id)
-    with Pulse(store, run_id, number, row.running_s, log_path).beating() as pulse:
-        recorder = patiently(lambda: EventRecorder(store, run_id, number, pulse))
+    with Heartbeat(store, run_id, number, row.running_s, log_path).running() as heartbeat:
+        recorder = retry(lambda: EventRecorder(store, run_id, number, heartbeat))
         try:
             from ncengine.config import with_overrides
             from ncengine.data.places import Places
@@ -78,10 +78,10 @@ def execute(store: Store, run_id: str, number: int, device: str, reading: Readin
             resume = newest_checkpoint(store, run_id, recorder)
             placed = config if config.device == device else with_overrides(config, {"device": device})
             places = Places(directory=datasets, mirror=reading.mirror)
-            return _drain(train(placed, resume=resume, places=places), recorder, pulse, row.time_limit_s)
+            return _drain(train(placed, resume=resume, places=places), recorder, heartbeat, row.time_limit_s)
         except Fenced as error:
             print(error, file=sys.stderr)
-            return FENCED
+            return FENCED_EXIT_STATUS
         except Exception as error:
             traceback.print_exc()
             try:
@@ -96,35 +96,38 @@ def execute(store: Store, run_id: str, number: int, device: str, reading: Readin
 
 
 def _drain(
-    events: Generator[Event, str | None, None], recorder: EventRecorder, pulse: Pulse, time_limit_s: float | None
+    events: Generator[Event, str | None, None],
+    recorder: EventRecorder,
+    heartbeat: Heartbeat,
+    time_limit_s: float | None,
 ) -> int:
     """Record events until the run ends, is stopped, paused, or out of its time; return the exit status."""
     epoch, answer = 0.0, None
     while True:
         event = next(events) if answer is None else events.send(answer)
         if isinstance(event, RunFinished):
-            recorder.end("finished", Entry(event.type, storable(event)))
+            recorder.end("finished", NewEvent(event.type, validated_payload(event)))
             return 0
         epoch, answer = getattr(event, "epoch", epoch), None
-        want = recorder.record(event)
-        if want == "cancel":
-            recorder.end("cancelled", Entry("RunCancelled", {"epoch": int(epoch)}))
+        requested = recorder.record(event)
+        if requested == "cancel":
+            recorder.end("cancelled", NewEvent("RunCancelled", {"epoch": int(epoch)}))
             return 0
-        late = time_limit_s is not None and pulse.running_s() >= time_limit_s
-        if want != "pause" and not late:
+        late = time_limit_s is not None and heartbeat.running_s() >= time_limit_s
+        if requested != "pause" and not late:
             continue
         if isinstance(event, StepMeasured):
             answer = "checkpoint"
-        elif isinstance(event, CheckpointSaved | DataProgressed | Resumed) and want == "pause":
+        elif isinstance(event, CheckpointSaved | DataProgressed | Resumed) and requested == "pause":
             # Nothing was trained that is not saved.
-            recorder.end("paused", Entry("Paused", {"epoch": int(epoch)}))
+            recorder.end("paused", NewEvent("Paused", {"epoch": int(epoch)}))
             return 0
         elif isinstance(event, CheckpointSaved | DataProgressed | Resumed):
             error = (
                 f"the time limit of {time_limit_s:g} s is used up; raise time_limit_s and retry: "
                 "the run continues where it stopped"
             )
-            recorder.end("failed", Entry("RunFailed", {"error": error}), error=error)
+            recorder.end("failed", NewEvent("RunFailed", {"error": error}), error=error)
             return 0
 
 
@@ -162,14 +165,14 @@ def main() -> int:
         order = json.loads(line)
         run_id, number, device = order["run"], order["attempt"], order["device"]
     store = open_store(given.data, os.environ.get("COLLAPSE_DATABASE_URL"))
-    patiently(lambda: run_folders.register(store, run_id))
+    retry(lambda: run_folders.register(store, run_id))
     log_path = artifacts.log_path(store, run_id)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("ab") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     try:
-        return execute(store, run_id, number, device, Reading(tuple(given.data_root), given.mirror, given.confined))
+        return execute(store, run_id, number, device, DataAccess(tuple(given.data_root), given.mirror, given.confined))
     finally:
         store.close()
 

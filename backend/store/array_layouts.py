@@ -20,11 +20,11 @@ from ncengine.array_file import Damaged, Header
 from ncengine.events import EIGENVALUES, MARGINS, PICTURE_BYTES
 from ncengine.geometry.views import WHOLE_FRAME_UP_TO, block_size
 
-Value = Callable[[npt.NDArray[Any], "Sizes"], bool]
+Value = Callable[[npt.NDArray[Any], "RunSizes"], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class RunSizes:
     """What a run's config says of the lengths of its arrays; `samples` is the most that a capture shows."""
 
     classes: int
@@ -49,26 +49,26 @@ class Sizes:
         return {"B": blocks, "n": self.samples, "m": MARGINS, "t": MARGINS, **spectra}
 
 
-def _is_finite(piece: npt.NDArray[Any], _sizes: Sizes) -> bool:
+def _is_finite(piece: npt.NDArray[Any], _sizes: RunSizes) -> bool:
     return bool(np.isfinite(piece).all())
 
 
-def _is_anything(_piece: npt.NDArray[Any], _sizes: Sizes) -> bool:
+def _is_anything(_piece: npt.NDArray[Any], _sizes: RunSizes) -> bool:
     return True
 
 
-def _is_cosine(piece: npt.NDArray[Any], sizes: Sizes) -> bool:
+def _is_cosine(piece: npt.NDArray[Any], sizes: RunSizes) -> bool:
     """Of blocks of one class there is no cosine with itself."""
     within = np.abs(piece) <= 1.001
     return bool((within | np.isnan(piece) if sizes.wide else within).all())
 
 
-def _is_label(piece: npt.NDArray[Any], sizes: Sizes) -> bool:
+def _is_label(piece: npt.NDArray[Any], sizes: RunSizes) -> bool:
     return bool(((piece >= 0) & (piece < sizes.classes)).all())
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ArrayLayout:
     """One array: its type, its dimensions, which values it may hold, in words too, and whether a file may lack it."""
 
     dtype: type[np.generic]
@@ -78,23 +78,23 @@ class Layout:
     optional: bool = False
 
 
-def _float(*dimensions: str | int, optional: bool = False) -> Layout:
-    return Layout(np.float32, dimensions, optional=optional)
+def _float(*dimensions: str | int, optional: bool = False) -> ArrayLayout:
+    return ArrayLayout(np.float32, dimensions, optional=optional)
 
 
-def _cosines(*, optional: bool = False) -> Layout:
-    return Layout(np.float32, ("B", "B"), _is_cosine, "numbers of −1 … 1", optional)
+def _cosines(*, optional: bool = False) -> ArrayLayout:
+    return ArrayLayout(np.float32, ("B", "B"), _is_cosine, "numbers of −1 … 1", optional)
 
 
-def _labels(*dimensions: str, optional: bool = False) -> Layout:
-    return Layout(np.int32, dimensions, _is_label, "labels of 0 … K−1", optional)
+def _labels(*dimensions: str, optional: bool = False) -> ArrayLayout:
+    return ArrayLayout(np.int32, dimensions, _is_label, "labels of 0 … K−1", optional)
 
 
-def _any(*dimensions: str) -> Layout:
-    return Layout(np.float32, dimensions, _is_anything, "numbers", optional=True)
+def _any(*dimensions: str) -> ArrayLayout:
+    return ArrayLayout(np.float32, dimensions, _is_anything, "numbers", optional=True)
 
 
-GEOMETRY: Mapping[str, Layout] = {
+GEOMETRY: Mapping[str, ArrayLayout] = {
     "means": _float("K", "C"),
     "weights": _float("K", "C"),
     "features": _float("n", "C"),
@@ -113,21 +113,21 @@ GEOMETRY: Mapping[str, Layout] = {
     "accuracy": _any("K"),
     "confusion": _any("e", "e"),
 }
-WIDE_GEOMETRY: Mapping[str, Layout] = {
+WIDE_GEOMETRY: Mapping[str, ArrayLayout] = {
     **GEOMETRY,
     "pca": _float("R", 3),
     "means_whole": _float("K", "R"),
     "weights_whole": _float("K", "R"),
     "features_pca": _float("n", 3),
 }
-FEATURES: Mapping[str, Layout] = {
+FEATURES: Mapping[str, ArrayLayout] = {
     "features_train": _float("a", "D", optional=True),
     "labels_train": _labels("a", optional=True),
     "features_test": _float("b", "D", optional=True),
     "labels_test": _labels("b", optional=True),
 }
-SAMPLES: Mapping[str, Layout] = {
-    "images": Layout(np.uint8, ("p", "h", "v", "c"), _is_anything, "bytes"),
+SAMPLES: Mapping[str, ArrayLayout] = {
+    "images": ArrayLayout(np.uint8, ("p", "h", "v", "c"), _is_anything, "bytes"),
     "true_labels": _labels("p", optional=True),
 }
 TOGETHER = (
@@ -140,7 +140,7 @@ Lengths = dict[str, int]
 """By letter."""
 
 
-def require_layout(path: Path, kind: str, sizes: Sizes) -> tuple[Header, Lengths]:
+def require_layout(path: Path, kind: str, sizes: RunSizes) -> tuple[Header, Lengths]:
     """Return the header of a run's file and the lengths in it, having read all of it piece by piece.
 
     Raises Damaged where the file is not whole, or not what a run with these sizes writes.
@@ -168,7 +168,7 @@ def require_layout(path: Path, kind: str, sizes: Sizes) -> tuple[Header, Lengths
     return header, lengths
 
 
-def _require_names(header: Header, layouts: Mapping[str, Layout], kind: str) -> None:
+def _require_names(header: Header, layouts: Mapping[str, ArrayLayout], kind: str) -> None:
     unknown = sorted(set(header.arrays) - set(layouts))
     if unknown:
         raise Damaged(f"a file of {kind} has no array {unknown[0][:100]!r}; it has {', '.join(layouts)}")
@@ -179,7 +179,7 @@ def _require_names(header: Header, layouts: Mapping[str, Layout], kind: str) -> 
         raise Damaged(f"a file of {kind} must have the array {missing[0]}")
 
 
-def _require_shape(name: str, entry: array_file.Entry, layout: Layout, lengths: Lengths) -> None:
+def _require_shape(name: str, entry: array_file.Entry, layout: ArrayLayout, lengths: Lengths) -> None:
     """Raise Damaged where an array has another shape; take in the lengths of letters that are new."""
     wanted = [lengths.get(each, each) if isinstance(each, str) else each for each in layout.dimensions]
     if entry.dtype != layout.dtype or len(entry.shape) != len(wanted):
@@ -194,7 +194,7 @@ def _require_shape(name: str, entry: array_file.Entry, layout: Layout, lengths: 
             raise Damaged(f"the array {name} must be {tuple(wanted)}, got {entry.shape}")
 
 
-def _require_bounded(kind: str, lengths: Lengths, sizes: Sizes) -> None:
+def _require_bounded(kind: str, lengths: Lengths, sizes: RunSizes) -> None:
     # Where all class means coincide, Σ_B has no eigenvalue.
     if any(not length for letter, length in lengths.items() if letter != "s"):
         raise Damaged(f"a file of {kind} has arrays without any element")

@@ -21,12 +21,12 @@ from backend.store.models import artifact, directory
 from ncengine import array_file, durable
 
 Arrays = dict[str, npt.NDArray[Any]]
-Kind = Literal["geometry", "checkpoint", "features", "samples"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+ArtifactKind = Literal["geometry", "checkpoint", "features", "samples"]
+KINDS: tuple[ArtifactKind, ...] = get_args(ArtifactKind)
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenArtifact:
     """A file that stands on disk and waits for its row."""
 
     kind: str
@@ -39,7 +39,7 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedArtifact:
     """An artifact read back: arrays by name and the JSON that was stored with them."""
 
     arrays: Arrays
@@ -67,7 +67,7 @@ def write(
     attempt: int,
     arrays: Mapping[str, npt.NDArray[Any]],
     state: Mapping[str, Any] | None = None,
-) -> Written:
+) -> WrittenArtifact:
     """Write arrays durably and return what the row will say."""
     content = array_file.encode(arrays, state or {})
     relative = f"runs/{run_id}/{kind}-{step:09d}-a{attempt}.safetensors"
@@ -75,17 +75,17 @@ def write(
     path.parent.mkdir(parents=True, exist_ok=True)
     durable.write(path, content)
     digest = hashlib.sha256(content).hexdigest()
-    return Written(kind, step, relative, digest, len(content), store.directory_id)
+    return WrittenArtifact(kind, step, relative, digest, len(content), store.directory_id)
 
 
-def is_here(store: Store, row: sa.Row[Any]) -> bool:
+def is_local(store: Store, row: sa.Row[Any]) -> bool:
     """Whether an artifact's file belongs into this data directory."""
     return row.directory_id in (None, store.directory_id)
 
 
-def require_here(store: Store, row: sa.Row[Any]) -> None:
+def require_local(store: Store, row: sa.Row[Any]) -> None:
     """Raise Unusable, naming the place, where another data directory of the store holds an artifact's file."""
-    if is_here(store, row):
+    if is_local(store, row):
         return
     with store.reading() as connection:
         held = connection.execute(sa.select(directory).where(directory.c.id == row.directory_id)).one_or_none()
@@ -96,27 +96,27 @@ def require_here(store: Store, row: sa.Row[Any]) -> None:
     )
 
 
-def read(store: Store, row: sa.Row[Any]) -> Loaded | None:
+def read(store: Store, row: sa.Row[Any]) -> LoadedArtifact | None:
     """Return the arrays of an artifact row, or None where the file is gone or its hash is not the row's.
 
     Raises Unusable where the file is in another data directory.
     """
-    require_here(store, row)
+    require_local(store, row)
     try:
         content = resolve(store, row.path).read_bytes()
     except FileNotFoundError:
         return None
     if hashlib.sha256(content).hexdigest() != row.sha256:
         return None
-    return Loaded(*array_file.decode(content, row.path))
+    return LoadedArtifact(*array_file.decode(content, row.path))
 
 
-def whole_path(store: Store, row: sa.Row[Any]) -> Path | None:
+def verified_path(store: Store, row: sa.Row[Any]) -> Path | None:
     """Return the file of an artifact row, read once for its hash, or None where it is gone or was changed.
 
     Raises Unusable where the file is in another data directory.
     """
-    require_here(store, row)
+    require_local(store, row)
     path = resolve(store, row.path)
     try:
         with path.open("rb") as stream:
@@ -164,7 +164,7 @@ def remove(store: Store, old: Sequence[sa.Row[Any]]) -> None:
         resolve(store, row.path).unlink(missing_ok=True)
 
 
-def forget(store: Store, row: sa.Row[Any]) -> None:
+def remove_row(store: Store, row: sa.Row[Any]) -> None:
     """Remove an artifact's row and leave its file, which is damaged or missing: what can be saved of it stays."""
     _delete_rows(store, [row])
 

@@ -14,18 +14,25 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from backend.settings import sqlite_url
-from backend.store.data_directory import Marker, locked, new_id, read_marker, run_folders, write_marker
+from backend.store.data_directory import (
+    StoreMarker,
+    hold_migration_lock,
+    list_run_folders,
+    new_id,
+    read_marker,
+    write_marker,
+)
 from backend.store.database import make_engine
 from backend.store.errors import Unusable
 from backend.store.identity import (
-    Contents,
-    contents,
+    RunInventory,
     database_name,
-    difference,
+    describe_difference,
     lock_store,
-    record,
+    record_identity,
     register_folders,
     sqlite_file,
+    take_inventory,
 )
 from backend.store.migrate import HEAD_REVISION, migrate, revision_of
 from backend.store.models import directory, run, store
@@ -40,10 +47,10 @@ class AttachPlan:
     data_dir: Path
     url: str
     database: str
-    marker: Marker | None
+    marker: StoreMarker | None
     store_id: str | None
     """The id that the database has."""
-    held: Contents
+    held: RunInventory
 
     @property
     def is_needed(self) -> bool:
@@ -56,7 +63,7 @@ class AttachPlan:
             f"directory  {self.data_dir}: store {self.marker.store if self.marker else 'none'}, "
             f"{len(self.held.folders)} folders of runs",
             f"database   {self.database}: store {self.store_id or 'none'}, {len(self.held.runs)} runs",
-            f"together   {difference(self.held)}",
+            f"together   {describe_difference(self.held)}",
         ]
 
 
@@ -81,7 +88,7 @@ def plan_attach(data_dir: Path, url: str, *, look_only: bool = False) -> AttachP
         migrate(engine, data_dir)
         marker = read_marker(data_dir)
         with engine.connect() as connection:
-            held = contents(connection, data_dir, marker.directory if marker else None)
+            held = take_inventory(connection, data_dir, marker.directory if marker else None)
             store_id = connection.execute(sa.select(store.c.id)).scalar_one_or_none()
         return AttachPlan(data_dir, url, database_name(engine.url), marker, store_id, held)
 
@@ -91,13 +98,13 @@ def attach(plan: AttachPlan) -> str:
 
     No file of a run is touched, and runs that only one of them names are never considered by clean-up.
     """
-    with _opened(plan.url) as engine, locked(plan.data_dir):
+    with _opened(plan.url) as engine, hold_migration_lock(plan.data_dir):
         marker = _attach(engine, plan)
         write_marker(plan.data_dir, marker)
     return marker.store
 
 
-def _attach(engine: Engine, plan: AttachPlan) -> Marker:
+def _attach(engine: Engine, plan: AttachPlan) -> StoreMarker:
     with engine.connect().execution_options(collapse_write=True) as connection, connection.begin():
         lock_store(connection)
         held = connection.execute(sa.select(store.c.id)).scalar_one_or_none()
@@ -105,9 +112,9 @@ def _attach(engine: Engine, plan: AttachPlan) -> Marker:
         kept = plan.marker.directory if plan.marker else None
         same_place = sa.select(directory.c.id).where(directory.c.path == str(plan.data_dir))
         directory_id = kept or connection.execute(same_place).scalars().first() or new_id()
-        marker = Marker(store=store_id, directory=directory_id, database=plan.database)
-        record(connection, marker, plan.data_dir, engine.url)
-        register_folders(connection, directory_id, contents(connection, plan.data_dir, directory_id))
+        marker = StoreMarker(store=store_id, directory=directory_id, database=plan.database)
+        record_identity(connection, marker, plan.data_dir, engine.url)
+        register_folders(connection, directory_id, take_inventory(connection, plan.data_dir, directory_id))
         # Before the commit, as in `identify`: what a crash in between leaves is completed by the next opening.
         write_marker(plan.data_dir, marker.model_copy(update={"pending": held is None}))
     return marker
@@ -176,7 +183,7 @@ def plan_restore(data_dir: Path, url: str, copy: Path) -> RestorePlan:
             f"the copy {copy} belongs to store {store_id}, and the data directory {data_dir} to store {marker.store}; "
             "name a copy of the directory's own database, or the copy's directory with --data"
         )
-    return RestorePlan(data_dir, copy, target, copy_runs, _runs_of(target), run_folders(data_dir))
+    return RestorePlan(data_dir, copy, target, copy_runs, _runs_of(target), list_run_folders(data_dir))
 
 
 def _runs_of(file: Path) -> frozenset[str] | None:
@@ -193,7 +200,7 @@ def restore(plan: RestorePlan) -> Path | None:
 
     No server may use the directory meanwhile. A copy that was made before stores had ids gets the directory's.
     """
-    with locked(plan.data_dir):
+    with hold_migration_lock(plan.data_dir):
         aside = plan.target.with_name(f".{plan.target.name}.restored")
         opened = _opened(sqlite_url(plan.copy), read_only=True)
         with opened as engine, contextlib.closing(engine.raw_connection()) as raw:

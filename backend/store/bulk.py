@@ -9,28 +9,28 @@ from backend.store import run_status, runs
 from backend.store.database import Store
 from backend.store.errors import CollapseError, Invalid
 
-Value = str | int | None
+ActionValue = str | int | None
 
 
-class Outcome(NamedTuple):
+class BulkOutcome(NamedTuple):
     """What became of one run: done, or why not."""
 
     run_id: str
     refusal: str | None
 
 
-def _tag(store: Store, run_id: str, value: Value) -> None:
+def _tag(store: Store, run_id: str, value: ActionValue) -> None:
     held = runs.get(store, run_id).tags
     if value not in held:
-        runs.change(store, run_id, {"tags": [*held, value]})
+        runs.update(store, run_id, {"tags": [*held, value]})
 
 
-def _untag(store: Store, run_id: str, value: Value) -> None:
+def _untag(store: Store, run_id: str, value: ActionValue) -> None:
     held = runs.get(store, run_id).tags
-    runs.change(store, run_id, {"tags": [tag for tag in held if tag != value]})
+    runs.update(store, run_id, {"tags": [tag for tag in held if tag != value]})
 
 
-ACTIONS: dict[str, tuple[Callable[[Store, str, Value], None], type | None]] = {
+ACTIONS: dict[str, tuple[Callable[[Store, str, ActionValue], None], type | None]] = {
     "cancel": (lambda store, run_id, _: run_status.request_cancel(store, run_id), None),
     "pause": (lambda store, run_id, _: run_status.request_pause(store, run_id), None),
     "resume": (lambda store, run_id, _: run_status.resume(store, run_id), None),
@@ -39,13 +39,13 @@ ACTIONS: dict[str, tuple[Callable[[Store, str, Value], None], type | None]] = {
     "restore": (lambda store, run_id, _: run_status.restore(store, run_id), None),
     "tag": (_tag, str),
     "untag": (_untag, str),
-    "group": (lambda store, run_id, value: runs.change(store, run_id, {"group": value}), str),
-    "priority": (lambda store, run_id, value: runs.change(store, run_id, {"priority": value}), int),
+    "group": (lambda store, run_id, value: runs.update(store, run_id, {"group": value}), str),
+    "priority": (lambda store, run_id, value: runs.update(store, run_id, {"priority": value}), int),
 }
 """By name: what is done to one run, and the kind of value that it needs."""
 
 
-def act(store: Store, action: str, run_ids: Sequence[str], value: Value = None) -> list[Outcome]:
+def apply_action(store: Store, action: str, run_ids: Sequence[str], value: ActionValue = None) -> list[BulkOutcome]:
     """Do `action` to each run in turn; raises Invalid where its value is missing or none is wanted."""
     work, kind = ACTIONS[action]
     if (kind is None) != (value is None) or (kind is not None and not isinstance(value, kind)):
@@ -55,7 +55,7 @@ def act(store: Store, action: str, run_ids: Sequence[str], value: Value = None) 
     for run_id in dict.fromkeys(run_ids):
         try:
             work(store, run_id, value)
-            outcomes.append(Outcome(run_id, None))
+            outcomes.append(BulkOutcome(run_id, None))
         except CollapseError as error:
-            outcomes.append(Outcome(run_id, str(error)))
+            outcomes.append(BulkOutcome(run_id, str(error)))
     return outcomes

@@ -1,12 +1,12 @@
-"""Long curves from few rows: the least and the greatest value of every so many points, folded while a run is written.
+"""Long curves read from few rows: minimum and maximum of every group of points, aggregated while a run is written.
 
-A row of level 1 holds, for each curve, the extremes of `WIDTH` consecutive points and where they lie; a row of level 2
-those of `WIDTH` rows of level 1, and so on: a seventh more rows. A curve of any length is then read at any resolution
-from a bounded number of rows, and no spike of it is lost. Points are measured epochs (`kind` "epoch", every split and
-key) and reported steps ("step").
+A row of level 1 holds, for each curve, the extremes of `BUCKET_SIZE` consecutive points and their positions; a row of
+level 2 those of `BUCKET_SIZE` rows of level 1, and so on: one seventh more rows. A curve of any length can be read at
+any resolution from a bounded number of rows, and no spike is lost. Points are measured epochs (`kind` "epoch", every
+split and key) and reported steps (`kind` "step").
 
-The extremes of a bucket are drawn at its first and its last place, in the order in which they came, so that all curves
-of one reading share their places; the very first and the very last point are exact.
+The extremes of a bucket are drawn at its first and its last position, in the order in which they occurred, so that all
+curves of one result share their positions; the very first and the very last point are exact.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from backend.store.database import Store
 from backend.store.event_log import Bucket
 from backend.store.models import bucket, event
 
-WIDTH = 8
+BUCKET_SIZE = 8
 Values = dict[str, dict[str, Any]]
 """Numbers by split and key; those of steps are under the split "steps"."""
-Name = tuple[str, str]
+CurveKey = tuple[str, str]
 """Split and key of a curve."""
 TYPES = {"epoch": "EpochMeasured", "step": "StepMeasured"}
 
@@ -47,7 +47,7 @@ def values_of(kind: str, payload: Mapping[str, Any]) -> Values:
 
 
 @dataclass(slots=True)
-class Piece:
+class CurveSegment:
     """Consecutive points of all curves: where they begin and end, how many they are, and their extremes.
 
     `extremes` (curves, 4): the least value and its place, the greatest value and its place; NaN where there is none.
@@ -56,11 +56,11 @@ class Piece:
     first: int
     last: int
     count: int
-    names: tuple[Name, ...]
+    names: tuple[CurveKey, ...]
     extremes: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, kind: str, payload: Mapping[str, Any]) -> Piece:
+    def of(cls, kind: str, payload: Mapping[str, Any]) -> CurveSegment:
         """Return an event as a piece of one point."""
         place = int(payload[kind])
         found = values_of(kind, payload)
@@ -71,7 +71,7 @@ class Piece:
         return cls(place, place, 1, names, np.stack([values, places, values, places], axis=1))
 
     @classmethod
-    def stored(cls, payload: Mapping[str, Any]) -> Piece:
+    def stored(cls, payload: Mapping[str, Any]) -> CurveSegment:
         """Return a piece from its row: names by split, and one flat list, which is quick to read."""
         names = tuple((split, key) for split, keys in payload["keys"].items() for key in keys)
         extremes = np.array(payload["extremes"], dtype=np.float64).reshape(-1, 4)
@@ -86,7 +86,7 @@ class Piece:
         return {"first": self.first, "last": self.last, "count": self.count, "keys": keys, "extremes": flat}
 
 
-def joined(pieces: Iterable[Piece]) -> Piece:
+def merge_segments(pieces: Iterable[CurveSegment]) -> CurveSegment:
     """Return consecutive pieces as one."""
     held = list(pieces)
     names = held[0].names
@@ -98,66 +98,66 @@ def joined(pieces: Iterable[Piece]) -> Piece:
     lowest = np.where(np.isnan(stacked[:, :, 0]), np.inf, stacked[:, :, 0]).argmin(axis=0)
     highest = np.where(np.isnan(stacked[:, :, 2]), -np.inf, stacked[:, :, 2]).argmax(axis=0)
     extremes = np.concatenate([stacked[lowest, curves, :2], stacked[highest, curves, 2:]], axis=1)
-    return Piece(held[0].first, held[-1].last, sum(piece.count for piece in held), names, extremes)
+    return CurveSegment(held[0].first, held[-1].last, sum(piece.count for piece in held), names, extremes)
 
 
-def _with_names(piece: Piece, names: tuple[Name, ...]) -> Piece:
+def _with_names(piece: CurveSegment, names: tuple[CurveKey, ...]) -> CurveSegment:
     rows = dict(zip(piece.names, piece.extremes, strict=True))
     nothing = np.full(4, np.nan)
     extremes = np.array([rows.get(name, nothing) for name in names]).reshape(-1, 4)
-    return Piece(piece.first, piece.last, piece.count, names, extremes)
+    return CurveSegment(piece.first, piece.last, piece.count, names, extremes)
 
 
 @dataclass(slots=True)
-class Folder:
+class CurveAggregator:
     """Folds one kind of a run's points as they are written; opened anew it goes on where the store stands."""
 
     kind: str
     points: int = 0
-    _open: dict[int, list[Piece]] = field(default_factory=dict)
+    _open: dict[int, list[CurveSegment]] = field(default_factory=dict)
 
     @classmethod
-    def resumed(cls, store: Store, run_id: str, kind: str) -> Folder:
+    def resumed(cls, store: Store, run_id: str, kind: str) -> CurveAggregator:
         """Return the folder of a run as the store has it."""
         with store.reading() as connection:
             counting = sa.select(sa.func.count()).select_from(event)
             counting = counting.where(event.c.run_id == run_id, event.c.type == TYPES[kind])
             folder = cls(kind, int(connection.execute(counting).scalar_one()))
-            folder._open[0] = _newest_points(connection, run_id, kind, folder.points % WIDTH)
-            level, rows = 1, folder.points // WIDTH
+            folder._open[0] = _newest_points(connection, run_id, kind, folder.points % BUCKET_SIZE)
+            level, rows = 1, folder.points // BUCKET_SIZE
             while rows:
-                folder._open[level] = _rows(connection, run_id, kind, level, rows - rows % WIDTH)
-                level, rows = level + 1, rows // WIDTH
+                folder._open[level] = _rows(connection, run_id, kind, level, rows - rows % BUCKET_SIZE)
+                level, rows = level + 1, rows // BUCKET_SIZE
         return folder
 
     def add(self, payload: Mapping[str, Any]) -> list[Bucket]:
         """Take the next point; return the rows that it completes."""
         self.points += 1
         completed: list[Bucket] = []
-        piece, level = Piece.of(self.kind, payload), 0
+        piece, level = CurveSegment.of(self.kind, payload), 0
         while True:
             held = self._open.setdefault(level, [])
             held.append(piece)
-            if len(held) < WIDTH:
+            if len(held) < BUCKET_SIZE:
                 return completed
-            piece = joined(held)
+            piece = merge_segments(held)
             held.clear()
             level += 1
-            number = self.points // WIDTH**level - 1
+            number = self.points // BUCKET_SIZE**level - 1
             completed.append(Bucket(self.kind, level, number, piece.payload()))
 
 
-def _rows(connection: sa.Connection, run_id: str, kind: str, level: int, first: int) -> list[Piece]:
+def _rows(connection: sa.Connection, run_id: str, kind: str, level: int, first: int) -> list[CurveSegment]:
     query = sa.select(bucket.c.payload).where(
         bucket.c.run_id == run_id, bucket.c.kind == kind, bucket.c.level == level, bucket.c.number >= first
     )
-    return [Piece.stored(payload) for payload in connection.execute(query.order_by(bucket.c.number)).scalars()]
+    return [CurveSegment.stored(payload) for payload in connection.execute(query.order_by(bucket.c.number)).scalars()]
 
 
-def _newest_points(connection: sa.Connection, run_id: str, kind: str, count: int) -> list[Piece]:
+def _newest_points(connection: sa.Connection, run_id: str, kind: str, count: int) -> list[CurveSegment]:
     query = sa.select(event.c.payload).where(event.c.run_id == run_id, event.c.type == TYPES[kind])
     newest = connection.execute(query.order_by(event.c.seq.desc()).limit(count)).scalars().all()
-    return [Piece.of(kind, payload) for payload in reversed(newest)]
+    return [CurveSegment.of(kind, payload) for payload in reversed(newest)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +185,13 @@ def read(store: Store, run_id: str, kind: str, at_most: int) -> Curves:
             return _whole(kind, list(payloads), points)
         buckets = max(1, at_most // 2)
         level = 0
-        while points // WIDTH**level > 4 * buckets:
+        while points // BUCKET_SIZE**level > 4 * buckets:
             level += 1
-        pieces: list[Piece] = []
+        pieces: list[CurveSegment] = []
         # The finest level of which not too many rows need be read, then what is not folded so far, finer and finer.
         first = 0
         for each in range(level, 0, -1):
-            found = _rows(connection, run_id, kind, each, first // WIDTH**each)
+            found = _rows(connection, run_id, kind, each, first // BUCKET_SIZE**each)
             pieces += found
             first += sum(piece.count for piece in found)
         pieces += _newest_points(connection, run_id, kind, points - first)
@@ -215,17 +215,17 @@ def _whole(kind: str, payloads: list[Mapping[str, Any]], points: int) -> Curves:
     return Curves([payload[kind] for payload in payloads], values, points, decimated=False)
 
 
-def _decimated(pieces: list[Piece], buckets: int, points: int, ends: tuple[Values, Values]) -> Curves:
+def _decimated(pieces: list[CurveSegment], buckets: int, points: int, ends: tuple[Values, Values]) -> Curves:
     """Join pieces into about so many buckets of equally many points, and give each its two places."""
     width = points / buckets
-    folded: list[list[Piece]] = []
+    folded: list[list[CurveSegment]] = []
     seen = 0
     for piece in pieces:
         if not folded or seen >= len(folded) * width:
             folded.append([])
         folded[-1].append(piece)
         seen += piece.count
-    found = [joined(held) for held in folded]
+    found = [merge_segments(held) for held in folded]
     places: list[float] = []
     for piece in found:
         places += [piece.first, piece.last] if piece.count > 1 else [piece.first]

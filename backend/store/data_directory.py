@@ -23,7 +23,7 @@ MARKER = "store.json"
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 
-class Marker(BaseModel):
+class StoreMarker(BaseModel):
     """The content of a data directory's `store.json`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,11 +40,11 @@ def new_id() -> str:
     return secrets.token_hex(8)
 
 
-def read_marker(data_dir: Path) -> Marker | None:
+def read_marker(data_dir: Path) -> StoreMarker | None:
     """Return what `store.json` says, or None where there is none; raises Unusable where it cannot be understood."""
     path = data_dir / MARKER
     try:
-        return Marker.model_validate_json(path.read_bytes())
+        return StoreMarker.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except (ValidationError, OSError) as error:
@@ -54,20 +54,20 @@ def read_marker(data_dir: Path) -> Marker | None:
         ) from error
 
 
-def write_marker(data_dir: Path, marker: Marker) -> None:
+def write_marker(data_dir: Path, marker: StoreMarker) -> None:
     """Write `store.json`, whole or not at all; the caller holds the lock of `locked`."""
     durable.write(data_dir / MARKER, f"{marker.model_dump_json(indent=2)}\n".encode())
 
 
 @contextlib.contextmanager
-def locked(data_dir: Path) -> Iterator[None]:
+def hold_migration_lock(data_dir: Path) -> Iterator[None]:
     """Let one program at a time migrate or identify the store of a data directory."""
     with (data_dir / "migration.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def run_folders(data_dir: Path) -> frozenset[str]:
+def list_run_folders(data_dir: Path) -> frozenset[str]:
     """Return the names of the folders of runs in a data directory."""
     with contextlib.suppress(FileNotFoundError):
         return frozenset(path.name for path in (data_dir / "runs").iterdir() if path.is_dir())

@@ -27,7 +27,7 @@ from backend.store.errors import Unusable
 from backend.store.identity import identify, require_new, require_same_store, sqlite_file
 from backend.store.migrate import HEAD_REVISION, migrate, revision_of
 
-LEAST_FREE_BYTES = 64 * 2**20
+MIN_FREE_BYTES = 64 * 2**20
 BUSY_TIMEOUT_MS = 20_000
 CONNECT_TIMEOUT_S = 10
 CHANNEL = "collapse"
@@ -144,9 +144,9 @@ def _require_usable(data_dir: Path) -> None:
             "make it writable for this user or choose another with --data or COLLAPSE_DATA"
         ) from error
     free = shutil.disk_usage(data_dir).free
-    if free < LEAST_FREE_BYTES:
+    if free < MIN_FREE_BYTES:
         raise Unusable(
-            f"the data directory {data_dir} has {free // 2**20} MiB free and needs {LEAST_FREE_BYTES // 2**20} MiB; "
+            f"the data directory {data_dir} has {free // 2**20} MiB free and needs {MIN_FREE_BYTES // 2**20} MiB; "
             "free some space or choose another with --data"
         )
 

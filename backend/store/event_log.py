@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from backend.store.artifacts import Written
+from backend.store.artifacts import WrittenArtifact
 from backend.store.clock import now
 from backend.store.database import CHANNEL, Store
 from backend.store.errors import Fenced
@@ -27,12 +27,12 @@ from backend.store.models import artifact, bucket, event, run
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class NewEvent:
     """An event to append: its type, its payload, and the file it speaks of, where there is one."""
 
     type: str
     payload: Mapping[str, Any]
-    written: Written | None = None
+    written: WrittenArtifact | None = None
     at: str | None = None
     """When it happened, where that was earlier than the moment in which it is stored."""
 
@@ -51,11 +51,11 @@ def encode_numbers(value: Any) -> Any:
     return value
 
 
-class Heard(NamedTuple):
+class AppendResult(NamedTuple):
     """What an owner hears when it writes: the run's last number, and what the user wants (`run`, `pause`, `cancel`)."""
 
     last_seq: int
-    want: str
+    requested: str
 
 
 class Bucket(NamedTuple):
@@ -71,12 +71,12 @@ def append(
     store: Store,
     run_id: str,
     attempt: int,
-    entries: Sequence[Entry],
+    entries: Sequence[NewEvent],
     patch: Mapping[str, Any] | None = None,
     *,
     buckets: Sequence[Bucket] = (),
     follows: int | None = None,
-) -> Heard:
+) -> AppendResult:
     """Append as the owner of the running `attempt`, with changes to the run's row and its folded curves.
 
     With `follows`, the number of the last event that the writer knows of, the same call may be repeated after a failure
@@ -95,15 +95,15 @@ def append(
             stored = connection.execute(sa.select(run.c.last_seq, run.c.want).where(*owned)).one_or_none()
             if stored is None or follows is None or stored.last_seq != follows + len(entries):
                 raise Fenced(f"attempt {attempt} no longer owns run {run_id}")
-            return Heard(stored.last_seq, stored.want)
-        insert(connection, run_id, row.last_seq, entries)
+            return AppendResult(stored.last_seq, stored.want)
+        insert_events(connection, run_id, row.last_seq, entries)
         if buckets:
             rows = [{"run_id": run_id, **held._asdict(), "payload": encode_numbers(held.payload)} for held in buckets]
             connection.execute(bucket.insert(), rows)
-    return Heard(row.last_seq, row.want)
+    return AppendResult(row.last_seq, row.want)
 
 
-def beat(store: Store, run_id: str, attempt: int, running_s: float) -> str | None:
+def record_heartbeat(store: Store, run_id: str, attempt: int, running_s: float) -> str | None:
     """Say that the owner is alive and how long the run has run; return what the user wants, None where it is fenced."""
     statement = (
         sa.update(run)
@@ -112,15 +112,15 @@ def beat(store: Store, run_id: str, attempt: int, running_s: float) -> str | Non
         .returning(run.c.want)
     )
     with store.writing() as connection:
-        want = connection.execute(statement).scalar_one_or_none()
-    return None if want is None else str(want)
+        requested = connection.execute(statement).scalar_one_or_none()
+    return None if requested is None else str(requested)
 
 
 def _encoded(patch: Mapping[str, Any] | None) -> dict[str, Any]:
     return {key: encode_numbers(value) for key, value in (patch or {}).items()}
 
 
-def insert(connection: Connection, run_id: str, last_seq: int, entries: Sequence[Entry]) -> None:
+def insert_events(connection: Connection, run_id: str, last_seq: int, entries: Sequence[NewEvent]) -> None:
     """Insert events that end at `last_seq`, and the rows of their files, in the caller's transaction."""
     if not entries:
         return
@@ -166,7 +166,7 @@ def after_each(store: Store, seqs: Mapping[str, int], limit: int) -> dict[str, l
     found: dict[str, list[sa.Row[Any]]] = {}
     wanted = iter(seqs.items())
     with store.reading() as connection:
-        while some := list(islice(wanted, MAX_UNION)):
+        while some := list(islice(wanted, MAX_RUNS_PER_QUERY)):
             parts = [
                 sa.select(event).where(event.c.run_id == run_id, event.c.seq > seq).order_by(event.c.seq).limit(limit)
                 for run_id, seq in some
@@ -178,17 +178,17 @@ def after_each(store: Store, seqs: Mapping[str, int], limit: int) -> dict[str, l
     return {run_id: sorted(rows, key=lambda row: int(row.seq)) for run_id, rows in found.items()}
 
 
-def newest(store: Store, run_id: str, type_: str) -> sa.Row[Any] | None:
+def newest_event(store: Store, run_id: str, type_: str) -> sa.Row[Any] | None:
     """Return the newest event of a type, or None."""
-    return next(iter(newest_of(store, run_id, type_, 1)), None)
+    return next(iter(newest_events(store, run_id, type_, 1)), None)
 
 
-def newest_of(store: Store, run_id: str, type_: str, limit: int) -> list[sa.Row[Any]]:
+def newest_events(store: Store, run_id: str, type_: str, limit: int) -> list[sa.Row[Any]]:
     """Return the newest events of a type, at most so many, the newest first."""
     query = sa.select(event).where(event.c.run_id == run_id, event.c.type == type_)
     with store.reading() as connection:
         return list(connection.execute(query.order_by(event.c.seq.desc()).limit(limit)))
 
 
-MAX_UNION = 100
+MAX_RUNS_PER_QUERY = 100
 """Runs that one query reads: SQLite takes 500."""

@@ -13,11 +13,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, FailFast, Field, Strict, ValidationError, model_validator
 
 from backend.store.errors import Invalid
+from backend.store.validation import format_validation_error
 from ncengine.config.data import MOST_CLASSES
 from ncengine.geometry.views import WHOLE_FRAME_UP_TO, view_name
 
-MOST_LAYERS = 64
-MOST_METRICS = 500
+MAX_LAYERS = 64
+MAX_METRICS = 500
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Step = Annotated[int, Field(ge=0, lt=2**31)]
@@ -29,16 +30,16 @@ Split = Literal["train", "test", "train_true"]
 
 NO_NULL = r"^[^\x00]*$"
 """Databases refuse the null character."""
-Word = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_NULL)]
-Line = Annotated[str, Field(max_length=5000, pattern=NO_NULL)]
-Prose = Annotated[str, Field(max_length=50_000, pattern=NO_NULL)]
-Scalars = Annotated[dict[Word, Number], Field(max_length=MOST_METRICS)]
-ByLayer = Annotated[dict[Word, Scalars], Field(max_length=MOST_LAYERS)]
+ShortText = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_NULL)]
+TextLine = Annotated[str, Field(max_length=5000, pattern=NO_NULL)]
+LongText = Annotated[str, Field(max_length=50_000, pattern=NO_NULL)]
+Scalars = Annotated[dict[ShortText, Number], Field(max_length=MAX_METRICS)]
+ByLayer = Annotated[dict[ShortText, Scalars], Field(max_length=MAX_LAYERS)]
 Row = Annotated[list[Finite], Field(max_length=MOST_CLASSES), FailFast()]
 Rows = Annotated[list[Row], Field(max_length=MOST_CLASSES), FailFast()]
-Share = Annotated[str, Field(pattern=r"^[01](\.[0-9]{1,10})?$")]
-Pair = Annotated[list[Step], Field(min_length=2, max_length=2)]
-Close = Annotated[tuple[Step, Step, Number], Strict(False)]
+QuantileKey = Annotated[str, Field(pattern=r"^[01](\.[0-9]{1,10})?$")]
+ClassPair = Annotated[list[Step], Field(min_length=2, max_length=2)]
+ClosePair = Annotated[tuple[Step, Step, Number], Strict(False)]
 """Two classes and their cosine; JSON has lists for tuples."""
 
 
@@ -51,69 +52,69 @@ class Payload(BaseModel):
 # ── written by the store and the supervisor ─────────────────────────────────────────────────────────────────────────
 
 
-class RunQueued(Payload):
+class RunQueuedPayload(Payload):
     """The run waits for a device."""
 
     config_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class Paused(Payload):
+class PausedPayload(Payload):
     """The run is held."""
 
     epoch: Step
 
 
-class RunCancelled(Payload):
+class RunCancelledPayload(Payload):
     """The run was stopped by the user."""
 
     epoch: Step
 
 
-class AttemptFailed(Payload):
+class AttemptFailedPayload(Payload):
     """A worker process ended before the run did."""
 
     attempt: Annotated[int, Field(ge=1, le=1_000_000)]
-    reason: Prose
+    reason: LongText
     tries_left: Annotated[int, Field(ge=0, le=1000)]
 
 
-class RunFailed(Payload):
+class RunFailedPayload(Payload):
     """The run cannot go on."""
 
-    error: Prose
+    error: LongText
 
 
 # ── written by the engine ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Metric(Payload):
+class MetricDescription(Payload):
     """What a run says of a metric that it measures."""
 
-    label: Line
-    symbol: Line
-    formula: Line
-    family: Line
+    label: TextLine
+    symbol: TextLine
+    formula: TextLine
+    family: TextLine
     direction: Literal["low", "high"]
     ideal: Number | None
-    source: Line
-    reading: Line
+    source: TextLine
+    reading: TextLine
 
 
-class RunStarted(Payload):
+class RunStartedPayload(Payload):
     """See `ncengine.events.RunStarted`."""
 
     classes: Annotated[int, Field(ge=2, le=MOST_CLASSES)]
-    class_names: Annotated[list[Line], Field(max_length=MOST_CLASSES), FailFast()]
+    class_names: Annotated[list[TextLine], Field(max_length=MOST_CLASSES), FailFast()]
     features: Annotated[int, Field(ge=1, le=1_000_000)]
     parameters: Count
     steps_per_epoch: Annotated[int, Field(ge=1, lt=2**31)]
     epochs: Annotated[int, Field(ge=1, lt=2**31)]
-    device: Line
+    device: TextLine
     view: Literal["line", "triangle", "tetrahedron", "spherical"]
     view_matrix: Rows
     vertices: Rows
-    metrics: Annotated[dict[Word, Metric], Field(min_length=1, max_length=MOST_METRICS)]
-    versions: Annotated[dict[Word, Line], Field(max_length=100)]
+    metrics: Annotated[dict[ShortText, MetricDescription], Field(min_length=1, max_length=MAX_METRICS)]
+    versions: Annotated[dict[ShortText, TextLine], Field(max_length=100)]
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
@@ -133,43 +134,43 @@ class RunStarted(Payload):
         return self
 
 
-class DataProgressed(Payload):
+class DataProgressedPayload(Payload):
     """See `ncengine.events.DataProgressed`."""
 
-    what: Line
+    what: TextLine
     done: Count
     total: Count | None
-    unit: Word
+    unit: ShortText
     remaining_s: Number | None
 
 
-class LogLine(Payload):
+class LogLinePayload(Payload):
     """See `ncengine.events.LogLine`."""
 
-    text: Prose
+    text: LongText
 
 
-class Resumed(Payload):
+class ResumedPayload(Payload):
     """See `ncengine.events.Resumed`."""
 
     epoch: Step
     step: Step
 
 
-class StepMeasured(Payload):
+class StepMeasuredPayload(Payload):
     """See `ncengine.events.StepMeasured`."""
 
     epoch: Step
     step: Step
     loss: Number
     lr: Number
-    seconds: Annotated[dict[Word, Number], Field(max_length=100)] = Field(default_factory=dict)
-    memory_bytes: Annotated[dict[Word, Count], Field(max_length=100)] = Field(default_factory=dict)
+    seconds: Annotated[dict[ShortText, Number], Field(max_length=100)] = Field(default_factory=dict)
+    memory_bytes: Annotated[dict[ShortText, Count], Field(max_length=100)] = Field(default_factory=dict)
     samples_per_s: Number | None = None
     remaining_s: Number | None = None
 
 
-class Detail(Payload):
+class MeasurementDetail(Payload):
     """What a measurement says of itself."""
 
     rank: Count
@@ -177,21 +178,21 @@ class Detail(Payload):
     of: Count
     center: Literal["classes", "samples"] = "classes"
     errors: Scalars = Field(default_factory=dict)
-    sizes: Annotated[dict[Word, Count], Field(max_length=MOST_METRICS)] = Field(default_factory=dict)
+    sizes: Annotated[dict[ShortText, Count], Field(max_length=MAX_METRICS)] = Field(default_factory=dict)
 
 
-class EpochMeasured(Payload):
+class EpochMeasuredPayload(Payload):
     """See `ncengine.events.EpochMeasured`."""
 
     epoch: Annotated[int, Field(ge=1, lt=2**31)]
     step: Step
     scalars: dict[Split, Scalars]
-    flags: dict[Split, Annotated[list[Word], Field(max_length=100), FailFast()]]
+    flags: dict[Split, Annotated[list[ShortText], Field(max_length=100), FailFast()]]
     terminal_phase: Annotated[int, Field(ge=1, lt=2**31)] | None
-    details: dict[Split, Detail] = Field(default_factory=dict)
+    details: dict[Split, MeasurementDetail] = Field(default_factory=dict)
     layers: ByLayer = Field(default_factory=dict)
     layers_test: ByLayer = Field(default_factory=dict)
-    collapse_layer: Line | None = None
+    collapse_layer: TextLine | None = None
     measure_s: Number | None = None
 
     @model_validator(mode="after")
@@ -202,13 +203,13 @@ class EpochMeasured(Payload):
         return self
 
 
-class SamplesPictured(Payload):
+class SamplesPicturedPayload(Payload):
     """See `ncengine.events.SamplesPictured`."""
 
     samples: Count
 
 
-class GeometryCaptured(Payload):
+class GeometryCapturedPayload(Payload):
     """See `ncengine.events.GeometryCaptured`."""
 
     epoch: Annotated[float, Field(ge=0, lt=2**31, allow_inf_nan=False)]
@@ -218,13 +219,13 @@ class GeometryCaptured(Payload):
     weight_norm: Number
     residual: Number
     smallest_angle_deg: Number
-    smallest_pair: Pair
+    smallest_pair: ClassPair
     mean_angle_error_deg: Number
-    closest: Annotated[list[Close], Field(max_length=1000), FailFast()] = Field(default_factory=list)
-    cosine_quantiles: Annotated[dict[Share, Number], Field(max_length=100)] = Field(default_factory=dict)
+    closest: Annotated[list[ClosePair], Field(max_length=1000), FailFast()] = Field(default_factory=list)
+    cosine_quantiles: Annotated[dict[QuantileKey, Number], Field(max_length=100)] = Field(default_factory=dict)
 
 
-class FeaturesKept(Payload):
+class FeaturesKeptPayload(Payload):
     """See `ncengine.events.FeaturesKept`."""
 
     epoch: Annotated[float, Field(ge=0, lt=2**31, allow_inf_nan=False)]
@@ -233,14 +234,14 @@ class FeaturesKept(Payload):
     size_bytes: Count
 
 
-class CheckpointSaved(Payload):
+class CheckpointSavedPayload(Payload):
     """See `ncengine.events.CheckpointSaved`."""
 
     epoch: Step
     step: Step
 
 
-class RunFinished(Payload):
+class RunFinishedPayload(Payload):
     """See `ncengine.events.RunFinished`."""
 
     epoch: Step
@@ -249,24 +250,24 @@ class RunFinished(Payload):
 
 
 PAYLOADS: dict[str, type[Payload]] = {
-    model.__name__: model
+    model.__name__.removesuffix("Payload"): model
     for model in (
-        RunQueued,
-        Paused,
-        RunCancelled,
-        AttemptFailed,
-        RunFailed,
-        RunStarted,
-        DataProgressed,
-        LogLine,
-        Resumed,
-        StepMeasured,
-        EpochMeasured,
-        SamplesPictured,
-        GeometryCaptured,
-        FeaturesKept,
-        CheckpointSaved,
-        RunFinished,
+        RunQueuedPayload,
+        PausedPayload,
+        RunCancelledPayload,
+        AttemptFailedPayload,
+        RunFailedPayload,
+        RunStartedPayload,
+        DataProgressedPayload,
+        LogLinePayload,
+        ResumedPayload,
+        StepMeasuredPayload,
+        EpochMeasuredPayload,
+        SamplesPicturedPayload,
+        GeometryCapturedPayload,
+        FeaturesKeptPayload,
+        CheckpointSavedPayload,
+        RunFinishedPayload,
     )
 }
 """By type of event; there are no others."""
@@ -280,11 +281,4 @@ def require_valid(type_: str, payload: Mapping[str, Any]) -> None:
     try:
         model.model_validate(payload)
     except ValidationError as error:
-        raise Invalid(f"{type_} {first_error(error)}") from error
-
-
-def first_error(error: ValidationError) -> str:
-    """Return the first of a validation's errors in a line: the dotted field, and what is wrong with it."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(step) for step in first["loc"])
-    return f"{where}: {first['msg']}"[:500] if where else str(first["msg"])[:500]
+        raise Invalid(f"{type_} {format_validation_error(error)}") from error

@@ -28,5 +28,5 @@ def fingerprint(store: Store, run_ids: Sequence[str]) -> str:
         held = [tuple(row) for row in connection.execute(files)]
     for run_id in run_ids:
         if run_id not in found:
-            raise runs.missing(run_id)
+            raise runs.not_found(run_id)
     return hashlib.sha256(repr(([found[run_id] for run_id in run_ids], held)).encode()).hexdigest()

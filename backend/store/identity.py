@@ -18,12 +18,20 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
 
 from backend.store.clock import now
-from backend.store.data_directory import MARKER, Marker, locked, new_id, read_marker, run_folders, write_marker
+from backend.store.data_directory import (
+    MARKER,
+    StoreMarker,
+    hold_migration_lock,
+    list_run_folders,
+    new_id,
+    read_marker,
+    write_marker,
+)
 from backend.store.errors import Unusable
 from backend.store.models import artifact, directory, run, run_folder, store
 
 
-class Identity(NamedTuple):
+class StoreIdentity(NamedTuple):
     """The id of a store, and of the data directory through which it is open."""
 
     store_id: str
@@ -31,7 +39,7 @@ class Identity(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class RunInventory:
     """Which runs a directory and a database name."""
 
     folders: frozenset[str]
@@ -68,7 +76,7 @@ def require_new(data_dir: Path, url: URL, *, create: bool) -> None:
     Raises Unusable where the directory belongs to a store, where it holds runs that no database names, or where there
     is no store and `create` is false.
     """
-    marker, folders = read_marker(data_dir), run_folders(data_dir)
+    marker, folders = read_marker(data_dir), list_run_folders(data_dir)
     name = database_name(url)
     if marker is not None and not marker.pending:
         other = f"; it was last opened with {marker.database}" if marker.database != name else ""
@@ -90,7 +98,7 @@ def require_new(data_dir: Path, url: URL, *, create: bool) -> None:
         )
 
 
-def identify(engine: Engine, data_dir: Path, *, join: bool = False) -> Identity:
+def identify(engine: Engine, data_dir: Path, *, join: bool = False) -> StoreIdentity:
     """Return the ids that database and directory share; give them ids where both are new or name the same runs.
 
     With `join`, an empty directory without an id becomes a further directory of the database's store. Raises Unusable
@@ -102,19 +110,19 @@ def identify(engine: Engine, data_dir: Path, *, join: bool = False) -> Identity:
             held = _known_pair(connection, marker, data_dir)
         if held is not None:
             return held
-    with locked(data_dir):
+    with hold_migration_lock(data_dir):
         return _identify(engine, data_dir, join=join)
 
 
-def _known_pair(connection: Connection, marker: Marker, data_dir: Path) -> Identity | None:
+def _known_pair(connection: Connection, marker: StoreMarker, data_dir: Path) -> StoreIdentity | None:
     """Return the ids where the database knows this very directory, the usual case; it needs no lock."""
     store_id = connection.execute(sa.select(store.c.id)).scalar_one_or_none()
     row = connection.execute(sa.select(directory).where(directory.c.id == marker.directory)).one_or_none()
     known = row is not None and (row.path, row.host) == (str(data_dir), machine_id())
-    return Identity(marker.store, marker.directory) if known and store_id == marker.store else None
+    return StoreIdentity(marker.store, marker.directory) if known and store_id == marker.store else None
 
 
-def _identify(engine: Engine, data_dir: Path, *, join: bool) -> Identity:
+def _identify(engine: Engine, data_dir: Path, *, join: bool) -> StoreIdentity:
     marker = read_marker(data_dir)
     with engine.connect().execution_options(collapse_write=True) as connection, connection.begin():
         lock_store(connection)
@@ -125,12 +133,12 @@ def _identify(engine: Engine, data_dir: Path, *, join: bool) -> Identity:
             marker = _joined_marker(connection, store_id, data_dir, engine.url, join=join)
         elif marker.store != store_id:
             raise _mismatch(marker, store_id, data_dir, engine.url)
-        record(connection, marker, data_dir, engine.url)
+        record_identity(connection, marker, data_dir, engine.url)
         # Before the commit: a directory that says `pending` completes what a crash in between left open.
         write_marker(data_dir, marker.model_copy(update={"pending": store_id is None}))
     if store_id is None:
         write_marker(data_dir, marker.model_copy(update={"pending": False}))
-    return Identity(marker.store, marker.directory)
+    return StoreIdentity(marker.store, marker.directory)
 
 
 def machine_id() -> str:
@@ -159,7 +167,7 @@ def require_same_store(engine: Engine, data_dir: Path) -> None:
         raise _mismatch(marker, store_id, data_dir, engine.url)
 
 
-def _without_id(marker: Marker, data_dir: Path, url: URL) -> Unusable:
+def _without_id(marker: StoreMarker, data_dir: Path, url: URL) -> Unusable:
     return Unusable(
         f"the data directory {data_dir} belongs to store {marker.store}, and the database {database_name(url)} has no "
         "store id: it is another one, or was restored from a copy made before stores had ids. Name the directory's own "
@@ -168,7 +176,7 @@ def _without_id(marker: Marker, data_dir: Path, url: URL) -> Unusable:
     )
 
 
-def _mismatch(marker: Marker, store_id: str, data_dir: Path, url: URL) -> Unusable:
+def _mismatch(marker: StoreMarker, store_id: str, data_dir: Path, url: URL) -> Unusable:
     return Unusable(
         f"the data directory {data_dir} belongs to store {marker.store}, and the database {database_name(url)} to "
         f"store {store_id}. Name the database of the directory ({marker.database}) with --database-url or "
@@ -177,29 +185,29 @@ def _mismatch(marker: Marker, store_id: str, data_dir: Path, url: URL) -> Unusab
     )
 
 
-def _first_marker(connection: Connection, marker: Marker | None, data_dir: Path, url: URL) -> Marker:
+def _first_marker(connection: Connection, marker: StoreMarker | None, data_dir: Path, url: URL) -> StoreMarker:
     """Return the ids of a database that has none yet: it is new, or was made before stores had ids."""
     if marker is not None and not marker.pending:
         raise _without_id(marker, data_dir, url)
-    held = contents(connection, data_dir, None)
+    held = take_inventory(connection, data_dir, None)
     if not held.agree:
         raise Unusable(
             f"the data directory {data_dir} and the database {database_name(url)} have no store id yet and do not name "
-            f"the same runs: {difference(held)}. Name the right pair with --data and --database-url; if this is the "
-            "pair, `collapse store attach` shows what both hold and asks"
+            f"the same runs: {describe_difference(held)}. Name the right pair with --data and --database-url; if this "
+            "is the pair, `collapse store attach` shows what both hold and asks"
         )
-    return marker or Marker(store=new_id(), directory=new_id(), database=database_name(url), pending=True)
+    return marker or StoreMarker(store=new_id(), directory=new_id(), database=database_name(url), pending=True)
 
 
-def _joined_marker(connection: Connection, store_id: str, data_dir: Path, url: URL, *, join: bool) -> Marker:
+def _joined_marker(connection: Connection, store_id: str, data_dir: Path, url: URL, *, join: bool) -> StoreMarker:
     """Return the ids of a directory that has none, beside a database that has one."""
-    folders = run_folders(data_dir)
+    folders = list_run_folders(data_dir)
     if folders:
-        held = contents(connection, data_dir, None)
+        held = take_inventory(connection, data_dir, None)
         raise Unusable(
             f"the database {database_name(url)} belongs to store {store_id}, and the data directory {data_dir} holds "
-            f"runs but no {MARKER} that names a store: {difference(held)}. Choose the right directory with --data, "
-            f"copy {MARKER} along with it, or run `collapse store attach`, which shows what both hold and asks"
+            f"runs but no {MARKER} that names a store: {describe_difference(held)}. Choose the right directory with "
+            f"--data, copy {MARKER} along with it, or run `collapse store attach`, which shows what both hold and asks"
         )
     if not join:
         raise Unusable(
@@ -207,10 +215,10 @@ def _joined_marker(connection: Connection, store_id: str, data_dir: Path, url: U
             "not: it is empty. Choose the store's directory with --data; `collapse serve --join` makes this one a "
             "further directory of the store, for a second server on one database"
         )
-    return Marker(store=store_id, directory=new_id(), database=database_name(url))
+    return StoreMarker(store=store_id, directory=new_id(), database=database_name(url))
 
 
-def record(connection: Connection, marker: Marker, data_dir: Path, url: URL) -> None:
+def record_identity(connection: Connection, marker: StoreMarker, data_dir: Path, url: URL) -> None:
     """Write the ids into the database where it lacks them; of runs that are here already, register the folders.
 
     Raises Unusable where the directory is a copy of one that is still in use with this very database.
@@ -222,7 +230,7 @@ def record(connection: Connection, marker: Marker, data_dir: Path, url: URL) -> 
     known = connection.execute(sa.select(directory).where(directory.c.id == marker.directory)).one_or_none()
     if known is None:
         connection.execute(directory.insert().values(id=marker.directory, joined_at=now(), **here))
-        register_folders(connection, marker.directory, contents(connection, data_dir, None))
+        register_folders(connection, marker.directory, take_inventory(connection, data_dir, None))
         return
     moved = (known.path, known.host) != (here["path"], here["host"])
     if moved and known.host == here["host"] and not _is_inside(data_dir, url):
@@ -243,14 +251,14 @@ def _is_inside(data_dir: Path, url: URL) -> bool:
     return file is not None and file.absolute().is_relative_to(data_dir)
 
 
-def _says_the_same(other: Path, marker: Marker) -> bool:
+def _says_the_same(other: Path, marker: StoreMarker) -> bool:
     with contextlib.suppress(Unusable):
         held = read_marker(other)
         return held is not None and held.directory == marker.directory
     return False
 
 
-def register_folders(connection: Connection, directory_id: str, held: Contents) -> None:
+def register_folders(connection: Connection, directory_id: str, held: RunInventory) -> None:
     """Register the folders of runs that directory and database both name, and say of their files where they are."""
     common = sorted(held.folders & held.runs)
     known = sa.select(run_folder.c.run_id).where(run_folder.c.directory_id == directory_id)
@@ -264,18 +272,18 @@ def register_folders(connection: Connection, directory_id: str, held: Contents) 
         connection.execute(sa.update(artifact).where(some).values(directory_id=directory_id))
 
 
-def contents(connection: Connection, data_dir: Path, directory_id: str | None) -> Contents:
+def take_inventory(connection: Connection, data_dir: Path, directory_id: str | None) -> RunInventory:
     """Return which runs a directory and a database name; with an id, of files those that this directory holds."""
     named = sa.select(artifact.c.run_id).distinct()
     here = sa.or_(artifact.c.directory_id.is_(None), artifact.c.directory_id == directory_id)
-    return Contents(
-        run_folders(data_dir),
+    return RunInventory(
+        list_run_folders(data_dir),
         frozenset(connection.execute(sa.select(run.c.id)).scalars()),
         frozenset(connection.execute(named.where(here)).scalars()),
     )
 
 
-def difference(held: Contents) -> str:
+def describe_difference(held: RunInventory) -> str:
     """Say which runs a directory and a database have in common, and which only one of them has."""
     parts = [f"{len(held.folders & held.runs)} runs are in both"]
     for ids, where in (

@@ -19,37 +19,37 @@ from backend.store.run_status import MOVES, STATES
 PAGE = 5000
 
 
-class Fault(NamedTuple):
+class IntegrityProblem(NamedTuple):
     """Something that is not as it should be, in a run or in the store as a whole."""
 
     run_id: str | None
     what: str
 
 
-def faults(store: Store, run_id: str | None = None) -> Iterator[Fault]:
+def find_problems(store: Store, run_id: str | None = None) -> Iterator[IntegrityProblem]:
     """Look at one run or all of them, and at the database; yield what is wrong."""
     query = sa.select(run.c.id) if run_id is None else sa.select(run.c.id).where(run.c.id == run_id)
     with store.reading() as connection:
         ids = list(connection.execute(query).scalars())
     if run_id is None:
-        yield from database_faults(store)
+        yield from find_database_problems(store)
     for each in ids:
-        yield from (Fault(each, what) for what in _events(store, each))
-        yield from (Fault(each, what) for what in _files(store, each))
+        yield from (IntegrityProblem(each, what) for what in _events(store, each))
+        yield from (IntegrityProblem(each, what) for what in _files(store, each))
 
 
-def database_faults(store: Store) -> Iterator[Fault]:
+def find_database_problems(store: Store) -> Iterator[IntegrityProblem]:
     """Look at the database itself: is its file whole, does every row belong to a run."""
     with store.reading() as connection:
         if store.is_sqlite:
             for (answer,) in connection.exec_driver_sql("PRAGMA integrity_check"):
                 if answer != "ok":
-                    yield Fault(None, f"the database file: {answer}")
+                    yield IntegrityProblem(None, f"the database file: {answer}")
         for table in (event, artifact, attempt, bucket, reading):
             lost = sa.select(sa.func.count()).select_from(table)
             count = connection.execute(lost.where(table.c.run_id.not_in(sa.select(run.c.id)))).scalar_one()
             if count:
-                yield Fault(None, f"{count} rows of {table.name} belong to no run")
+                yield IntegrityProblem(None, f"{count} rows of {table.name} belong to no run")
 
 
 def _events(store: Store, run_id: str) -> Iterator[str]:
@@ -73,10 +73,12 @@ def _events(store: Store, run_id: str) -> Iterator[str]:
                     return
                 seq = page[-1].seq
 
-    yield from story(row.status, row.last_seq, row.epoch, told())
+    yield from check_events(row.status, row.last_seq, row.epoch, told())
 
 
-def story(status: str, last_seq: int, epoch: int, events: Iterable[tuple[int, str, dict[str, Any]]]) -> Iterator[str]:
+def check_events(
+    status: str, last_seq: int, epoch: int, events: Iterable[tuple[int, str, dict[str, Any]]]
+) -> Iterator[str]:
     """Yield what is wrong with a run's events (number, type, payload) and with what its row says of them."""
     expected, state, measured, capture = 1, "", 0, -1
     for seq, type_, payload in events:
@@ -115,7 +117,7 @@ def _files(store: Store, run_id: str) -> Iterator[str]:
         what = f"the {row.kind} at step {row.step}"
         if row.spoken is None:
             yield f"{what} belongs to event {row.seq}, which is not there"
-        if not artifacts.is_here(store, row):
+        if not artifacts.is_local(store, row):
             continue  # the server of that directory looks at it
         wrong = _wrong(store, row)
         # A run that goes on lets go of checkpoints, the row first.
@@ -131,6 +133,6 @@ def _wrong(store: Store, row: sa.Row[Any]) -> str | None:
         return f"is missing: {row.path}"
     if size != row.size_bytes:
         return f"has {size} bytes and should have {row.size_bytes}: {row.path}"
-    if artifacts.whole_path(store, row) is None:
+    if artifacts.verified_path(store, row) is None:
         return f"is not what was written, its hash differs: {row.path}"
     return None

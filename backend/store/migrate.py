@@ -8,7 +8,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from backend.store.data_directory import locked
+from backend.store.data_directory import hold_migration_lock
 from backend.store.errors import Unusable
 from backend.store.sqlite_copy import copy_sqlite, unused_path
 
@@ -22,7 +22,7 @@ def migrate(engine: Engine, data_dir: Path) -> None:
     if revision_of(engine, data_dir) == HEAD_REVISION:
         return
     # Programs that open an old database at once bring it forward one after the other; the later ones find it done.
-    with locked(data_dir):
+    with hold_migration_lock(data_dir):
         _bring_forward(engine, data_dir)
 
 

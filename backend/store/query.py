@@ -52,7 +52,7 @@ HELP = (
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class RunPage:
     """Some runs in order, the cursor of the next page, and how many match in all."""
 
     rows: list[sa.Row[Any]]
@@ -60,7 +60,7 @@ class Page:
     total: int
 
 
-def listing(
+def list_runs(
     store: Store,
     *,
     status: str | None = None,
@@ -71,7 +71,7 @@ def listing(
     limit: int = 100,
     deleted: bool = False,
     only: Sequence[str] | None = None,
-) -> Page:
+) -> RunPage:
     """Return a page of runs; raises Invalid where filter, order or cursor are not understood.
 
     A page begins after a cursor, or after so many rows (`offset`), which a table needs that is scrolled anywhere.
@@ -79,7 +79,7 @@ def listing(
     """
     if offset and cursor is not None:
         raise Invalid("a page begins at `offset` or after a `cursor`, got both; leave one out")
-    matching = [run.c.deleted_at.is_not(None) if deleted else run.c.deleted_at.is_(None), *conditions(q)]
+    matching = [run.c.deleted_at.is_not(None) if deleted else run.c.deleted_at.is_(None), *parse_filter(q)]
     if status is not None:
         matching.append(run.c.status == status)
     if only is not None:
@@ -100,7 +100,7 @@ def listing(
             total = connection.execute(sa.select(sa.func.count()).select_from(run).where(*matching)).scalar_one()
         more, found = len(found) > limit, found[:limit]
         rows = {row.id: row for row in connection.execute(sa.select(run).where(run.c.id.in_([f.id for f in found])))}
-    return Page(
+    return RunPage(
         [rows[each.id] for each in found],
         _encoded(sort, found[-1].key, found[-1].id) if more else None,
         int(total),
@@ -109,12 +109,12 @@ def listing(
 
 def matching_ids(store: Store, q: str, limit: int) -> list[str]:
     """Return the ids of the runs that a filter means, newest first."""
-    query = sa.select(run.c.id).where(run.c.deleted_at.is_(None), *conditions(q))
+    query = sa.select(run.c.id).where(run.c.deleted_at.is_(None), *parse_filter(q))
     with store.reading() as connection:
         return list(connection.execute(query.order_by(run.c.created_at.desc(), run.c.id).limit(limit)).scalars())
 
 
-def conditions(q: str) -> list[Column]:
+def parse_filter(q: str) -> list[Column]:
     """Return what a filter asks for, as conditions that must all hold."""
     found = []
     for term in TERM.finditer(q):
@@ -250,7 +250,7 @@ def _decoded(cursor: str, sort: str) -> tuple[Any, str]:
     return held[1], held[2]
 
 
-def groups(store: Store, names: Sequence[str] | None = None) -> list[sa.Row[Any]]:
+def list_groups(store: Store, names: Sequence[str] | None = None) -> list[sa.Row[Any]]:
     """Return the groups with how many runs of each state they hold."""
     query = (
         sa.select(

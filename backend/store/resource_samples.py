@@ -16,7 +16,7 @@ from backend.store.models import reading
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ResourceSample:
     """One look at a process: per cent of one core, bytes in memory, per cent and bytes of its GPU."""
 
     cpu_percent: float
@@ -25,7 +25,7 @@ class Reading:
     gpu_memory_bytes: int | None = None
 
 
-def of_process(process: psutil.Process) -> Reading:
+def sample_process(process: psutil.Process) -> ResourceSample:
     """Look at this very process; a GPU is asked only where torch has begun to use one."""
     gpu_percent: float | None = None
     gpu_memory: int | None = None
@@ -35,16 +35,16 @@ def of_process(process: psutil.Process) -> Reading:
         # Only the driver's library knows how busy the device is; where that is not installed, nobody does.
         with contextlib.suppress(ImportError, RuntimeError):
             gpu_percent = float(torch.cuda.utilization())
-    return Reading(process.cpu_percent(), int(process.memory_info().rss), gpu_percent, gpu_memory)
+    return ResourceSample(process.cpu_percent(), int(process.memory_info().rss), gpu_percent, gpu_memory)
 
 
-def add(store: Store, run_id: str, attempt: int, found: Reading) -> None:
+def insert(store: Store, run_id: str, attempt: int, found: ResourceSample) -> None:
     """Store a reading of an attempt."""
     with store.writing() as connection:
         connection.execute(reading.insert().values(run_id=run_id, attempt=attempt, at=now(), **asdict(found)))
 
 
-def of_run(store: Store, run_id: str, at_most: int) -> list[sa.Row[Any]]:
+def list_of_run(store: Store, run_id: str, at_most: int) -> list[sa.Row[Any]]:
     """Return a run's readings in order; of many, evenly chosen ones with the newest among them."""
     place = sa.func.row_number().over(order_by=reading.c.at.desc()).label("place")
     numbered = sa.select(reading, place).where(reading.c.run_id == run_id).subquery()

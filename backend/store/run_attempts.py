@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from backend.store import event_log
 from backend.store.clock import now
 from backend.store.database import Store
-from backend.store.event_log import Entry, insert
+from backend.store.event_log import NewEvent, insert_events
 from backend.store.models import attempt, run
 from backend.store.run_status import ENDED
 from backend.store.runs import get
@@ -47,7 +47,7 @@ def record_process(
         )
 
 
-def list_attempts(store: Store, run_id: str) -> list[sa.Row[Any]]:
+def list_of_run(store: Store, run_id: str) -> list[sa.Row[Any]]:
     """Return all attempts of a run, in order."""
     get(store, run_id, deleted=True)
     query = sa.select(attempt).where(attempt.c.run_id == run_id).order_by(attempt.c.number)
@@ -55,7 +55,7 @@ def list_attempts(store: Store, run_id: str) -> list[sa.Row[Any]]:
         return list(connection.execute(query))
 
 
-def running_attempts(store: Store) -> list[sa.Row[Any]]:
+def list_running(store: Store) -> list[sa.Row[Any]]:
     """Return the current attempts of all running runs, with what the user wants of each."""
     query = (
         sa.select(attempt, run.c.want, run.c.last_seq, run.c.heartbeat, run.c.running_s, run.c.time_limit_s)
@@ -71,10 +71,10 @@ def end(
     run_id: str,
     number: int,
     status: str,
-    entry: Entry,
+    entry: NewEvent,
     *,
     error: str | None = None,
-    before: Sequence[Entry] = (),
+    before: Sequence[NewEvent] = (),
     outcome: str | None = None,
 ) -> bool:
     """Move a running attempt to `status` (an end, `paused`, or `queued` to be tried again) with its event.
@@ -100,7 +100,7 @@ def end(
         last_seq = connection.execute(statement).scalar_one_or_none()
         if last_seq is None:
             return False
-        insert(connection, run_id, last_seq, entries)
+        insert_events(connection, run_id, last_seq, entries)
         connection.execute(
             sa.update(attempt)
             .where(attempt.c.run_id == run_id, attempt.c.number == number)
@@ -109,7 +109,7 @@ def end(
     return True
 
 
-def crashes(store: Store, run_id: str) -> int:
+def count_crashes(store: Store, run_id: str) -> int:
     """Return how many attempts failed since the user last queued the run."""
-    queued = event_log.newest(store, run_id, "RunQueued")
+    queued = event_log.newest_event(store, run_id, "RunQueued")
     return len(event_log.after(store, run_id, 0 if queued is None else queued.seq, 100, ["AttemptFailed"]))

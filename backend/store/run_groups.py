@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from backend.store.database import Store
 from backend.store.errors import Invalid
 from backend.store.models import run
-from backend.store.query import NUMBERS, Column, conditions, field_column
+from backend.store.query import NUMBERS, Column, field_column, parse_filter
 from backend.store.runs import HEADLINE
 from ncengine.metrics import METRICS
 
@@ -34,7 +34,7 @@ SHARED: dict[str, Column] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class MetricRange:
     """Median and range of a number over those runs of a fold that have it."""
 
     median: float
@@ -44,7 +44,7 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Fold:
+class RunGroup:
     """Runs that are one row; `shared` says what they have in common, None where they differ."""
 
     value: str | None
@@ -52,10 +52,12 @@ class Fold:
     states: dict[str, int]
     created_at: str
     shared: dict[str, str | None]
-    spreads: dict[str, Spread]
+    spreads: dict[str, MetricRange]
 
 
-def fold(store: Store, by: str, *, q: str = "", keys: Sequence[str] = (), limit: int = 1000) -> tuple[list[Fold], int]:
+def group_runs(
+    store: Store, by: str, *, q: str = "", keys: Sequence[str] = (), limit: int = 1000
+) -> tuple[list[RunGroup], int]:
     """Return the folds of the runs that a filter means, the one with the newest run first, and how many there are.
 
     `by` is "seeds" or a field of the filter language that is no measured number; `keys` are metrics as `SPLIT.KEY`.
@@ -70,7 +72,7 @@ def fold(store: Store, by: str, *, q: str = "", keys: Sequence[str] = (), limit:
     columns = [run.c.id, key.label("fold"), run.c.status, run.c.created_at, run.c.running_s, run.c.headline]
     columns += [column.label(f"shared_{name}") for name, column in SHARED.items()]
     columns += [] if short else [run.c.summary]
-    query = sa.select(*columns).where(run.c.deleted_at.is_(None), *conditions(q))
+    query = sa.select(*columns).where(run.c.deleted_at.is_(None), *parse_filter(q))
     held: dict[str | None, list[Any]] = {}
     with store.reading() as connection:
         for row in connection.execute(query.order_by(run.c.created_at.desc(), run.c.id)):
@@ -96,7 +98,7 @@ def _seedless(store: Store) -> Column:
     return sa.func.json_remove(run.c.config, "$.seed", type_=sa.Text)
 
 
-def _folded(value: str | None, rows: Sequence[Any], keys: Iterable[str]) -> Fold:
+def _folded(value: str | None, rows: Sequence[Any], keys: Iterable[str]) -> RunGroup:
     shared = {name: _same(getattr(row, f"shared_{name}") for row in rows) for name in SHARED}
     spreads = {}
     for key in keys:
@@ -106,7 +108,7 @@ def _folded(value: str | None, rows: Sequence[Any], keys: Iterable[str]) -> Fold
         ]
         spreads[key] = _spread(found)
     spreads["duration"] = _spread([row.running_s for row in rows if row.running_s])
-    return Fold(
+    return RunGroup(
         value,
         [row.id for row in rows],
         dict(Counter(row.status for row in rows)),
@@ -121,9 +123,9 @@ def _same(values: Iterable[Any]) -> str | None:
     return str(only) if len(found) == 1 and (only := found.pop()) is not None else None
 
 
-def _spread(values: Iterable[Any]) -> Spread | None:
+def _spread(values: Iterable[Any]) -> MetricRange | None:
     """Return the spread of what is a finite number; None where nothing is."""
     numbers = [number for value in values if value is not None and math.isfinite(number := float(value))]
     if not numbers:
         return None
-    return Spread(statistics.median(numbers), min(numbers), max(numbers), len(numbers))
+    return MetricRange(statistics.median(numbers), min(numbers), max(numbers), len(numbers))

@@ -34,7 +34,7 @@ def list_waiting(store: Store, limit: int) -> list[sa.Row[Any]]:
         return list(connection.execute(query.order_by(*QUEUE_ORDER).limit(limit)))
 
 
-def move(store: Store, run_id: str, before: str | None) -> None:
+def move_before(store: Store, run_id: str, before: str | None) -> None:
     """Move a queued run before another one, taking its priority, or to the end of the queue."""
     get(store, run_id)
     with store.writing() as connection:

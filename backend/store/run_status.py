@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from backend.store.clock import now
 from backend.store.database import Store
 from backend.store.errors import Conflict
-from backend.store.event_log import Entry, insert
+from backend.store.event_log import NewEvent, insert_events
 from backend.store.models import run
 from backend.store.runs import get
 
@@ -42,7 +42,7 @@ STATES = {"RunQueued", "Paused", "RunCancelled", "AttemptFailed", "RunFailed", "
 
 
 def _move(
-    store: Store, run_id: str, origins: Sequence[str], entry: Entry, values: Mapping[str, Any], refusal: str
+    store: Store, run_id: str, origins: Sequence[str], entry: NewEvent, values: Mapping[str, Any], refusal: str
 ) -> None:
     """Move a run that is in one of `origins`, with its event; raises Conflict with `refusal` where it is in no such."""
     row = get(store, run_id)
@@ -55,14 +55,16 @@ def _move(
         ).scalar_one_or_none()
         if last_seq is None:
             raise Conflict(f"run {run_id} is {row.status}: {refusal}")
-        insert(connection, run_id, last_seq, [entry])
+        insert_events(connection, run_id, last_seq, [entry])
 
 
-def _ask(store: Store, run_id: str, want: str, unless: str) -> bool:
+def _ask(store: Store, run_id: str, requested: str, unless: str) -> bool:
     """Ask a running run's worker for something, unless it is asked for `unless` already; return whether it runs."""
     with store.writing() as connection:
         asked = connection.execute(
-            sa.update(run).where(run.c.id == run_id, run.c.status == "running", run.c.want != unless).values(want=want)
+            sa.update(run)
+            .where(run.c.id == run_id, run.c.status == "running", run.c.want != unless)
+            .values(want=requested)
         )
     return bool(asked.rowcount)
 
@@ -78,7 +80,7 @@ def request_cancel(store: Store, run_id: str) -> None:
             store,
             run_id,
             ("queued", "paused"),
-            Entry("RunCancelled", {"epoch": row.epoch}),
+            NewEvent("RunCancelled", {"epoch": row.epoch}),
             {"status": "cancelled", "ended_at": now()},
             "only a queued, running or paused run can be cancelled",
         )
@@ -97,7 +99,7 @@ def request_pause(store: Store, run_id: str) -> None:
             store,
             run_id,
             ("queued",),
-            Entry("Paused", {"epoch": row.epoch}),
+            NewEvent("Paused", {"epoch": row.epoch}),
             {"status": "paused"},
             "only a queued or running run that is not being cancelled can be paused",
         )
@@ -114,7 +116,7 @@ def resume(store: Store, run_id: str) -> None:
             store,
             run_id,
             ("paused",),
-            Entry("RunQueued", {"config_hash": row.config_hash}),
+            NewEvent("RunQueued", {"config_hash": row.config_hash}),
             {"status": "queued"},
             "only a paused run, or one that is about to pause, can be resumed",
         )
@@ -137,7 +139,7 @@ def retry(store: Store, run_id: str) -> None:
         store,
         run_id,
         ("failed", "cancelled"),
-        Entry("RunQueued", {"config_hash": row.config_hash}),
+        NewEvent("RunQueued", {"config_hash": row.config_hash}),
         {"status": "queued", "error": None, "ended_at": None},
         "only a failed or cancelled run can be retried",
     )

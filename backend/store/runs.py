@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from backend.store.clock import now
 from backend.store.database import Store
 from backend.store.errors import Conflict, NotFound
-from backend.store.event_log import Entry, insert
+from backend.store.event_log import NewEvent, insert_events
 from backend.store.models import run
 from ncengine import __version__
 from ncengine.config import RunConfig
@@ -26,7 +26,7 @@ HEADLINE = ("loss", "top1", "nc1", "nc2_equiangular_means", "nc3", "nc4_ncc_mism
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class NewRun:
     """A run that is to be queued."""
 
     config: RunConfig
@@ -78,12 +78,12 @@ def create(
     demonstration: bool = False,
 ) -> tuple[str, bool]:
     """Queue a run; return its id and whether it is new (False where the idempotency key was used before)."""
-    draft = Draft(config, name=name, tags=tags, group=group, demonstration=demonstration)
-    (run_id,), new = create_all(store, [draft], idempotency_key)
+    draft = NewRun(config, name=name, tags=tags, group=group, demonstration=demonstration)
+    (run_id,), new = create_many(store, [draft], idempotency_key)
     return run_id, new
 
 
-def create_all(store: Store, drafts: Sequence[Draft], idempotency_key: str | None = None) -> tuple[list[str], bool]:
+def create_many(store: Store, drafts: Sequence[NewRun], idempotency_key: str | None = None) -> tuple[list[str], bool]:
     """Queue runs in this order, all or none; return their ids and whether they are new.
 
     Raises Conflict where the idempotency key was used for other configs.
@@ -98,7 +98,7 @@ def create_all(store: Store, drafts: Sequence[Draft], idempotency_key: str | Non
             rows = [d.row(new_id(), last + 1 + i, key) for i, (d, key) in enumerate(zip(drafts, keys, strict=True))]
             connection.execute(run.insert(), rows)
             for row in rows:
-                insert(connection, row["id"], 1, [Entry("RunQueued", {"config_hash": row["config_hash"]})])
+                insert_events(connection, row["id"], 1, [NewEvent("RunQueued", {"config_hash": row["config_hash"]})])
         return [row["id"] for row in rows], True
     except sa.exc.IntegrityError:
         # Somebody with the same key was quicker by a moment, which only databases with several writers can see.
@@ -113,7 +113,7 @@ def _key(idempotency_key: str, index: int) -> str:
     return idempotency_key if index == 0 else f"{idempotency_key}#{index}"
 
 
-def _held(connection: Connection, drafts: Sequence[Draft], keys: Sequence[str | None]) -> list[str] | None:
+def _held(connection: Connection, drafts: Sequence[NewRun], keys: Sequence[str | None]) -> list[str] | None:
     """Return the runs that the keys were used for, or None where they are new."""
     if keys[0] is None:
         return None
@@ -132,7 +132,7 @@ def get(store: Store, run_id: str, *, deleted: bool = False) -> sa.Row[Any]:
     with store.reading() as connection:
         row = connection.execute(sa.select(run).where(run.c.id == run_id)).one_or_none()
     if row is None or (row.deleted_at is not None and not deleted):
-        raise missing(run_id)
+        raise not_found(run_id)
     return row
 
 
@@ -143,7 +143,7 @@ def last_seqs(store: Store, run_ids: Collection[str]) -> dict[str, int]:
         return {row.id: row.last_seq for row in connection.execute(query)}
 
 
-def missing(run_id: str) -> NotFound:
+def not_found(run_id: str) -> NotFound:
     """Return the error of a run that is not there."""
     return NotFound(f"there is no run {run_id!r}; `collapse runs` or GET /api/v1/runs lists them")
 
@@ -175,7 +175,7 @@ def is_empty(store: Store) -> bool:
         return connection.execute(sa.select(run.c.id).limit(1)).one_or_none() is None
 
 
-def all_ids(store: Store) -> list[str]:
+def list_ids(store: Store) -> list[str]:
     """Return the ids of all runs, oldest first; of deleted ones too."""
     with store.reading() as connection:
         return list(connection.execute(sa.select(run.c.id).order_by(run.c.created_at, run.c.id)).scalars())
@@ -188,7 +188,7 @@ def count(store: Store, status: str) -> int:
         return int(connection.execute(query).scalar_one())
 
 
-def change(store: Store, run_id: str, changes: Mapping[str, Any]) -> None:
+def update(store: Store, run_id: str, changes: Mapping[str, Any]) -> None:
     """Change a run's name, tags, group, notes, priority or time limit."""
     get(store, run_id)
     with store.writing() as connection:

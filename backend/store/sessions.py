@@ -13,12 +13,12 @@ from backend.store.clock import now, text_of
 from backend.store.database import Store
 from backend.store.models import session, token
 from backend.store.models import store as store_table
-from backend.store.tokens import digest, is_valid
+from backend.store.tokens import hash_secret, is_valid
 
 IDLE, LIFETIME = timedelta(hours=12), timedelta(days=7)
-USE_NOTED = timedelta(minutes=1)
+USE_RESOLUTION = timedelta(minutes=1)
 """How old the noted use may become before it is written anew."""
-MOST_PER_TOKEN = 1000
+MAX_PER_TOKEN = 1000
 """Sessions of one token; the oldest end where there are more."""
 
 
@@ -47,16 +47,16 @@ def create(store: Store, token_digest: str, token_id: str | None) -> str:
     secret, begun = secrets.token_urlsafe(32), now()
     with store.writing() as connection:
         connection.execute(sa.delete(session).where(sa.not_(_is_open())))
-        values = {"digest": digest(secret), "token_digest": token_digest, "token_id": token_id}
+        values = {"digest": hash_secret(secret), "token_digest": token_digest, "token_id": token_id}
         connection.execute(session.insert().values(**values, created_at=begun, used_at=begun))
         of_token = sa.select(session.c.digest).where(session.c.token_digest == token_digest)
-        newest = of_token.order_by(session.c.created_at.desc(), session.c.digest).limit(MOST_PER_TOKEN)
+        newest = of_token.order_by(session.c.created_at.desc(), session.c.digest).limit(MAX_PER_TOKEN)
         kept = session.c.digest.in_(sa.select(newest.subquery().c.digest))
         connection.execute(sa.delete(session).where(session.c.token_digest == token_digest, sa.not_(kept)))
     return secret
 
 
-def find(store: Store, digests: Collection[str]) -> dict[str, sa.Row[Any]]:
+def find_open(store: Store, digests: Collection[str]) -> dict[str, sa.Row[Any]]:
     """Return the open ones of some sessions by digest, each with its token's `name`, `scope` and `expires_at`.
 
     A session of a revoked or expired token is not open. Those three are null for a session of the server's own token,
@@ -72,10 +72,10 @@ def find(store: Store, digests: Collection[str]) -> dict[str, sa.Row[Any]]:
         return {row.digest: row for row in connection.execute(query)}
 
 
-def note_use(store: Store, digests: Collection[str]) -> None:
+def record_use(store: Store, digests: Collection[str]) -> None:
     """Write down that sessions are in use, each at most once a minute."""
     with store.writing() as connection:
-        stale = session.c.used_at < ago(USE_NOTED)
+        stale = session.c.used_at < ago(USE_RESOLUTION)
         connection.execute(sa.update(session).where(session.c.digest.in_(digests), stale).values(used_at=now()))
 
 

@@ -17,7 +17,7 @@ from backend.store.runs import new_id
 from backend.store.scopes import TokenScope
 
 
-def digest(secret: str) -> str:
+def hash_secret(secret: str) -> str:
     """Return what is kept of a secret; it is random and long, so that a plain hash suffices."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
@@ -31,13 +31,13 @@ def create(store: Store, name: str, scope: TokenScope, expires_at: str | None = 
     """Make a token; return its row and the token itself, which is told this once."""
     secret = secrets.token_urlsafe(24)
     with store.writing() as connection:
-        values = {"id": new_id(), "name": name, "digest": digest(secret), "scope": scope, "created_at": now()}
+        values = {"id": new_id(), "name": name, "digest": hash_secret(secret), "scope": scope, "created_at": now()}
         inserting = token.insert().values(**values, expires_at=expires_at).returning(token)
         row = connection.execute(inserting).one()
     return row, secret
 
 
-def listing(store: Store) -> list[sa.Row[Any]]:
+def list_tokens(store: Store) -> list[sa.Row[Any]]:
     """Return all tokens, newest first; revoked and expired ones too."""
     with store.reading() as connection:
         return list(connection.execute(sa.select(token).order_by(token.c.created_at.desc(), token.c.id)))
@@ -55,11 +55,11 @@ def revoke(store: Store, token_id: str) -> None:
 def find(store: Store, secret: str) -> sa.Row[Any] | None:
     """Return the row of a token that is valid, or None."""
     with store.reading() as connection:
-        query = sa.select(token).where(token.c.digest == digest(secret), is_valid())
+        query = sa.select(token).where(token.c.digest == hash_secret(secret), is_valid())
         return connection.execute(query).one_or_none()
 
 
-def valid(store: Store, token_ids: Iterable[str]) -> set[str]:
+def valid_ids(store: Store, token_ids: Iterable[str]) -> set[str]:
     """Return which of some tokens open something now."""
     with store.reading() as connection:
         query = sa.select(token.c.id).where(token.c.id.in_(list(token_ids)), is_valid())

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from ncengine.config import RunConfig
 
@@ -25,14 +25,14 @@ class FieldError(BaseModel):
     message: str
 
 
-MOST_ERRORS = 20
+MAX_ERRORS = 20
 """Of one request, told in its answer: what was sent may be wrong in ten thousand places."""
 
 
 def field_errors(errors: list[Mapping[str, Any]], *, drop: int = 0) -> list[FieldError]:
     """Return pydantic's errors with dotted paths, without the tags of unions and the first `drop` steps."""
     found = []
-    for error in errors[:MOST_ERRORS]:
+    for error in errors[:MAX_ERRORS]:
         steps = [str(step)[:100] for step in error["loc"][drop:]]
         if len(steps) > 2 and steps[0] in RunConfig.model_fields:
             del steps[1]  # the tag of a discriminated union
@@ -50,3 +50,10 @@ def named_setting(message: str) -> str:
     """Return the setting that a message names as its first word, or nothing."""
     named = message.split(" ", 1)[0].rstrip(":")
     return named if named.partition(".")[0] in RunConfig.model_fields else ""
+
+
+def format_validation_error(error: ValidationError) -> str:
+    """Return the first of a validation's errors in a line: the dotted field, and what is wrong with it."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(step) for step in first["loc"])
+    return f"{where}: {first['msg']}"[:500] if where else str(first["msg"])[:500]

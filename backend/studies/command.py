@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast, get_args
 from rich.console import Console
 
 from backend.cli import console
-from backend.jobs.launcher import Reading
+from backend.jobs.launcher import DataAccess
 from backend.store.database import Store
 from backend.store.errors import Invalid
 from backend.studies import store_runner as running
@@ -64,7 +64,7 @@ def reproduce(
         _announce(store, study, wanted)
         if plan:
             continue
-        running.execute(store, study, wanted, Reading(mirror=mirror))
+        running.execute(store, study, wanted, DataAccess(mirror=mirror))
         with Console(stderr=True).status("writing the report") as status:
             files, seen = report(store, study, chosen, wanted, status.update)
         write_report(targets[each], files)

@@ -19,9 +19,9 @@ from rich.console import Console
 
 from backend.cli.console import bars, interrupts
 from backend.jobs import slots
-from backend.jobs.estimate import estimates
-from backend.jobs.launcher import Reading
-from backend.jobs.supervisor import Limits, Supervisor
+from backend.jobs.estimate import estimate_runs
+from backend.jobs.launcher import DataAccess
+from backend.jobs.supervisor import JobLimits, Supervisor
 from backend.store import data_directory, run_status, runs
 from backend.store.database import Store
 from backend.store.errors import Conflict, Unusable
@@ -84,20 +84,20 @@ def estimate_s(store: Store, plan: Sequence[Planned], capacity: Mapping[str, int
     """Return in how many seconds what is not finished will be, from runs like them; None where none is known."""
     there = found(store, plan)
     left = [each.config for each in plan if each.key not in there or there[each.key].status != "finished"]
-    seconds = [estimate.seconds for estimate in estimates(store, left)]
+    seconds = [estimate.seconds for estimate in estimate_runs(store, left)]
     known = [each for each in seconds if each is not None]
     return sum(known) / len(known) * len(seconds) / max(1, sum(capacity.values())) if known else None
 
 
 def capacity_for(study: Study) -> dict[str, int]:
     """Return how many runs at once: one a GPU, or else one a processor core; one in all where times are compared."""
-    devices = slots.gpus()
+    devices = slots.list_gpus()
     if study.alone:
         return {devices[0] if devices else "cpu": 1}
     return dict.fromkeys(devices, 1) if devices else {"cpu": max(1, (os.cpu_count() or 2))}
 
 
-def execute(store: Store, study: Study, plan: Sequence[Planned], reading: Reading) -> None:
+def execute(store: Store, study: Study, plan: Sequence[Planned], reading: DataAccess) -> None:
     """Bring every run of a plan to an end, showing how far they are.
 
     Ctrl-C pauses what runs here (what a server runs goes on there) and raises SystemExit.
@@ -127,13 +127,17 @@ def execute(store: Store, study: Study, plan: Sequence[Planned], reading: Readin
 
 
 @contextlib.contextmanager
-def _supervising(store: Store, study: Study, ids: Collection[str], reading: Reading) -> Iterator[None]:
+def _supervising(store: Store, study: Study, ids: Collection[str], reading: DataAccess) -> Iterator[None]:
     """Start runs as there is room, each with one thread where several share the processor."""
     capacity = capacity_for(study)
     threads = None if study.alone or "cpu" not in capacity else 1
     # A worker that warms up takes time from one that is measured.
     supervisor = Supervisor(
-        store, warm=not study.alone, only=ids, reading=replace(reading, threads=threads), limits=Limits(slots=capacity)
+        store,
+        warm=not study.alone,
+        only=ids,
+        data_access=replace(reading, threads=threads),
+        limits=JobLimits(slots=capacity),
     )
     supervisor.start()
     try:
@@ -146,8 +150,8 @@ def _queued(store: Store, plan: Sequence[Planned]) -> set[str]:
     """Create what is missing, wake what was stopped; return the ids of the runs that have not ended."""
     there = found(store, plan)
     missing = [each for each in plan if each.key not in there]
-    drafts = [runs.Draft(each.config, name=each.arm, group=each.group, tags=("reproduction",)) for each in missing]
-    ids = set(runs.create_all(store, drafts)[0]) if drafts else set()
+    drafts = [runs.NewRun(each.config, name=each.arm, group=each.group, tags=("reproduction",)) for each in missing]
+    ids = set(runs.create_many(store, drafts)[0]) if drafts else set()
     for row in there.values():
         if row.status == "paused":
             run_status.resume(store, row.id)

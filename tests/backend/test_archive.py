@@ -31,10 +31,10 @@ def origin(tmp_path_factory):
     """A store with one finished run, as an archive too."""
     store = open_store(tmp_path_factory.mktemp("origin") / "data")
     run_id, _ = runs.create(store, tiny(epochs=4, device="cpu"), name="Ünïque", tags=["a"], group="g")
-    runs.change(store, run_id, {"notes": "# seen"})
+    runs.update(store, run_id, {"notes": "# seen"})
     with supervising(store):
         wait_status(store, run_id, "finished")
-    content = b"".join(writer.archived(store, run_id))
+    content = b"".join(writer.archive_run(store, run_id))
     yield store, run_id, content
     store.close()
 
@@ -66,9 +66,9 @@ def test_an_imported_run_is_the_same_to_the_byte(origin, store, tmp_path):
             assert getattr(mine, name) == getattr(theirs, name), name
     assert figures(store, run_id) == figures(there, run_id)
     assert curves.read(store, run_id, "epoch", 1000) == curves.read(there, run_id, "epoch", 1000)
-    assert b"".join(writer.archived(store, run_id)) == content, "and out again it is the same archive"
+    assert b"".join(writer.archive_run(store, run_id)) == content, "and out again it is the same archive"
     assert bring_in(store, content, tmp_path) == (run_id, False), "the same run twice is one run"
-    assert query.listing(store, q="nc1<1000").total == 1, "its numbers are found"
+    assert query.list_runs(store, q="nc1<1000").total == 1, "its numbers are found"
     assert list((store.data_dir / "imports").iterdir()) == []
 
 
@@ -88,23 +88,23 @@ def long_run(store, there, origin_id, epochs):
     """Store a run of many epochs, with the payloads of a real one, and the rows that fold its curves."""
     run_id, _ = runs.create(store, tiny(epochs=epochs, device="cpu"))
     number = run_attempts.claim(store, run_id, "cpu")
-    started = {**event_log.newest(there, origin_id, "RunStarted").payload, "epochs": epochs}
-    measured = event_log.newest(there, origin_id, "EpochMeasured").payload
-    folder = curves.Folder.resumed(store, run_id, "epoch")
-    entries, buckets = [event_log.Entry("RunStarted", started)], []
+    started = {**event_log.newest_event(there, origin_id, "RunStarted").payload, "epochs": epochs}
+    measured = event_log.newest_event(there, origin_id, "EpochMeasured").payload
+    folder = curves.CurveAggregator.resumed(store, run_id, "epoch")
+    entries, buckets = [event_log.NewEvent("RunStarted", started)], []
     for epoch in range(1, epochs + 1):
         payload = {**measured, "epoch": epoch, "step": 22 * epoch, "scalars": {"train": {"nc1": 1 / epoch}}}
-        entries.append(event_log.Entry("EpochMeasured", payload))
+        entries.append(event_log.NewEvent("EpochMeasured", payload))
         buckets += folder.add(payload)
     patch = {"epoch": epochs, "summary": payload["scalars"]}
     event_log.append(store, run_id, number, entries, patch, buckets=buckets)
-    run_attempts.end(store, run_id, number, "failed", event_log.Entry("RunFailed", {"error": "x"}), error="x")
+    run_attempts.end(store, run_id, number, "failed", event_log.NewEvent("RunFailed", {"error": "x"}), error="x")
     return run_id
 
 
 def test_folded_curves_come_along(origin, store, tmp_path):
     run_id = long_run(store, origin[0], origin[1], 700)
-    content = b"".join(writer.archived(store, run_id))
+    content = b"".join(writer.archive_run(store, run_id))
     elsewhere = open_store(tmp_path / "elsewhere")
     bring_in(elsewhere, content, tmp_path)
     rows = []
@@ -120,12 +120,12 @@ def test_what_runs_or_is_damaged_is_not_archived(origin, store, tmp_path):
     _, run_id, content = origin
     queued, _ = runs.create(store, tiny())
     with pytest.raises(Conflict, match="is queued: pause it"):
-        writer.archived(store, queued)
+        writer.archive_run(store, queued)
     bring_in(store, content, tmp_path)
     path = store.data_dir / artifacts.rows(store, run_id, "geometry")[0].path
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(Unusable, match="would carry the damage on"):
-        writer.archived(store, run_id)
+        writer.archive_run(store, run_id)
 
 
 # ── hostile archives ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -301,7 +301,7 @@ def test_a_hostile_archive_is_refused_whole(origin, store, tmp_path, case):
     before = sorted(path for path in store.data_dir.rglob("*") if "collapse.db" not in path.name)
     with pytest.raises(Invalid, match=words):
         bring_in(store, content, tmp_path)
-    assert query.listing(store).total == 0
+    assert query.list_runs(store).total == 0
     left = sorted(path for path in store.data_dir.rglob("*") if "collapse.db" not in path.name)
     assert left in (before, sorted([*before, store.data_dir / "imports"])), "nothing is left behind"
     assert not (tmp_path / "evil.json").exists()

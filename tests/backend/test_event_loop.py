@@ -27,7 +27,7 @@ def big(tmp_path_factory):
 
     store = open_store(tmp_path_factory.mktemp("big") / "data")
     held = fill(store)
-    archived = b"".join(writer.archived(store, held.short))
+    archived = b"".join(writer.archive_run(store, held.short))
     yield store, held, archived
     end_workers(store)
     store.close()

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from backend.jobs.heartbeat import Pulse
+from backend.jobs.heartbeat import Heartbeat
 from backend.jobs.recorder import EventRecorder
 from backend.store import event_log, run_attempts, runs
 from backend.store.errors import Invalid
@@ -101,7 +101,7 @@ def test_a_worker_whose_event_does_not_fit_fails_the_run_and_stores_no_such_even
     run_id, _ = runs.create(store, tiny())
     number = run_attempts.claim(store, run_id, "cpu")
     record_here(store, run_id, number)
-    recorder = EventRecorder(store, run_id, number, Pulse(store, run_id, number, ran_before_s=0.0))
+    recorder = EventRecorder(store, run_id, number, Heartbeat(store, run_id, number, ran_before_s=0.0))
     recorder.record(events.LogLine(text="before"))
     with pytest.raises(Invalid, match="StepMeasured loss"):
         recorder.record(events.StepMeasured(epoch=1, step=1, loss="none", lr=0.1))

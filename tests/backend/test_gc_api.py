@@ -111,7 +111,7 @@ def test_a_server_empties_what_is_older_than_a_week(start_server, tmp_path):
     for _ in range(2):
         finished_run(store)
         clean(store, checkpoints=True)
-    new, old = trash.entries(store)
+    new, old = trash.list_entries(store)
     old.folder.rename(old.folder.with_name("20260101T000000Z-" + "0" * 16))
     server = start_server("--no-demonstration", "--no-warm")
     folder = store.data_dir / "trash"

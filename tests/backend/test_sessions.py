@@ -80,7 +80,7 @@ def rows(store):
 
 
 def digest_of(browser):
-    return tokens.digest(cookie_of(browser)[1].rpartition(".")[0])
+    return tokens.hash_secret(cookie_of(browser)[1].rpartition(".")[0])
 
 
 def row_of(store, browser):
@@ -147,7 +147,7 @@ def test_each_log_in_gives_a_new_id_and_ends_the_one_before(served, log_in):
     _, second = cookie_of(browser)
     assert second != first
     assert httpx.get(f"{server.url}/api/v1/me", headers={"cookie": f"{name}={first}"}).status_code == 401
-    assert tokens.digest(first.rpartition(".")[0]) not in {row.digest for row in rows(store)}
+    assert tokens.hash_secret(first.rpartition(".")[0]) not in {row.digest for row in rows(store)}
     # An id that somebody else put into the browser beforehand is not taken over.
     planted = httpx.get(f"{server.url}/?token={server.token}", headers={"cookie": f"{name}=planted"})
     assert "planted" not in planted.headers["set-cookie"]
@@ -297,4 +297,4 @@ def test_a_token_has_at_most_a_thousand_sessions(store, monkeypatch):
 @BOTH
 def test_a_session_of_a_token_that_is_not_there_opens_nothing(store):
     secret = sessions.create(store, "digest", "nosuchtok")
-    assert sessions.find(store, [tokens.digest(secret)]) == {}
+    assert sessions.find_open(store, [tokens.hash_secret(secret)]) == {}

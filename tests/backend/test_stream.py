@@ -17,7 +17,7 @@ from backend.api.security.callers import Caller
 from backend.api.stream import PAGE, Hub
 from backend.store import artifacts, event_log, run_attempts, run_status, runs
 from backend.store.database import open_store
-from backend.store.event_log import Entry
+from backend.store.event_log import NewEvent
 from backend.store.models import run
 from tests.harness import record_here, run_async, tiny
 
@@ -25,10 +25,11 @@ WRITER = """
 import sys, time
 from pathlib import Path
 from backend.store.database import open_store
-from backend.store.event_log import Entry, append
+from backend.store.event_log import append
+from backend.store.event_log import NewEvent
 store = open_store(Path(sys.argv[1]))
 for i in range(400):
-    append(store, sys.argv[2], 1, [Entry("LogLine", {"text": str(i)})])
+    append(store, sys.argv[2], 1, [NewEvent("LogLine", {"text": str(i)})])
     time.sleep(0.005)
 """
 
@@ -53,7 +54,7 @@ def written(quiet_server):
     number = run_attempts.claim(store, run_id, "cuda:9")
     record_here(store, run_id, number)
     yield store, run_id
-    run_attempts.end(store, run_id, number, "cancelled", Entry("RunCancelled", {"epoch": 0}))
+    run_attempts.end(store, run_id, number, "cancelled", NewEvent("RunCancelled", {"epoch": 0}))
     store.close()
 
 
@@ -96,7 +97,7 @@ def test_the_newest_capture_brings_its_arrays_along(quiet_server, written):
         file = artifacts.write(
             store, run_id, "geometry", step, 1, {"means": np.full((3, 2), step, "f4"), "cosines_means": cosines}
         )
-        event_log.append(store, run_id, 1, [Entry("GeometryCaptured", {"epoch": float(step), "step": step}, file)])
+        event_log.append(store, run_id, 1, [NewEvent("GeometryCaptured", {"epoch": float(step), "step": step}, file)])
     with quiet_server.client() as http, http.stream("GET", f"/api/v1/stream?runs={run_id}&after=1") as answer:
         captures = []
         for _, _, data in messages(answer.iter_lines()):
@@ -171,8 +172,8 @@ def test_a_damaged_capture_is_streamed_without_its_arrays_and_holds_nobody_up(qu
         assert next(lines).startswith("retry")
         written = artifacts.write(store, damaged, "geometry", 1, 1, {"means": np.zeros((3, 2), np.float32)})
         (store.data_dir / written.path).write_bytes(b"damaged")
-        event_log.append(store, damaged, 1, [Entry("GeometryCaptured", {"step": 1, "epoch": 1.0}, written)])
-        event_log.append(store, whole, 1, [Entry("LogLine", {"text": "goes on"})])
+        event_log.append(store, damaged, 1, [NewEvent("GeometryCaptured", {"step": 1, "epoch": 1.0}, written)])
+        event_log.append(store, whole, 1, [NewEvent("LogLine", {"text": "goes on"})])
         seen = {}
         for type_, _, data in messages(lines):
             seen[type_] = data
@@ -181,7 +182,7 @@ def test_a_damaged_capture_is_streamed_without_its_arrays_and_holds_nobody_up(qu
     assert "arrays" not in seen["GeometryCaptured"]
     assert seen["LogLine"]["text"] == "goes on"
     for run_id in (damaged, whole):
-        run_attempts.end(store, run_id, 1, "cancelled", Entry("RunCancelled", {"epoch": 0}))
+        run_attempts.end(store, run_id, 1, "cancelled", NewEvent("RunCancelled", {"epoch": 0}))
     store.close()
 
 
@@ -191,7 +192,7 @@ def test_many_events_in_one_commit_are_all_heard(quiet_server, written):
     with quiet_server.client() as http, http.stream("GET", f"/api/v1/stream?runs={run_id}&after=1") as answer:
         lines = answer.iter_lines()
         assert next(lines).startswith("retry")
-        event_log.append(store, run_id, 1, [Entry("LogLine", {"text": str(i)}) for i in range(count)])
+        event_log.append(store, run_id, 1, [NewEvent("LogLine", {"text": str(i)}) for i in range(count)])
         heard = []
         for _, number, _ in messages(lines):
             heard.append(int(number))

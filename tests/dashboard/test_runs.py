@@ -41,7 +41,7 @@ def test_the_filter_completes_fields_that_it_understands():
     values = {"status": "running", "created": "2026-01-01"}
     for field in words["fields"]:
         name, sign = field["name"], field["sign"]
-        assert query.conditions(f"{name}{sign}{values.get(name, 1)}"), name
+        assert query.parse_filter(f"{name}{sign}{values.get(name, 1)}"), name
     assert {field["name"] for field in words["fields"]} >= {"nc1", "test.top1", "optimiser.lr", "tag"}
 
 

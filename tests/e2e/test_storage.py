@@ -94,10 +94,10 @@ def test_the_button_deletes_what_was_previewed_and_nothing_else(store, start_ser
     expect(remove).to_be_hidden()
     storage.get_by_text("Empty trash").click()
     _look(page, f"storage-empty-{scheme}")
-    assert len(trash.entries(store)) == 1
+    assert len(trash.list_entries(store)) == 1
     remove.click()
     expect(storage.get_by_text(f"Removed {ten} for good.")).to_be_visible(timeout=PATIENCE_MS)
-    wait_for(lambda: trash.entries(store) == [], 5, "the trash's end")
+    wait_for(lambda: trash.list_entries(store) == [], 5, "the trash's end")
     expect(storage.get_by_text("The trash is empty.")).to_be_visible()
     assert window.complaints == []
 

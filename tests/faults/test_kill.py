@@ -34,11 +34,11 @@ def test_a_killed_worker_is_resumed_bit_for_bit(store, moment):
         if moment == "after two epochs":
             wait_epoch(store, run_id, 2)
         else:
-            wait_for(lambda: event_log.newest(store, run_id, "GeometryCaptured"), what="a first capture")
+            wait_for(lambda: event_log.newest_event(store, run_id, "GeometryCaptured"), what="a first capture")
         owner(store, run_id).signal_group(signal.SIGKILL)
         wait_status(store, run_id, "finished")
     require_whole(store, run_id)
-    first, second = run_attempts.list_attempts(store, run_id)
+    first, second = run_attempts.list_of_run(store, run_id)
     assert "was killed" in first.outcome
     assert second.outcome == "RunFinished"
 
@@ -70,7 +70,7 @@ def test_kills_at_random_moments(store, monkeypatch):
         if status(store, run_id) == "failed":
             run_status.retry(store, run_id)
         wait_status(store, run_id, "finished", seconds=300)
-    assert len(run_attempts.list_attempts(store, run_id)) == wanted_kills + 1
+    assert len(run_attempts.list_of_run(store, run_id)) == wanted_kills + 1
     require_whole(store, run_id)
 
 
@@ -85,14 +85,14 @@ def test_a_worker_that_stands_still_is_fenced(store, monkeypatch, killable):
         stopped = owner(store, run_id)
         os.killpg(stopped.pid, signal.SIGSTOP)
         wait_for(lambda: runs.get(store, run_id).attempt == 2, 30, "the second attempt")
-        reason = run_attempts.list_attempts(store, run_id)[0].outcome
+        reason = run_attempts.list_of_run(store, run_id)[0].outcome
         assert "gave no sign for 5 s" in reason
         if killable:
-            wait_for(lambda: not stopped.alive(), 10, "the end of the stopped process")
+            wait_for(lambda: not stopped.is_alive(), 10, "the end of the stopped process")
         else:
             before = event_log.after(store, run_id, 0, 100_000)
             os.killpg(stopped.pid, signal.SIGCONT)
-            wait_for(lambda: not stopped.alive(), 20, "the fenced process leaving by itself")
+            wait_for(lambda: not stopped.is_alive(), 20, "the fenced process leaving by itself")
             assert event_log.after(store, run_id, 0, len(before)) == before
             assert "no longer owns run" in artifacts.log_path(store, run_id).read_text()
         wait_status(store, run_id, "finished")
@@ -123,7 +123,7 @@ def test_a_worker_that_cannot_be_started_is_tried_again(store, monkeypatch):
     run_id, _ = runs.create(store, tiny(epochs=1, device="cpu"))
     monkeypatch.setattr("backend.jobs.supervisor.START_GRACE_S", 1.0)
     with supervising(store) as supervisor:
-        submit, refused = supervisor.engine.submit, []
+        submit, refused = supervisor.launcher.submit, []
 
         def refusing_once(*order):
             if not refused:
@@ -131,9 +131,9 @@ def test_a_worker_that_cannot_be_started_is_tried_again(store, monkeypatch):
                 raise OSError("no process to be had")
             return submit(*order)
 
-        monkeypatch.setattr(supervisor.engine, "submit", refusing_once)
+        monkeypatch.setattr(supervisor.launcher, "submit", refusing_once)
         wait_status(store, run_id, "finished")
-    assert run_attempts.list_attempts(store, run_id)[0].outcome == "no worker process could be started"
+    assert run_attempts.list_of_run(store, run_id)[0].outcome == "no worker process could be started"
     require_whole(store, run_id)
 
 
@@ -172,8 +172,8 @@ def test_an_error_of_the_run_fails_it_at_once_with_its_words(store):
     row = runs.get(store, run_id)
     assert "lower optimiser.lr" in row.error
     assert row.attempt == 1, "an error that would come again is not tried again"
-    assert "Traceback" in event_log.newest(store, run_id, "LogLine").payload["text"]
-    assert event_log.newest(store, run_id, "GeometryCaptured") is not None, "what came before the error is kept"
+    assert "Traceback" in event_log.newest_event(store, run_id, "LogLine").payload["text"]
+    assert event_log.newest_event(store, run_id, "GeometryCaptured") is not None, "what came before the error is kept"
     require_whole(store, run_id, finished=False)
 
 
@@ -274,7 +274,7 @@ def test_twenty_identical_submissions_at_once_are_one_run(start_server):
     assert sorted(answer.status_code for answer in answers) == [200] * 19 + [201]
     assert len({answer.json()["id"] for answer in answers}) == 1
     store = open_store(server.data)
-    assert query.listing(store).total == 1
+    assert query.list_runs(store).total == 1
     wait_status(store, answers[0].json()["id"], "finished")
     require_whole(store, answers[0].json()["id"])
     store.close()

@@ -25,16 +25,16 @@ def test_a_paused_run_releases_its_device_and_continues_bit_for_bit(store):
         process = owner(store, first)
         run_status.request_pause(store, first)
         wait_status(store, first, "paused", seconds=20)
-        wait_for(lambda: not process.alive(), 10, "the end of its process")
+        wait_for(lambda: not process.is_alive(), 10, "the end of its process")
         second, _ = runs.create(store, tiny(epochs=1, device="cpu"))
         wait_status(store, second, "finished")
         paused_at = artifacts.rows(store, first, "checkpoint")[0].step
         run_status.resume(store, first)
         wait_status(store, first, "finished")
     require_whole(store, first)
-    resumed = event_log.newest(store, first, "Resumed")
+    resumed = event_log.newest_event(store, first, "Resumed")
     assert resumed.payload["step"] == paused_at, "it continued where it stopped, not at an epoch's end"
-    assert [row.outcome for row in run_attempts.list_attempts(store, first)] == ["Paused", "RunFinished"]
+    assert [row.outcome for row in run_attempts.list_of_run(store, first)] == ["Paused", "RunFinished"]
 
 
 def test_pause_at_many_moments_of_one_run(store):
@@ -83,7 +83,7 @@ def test_pause_resume_and_cancel_in_every_order(store, order):
 
 
 def test_a_time_limit_stops_with_a_checkpoint_and_can_be_raised(store):
-    (run_id,), _ = runs.create_all(store, [runs.Draft(tiny(epochs=300, device="cpu"), time_limit_s=3.0)])
+    (run_id,), _ = runs.create_many(store, [runs.NewRun(tiny(epochs=300, device="cpu"), time_limit_s=3.0)])
     with supervising(store):
         wait_status(store, run_id, "failed")
         row = runs.get(store, run_id)
@@ -92,7 +92,7 @@ def test_a_time_limit_stops_with_a_checkpoint_and_can_be_raised(store):
         assert artifacts.rows(store, run_id, "checkpoint")
         with pytest.raises(Conflict, match="raise time_limit_s first"):
             run_status.retry(store, run_id)
-        runs.change(store, run_id, {"time_limit_s": 600.0})
+        runs.update(store, run_id, {"time_limit_s": 600.0})
         run_status.retry(store, run_id)
         wait_status(store, run_id, "finished")
     require_whole(store, run_id)
@@ -107,7 +107,7 @@ def test_cancel_races_with_start_and_finish(store):
     with supervising(store, warm=True, slots={"cpu": 2}) as supervisor:
         for seed in range(wanted):
             run_id, _ = runs.create(store, tiny(epochs=1, device="cpu", seed=seed))
-            supervisor.nudge()
+            supervisor.wake()
             moments.append((time.monotonic() + rng.uniform(0, 2.5), run_id))
             if len(moments) < 3:
                 continue
@@ -119,7 +119,7 @@ def test_cancel_races_with_start_and_finish(store):
                 assert status(store, chosen) == "finished"
         for _, chosen in moments:
             run_status.request_cancel(store, chosen)
-        rows = [row.id for row in query.listing(store, limit=100).rows]
+        rows = [row.id for row in query.list_runs(store, limit=100).rows]
         for run_id in rows:
             seen.add(wait_status(store, run_id, "cancelled", "finished"))
     require_whole(store)
@@ -135,7 +135,7 @@ def test_cancel_is_quick_and_keeps_the_numbers(store):
         run_status.request_cancel(store, run_id)
         wait_status(store, run_id, "cancelled", seconds=10)
         assert time.monotonic() - asked < 5, "a bound for slow machines; it takes a fraction of a second"
-        wait_for(lambda: not process.alive(), 10, "the end of its process")
+        wait_for(lambda: not process.is_alive(), 10, "the end of its process")
     row = runs.get(store, run_id)
     assert row.epoch >= 1
     assert row.summary["train"]["nc1"] > 0
@@ -145,7 +145,7 @@ def test_cancel_is_quick_and_keeps_the_numbers(store):
 def test_two_small_runs_share_a_device_where_the_operator_says_so(store):
     both = [runs.create(store, tiny(epochs=2000, device="cpu", seed=seed))[0] for seed in range(3)]
     with supervising(store, slots={"cpu": 2}):
-        wait_for(lambda: len(run_attempts.running_attempts(store)) == 2, 60, "two at once")
+        wait_for(lambda: len(run_attempts.list_running(store)) == 2, 60, "two at once")
         assert status(store, both[2]) == "queued"
         run_status.request_cancel(store, both[0])
         wait_status(store, both[2], "running")

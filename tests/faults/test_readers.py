@@ -16,7 +16,7 @@ import pytest
 from backend.api import stream
 from backend.store import run_attempts, run_status, runs
 from backend.store.database import open_store
-from backend.store.event_log import Entry
+from backend.store.event_log import NewEvent
 from tests.backend.test_stream import messages
 from tests.harness import record_here, tiny, wait_for
 from tests.repetitions import repetitions
@@ -25,11 +25,12 @@ WRITER = """
 import sys, time
 from pathlib import Path
 from backend.store.database import open_store
-from backend.store.event_log import Entry, append
+from backend.store.event_log import append
+from backend.store.event_log import NewEvent
 store = open_store(Path(sys.argv[1]))
 count, pause = int(sys.argv[3]), float(sys.argv[4])
 for i in range(count):
-    append(store, sys.argv[2], 1, [Entry("LogLine", {"text": f"{i} " + "x" * int(sys.argv[5])})])
+    append(store, sys.argv[2], 1, [NewEvent("LogLine", {"text": f"{i} " + "x" * int(sys.argv[5])})])
     time.sleep(pause)
 """
 
@@ -41,7 +42,7 @@ def written(start_server):
     run_id, _ = runs.create(store, tiny(device="cuda:9"))
     record_here(store, run_id, run_attempts.claim(store, run_id, "cuda:9"))
     yield server, store, run_id
-    run_attempts.end(store, run_id, 1, "cancelled", Entry("RunCancelled", {"epoch": 0}))
+    run_attempts.end(store, run_id, 1, "cancelled", NewEvent("RunCancelled", {"epoch": 0}))
     store.close()
 
 

@@ -13,7 +13,7 @@ import sys
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from backend.jobs.launcher import Reading
+from backend.jobs.launcher import DataAccess
 from backend.store import data_directory, query, run_attempts, run_status, runs
 from backend.store.database import open_store
 from backend.store.errors import Invalid, Unusable
@@ -49,10 +49,11 @@ import sys
 from pathlib import Path
 from backend.studies import store_runner as running
 from backend.jobs.launcher import Reading
+from backend.jobs.launcher import DataAccess
 from backend.store.database import open_store
 from tests.ncstudies.test_running import plan_of, small_study
 store = open_store(Path(sys.argv[1]))
-running.execute(store, small_study(400), plan_of(400), Reading())
+running.execute(store, small_study(400), plan_of(400), DataAccess())
 """
 
 
@@ -60,7 +61,7 @@ running.execute(store, small_study(400), plan_of(400), Reading())
 def swept(tmp_path_factory):
     """A store in which the small study ran to its end."""
     store = open_store(tmp_path_factory.mktemp("study"))
-    running.execute(store, small_study(), plan_of(), Reading())
+    running.execute(store, small_study(), plan_of(), DataAccess())
     yield store
     store.close()
 
@@ -73,11 +74,11 @@ def test_every_run_of_the_plan_is_made_once(swept):
     plan = plan_of()
     first = states(swept, plan)
     assert sorted(first.values()) == ["finished"] * 2 * SEEDS
-    rows = query.listing(swept, q="group:reproduce-laptop-digits", limit=100).rows
+    rows = query.list_runs(swept, q="group:reproduce-laptop-digits", limit=100).rows
     assert sorted((row.name, row.config["seed"]) for row in rows) == [
         (n, s) for n in ("one", "two") for s in range(SEEDS)
     ]
-    running.execute(swept, small_study(), plan, Reading())
+    running.execute(swept, small_study(), plan, DataAccess())
     assert states(swept, plan) == first, "nothing is left to do, and nothing is done"
 
 
@@ -167,7 +168,7 @@ def test_a_killed_sweep_goes_on(tmp_path):
         before = {row.id for row in running.found(store, plan_of(400)).values()}
         process.kill()
         process.wait()
-        working = {row.run_id: row.number for row in run_attempts.running_attempts(store)}
+        working = {row.run_id: row.number for row in run_attempts.list_running(store)}
         assert working, "workers outlive the sweep that started them"
         for row in running.found(store, plan_of(400)).values():
             if row.status == "queued":
@@ -177,7 +178,7 @@ def test_a_killed_sweep_goes_on(tmp_path):
         wait_for(lambda: "paused" not in states(store, plan_of(400)).values(), 60, "what was held back is queued again")
         after = {row.id for row in running.found(store, plan_of(400)).values()}
         assert after == before, "no run is made twice"
-        assert {row.run_id: row.number for row in run_attempts.running_attempts(store)} == working, (
+        assert {row.run_id: row.number for row in run_attempts.list_running(store)} == working, (
             "and are adopted by the next"
         )
         process.send_signal(signal.SIGINT)
@@ -201,8 +202,8 @@ def test_times_are_not_compared_beside_a_server(tmp_path):
         data_directory.hold_server_lock(tmp_path, "http://127.0.0.1:1"),
         pytest.raises(Unusable, match="small compares times"),
     ):
-        running.execute(store, alone, plan_of(), Reading())
-    assert query.listing(store, limit=10).rows == []
+        running.execute(store, alone, plan_of(), DataAccess())
+    assert query.list_runs(store, limit=10).rows == []
     assert sum(running.capacity_for(alone).values()) == 1
     store.close()
 

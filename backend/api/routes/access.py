@@ -49,7 +49,7 @@ async def log_out(here: Here) -> None:
 @router.get("/tokens")
 def listing(here: Here) -> wire.Items[wire.TokenWire]:
     """Return the further tokens of this server, newest first, revoked and expired ones too."""
-    items = [_wire(row) for row in tokens.listing(here.store)]
+    items = [_wire(row) for row in tokens.list_tokens(here.store)]
     return wire.Items[wire.TokenWire](items=items)
 
 
@@ -80,7 +80,7 @@ async def revoke(here: Here, token_id: Annotated[str, Path(max_length=16)]) -> N
 @router.get("/doctor")
 def examine(here: Here) -> wire.Items[wire.Finding]:
     """Look at everything that runs and pages need on this machine; it takes some seconds."""
-    found = doctor.examine(here.store.data_dir, here.settings.database_url)
+    found = doctor.run_checks(here.store.data_dir, here.settings.database_url)
     return wire.Items[wire.Finding](items=[wire.Finding(**dataclasses.asdict(each)) for each in found])
 
 

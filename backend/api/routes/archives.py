@@ -32,7 +32,7 @@ async def _transfer(here: Here, request: Request) -> AsyncIterator[Place]:
 @router.get("/runs/{run_id}/archive.zip", response_class=StreamingResponse)
 async def export(here: Here, place: Annotated[Place, Depends(_transfer)], run_id: str) -> Response:
     """Return an ended or paused run as one file, which another Collapse Lab imports."""
-    chunks = await place.run(writer.archived, here.store, run_id)
+    chunks = await place.run(writer.archive_run, here.store, run_id)
     headers = {"content-disposition": f'attachment; filename="{run_id}.collapse.zip"'}
     return TransferStream(place, chunks, media_type="application/zip", headers=headers)
 

@@ -18,7 +18,7 @@ from backend.api.routes.encoding import EncodedRoute
 from backend.api.routes.runs import Here
 from backend.api.security.callers import current_caller
 from backend.jobs import slots, sweep
-from backend.jobs.estimate import estimates
+from backend.jobs.estimate import estimate_runs
 from backend.store import runs
 from backend.store.errors import Invalid
 from backend.store.scopes import includes
@@ -83,10 +83,10 @@ def check(here: Here, config: Annotated[dict[str, Any], Body()]) -> wire.ConfigC
 @router.post("/config/estimate")
 def estimate(here: Here, body: wire.Plan) -> wire.Estimate:
     """Return what runs would take of time and memory, from what runs like them took on this machine."""
-    found = estimates(here.store, sweep.configs(body.config, body.grid, body.seeds))
+    found = estimate_runs(here.store, sweep.expand_grid(body.config, body.grid, body.seeds))
     known = [each for each in found if each.seconds is not None]
     seconds = sum(each.seconds or 0 for each in known)
-    device = slots.pick(body.config.device, list(here.supervisor.slots))
+    device = slots.pick_slot(body.config.device, list(here.supervisor.slots))
     at_once = here.supervisor.limits.slots.get(device or "", 1)
     worst = min(known, key=lambda each: each.runs, default=None)
     return wire.Estimate(
@@ -144,7 +144,7 @@ def system(here: Here) -> wire.System:
         memory_bytes=psutil.virtual_memory().total,
         server_memory_bytes=psutil.Process().memory_info().rss,
         disk_free_bytes=shutil.disk_usage(here.store.data_dir).free,
-        disk_full=here.supervisor.disk_full,
+        disk_full=here.supervisor.is_disk_full,
         running=runs.count(here.store, "running"),
         queued=runs.count(here.store, "queued"),
     )

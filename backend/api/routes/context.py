@@ -41,7 +41,7 @@ class Context:
 
     def require_device(self, config: RunConfig) -> None:
         """Raise Invalid where this machine has no slot for the config's device."""
-        if slots.pick(config.device, list(self.supervisor.slots)) is None:
+        if slots.pick_slot(config.device, list(self.supervisor.slots)) is None:
             have = ", ".join(self.supervisor.slots)
             raise Invalid(
                 f"device={config.device} is not on this machine, which has {have}; set device=auto",

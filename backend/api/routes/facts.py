@@ -14,7 +14,7 @@ from backend.api.routes.encoding import EncodedRoute
 from backend.api.routes.runs import Here
 from backend.store import artifacts, curves, event_log, resource_samples, run_attempts, runs
 from backend.store.archive.writer import file_chunks
-from backend.store.archive.zip_stream import npz
+from backend.store.archive.zip_stream import stream_npz
 from backend.store.errors import NotFound, Unusable
 from ncengine import __version__
 from ncengine.array_file import mapped
@@ -98,7 +98,7 @@ def features(here: Here, run_id: str, epoch: Annotated[float | None, Query(ge=0)
     """Return the penultimate features kept at or before `epoch`, or the newest, as arrays for NumPy."""
     at, path = views.features(here.store, run_id, epoch)
     headers = {"content-disposition": f'attachment; filename="{run_id}-features-epoch-{at:g}.npz"'}
-    return StreamingResponse(npz(mapped(path)), media_type="application/zip", headers=headers)
+    return StreamingResponse(stream_npz(mapped(path)), media_type="application/zip", headers=headers)
 
 
 @router.get("/runs/{run_id}/milestones")
@@ -116,7 +116,7 @@ def milestones(
 @router.get("/runs/{run_id}/attempts")
 def attempts(here: Here, run_id: str) -> wire.Items[wire.AttemptWire]:
     """Return every attempt at a run, with how it ended."""
-    items = [views.attempt_wire(row) for row in run_attempts.list_attempts(here.store, run_id)]
+    items = [views.attempt_wire(row) for row in run_attempts.list_of_run(here.store, run_id)]
     return wire.Items[wire.AttemptWire](items=items)
 
 
@@ -143,7 +143,7 @@ def machine_readings(
 ) -> wire.Items[wire.ReadingWire]:
     """Return what a run's process took of processor, memory and GPU over time."""
     runs.get(here.store, run_id)
-    items = [views.reading_wire(row) for row in resource_samples.of_run(here.store, run_id, points)]
+    items = [views.reading_wire(row) for row in resource_samples.list_of_run(here.store, run_id, points)]
     return wire.Items[wire.ReadingWire](items=items)
 
 
@@ -156,7 +156,7 @@ def files(here: Here, run_id: str) -> wire.Items[wire.ArtifactWire]:
 
 
 @router.get("/runs/{run_id}/artifacts/{kind}/{step}", response_class=StreamingResponse, responses=fresh.NOT_MODIFIED)
-def file(here: Here, request: Request, run_id: str, kind: artifacts.Kind, step: int) -> Response:
+def file(here: Here, request: Request, run_id: str, kind: artifacts.ArtifactKind, step: int) -> Response:
     """Return one file, in the safetensors format."""
     runs.get(here.store, run_id)
     row = artifacts.row_at(here.store, run_id, kind, step) if 0 <= step < 2**31 else None
@@ -165,7 +165,7 @@ def file(here: Here, request: Request, run_id: str, kind: artifacts.Kind, step: 
     etag = f'"{row.sha256}"'
     if fresh.has(request, etag):
         return fresh.unchanged(etag)
-    path = artifacts.whole_path(here.store, row)
+    path = artifacts.verified_path(here.store, row)
     if path is None:
         raise Unusable(f"the {kind} of run {run_id} at step {step} is damaged or missing on disk")
     name = f'attachment; filename="{run_id}-{path.name}"'

@@ -31,10 +31,10 @@ def delete_plan(here: Here, plan: str) -> wire.GcResult:
 @router.get("/trash")
 def list_trash(here: Here) -> wire.Trash:
     """List what is in the trash; each entry is removed for good a week after it was made."""
-    found = trash.entries(here.store)
+    found = trash.list_entries(here.store)
     items = [_entry(entry) for entry in found]
     return wire.Trash(
-        digest=trash.digest(found),
+        digest=trash.hash_entries(found),
         count=sum(item.count for item in items),
         size_bytes=sum(item.size_bytes for item in items),
         items=items,
@@ -80,7 +80,7 @@ def _result(outcome: CleanupResult) -> wire.GcResult:
     )
 
 
-def _entry(entry: trash.Entry) -> wire.TrashEntry:
+def _entry(entry: trash.TrashEntry) -> wire.TrashEntry:
     held = entry.contents()
     return wire.TrashEntry(
         name=entry.name,

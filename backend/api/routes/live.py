@@ -44,7 +44,7 @@ async def stream(
     there = await asyncio.to_thread(runs.last_seqs, here.store, run_ids)
     for run_id in run_ids:
         if run_id not in there:
-            raise runs.missing(run_id)
+            raise runs.not_found(run_id)
     cursors = dict.fromkeys(run_ids, 0) | parse_cursors(after, run_ids) | parse_cursors(last_event_id or "", run_ids)
     return EventStream(here.hub.follow(cursors, several=len(run_ids) > 1, who=current_caller()))
 

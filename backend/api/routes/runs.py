@@ -14,7 +14,7 @@ from backend.api.security.callers import require_scope
 from backend.jobs import sweep
 from backend.store import bulk, query, run_groups, run_queue, run_status, runs
 from backend.store.errors import Invalid, Unusable
-from backend.store.runs import Draft
+from backend.store.runs import NewRun
 from ncengine.config import with_overrides
 
 router = APIRouter(prefix="/api/v1", tags=["runs"], route_class=EncodedRoute)
@@ -32,16 +32,16 @@ Key = Annotated[
 MOST_AT_ONCE = 10_000
 
 
-def _launched(here: Context, drafts: list[Draft], key: str | None, response: Response) -> list[wire.RunWire]:
+def _launched(here: Context, drafts: list[NewRun], key: str | None, response: Response) -> list[wire.RunWire]:
     """Queue drafts whose configs are checked; the answer says 200 instead of 201 where they were queued before."""
     if here.supervisor.database.problem:
         raise Unusable(here.supervisor.database.problem)
     for config in {draft.config.device: draft.config for draft in drafts}.values():
         here.require_device(config)
-    run_ids, new = runs.create_all(here.store, drafts, key)
+    run_ids, new = runs.create_many(here.store, drafts, key)
     if not new:
         response.status_code = 200
-    here.supervisor.nudge()
+    here.supervisor.wake()
     return [views.run_wire(runs.get(here.store, run_id, deleted=True)) for run_id in run_ids]
 
 
@@ -55,7 +55,7 @@ HELD: dict[int | str, dict[str, Any]] = {200: {"description": "What the same Ide
 @router.post("/runs", status_code=201, responses=HELD)
 def launch(here: Here, body: wire.NewRun, response: Response, key: Key = None) -> wire.RunWire:
     """Queue a run."""
-    draft = Draft(here.settled(body.config), **_facts(body))  # type: ignore[arg-type]
+    draft = NewRun(here.settled(body.config), **_facts(body))  # type: ignore[arg-type]
     (run,) = _launched(here, [draft], key, response)
     response.headers["location"] = f"/api/v1/runs/{run.id}"
     return run
@@ -64,9 +64,9 @@ def launch(here: Here, body: wire.NewRun, response: Response, key: Key = None) -
 @router.post("/sweeps", status_code=201, responses=HELD)
 def launch_sweep(here: Here, body: wire.NewSweep, response: Response, key: Key = None) -> wire.Sweep:
     """Queue runs over a grid of settings and seeds as one group, all or none."""
-    configs = sweep.configs(body.config, body.grid, body.seeds)
+    configs = sweep.expand_grid(body.config, body.grid, body.seeds)
     facts = _facts(body)
-    drafts = [Draft(here.settled(config), **facts) for config in configs]  # type: ignore[arg-type]
+    drafts = [NewRun(here.settled(config), **facts) for config in configs]  # type: ignore[arg-type]
     return wire.Sweep(group=body.group, items=_launched(here, drafts, key, response))
 
 
@@ -79,7 +79,7 @@ def clone(here: Here, run_id: str, body: wire.NewClone, response: Response, key:
     except ValueError as error:
         raise here.invalid(error) from error
     facts = _facts(body) | {"name": body.name or original.name, "cloned_from": run_id}
-    (run,) = _launched(here, [Draft(here.settled(config), **facts)], key, response)  # type: ignore[arg-type]
+    (run,) = _launched(here, [NewRun(here.settled(config), **facts)], key, response)  # type: ignore[arg-type]
     return run
 
 
@@ -99,7 +99,7 @@ def listing(
 ) -> wire.RunPage:
     """Return a page of runs, newest first unless `sort` says otherwise."""
     only = None if runs is None else runs.split(",")
-    found = query.listing(
+    found = query.list_runs(
         here.store,
         status=status,
         q=q,
@@ -123,8 +123,8 @@ def in_bulk(here: Here, body: wire.Bulk) -> wire.Items[wire.BulkResult]:
     if body.action in ("delete", "restore"):
         require_scope("admin")
     run_ids = body.runs if body.runs is not None else query.matching_ids(here.store, body.q or "", MOST_AT_ONCE)
-    outcomes = bulk.act(here.store, body.action, run_ids, body.value)
-    here.supervisor.nudge()
+    outcomes = bulk.apply_action(here.store, body.action, run_ids, body.value)
+    here.supervisor.wake()
     items = [wire.BulkResult(id=each.run_id, done=each.refusal is None, detail=each.refusal or "") for each in outcomes]
     return wire.Items[wire.BulkResult](items=items)
 
@@ -133,7 +133,7 @@ def in_bulk(here: Here, body: wire.Bulk) -> wire.Items[wire.BulkResult]:
 def groups(here: Here) -> wire.Items[wire.Group]:
     """Return the groups, newest first, and how many runs of each state they hold."""
     found: dict[str, wire.Group] = {}
-    for row in query.groups(here.store):
+    for row in query.list_groups(here.store):
         held = found.setdefault(row.group, wire.Group(group=row.group, created_at=row.first, runs={}))
         held.runs[row.status] = row.runs
     return wire.Items[wire.Group](items=list(found.values()))
@@ -150,7 +150,7 @@ def folded(
     limit: Annotated[int, Query(ge=1, le=2000)] = 1000,
 ) -> wire.Folds:
     """Return runs folded into rows: those that differ in nothing but the seed, or have a field in common."""
-    found, total = run_groups.fold(here.store, by, q=q, keys=[key for key in keys.split(",") if key], limit=limit)
+    found, total = run_groups.group_runs(here.store, by, q=q, keys=[key for key in keys.split(",") if key], limit=limit)
     return wire.Folds(items=[wire.Fold.model_validate(dataclasses.asdict(each)) for each in found], total=total)
 
 
@@ -177,7 +177,7 @@ def queue(here: Here) -> wire.Items[wire.RunWire]:
 @router.post("/runs/{run_id}/move")
 def move(here: Here, run_id: str, body: wire.Move) -> wire.RunWire:
     """Move a queued run before another one, taking its priority, or to the end of the queue."""
-    run_queue.move(here.store, run_id, body.before)
+    run_queue.move_before(here.store, run_id, body.before)
     return views.run_wire(runs.get(here.store, run_id))
 
 
@@ -195,7 +195,7 @@ def change(here: Here, run_id: str, body: wire.RunChanges) -> wire.RunWire:
     if missing:
         raise Invalid(f"{missing[0]} cannot be null; leave it out to keep it as it is")
     if changes:
-        runs.change(here.store, run_id, changes)
+        runs.update(here.store, run_id, changes)
     return views.run_wire(runs.get(here.store, run_id))
 
 
@@ -241,5 +241,5 @@ def retry(here: Here, run_id: str) -> wire.RunWire:
 
 
 def _asked(here: Context, run_id: str) -> wire.RunWire:
-    here.supervisor.nudge()
+    here.supervisor.wake()
     return views.run_wire(runs.get(here.store, run_id))

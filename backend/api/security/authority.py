@@ -41,7 +41,7 @@ class Authority:
         if not token:
             raise ValueError("a guard needs a token")
         self._token, self._store = token, store
-        self._token_digest = tokens.digest(token)
+        self._token_digest = tokens.hash_secret(token)
         self._signer = itsdangerous.Signer(
             sessions.signing_key(store), salt="session", key_derivation="hmac", digest_method=hashlib.sha256
         )
@@ -56,7 +56,7 @@ class Authority:
             row = await asyncio.to_thread(tokens.find, self._store, given)
             return None if row is None else Caller(row.name, row.scope, row.id, ends_at=row.expires_at)
 
-        return await self._lookup(("token", tokens.digest(given)), look_up)
+        return await self._lookup(("token", tokens.hash_secret(given)), look_up)
 
     async def of_cookie(self, cookie: str) -> Caller | None:
         """Return whose session a cookie names, or None where it is not signed by us or has ended."""
@@ -65,8 +65,8 @@ class Authority:
             return None
 
         async def look_up() -> Caller | None:
-            row = (await asyncio.to_thread(sessions.find, self._store, [session])).get(session)
-            if row is not None and row.used_at < sessions.ago(sessions.USE_NOTED):
+            row = (await asyncio.to_thread(sessions.find_open, self._store, [session])).get(session)
+            if row is not None and row.used_at < sessions.ago(sessions.USE_RESOLUTION):
                 await self._note_use([session])
             return self._of_session(row)
 
@@ -77,7 +77,7 @@ class Authority:
         old = None if cookie is None else self._session_digest(cookie)
         if old is not None:
             await self.log_out(old)
-        secret = await asyncio.to_thread(sessions.create, self._store, tokens.digest(token), who.token_id)
+        secret = await asyncio.to_thread(sessions.create, self._store, tokens.hash_secret(token), who.token_id)
         return self._signer.sign(secret).decode()
 
     async def log_out(self, session: str) -> None:
@@ -98,15 +98,15 @@ class Authority:
     async def _ended_sessions(self, callers: Mapping[str, Caller]) -> set[Caller]:
         if not callers:
             return set()
-        rows = await asyncio.to_thread(sessions.find, self._store, list(callers))
-        stale = [key for key, row in rows.items() if row.used_at < sessions.ago(sessions.USE_NOTED)]
+        rows = await asyncio.to_thread(sessions.find_open, self._store, list(callers))
+        stale = [key for key, row in rows.items() if row.used_at < sessions.ago(sessions.USE_RESOLUTION)]
         if stale:
             await self._note_use(stale)
         return {who for key, who in callers.items() if self._of_session(rows.get(key)) is None}
 
     async def _ended_tokens(self, callers: Iterable[Caller]) -> set[Caller]:
         by_token = {who.token_id: who for who in callers if who.token_id is not None}
-        valid = await asyncio.to_thread(tokens.valid, self._store, list(by_token)) if by_token else set()
+        valid = await asyncio.to_thread(tokens.valid_ids, self._store, list(by_token)) if by_token else set()
         return {who for token_id, who in by_token.items() if token_id not in valid}
 
     def forget(self) -> None:
@@ -115,7 +115,7 @@ class Authority:
 
     def _session_digest(self, cookie: str) -> str | None:
         try:
-            return tokens.digest(self._signer.unsign(cookie).decode())
+            return tokens.hash_secret(self._signer.unsign(cookie).decode())
         except (itsdangerous.BadSignature, UnicodeDecodeError):
             return None
 
@@ -142,7 +142,7 @@ class Authority:
 
     async def _note_use(self, digests: list[str]) -> None:
         try:
-            await asyncio.to_thread(sessions.note_use, self._store, digests)
+            await asyncio.to_thread(sessions.record_use, self._store, digests)
         except Unreachable as error:
             # Reading works: the request is answered, and the use is noted with the next one.
             log.warning("the use of a session could not be stored: %s", error)

@@ -19,30 +19,30 @@ import orjson
 from pydantic import ValidationError
 
 from backend.store import array_layouts, integrity
-from backend.store.archive.consistency import History
+from backend.store.archive.consistency import ConsistencyChecker
 from backend.store.archive.format import (
-    MOST_EVENTS,
-    MOST_KEYS,
-    MOST_LINE_BYTES,
-    MOST_LINE_KEYS,
-    MOST_LINE_LISTS,
-    MOST_LINE_VALUES,
-    MOST_MANIFEST_BYTES,
-    MOST_PARTS,
-    MOST_RATIO,
-    MOST_RUN_BYTES,
-    PART,
+    MAX_EVENTS,
+    MAX_KEYS,
+    MAX_LINE_BYTES,
+    MAX_LINE_KEYS,
+    MAX_LINE_LISTS,
+    MAX_LINE_VALUES,
+    MAX_MANIFEST_BYTES,
+    MAX_PARTS,
+    MAX_RATIO,
+    MAX_RUN_BYTES,
+    PART_NAME,
     SMALL_BYTES,
     ArchivedArtifact,
     ArchivedEvent,
     ArchivedRun,
-    Manifest,
-    Part,
+    ArchiveManifest,
+    ArchivePart,
 )
 from backend.store.archive.zip_stream import CHUNK_BYTES
 from backend.store.errors import Invalid
-from backend.store.event_payloads import first_error, require_valid
-from backend.store.validation import JSON_KEY
+from backend.store.event_payloads import require_valid
+from backend.store.validation import JSON_KEY, format_validation_error
 from ncengine.array_file import Damaged
 from ncengine.config import RunConfig
 from ncengine.zip_table import require_table
@@ -51,11 +51,11 @@ BROKEN = (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, Value
 """What zipfile raises for files that are no zip files, or are damaged, encrypted or packed in an unknown way."""
 
 
-def unpack(path: Path, work: Path, most_bytes: int) -> Manifest:
+def unpack(path: Path, work: Path, most_bytes: int) -> ArchiveManifest:
     """Unpack an archive's parts into `work` and return its manifest; raises Invalid where one is not as that says."""
     try:
         with path.open("rb") as stream:
-            require_table(stream, MOST_PARTS)
+            require_table(stream, MAX_PARTS)
             with zipfile.ZipFile(stream) as archive:
                 manifest = _require_manifest(archive, most_bytes)
                 _unpack(archive, manifest, work)
@@ -64,7 +64,7 @@ def unpack(path: Path, work: Path, most_bytes: int) -> Manifest:
         raise Invalid(f"this is no archive of a run, or a damaged one: {str(error)[:300]}") from error
 
 
-def _require_manifest(archive: zipfile.ZipFile, most_bytes: int) -> Manifest:
+def _require_manifest(archive: zipfile.ZipFile, most_bytes: int) -> ArchiveManifest:
     """Return the manifest of an archive whose table of contents is as it should be; nothing else is read yet."""
     infos = archive.infolist()
     names = [info.filename for info in infos]
@@ -85,13 +85,13 @@ def _require_manifest(archive: zipfile.ZipFile, most_bytes: int) -> Manifest:
     if total > most_bytes:
         raise Invalid(f"the archive unpacks to {total:,} bytes, and at most {most_bytes:,} are taken")
     for info in infos:
-        if info.file_size > SMALL_BYTES and info.file_size > MOST_RATIO * max(1, info.compress_size):
+        if info.file_size > SMALL_BYTES and info.file_size > MAX_RATIO * max(1, info.compress_size):
             raise Invalid(f"the part {info.filename} is said to unpack to {info.file_size:,} bytes from few: refused")
     _require_apart(archive, infos)
     missing = {"run.json", "events.jsonl"} - set(names)
     if missing:
         raise Invalid(f"the archive lacks {min(missing)}")
-    content = _content(archive.open("manifest.json"), "manifest.json", MOST_MANIFEST_BYTES)
+    content = _content(archive.open("manifest.json"), "manifest.json", MAX_MANIFEST_BYTES)
     manifest = _manifest(content, set(names) - {"manifest.json"})
     for info in infos:
         part = manifest.parts.get(info.filename)
@@ -102,7 +102,7 @@ def _require_manifest(archive: zipfile.ZipFile, most_bytes: int) -> Manifest:
 
 def _is_part(info: zipfile.ZipInfo) -> bool:
     # zipfile cuts a name at a null character; the original name is compared with that in front of the part.
-    known = info.filename == "manifest.json" or PART.fullmatch(info.filename) is not None
+    known = info.filename == "manifest.json" or PART_NAME.fullmatch(info.filename) is not None
     return known and info.filename == info.orig_filename
 
 
@@ -114,21 +114,21 @@ def _require_apart(archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo]) -> No
             raise Invalid(f"the part {info.filename} of the archive overlaps another one: refused")
 
 
-def _manifest(content: bytes, names: set[str]) -> Manifest:
+def _manifest(content: bytes, names: set[str]) -> ArchiveManifest:
     """Return the manifest of an archive that has the parts `names`."""
     what = "the archive's manifest.json"
-    found = _json(content, what, values=10 * MOST_PARTS, lists=2 * MOST_PARTS)
+    found = _json(content, what, values=10 * MAX_PARTS, lists=2 * MAX_PARTS)
     parts = found.get("parts") if isinstance(found, dict) else None
     if not isinstance(parts, dict) or set(parts) != names:
         raise Invalid("the archive's manifest does not name the parts that it has")
     _require_few_keys({**found, "parts": list(parts.values())}, what)
     try:
         # One after another: of fifty thousand that are wrong the first is told.
-        return Manifest.model_validate(
-            {**found, "parts": {name: Part.model_validate(part) for name, part in parts.items()}}
+        return ArchiveManifest.model_validate(
+            {**found, "parts": {name: ArchivePart.model_validate(part) for name, part in parts.items()}}
         )
     except ValidationError as error:
-        raise Invalid(f"{what} is not valid: {first_error(error)}") from error
+        raise Invalid(f"{what} is not valid: {format_validation_error(error)}") from error
 
 
 def _require_few_keys(tree: Any, what: str) -> None:
@@ -136,8 +136,8 @@ def _require_few_keys(tree: Any, what: str) -> None:
     left = [tree]
     while left:
         here = left.pop()
-        if isinstance(here, dict) and len(here) > MOST_KEYS:
-            raise Invalid(f"{what} is not valid: an object may have {MOST_KEYS:,} keys, and one has {len(here):,}")
+        if isinstance(here, dict) and len(here) > MAX_KEYS:
+            raise Invalid(f"{what} is not valid: an object may have {MAX_KEYS:,} keys, and one has {len(here):,}")
         left += here.values() if isinstance(here, dict) else here if isinstance(here, list) else ()
 
 
@@ -160,7 +160,7 @@ def _json(content: bytes, what: str, *, values: int, lists: int) -> Any:
         raise Invalid(f"{what} is not valid: {error}") from error
 
 
-def _unpack(archive: zipfile.ZipFile, manifest: Manifest, work: Path) -> None:
+def _unpack(archive: zipfile.ZipFile, manifest: ArchiveManifest, work: Path) -> None:
     """Unpack every part into `work`, never more of it than it was said to have, and compare its hash."""
     (work / "artifacts").mkdir()
     for name, part in manifest.parts.items():
@@ -179,16 +179,16 @@ def _unpack(archive: zipfile.ZipFile, manifest: Manifest, work: Path) -> None:
 # ── unpacked ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def require_run(manifest: Manifest, work: Path) -> tuple[ArchivedRun, RunConfig]:
+def validate_run(manifest: ArchiveManifest, work: Path) -> tuple[ArchivedRun, RunConfig]:
     """Return an unpacked archive's run and its config, which every reader of runs can read then.
 
     Raises Invalid where a part, or what the parts say together, is wrong.
     """
     facts, config = _require_facts(work)
     _require_named(facts, manifest)
-    history = History(facts, config)
+    history = ConsistencyChecker(facts, config)
     story = ((each.seq, each.type, each.payload) for each in history.require(_events(work)))
-    for fault in integrity.story(facts.status, facts.last_seq, facts.epoch, story):
+    for fault in integrity.check_events(facts.status, facts.last_seq, facts.epoch, story):
         raise Invalid(f"events.jsonl of the archive does not tell a run: {fault}")
     history.require_end()
     for each in facts.artifacts:
@@ -198,14 +198,14 @@ def require_run(manifest: Manifest, work: Path) -> tuple[ArchivedRun, RunConfig]
 
 def _require_facts(work: Path) -> tuple[ArchivedRun, RunConfig]:
     what = "the archive's run.json"
-    content = _content((work / "run.json").open("rb"), "run.json", MOST_RUN_BYTES)
-    found = _json(content, what, values=10 * MOST_PARTS, lists=2 * MOST_PARTS)
+    content = _content((work / "run.json").open("rb"), "run.json", MAX_RUN_BYTES)
+    found = _json(content, what, values=10 * MAX_PARTS, lists=2 * MAX_PARTS)
     _require_few_keys(found, what)
     try:
         facts = ArchivedRun.model_validate(found)
         config = RunConfig.model_validate(facts.config)
     except (ValidationError, ValueError) as error:
-        words = first_error(error) if isinstance(error, ValidationError) else str(error)[:300]
+        words = format_validation_error(error) if isinstance(error, ValidationError) else str(error)[:300]
         raise Invalid(f"{what} is not valid: {words}") from error
     if config.hash() != facts.config_hash:
         raise Invalid("the archive's config does not have the hash that run.json says")
@@ -218,7 +218,7 @@ def _require_facts(work: Path) -> tuple[ArchivedRun, RunConfig]:
     return facts, config
 
 
-def _require_named(facts: ArchivedRun, manifest: Manifest) -> None:
+def _require_named(facts: ArchivedRun, manifest: ArchiveManifest) -> None:
     parts = [each.part for each in facts.artifacts]
     files = [name for name in manifest.parts if name.startswith("artifacts/")]
     if sorted(parts) != sorted(files):
@@ -231,36 +231,34 @@ def _require_named(facts: ArchivedRun, manifest: Manifest) -> None:
             raise Invalid(f"the archive's run.json says that {each.part} is the {each.kind} of step {each.step}")
 
 
-class Line(NamedTuple):
+class EventLine(NamedTuple):
     """An event as JSON has it, and the bytes of its line."""
 
     event: dict[str, Any]
     size_bytes: int
 
 
-def read_lines(work: Path) -> Iterator[Line]:
+def read_lines(work: Path) -> Iterator[EventLine]:
     """Yield the events of an unpacked archive; raises Invalid, with the line, for what is too large or no JSON."""
     with (work / "events.jsonl").open("rb") as stream:
         for number, line in enumerate(_lines(stream), 1):
             what = f"line {number} of events.jsonl"
-            if sum(1 for _ in itertools.islice(JSON_KEY.finditer(line), MOST_LINE_KEYS + 1)) > MOST_LINE_KEYS:
-                raise Invalid(f"{what} holds more than {MOST_LINE_KEYS:,} keys")
-            found = _json(line, what, values=MOST_LINE_VALUES, lists=MOST_LINE_LISTS)
+            if sum(1 for _ in itertools.islice(JSON_KEY.finditer(line), MAX_LINE_KEYS + 1)) > MAX_LINE_KEYS:
+                raise Invalid(f"{what} holds more than {MAX_LINE_KEYS:,} keys")
+            found = _json(line, what, values=MAX_LINE_VALUES, lists=MAX_LINE_LISTS)
             if not isinstance(found, dict):
                 raise Invalid(f"{what} is not valid: it must be a JSON object")
-            yield Line(found, len(line))
+            yield EventLine(found, len(line))
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
     number = 0
-    while line := stream.readline(MOST_LINE_BYTES + 1):
+    while line := stream.readline(MAX_LINE_BYTES + 1):
         number += 1
-        if number > MOST_EVENTS:
-            raise Invalid(f"events.jsonl has more than the {MOST_EVENTS:,} lines that it may have")
-        if len(line) > MOST_LINE_BYTES:
-            raise Invalid(
-                f"line {number} of events.jsonl is longer than the {MOST_LINE_BYTES:,} bytes that it may have"
-            )
+        if number > MAX_EVENTS:
+            raise Invalid(f"events.jsonl has more than the {MAX_EVENTS:,} lines that it may have")
+        if len(line) > MAX_LINE_BYTES:
+            raise Invalid(f"line {number} of events.jsonl is longer than the {MAX_LINE_BYTES:,} bytes that it may have")
         yield line
 
 
@@ -270,13 +268,13 @@ def _events(work: Path) -> Iterator[ArchivedEvent]:
             found = ArchivedEvent.model_validate(line.event)
             require_valid(found.type, found.payload)
         except ValidationError as error:
-            raise Invalid(f"line {number} of events.jsonl is not valid: {first_error(error)}") from error
+            raise Invalid(f"line {number} of events.jsonl is not valid: {format_validation_error(error)}") from error
         except Invalid as error:
             raise Invalid(f"line {number} of events.jsonl is not valid: {error}") from error
         yield found
 
 
-def _require_arrays(each: ArchivedArtifact, history: History, work: Path) -> None:
+def _require_arrays(each: ArchivedArtifact, history: ConsistencyChecker, work: Path) -> None:
     try:
         header, lengths = array_layouts.require_layout(work / each.part, each.kind, history.sizes)
         history.require_file(each, header, lengths)

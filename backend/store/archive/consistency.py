@@ -7,7 +7,7 @@ from typing import Any
 
 from backend.store import run_status
 from backend.store.archive.format import ArchivedArtifact, ArchivedEvent, ArchivedRun
-from backend.store.array_layouts import Lengths, Sizes
+from backend.store.array_layouts import Lengths, RunSizes
 from backend.store.errors import Invalid
 from ncengine.array_file import Damaged, Header
 from ncengine.config import RunConfig
@@ -23,12 +23,12 @@ KINDS = {
 """Events with files, and the kind of those."""
 
 
-class History:
+class ConsistencyChecker:
     """Follows an archived run's events in order, and remembers what its files and its row must agree with."""
 
     def __init__(self, facts: ArchivedRun, config: RunConfig) -> None:
         self._facts, self._config = facts, config
-        self.sizes = Sizes(config.classes, config.backbone.features, max(config.classes, config.measure.features))
+        self.sizes = RunSizes(config.classes, config.backbone.features, max(config.classes, config.measure.features))
         self._files = {each.seq: each for each in facts.artifacts}
         self._of_files: dict[int, Mapping[str, Any]] = {}
         self._metrics: frozenset[str] | None = None

@@ -16,47 +16,47 @@ from backend.store.event_payloads import NO_NULL, Scalars, Split
 from backend.store.validation import Name, Tags
 
 FORMAT = 1
-MOST_PARTS = 50_000
-MOST_EVENTS = 500_000
-MOST_LINE_BYTES = 4 * 2**20
+MAX_PARTS = 50_000
+MAX_EVENTS = 500_000
+MAX_LINE_BYTES = 4 * 2**20
 """Of an event. The largest is RunStarted of 25,000 classes, with two or three."""
-MOST_LINE_VALUES, MOST_LINE_LISTS, MOST_LINE_KEYS = 200_000, 30_000, 25_000
+MAX_LINE_VALUES, MAX_LINE_LISTS, MAX_LINE_KEYS = 200_000, 30_000, 25_000
 """Values, lists and objects, and keys in an event: in memory each takes much more than the few bytes that it may have,
 and each key that should not be there becomes an error with a description."""
-MOST_KEYS = 1000
+MAX_KEYS = 1000
 """In one object of run.json or manifest.json, but for the list of parts."""
-MOST_RUN_BYTES, MOST_MANIFEST_BYTES = 8 * 2**20, 12 * 2**20
+MAX_RUN_BYTES, MAX_MANIFEST_BYTES = 8 * 2**20, 12 * 2**20
 """Of run.json and manifest.json with as many parts as there may be."""
-MOST_RATIO = 200
+MAX_RATIO = 200
 """So many times its packed size may a part grow to; what is said to grow more is a bomb."""
 SMALL_BYTES = 2**20
 """A part up to this size may be packed as tightly as can be."""
 DIGEST = r"^[0-9a-f]{64}$"
-PART = re.compile(
+PART_NAME = re.compile(
     rf"run\.json|events\.jsonl|metrics\.csv|artifacts/({'|'.join(artifacts.KINDS)})-[0-9]{{9}}-a[0-9]{{1,6}}\.safetensors"
 )
 
 
-class Strict(BaseModel):
+class ArchiveModel(BaseModel):
     """Base of what is read from an archive."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Part(Strict):
+class ArchivePart(ArchiveModel):
     """What the manifest says of a part."""
 
     sha256: Annotated[str, Field(pattern=DIGEST)]
     size_bytes: Annotated[int, Field(ge=0, le=2**45)]
 
 
-class Manifest(Strict):
+class ArchiveManifest(ArchiveModel):
     """The list of parts."""
 
     format: Literal[1]
     code_version: Annotated[str, Field(max_length=100, pattern=NO_NULL)]
     run: Annotated[str, Field(pattern=r"^[0-9a-hjkmnp-tv-z]{10}$")]
-    parts: dict[str, Part]
+    parts: dict[str, ArchivePart]
 
 
 def _require_moment(text: str) -> str:
@@ -64,7 +64,7 @@ def _require_moment(text: str) -> str:
     return text
 
 
-Moment = Annotated[
+Timestamp = Annotated[
     str,
     Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z$"),
     AfterValidator(_require_moment),
@@ -72,26 +72,26 @@ Moment = Annotated[
 Step = Annotated[int, Field(ge=0, lt=2**31)]
 
 
-class ArchivedArtifact(Strict):
+class ArchivedArtifact(ArchiveModel):
     """A file of arrays: which event speaks of it, and the part that it is."""
 
-    kind: artifacts.Kind
+    kind: artifacts.ArtifactKind
     step: Step
     seq: Step
     part: Annotated[str, Field(max_length=100)]
 
 
-class ArchivedAttempt(Strict):
+class ArchivedAttempt(ArchiveModel):
     """An attempt, without the process that it was."""
 
     number: Annotated[int, Field(ge=1, le=1_000_000)]
     device: Annotated[str, Field(max_length=16, pattern=NO_NULL)]
-    claimed_at: Moment
-    ended_at: Moment | None
+    claimed_at: Timestamp
+    ended_at: Timestamp | None
     outcome: Annotated[str, Field(max_length=50_000, pattern=NO_NULL)] | None
 
 
-class ArchivedRun(Strict):
+class ArchivedRun(ArchiveModel):
     """A run's row."""
 
     name: Name
@@ -102,9 +102,9 @@ class ArchivedRun(Strict):
     config: dict[str, Any]
     config_hash: Annotated[str, Field(pattern=DIGEST)]
     code_version: Annotated[str, Field(max_length=100, pattern=NO_NULL)]
-    created_at: Moment
-    started_at: Moment | None
-    ended_at: Moment | None
+    created_at: Timestamp
+    started_at: Timestamp | None
+    ended_at: Timestamp | None
     attempt: Annotated[int, Field(ge=0, le=1_000_000)]
     last_seq: Annotated[int, Field(ge=1, lt=2**31)]
     epoch: Step
@@ -112,13 +112,13 @@ class ArchivedRun(Strict):
     error: Annotated[str, Field(max_length=100_000, pattern=NO_NULL)] | None
     running_s: Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)]
     attempts: Annotated[list[ArchivedAttempt], Field(max_length=10_000), FailFast()]
-    artifacts: Annotated[list[ArchivedArtifact], Field(max_length=MOST_PARTS), FailFast()]
+    artifacts: Annotated[list[ArchivedArtifact], Field(max_length=MAX_PARTS), FailFast()]
 
 
-class ArchivedEvent(Strict):
+class ArchivedEvent(ArchiveModel):
     """A line of events.jsonl."""
 
     seq: Annotated[int, Field(ge=1, lt=2**31)]
     type: Annotated[str, Field(pattern=r"^[A-Za-z]{1,32}$")]
-    at: Moment
+    at: Timestamp
     payload: dict[str, Any]

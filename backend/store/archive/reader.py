@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from backend.store import curves, event_log, run_folders, runs
 from backend.store.archive import checks
-from backend.store.archive.format import ArchivedRun, Manifest
+from backend.store.archive.format import ArchivedRun, ArchiveManifest
 from backend.store.database import Store
 from backend.store.models import artifact, attempt, bucket, event, run
 from ncengine.config import RunConfig
@@ -27,14 +27,14 @@ _bringing_in = threading.Lock()
 """Held while an archive is compared with the store and becomes a run, so that one sent twice is one run."""
 
 
-class Imported(NamedTuple):
+class ImportResult(NamedTuple):
     """The run that an archive became, and whether it is new (False where it was here already)."""
 
     run_id: str
     new: bool
 
 
-def import_archive(store: Store, path: Path, most_bytes: int) -> Imported:
+def import_archive(store: Store, path: Path, most_bytes: int) -> ImportResult:
     """Bring an archived run in; raises Invalid, and changes nothing, where the archive is not wholly as it should be.
 
     The run keeps its id where that is free; an archive of the very run that is here changes nothing.
@@ -43,14 +43,16 @@ def import_archive(store: Store, path: Path, most_bytes: int) -> Imported:
     work.mkdir(parents=True, mode=0o700)
     try:
         manifest = checks.unpack(path, work, most_bytes)
-        facts, config = checks.require_run(manifest, work)
+        facts, config = checks.validate_run(manifest, work)
         with _bringing_in:
             return _same(store, manifest, facts, work) or _bring_in(store, manifest, facts, config, work)
     finally:
         shutil.rmtree(work, ignore_errors=True)  # made above, under a name of its own
 
 
-def _bring_in(store: Store, manifest: Manifest, facts: ArchivedRun, config: RunConfig, work: Path) -> Imported:
+def _bring_in(
+    store: Store, manifest: ArchiveManifest, facts: ArchivedRun, config: RunConfig, work: Path
+) -> ImportResult:
     run_id, target = _place(store, manifest.run)
     target.parent.mkdir(exist_ok=True)
     run_folders.register(store, run_id)
@@ -62,7 +64,7 @@ def _bring_in(store: Store, manifest: Manifest, facts: ArchivedRun, config: RunC
         # Safe: what is removed was moved there by the line above.
         shutil.rmtree(target, ignore_errors=True)
         raise
-    return Imported(run_id, new=True)
+    return ImportResult(run_id, new=True)
 
 
 def _place(store: Store, wanted: str) -> tuple[str, Path]:
@@ -76,7 +78,7 @@ def _place(store: Store, wanted: str) -> tuple[str, Path]:
     return run_id, store.data_dir / "runs" / run_id
 
 
-def _same(store: Store, manifest: Manifest, facts: ArchivedRun, work: Path) -> Imported | None:
+def _same(store: Store, manifest: ArchiveManifest, facts: ArchivedRun, work: Path) -> ImportResult | None:
     """Return the run that is here already where it is the archived one: config, moment, files and every event."""
     with store.reading() as connection:
         row = connection.execute(sa.select(run).where(run.c.id == manifest.run)).one_or_none()
@@ -92,7 +94,7 @@ def _same(store: Store, manifest: Manifest, facts: ArchivedRun, work: Path) -> I
         facts.status,
         there,
     )
-    return Imported(manifest.run, new=False) if same and _same_events(store, manifest.run, work) else None
+    return ImportResult(manifest.run, new=False) if same and _same_events(store, manifest.run, work) else None
 
 
 def _same_events(store: Store, run_id: str, work: Path) -> bool:
@@ -111,10 +113,12 @@ def _is_free(store: Store, run_id: str) -> bool:
         return connection.execute(sa.select(run.c.id).where(run.c.id == run_id)).one_or_none() is None
 
 
-def _insert(store: Store, run_id: str, facts: ArchivedRun, manifest: Manifest, config: RunConfig, work: Path) -> None:
+def _insert(
+    store: Store, run_id: str, facts: ArchivedRun, manifest: ArchiveManifest, config: RunConfig, work: Path
+) -> None:
     fields = {name: getattr(facts, name) for name in ArchivedRun.model_fields if name not in ("attempts", "artifacts")}
     fields |= {"config": config.model_dump(mode="json"), "headline": runs.headline(fields["summary"])}
-    folders = {kind: curves.Folder(kind) for kind in curves.TYPES}
+    folders = {kind: curves.CurveAggregator(kind) for kind in curves.TYPES}
     kinds = {type_: kind for kind, type_ in curves.TYPES.items()}
     with store.writing() as connection:
         connection.execute(run.insert().values(id=run_id, **fields))

@@ -19,8 +19,8 @@ import orjson
 import sqlalchemy as sa
 
 from backend.store import artifacts, curves, event_log, run_attempts, runs
-from backend.store.archive.format import FORMAT, MOST_EVENTS, MOST_PARTS, ArchivedAttempt, ArchivedRun
-from backend.store.archive.zip_stream import CHUNK_BYTES, Member, streamed
+from backend.store.archive.format import FORMAT, MAX_EVENTS, MAX_PARTS, ArchivedAttempt, ArchivedRun
+from backend.store.archive.zip_stream import CHUNK_BYTES, ZipMember, stream_zip
 from backend.store.database import Store
 from backend.store.errors import Conflict, Unusable
 from ncengine import __version__
@@ -29,7 +29,7 @@ PAGE = 2000
 """Events that are read at once."""
 
 
-def archived(store: Store, run_id: str) -> Iterator[bytes]:
+def archive_run(store: Store, run_id: str) -> Iterator[bytes]:
     """Return a run as the bytes of a zip file, chunk by chunk.
 
     Raises, before the first chunk, Conflict where the run is queued or running, and Unusable where a file of it is
@@ -39,24 +39,24 @@ def archived(store: Store, run_id: str) -> Iterator[bytes]:
     if row.status in ("queued", "running"):
         raise Conflict(f"run {run_id} is {row.status}: pause it, or wait for its end, before it is put into an archive")
     held = [each for kind in artifacts.KINDS for each in artifacts.rows(store, run_id, kind)]
-    if len(held) > MOST_PARTS - 3 or row.last_seq > MOST_EVENTS:
+    if len(held) > MAX_PARTS - 3 or row.last_seq > MAX_EVENTS:
         raise Conflict(
             f"run {run_id} has {len(held):,} files and {row.last_seq:,} events, and an archive takes at most "
-            f"{MOST_PARTS - 3:,} and {MOST_EVENTS:,}; thin its geometry first (`collapse gc --thin-geometry`)"
+            f"{MAX_PARTS - 3:,} and {MAX_EVENTS:,}; thin its geometry first (`collapse gc --thin-geometry`)"
         )
     for each in held:
-        if artifacts.whole_path(store, each) is None:
+        if artifacts.verified_path(store, each) is None:
             raise Unusable(
                 f"the {each.kind} of run {run_id} at step {each.step} is damaged or missing on disk, and an archive "
                 "would carry the damage on; `collapse doctor --check` lists all that is"
             )
-    return streamed(_members(store, row, held))
+    return stream_zip(_members(store, row, held))
 
 
-def _members(store: Store, row: sa.Row[Any], held: list[sa.Row[Any]]) -> Iterator[Member]:
+def _members(store: Store, row: sa.Row[Any], held: list[sa.Row[Any]]) -> Iterator[ZipMember]:
     parts: dict[str, dict[str, Any]] = {}
 
-    def hashed(name: str, chunks: Iterator[bytes], *, compressed: bool) -> Member:
+    def hashed(name: str, chunks: Iterator[bytes], *, compressed: bool) -> ZipMember:
         def passing() -> Iterator[bytes]:
             digest, size = hashlib.sha256(), 0
             for chunk in chunks:
@@ -65,13 +65,13 @@ def _members(store: Store, row: sa.Row[Any], held: list[sa.Row[Any]]) -> Iterato
                 yield chunk
             parts[name] = {"sha256": digest.hexdigest(), "size_bytes": size}
 
-        return Member(name, passing(), compressed)
+        return ZipMember(name, passing(), compressed)
 
     named = [(each, f"artifacts/{Path(each.path).name}") for each in held]
     facts = {name: getattr(row, name) for name in ArchivedRun.model_fields if name not in ("attempts", "artifacts")}
     facts["attempts"] = [
         {name: getattr(each, name) for name in ArchivedAttempt.model_fields}
-        for each in run_attempts.list_attempts(store, row.id)
+        for each in run_attempts.list_of_run(store, row.id)
     ]
     facts["artifacts"] = [{"kind": each.kind, "step": each.step, "seq": each.seq, "part": part} for each, part in named]
     yield hashed("run.json", iter([orjson.dumps(facts, option=orjson.OPT_INDENT_2)]), compressed=True)
@@ -81,7 +81,7 @@ def _members(store: Store, row: sa.Row[Any], held: list[sa.Row[Any]]) -> Iterato
         yield hashed(part, file_chunks(artifacts.resolve(store, each.path)), compressed=False)
     manifest = {"format": FORMAT, "code_version": __version__, "run": row.id, "parts": parts}
     # Asked for last, when every part has been hashed on its way.
-    yield Member("manifest.json", iter([orjson.dumps(manifest, option=orjson.OPT_INDENT_2)]), compressed=True)
+    yield ZipMember("manifest.json", iter([orjson.dumps(manifest, option=orjson.OPT_INDENT_2)]), compressed=True)
 
 
 def _metrics_csv(store: Store, run_id: str) -> bytes:

@@ -18,7 +18,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time of every member."""
 
 
-class Member(NamedTuple):
+class ZipMember(NamedTuple):
     """A file of a zip: its name, its content in chunks, and whether it is worth compressing."""
 
     name: str
@@ -44,7 +44,7 @@ class _Outbox(io.RawIOBase):
         return taken
 
 
-def streamed(members: Iterable[Member]) -> Iterator[bytes]:
+def stream_zip(members: Iterable[ZipMember]) -> Iterator[bytes]:
     """Yield the bytes of a zip file with these members, in this order; each is asked for when its turn comes."""
     outbox = _Outbox()
     with zipfile.ZipFile(outbox, "w") as archive:
@@ -59,9 +59,9 @@ def streamed(members: Iterable[Member]) -> Iterator[bytes]:
     yield outbox.take()
 
 
-def npz(arrays: Mapping[str, npt.NDArray[Any]]) -> Iterator[bytes]:
+def stream_npz(arrays: Mapping[str, npt.NDArray[Any]]) -> Iterator[bytes]:
     """Yield the bytes of an uncompressed .npz file that `numpy.load` reads."""
-    return streamed(Member(f"{name}.npy", _npy(array)) for name, array in arrays.items())
+    return stream_zip(ZipMember(f"{name}.npy", _npy(array)) for name, array in arrays.items())
 
 
 def _npy(array: npt.NDArray[Any]) -> Iterator[bytes]:

@@ -33,7 +33,7 @@ from backend.store.gc.plans import (
     SkippedItem,
     merge_results,
 )
-from backend.store.gc.trash import Entry, TrashedFile, TrashedItem
+from backend.store.gc.trash import TrashedFile, TrashedItem, TrashEntry
 from backend.store.models import artifact, run
 from backend.store.run_status import ENDED
 
@@ -55,7 +55,7 @@ def delete(
     with trash.locked(store):
         plan = plans.get(store, plan_id)
         complete_interrupted(store)
-        checked: list[Checked] = []
+        checked: list[CheckedItem] = []
         for item in plan.items:
             if stopped():
                 return CleanupResult(moved=(), skipped=(), stopped=True)
@@ -68,7 +68,7 @@ def delete(
 
 
 def _move_items(
-    store: Store, plan: CleanupPlan, checked: Sequence[Checked], stopped: Callable[[], bool], progress: Progress
+    store: Store, plan: CleanupPlan, checked: Sequence[CheckedItem], stopped: Callable[[], bool], progress: Progress
 ) -> CleanupResult:
     outcomes = [CleanupResult(moved=(), skipped=tuple(each.skipped)) for each in checked]
     wanted = [each for each in checked if each.trashed is not None]
@@ -91,7 +91,7 @@ def _move_items(
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedItem:
     """An item that was looked at again: what of it goes to the trash, and what does not."""
 
     item: PlannedItem
@@ -105,7 +105,7 @@ class Checked:
         return [file for file in self.item.files if file.path in paths]
 
 
-def _checked(store: Store, item: PlannedItem, number: int) -> Checked:
+def _checked(store: Store, item: PlannedItem, number: int) -> CheckedItem:
     """Look at an item's files again and find out the hashes of those that are as they were."""
     found: list[TrashedFile] = []
     skipped: list[SkippedItem] = []
@@ -113,10 +113,10 @@ def _checked(store: Store, item: PlannedItem, number: int) -> Checked:
     for file in item.files:
         try:
             files.require_unchanged(store.data_dir, file)
-            if files.look(store.data_dir, file.path).st_dev != device:
+            if files.stat_file(store.data_dir, file.path).st_dev != device:
                 raise Ineligible("it is on another file system than the trash; remove it by hand")
-            path = files.inside(store.data_dir, file.path)
-            sha256 = file.sha256 or files.digest(path)
+            path = files.resolve_inside(store.data_dir, file.path)
+            sha256 = file.sha256 or files.hash_file(path)
             found.append(
                 TrashedFile(
                     path=file.path,
@@ -130,13 +130,13 @@ def _checked(store: Store, item: PlannedItem, number: int) -> Checked:
             skipped.append(SkippedItem(kind=item.kind, run_id=item.run_id, path=file.path, reason=str(error)))
     whole = item.kind in ("deleted-run", "folder-without-run")
     if (whole and skipped) or not (found or item.kind == "deleted-run"):
-        return Checked(item, None, skipped)
+        return CheckedItem(item, None, skipped)
     with_rows = item.kind in ("deleted-run", "captures", "checkpoints")
     name = f"{number:06d}.jsonl" if with_rows else None
-    return Checked(item, TrashedItem(kind=item.kind, run_id=item.run_id, files=tuple(found), rows=name), skipped)
+    return CheckedItem(item, TrashedItem(kind=item.kind, run_id=item.run_id, files=tuple(found), rows=name), skipped)
 
 
-def _move_item(store: Store, entry: Entry, checked: Checked) -> CleanupResult:
+def _move_item(store: Store, entry: TrashEntry, checked: CheckedItem) -> CleanupResult:
     """Move one item to the trash, or leave it and say why."""
     item = checked.item
     try:
@@ -164,7 +164,7 @@ def _outcome(item: PlannedItem, moved: Sequence[PlannedFile], skipped: Sequence[
     return CleanupResult(moved=held if moved or item.kind == "deleted-run" else (), skipped=tuple(skipped))
 
 
-def _delete_run(store: Store, entry: Entry, checked: Checked) -> CleanupResult:
+def _delete_run(store: Store, entry: TrashEntry, checked: CheckedItem) -> CleanupResult:
     """Move a deleted run with all its rows and files; it is left whole where anything differs from the preview."""
     item, trashed = checked.item, checked.trashed
     path = entry.rows(trashed) if trashed else None
@@ -184,7 +184,7 @@ def _delete_run(store: Store, entry: Entry, checked: Checked) -> CleanupResult:
     return _outcome(item, item.files)
 
 
-def _require_still_deleted(store: Store, connection: Connection, item: PlannedItem, line: rows.Line | None) -> None:
+def _require_still_deleted(store: Store, connection: Connection, item: PlannedItem, line: rows.RowLine | None) -> None:
     """Raise Ineligible where a run is not the one that was previewed, deleted and in no use."""
     current = _locked_run(connection, item.run_id)
     if current is None or line is None:
@@ -211,7 +211,7 @@ def _require_own_folder(store: Store, connection: Connection, item: PlannedItem)
         files.require_unchanged(store.data_dir, file)
 
 
-def _delete_artifacts(store: Store, entry: Entry, checked: Checked) -> CleanupResult:
+def _delete_artifacts(store: Store, entry: TrashEntry, checked: CheckedItem) -> CleanupResult:
     """Move captures or checkpoints of a finished run with their rows; files that changed are left."""
     item, trashed = checked.item, checked.trashed
     path = entry.rows(trashed) if trashed else None
@@ -255,7 +255,7 @@ def _artifact_row(store: Store, item: PlannedItem, file: PlannedFile) -> sa.Dele
     return artifact.delete().where(*key, artifact.c.path == file.path, artifact.c.sha256 == file.sha256, own)
 
 
-def _delete_strays(store: Store, entry: Entry, checked: Checked) -> CleanupResult:
+def _delete_strays(store: Store, entry: TrashEntry, checked: CheckedItem) -> CleanupResult:
     """Move files that no row names, while the transaction keeps the run from being queued again."""
     item = checked.item
     moved: list[PlannedFile] = []
@@ -269,7 +269,7 @@ def _delete_strays(store: Store, entry: Entry, checked: Checked) -> CleanupResul
                     raise Ineligible("it got its row since the preview")
                 if not files.is_old(store.data_dir, file.path):
                     raise Ineligible("it is younger than a day")
-                files.move(files.inside(store.data_dir, file.path), entry.file(file.path))
+                files.move(files.resolve_inside(store.data_dir, file.path), entry.file(file.path))
                 moved.append(file)
             except (Ineligible, OSError) as error:
                 skipped.append(SkippedItem(kind=item.kind, run_id=item.run_id, path=file.path, reason=str(error)))
@@ -299,11 +299,11 @@ def _locked_run(connection: Connection, run_id: str | None) -> sa.Row[Any] | Non
     return connection.execute(sa.select(run).where(run.c.id == run_id).with_for_update()).one_or_none()
 
 
-def _move_files(store: Store, entry: Entry, item: TrashedItem, wanted: Sequence[TrashedFile]) -> None:
+def _move_files(store: Store, entry: TrashEntry, item: TrashedItem, wanted: Sequence[TrashedFile]) -> None:
     """Move files whose rows are gone; where one cannot be moved, all of the item comes back with its rows."""
     try:
         for file in wanted:
-            files.move(files.inside(store.data_dir, file.path), entry.file(file.path))
+            files.move(files.resolve_inside(store.data_dir, file.path), entry.file(file.path))
     except (Ineligible, OSError) as error:
         restore.restore_item(store, entry, item, undo=True)
         raise Ineligible(f"a file could not be moved to the trash, and nothing was removed: {error}") from error
@@ -314,13 +314,13 @@ def complete_interrupted(store: Store) -> None:
 
     The caller holds the lock of the trash.
     """
-    for entry in trash.entries(store):
+    for entry in trash.list_entries(store):
         for item in entry.manifest.items:
             if entry.has_rows(item):
                 _finish_item(store, entry, item)
 
 
-def _finish_item(store: Store, entry: Entry, item: TrashedItem) -> None:
+def _finish_item(store: Store, entry: TrashEntry, item: TrashedItem) -> None:
     with store.reading() as connection:
         current = connection.execute(sa.select(run.c.id).where(run.c.id == item.run_id)).one_or_none()
         named = set(connection.execute(sa.select(artifact.c.path).where(artifact.c.run_id == item.run_id)).scalars())
@@ -328,9 +328,9 @@ def _finish_item(store: Store, entry: Entry, item: TrashedItem) -> None:
         return  # its rows were never deleted
     for file in item.files:
         # Only the very file that the manifest names; anything else is left.
-        if file.path not in named and restore.is_whole(store.data_dir, file.path, file):
-            path = files.inside(store.data_dir, file.path)
-            if restore.is_whole(entry.folder, f"files/{file.path}", file):
+        if file.path not in named and restore.is_unchanged(store.data_dir, file.path, file):
+            path = files.resolve_inside(store.data_dir, file.path)
+            if restore.is_unchanged(entry.folder, f"files/{file.path}", file):
                 path.unlink()  # moved halfway, both names are of it
             elif not os.path.lexists(entry.file(file.path)):
                 files.move(path, entry.file(file.path))
@@ -341,7 +341,7 @@ def _finish_item(store: Store, entry: Entry, item: TrashedItem) -> None:
 def forget_folder(store: Store, run_id: str) -> None:
     """Remove a run's folder once it is empty, and its registration with it; nothing where a link is in the way."""
     try:
-        folder = files.inside(store.data_dir, f"runs/{run_id}")
+        folder = files.resolve_inside(store.data_dir, f"runs/{run_id}")
     except Ineligible:
         return
     if files.remove_empty_folders(folder):

@@ -28,14 +28,14 @@ ELSEWHERE = "it has files in another data directory of this store; delete one di
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class EligibleItems:
     """What can be removed, and what was left out with the reason."""
 
     items: tuple[PlannedItem, ...]
     skipped: tuple[SkippedItem, ...]
 
 
-def find(store: Store, rules: CleanupRules) -> Found:
+def find_eligible(store: Store, rules: CleanupRules) -> EligibleItems:
     """Return what can be removed now under the rules; nothing is changed."""
     items: list[PlannedItem] = []
     skipped: list[SkippedItem] = []
@@ -50,7 +50,7 @@ def find(store: Store, rules: CleanupRules) -> Found:
             items.append(result)
         else:
             skipped.append(result)
-    return Found(tuple(items), tuple(skipped))
+    return EligibleItems(tuple(items), tuple(skipped))
 
 
 def has_foreign_files(store: Store, run_id: str) -> sa.Select[Any]:
@@ -76,9 +76,9 @@ def _deleted_runs(store: Store, registered: frozenset[str]) -> Iterator[PlannedI
             if row.id not in registered:
                 if row.id in elsewhere:
                     continue  # the business of the directory that has its folder
-                if row.id in with_files or files.inside(store.data_dir, folder).exists():
+                if row.id in with_files or files.resolve_inside(store.data_dir, folder).exists():
                     raise Ineligible(f"this data directory did not register the folder {folder}")
-            found = [files.planned(store.data_dir, path) for path in files.files_below(store.data_dir, folder)]
+            found = [files.plan_file(store.data_dir, path) for path in files.files_below(store.data_dir, folder)]
             yield PlannedItem(kind="deleted-run", run_id=row.id, files=tuple(found), deleted_at=row.deleted_at)
         except Ineligible as error:
             yield SkippedItem(kind="deleted-run", run_id=row.id, path=None, reason=str(error))
@@ -103,7 +103,7 @@ def _files_without_row(store: Store, registered: frozenset[str]) -> Iterator[Pla
                 paths = [path for path in paths if path.endswith(PLANNED_SUFFIXES) and path not in named]
                 paths = [path for path in paths if files.is_old(store.data_dir, path)]
             if paths:
-                found = tuple(files.planned(store.data_dir, path) for path in paths)
+                found = tuple(files.plan_file(store.data_dir, path) for path in paths)
                 yield PlannedItem(kind=kind, run_id=run_id, files=found)
         except Ineligible as error:
             yield SkippedItem(kind=kind, run_id=run_id, path=None, reason=str(error))
@@ -117,7 +117,7 @@ def _named(store: Store, run_id: str) -> frozenset[str]:
 def _unfinished_imports(store: Store) -> Iterator[PlannedItem | SkippedItem]:
     """Yield what interrupted imports left, once all of it is older than a day."""
     try:
-        folder = files.inside(store.data_dir, "imports")
+        folder = files.resolve_inside(store.data_dir, "imports")
         if folder.is_symlink():
             raise Ineligible("imports is a symbolic link; links are not followed")
         names = sorted(path.name for path in folder.glob("*.partial")) if folder.is_dir() else []
@@ -127,10 +127,10 @@ def _unfinished_imports(store: Store) -> Iterator[PlannedItem | SkippedItem]:
     for name in names:
         relative = f"imports/{name}"
         try:
-            is_folder = files.inside(store.data_dir, relative).is_dir()
+            is_folder = files.resolve_inside(store.data_dir, relative).is_dir()
             paths = files.files_below(store.data_dir, relative) if is_folder else [relative]
             if paths and all(files.is_old(store.data_dir, path) for path in paths):
-                found = tuple(files.planned(store.data_dir, path) for path in paths)
+                found = tuple(files.plan_file(store.data_dir, path) for path in paths)
                 yield PlannedItem(kind="unfinished-import", run_id=None, files=found)
         except Ineligible as error:
             path = files.readable(relative)
@@ -168,7 +168,7 @@ def _artifacts(
         try:
             if row.directory_id not in (None, store.directory_id):
                 raise Ineligible("another data directory of this store holds it")
-            file = files.planned(store.data_dir, row.path)
+            file = files.plan_file(store.data_dir, row.path)
             if file.size_bytes != row.size_bytes:
                 raise Ineligible(f"it has {file.size_bytes} bytes and should have {row.size_bytes}")
             found.append(file.model_copy(update={"artifact": row.kind, "step": row.step, "sha256": row.sha256}))
@@ -188,7 +188,7 @@ def create_plan(store: Store, rules: CleanupRules) -> CleanupPlan:
             f"the filter {rules.q!r} says to which runs a rule applies, and there is none; give thin_geometry or "
             "checkpoints too"
         )
-    found = find(store, rules)
+    found = find_eligible(store, rules)
     plan = CleanupPlan(
         id=data_directory.new_id(),
         directory_id=store.directory_id,

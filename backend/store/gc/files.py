@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from backend.store.gc.plans import PlannedFile
 
-STRAY_S = 86_400.0
+MIN_AGE_S = 86_400.0
 """A file without a row may be about to get one; after a day it will not."""
 
 
@@ -31,7 +31,7 @@ def readable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def inside(data_dir: Path, relative: str) -> Path:
+def resolve_inside(data_dir: Path, relative: str) -> Path:
     """Return the path of something below the data directory; raises Ineligible where a link or `..` leads elsewhere.
 
     The last part itself may be missing, and may be a link: whoever uses it looks at it with `lstat`.
@@ -47,10 +47,10 @@ def inside(data_dir: Path, relative: str) -> Path:
     return folder / parts[-1]
 
 
-def look(data_dir: Path, relative: str) -> os.stat_result:
+def stat_file(data_dir: Path, relative: str) -> os.stat_result:
     """Return what the file system says of a regular file; raises Ineligible where it is none or is missing."""
     try:
-        found = inside(data_dir, relative).lstat()
+        found = resolve_inside(data_dir, relative).lstat()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise Ineligible("it is missing") from error
     if stat.S_ISLNK(found.st_mode):
@@ -60,9 +60,9 @@ def look(data_dir: Path, relative: str) -> os.stat_result:
     return found
 
 
-def planned(data_dir: Path, relative: str) -> PlannedFile:
+def plan_file(data_dir: Path, relative: str) -> PlannedFile:
     """Return a file as a plan names it; raises Ineligible where it is no regular file."""
-    found = look(data_dir, relative)
+    found = stat_file(data_dir, relative)
     try:
         return PlannedFile(path=relative, size_bytes=found.st_size, mtime_ns=found.st_mtime_ns)
     except ValidationError as error:
@@ -71,15 +71,15 @@ def planned(data_dir: Path, relative: str) -> PlannedFile:
 
 def require_unchanged(data_dir: Path, file: PlannedFile) -> None:
     """Raise Ineligible where a file is not what it was when the plan was made."""
-    found = look(data_dir, file.path)
+    found = stat_file(data_dir, file.path)
     if (found.st_size, found.st_mtime_ns) != (file.size_bytes, file.mtime_ns):
         raise Ineligible("it changed since the preview")
 
 
 def is_old(data_dir: Path, relative: str) -> bool:
     """Whether a file was neither written nor renamed within the last day."""
-    found = look(data_dir, relative)
-    return max(found.st_mtime, found.st_ctime) < time.time() - STRAY_S
+    found = stat_file(data_dir, relative)
+    return max(found.st_mtime, found.st_ctime) < time.time() - MIN_AGE_S
 
 
 def files_below(data_dir: Path, relative: str) -> list[str]:
@@ -87,7 +87,7 @@ def files_below(data_dir: Path, relative: str) -> list[str]:
 
     Raises Ineligible where the folder is a link, or something in it is neither a folder nor a regular file.
     """
-    folder = inside(data_dir, relative)
+    folder = resolve_inside(data_dir, relative)
     if folder.is_symlink():
         raise Ineligible(f"{relative} is a symbolic link; links are not followed")
     return sorted(_walk(data_dir, folder)) if folder.is_dir() else []
@@ -105,7 +105,7 @@ def _walk(data_dir: Path, folder: Path) -> Iterator[str]:
                 raise Ineligible(f"{path.relative_to(data_dir)} is a symbolic link or no file; remove it by hand")
 
 
-def digest(path: Path) -> str:
+def hash_file(path: Path) -> str:
     """Return a file's SHA-256 in hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -20,7 +20,7 @@ from backend.store.database import Store
 from backend.store.gc import files, rows, trash
 from backend.store.gc.files import Ineligible
 from backend.store.gc.plans import CleanupResult, MovedItem, SkippedItem, merge_results
-from backend.store.gc.trash import Entry, TrashedFile, TrashedItem
+from backend.store.gc.trash import TrashedFile, TrashedItem, TrashEntry
 from backend.store.models import artifact, run
 
 
@@ -37,7 +37,7 @@ def restore(
     """
     outcomes: list[CleanupResult] = []
     with trash.locked(store):
-        found = trash.named(store, names)
+        found = trash.find_entries(store, names)
         work = [(entry, item) for entry in found for item in entry.manifest.items]
         # Whole runs first: what was removed from a run before it was deleted needs the run.
         work.sort(key=lambda each: each[1].kind != "deleted-run")
@@ -56,7 +56,7 @@ def restore(
 
 
 @dataclass(slots=True)
-class Tally:
+class RestoreProgress:
     """What became of an item's files while it is restored."""
 
     item: TrashedItem
@@ -76,13 +76,13 @@ class Tally:
         return CleanupResult(moved=(moved,) if some else (), skipped=tuple(self.skipped))
 
 
-def restore_item(store: Store, entry: Entry, item: TrashedItem, *, undo: bool = False) -> CleanupResult:
+def restore_item(store: Store, entry: TrashEntry, item: TrashedItem, *, undo: bool = False) -> CleanupResult:
     """Bring one item back; with `undo` a deleted run stays deleted. The caller holds the lock of the trash."""
     path = entry.rows(item) if entry.has_rows(item) else None
     present = [file for file in item.files if os.path.lexists(entry.file(file.path))]
     if path is None and not present:
         return CleanupResult(moved=(), skipped=())  # it was never moved, or is restored already
-    tally = Tally(item, undo)
+    tally = RestoreProgress(item, undo)
     reason = _in_the_way(store, item, path)
     if reason:
         tally.skip(None, reason)
@@ -100,7 +100,7 @@ def restore_item(store: Store, entry: Entry, item: TrashedItem, *, undo: bool = 
     return tally.outcome()
 
 
-def _first_run(path: Path | None) -> rows.Line | None:
+def _first_run(path: Path | None) -> rows.RowLine | None:
     """Return the row of the run that a file of rows begins with, or None where it holds rows of files alone."""
     line = next(rows.read(path), None) if path else None
     return line if line and line["table"] == "run" else None
@@ -119,19 +119,19 @@ def _in_the_way(store: Store, item: TrashedItem, path: Path | None) -> str:
     return ""
 
 
-def _restore_file(store: Store, entry: Entry, file: TrashedFile, tally: Tally) -> None:
+def _restore_file(store: Store, entry: TrashEntry, file: TrashedFile, tally: RestoreProgress) -> None:
     """Move one file back where it was, unless something else is there or it is not what was put into the trash."""
     source = entry.file(file.path)
     try:
-        target = files.inside(store.data_dir, file.path)
+        target = files.resolve_inside(store.data_dir, file.path)
         if not os.path.lexists(source):
-            if not is_whole(store.data_dir, file.path, file):
+            if not is_unchanged(store.data_dir, file.path, file):
                 tally.held[file.path] = "it is neither in its place nor in the trash"
             return
-        if not is_whole(entry.folder, f"files/{file.path}", file):
+        if not is_unchanged(entry.folder, f"files/{file.path}", file):
             raise Ineligible("it is damaged: its hash is not the one of the manifest; it stays in the trash")
         if os.path.lexists(target):
-            if not is_whole(store.data_dir, file.path, file):
+            if not is_unchanged(store.data_dir, file.path, file):
                 raise Ineligible("another file is in its place, and is not overwritten; move that away first")
             source.unlink()
         else:
@@ -144,22 +144,22 @@ def _restore_file(store: Store, entry: Entry, file: TrashedFile, tally: Tally) -
     tally.size_bytes += file.size_bytes
 
 
-def is_whole(folder: Path, relative: str, file: TrashedFile) -> bool:
+def is_unchanged(folder: Path, relative: str, file: TrashedFile) -> bool:
     """Whether the file at this place is the very one that the manifest names."""
     try:
-        found = files.look(folder, relative)
+        found = files.stat_file(folder, relative)
     except Ineligible:
         return False
-    return found.st_size == file.size_bytes and files.digest(folder / relative) == file.sha256
+    return found.st_size == file.size_bytes and files.hash_file(folder / relative) == file.sha256
 
 
-def _insert(store: Store, path: Path, tally: Tally) -> list[rows.Line]:
+def _insert(store: Store, path: Path, tally: RestoreProgress) -> list[rows.RowLine]:
     """Insert an item's rows, those of files that are not back excepted; return what stays in the trash."""
     line = _first_run(path)
     with store.writing() as connection:
         current = connection.execute(sa.select(run).where(run.c.id == tally.item.run_id)).one_or_none()
         if line is not None and current is None:
-            left: list[rows.Line] = []
+            left: list[rows.RowLine] = []
             rows.insert(connection, _restorable(store, connection, path, tally, left))
             return left
         if line is not None:
@@ -172,8 +172,8 @@ def _insert(store: Store, path: Path, tally: Tally) -> list[rows.Line]:
 
 
 def _restorable(
-    store: Store, connection: Connection, path: Path, tally: Tally, left: list[rows.Line]
-) -> Iterator[rows.Line]:
+    store: Store, connection: Connection, path: Path, tally: RestoreProgress, left: list[rows.RowLine]
+) -> Iterator[rows.RowLine]:
     """Yield the rows of a run as they come back; rows of files that do not are added to `left`."""
     paths = {file.path for file in tally.item.files}
     for line in rows.read(path):
@@ -192,7 +192,7 @@ def _restorable(
             yield line
 
 
-def _insert_artifact(store: Store, connection: Connection, line: rows.Line, tally: Tally) -> bool:
+def _insert_artifact(store: Store, connection: Connection, line: rows.RowLine, tally: RestoreProgress) -> bool:
     """Insert the row of a file that is back; return False where it stays in the trash."""
     row = line["row"]
     key = (artifact.c.run_id == row["run_id"], artifact.c.kind == row["kind"], artifact.c.step == row["step"])
@@ -209,6 +209,6 @@ def _insert_artifact(store: Store, connection: Connection, line: rows.Line, tall
     return True
 
 
-def _report_held(tally: Tally, path: str) -> None:
+def _report_held(tally: RestoreProgress, path: str) -> None:
     if not any(skipped.path == path for skipped in tally.skipped):
         tally.skip(path, tally.held[path])

@@ -18,10 +18,10 @@ from ncengine import durable
 TABLES = {table.name: table for table in (run, attempt, event, artifact, bucket, reading)}
 """In the order in which rows are inserted: a run first."""
 BATCH = 1000
-Line = Mapping[str, Any]
+RowLine = Mapping[str, Any]
 
 
-def run_lines(store: Store, run_id: str) -> Iterator[Line]:
+def run_lines(store: Store, run_id: str) -> Iterator[RowLine]:
     """Yield every row of a run, its own first; none where there is no such run."""
     with store.reading() as connection:
         for name, table in TABLES.items():
@@ -31,13 +31,13 @@ def run_lines(store: Store, run_id: str) -> Iterator[Line]:
                 yield line_of(name, row)
 
 
-def line_of(table: str, row: sa.Row[Any]) -> Line:
+def line_of(table: str, row: sa.Row[Any]) -> RowLine:
     """Return a row as a line of a file."""
     # Names of columns are a kind of string of SQLAlchemy's own, which orjson does not take.
     return {"table": table, "row": {str(column): value for column, value in row._mapping.items()}}
 
 
-def write(path: Path, lines: Iterable[Line]) -> None:
+def write(path: Path, lines: Iterable[RowLine]) -> None:
     """Write rows to a file, whole or not at all, and durable."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with durable.writing(path) as stream:
@@ -45,14 +45,14 @@ def write(path: Path, lines: Iterable[Line]) -> None:
             stream.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
 
-def read(path: Path) -> Iterator[Line]:
+def read(path: Path) -> Iterator[RowLine]:
     """Yield the rows of a file."""
     with path.open("rb") as stream:
         for line in stream:
             yield orjson.loads(line)
 
 
-def insert(connection: Connection, lines: Iterable[Line]) -> None:
+def insert(connection: Connection, lines: Iterable[RowLine]) -> None:
     """Insert rows, in the caller's transaction; columns that this version does not have are left out."""
     for name, group in groupby(lines, key=lambda line: str(line["table"])):
         table = TABLES[name]
@@ -60,7 +60,7 @@ def insert(connection: Connection, lines: Iterable[Line]) -> None:
             connection.execute(table.insert(), batch)
 
 
-def is_stored(current: sa.Row[Any] | None, line: Line, *, but: Sequence[str] = ()) -> bool:
+def is_stored(current: sa.Row[Any] | None, line: RowLine, *, but: Sequence[str] = ()) -> bool:
     """Whether a row of the database is the one of the file; columns in `but` are not compared."""
     if current is None:
         return False

@@ -58,7 +58,7 @@ class TrashedItem(GcRecord):
     rows: str | None
 
 
-class Manifest(GcRecord):
+class TrashManifest(GcRecord):
     """What an entry of the trash was made for, written before anything is moved into it."""
 
     format: Literal[1] = 1
@@ -70,11 +70,11 @@ class Manifest(GcRecord):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TrashEntry:
     """A folder of the trash."""
 
     folder: Path
-    manifest: Manifest
+    manifest: TrashManifest
 
     @property
     def name(self) -> str:
@@ -138,20 +138,20 @@ def make_folder(store: Store) -> Path:
     return folder
 
 
-def make_entry(store: Store, plan: CleanupPlan, items: Sequence[TrashedItem]) -> Entry:
+def make_entry(store: Store, plan: CleanupPlan, items: Sequence[TrashedItem]) -> TrashEntry:
     """Make the entry of a plan that is about to be carried out; its manifest is durable afterwards."""
     moment = datetime.now(UTC)
     folder = make_folder(store) / f"{moment:%Y%m%dT%H%M%SZ}-{plan.id}"
     folder.mkdir(mode=0o700)
-    manifest = Manifest(
+    manifest = TrashManifest(
         plan=plan.id, store=store.id, directory=store.directory_id, created_at=text_of(moment), items=tuple(items)
     )
     durable.write(folder / MANIFEST, orjson.dumps(manifest.model_dump(mode="json"), option=orjson.OPT_INDENT_2))
     durable.sync_folder(folder.parent)
-    return Entry(folder, manifest)
+    return TrashEntry(folder, manifest)
 
 
-def entries(store: Store) -> list[Entry]:
+def list_entries(store: Store) -> list[TrashEntry]:
     """Return the entries of the trash, newest first; raises Unusable where a manifest cannot be understood."""
     folder = store.data_dir / FOLDER
     if folder.is_symlink() or not folder.is_dir():
@@ -160,16 +160,16 @@ def entries(store: Store) -> list[Entry]:
     for path in folder.iterdir():
         # A folder without a manifest is of a clean-up that ended before it moved anything.
         if NAME.fullmatch(path.name) and not path.is_symlink() and (path / MANIFEST).is_file():
-            found.append(Entry(path, _read(path / MANIFEST)))
+            found.append(TrashEntry(path, _read(path / MANIFEST)))
     return sorted(found, key=lambda entry: (entry.manifest.created_at, entry.name), reverse=True)
 
 
-def _read(path: Path) -> Manifest:
+def _read(path: Path) -> TrashManifest:
     try:
-        manifest = Manifest.model_validate_json(path.read_bytes())
+        manifest = TrashManifest.model_validate_json(path.read_bytes())
         for item in manifest.items:
             for file in item.files:
-                files.inside(path.parent, file.path)
+                files.resolve_inside(path.parent, file.path)
     except (ValidationError, files.Ineligible) as error:
         raise Unusable(
             f"{path} should say what this folder of the trash holds, and cannot be understood: it was changed, or "
@@ -178,9 +178,9 @@ def _read(path: Path) -> Manifest:
     return manifest
 
 
-def named(store: Store, names: Sequence[str] | None) -> list[Entry]:
+def find_entries(store: Store, names: Sequence[str] | None) -> list[TrashEntry]:
     """Return the entries of these names, or all, newest first; raises NotFound where there is no such entry."""
-    found = entries(store)
+    found = list_entries(store)
     missing = sorted(set(names or ()) - {entry.name for entry in found})
     if missing:
         raise NotFound(
@@ -189,7 +189,7 @@ def named(store: Store, names: Sequence[str] | None) -> list[Entry]:
     return [entry for entry in found if names is None or entry.name in names]
 
 
-def digest(found: Sequence[Entry]) -> str:
+def hash_entries(found: Sequence[TrashEntry]) -> str:
     """Return a digest of what is in entries, which names a preview of emptying them."""
     held = [[entry.name, [item.model_dump(mode="json") for item in entry.contents()]] for entry in found]
     return hashlib.sha256(orjson.dumps(held)).hexdigest()[:16]
@@ -198,8 +198,8 @@ def digest(found: Sequence[Entry]) -> str:
 def empty(store: Store, listed: str) -> list[MovedItem]:
     """Remove for good what was listed under this digest; raises Conflict where the trash is another one by now."""
     with locked(store):
-        found = entries(store)
-        if digest(found) != listed:
+        found = list_entries(store)
+        if hash_entries(found) != listed:
             raise Conflict(
                 "the trash has changed since it was listed; look again (`collapse gc --empty-trash`, GET /api/v1/trash)"
             )
@@ -216,14 +216,14 @@ def empty_expired(store: Store, limit: int | None = None) -> bool:
     At most `limit` files are removed. The caller holds the lock.
     """
     now = datetime.now(UTC)
-    old = [entry for entry in entries(store) if entry.expires < now]
+    old = [entry for entry in list_entries(store) if entry.expires < now]
     for entry in old:
         discard(entry)
         log.info("emptied %s of the trash, which was older than %d days", entry.name, KEPT_DAYS)
     return remove_discarded(store, limit)
 
 
-def discard(entry: Entry) -> None:
+def discard(entry: TrashEntry) -> None:
     """Take an entry out of the trash at once; its files are removed by `remove_discarded`."""
     entry.folder.rename(entry.folder.with_name(EMPTYING + entry.name))
 
