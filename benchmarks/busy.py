@@ -52,7 +52,7 @@ def measure() -> list[Figure]:
         finally:
             writer.kill()
             writer.wait()
-            run_attempts.end(store, live, number, "cancelled", NewEvent("RunCancelled", {"epoch": 0}))
+            run_attempts.end(store, live, number, NewEvent("RunCancelled", {"epoch": 0}))
             end_workers(store)
             store.close()
             server.stop()

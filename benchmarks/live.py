@@ -133,7 +133,7 @@ def _stream(server: ServerProcess, page: Page) -> list[float]:
         with server.client() as http:
             events = http.get(f"/api/v1/runs/{run}/events", params={"limit": 2000}).json()["items"]
     finally:
-        run_attempts.end(store, run, number, "cancelled", NewEvent("RunCancelled", {"epoch": 0}))
+        run_attempts.end(store, run, number, NewEvent("RunCancelled", {"epoch": 0}))
         store.close()
     stored = {e["step"]: _milliseconds(e["at"]) for e in events if e["type"] == "GeometryCaptured"}
     return [seen[step] - at for step, at in stored.items() if step in seen]

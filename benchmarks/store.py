@@ -93,7 +93,7 @@ def fill(data: Path) -> None:
     rows = []
     for i in range(RUNS):
         config, summary = configs[i % 4], _scalars(rng)
-        row = runs.NewRun(config, name=f"run {i}", tags=["a"], group=f"g{i // 10}").row(f"r{i:09d}", i, None)
+        row = runs.RunDraft(config, name=f"run {i}", tags=["a"], group=f"g{i // 10}").row(f"r{i:09d}", i, None)
         rows.append({**row, "status": "finished", "summary": summary, "headline": runs.headline(summary)})
     with store.writing() as connection:
         connection.execute(run.insert(), rows)
@@ -224,7 +224,7 @@ def _viewers(data: Path) -> list[Figure]:
     try:
         delays, heard, cores = asyncio.run(_watch(server, data, run_id))
     finally:
-        run_attempts.end(store, run_id, 1, "cancelled", NewEvent("RunCancelled", {"epoch": 0}))
+        run_attempts.end(store, run_id, 1, NewEvent("RunCancelled", {"epoch": 0}))
         store.close()
         server.stop()
     delays.sort()

@@ -53,7 +53,7 @@ def train_here(store: Store, config: RunConfig, name: str, *, most_epochs: int |
     recorder = EventRecorder(store, run_id, number, Heartbeat(store, run_id, number, ran_before_s=0.0))
     for event in train(config):
         if isinstance(event, RunFinished):
-            recorder.end("finished", NewEvent(event.type, event.payload()))
+            recorder.end(NewEvent(event.type, event.payload()))
             break
         if most_epochs is not None and getattr(event, "epoch", 0) > most_epochs:
             recorder.flush()
@@ -101,7 +101,7 @@ def _long(store: Store, epochs: int) -> str:
                 entries.append(NewEvent("GeometryCaptured", facts, file))
         patch = {"epoch": group[-1], "summary": scalars, "headline": runs.headline(scalars)}
         event_log.append(store, run_id, 1, entries, patch, buckets=buckets)
-    run_attempts.end(store, run_id, 1, "finished", NewEvent("RunFinished", {}))
+    run_attempts.end(store, run_id, 1, NewEvent("RunFinished", {}))
     return run_id
 
 
@@ -109,7 +109,7 @@ def _listed(store: Store, count: int) -> list[str]:
     rng, config, rows = np.random.default_rng(1), tiny(), []
     for i in range(count):
         summary = {split: {key: float(rng.random()) for key in METRICS} for split in ("train", "test")}
-        draft = runs.NewRun(config.model_copy(update={"seed": i}), name=f"run {i}", tags=["a"], group=f"g{i // 10}")
+        draft = runs.RunDraft(config.model_copy(update={"seed": i}), name=f"run {i}", tags=["a"], group=f"g{i // 10}")
         row = draft.row(runs.new_id(), 10 + i, None)
         rows.append({**row, "status": "finished", "summary": summary, "headline": runs.headline(summary)})
     with store.writing() as connection:

@@ -27,13 +27,13 @@ from backend.store.database import Store, Unreachable, reason_of
 from backend.store.errors import Fenced
 from backend.store.event_log import AppendResult, Bucket, NewEvent
 from backend.store.models import run
+from backend.store.run_status import TRANSITIONS
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnd:
     """How an attempt ended: the state that the run goes over to, its event, and what is told of it."""
 
-    status: str
     entry: NewEvent
     error: str | None = None
     before: Sequence[NewEvent] = ()
@@ -68,7 +68,7 @@ class EventBatch:
             )
         end = self.ending
         if not run_attempts.end(
-            store, run_id, number, end.status, end.entry, error=end.error, before=end.before, outcome=end.outcome
+            store, run_id, number, end.entry, error=end.error, before=end.before, outcome=end.outcome
         ):
             raise Fenced(f"attempt {number} no longer owns run {run_id}")
         return AppendResult(self.last_seq, "run")
@@ -77,8 +77,10 @@ class EventBatch:
         """Return it as a line of JSON; NaN and infinities are spelled as in the store, and events have a time."""
         found = asdict(self)
         ending = found["ending"]
-        for entry in [*found["entries"], *([*ending["before"], ending["entry"]] if ending else [])]:
-            entry["at"] = entry["at"] or now()
+        for event in [*found["entries"], *([*ending["before"], ending["entry"]] if ending else [])]:
+            event["at"] = event["at"] or now()
+        if ending is not None:
+            ending["status"] = TRANSITIONS["running"][ending["entry"]["type"]]
         return orjson.dumps(event_log.encode_numbers(found))
 
     @classmethod
@@ -87,18 +89,18 @@ class EventBatch:
         found = orjson.loads(line)
         ending = found["ending"]
         if ending is not None:
-            before = [_entry(each) for each in ending["before"]]
-            ending = AttemptEnd(**ending | {"entry": _entry(ending["entry"]), "before": before})
+            before = [_event(each) for each in ending["before"]]
+            ending = AttemptEnd(_event(ending["entry"]), ending["error"], before, ending["outcome"])
         return cls(
             found["follows"],
-            [_entry(each) for each in found["entries"]],
+            [_event(each) for each in found["entries"]],
             found["patch"],
             [Bucket(*each) for each in found["buckets"]],
             ending,
         )
 
 
-def _entry(found: dict[str, Any]) -> NewEvent:
+def _event(found: dict[str, Any]) -> NewEvent:
     written = found["written"]
     return NewEvent(found["type"], found["payload"], WrittenArtifact(**written) if written else None, found["at"])
 

@@ -122,19 +122,17 @@ class EventRecorder:
         self._pending, self._buckets, self._patch, self._seq = [], [], {}, batch.last_seq
         return self._heartbeat.requested if requested is None else self._heartbeat.set_requested(requested)
 
-    def end(self, status: str, entry: NewEvent, *, error: str | None = None, outcome: str | None = None) -> None:
+    def end(self, event: NewEvent, *, error: str | None = None, outcome: str | None = None) -> None:
         """Store the end of the attempt, after what is pending."""
         self.flush()
-        self._end(status, entry, error=error, outcome=outcome)
+        self._end(event, error=error, outcome=outcome)
 
     def fail(self, error: str, log: str) -> None:
         """Store that the run cannot go on, with the reason in one line and the log beside it."""
         # What came before is not lost; where just that could not be stored, the reason still is.
         with contextlib.suppress(SQLAlchemyError):
             self.flush()
-        self._end(
-            "failed", NewEvent("RunFailed", {"error": error}), error=error, before=[NewEvent("LogLine", {"text": log})]
-        )
+        self._end(NewEvent("RunFailed", {"error": error}), error=error, before=[NewEvent("LogLine", {"text": log})])
 
     def give_up(self, reason: str) -> None:
         """Store that this attempt ends here and the run is to be tried again."""
@@ -143,10 +141,9 @@ class EventRecorder:
         crashes = run_attempts.count_crashes(self._store, self._run_id) + 1
         failed = {"attempt": self._number, "reason": reason, "tries_left": max(0, run_attempts.MAX_CRASHES - crashes)}
         if crashes < run_attempts.MAX_CRASHES:
-            self._end("queued", NewEvent("AttemptFailed", failed), outcome=reason)
+            self._end(NewEvent("AttemptFailed", failed), outcome=reason)
         else:
             self._end(
-                "failed",
                 NewEvent("RunFailed", {"error": reason}),
                 error=reason,
                 before=[NewEvent("AttemptFailed", failed)],
@@ -154,15 +151,14 @@ class EventRecorder:
 
     def _end(
         self,
-        status: str,
-        entry: NewEvent,
+        event: NewEvent,
         *,
         error: str | None = None,
         outcome: str | None = None,
         before: Sequence[NewEvent] = (),
     ) -> None:
         self._heartbeat.stop()
-        batch = EventBatch(self._seq, ending=AttemptEnd(status, entry, error, before, outcome))
+        batch = EventBatch(self._seq, ending=AttemptEnd(event, error, before, outcome))
         self._delivery.send(batch)
         self._seq = batch.last_seq
         self._delivery.finish()

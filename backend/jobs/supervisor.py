@@ -256,9 +256,7 @@ class Supervisor:
             identity.signal_group(signal.SIGKILL)
         elif row.time_limit_s is not None and row.running_s > row.time_limit_s + OVERTIME_S:
             error = f"the time limit of {row.time_limit_s:g} s is used up and the worker did not stop by itself"
-            run_attempts.end(
-                self.store, row.run_id, row.number, "failed", NewEvent("RunFailed", {"error": error}), error=error
-            )
+            run_attempts.end(self.store, row.run_id, row.number, NewEvent("RunFailed", {"error": error}), error=error)
             identity.signal_group(signal.SIGKILL)
 
     def _deliver(self, key: AttemptKey) -> None:
@@ -291,15 +289,15 @@ class Supervisor:
         run_id, number = key
         epoch = runs.get(self.store, run_id, deleted=True).epoch
         if row.want == "cancel":
-            run_attempts.end(self.store, run_id, number, "cancelled", NewEvent("RunCancelled", {"epoch": epoch}))
+            run_attempts.end(self.store, run_id, number, NewEvent("RunCancelled", {"epoch": epoch}))
             return
         crashes = run_attempts.count_crashes(self.store, run_id) + 1
         failed = NewEvent("AttemptFailed", {"attempt": number, "reason": reason, "tries_left": MAX_CRASHES - crashes})
         if row.want == "pause":
             paused = NewEvent("Paused", {"epoch": epoch})
-            run_attempts.end(self.store, run_id, number, "paused", paused, before=[failed], outcome=reason)
+            run_attempts.end(self.store, run_id, number, paused, before=[failed], outcome=reason)
         elif crashes < MAX_CRASHES:
-            if run_attempts.end(self.store, run_id, number, "queued", failed, outcome=reason):
+            if run_attempts.end(self.store, run_id, number, failed, outcome=reason):
                 log.warning("run %s attempt %d: %s; trying again from its checkpoint", run_id, number, reason)
         else:
             error = f"{reason}, {crashes} times; see the run's log, then retry"
@@ -307,7 +305,6 @@ class Supervisor:
                 self.store,
                 run_id,
                 number,
-                "failed",
                 NewEvent("RunFailed", {"error": error}),
                 error=error,
                 before=[failed],

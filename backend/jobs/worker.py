@@ -106,12 +106,12 @@ def _drain(
     while True:
         event = next(events) if answer is None else events.send(answer)
         if isinstance(event, RunFinished):
-            recorder.end("finished", NewEvent(event.type, validated_payload(event)))
+            recorder.end(NewEvent(event.type, validated_payload(event)))
             return 0
         epoch, answer = getattr(event, "epoch", epoch), None
         requested = recorder.record(event)
         if requested == "cancel":
-            recorder.end("cancelled", NewEvent("RunCancelled", {"epoch": int(epoch)}))
+            recorder.end(NewEvent("RunCancelled", {"epoch": int(epoch)}))
             return 0
         late = time_limit_s is not None and heartbeat.running_s() >= time_limit_s
         if requested != "pause" and not late:
@@ -120,14 +120,14 @@ def _drain(
             answer = "checkpoint"
         elif isinstance(event, CheckpointSaved | DataProgressed | Resumed) and requested == "pause":
             # Nothing was trained that is not saved.
-            recorder.end("paused", NewEvent("Paused", {"epoch": int(epoch)}))
+            recorder.end(NewEvent("Paused", {"epoch": int(epoch)}))
             return 0
         elif isinstance(event, CheckpointSaved | DataProgressed | Resumed):
             error = (
                 f"the time limit of {time_limit_s:g} s is used up; raise time_limit_s and retry: "
                 "the run continues where it stopped"
             )
-            recorder.end("failed", NewEvent("RunFailed", {"error": error}), error=error)
+            recorder.end(NewEvent("RunFailed", {"error": error}), error=error)
             return 0
 
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from backend.store import artifacts
 from backend.store.database import Store
 from backend.store.models import artifact, attempt, bucket, event, reading, run
-from backend.store.run_status import MOVES, STATES
+from backend.store.run_status import RunStatus, next_status
 
 PAGE = 5000
 
@@ -80,13 +80,14 @@ def check_events(
     status: str, last_seq: int, epoch: int, events: Iterable[tuple[int, str, dict[str, Any]]]
 ) -> Iterator[str]:
     """Yield what is wrong with a run's events (number, type, payload) and with what its row says of them."""
-    expected, state, measured, capture = 1, "", 0, -1
+    state: RunStatus | None = None
+    expected, measured, capture = 1, 0, -1
     for seq, type_, payload in events:
         if seq != expected:
             yield f"event {expected} is missing; the next is {seq}"
         expected = seq + 1
-        after = MOVES[state].get(type_, None if type_ in STATES else "running")
-        if after is None or (after == "running" and state not in ("queued", "running")):
+        after = next_status(state, type_)
+        if after is None:
             yield f"event {seq}, {type_}, cannot follow the state {state or 'new'}"
         state = after or state
         place = payload.get({"EpochMeasured": "epoch", "GeometryCaptured": "step"}.get(type_, ""))

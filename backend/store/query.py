@@ -52,7 +52,7 @@ HELP = (
 
 
 @dataclass(frozen=True, slots=True)
-class RunPage:
+class QueryPage:
     """Some runs in order, the cursor of the next page, and how many match in all."""
 
     rows: list[sa.Row[Any]]
@@ -71,7 +71,7 @@ def list_runs(
     limit: int = 100,
     deleted: bool = False,
     only: Sequence[str] | None = None,
-) -> RunPage:
+) -> QueryPage:
     """Return a page of runs; raises Invalid where filter, order or cursor are not understood.
 
     A page begins after a cursor, or after so many rows (`offset`), which a table needs that is scrolled anywhere.
@@ -100,7 +100,7 @@ def list_runs(
             total = connection.execute(sa.select(sa.func.count()).select_from(run).where(*matching)).scalar_one()
         more, found = len(found) > limit, found[:limit]
         rows = {row.id: row for row in connection.execute(sa.select(run).where(run.c.id.in_([f.id for f in found])))}
-    return RunPage(
+    return QueryPage(
         [rows[each.id] for each in found],
         _encoded(sort, found[-1].key, found[-1].id) if more else None,
         int(total),

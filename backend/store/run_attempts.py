@@ -12,7 +12,7 @@ from backend.store.clock import now
 from backend.store.database import Store
 from backend.store.event_log import NewEvent, insert_events
 from backend.store.models import attempt, run
-from backend.store.run_status import ENDED
+from backend.store.run_status import ENDED, TRANSITIONS
 from backend.store.runs import get
 
 MAX_CRASHES = 3
@@ -70,22 +70,22 @@ def end(
     store: Store,
     run_id: str,
     number: int,
-    status: str,
-    entry: NewEvent,
+    event: NewEvent,
     *,
     error: str | None = None,
     before: Sequence[NewEvent] = (),
     outcome: str | None = None,
 ) -> bool:
-    """Move a running attempt to `status` (an end, `paused`, or `queued` to be tried again) with its event.
+    """End a running attempt with an event, which decides the status of the run (`run_status.TRANSITIONS`).
 
-    `outcome` says in words how the attempt ended, where that is not the event's type. Returns False, and changes
-    nothing, where the attempt no longer owns the run.
+    `before` are events to append first; `outcome` describes how the attempt ended, by default the event's type. Returns
+    False, and changes nothing, where the attempt no longer owns the run.
     """
-    entries = [*before, entry]
-    values: dict[str, Any] = {"status": status, "error": error, "last_seq": run.c.last_seq + len(entries)}
-    # What is delivered late ended earlier.
-    at = entry.at or now()
+    events = [*before, event]
+    status = TRANSITIONS["running"][event.type]
+    values: dict[str, Any] = {"status": status, "error": error, "last_seq": run.c.last_seq + len(events)}
+    # An event that is delivered late has the time at which it happened.
+    at = event.at or now()
     if status in ENDED:
         values |= {"ended_at": at, "want": "run"}
     elif status == "paused":
@@ -100,11 +100,11 @@ def end(
         last_seq = connection.execute(statement).scalar_one_or_none()
         if last_seq is None:
             return False
-        insert_events(connection, run_id, last_seq, entries)
+        insert_events(connection, run_id, last_seq, events)
         connection.execute(
             sa.update(attempt)
             .where(attempt.c.run_id == run_id, attempt.c.number == number)
-            .values(ended_at=at, outcome=outcome or error or entry.type)
+            .values(ended_at=at, outcome=outcome or error or event.type)
         )
     return True
 

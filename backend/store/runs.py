@@ -26,7 +26,7 @@ HEADLINE = ("loss", "top1", "nc1", "nc2_equiangular_means", "nc3", "nc4_ncc_mism
 
 
 @dataclass(frozen=True, slots=True)
-class NewRun:
+class RunDraft:
     """A run that is to be queued."""
 
     config: RunConfig
@@ -78,12 +78,12 @@ def create(
     demonstration: bool = False,
 ) -> tuple[str, bool]:
     """Queue a run; return its id and whether it is new (False where the idempotency key was used before)."""
-    draft = NewRun(config, name=name, tags=tags, group=group, demonstration=demonstration)
+    draft = RunDraft(config, name=name, tags=tags, group=group, demonstration=demonstration)
     (run_id,), new = create_many(store, [draft], idempotency_key)
     return run_id, new
 
 
-def create_many(store: Store, drafts: Sequence[NewRun], idempotency_key: str | None = None) -> tuple[list[str], bool]:
+def create_many(store: Store, drafts: Sequence[RunDraft], idempotency_key: str | None = None) -> tuple[list[str], bool]:
     """Queue runs in this order, all or none; return their ids and whether they are new.
 
     Raises Conflict where the idempotency key was used for other configs.
@@ -113,7 +113,7 @@ def _key(idempotency_key: str, index: int) -> str:
     return idempotency_key if index == 0 else f"{idempotency_key}#{index}"
 
 
-def _held(connection: Connection, drafts: Sequence[NewRun], keys: Sequence[str | None]) -> list[str] | None:
+def _held(connection: Connection, drafts: Sequence[RunDraft], keys: Sequence[str | None]) -> list[str] | None:
     """Return the runs that the keys were used for, or None where they are new."""
     if keys[0] is None:
         return None

@@ -150,7 +150,7 @@ def _queued(store: Store, plan: Sequence[Planned]) -> set[str]:
     """Create what is missing, wake what was stopped; return the ids of the runs that have not ended."""
     there = found(store, plan)
     missing = [each for each in plan if each.key not in there]
-    drafts = [runs.NewRun(each.config, name=each.arm, group=each.group, tags=("reproduction",)) for each in missing]
+    drafts = [runs.RunDraft(each.config, name=each.arm, group=each.group, tags=("reproduction",)) for each in missing]
     ids = set(runs.create_many(store, drafts)[0]) if drafts else set()
     for row in there.values():
         if row.status == "paused":

@@ -47,7 +47,7 @@ def finished_run(store: Store, *, captures: int = 7, key: str | None = None) -> 
             entries.append(NewEvent("CheckpointSaved", {"epoch": epoch, "step": epoch}, written))
         held = event_log.Bucket("epoch", 1, epoch, {"nc1": [0.25, epoch]})
         event_log.append(store, run_id, number, entries, {"epoch": epoch}, buckets=[held])
-    run_attempts.end(store, run_id, number, "finished", NewEvent("RunFinished", {"summary": {}}))
+    run_attempts.end(store, run_id, number, NewEvent("RunFinished", {"summary": {}}))
     artifacts.log_path(store, run_id).write_text("what the worker printed\n")
     with store.writing() as connection:
         values = {"run_id": run_id, "at": LONG_AGO, "attempt": 1, "cpu_percent": 12.5, "memory_bytes": 2**33}

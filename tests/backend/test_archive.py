@@ -98,7 +98,7 @@ def long_run(store, there, origin_id, epochs):
         buckets += folder.add(payload)
     patch = {"epoch": epochs, "summary": payload["scalars"]}
     event_log.append(store, run_id, number, entries, patch, buckets=buckets)
-    run_attempts.end(store, run_id, number, "failed", event_log.NewEvent("RunFailed", {"error": "x"}), error="x")
+    run_attempts.end(store, run_id, number, event_log.NewEvent("RunFailed", {"error": "x"}), error="x")
     return run_id
 
 

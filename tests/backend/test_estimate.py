@@ -20,7 +20,7 @@ def took(store, config, seconds, memory=None):
     event_log.record_heartbeat(store, run_id, number, seconds)
     if memory:
         resource_samples.insert(store, run_id, number, ResourceSample(100.0, memory))
-    run_attempts.end(store, run_id, number, "finished", NewEvent("RunFinished", {}))
+    run_attempts.end(store, run_id, number, NewEvent("RunFinished", {}))
 
 
 @BOTH

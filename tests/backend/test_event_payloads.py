@@ -15,7 +15,7 @@ from backend.jobs.recorder import EventRecorder
 from backend.store import event_log, run_attempts, runs
 from backend.store.errors import Invalid
 from backend.store.event_payloads import PAYLOADS, require_valid
-from backend.store.run_status import STATES
+from backend.store.run_status import STATUS_EVENTS
 from ncengine import events
 from ncengine.train import run as train
 from tests.harness import record_here, tiny
@@ -27,7 +27,7 @@ del ENGINE["Event"]
 
 
 def test_every_event_of_the_engine_has_the_model_of_its_dataclass():
-    assert set(PAYLOADS) == set(ENGINE) | STATES
+    assert set(PAYLOADS) == set(ENGINE) | STATUS_EVENTS
     for type_, dataclass in ENGINE.items():
         told = [each for each in dataclasses.fields(dataclass) if each.metadata.get("wire", True)]
         optional = {

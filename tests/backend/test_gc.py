@@ -564,5 +564,5 @@ def test_a_run_that_is_queued_at_the_same_moment_keeps_its_files(store, two_days
     number = run_attempts.claim(store, run_id, "cpu")
     delete.delete(store, plan.id)
     assert path.exists()
-    run_attempts.end(store, run_id, number, "finished", NewEvent("RunFinished", {}))
+    run_attempts.end(store, run_id, number, NewEvent("RunFinished", {}))
     assert clean(store).count == 1

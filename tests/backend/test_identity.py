@@ -187,7 +187,7 @@ def test_an_empty_directory_joins_by_an_explicit_option(store, tmp_path):
 def test_a_run_goes_on_where_its_files_are(store, tmp_path):
     (held, *_) = with_files(store)
     fresh, _ = runs.create(store, tiny())
-    assert run_attempts.end(store, held, 1, "queued", NewEvent("AttemptFailed", {"attempt": 1, "reason": "test"}))
+    assert run_attempts.end(store, held, 1, NewEvent("AttemptFailed", {"attempt": 1, "reason": "test"}))
     with closing(open_store(tmp_path / "second", store.url, join=True)) as second:
         assert [row.id for row in run_queue.list_startable(second)] == [fresh]
     assert {row.id for row in run_queue.list_startable(store)} == {held, fresh}

@@ -11,7 +11,7 @@ from backend.jobs import slots, sweep
 from backend.store import bulk, event_log, integrity, query, run_attempts, run_queue, run_status, runs
 from backend.store.errors import Conflict, Invalid, NotFound
 from backend.store.event_log import NewEvent
-from backend.store.runs import NewRun
+from backend.store.runs import RunDraft
 from tests.conftest import BOTH
 from tests.harness import tiny
 
@@ -38,7 +38,7 @@ def test_states_move_only_legally(store):
     assert event_log.append(store, run_id, 1, []).requested == "cancel"
     with pytest.raises(Conflict, match="not being cancelled"):
         run_status.request_pause(store, run_id)
-    assert run_attempts.end(store, run_id, 1, "cancelled", NewEvent("RunCancelled", {"epoch": 0}))
+    assert run_attempts.end(store, run_id, 1, NewEvent("RunCancelled", {"epoch": 0}))
     run_status.delete(store, run_id)
     with pytest.raises(NotFound):
         runs.get(store, run_id)
@@ -89,7 +89,7 @@ def test_priority_then_place_decide_what_starts(store):
     with pytest.raises(Conflict, match="is not queued"):
         run_queue.move_before(store, c, before=a)
     # A retried run comes where it was, before those that came later.
-    run_attempts.end(store, c, 1, "failed", NewEvent("RunFailed", {"error": "x"}), error="x")
+    run_attempts.end(store, c, 1, NewEvent("RunFailed", {"error": "x"}), error="x")
     run_status.retry(store, c)
     assert order()[0] == c
 
@@ -100,12 +100,12 @@ def test_an_idempotency_key_gives_the_same_run_or_a_conflict(store):
     assert runs.create(store, tiny(), idempotency_key="k") == (first[0], False)
     with pytest.raises(Conflict, match="another config"):
         runs.create(store, tiny(seed=1), idempotency_key="k")
-    drafts = [NewRun(tiny(seed=seed), group="g") for seed in range(3)]
+    drafts = [RunDraft(tiny(seed=seed), group="g") for seed in range(3)]
     made, new = runs.create_many(store, drafts, "sweep")
     assert new
     assert runs.create_many(store, drafts, "sweep") == (made, False)
     with pytest.raises(Conflict, match="another config"):
-        runs.create_many(store, [*drafts, NewRun(tiny(seed=9))], "sweep")
+        runs.create_many(store, [*drafts, RunDraft(tiny(seed=9))], "sweep")
 
 
 @BOTH

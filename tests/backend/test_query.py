@@ -11,7 +11,7 @@ from backend.api import views
 from backend.store import curves, event_log, query, run_attempts, run_groups, runs
 from backend.store.errors import Invalid
 from backend.store.event_log import NewEvent
-from backend.store.runs import NewRun
+from backend.store.runs import RunDraft
 from tests.conftest import BOTH
 from tests.harness import tiny
 
@@ -25,7 +25,7 @@ def filled(store):
     for i in range(12):
         config = tiny(seed=i, head={"name": HEADS[i % 3]}, optimiser={"name": "sgd", "lr": 0.1 * (1 + i % 2)})
         (run_id,), _ = runs.create_many(
-            store, [NewRun(config, name=f"run {i} α_x%", tags=["even" if i % 2 == 0 else "odd"], group=f"g{i // 6}")]
+            store, [RunDraft(config, name=f"run {i} α_x%", tags=["even" if i % 2 == 0 else "odd"], group=f"g{i // 6}")]
         )
         nc1 = float("nan") if i == 10 else i / 100
         summary = {} if i == 11 else {"train": {"nc1": nc1, "vci": 2.0 * i}, "test": {"nc1": 1.0 + i, "top1": 0.5}}
@@ -38,7 +38,7 @@ def filled(store):
             [NewEvent("EpochMeasured", measured)],
             {"epoch": i, "summary": summary, "headline": runs.headline(summary)},
         )
-        run_attempts.end(store, run_id, number, "finished" if i < 8 else "failed", NewEvent("RunFinished", {}))
+        run_attempts.end(store, run_id, number, NewEvent("RunFinished" if i < 8 else "RunFailed", {}))
         ids.append(run_id)
     return ids
 
@@ -146,8 +146,8 @@ def test_runs_fold_by_what_they_have_in_common(store, filled):
 def test_seeds_fold_into_one_row(store):
     for head in HEADS[:2]:
         for seed in range(3):
-            runs.create_many(store, [NewRun(tiny(seed=seed, head={"name": head}))])
-    runs.create_many(store, [NewRun(tiny(seed=0, epochs=4))])
+            runs.create_many(store, [RunDraft(tiny(seed=seed, head={"name": head}))])
+    runs.create_many(store, [RunDraft(tiny(seed=0, epochs=4))])
     found, total = run_groups.group_runs(store, "seeds")
     assert total == 3
     assert sorted((len(fold.runs), fold.shared["seed"] or "") for fold in found) == [(1, "0"), (3, ""), (3, "")]

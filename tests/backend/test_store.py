@@ -56,14 +56,14 @@ def test_four_writer_processes_leave_no_gap_and_lose_nothing(store):
 @BOTH
 def test_an_attempt_that_lost_the_run_is_fenced_and_writes_nothing(store):
     run_id = running(store)
-    assert run_attempts.end(store, run_id, 1, "queued", NewEvent("AttemptFailed", {"attempt": 1, "reason": "test"}))
+    assert run_attempts.end(store, run_id, 1, NewEvent("AttemptFailed", {"attempt": 1, "reason": "test"}))
     assert run_attempts.claim(store, run_id, "cpu") == 2
     before = runs.get(store, run_id).last_seq
     with pytest.raises(Fenced):
         event_log.append(store, run_id, 1, [NewEvent("LogLine", {"text": "late"})], {"epoch": 99})
     assert runs.get(store, run_id).last_seq == before
     assert runs.get(store, run_id).epoch == 0
-    assert not run_attempts.end(store, run_id, 1, "finished", NewEvent("RunFinished", {}))
+    assert not run_attempts.end(store, run_id, 1, NewEvent("RunFinished", {}))
 
 
 @BOTH

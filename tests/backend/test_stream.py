@@ -54,7 +54,7 @@ def written(quiet_server):
     number = run_attempts.claim(store, run_id, "cuda:9")
     record_here(store, run_id, number)
     yield store, run_id
-    run_attempts.end(store, run_id, number, "cancelled", NewEvent("RunCancelled", {"epoch": 0}))
+    run_attempts.end(store, run_id, number, NewEvent("RunCancelled", {"epoch": 0}))
     store.close()
 
 
@@ -182,7 +182,7 @@ def test_a_damaged_capture_is_streamed_without_its_arrays_and_holds_nobody_up(qu
     assert "arrays" not in seen["GeometryCaptured"]
     assert seen["LogLine"]["text"] == "goes on"
     for run_id in (damaged, whole):
-        run_attempts.end(store, run_id, 1, "cancelled", NewEvent("RunCancelled", {"epoch": 0}))
+        run_attempts.end(store, run_id, 1, NewEvent("RunCancelled", {"epoch": 0}))
     store.close()
 
 

@@ -265,7 +265,7 @@ def test_what_was_kept_is_delivered_once_and_in_order(store):
     outbox = Outbox(store, run_id, number)
     first = EventBatch(1, [NewEvent("LogLine", {"text": "a"}), NewEvent("LogLine", {"text": "b"})], {"epoch": 3})
     second = EventBatch(3, [NewEvent("LogLine", {"text": "c"})], {"summary": {"train": {"nc1": float("nan")}}})
-    end = EventBatch(4, ending=AttemptEnd("cancelled", NewEvent("RunCancelled", {"epoch": 3})))
+    end = EventBatch(4, ending=AttemptEnd(NewEvent("RunCancelled", {"epoch": 3})))
     for batch in (first, second, end):
         outbox.append(batch)
     assert not outbox.is_empty()
@@ -291,7 +291,7 @@ def test_what_another_attempt_owns_or_an_older_copy_lacks_is_kept(store):
     outbox.append(EventBatch(7, [NewEvent("LogLine", {"text": "late"})]))
     with pytest.raises(Fenced, match="the database is an older copy; the file is kept"):
         outbox.deliver()
-    assert run_attempts.end(store, run_id, 1, "queued", NewEvent("AttemptFailed", {"attempt": 1, "reason": "test"}))
+    assert run_attempts.end(store, run_id, 1, NewEvent("AttemptFailed", {"attempt": 1, "reason": "test"}))
     assert run_attempts.claim(store, run_id, "cpu") == 2
     with pytest.raises(Fenced, match="no longer owns"):
         outbox.deliver()
@@ -411,7 +411,5 @@ def test_a_worker_that_keeps_events_in_its_file_is_no_hung_one(store):
         assert runs.get(store, run_id).attempt == 1
         assert runs.get(store, run_id).status == "running"
     outbox.deliver()
-    run_attempts.end(
-        store, run_id, number, "cancelled", NewEvent("RunCancelled", {"epoch": 0}, at="2020-01-01T00:00:00.000Z")
-    )
+    run_attempts.end(store, run_id, number, NewEvent("RunCancelled", {"epoch": 0}, at="2020-01-01T00:00:00.000Z"))
     assert runs.get(store, run_id).ended_at == "2020-01-01T00:00:00.000Z", "when it ended, not when that was stored"

@@ -42,7 +42,7 @@ def written(start_server):
     run_id, _ = runs.create(store, tiny(device="cuda:9"))
     record_here(store, run_id, run_attempts.claim(store, run_id, "cuda:9"))
     yield server, store, run_id
-    run_attempts.end(store, run_id, 1, "cancelled", NewEvent("RunCancelled", {"epoch": 0}))
+    run_attempts.end(store, run_id, 1, NewEvent("RunCancelled", {"epoch": 0}))
     store.close()
 
 

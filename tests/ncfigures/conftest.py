@@ -23,7 +23,7 @@ def trained(store, config, name):
     recorder = EventRecorder(store, run_id, number, Heartbeat(store, run_id, number, ran_before_s=0.0))
     for event in train(config):
         if isinstance(event, RunFinished):
-            recorder.end("finished", NewEvent(event.type, event.payload()))
+            recorder.end(NewEvent(event.type, event.payload()))
         else:
             recorder.record(event)
     return run_id

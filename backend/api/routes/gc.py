@@ -80,7 +80,7 @@ def _result(outcome: CleanupResult) -> wire.GcResult:
     )
 
 
-def _entry(entry: trash.TrashEntry) -> wire.TrashEntry:
+def _entry(entry: trash.TrashFolder) -> wire.TrashEntry:
     held = entry.contents()
     return wire.TrashEntry(
         name=entry.name,

@@ -14,7 +14,7 @@ from backend.api.security.callers import require_scope
 from backend.jobs import sweep
 from backend.store import bulk, query, run_groups, run_queue, run_status, runs
 from backend.store.errors import Invalid, Unusable
-from backend.store.runs import NewRun
+from backend.store.runs import RunDraft
 from ncengine.config import with_overrides
 
 router = APIRouter(prefix="/api/v1", tags=["runs"], route_class=EncodedRoute)
@@ -32,7 +32,7 @@ Key = Annotated[
 MOST_AT_ONCE = 10_000
 
 
-def _launched(here: Context, drafts: list[NewRun], key: str | None, response: Response) -> list[wire.RunWire]:
+def _launched(here: Context, drafts: list[RunDraft], key: str | None, response: Response) -> list[wire.RunWire]:
     """Queue drafts whose configs are checked; the answer says 200 instead of 201 where they were queued before."""
     if here.supervisor.database.problem:
         raise Unusable(here.supervisor.database.problem)
@@ -55,7 +55,7 @@ HELD: dict[int | str, dict[str, Any]] = {200: {"description": "What the same Ide
 @router.post("/runs", status_code=201, responses=HELD)
 def launch(here: Here, body: wire.NewRun, response: Response, key: Key = None) -> wire.RunWire:
     """Queue a run."""
-    draft = NewRun(here.settled(body.config), **_facts(body))  # type: ignore[arg-type]
+    draft = RunDraft(here.settled(body.config), **_facts(body))  # type: ignore[arg-type]
     (run,) = _launched(here, [draft], key, response)
     response.headers["location"] = f"/api/v1/runs/{run.id}"
     return run
@@ -66,7 +66,7 @@ def launch_sweep(here: Here, body: wire.NewSweep, response: Response, key: Key =
     """Queue runs over a grid of settings and seeds as one group, all or none."""
     configs = sweep.expand_grid(body.config, body.grid, body.seeds)
     facts = _facts(body)
-    drafts = [NewRun(here.settled(config), **facts) for config in configs]  # type: ignore[arg-type]
+    drafts = [RunDraft(here.settled(config), **facts) for config in configs]  # type: ignore[arg-type]
     return wire.Sweep(group=body.group, items=_launched(here, drafts, key, response))
 
 
@@ -79,7 +79,7 @@ def clone(here: Here, run_id: str, body: wire.NewClone, response: Response, key:
     except ValueError as error:
         raise here.invalid(error) from error
     facts = _facts(body) | {"name": body.name or original.name, "cloned_from": run_id}
-    (run,) = _launched(here, [NewRun(here.settled(config), **facts)], key, response)  # type: ignore[arg-type]
+    (run,) = _launched(here, [RunDraft(here.settled(config), **facts)], key, response)  # type: ignore[arg-type]
     return run
 
 

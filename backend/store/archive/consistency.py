@@ -12,7 +12,7 @@ from backend.store.errors import Invalid
 from ncengine.array_file import Damaged, Header
 from ncengine.config import RunConfig
 
-BEFORE_START = frozenset((*run_status.STATES, "DataProgressed", "LogLine")) - {"RunFinished"}
+BEFORE_START = frozenset((*run_status.STATUS_EVENTS, "DataProgressed", "LogLine")) - {"RunFinished"}
 """What may happen before RunStarted: everything else is read with what that says."""
 KINDS = {
     "GeometryCaptured": "geometry",

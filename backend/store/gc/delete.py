@@ -33,7 +33,7 @@ from backend.store.gc.plans import (
     SkippedItem,
     merge_results,
 )
-from backend.store.gc.trash import TrashedFile, TrashedItem, TrashEntry
+from backend.store.gc.trash import TrashedFile, TrashedItem, TrashFolder
 from backend.store.models import artifact, run
 from backend.store.run_status import ENDED
 
@@ -136,7 +136,7 @@ def _checked(store: Store, item: PlannedItem, number: int) -> CheckedItem:
     return CheckedItem(item, TrashedItem(kind=item.kind, run_id=item.run_id, files=tuple(found), rows=name), skipped)
 
 
-def _move_item(store: Store, entry: TrashEntry, checked: CheckedItem) -> CleanupResult:
+def _move_item(store: Store, entry: TrashFolder, checked: CheckedItem) -> CleanupResult:
     """Move one item to the trash, or leave it and say why."""
     item = checked.item
     try:
@@ -164,7 +164,7 @@ def _outcome(item: PlannedItem, moved: Sequence[PlannedFile], skipped: Sequence[
     return CleanupResult(moved=held if moved or item.kind == "deleted-run" else (), skipped=tuple(skipped))
 
 
-def _delete_run(store: Store, entry: TrashEntry, checked: CheckedItem) -> CleanupResult:
+def _delete_run(store: Store, entry: TrashFolder, checked: CheckedItem) -> CleanupResult:
     """Move a deleted run with all its rows and files; it is left whole where anything differs from the preview."""
     item, trashed = checked.item, checked.trashed
     path = entry.rows(trashed) if trashed else None
@@ -211,7 +211,7 @@ def _require_own_folder(store: Store, connection: Connection, item: PlannedItem)
         files.require_unchanged(store.data_dir, file)
 
 
-def _delete_artifacts(store: Store, entry: TrashEntry, checked: CheckedItem) -> CleanupResult:
+def _delete_artifacts(store: Store, entry: TrashFolder, checked: CheckedItem) -> CleanupResult:
     """Move captures or checkpoints of a finished run with their rows; files that changed are left."""
     item, trashed = checked.item, checked.trashed
     path = entry.rows(trashed) if trashed else None
@@ -255,7 +255,7 @@ def _artifact_row(store: Store, item: PlannedItem, file: PlannedFile) -> sa.Dele
     return artifact.delete().where(*key, artifact.c.path == file.path, artifact.c.sha256 == file.sha256, own)
 
 
-def _delete_strays(store: Store, entry: TrashEntry, checked: CheckedItem) -> CleanupResult:
+def _delete_strays(store: Store, entry: TrashFolder, checked: CheckedItem) -> CleanupResult:
     """Move files that no row names, while the transaction keeps the run from being queued again."""
     item = checked.item
     moved: list[PlannedFile] = []
@@ -299,7 +299,7 @@ def _locked_run(connection: Connection, run_id: str | None) -> sa.Row[Any] | Non
     return connection.execute(sa.select(run).where(run.c.id == run_id).with_for_update()).one_or_none()
 
 
-def _move_files(store: Store, entry: TrashEntry, item: TrashedItem, wanted: Sequence[TrashedFile]) -> None:
+def _move_files(store: Store, entry: TrashFolder, item: TrashedItem, wanted: Sequence[TrashedFile]) -> None:
     """Move files whose rows are gone; where one cannot be moved, all of the item comes back with its rows."""
     try:
         for file in wanted:
@@ -320,7 +320,7 @@ def complete_interrupted(store: Store) -> None:
                 _finish_item(store, entry, item)
 
 
-def _finish_item(store: Store, entry: TrashEntry, item: TrashedItem) -> None:
+def _finish_item(store: Store, entry: TrashFolder, item: TrashedItem) -> None:
     with store.reading() as connection:
         current = connection.execute(sa.select(run.c.id).where(run.c.id == item.run_id)).one_or_none()
         named = set(connection.execute(sa.select(artifact.c.path).where(artifact.c.run_id == item.run_id)).scalars())

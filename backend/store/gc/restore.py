@@ -20,7 +20,7 @@ from backend.store.database import Store
 from backend.store.gc import files, rows, trash
 from backend.store.gc.files import Ineligible
 from backend.store.gc.plans import CleanupResult, MovedItem, SkippedItem, merge_results
-from backend.store.gc.trash import TrashedFile, TrashedItem, TrashEntry
+from backend.store.gc.trash import TrashedFile, TrashedItem, TrashFolder
 from backend.store.models import artifact, run
 
 
@@ -76,7 +76,7 @@ class RestoreProgress:
         return CleanupResult(moved=(moved,) if some else (), skipped=tuple(self.skipped))
 
 
-def restore_item(store: Store, entry: TrashEntry, item: TrashedItem, *, undo: bool = False) -> CleanupResult:
+def restore_item(store: Store, entry: TrashFolder, item: TrashedItem, *, undo: bool = False) -> CleanupResult:
     """Bring one item back; with `undo` a deleted run stays deleted. The caller holds the lock of the trash."""
     path = entry.rows(item) if entry.has_rows(item) else None
     present = [file for file in item.files if os.path.lexists(entry.file(file.path))]
@@ -119,7 +119,7 @@ def _in_the_way(store: Store, item: TrashedItem, path: Path | None) -> str:
     return ""
 
 
-def _restore_file(store: Store, entry: TrashEntry, file: TrashedFile, tally: RestoreProgress) -> None:
+def _restore_file(store: Store, entry: TrashFolder, file: TrashedFile, tally: RestoreProgress) -> None:
     """Move one file back where it was, unless something else is there or it is not what was put into the trash."""
     source = entry.file(file.path)
     try:

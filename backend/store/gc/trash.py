@@ -70,7 +70,7 @@ class TrashManifest(GcRecord):
 
 
 @dataclass(frozen=True, slots=True)
-class TrashEntry:
+class TrashFolder:
     """A folder of the trash."""
 
     folder: Path
@@ -138,7 +138,7 @@ def make_folder(store: Store) -> Path:
     return folder
 
 
-def make_entry(store: Store, plan: CleanupPlan, items: Sequence[TrashedItem]) -> TrashEntry:
+def make_entry(store: Store, plan: CleanupPlan, items: Sequence[TrashedItem]) -> TrashFolder:
     """Make the entry of a plan that is about to be carried out; its manifest is durable afterwards."""
     moment = datetime.now(UTC)
     folder = make_folder(store) / f"{moment:%Y%m%dT%H%M%SZ}-{plan.id}"
@@ -148,10 +148,10 @@ def make_entry(store: Store, plan: CleanupPlan, items: Sequence[TrashedItem]) ->
     )
     durable.write(folder / MANIFEST, orjson.dumps(manifest.model_dump(mode="json"), option=orjson.OPT_INDENT_2))
     durable.sync_folder(folder.parent)
-    return TrashEntry(folder, manifest)
+    return TrashFolder(folder, manifest)
 
 
-def list_entries(store: Store) -> list[TrashEntry]:
+def list_entries(store: Store) -> list[TrashFolder]:
     """Return the entries of the trash, newest first; raises Unusable where a manifest cannot be understood."""
     folder = store.data_dir / FOLDER
     if folder.is_symlink() or not folder.is_dir():
@@ -160,7 +160,7 @@ def list_entries(store: Store) -> list[TrashEntry]:
     for path in folder.iterdir():
         # A folder without a manifest is of a clean-up that ended before it moved anything.
         if NAME.fullmatch(path.name) and not path.is_symlink() and (path / MANIFEST).is_file():
-            found.append(TrashEntry(path, _read(path / MANIFEST)))
+            found.append(TrashFolder(path, _read(path / MANIFEST)))
     return sorted(found, key=lambda entry: (entry.manifest.created_at, entry.name), reverse=True)
 
 
@@ -178,7 +178,7 @@ def _read(path: Path) -> TrashManifest:
     return manifest
 
 
-def find_entries(store: Store, names: Sequence[str] | None) -> list[TrashEntry]:
+def find_entries(store: Store, names: Sequence[str] | None) -> list[TrashFolder]:
     """Return the entries of these names, or all, newest first; raises NotFound where there is no such entry."""
     found = list_entries(store)
     missing = sorted(set(names or ()) - {entry.name for entry in found})
@@ -189,7 +189,7 @@ def find_entries(store: Store, names: Sequence[str] | None) -> list[TrashEntry]:
     return [entry for entry in found if names is None or entry.name in names]
 
 
-def hash_entries(found: Sequence[TrashEntry]) -> str:
+def hash_entries(found: Sequence[TrashFolder]) -> str:
     """Return a digest of what is in entries, which names a preview of emptying them."""
     held = [[entry.name, [item.model_dump(mode="json") for item in entry.contents()]] for entry in found]
     return hashlib.sha256(orjson.dumps(held)).hexdigest()[:16]
@@ -223,7 +223,7 @@ def empty_expired(store: Store, limit: int | None = None) -> bool:
     return remove_discarded(store, limit)
 
 
-def discard(entry: TrashEntry) -> None:
+def discard(entry: TrashFolder) -> None:
     """Take an entry out of the trash at once; its files are removed by `remove_discarded`."""
     entry.folder.rename(entry.folder.with_name(EMPTYING + entry.name))
 
