@@ -1,11 +1,7 @@
-"""Finding runs: the filter language, sorting, and pages that stay in place while runs come and go.
+"""Lists of runs: filtered, sorted, and in pages that stay in place while runs are added or deleted.
 
-    head:nearest-etf dataset:digits nc1<0.05          all of these
-    test.top1>=0.9 optimiser.lr=0.1 -tag:broken       metrics by split, any setting of the config, `-` for not
-    status:failed created>2026-03-01 "two words"      states, dates, words of the name, the tags or the config
-
-A page's cursor names the last row's place in the order, not a count of rows: a run that arrives meanwhile shifts
-nothing.
+The cursor of a page names the position of its last row in the order, not a count of rows: a run that is added meanwhile
+shifts nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import operator
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,31 +19,7 @@ import sqlalchemy as sa
 from backend.store.database import Store
 from backend.store.errors import Invalid
 from backend.store.models import run
-from backend.store.run_status import STATUSES
-from backend.store.runs import HEADLINE
-from ncengine.config import RunConfig
-from ncengine.metrics import METRICS
-
-Column = sa.ColumnElement[Any]
-TERM = re.compile(r'(?P<no>-?)(?P<field>[A-Za-z_][\w.]*)(?P<sign>!=|<=|>=|[:=<>])(?P<value>"[^"]*"|\S*)|"[^"]+"|\S+')
-SIGNS: dict[str, Callable[[Any, Any], Any]] = {
-    ":": operator.eq,
-    "=": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-PARTS = {"head": "head", "data": "data", "dataset": "data", "backbone": "backbone", "optimiser": "optimiser"}
-TEXTS: dict[str, Column] = {"id": run.c.id, "name": run.c.name, "group": run.c.group}
-DATES: dict[str, Column] = {"created": run.c.created_at, "started": run.c.started_at, "ended": run.c.ended_at}
-NUMBERS: dict[str, Column] = {"epoch": run.c.epoch, "priority": run.c.priority, "duration": run.c.running_s}
-SPELT = ("NaN", "Infinity", "-Infinity")
-HELP = (
-    "write words, FIELD:VALUE or FIELD<VALUE with id, name, group, tag, status, head, dataset, backbone, created, "
-    "epoch, duration (seconds), a metric (nc1, test.top1) or a setting (optimiser.lr)"
-)
+from backend.store.run_filter import HELP, Column, field_column, parse_filter
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,110 +85,12 @@ def matching_ids(store: Store, q: str, limit: int) -> list[str]:
         return list(connection.execute(query.order_by(run.c.created_at.desc(), run.c.id).limit(limit)).scalars())
 
 
-def parse_filter(q: str) -> list[Column]:
-    """Return what a filter asks for, as conditions that must all hold."""
-    found = []
-    for term in TERM.finditer(q):
-        if term["field"] is None or (term["field"] not in TEXTS and not _known(term["field"])):
-            found.append(_word(term.group().strip('"')))
-            continue
-        held = _condition(term["field"], term["sign"], term["value"].strip('"'))
-        found.append(sa.not_(sa.func.coalesce(held, sa.false())) if term["no"] else held)
-    return found
-
-
-def _known(field: str) -> bool:
-    head, _, rest = field.partition(".")
-    return (
-        field in {"tag", "status", *PARTS, *DATES, *NUMBERS, *METRICS}
-        or (head in ("train", "test") and rest in METRICS)
-        or head in RunConfig.model_fields
-    )
-
-
-def _word(word: str) -> Column:
-    text = run.c.name + " " + sa.cast(run.c.tags, sa.Text) + " " + sa.cast(run.c.config, sa.Text)
-    return sa.func.lower(text).contains(word.lower(), autoescape=True)
-
-
-def _condition(field: str, sign: str, value: str) -> Column:
-    compare = SIGNS[sign]
-    if field == "status" and value not in STATUSES:
-        raise Invalid(f"status must be one of {', '.join(STATUSES)}, got {value!r}")
-    if field == "status":
-        return _compared(compare, run.c.status, value)
-    if field == "tag":
-        return sa.cast(run.c.tags, sa.Text).contains(orjson.dumps(value).decode(), autoescape=True)
-    if field in TEXTS:
-        if sign == ":" and field == "name":
-            return sa.func.lower(run.c.name).contains(value.lower(), autoescape=True)
-        return _compared(compare, TEXTS[field], value)
-    if field in PARTS:
-        return _compared(compare, run.c.config[PARTS[field], "name"].as_string(), value)
-    if field in DATES:
-        if not re.match(r"\d{4}(-\d{2}){0,2}", value):
-            raise Invalid(f"{field} is compared with a date such as 2026-03-01, got {value!r}")
-        return _compared(compare, DATES[field], value)
-    if field in NUMBERS:
-        return _compared(compare, NUMBERS[field], _number(field, value))
-    metric = _metric(field)
-    if metric is not None and not (field == "loss" and sign == ":"):
-        number = _number(field, value)
-        return sa.and_(metric.not_in(SPELT), _compared(compare, sa.cast(metric, sa.Float), number))
-    setting = run.c.config[tuple(field.split("."))] if "." in field else run.c.config[field]
-    if field == "loss":
-        return _compared(compare, run.c.config["loss", "name"].as_string(), value)
-    try:
-        number = float(value)
-    except ValueError:
-        return _compared(compare, setting.as_string(), value)
-    return _compared(compare, sa.cast(setting.as_string(), sa.Float), number)
-
-
-def _compared(compare: Callable[[Any, Any], Any], column: Any, value: object) -> Column:
-    held: Column = compare(column, value)
-    return held
-
-
-def _metric(field: str) -> Any:
-    split, _, key = field.rpartition(".")
-    if key not in METRICS or split not in ("", "train", "test"):
-        return None
-    split = split or "train"
-    return run.c.headline[f"{split}.{key}"].as_string() if key in HEADLINE else run.c.summary[split, key].as_string()
-
-
-def _number(field: str, value: str) -> float:
-    try:
-        return float(value)
-    except ValueError as error:
-        raise Invalid(f"{field} is compared with a number, got {value!r}; {HELP}") from error
-
-
 def _order(sort: str) -> tuple[Column, bool]:
     """Return the column to sort by and whether it descends."""
     column = field_column(sort.removeprefix("-"))
     if column is None:
         raise Invalid(f"`sort` must be a field, with - before it for descending order, got {sort!r}; {HELP}")
     return column, sort.startswith("-")
-
-
-def field_column(field: str) -> Column | None:
-    """Return what a field of the filter language is read from, as something to sort or group by; None if unknown."""
-    if field in TEXTS or field in DATES or field in NUMBERS:
-        return (TEXTS | DATES | NUMBERS)[field]
-    if field == "status":
-        return run.c.status
-    if field in PARTS:
-        part: Column = run.c.config[PARTS[field], "name"].as_string()
-        return part
-    metric = _metric(field)
-    if metric is not None:
-        return sa.case((metric.in_(SPELT), None), else_=sa.cast(metric, sa.Float))
-    if field.partition(".")[0] in RunConfig.model_fields:
-        setting: Column = run.c.config[tuple(field.split("."))].as_string()
-        return setting
-    return None
 
 
 def _beyond(key: Column, descending: bool, value: Any, last_id: str) -> Column:

@@ -120,21 +120,21 @@ def test_a_table_is_scrolled_anywhere_and_shows_only_some(store, filled):
 def test_runs_fold_by_what_they_have_in_common(store, filled):
     found, total = run_groups.group_runs(store, "head", keys=["train.nc1", "test.nc1", "train.vci"])
     assert total == 3
-    by_head = {fold.value: fold for fold in found}
+    by_head = {group.value: group for group in found}
     nearest = by_head["nearest-etf"]
-    assert nearest.runs == [filled[i] for i in (9, 6, 3, 0)]
-    assert nearest.states == {"finished": 3, "failed": 1}
+    assert nearest.run_ids == [filled[i] for i in (9, 6, 3, 0)]
+    assert nearest.status_counts == {"finished": 3, "failed": 1}
     assert nearest.shared == {
         "name": None, "group": None, "head": "nearest-etf", "data": "digits", "backbone": "mlp", "seed": None
     }  # fmt: skip
-    assert nearest.spreads["train.nc1"] == run_groups.MetricRange(pytest.approx(0.045), 0.0, 0.09, 4)
+    assert nearest.ranges["train.nc1"] == run_groups.MetricRange(pytest.approx(0.045), 0.0, 0.09, 4)
     fixed = by_head["fixed-etf"]
-    assert fixed.spreads["train.nc1"].runs == 3, "NaN is no number"
-    assert by_head["linear"].spreads["train.vci"] == run_groups.MetricRange(10.0, 4.0, 16.0, 3), (
+    assert fixed.ranges["train.nc1"].count == 3, "NaN is no number"
+    assert by_head["linear"].ranges["train.vci"] == run_groups.MetricRange(10.0, 4.0, 16.0, 3), (
         "a number that is not in short"
     )
     some, _ = run_groups.group_runs(store, "group", q="head:linear", keys=[])
-    assert [(fold.value, len(fold.runs)) for fold in some] == [("g1", 2), ("g0", 2)]
+    assert [(group.value, len(group.run_ids)) for group in some] == [("g1", 2), ("g0", 2)]
     for by in ("nc1", "test.nc1", "epoch", "nothing", ""):
         with pytest.raises(Invalid, match="`by` must be seeds or a field"):
             run_groups.group_runs(store, by)
@@ -150,7 +150,7 @@ def test_seeds_fold_into_one_row(store):
     runs.create_many(store, [RunDraft(tiny(seed=0, epochs=4))])
     found, total = run_groups.group_runs(store, "seeds")
     assert total == 3
-    assert sorted((len(fold.runs), fold.shared["seed"] or "") for fold in found) == [(1, "0"), (3, ""), (3, "")]
+    assert sorted((len(group.run_ids), group.shared["seed"] or "") for group in found) == [(1, "0"), (3, ""), (3, "")]
     assert len(run_groups.group_runs(store, "seeds", limit=2)[0]) == 2
 
 

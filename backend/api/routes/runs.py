@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Response
@@ -12,7 +11,7 @@ from backend.api.routes.context import Context, context
 from backend.api.routes.encoding import EncodedRoute
 from backend.api.security.callers import require_scope
 from backend.jobs import sweep
-from backend.store import bulk, query, run_groups, run_queue, run_status, runs
+from backend.store import bulk, query, run_filter, run_groups, run_queue, run_status, runs
 from backend.store.errors import Invalid, Unusable
 from backend.store.runs import RunDraft
 from ncengine.config import with_overrides
@@ -87,7 +86,7 @@ def clone(here: Here, run_id: str, body: wire.NewClone, response: Response, key:
 def listing(
     here: Here,
     status: wire.Status | None = None,
-    q: Annotated[str, Query(max_length=500, description=query.HELP)] = "",
+    q: Annotated[str, Query(max_length=500, description=run_filter.HELP)] = "",
     sort: Annotated[
         str, Query(max_length=100, description="a field of the filter; - before it: descending")
     ] = "-created",
@@ -143,7 +142,7 @@ def groups(here: Here) -> wire.Items[wire.Group]:
 def folded(
     here: Here,
     by: Annotated[str, Query(max_length=100, description="seeds, or a field of the filter")] = run_groups.SEEDS,
-    q: Annotated[str, Query(max_length=500, description=query.HELP)] = "",
+    q: Annotated[str, Query(max_length=500, description=run_filter.HELP)] = "",
     keys: Annotated[
         str, Query(max_length=2000, description="metrics with their split, comma-separated: train.nc1")
     ] = "train.nc1",
@@ -151,7 +150,22 @@ def folded(
 ) -> wire.Folds:
     """Return runs folded into rows: those that differ in nothing but the seed, or have a field in common."""
     found, total = run_groups.group_runs(here.store, by, q=q, keys=[key for key in keys.split(",") if key], limit=limit)
-    return wire.Folds(items=[wire.Fold.model_validate(dataclasses.asdict(each)) for each in found], total=total)
+    return wire.Folds(items=[_fold(group) for group in found], total=total)
+
+
+def _fold(group: run_groups.RunGroup) -> wire.Fold:
+    spreads = {
+        key: wire.Spread(median=each.median, least=each.min, most=each.max, runs=each.count)
+        for key, each in group.ranges.items()
+    }
+    return wire.Fold(
+        value=group.value,
+        runs=group.run_ids,
+        states=group.status_counts,
+        created_at=group.created_at,
+        shared=group.shared,
+        spreads=spreads,
+    )
 
 
 @router.get("/sparklines")
