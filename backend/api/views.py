@@ -82,7 +82,7 @@ def series(store: Store, run_id: str, keys: list[str] | None = None, at_most: in
             raise NotFound(f"run {run_id} has no metric {unknown[0]!r}; it has {have}")
     return wire.Series(
         run=run_id,
-        epochs=[int(place) for place in found.places],
+        epochs=[int(place) for place in found.positions],
         values=values,
         measured=found.points,
         decimated=found.decimated,
@@ -99,7 +99,7 @@ def sparklines(store: Store, run_ids: Sequence[str], key: str, split: str, at_mo
 def _sparkline(store: Store, run_id: str, last_seq: int, key: str, split: str, at_most: int) -> wire.Sparkline:
     found = curves.read(store, run_id, "epoch", at_most)
     values = found.values.get(split, {}).get(key, [])
-    epochs = [int(place) for place in found.places] if values else []
+    epochs = [int(place) for place in found.positions] if values else []
     return wire.Sparkline(run=run_id, last_seq=last_seq, epochs=epochs, values=values)
 
 
@@ -310,12 +310,12 @@ def overview(store: Store, run_id: str, at_most: int) -> dict[str, Any]:
         "started": None if started is None else event_json(started),
         "series": {
             "run": run_id,
-            "epochs": epochs.places,
+            "epochs": epochs.positions,
             "values": epochs.values,
             "measured": epochs.points,
             "decimated": epochs.decimated,
         },
-        "steps": {"step": list(steps.places)} | {key: stepped.get(key, []) for key in OF_STEPS},
+        "steps": {"step": list(steps.positions)} | {key: stepped.get(key, []) for key in OF_STEPS},
         "captures": wire.typed_array(np.array(captured, np.int32)).model_dump(),
         "newest": {type_: event_json(each) for type_, each in newest.items() if each is not None},
         "geometry": None if shown is None else shown.model_dump(mode="json"),

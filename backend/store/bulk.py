@@ -1,4 +1,4 @@
-"""One action on several runs, each of which may refuse it."""
+"""Apply one action to several runs, each of which may refuse it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ ActionValue = str | int | None
 
 
 class BulkOutcome(NamedTuple):
-    """What became of one run: done, or why not."""
+    """Result of an action on one run: `refusal` is the reason why it was not done, None where it was."""
 
     run_id: str
     refusal: str | None
 
 
 def _tag(store: Store, run_id: str, value: ActionValue) -> None:
-    held = runs.get(store, run_id).tags
-    if value not in held:
-        runs.update(store, run_id, {"tags": [*held, value]})
+    tags = runs.get(store, run_id).tags
+    if value not in tags:
+        runs.update(store, run_id, {"tags": [*tags, value]})
 
 
 def _untag(store: Store, run_id: str, value: ActionValue) -> None:
-    held = runs.get(store, run_id).tags
-    runs.update(store, run_id, {"tags": [tag for tag in held if tag != value]})
+    tags = runs.get(store, run_id).tags
+    runs.update(store, run_id, {"tags": [tag for tag in tags if tag != value]})
 
 
 ACTIONS: dict[str, tuple[Callable[[Store, str, ActionValue], None], type | None]] = {
@@ -42,19 +42,19 @@ ACTIONS: dict[str, tuple[Callable[[Store, str, ActionValue], None], type | None]
     "group": (lambda store, run_id, value: runs.update(store, run_id, {"group": value}), str),
     "priority": (lambda store, run_id, value: runs.update(store, run_id, {"priority": value}), int),
 }
-"""By name: what is done to one run, and the kind of value that it needs."""
+"""By name: the function that acts on one run, and the type of its value, None where it takes none."""
 
 
 def apply_action(store: Store, action: str, run_ids: Sequence[str], value: ActionValue = None) -> list[BulkOutcome]:
-    """Do `action` to each run in turn; raises Invalid where its value is missing or none is wanted."""
-    work, kind = ACTIONS[action]
+    """Apply an action to each run in turn; raises Invalid where `value` is not what the action takes."""
+    function, kind = ACTIONS[action]
     if (kind is None) != (value is None) or (kind is not None and not isinstance(value, kind)):
         wanted = "none" if kind is None else {"str": "a text", "int": "a whole number"}[kind.__name__]
         raise Invalid(f"the action {action!r} takes {wanted} as `value`, got {value!r}")
     outcomes = []
     for run_id in dict.fromkeys(run_ids):
         try:
-            work(store, run_id, value)
+            function(store, run_id, value)
             outcomes.append(BulkOutcome(run_id, None))
         except CollapseError as error:
             outcomes.append(BulkOutcome(run_id, str(error)))

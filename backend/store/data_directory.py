@@ -1,4 +1,4 @@
-"""A data directory: its file `store.json`, which names its store, its lock files, and its folders of runs."""
+"""A data directory: its file `store.json`, which names its store, its lock files, and the folders of its runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ncengine import durable
 SERVER_LOCK = "server.lock"
 """Held by the server that uses a data directory, with its pid and URL; the kernel drops it when the server is gone."""
 MARKER = "store.json"
-"""The file in a data directory that says which store it belongs to."""
+"""The file in a data directory that names its store."""
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 
@@ -32,7 +32,7 @@ class StoreMarker(BaseModel):
     database: str
     """The database's address when it was last opened, without its password: a hint for people."""
     pending: bool = False
-    """The directory has its id, and whether the database has it too is not known yet."""
+    """True until the transaction that stores the id in the database is known to be committed."""
 
 
 def new_id() -> str:
@@ -41,7 +41,7 @@ def new_id() -> str:
 
 
 def read_marker(data_dir: Path) -> StoreMarker | None:
-    """Return what `store.json` says, or None where there is none; raises Unusable where it cannot be understood."""
+    """Return the content of `store.json`, or None where there is none; raises Unusable where it cannot be read."""
     path = data_dir / MARKER
     try:
         return StoreMarker.model_validate_json(path.read_bytes())
@@ -55,20 +55,20 @@ def read_marker(data_dir: Path) -> StoreMarker | None:
 
 
 def write_marker(data_dir: Path, marker: StoreMarker) -> None:
-    """Write `store.json`, whole or not at all; the caller holds the lock of `locked`."""
+    """Write `store.json` atomically; the caller holds the lock of `hold_migration_lock`."""
     durable.write(data_dir / MARKER, f"{marker.model_dump_json(indent=2)}\n".encode())
 
 
 @contextlib.contextmanager
 def hold_migration_lock(data_dir: Path) -> Iterator[None]:
-    """Let one program at a time migrate or identify the store of a data directory."""
+    """Hold the lock under which one program at a time migrates or identifies the store of a data directory."""
     with (data_dir / "migration.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def list_run_folders(data_dir: Path) -> frozenset[str]:
-    """Return the names of the folders of runs in a data directory."""
+    """Return the names of the run folders in a data directory."""
     with contextlib.suppress(FileNotFoundError):
         return frozenset(path.name for path in (data_dir / "runs").iterdir() if path.is_dir())
     return frozenset()
@@ -76,7 +76,7 @@ def list_run_folders(data_dir: Path) -> frozenset[str]:
 
 @contextlib.contextmanager
 def hold_server_lock(data_dir: Path, url: str) -> Iterator[None]:
-    """Hold the data directory's lock; raises Unusable naming the owner where another server holds it."""
+    """Hold the server's lock of a data directory; raises Unusable, naming the holder, where another server has it."""
     with (data_dir / SERVER_LOCK).open("a+") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -98,7 +98,7 @@ def hold_server_lock(data_dir: Path, url: str) -> Iterator[None]:
 
 
 def server_lock_holder(data_dir: Path) -> dict[str, object] | None:
-    """Return the pid and URL of the server that holds the lock, or None where nobody does."""
+    """Return the pid and URL of the server that holds the lock, or None where none does."""
     path = data_dir / SERVER_LOCK
     if not path.exists():
         return None

@@ -1,8 +1,8 @@
-"""Whether an open database is still the one that was opened: its file may be removed, moved or replaced meanwhile.
+"""Detect that the file of an open database was removed, moved or replaced.
 
-An SQLite connection goes on with a file that nobody finds any more, and what is written there is lost. So the file's
-identity (device and inode) is compared with its path's before every transaction, which costs microseconds; what takes
-a query (the store's id, the schema) is looked at by `DatabaseWatch.inspect`, twice a second.
+An SQLite connection keeps writing into a file that has no name any more, and what is written there is lost. Therefore
+the identity of the open file (device and inode) is compared with that of its path before every transaction, which takes
+microseconds; checks that need a query (store id, schema) are made by `DatabaseWatch.inspect`, twice a second.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from backend.store.migrate import KNOWN_REVISIONS
 from backend.store.models import store
 
 REJECTED_S = 1.0
-"""So long a file that was looked at and refused is not looked at again."""
+"""How long a file that was checked and rejected is not checked again."""
 
 
 class DatabaseGone(Unusable):
-    """The database that was opened is not there, or not the same any more; it may come back."""
+    """The opened database was removed or replaced; it may be put back."""
 
 
 class DatabaseWatch:
-    """Compares an open database with what is at its address now; `file` is None for a database server."""
+    """Compares an open database with the file that is at its path now; `file` is None for a database server."""
 
     def __init__(self, engine: Engine, file: Path | None, store_id: str) -> None:
         self._engine, self._file, self._store_id = engine, file, store_id
@@ -40,14 +40,14 @@ class DatabaseWatch:
         self._lock = threading.Lock()
         self._refused = ""
         self.generation = 0
-        """Counts how often connections had to be made anew, for those who keep one of their own."""
+        """Number of times the file changed, for code that keeps a connection of its own."""
 
     @property
     def file(self) -> Path | None:
         return self._file
 
     def problem(self) -> str:
-        """Return what is wrong with the database, what happened and what to do; empty where nothing is known to be."""
+        """Return the known problem of the database with its remedy; empty if there is none."""
         try:
             self.require_writable()
         except DatabaseGone as error:
@@ -55,18 +55,18 @@ class DatabaseWatch:
         return ""
 
     def is_missing(self) -> bool:
-        """Whether nothing is at the database file's path."""
+        """Return whether there is no file at the database's path."""
         return self._file is not None and _inode(self._file) is None
 
     def _remember_log(self) -> None:
-        """Remember the write-ahead log of the open file, to tell it beside another one."""
+        """Remember the identity of the open file's write-ahead log, to recognise it beside another file."""
         if self._file is not None:
             self._log = _inode(_log_of(self._file)) or self._log
 
     def require_writable(self) -> tuple[int, int] | None:
-        """Raise DatabaseGone where what is written would be lost, or would go into another store's database.
+        """Raise DatabaseGone where a write would be lost, or would go into another store's database.
 
-        Returns the identity of the file, for `require_still`.
+        Returns the identity of the file, for `require_unchanged`.
         """
         if self._file is not None:
             current = _inode(self._file)
@@ -81,28 +81,28 @@ class DatabaseWatch:
             raise DatabaseGone(self._refused)
         return self._opened
 
-    def require_still(self, opened: tuple[int, int] | None) -> None:
-        """Raise DatabaseGone unless the file at the path is the one that a transaction began with."""
+    def require_unchanged(self, opened: tuple[int, int] | None) -> None:
+        """Raise DatabaseGone unless the file at the path is the one at the start of the transaction."""
         if self._file is not None and _inode(self._file) != opened:
             raise DatabaseGone(
                 f"the database file {self._file} was removed or replaced during a transaction, which was rolled back"
             )
 
     def require_readable(self) -> None:
-        """Raise DatabaseGone where another store's database is at the path; one that is missing is read on."""
+        """Raise DatabaseGone where another store's database is at the path; a removed one can still be read."""
         if self._file is not None and self._opened is not None:
             current = _inode(self._file)
             if current is not None and current != self._opened:
                 self._reopen(current)
 
     def _reopen(self, current: tuple[int, int]) -> None:
-        """Go over to the file that is at the path now, where it is a whole database of the same store."""
+        """Switch to the file that is at the path now, if it is a whole database of the same store."""
         with self._lock:
             if current == self._opened:
                 return
             if self._rejected and self._rejected[0] == current and time.monotonic() - self._rejected[1] < REJECTED_S:
                 raise DatabaseGone(self._rejected[2])
-            reason = self._fault()
+            reason = self._rejection_reason()
             if reason:
                 text = (
                     f"the database file {self._file} was replaced by another one, and {reason}. Put the database of "
@@ -114,8 +114,8 @@ class DatabaseWatch:
             self._opened, self.generation, self._rejected = current, self.generation + 1, None
             self._remember_log()
 
-    def _fault(self) -> str:
-        """Return why the file at the path cannot take the place of the open one; empty where it can."""
+    def _rejection_reason(self) -> str:
+        """Return why the file at the path cannot replace the open one; empty if it can."""
         if self._file is not None and self._log is not None and _inode(_log_of(self._file)) == self._log:
             return (
                 "the write-ahead log of the one before still lies beside it, which SQLite would play into it: stop the "
@@ -135,7 +135,7 @@ class DatabaseWatch:
         return reason
 
     def inspect(self) -> str:
-        """Look at the store's id and schema too; return what is wrong, empty where nothing is.
+        """Check the store id and the schema too; return the problem, empty if there is none.
 
         Raises SQLAlchemyError where the database cannot be reached.
         """
@@ -147,7 +147,7 @@ class DatabaseWatch:
         return self.problem()
 
     def _difference(self) -> str:
-        """Return in which way the database is not the one that was opened; empty where it is."""
+        """Return how the database differs from the one that was opened; empty if it does not."""
         try:
             with self._engine.connect() as connection:
                 schema = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
@@ -169,9 +169,9 @@ class DatabaseWatch:
 
 
 def is_read_only(folder: Path) -> bool:
-    """Whether nothing can be written in a folder, since its disk is mounted so or turned so after a fault.
+    """Return whether the disk of a folder is read-only.
 
-    A disk that turned read-only after a fault says so to writers alone, so that a file is made and removed.
+    A disk that became read-only after a fault reports it only to writes, so a file is created and removed.
     """
     try:
         probe_folder(folder)
@@ -181,7 +181,7 @@ def is_read_only(folder: Path) -> bool:
 
 
 def probe_folder(folder: Path) -> None:
-    """Make and remove a small file of a name of its own; raises OSError where that cannot be done."""
+    """Create and remove a small file with a unique name; raises OSError where that fails."""
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe-") as probe:
         probe.write(b"probe")
 
@@ -191,7 +191,7 @@ def _log_of(file: Path) -> Path:
 
 
 def _inode(file: Path) -> tuple[int, int] | None:
-    """Return a file's device and inode, or None where it is not there."""
+    """Return a file's device and inode, or None where it does not exist."""
     try:
         found = file.stat()
     except OSError:

@@ -1,10 +1,10 @@
-"""Errors that a person reads: what was expected, what came, what to do. Each maps to one HTTP status (RFC 9457)."""
+"""Errors with a message for people: what was expected, what was given, what to do. Each has an HTTP status."""
 
 from __future__ import annotations
 
 
 class CollapseError(Exception):
-    """Base: `title` is the kind in words, the message the particulars with the remedy."""
+    """Base class: `title` names the kind of error, the message has the details and the remedy."""
 
     status = 500
     title = "Something went wrong"
@@ -15,25 +15,25 @@ class CollapseError(Exception):
 
 
 class NotFound(CollapseError):
-    """There is nothing under that id."""
+    """Nothing has that id."""
 
     status, title = 404, "Not found"
 
 
 class Conflict(CollapseError):
-    """The thing is in a state that does not allow this."""
+    """The current state does not allow the operation."""
 
     status, title = 409, "Not possible in this state"
 
 
 class Invalid(CollapseError):
-    """The request is not understood or impossible; `errors` lists fields where it is known."""
+    """The request is malformed or impossible; `errors` lists the fields, where they are known."""
 
     status, title = 422, "Invalid input"
 
 
 class Forbidden(CollapseError):
-    """The caller is not let in."""
+    """The caller has no permission."""
 
     status, title = 403, "Not allowed"
 
@@ -45,13 +45,13 @@ class Unusable(CollapseError):
 
 
 class Fenced(CollapseError):
-    """Another attempt owns the run; the one who hears this stops at once and writes nothing more."""
+    """Another attempt owns the run; the caller stops at once and writes nothing more."""
 
     status, title = 409, "Another attempt owns this run"
 
 
 class TooManyRequests(CollapseError):
-    """The server has as much long work to do as it takes; nothing was begun. Sent with `Retry-After`."""
+    """The queue of long work is full; nothing was started. The answer has the header `Retry-After`."""
 
     status, title = 429, "Too many requests"
 

@@ -1,4 +1,4 @@
-"""What runs are at a moment, in one word: what is made of them is the same as long as it does not change."""
+"""A hash of the current state of runs: a result that was computed from them is valid while it does not change."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def fingerprint(store: Store, run_ids: Sequence[str]) -> str:
     )
     with store.reading() as connection:
         found = {row.id: tuple(row) for row in connection.execute(rows)}
-        held = [tuple(row) for row in connection.execute(files)]
+        file_counts = [tuple(row) for row in connection.execute(files)]
     for run_id in run_ids:
         if run_id not in found:
             raise runs.not_found(run_id)
-    return hashlib.sha256(repr(([found[run_id] for run_id in run_ids], held)).encode()).hexdigest()
+    return hashlib.sha256(repr(([found[run_id] for run_id in run_ids], file_counts)).encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""Whether a store is whole: what `collapse doctor --check` looks at, and what must hold after any fault.
+"""Integrity check of a store: what `collapse doctor --check` runs, and what must hold after any fault.
 
-Per run: numbers without a gap, every epoch once and in order, a legal path of states, a file for every row with its
-hash, no row that points nowhere. Looking changes nothing.
+Per run: event numbers without a gap, every epoch once and in order, only legal transitions of the status, a file with
+the right hash for every row, no row without its run. The check changes nothing.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ PAGE = 5000
 
 
 class IntegrityProblem(NamedTuple):
-    """Something that is not as it should be, in a run or in the store as a whole."""
+    """A problem of a run, or of the store as a whole (`run_id` is None)."""
 
     run_id: str | None
     what: str
 
 
 def find_problems(store: Store, run_id: str | None = None) -> Iterator[IntegrityProblem]:
-    """Look at one run or all of them, and at the database; yield what is wrong."""
+    """Check one run, or the database and all runs; yield the problems."""
     query = sa.select(run.c.id) if run_id is None else sa.select(run.c.id).where(run.c.id == run_id)
     with store.reading() as connection:
         ids = list(connection.execute(query).scalars())
@@ -39,47 +39,47 @@ def find_problems(store: Store, run_id: str | None = None) -> Iterator[Integrity
 
 
 def find_database_problems(store: Store) -> Iterator[IntegrityProblem]:
-    """Look at the database itself: is its file whole, does every row belong to a run."""
+    """Check the database itself: its file is whole, and every row belongs to a run."""
     with store.reading() as connection:
         if store.is_sqlite:
             for (answer,) in connection.exec_driver_sql("PRAGMA integrity_check"):
                 if answer != "ok":
                     yield IntegrityProblem(None, f"the database file: {answer}")
         for table in (event, artifact, attempt, bucket, reading):
-            lost = sa.select(sa.func.count()).select_from(table)
-            count = connection.execute(lost.where(table.c.run_id.not_in(sa.select(run.c.id)))).scalar_one()
+            orphans = sa.select(sa.func.count()).select_from(table)
+            count = connection.execute(orphans.where(table.c.run_id.not_in(sa.select(run.c.id)))).scalar_one()
             if count:
                 yield IntegrityProblem(None, f"{count} rows of {table.name} belong to no run")
 
 
 def _events(store: Store, run_id: str) -> Iterator[str]:
-    # The row and its newest event in one statement: a run that goes on has more of them by the next.
+    # The row and its newest event in one statement: a running run has more events by the next one.
     newest = sa.select(sa.func.max(event.c.seq)).where(event.c.run_id == run.c.id).scalar_subquery().label("newest")
     with store.reading() as connection:
         query = sa.select(run.c.status, run.c.last_seq, run.c.epoch, newest).where(run.c.id == run_id)
         row = connection.execute(query).one_or_none()
     if row is None:
-        return  # deleted for good while others were looked at
+        return  # removed while other runs were checked
 
-    def told() -> Iterator[tuple[int, str, dict[str, Any]]]:
+    def stored_events() -> Iterator[tuple[int, str, dict[str, Any]]]:
         seq = 0
-        own = sa.select(event.c.seq, event.c.type, event.c.payload).where(event.c.run_id == run_id)
+        of_run = sa.select(event.c.seq, event.c.type, event.c.payload).where(event.c.run_id == run_id)
         with store.reading() as connection:
             while seq < (row.newest or 0):
-                query = own.where(event.c.seq > seq, event.c.seq <= row.newest).order_by(event.c.seq).limit(PAGE)
+                query = of_run.where(event.c.seq > seq, event.c.seq <= row.newest).order_by(event.c.seq).limit(PAGE)
                 page = list(connection.execute(query))
                 yield from ((each.seq, each.type, each.payload) for each in page)
                 if not page:
                     return
                 seq = page[-1].seq
 
-    yield from check_events(row.status, row.last_seq, row.epoch, told())
+    yield from check_events(row.status, row.last_seq, row.epoch, stored_events())
 
 
 def check_events(
     status: str, last_seq: int, epoch: int, events: Iterable[tuple[int, str, dict[str, Any]]]
 ) -> Iterator[str]:
-    """Yield what is wrong with a run's events (number, type, payload) and with what its row says of them."""
+    """Yield the problems of a run's events (number, type, payload), also compared with the columns of its row."""
     state: RunStatus | None = None
     expected, measured, capture = 1, 0, -1
     for seq, type_, payload in events:
@@ -110,24 +110,24 @@ def check_events(
 
 
 def _files(store: Store, run_id: str) -> Iterator[str]:
-    spoken = sa.and_(event.c.run_id == artifact.c.run_id, event.c.seq == artifact.c.seq)
-    query = sa.select(artifact, event.c.type.label("spoken")).outerjoin(event, spoken)
+    same_event = sa.and_(event.c.run_id == artifact.c.run_id, event.c.seq == artifact.c.seq)
+    query = sa.select(artifact, event.c.type.label("event_type")).outerjoin(event, same_event)
     with store.reading() as connection:
         rows = list(connection.execute(query.where(artifact.c.run_id == run_id)))
     for row in rows:
         what = f"the {row.kind} at step {row.step}"
-        if row.spoken is None:
+        if row.event_type is None:
             yield f"{what} belongs to event {row.seq}, which is not there"
         if not artifacts.is_local(store, row):
-            continue  # the server of that directory looks at it
-        wrong = _wrong(store, row)
-        # A run that goes on lets go of checkpoints, the row first.
-        if wrong and any(held.path == row.path for held in artifacts.rows(store, run_id, row.kind)):
-            yield f"{what} {wrong}"
+            continue  # checked by a server of that directory
+        problem = _file_problem(store, row)
+        # A running run removes old checkpoints, the row first: the problem counts only while the row exists.
+        if problem and any(current.path == row.path for current in artifacts.rows(store, run_id, row.kind)):
+            yield f"{what} {problem}"
 
 
-def _wrong(store: Store, row: sa.Row[Any]) -> str | None:
-    """Return what is wrong with an artifact's file; None where it is what was written."""
+def _file_problem(store: Store, row: sa.Row[Any]) -> str | None:
+    """Return the problem of an artifact's file; None where it is as it was written."""
     try:
         size = artifacts.resolve(store, row.path).stat().st_size
     except FileNotFoundError:

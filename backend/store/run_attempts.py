@@ -1,4 +1,4 @@
-"""Attempts: the processes that ran, or run, a run."""
+"""Attempts: a run is executed by one process at a time, each numbered 1, 2, 3 …"""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from backend.store.run_status import ENDED, TRANSITIONS
 from backend.store.runs import get
 
 MAX_CRASHES = 3
-"""So many attempts may end without a word before a run counts as failed."""
+"""A run fails when this many attempts have crashed since the user last queued it."""
 
 
 def claim(store: Store, run_id: str, device: str) -> int | None:
-    """Take a queued run for a new attempt; return the attempt's number, or None where somebody else took it."""
+    """Claim a queued run for a new attempt; return the attempt's number, or None where the run is no longer queued."""
     statement = (
         sa.update(run)
         .where(run.c.id == run_id, run.c.status == "queued", run.c.deleted_at.is_(None))
@@ -38,7 +38,7 @@ def claim(store: Store, run_id: str, device: str) -> int | None:
 def record_process(
     store: Store, run_id: str, number: int, *, pid: int, process_started: str, boot_id: str, host: str
 ) -> None:
-    """Write down which process runs an attempt, so that a later server can adopt it."""
+    """Record which process runs an attempt, so that a later server can adopt it."""
     with store.writing() as connection:
         connection.execute(
             sa.update(attempt)
@@ -56,7 +56,7 @@ def list_of_run(store: Store, run_id: str) -> list[sa.Row[Any]]:
 
 
 def list_running(store: Store) -> list[sa.Row[Any]]:
-    """Return the current attempts of all running runs, with what the user wants of each."""
+    """Return the current attempt of each running run, with the user's request and the heartbeat."""
     query = (
         sa.select(attempt, run.c.want, run.c.last_seq, run.c.heartbeat, run.c.running_s, run.c.time_limit_s)
         .join(run, sa.and_(run.c.id == attempt.c.run_id, run.c.attempt == attempt.c.number))

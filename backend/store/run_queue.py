@@ -15,20 +15,20 @@ QUEUE_ORDER = (run.c.priority.desc(), run.c.position, run.c.created_at, run.c.id
 
 
 def list_startable(store: Store) -> list[sa.Row[Any]]:
-    """Return id and wished-for device of the queued runs that may start here, in the order in which they will.
+    """Return id and requested device of the queued runs that may start here, in the order of their start.
 
-    A run whose files are in another data directory continues there, where its checkpoints are.
+    A run whose files are in another data directory continues there, because its checkpoints are there.
     """
     device = run.c.config["device"].as_string().label("device")
-    held = sa.select(run_folder.c.directory_id).where(run_folder.c.run_id == run.c.id)
-    startable = sa.or_(~held.exists(), held.where(run_folder.c.directory_id == store.directory_id).exists())
+    folders = sa.select(run_folder.c.directory_id).where(run_folder.c.run_id == run.c.id)
+    startable = sa.or_(~folders.exists(), folders.where(run_folder.c.directory_id == store.directory_id).exists())
     query = sa.select(run.c.id, device).where(run.c.status == "queued", run.c.deleted_at.is_(None), startable)
     with store.reading() as connection:
         return list(connection.execute(query.order_by(*QUEUE_ORDER)))
 
 
 def list_waiting(store: Store, limit: int) -> list[sa.Row[Any]]:
-    """Return the rows of the next `limit` queued runs, in the order in which they will start."""
+    """Return the rows of the next `limit` queued runs, in the order of their start."""
     query = sa.select(run).where(run.c.status == "queued", run.c.deleted_at.is_(None))
     with store.reading() as connection:
         return list(connection.execute(query.order_by(*QUEUE_ORDER).limit(limit)))
@@ -55,15 +55,15 @@ def move_before(store: Store, run_id: str, before: str | None) -> None:
         priority = last if before is None else rest[place].priority
         ordered = [*((row.id, row.priority) for row in rest[:place]), (run_id, priority)]
         ordered += [(row.id, row.priority) for row in rest[place:]]
-        held = {row.id: (row.priority, row.position) for row in waiting}
+        current = {row.id: (row.priority, row.position) for row in waiting}
         first = min(row.position for row in waiting)
-        for position, (moved, wanted) in enumerate(ordered, first):
-            if held[moved] != (wanted, position):
-                values = {"priority": wanted, "position": position}
+        for position, (moved, its_priority) in enumerate(ordered, first):
+            if current[moved] != (its_priority, position):
+                values = {"priority": its_priority, "position": position}
                 connection.execute(sa.update(run).where(run.c.id == moved).values(**values))
 
 
 def write_probe(store: Store) -> None:
-    """Write one small row: whoever waits for long here learns that the database holds its writers up."""
+    """Update one small row; a call that takes long shows that the database holds writers up."""
     with store.writing() as connection:
         connection.execute(sa.update(pulse).values(beats=pulse.c.beats + 1))

@@ -171,7 +171,7 @@ def retry(store: Store, run_id: str) -> None:
 
 
 def delete(store: Store, run_id: str) -> None:
-    """Hide a run (it can be restored for a week); raises Conflict while it is queued, running or paused."""
+    """Hide a run; it can be restored for a week. Raises Conflict while it is queued, running or paused."""
     row = get(store, run_id)
     with store.writing() as connection:
         done = connection.execute(
@@ -182,7 +182,7 @@ def delete(store: Store, run_id: str) -> None:
 
 
 def restore(store: Store, run_id: str) -> None:
-    """Bring a deleted run back."""
+    """Restore a deleted run."""
     get(store, run_id, deleted=True)
     with store.writing() as connection:
         connection.execute(sa.update(run).where(run.c.id == run_id).values(deleted_at=None))

@@ -1,4 +1,4 @@
-"""Create, read and change runs."""
+"""Create, read and update runs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from ncengine.config import RunConfig
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 HEADLINE = ("loss", "top1", "nc1", "nc2_equiangular_means", "nc3", "nc4_ncc_mismatch")
-"""The metrics that a run's row keeps once more in short, as `SPLIT.KEY`, for sorting and filtering many runs."""
+"""Metrics that a run's row has a second time in `headline`, as `SPLIT.KEY`, for sorting and filtering many runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunDraft:
-    """A run that is to be queued."""
+    """A run to be queued."""
 
     config: RunConfig
     name: str | None = None
@@ -63,7 +63,7 @@ class RunDraft:
 
 
 def new_id() -> str:
-    """Return a fresh run id."""
+    """Return a random run id."""
     return "".join(secrets.choice(ALPHABET) for _ in range(10))
 
 
@@ -91,9 +91,9 @@ def create_many(store: Store, drafts: Sequence[RunDraft], idempotency_key: str |
     keys = [None if idempotency_key is None else _key(idempotency_key, i) for i in range(len(drafts))]
     try:
         with store.writing() as connection:
-            held = _held(connection, drafts, keys)
-            if held is not None:
-                return held, False
+            existing = _created_earlier(connection, drafts, keys)
+            if existing is not None:
+                return existing, False
             last = connection.execute(sa.select(sa.func.max(run.c.position))).scalar_one() or 0
             rows = [d.row(new_id(), last + 1 + i, key) for i, (d, key) in enumerate(zip(drafts, keys, strict=True))]
             connection.execute(run.insert(), rows)
@@ -101,20 +101,22 @@ def create_many(store: Store, drafts: Sequence[RunDraft], idempotency_key: str |
                 insert_events(connection, row["id"], 1, [NewEvent("RunQueued", {"config_hash": row["config_hash"]})])
         return [row["id"] for row in rows], True
     except sa.exc.IntegrityError:
-        # Somebody with the same key was quicker by a moment, which only databases with several writers can see.
+        # A concurrent request with the same key committed first; only PostgreSQL has several writers at a time.
         with store.reading() as connection:
-            held = _held(connection, drafts, keys)
-        if held is None:
+            existing = _created_earlier(connection, drafts, keys)
+        if existing is None:
             raise
-        return held, False
+        return existing, False
 
 
 def _key(idempotency_key: str, index: int) -> str:
     return idempotency_key if index == 0 else f"{idempotency_key}#{index}"
 
 
-def _held(connection: Connection, drafts: Sequence[RunDraft], keys: Sequence[str | None]) -> list[str] | None:
-    """Return the runs that the keys were used for, or None where they are new."""
+def _created_earlier(
+    connection: Connection, drafts: Sequence[RunDraft], keys: Sequence[str | None]
+) -> list[str] | None:
+    """Return the runs that were created with these keys, or None where the keys are new."""
     if keys[0] is None:
         return None
     query = sa.select(run.c.id, run.c.config_hash, run.c.idempotency_key).where(run.c.idempotency_key.in_(keys))
@@ -137,14 +139,14 @@ def get(store: Store, run_id: str, *, deleted: bool = False) -> sa.Row[Any]:
 
 
 def last_seqs(store: Store, run_ids: Collection[str]) -> dict[str, int]:
-    """Return the number of the last event of each run; runs that are not there, or deleted, are left out."""
+    """Return the number of the last event of each run; missing and deleted runs are left out."""
     query = sa.select(run.c.id, run.c.last_seq).where(run.c.id.in_(run_ids), run.c.deleted_at.is_(None))
     with store.reading() as connection:
         return {row.id: row.last_seq for row in connection.execute(query)}
 
 
 def not_found(run_id: str) -> NotFound:
-    """Return the error of a run that is not there."""
+    """Return the error for a run that does not exist."""
     return NotFound(f"there is no run {run_id!r}; `collapse runs` or GET /api/v1/runs lists them")
 
 
@@ -155,12 +157,12 @@ def config_of(row: sa.Row[Any]) -> RunConfig:
 
 @functools.lru_cache(maxsize=1000)
 def _validated(config: bytes) -> RunConfig:
-    # Every page of runs shows the same configs again; to check a hundred takes a fifth of the page's time.
+    # Consecutive pages of runs have the same configs; validating a hundred takes a fifth of a page's time.
     return RunConfig.model_validate_json(config)
 
 
 def headline(summary: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the few numbers of a summary by which runs are mostly sorted and filtered."""
+    """Return the metrics of a summary by which runs are usually sorted and filtered."""
     return {
         f"{split}.{key}": summary[split][key]
         for split in ("train", "test")
@@ -170,26 +172,26 @@ def headline(summary: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def is_empty(store: Store) -> bool:
-    """Whether no run was ever created here."""
+    """Return whether the store has no run."""
     with store.reading() as connection:
         return connection.execute(sa.select(run.c.id).limit(1)).one_or_none() is None
 
 
 def list_ids(store: Store) -> list[str]:
-    """Return the ids of all runs, oldest first; of deleted ones too."""
+    """Return the ids of all runs, deleted ones included, oldest first."""
     with store.reading() as connection:
         return list(connection.execute(sa.select(run.c.id).order_by(run.c.created_at, run.c.id)).scalars())
 
 
 def count(store: Store, status: str) -> int:
-    """Return how many runs are in a state."""
+    """Return the number of runs with a status."""
     query = sa.select(sa.func.count()).select_from(run).where(run.c.status == status, run.c.deleted_at.is_(None))
     with store.reading() as connection:
         return int(connection.execute(query).scalar_one())
 
 
 def update(store: Store, run_id: str, changes: Mapping[str, Any]) -> None:
-    """Change a run's name, tags, group, notes, priority or time limit."""
+    """Update a run's name, tags, group, notes, priority or time limit."""
     get(store, run_id)
     with store.writing() as connection:
         connection.execute(sa.update(run).where(run.c.id == run_id).values(**changes))

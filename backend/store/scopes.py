@@ -1,4 +1,4 @@
-"""The three scopes of a token, each of which includes the one before."""
+"""The three scopes of an access token; each includes the one before."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Literal, get_args
 
 TokenScope = Literal["read", "launch", "admin"]
 SCOPES: tuple[TokenScope, ...] = get_args(TokenScope)
-"""From the least to the most: see everything; start and change runs; delete runs, manage tokens, read the audit."""
+"""In ascending order: view everything; start and change runs; delete runs, manage tokens, read the audit log."""
 
 OWNER = "owner"
-"""How the audit names the server's own token. A further token may have the same name, but also has an id."""
+"""Name of the server's own token in the audit log. Another token may have the same name, but also has an id."""
 
 
-def includes(held: TokenScope, needed: TokenScope) -> bool:
-    """Return whether a token of one scope may do what another scope allows."""
-    return SCOPES.index(held) >= SCOPES.index(needed)
+def includes(granted: TokenScope, needed: TokenScope) -> bool:
+    """Return whether a token with scope `granted` may do what scope `needed` allows."""
+    return SCOPES.index(granted) >= SCOPES.index(needed)

@@ -1,4 +1,4 @@
-"""Validation that HTTP, archives and sweeps share: names that people give, and pydantic's errors as fields."""
+"""Validation that HTTP, archives and sweeps share: names and tags, and the formatting of pydantic's errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 from ncengine.config import RunConfig
 
 JSON_KEY = re.compile(rb'"\s*:')
-"""Ends a key in JSON text, and is counted without parsing it."""
+"""The end of a key in JSON text: counts keys without parsing."""
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Tags = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=50, pattern=r"^[^\x00-\x1f\x7f]*$")]], Field(max_length=50)
@@ -19,18 +19,18 @@ Tags = Annotated[
 
 
 class FieldError(BaseModel):
-    """What is wrong with one field; `path` is dotted, empty for the config as a whole."""
+    """A validation error of one field; `path` is dotted, empty for the config as a whole."""
 
     path: str
     message: str
 
 
 MAX_ERRORS = 20
-"""Of one request, told in its answer: what was sent may be wrong in ten thousand places."""
+"""Number of errors in one answer: a request may be wrong in thousands of places."""
 
 
 def field_errors(errors: list[Mapping[str, Any]], *, drop: int = 0) -> list[FieldError]:
-    """Return pydantic's errors with dotted paths, without the tags of unions and the first `drop` steps."""
+    """Return pydantic's errors with dotted paths, without the tags of unions and the first `drop` steps of the path."""
     found = []
     for error in errors[:MAX_ERRORS]:
         steps = [str(step)[:100] for step in error["loc"][drop:]]
@@ -41,19 +41,19 @@ def field_errors(errors: list[Mapping[str, Any]], *, drop: int = 0) -> list[Fiel
         message = str(error["msg"]).removeprefix("Value error, ")[:2000]
         if error["type"] == "extra_forbidden":
             message = f"there is no setting {'.'.join(steps)!r}"
-        # A config that is impossible as a whole names the setting to change.
+        # The message of a validator of the whole config begins with the setting to change.
         found.append(FieldError(path=".".join(steps) or named_setting(message), message=message))
     return found
 
 
 def named_setting(message: str) -> str:
-    """Return the setting that a message names as its first word, or nothing."""
+    """Return the setting that the first word of a message names, or an empty string."""
     named = message.split(" ", 1)[0].rstrip(":")
     return named if named.partition(".")[0] in RunConfig.model_fields else ""
 
 
 def format_validation_error(error: ValidationError) -> str:
-    """Return the first of a validation's errors in a line: the dotted field, and what is wrong with it."""
+    """Return the first error of a validation as one line: the dotted path of the field, and the message."""
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(step) for step in first["loc"])
     return f"{where}: {first['msg']}"[:500] if where else str(first["msg"])[:500]

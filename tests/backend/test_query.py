@@ -216,21 +216,21 @@ def test_a_long_curve_keeps_its_spikes_and_its_ends(store):
         found = curves.read(store, run_id, "epoch", at_most)
         assert found.points == 5003
         assert found.decimated
-        assert 0.4 * at_most <= len(found.places) <= 1.6 * at_most + 4
-        assert found.places == sorted(found.places)
-        assert (found.places[0], found.places[-1]) == (1, 5003)
+        assert 0.4 * at_most <= len(found.positions) <= 1.6 * at_most + 4
+        assert found.positions == sorted(found.positions)
+        assert (found.positions[0], found.positions[-1]) == (1, 5003)
         line = found.values["train"]["nc1"]
         assert (max(line), min(line)) == (50.0, -50.0), "no spike is lost"
         assert (line[0], line[-1]) == (series[0]["train"]["nc1"], series[-1]["train"]["nc1"])
         rising = found.values["test"]["top1"]
         assert rising == sorted(rising), "extremes stand in the order in which they came"
-        for place, value in zip(found.places, line, strict=True):
+        for place, value in zip(found.positions, line, strict=True):
             if abs(value) == 50.0:
                 distance = min(abs(place - spike) for spike in spikes)
-                assert distance <= 2.5 * 5003 / len(found.places) + 8
+                assert distance <= 2.5 * 5003 / len(found.positions) + 8
     whole = curves.read(store, run_id, "epoch", 10_000)
     assert not whole.decimated
-    assert whole.places == list(range(1, 5004))
+    assert whole.positions == list(range(1, 5004))
     assert whole.values["train"]["nc1"] == [scalars["train"]["nc1"] for scalars in series]
 
 

@@ -122,7 +122,7 @@ class Authority:
     def _of_session(self, row: sa.Row[Any] | None) -> Caller | None:
         if row is None:
             return None
-        ends_at = sessions.end_of_life(row.created_at)
+        ends_at = sessions.latest_end(row.created_at)
         if row.token_id is not None:
             return Caller(row.name, row.scope, row.token_id, row.digest, min(ends_at, row.expires_at or ends_at))
         # Opened with the server's own token: that of today, not one that it had before.

@@ -86,7 +86,7 @@ def _members(store: Store, row: sa.Row[Any], held: list[sa.Row[Any]]) -> Iterato
 
 def _metrics_csv(store: Store, run_id: str) -> bytes:
     found = curves.read(store, run_id, "epoch", sys.maxsize)
-    return curves.to_csv([int(epoch) for epoch in found.places], found.values).encode()
+    return curves.to_csv([int(epoch) for epoch in found.positions], found.values).encode()
 
 
 def _event_lines(store: Store, run_id: str, last_seq: int) -> Iterator[bytes]:
