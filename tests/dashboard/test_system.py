@@ -10,12 +10,12 @@ from dashboard.pages import storage, system
 
 def test_where_a_queued_run_goes():
     order = ["a", "b", "c"]
-    assert system.target(order, "c", "up") == "b"
-    assert system.target(order, "c", "first") == "a"
-    assert system.target(order, "a", "last") is None
-    assert system.target(order, "a", "up") == "a"
+    assert system.successor(order, "c", "up") == "b"
+    assert system.successor(order, "c", "first") == "a"
+    assert system.successor(order, "a", "last") is None
+    assert system.successor(order, "a", "up") == "a"
     with pytest.raises(ValueError, match="x"):
-        system.target(order, "x", "up")
+        system.successor(order, "x", "up")
 
 
 def rows(table) -> list[list[str]]:
@@ -33,10 +33,10 @@ def test_what_is_wrong_stands_first():
         wire.Finding(what="GPU", ok=False, found="none", remedy="install its driver", required=False),
         wire.Finding(what="data directory", ok=False, found="not writable", remedy="chmod", required=True),
     ]
-    assert [(row[0], row[1]) for row in rows(system.findings(found))] == [
-        ("missing", "data directory"),
-        ("not here, not needed", "GPU"),
-        ("works", "PyTorch"),
+    assert [(row[0], row[1]) for row in rows(system.diagnostics_view(found))] == [
+        ("Missing", "data directory"),
+        ("Optional, missing", "GPU"),
+        ("OK", "PyTorch"),
     ]
 
 
@@ -54,11 +54,11 @@ def test_a_preview_s_button_says_what_it_deletes_and_carries_the_plan():
     listed, button = storage.plan_view(plan)
     assert rows(listed) == [["captures of a finished run", "abc", "12", "2.8 MB"]]
     assert button.children == "Delete 12 files (2.8 MB)"
-    assert button.id == {"storage": "delete", "named": "0123456789abcdef"}
+    assert button.id == {"storage": "delete", "target": "0123456789abcdef"}
     many = storage.plan_view(plan.model_copy(update={"items": [item] * 60}))
     assert words(many[1]) == "and 10 more", "what is deleted and not listed is told"
     nothing = storage.plan_view(plan.model_copy(update={"items": []}))
-    assert [words(part) for part in nothing] == ["Nothing can be deleted."]
+    assert [words(part) for part in nothing] == ["Nothing to delete"]
 
 
 def test_what_was_left_is_told_with_its_reason():

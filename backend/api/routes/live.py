@@ -12,11 +12,11 @@ from backend.api.routes.encoding import EncodedRoute
 from backend.api.routes.runs import Here
 from backend.api.security.callers import current_caller
 from backend.api.stream import EventStream
+from backend.page_constants import MAX_STREAMED_RUNS
 from backend.store import runs
 from backend.store.errors import Invalid
 
 router = APIRouter(prefix="/api/v1", tags=["stream"], route_class=EncodedRoute)
-MAX_RUNS = 32
 
 
 @router.get(
@@ -39,8 +39,8 @@ async def stream(
     number.
     """
     run_ids = list(dict.fromkeys(filter(None, runs_.split(","))))
-    if not 1 <= len(run_ids) <= MAX_RUNS:
-        raise Invalid(f"`runs` must name 1 to {MAX_RUNS} runs, got {len(run_ids)}")
+    if not 1 <= len(run_ids) <= MAX_STREAMED_RUNS:
+        raise Invalid(f"`runs` must name 1 to {MAX_STREAMED_RUNS} runs, got {len(run_ids)}")
     there = await asyncio.to_thread(runs.last_seqs, here.store, run_ids)
     for run_id in run_ids:
         if run_id not in there:
