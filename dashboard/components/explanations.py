@@ -6,6 +6,8 @@ from typing import Any
 
 from dash import html
 
+from backend.page_constants import MAX_FRAME_CLASSES
+
 TITLE = "About this chart"
 EXPLANATIONS: dict[str, tuple[str, ...]] = {
     "scene": (
@@ -17,8 +19,8 @@ EXPLANATIONS: dict[str, tuple[str, ...]] = {
         "every class, but projects K − 1 dimensions to three: points that look close may be far apart.",
         "Tetrahedron: four classes, between which nothing is distorted. PCA: the three directions of largest variance "
         "of the class means. Grand tour: a slow rotation through all dimensions; points that stay together are close.",
-        "Above 128 classes, samples are shown as a density and class means as small dots; classes are drawn "
-        "individually if they are searched for, hovered, or the pair with the smallest angle.",
+        f"Above {MAX_FRAME_CLASSES} classes, samples are shown as a density and class means as small dots; classes are "
+        "drawn individually if they are searched for, hovered, or the pair with the smallest angle.",
         "Misclassified: training samples that the classifier predicts as another class, with their image if there is "
         "one. ETF rotation: the vertices of the nearest ETF at previous captures, projected to the frame of this one.",
         "Coordinates are divided by the mean norm of the centred class means (those of the classifier by the mean "
@@ -71,5 +73,5 @@ def explanation(name: str, *more: Any) -> Any:
             html.Summary("?", title=TITLE, **{"aria-label": TITLE}),
             html.Div([html.B(TITLE), *sentences, *more]),
         ],
-        className="why",
+        className="explanation",
     )

@@ -203,7 +203,7 @@ def render(
         if advanced:
             is_open = any(item.is_advanced and not item.is_default for item in found)
             content = [html.Summary(f"Advanced ({len(advanced)})"), html.Div(advanced, className="fields")]
-            parts.append(html.Details(content, className="rare", open=is_open))
+            parts.append(html.Details(content, className="advanced", open=is_open))
         sections.append(html.Section([html.H2(title), *parts], className="panel form-section"))
     return sections
 

@@ -34,6 +34,6 @@ def plotly_preload() -> Any:
     """Return a hidden chart, with which Dash loads Plotly before the next page needs it."""
     return html.Div(
         dcc.Graph(figure=chart_figure(1, ""), responsive=False, config={"staticPlot": True}),
-        className="warm-up",
+        className="plotly-preload",
         **{"aria-hidden": "true"},
     )

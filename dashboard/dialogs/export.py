@@ -262,7 +262,11 @@ def register(app: Dash, client: AsyncClient) -> None:
         Input(ids.EXPORT_CLOSE, "n_clicks"),
         prevent_initial_call=True,
     )
+    _register_figure(app, client)
+    _register_visibility(app)
 
+
+def _register_figure(app: Dash, client: AsyncClient) -> None:
     @app.callback(
         *(Output(name, prop) for name, prop in OUTPUTS),
         Input(ids.EXPORT_VIEW_STATE, "data"),
@@ -299,6 +303,8 @@ def register(app: Dash, client: AsyncClient) -> None:
             wait = Wait.of(error.problem)
             return (*UNCHANGED, *waiting(str(error) if wait is None else str(wait), wait))
 
+
+def _register_visibility(app: Dash) -> None:
     @app.callback(
         Output({"export-box": ALL}, "hidden"),
         Input(ids.EXPORT_FIGURE, "value"),

@@ -209,7 +209,7 @@ def _head(title: str, options: str, explanation_name: str) -> Any:
 
 
 def _difference(found: list[Entry]) -> list[Any]:
-    """Return the panel of the difference of two entries' angles, where there are two; its script fills it."""
+    """Return the panel of the difference of two configurations' cosines, if there are two; its script fills it."""
     if len(found) < 2:
         return []
     panel = html.Section(

@@ -98,7 +98,7 @@ def command(start: Start, different: Changes, grid: Grid, seeds: int) -> str:
 def summary_view(check: wire.ConfigCheck, estimate: wire.Estimate | None) -> Any:
     """Return the size of a launch, its expected time and memory, and when it starts."""
     if check.errors:
-        return [html.P("Fix the highlighted fields", className="bad-words")]
+        return [html.P("Fix the highlighted fields", className="error-text")]
     size = "{classes} classes, {train:,} training samples, {steps:,} steps".format(**check.facts)
     lines: list[Any] = [html.P(size)]
     captures, each_bytes = check.facts["kept_captures"], check.facts["kept_bytes_each"]

@@ -128,6 +128,7 @@ def register(app: Dash, client: AsyncClient) -> None:
     _register_start(app)
     _register_form(app, client)
     _register_check(app, client)
+    _register_recheck(app)
     _register_launch(app, client)
 
 
@@ -220,6 +221,8 @@ def _register_check(app: Dash, client: AsyncClient) -> None:
         result = await launch.check(client, await launch.load_start(client, key), config, seeds, grid, paths)
         return {"config": config, "seeds": seeds, "grid": grid}, *result
 
+
+def _register_recheck(app: Dash) -> None:
     @app.callback(
         Input(ids.FORM_CHECKED, "data"),
         _as_state(BASE),

@@ -93,7 +93,7 @@ def _header(run: wire.RunWire, *, may_change: bool) -> Any:
             html.Span(run.status, className="status", **{"data-part": "status", "aria-live": "polite"}),
             html.Div(html.Div(**{"data-part": "progress"}), className="progress"),
             html.Span("", className="ink-2", **{"data-part": "epoch"}),
-            html.Span("", className="bad-words", role="status", **{"data-part": "note"}),
+            html.Span("", className="error-text", role="status", **{"data-part": "note"}),
             html.Div(
                 [
                     *(
@@ -207,7 +207,7 @@ def _scene(run: wire.RunWire) -> Any:
                     html.Div(**{"data-part": "slider"}, className="slider"),
                     html.Span("", className="shown", **{"data-part": "shown-epoch"}),
                     html.Button("Live", type="button", className="pill", **{"data-part": "follow"}),
-                    html.Span("", className="bad-words", role="alert", **{"data-part": "replay-note"}),
+                    html.Span("", className="error-text", role="alert", **{"data-part": "replay-note"}),
                 ],
                 className="replay",
             ),

@@ -12,6 +12,7 @@ from backend.api import wire
 from backend.client import ApiError, AsyncClient, calls
 from backend.store.scopes import OWNER
 from dashboard import ids
+from dashboard.components.audit_text import describe_action
 from dashboard.components.formatting import format_bytes, format_time
 from dashboard.components.panels import message, panel, table
 from dashboard.pages import storage
@@ -103,7 +104,7 @@ def diagnostics_view(results: list[wire.Finding]) -> Any:
 
     def row(result: wire.Finding) -> list[Any]:
         is_failed = result.required and not result.ok
-        mark = html.Span(status(result), className="bad-words" if is_failed else "")
+        mark = html.Span(status(result), className="error-text" if is_failed else "")
         return [mark, result.what, result.found, result.remedy]
 
     ordered = sorted(results, key=lambda result: (result.ok, not result.required))
@@ -194,7 +195,7 @@ def audit_view(entries: list[wire.AuditEntry]) -> Any:
         [
             format_time(entry.at, seconds=True),
             caller_name(entry.who, entry.token_id),
-            entry.action,
+            html.Span(describe_action(entry.action), title=entry.action),
             entry.run_id or "",
             str(entry.status),
         ]

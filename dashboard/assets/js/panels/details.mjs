@@ -151,7 +151,7 @@ export class Details {
       if (tab.figure) this.drawFigure(body, tab, content);
       else body.replaceChildren(...tab.draw(page, content));
     } catch (error) {
-      if (error.name !== "AbortError" && this.openTab === openTab) body.replaceChildren(paragraph(error.message, "bad-words"));
+      if (error.name !== "AbortError" && this.openTab === openTab) body.replaceChildren(paragraph(error.message, "error-text"));
     }
   }
 
@@ -194,7 +194,7 @@ export class Details {
 
   highlight(labels) {
     for (const each of this.panel?.querySelectorAll(".class-name") ?? []) {
-      each.closest("tr").classList.toggle("stands-out", labels.includes(Number(each.dataset.class)));
+      each.closest("tr").classList.toggle("highlighted", labels.includes(Number(each.dataset.class)));
     }
   }
 

@@ -59,7 +59,7 @@ class StatusCell extends Cell {
     const text = data.runs ? statusCountsText(data.states) : rowStatusText(data);
     if (this.element.textContent !== text) this.element.textContent = text;
     this.element.title = text;
-    this.element.className = `cell ${data.status === "running" ? "active" : data.status === "failed" ? "bad-words" : "ink"}`;
+    this.element.className = `cell ${data.status === "running" ? "active" : data.status === "failed" ? "error-text" : "ink"}`;
   }
 }
 
