@@ -14,8 +14,7 @@ import httpx
 from dash import ClientsideFunction, Dash, Input, Output, State, html
 from fastapi import FastAPI
 
-from backend import page_constants
-from backend.api import wire
+from backend.api import page_constants, wire
 from backend.client import ApiError, AsyncClient, calls
 from backend.settings import Settings
 from dashboard import ids

@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backend import page_constants, palette
-from backend.api import views, wire
+from backend.api import page_constants, views, wire
 from backend.api.configurations import MOST_SCENES, Entry, entries
 from backend.store import artifacts, event_log, runs
 from backend.store.database import Store

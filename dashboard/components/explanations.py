@@ -6,7 +6,7 @@ from typing import Any
 
 from dash import html
 
-from backend.page_constants import MAX_FRAME_CLASSES
+from backend.api.page_constants import MAX_FRAME_CLASSES
 
 TITLE = "About this chart"
 EXPLANATIONS: dict[str, tuple[str, ...]] = {

@@ -12,8 +12,7 @@ from urllib.parse import urlencode
 import dash_mantine_components as dmc
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 
-from backend import page_constants
-from backend.api import wire
+from backend.api import page_constants, wire
 from backend.api.configurations import MOST_SCENES, entries
 from backend.client import ApiError, AsyncClient, Wait, calls
 from backend.store.errors import Invalid

@@ -6,7 +6,7 @@ from typing import Any
 
 from dash import html
 
-from backend.page_constants import LAYERS
+from backend.api.page_constants import LAYERS
 from dashboard import ids
 
 TITLE = "Keyboard shortcuts"

@@ -9,8 +9,8 @@ import dash_mantine_components as dmc
 from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from backend.api import wire
+from backend.api.page_constants import LAYERS, MAX_FRAME_CLASSES, MAX_ROTATION_CLASSES, VIEWS, Layer
 from backend.client import ApiError, AsyncClient, calls
-from backend.page_constants import LAYERS, MAX_FRAME_CLASSES, MAX_ROTATION_CLASSES, VIEWS, Layer
 from dashboard import ids
 from dashboard.components.explanations import EXPLANATIONS, explanation
 from dashboard.dialogs import export

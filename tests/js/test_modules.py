@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.page_constants import page_constants
+from backend.api.page_constants import page_constants
 from ncengine.geometry.seen import see
 from ncengine.geometry.views import simplex_rows, tetrahedron_matrix
 from ncfigures.camera import parse_camera

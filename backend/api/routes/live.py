@@ -8,11 +8,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 
+from backend.api.page_constants import MAX_STREAMED_RUNS
 from backend.api.routes.encoding import EncodedRoute
 from backend.api.routes.runs import Here
 from backend.api.security.callers import current_caller
 from backend.api.stream import EventStream
-from backend.page_constants import MAX_STREAMED_RUNS
 from backend.store import runs
 from backend.store.errors import Invalid
 

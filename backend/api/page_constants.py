@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from backend import palette
 from backend.api import configurations
 from backend.store.event_payloads import PAYLOADS
-from backend.store.runs import ENDED
+from backend.store.run_status import ENDED
 from ncengine.geometry.views import WHOLE_FRAME_UP_TO
+from ncfigures import palette
 
 ELEMENT_ID = "page-constants"
 MAX_STREAMED_RUNS = 32
