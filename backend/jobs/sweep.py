@@ -1,4 +1,4 @@
-"""Sweeps: the configs of a grid over settings, each with several seeds."""
+"""Expand a sweep: the configs of a grid over settings, each with several seeds."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MAX_RUNS = 1000
 
 
 def expand_grid(config: RunConfig, grid: Mapping[str, Sequence[Any]], seeds: int) -> list[RunConfig]:
-    """Return every combination of the grid's values, each with `seeds` seeds counted up from the config's own.
+    """Return every combination of the grid's values, each with `seeds` consecutive seeds from the config's own.
 
-    Raises Invalid, naming the combination, where one of them is impossible, and where they are too many.
+    Raises Invalid where a combination is impossible, naming it, and where there are too many.
     """
     if "seed" in grid and seeds > 1:
         raise Invalid("give the seeds either as `seeds` or in the grid, not both")

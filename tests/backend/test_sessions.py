@@ -286,7 +286,7 @@ def test_a_websocket_ends_with_its_session(quiet_server, log_in):
 
 @BOTH
 def test_a_token_has_at_most_a_thousand_sessions(store, monkeypatch):
-    monkeypatch.setattr(sessions, "MOST_PER_TOKEN", 3)
+    monkeypatch.setattr(sessions, "MAX_PER_TOKEN", 3)
     for _ in range(5):
         sessions.create(store, "mine", None)
         time.sleep(0.002)

@@ -349,7 +349,7 @@ def test_two_programs_that_open_an_old_database_at_once(tmp_path):
 
 def test_a_worker_waits_for_a_database_that_comes_back(store, monkeypatch):
     """`patiently` raises what waiting cannot mend at once, and the rest only in the end."""
-    from backend.jobs.worker import patiently
+    from backend.jobs.outbox import retry
 
     tries = []
 
@@ -359,10 +359,10 @@ def test_a_worker_waits_for_a_database_that_comes_back(store, monkeypatch):
             raise sa.exc.OperationalError("UPDATE", {}, Exception("database is locked"))
         return "done"
 
-    assert patiently(sometimes) == "done"
+    assert retry(sometimes) == "done"
 
     def full():
         raise sa.exc.OperationalError("INSERT", {}, Exception("database or disk is full"))
 
     with pytest.raises(sa.exc.OperationalError, match="disk is full"):
-        patiently(full)
+        retry(full)

@@ -1,4 +1,4 @@
-"""What can be removed from a data directory now: only files that this directory registered, nothing that is in use."""
+"""Find what can be removed from a data directory: only files in registered folders, and nothing that is in use."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from backend.store.models import artifact, event, run, run_folder
 from backend.store.run_status import ENDED
 
 RESTORABLE_DAYS = 7
-"""So long can a deleted run be restored before clean-up may take it."""
+"""How long a deleted run can be restored before clean-up may remove it."""
 MAX_RUNS = 100_000
 PLANNED_SUFFIXES = (".safetensors", ".partial")
-"""Only such files of a run are taken for files that an event should name."""
+"""Suffixes of the files that an artifact row should name; other files of a run are kept."""
 ELSEWHERE = "it has files in another data directory of this store; delete one directory's files at a time there"
 
 
 @dataclass(frozen=True, slots=True)
 class EligibleItems:
-    """What can be removed, and what was left out with the reason."""
+    """What can be removed, and what was skipped with the reason."""
 
     items: tuple[PlannedItem, ...]
     skipped: tuple[SkippedItem, ...]
 
 
 def find_eligible(store: Store, rules: CleanupRules) -> EligibleItems:
-    """Return what can be removed now under the rules; nothing is changed."""
+    """Return what can be removed now under the rules; change nothing."""
     items: list[PlannedItem] = []
     skipped: list[SkippedItem] = []
     registered = run_folders.registered(store)
@@ -54,13 +54,13 @@ def find_eligible(store: Store, rules: CleanupRules) -> EligibleItems:
 
 
 def has_foreign_files(store: Store, run_id: str) -> sa.Select[Any]:
-    """Return the query for a row of a file of the run that another data directory holds."""
+    """Return the query for a file of the run that is in another data directory."""
     foreign = (artifact.c.directory_id.is_not(None), artifact.c.directory_id != store.directory_id)
     return sa.select(artifact.c.path).where(artifact.c.run_id == run_id, *foreign).limit(1)
 
 
 def _deleted_runs(store: Store, registered: frozenset[str]) -> Iterator[PlannedItem | SkippedItem]:
-    """Yield runs that were deleted a week ago, whole, where this directory alone has their files."""
+    """Yield runs, as a whole, that were deleted a week ago and have all their files in this directory."""
     before = text_of(datetime.now(UTC) - timedelta(days=RESTORABLE_DAYS))
     old = sa.select(run.c.id, run.c.deleted_at).where(run.c.deleted_at < before, run.c.status.in_(ENDED))
     with store.reading() as connection:
@@ -75,7 +75,7 @@ def _deleted_runs(store: Store, registered: frozenset[str]) -> Iterator[PlannedI
                 raise Ineligible(ELSEWHERE)
             if row.id not in registered:
                 if row.id in elsewhere:
-                    continue  # the business of the directory that has its folder
+                    continue  # left to the directory that has its folder
                 if row.id in with_files or files.resolve_inside(store.data_dir, folder).exists():
                     raise Ineligible(f"this data directory did not register the folder {folder}")
             found = [files.plan_file(store.data_dir, path) for path in files.files_below(store.data_dir, folder)]
@@ -85,14 +85,14 @@ def _deleted_runs(store: Store, registered: frozenset[str]) -> Iterator[PlannedI
 
 
 def _files_without_row(store: Store, registered: frozenset[str]) -> Iterator[PlannedItem | SkippedItem]:
-    """Yield, of registered folders, files older than a day that no row names; nothing of runs that still write."""
+    """Yield the files in registered folders that are older than a day and have no row, except of runs in use."""
     with store.reading() as connection:
         known = {row.id: row for row in connection.execute(sa.select(run.c.id, run.c.status, run.c.deleted_at))}
     for run_id in sorted(registered):
         row, folder = known.get(run_id), f"runs/{run_id}"
         kind: ItemKind = "folder-without-run" if row is None else "files-without-row"
         if row is not None and (row.status not in ENDED or row.deleted_at is not None):
-            continue  # it may still write; or its folder goes as a whole
+            continue  # a worker may still write, or the folder is removed as a whole
         try:
             paths = files.files_below(store.data_dir, folder)
             if row is None:
@@ -115,7 +115,7 @@ def _named(store: Store, run_id: str) -> frozenset[str]:
 
 
 def _unfinished_imports(store: Store) -> Iterator[PlannedItem | SkippedItem]:
-    """Yield what interrupted imports left, once all of it is older than a day."""
+    """Yield the folders of interrupted imports in which everything is older than a day."""
     try:
         folder = files.resolve_inside(store.data_dir, "imports")
         if folder.is_symlink():
@@ -138,7 +138,7 @@ def _unfinished_imports(store: Store) -> Iterator[PlannedItem | SkippedItem]:
 
 
 def _by_rule(store: Store, registered: frozenset[str], rules: CleanupRules) -> Iterator[PlannedItem | SkippedItem]:
-    """Yield captures and checkpoints of finished runs, as far as the rules say so."""
+    """Yield the captures and checkpoints of finished runs that the rules select."""
     if rules.thin_geometry is None and not rules.checkpoints:
         return
     for run_id in query.matching_ids(store, f"{rules.q} status:finished", MAX_RUNS):
@@ -151,13 +151,13 @@ def _by_rule(store: Store, registered: frozenset[str], rules: CleanupRules) -> I
 
 
 def _between(store: Store, run_id: str, every: int) -> list[sa.Row[Any]]:
-    """Return the captures that thinning removes: neither every n-th that the run made, nor the last one."""
+    """Return the captures that thinning removes: all but every n-th that the run ever made, and the last one."""
     made = sa.select(event.c.seq).where(event.c.run_id == run_id, event.c.type == "GeometryCaptured")
     with store.reading() as connection:
-        # Counted among all that were ever made, so that thinning twice by one number removes nothing more.
+        # Counted among all captures ever made, so that applying the same rule twice removes nothing more.
         order = {seq: place for place, seq in enumerate(connection.execute(made.order_by(event.c.seq)).scalars())}
-    held = artifacts.rows(store, run_id, "geometry")[::-1]
-    return [row for row in held[:-1] if order.get(row.seq, 0) % every]
+    captures = artifacts.rows(store, run_id, "geometry")[::-1]
+    return [row for row in captures[:-1] if order.get(row.seq, 0) % every]
 
 
 def _artifacts(
@@ -179,9 +179,9 @@ def _artifacts(
 
 
 def create_plan(store: Store, rules: CleanupRules) -> CleanupPlan:
-    """Find out what can be removed, and keep it as a plan; nothing is removed.
+    """Find what can be removed and store it as a plan; nothing is removed.
 
-    Raises Invalid for a filter without a rule that it could apply to.
+    Raises Invalid for a filter without a rule to which it applies.
     """
     if rules.q and rules.thin_geometry is None and not rules.checkpoints:
         raise Invalid(
