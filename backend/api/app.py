@@ -89,7 +89,7 @@ class Application:
             memory_bytes=settings.worker_memory_bytes,
             threads=threads,
         )
-        limits = JobLimits(slots, hang_s=settings.hang_s, least_free_bytes=settings.least_free_bytes)
+        limits = JobLimits(slots, hang_s=settings.hang_s, min_free_bytes=settings.least_free_bytes)
         supervisor = Supervisor(store, warm=settings.warm, data_access=reading, limits=limits)
         authority = Authority(settings.token, store)
         hub = Hub(store, authority.ended)

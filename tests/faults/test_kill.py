@@ -86,7 +86,7 @@ def test_a_worker_that_stands_still_is_fenced(store, monkeypatch, killable):
         os.killpg(stopped.pid, signal.SIGSTOP)
         wait_for(lambda: runs.get(store, run_id).attempt == 2, 30, "the second attempt")
         reason = run_attempts.list_of_run(store, run_id)[0].outcome
-        assert "gave no sign for 5 s" in reason
+        assert "sent no heartbeat for 5 s" in reason
         if killable:
             wait_for(lambda: not stopped.is_alive(), 10, "the end of the stopped process")
         else:

@@ -110,7 +110,7 @@ def test_a_full_disk_ends_the_attempt_and_the_run_goes_on_when_there_is_space(sm
     run_id, _ = runs.create(store, config)
     ballast = small_disk / "ballast"
     try:
-        with supervising(store, least_free_bytes=100 * 2**20) as supervisor:
+        with supervising(store, min_free_bytes=100 * 2**20) as supervisor:
             wait_epoch(store, run_id, 2)
             with contextlib.suppress(OSError), ballast.open("wb") as stream:
                 left = 300_000 if moment == "checkpoint" else 0
@@ -134,11 +134,11 @@ def test_a_full_disk_ends_the_attempt_and_the_run_goes_on_when_there_is_space(sm
 def test_queued_runs_wait_while_the_disk_is_nearly_full(store, monkeypatch):
     run_id, _ = runs.create(store, tiny(epochs=1, device="cpu"))
     free = shutil.disk_usage(store.data_dir).free
-    with supervising(store, least_free_bytes=2 * free) as supervisor:
+    with supervising(store, min_free_bytes=2 * free) as supervisor:
         wait_for(lambda: supervisor.is_disk_full, 10, "the watermark")
         time.sleep(1)
         assert status(store, run_id) == "queued"
-        supervisor.limits = type(supervisor.limits)(slots=supervisor.limits.slots, least_free_bytes=0)
+        supervisor.limits = type(supervisor.limits)(slots=supervisor.limits.slots, min_free_bytes=0)
         wait_status(store, run_id, "finished")
     require_whole(store, run_id)
 
@@ -348,7 +348,7 @@ def test_two_programs_that_open_an_old_database_at_once(tmp_path):
 
 
 def test_a_worker_waits_for_a_database_that_comes_back(store, monkeypatch):
-    """`patiently` raises what waiting cannot mend at once, and the rest only in the end."""
+    """`retry` raises errors that waiting cannot resolve at once, and others only at its deadline."""
     from backend.jobs.outbox import retry
 
     tries = []
