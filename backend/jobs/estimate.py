@@ -46,13 +46,13 @@ def estimate_runs(store: Store, configs: Sequence[RunConfig]) -> list[RunEstimat
     """Return an estimate for each config; configs that differ only in the seed share one."""
     past_runs = _past_runs(store, {config.data.name for config in configs})
     memory: dict[str, int] = {}
-    found: dict[str, RunEstimate] = {}
+    by_config: dict[str, RunEstimate] = {}
     results = []
     for config in configs:
         key = config.model_copy(update={"seed": 0}).hash()
-        if key not in found:
-            found[key] = _estimate(store, config, past_runs, memory)
-        results.append(found[key])
+        if key not in by_config:
+            by_config[key] = _estimate(store, config, past_runs, memory)
+        results.append(by_config[key])
     return results
 
 
@@ -95,5 +95,5 @@ def _memory(store: Store, alike: Sequence[PastRun], memory: dict[str, int]) -> i
     with store.reading() as connection:
         rows = connection.execute(query.where(reading.c.run_id.in_(missing)).group_by(reading.c.run_id))
         memory |= {row.run_id: int(row.peak) for row in rows}
-    found = [memory[each.run_id] for each in alike if each.run_id in memory]
-    return int(statistics.median(found)) if found else None
+    peaks = [memory[each.run_id] for each in alike if each.run_id in memory]
+    return int(statistics.median(peaks)) if peaks else None

@@ -48,10 +48,10 @@ class DataAccess:
 
     def options(self) -> list[str]:
         """Return these settings as command-line options of the worker."""
-        found = [option for root in self.roots for option in ("--data-root", str(root))]
-        found += ["--mirror", self.mirror] if self.mirror else []
-        found += ["--memory", str(self.memory_bytes)] if self.memory_bytes else []
-        return found + ["--confined"] * self.confined
+        options = [option for root in self.roots for option in ("--data-root", str(root))]
+        options += ["--mirror", self.mirror] if self.mirror else []
+        options += ["--memory", str(self.memory_bytes)] if self.memory_bytes else []
+        return options + ["--confined"] * self.confined
 
 
 class WorkerLauncher:

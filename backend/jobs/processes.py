@@ -63,12 +63,12 @@ def out_of_memory_kills() -> int | None:
     for line in _lines(Path("/proc/self/cgroup")):
         number, controllers, group = line.split(":", 2)
         if number == "0":
-            held = Path("/sys/fs/cgroup") / group.lstrip("/") / "memory.events"
+            counters = Path("/sys/fs/cgroup") / group.lstrip("/") / "memory.events"
         elif "memory" in controllers.split(","):
-            held = Path("/sys/fs/cgroup/memory") / group.lstrip("/") / "memory.oom_control"
+            counters = Path("/sys/fs/cgroup/memory") / group.lstrip("/") / "memory.oom_control"
         else:
             continue
-        for entry in _lines(held):
+        for entry in _lines(counters):
             name, _, count = entry.partition(" ")
             if name == "oom_kill":
                 return int(count)

@@ -28,17 +28,17 @@ def device_capacities(options: Iterable[str] = ()) -> dict[str, int]:
 
     Raises Unusable where a device is not on this machine or the number is not in 0 … 64.
     """
-    found = dict.fromkeys([*list_gpus(), "cpu"], 1)
+    capacities = dict.fromkeys([*list_gpus(), "cpu"], 1)
     for text in options:
         device, _, number = text.partition("=")
         if not re.fullmatch(r"\d{1,2}", number) or int(number) > 64:
             raise Unusable(f"--slots takes DEVICE=NUMBER with 0 to 64 runs at once, such as cpu=2, got {text!r}")
-        if device not in found:
-            raise Unusable(f"--slots names {device!r}, and this machine has {', '.join(found)}")
-        found[device] = int(number)
-    if not any(found.values()):
+        if device not in capacities:
+            raise Unusable(f"--slots names {device!r}, and this machine has {', '.join(capacities)}")
+        capacities[device] = int(number)
+    if not any(capacities.values()):
         raise Unusable("--slots leaves no device on which a run could start; give one of them a slot")
-    return found
+    return capacities
 
 
 def free_slots(capacity: Mapping[str, int], busy: Iterable[str]) -> list[str]:

@@ -27,13 +27,13 @@ def expand_grid(config: RunConfig, grid: Mapping[str, Sequence[Any]], seeds: int
         count *= len(values)
     if count > MAX_RUNS:
         raise Invalid(f"a sweep may have {MAX_RUNS} runs, and this one has {count}; split the grid")
-    found = []
+    configs = []
     for combination in itertools.product(*grid.values()):
         settings = dict(zip(grid, combination, strict=True))
         named = ", ".join(f"{path}={value}" for path, value in settings.items())
         try:
             one = with_overrides(config, settings) if settings else config
-            found += [with_overrides(one, {"seed": one.seed + i}) if i else one for i in range(seeds)]
+            configs += [with_overrides(one, {"seed": one.seed + i}) if i else one for i in range(seeds)]
         except ValidationError as error:
             errors = field_errors(list(error.errors()))
             first = errors[0]
@@ -44,4 +44,4 @@ def expand_grid(config: RunConfig, grid: Mapping[str, Sequence[Any]], seeds: int
             ) from error
         except ValueError as error:
             raise Invalid(f"the grid's combination {named} is impossible: {error}") from error
-    return found
+    return configs

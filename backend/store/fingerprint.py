@@ -24,9 +24,9 @@ def fingerprint(store: Store, run_ids: Sequence[str]) -> str:
         .order_by(artifact.c.run_id)
     )
     with store.reading() as connection:
-        found = {row.id: tuple(row) for row in connection.execute(rows)}
+        row_by_id = {row.id: tuple(row) for row in connection.execute(rows)}
         file_counts = [tuple(row) for row in connection.execute(files)]
     for run_id in run_ids:
-        if run_id not in found:
+        if run_id not in row_by_id:
             raise runs.not_found(run_id)
-    return hashlib.sha256(repr(([found[run_id] for run_id in run_ids], file_counts)).encode()).hexdigest()
+    return hashlib.sha256(repr(([row_by_id[run_id] for run_id in run_ids], file_counts)).encode()).hexdigest()

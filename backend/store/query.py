@@ -64,16 +64,19 @@ def list_runs(
     if cursor is not None:
         page = page.where(_beyond(key, descending, *_decoded(cursor, sort)))
     with store.reading() as connection:
-        found = list(connection.execute(page))
-        if cursor is None and (found or not offset):
-            total = found[0].total if found else 0
+        page_rows = list(connection.execute(page))
+        if cursor is None and (page_rows or not offset):
+            total = page_rows[0].total if page_rows else 0
         else:
             total = connection.execute(sa.select(sa.func.count()).select_from(run).where(*matching)).scalar_one()
-        more, found = len(found) > limit, found[:limit]
-        rows = {row.id: row for row in connection.execute(sa.select(run).where(run.c.id.in_([f.id for f in found])))}
+        more, page_rows = len(page_rows) > limit, page_rows[:limit]
+        rows = {
+            row.id: row
+            for row in connection.execute(sa.select(run).where(run.c.id.in_([each.id for each in page_rows])))
+        }
     return QueryPage(
-        [rows[each.id] for each in found],
-        _encoded(sort, found[-1].key, found[-1].id) if more else None,
+        [rows[each.id] for each in page_rows],
+        _encoded(sort, page_rows[-1].key, page_rows[-1].id) if more else None,
         int(total),
     )
 
@@ -108,19 +111,19 @@ def _encoded(sort: str, value: Any, last_id: str) -> str:
 
 def _decoded(cursor: str, sort: str) -> tuple[Any, str]:
     try:
-        held = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        decoded = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (ValueError, binascii.Error):
-        held = None
+        decoded = None
     if (
-        not isinstance(held, list)
-        or len(held) != 3
-        or not isinstance(held[2], str)
-        or not isinstance(held[1], str | int | float | None)
+        not isinstance(decoded, list)
+        or len(decoded) != 3
+        or not isinstance(decoded[2], str)
+        or not isinstance(decoded[1], str | int | float | None)
     ):
         raise Invalid("`cursor` must be the next_cursor of the page before, unchanged")
-    if held[0] != sort:
-        raise Invalid(f"`cursor` belongs to sort={held[0]}, got sort={sort}; begin again without a cursor")
-    return held[1], held[2]
+    if decoded[0] != sort:
+        raise Invalid(f"`cursor` belongs to sort={decoded[0]}, got sort={sort}; begin again without a cursor")
+    return decoded[1], decoded[2]
 
 
 def list_groups(store: Store, names: Sequence[str] | None = None) -> list[sa.Row[Any]]:

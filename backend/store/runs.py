@@ -120,13 +120,13 @@ def _created_earlier(
     if keys[0] is None:
         return None
     query = sa.select(run.c.id, run.c.config_hash, run.c.idempotency_key).where(run.c.idempotency_key.in_(keys))
-    found = {row.idempotency_key: row for row in connection.execute(query)}
-    if not found:
+    row_by_key = {row.idempotency_key: row for row in connection.execute(query)}
+    if not row_by_key:
         return None
-    hashes = [found[key].config_hash if key in found else None for key in keys]
+    hashes = [row_by_key[key].config_hash if key in row_by_key else None for key in keys]
     if hashes != [draft.config.hash() for draft in drafts]:
         raise Conflict("this Idempotency-Key was used for another config; send a new key")
-    return [found[key].id for key in keys]
+    return [row_by_key[key].id for key in keys]
 
 
 def get(store: Store, run_id: str, *, deleted: bool = False) -> sa.Row[Any]:

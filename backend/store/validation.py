@@ -31,7 +31,7 @@ MAX_ERRORS = 20
 
 def field_errors(errors: list[Mapping[str, Any]], *, drop: int = 0) -> list[FieldError]:
     """Return pydantic's errors with dotted paths, without the tags of unions and the first `drop` steps of the path."""
-    found = []
+    formatted = []
     for error in errors[:MAX_ERRORS]:
         steps = [str(step)[:100] for step in error["loc"][drop:]]
         if len(steps) > 2 and steps[0] in RunConfig.model_fields:
@@ -42,8 +42,8 @@ def field_errors(errors: list[Mapping[str, Any]], *, drop: int = 0) -> list[Fiel
         if error["type"] == "extra_forbidden":
             message = f"there is no setting {'.'.join(steps)!r}"
         # The message of a validator of the whole config begins with the setting to change.
-        found.append(FieldError(path=".".join(steps) or named_setting(message), message=message))
-    return found
+        formatted.append(FieldError(path=".".join(steps) or named_setting(message), message=message))
+    return formatted
 
 
 def named_setting(message: str) -> str:

@@ -117,15 +117,15 @@ def _require_no_overlap(archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo]) 
 def _parse_manifest(content: bytes, names: set[str]) -> ArchiveManifest:
     """Parse and validate the manifest of an archive that has the parts `names`."""
     what = "the archive's manifest.json"
-    found = _parse_json(content, what, values=10 * MAX_PARTS, lists=2 * MAX_PARTS)
-    parts = found.get("parts") if isinstance(found, dict) else None
+    parsed = _parse_json(content, what, values=10 * MAX_PARTS, lists=2 * MAX_PARTS)
+    parts = parsed.get("parts") if isinstance(parsed, dict) else None
     if not isinstance(parts, dict) or set(parts) != names:
         raise Invalid("the archive's manifest does not name the parts of the archive")
-    _require_few_keys({**found, "parts": list(parts.values())}, what)
+    _require_few_keys({**parsed, "parts": list(parts.values())}, what)
     try:
         # Part by part: of fifty thousand wrong ones only the first is reported.
         return ArchiveManifest.model_validate(
-            {**found, "parts": {name: ArchivePart.model_validate(part) for name, part in parts.items()}}
+            {**parsed, "parts": {name: ArchivePart.model_validate(part) for name, part in parts.items()}}
         )
     except ValidationError as error:
         raise Invalid(f"{what} is not valid: {format_validation_error(error)}") from error
@@ -199,10 +199,10 @@ def validate_run(manifest: ArchiveManifest, work: Path) -> tuple[ArchivedRun, Ru
 def _require_facts(work: Path) -> tuple[ArchivedRun, RunConfig]:
     what = "the archive's run.json"
     content = _read_bounded((work / "run.json").open("rb"), "run.json", MAX_RUN_BYTES)
-    found = _parse_json(content, what, values=10 * MAX_PARTS, lists=2 * MAX_PARTS)
-    _require_few_keys(found, what)
+    parsed = _parse_json(content, what, values=10 * MAX_PARTS, lists=2 * MAX_PARTS)
+    _require_few_keys(parsed, what)
     try:
-        facts = ArchivedRun.model_validate(found)
+        facts = ArchivedRun.model_validate(parsed)
         config = RunConfig.model_validate(facts.config)
     except (ValidationError, ValueError) as error:
         reason = format_validation_error(error) if isinstance(error, ValidationError) else str(error)[:300]
@@ -245,10 +245,10 @@ def read_lines(work: Path) -> Iterator[EventLine]:
             what = f"line {number} of events.jsonl"
             if sum(1 for _ in itertools.islice(JSON_KEY.finditer(line), MAX_LINE_KEYS + 1)) > MAX_LINE_KEYS:
                 raise Invalid(f"{what} holds more than {MAX_LINE_KEYS:,} keys")
-            found = _parse_json(line, what, values=MAX_LINE_VALUES, lists=MAX_LINE_LISTS)
-            if not isinstance(found, dict):
+            parsed = _parse_json(line, what, values=MAX_LINE_VALUES, lists=MAX_LINE_LISTS)
+            if not isinstance(parsed, dict):
                 raise Invalid(f"{what} is not valid: it must be a JSON object")
-            yield EventLine(found, len(line))
+            yield EventLine(parsed, len(line))
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
@@ -265,13 +265,13 @@ def _lines(stream: BinaryIO) -> Iterator[bytes]:
 def _read_events(work: Path) -> Iterator[ArchivedEvent]:
     for number, line in enumerate(read_lines(work), 1):
         try:
-            found = ArchivedEvent.model_validate(line.event)
-            require_valid(found.type, found.payload)
+            event = ArchivedEvent.model_validate(line.event)
+            require_valid(event.type, event.payload)
         except ValidationError as error:
             raise Invalid(f"line {number} of events.jsonl is not valid: {format_validation_error(error)}") from error
         except Invalid as error:
             raise Invalid(f"line {number} of events.jsonl is not valid: {error}") from error
-        yield found
+        yield event
 
 
 def _require_arrays(each: ArchivedArtifact, checker: ConsistencyChecker, work: Path) -> None:

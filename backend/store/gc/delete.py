@@ -107,7 +107,7 @@ class CheckedItem:
 
 def _check_item(store: Store, item: PlannedItem, number: int) -> CheckedItem:
     """Check the files of an item again and compute the hashes of those that did not change."""
-    found: list[TrashedFile] = []
+    movable: list[TrashedFile] = []
     skipped: list[SkippedItem] = []
     device = trash.create_folder(store).stat().st_dev
     for file in item.files:
@@ -117,7 +117,7 @@ def _check_item(store: Store, item: PlannedItem, number: int) -> CheckedItem:
                 raise Ineligible("it is on another file system than the trash; remove it by hand")
             path = files.resolve_inside(store.data_dir, file.path)
             sha256 = file.sha256 or files.hash_file(path)
-            found.append(
+            movable.append(
                 TrashedFile(
                     path=file.path,
                     size_bytes=file.size_bytes,
@@ -129,11 +129,11 @@ def _check_item(store: Store, item: PlannedItem, number: int) -> CheckedItem:
         except Ineligible as error:
             skipped.append(SkippedItem(kind=item.kind, run_id=item.run_id, path=file.path, reason=str(error)))
     whole = item.kind in ("deleted-run", "folder-without-run")
-    if (whole and skipped) or not (found or item.kind == "deleted-run"):
+    if (whole and skipped) or not (movable or item.kind == "deleted-run"):
         return CheckedItem(item, None, skipped)
     with_rows = item.kind in ("deleted-run", "captures", "checkpoints")
     name = f"{number:06d}.jsonl" if with_rows else None
-    return CheckedItem(item, TrashedItem(kind=item.kind, run_id=item.run_id, files=tuple(found), rows=name), skipped)
+    return CheckedItem(item, TrashedItem(kind=item.kind, run_id=item.run_id, files=tuple(movable), rows=name), skipped)
 
 
 def _move_item(store: Store, entry: TrashFolder, checked: CheckedItem) -> CleanupResult:

@@ -78,8 +78,8 @@ def _deleted_runs(store: Store, registered: frozenset[str]) -> Iterator[PlannedI
                     continue  # left to the directory that has its folder
                 if row.id in with_files or files.resolve_inside(store.data_dir, folder).exists():
                     raise Ineligible(f"this data directory did not register the folder {folder}")
-            found = [files.plan_file(store.data_dir, path) for path in files.files_below(store.data_dir, folder)]
-            yield PlannedItem(kind="deleted-run", run_id=row.id, files=tuple(found), deleted_at=row.deleted_at)
+            planned = [files.plan_file(store.data_dir, path) for path in files.files_below(store.data_dir, folder)]
+            yield PlannedItem(kind="deleted-run", run_id=row.id, files=tuple(planned), deleted_at=row.deleted_at)
         except Ineligible as error:
             yield SkippedItem(kind="deleted-run", run_id=row.id, path=None, reason=str(error))
 
@@ -103,8 +103,8 @@ def _files_without_row(store: Store, registered: frozenset[str]) -> Iterator[Pla
                 paths = [path for path in paths if path.endswith(PLANNED_SUFFIXES) and path not in named]
                 paths = [path for path in paths if files.is_old(store.data_dir, path)]
             if paths:
-                found = tuple(files.plan_file(store.data_dir, path) for path in paths)
-                yield PlannedItem(kind=kind, run_id=run_id, files=found)
+                planned = tuple(files.plan_file(store.data_dir, path) for path in paths)
+                yield PlannedItem(kind=kind, run_id=run_id, files=planned)
         except Ineligible as error:
             yield SkippedItem(kind=kind, run_id=run_id, path=None, reason=str(error))
 
@@ -130,8 +130,8 @@ def _unfinished_imports(store: Store) -> Iterator[PlannedItem | SkippedItem]:
             is_folder = files.resolve_inside(store.data_dir, relative).is_dir()
             paths = files.files_below(store.data_dir, relative) if is_folder else [relative]
             if paths and all(files.is_old(store.data_dir, path) for path in paths):
-                found = tuple(files.plan_file(store.data_dir, path) for path in paths)
-                yield PlannedItem(kind="unfinished-import", run_id=None, files=found)
+                planned = tuple(files.plan_file(store.data_dir, path) for path in paths)
+                yield PlannedItem(kind="unfinished-import", run_id=None, files=planned)
         except Ineligible as error:
             path = files.readable(relative)
             yield SkippedItem(kind="unfinished-import", run_id=None, path=path, reason=str(error))
@@ -163,7 +163,7 @@ def _between(store: Store, run_id: str, every: int) -> list[sa.Row[Any]]:
 def _artifacts(
     store: Store, run_id: str, kind: ItemKind, rows: Sequence[sa.Row[Any]]
 ) -> Iterator[PlannedItem | SkippedItem]:
-    found: list[PlannedFile] = []
+    planned: list[PlannedFile] = []
     for row in rows:
         try:
             if row.directory_id not in (None, store.directory_id):
@@ -171,11 +171,11 @@ def _artifacts(
             file = files.plan_file(store.data_dir, row.path)
             if file.size_bytes != row.size_bytes:
                 raise Ineligible(f"it has {file.size_bytes} bytes and should have {row.size_bytes}")
-            found.append(file.model_copy(update={"artifact": row.kind, "step": row.step, "sha256": row.sha256}))
+            planned.append(file.model_copy(update={"artifact": row.kind, "step": row.step, "sha256": row.sha256}))
         except Ineligible as error:
             yield SkippedItem(kind=kind, run_id=run_id, path=row.path, reason=str(error))
-    if found:
-        yield PlannedItem(kind=kind, run_id=run_id, files=tuple(found))
+    if planned:
+        yield PlannedItem(kind=kind, run_id=run_id, files=tuple(planned))
 
 
 def create_plan(store: Store, rules: CleanupRules) -> CleanupPlan:
@@ -188,14 +188,14 @@ def create_plan(store: Store, rules: CleanupRules) -> CleanupPlan:
             f"the filter {rules.q!r} says to which runs a rule applies, and there is none; give thin_geometry or "
             "checkpoints too"
         )
-    found = find_eligible(store, rules)
+    eligible = find_eligible(store, rules)
     plan = CleanupPlan(
         id=data_directory.new_id(),
         directory_id=store.directory_id,
         created_at=now(),
         rules=rules,
-        items=found.items,
-        skipped=found.skipped,
+        items=eligible.items,
+        skipped=eligible.skipped,
     )
     plans.save(store, plan)
     return plan

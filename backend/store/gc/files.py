@@ -50,36 +50,36 @@ def resolve_inside(data_dir: Path, relative: str) -> Path:
 def stat_file(data_dir: Path, relative: str) -> os.stat_result:
     """Return the `lstat` of a regular file; raises Ineligible where it is missing or of another type."""
     try:
-        found = resolve_inside(data_dir, relative).lstat()
+        status = resolve_inside(data_dir, relative).lstat()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise Ineligible("it is missing") from error
-    if stat.S_ISLNK(found.st_mode):
+    if stat.S_ISLNK(status.st_mode):
         raise Ineligible("it is a symbolic link; links are not followed")
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise Ineligible("it is no regular file")
-    return found
+    return status
 
 
 def plan_file(data_dir: Path, relative: str) -> PlannedFile:
     """Return a file as it is stored in a plan; raises Ineligible where it is no regular file."""
-    found = stat_file(data_dir, relative)
+    status = stat_file(data_dir, relative)
     try:
-        return PlannedFile(path=relative, size_bytes=found.st_size, mtime_ns=found.st_mtime_ns)
+        return PlannedFile(path=relative, size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
     except ValidationError as error:
         raise Ineligible(f"{relative} is no name that this program gives; remove it by hand") from error
 
 
 def require_unchanged(data_dir: Path, file: PlannedFile) -> None:
     """Raise Ineligible where a file changed after the plan was made."""
-    found = stat_file(data_dir, file.path)
-    if (found.st_size, found.st_mtime_ns) != (file.size_bytes, file.mtime_ns):
+    status = stat_file(data_dir, file.path)
+    if (status.st_size, status.st_mtime_ns) != (file.size_bytes, file.mtime_ns):
         raise Ineligible("it changed since the preview")
 
 
 def is_old(data_dir: Path, relative: str) -> bool:
     """Return whether a file was neither written nor renamed within the last day."""
-    found = stat_file(data_dir, relative)
-    return max(found.st_mtime, found.st_ctime) < time.time() - MIN_AGE_S
+    status = stat_file(data_dir, relative)
+    return max(status.st_mtime, status.st_ctime) < time.time() - MIN_AGE_S
 
 
 def files_below(data_dir: Path, relative: str) -> list[str]:

@@ -36,8 +36,8 @@ def restore(
     """
     results: list[CleanupResult] = []
     with trash.locked(store):
-        found = trash.find_entries(store, names)
-        work = [(entry, item) for entry in found for item in entry.manifest.items]
+        entries = trash.find_entries(store, names)
+        work = [(entry, item) for entry in entries for item in entry.manifest.items]
         # Whole runs first: files that were removed from a run before it was deleted need its row.
         work.sort(key=lambda each: each[1].kind != "deleted-run")
         for number, (entry, item) in enumerate(work):
@@ -47,7 +47,7 @@ def restore(
             results.append(restore_item(store, entry, item))
         else:
             progress(len(work), len(work))
-        for entry in found:
+        for entry in entries:
             if entry.is_empty():
                 trash.discard(entry)
         trash.remove_discarded(store)
@@ -146,10 +146,10 @@ def _restore_file(store: Store, entry: TrashFolder, file: TrashedFile, state: Re
 def is_unchanged(folder: Path, relative: str, file: TrashedFile) -> bool:
     """Return whether the file at this path has the size and the hash of the manifest."""
     try:
-        found = files.stat_file(folder, relative)
+        status = files.stat_file(folder, relative)
     except Ineligible:
         return False
-    return found.st_size == file.size_bytes and files.hash_file(folder / relative) == file.sha256
+    return status.st_size == file.size_bytes and files.hash_file(folder / relative) == file.sha256
 
 
 def _insert(store: Store, path: Path, state: RestoreProgress) -> list[rows.RowLine]:

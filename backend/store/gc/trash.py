@@ -100,12 +100,12 @@ class TrashFolder:
 
     def contents(self) -> list[MovedItem]:
         """Return the items of which files or rows are in the entry."""
-        found = []
+        items = []
         for item in self.manifest.items:
             sizes = [size for file in item.files if (size := _size(self.file(file.path))) is not None]
             if sizes or (item.kind == "deleted-run" and self.has_rows(item)):
-                found.append(MovedItem(kind=item.kind, run_id=item.run_id, count=len(sizes), size_bytes=sum(sizes)))
-        return found
+                items.append(MovedItem(kind=item.kind, run_id=item.run_id, count=len(sizes), size_bytes=sum(sizes)))
+        return items
 
     def is_empty(self) -> bool:
         """Return whether neither files nor rows are left in the entry."""
@@ -156,12 +156,12 @@ def list_entries(store: Store) -> list[TrashFolder]:
     folder = store.data_dir / FOLDER
     if folder.is_symlink() or not folder.is_dir():
         return []
-    found = []
+    entries = []
     for path in folder.iterdir():
         # A folder without a manifest belongs to a clean-up that was interrupted before it moved anything.
         if NAME.fullmatch(path.name) and not path.is_symlink() and (path / MANIFEST).is_file():
-            found.append(TrashFolder(path, _read(path / MANIFEST)))
-    return sorted(found, key=lambda entry: (entry.manifest.created_at, entry.name), reverse=True)
+            entries.append(TrashFolder(path, _read(path / MANIFEST)))
+    return sorted(entries, key=lambda entry: (entry.manifest.created_at, entry.name), reverse=True)
 
 
 def _read(path: Path) -> TrashManifest:
@@ -180,34 +180,34 @@ def _read(path: Path) -> TrashManifest:
 
 def find_entries(store: Store, names: Sequence[str] | None) -> list[TrashFolder]:
     """Return the entries with these names, or all, newest first; raises NotFound for an unknown name."""
-    found = list_entries(store)
-    missing = sorted(set(names or ()) - {entry.name for entry in found})
+    entries = list_entries(store)
+    missing = sorted(set(names or ()) - {entry.name for entry in entries})
     if missing:
         raise NotFound(
             f"there is no entry {missing[0]!r} in the trash; `collapse gc --empty-trash` lists what there is"
         )
-    return [entry for entry in found if names is None or entry.name in names]
+    return [entry for entry in entries if names is None or entry.name in names]
 
 
-def hash_entries(found: Sequence[TrashFolder]) -> str:
+def hash_entries(entries: Sequence[TrashFolder]) -> str:
     """Return a hash of the contents of entries, which identifies a preview of emptying them."""
-    contents = [[entry.name, [item.model_dump(mode="json") for item in entry.contents()]] for entry in found]
+    contents = [[entry.name, [item.model_dump(mode="json") for item in entry.contents()]] for entry in entries]
     return hashlib.sha256(orjson.dumps(contents)).hexdigest()[:16]
 
 
 def empty(store: Store, listed: str) -> list[MovedItem]:
     """Remove for good the entries that were listed with this hash; raises Conflict where the trash has changed."""
     with locked(store):
-        found = list_entries(store)
-        if hash_entries(found) != listed:
+        entries = list_entries(store)
+        if hash_entries(entries) != listed:
             raise Conflict(
                 "the trash has changed since it was listed; look again (`collapse gc --empty-trash`, GET /api/v1/trash)"
             )
-        gone = [item for entry in found for item in entry.contents()]
-        for entry in found:
+        removed_items = [item for entry in entries for item in entry.contents()]
+        for entry in entries:
             discard(entry)
         remove_discarded(store)
-    return gone
+    return removed_items
 
 
 def empty_expired(store: Store, limit: int | None = None) -> bool:
@@ -260,7 +260,7 @@ def _timestamp_of(name: str) -> datetime:
 def _size(path: Path) -> int | None:
     """Return the size of a regular file, or None where there is none."""
     try:
-        found = path.lstat()
+        status = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
