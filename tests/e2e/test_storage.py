@@ -8,7 +8,6 @@ from playwright.sync_api import Page, expect
 
 from backend.store.database import open_store
 from backend.store.gc import trash
-from dashboard.pages import storage as storage_panel
 from tests.backend import gc_store
 from tests.backend.gc_store import delete_long_ago, finished_run
 from tests.e2e.test_pages import PICTURES
@@ -42,8 +41,8 @@ def test_the_button_deletes_what_was_previewed_and_nothing_else(store, start_ser
     sizes = {path: len(content) for path, content in before.items()}
     whole = {path for path in sizes if path.startswith(f"runs/{first}/")}
     more = whole | {path for path in sizes if path.startswith(f"runs/{second}/checkpoint")}
-    ten, twelve = (storage_panel.format_files(len(paths), sum(map(sizes.get, paths))) for paths in (whole, more))
     assert (len(whole), len(more)) == (10, 12)
+    ten, twelve = (f"{len(paths)} files ({sum(map(sizes.get, paths)) / 1e3:.3g} kB)" for paths in (whole, more))
     server = start_server("--no-demonstration", "--no-warm")
     window = open_window(f"{server.url}/system?token={server.token}", server.url, color_scheme=scheme)
     page: Page = window.page
@@ -96,6 +95,8 @@ def test_the_button_deletes_what_was_previewed_and_nothing_else(store, start_ser
     remove.click()
     expect(storage.get_by_text(f"Permanently deleted {ten}")).to_be_visible(timeout=PATIENCE_MS)
     wait_for(lambda: trash.list_entries(store) == [], 5, "the trash's end")
+    left = [path for path in (store.data_dir / "trash").rglob("*") if path.is_file()]
+    assert left == [], "the disk has the bytes back"
     expect(storage.get_by_text("Trash is empty")).to_be_visible()
     assert window.complaints == []
 
