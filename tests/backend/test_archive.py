@@ -322,10 +322,13 @@ HOSTILE = {
     "impossible config": (with_run(lambda r: r["config"].update(batch_size=-1)), "run.json is not valid: batch_size: "),
     "extra field": (with_run(lambda r: r.update(want="cancel")), "run.json is not valid: want: Extra inputs"),
     "still running": (with_run(lambda r: r.update(status="running")), "run.json is not valid: status: Input should be"),
-    "wrong state": (with_run(lambda r: r.update(status="failed")), "events make it finished"),
+    "wrong state": (
+        with_run(lambda r: r.update(status="failed")),
+        "the status of the run is failed, and its events result in finished",
+    ),
     "wrong count": (
         with_run(lambda r: r.update(last_seq=10_000)),
-        "says that its last event is 10000, and it is [0-9]+",
+        "the last event of the run is [0-9]+, and its row has 10000",
     ),
     "event missing": (with_events(lambda lines: lines.pop(3)), "event 4 is missing"),
     "epoch twice": (
@@ -334,7 +337,7 @@ HOSTILE = {
     ),
     "after the end": (
         with_events(lambda lines: lines.append({**lines[3], "seq": len(lines) + 1})),
-        "cannot follow the state finished",
+        "cannot follow the status finished",
     ),
     "no event": (
         with_events(lambda lines: lines[2].update(payload=[1])),

@@ -175,7 +175,9 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(store, damage):
         else:
             path.write_bytes(content if damage == "one bit" else content[:-10])
         words = {"cut short": "bytes and should have", "one bit": "hash differs", "gone": "is missing"}[damage]
-        assert [words in fault.what for fault in integrity.find_problems(store)] == [True], "the doctor sees it too"
+        assert [words in problem.description for problem in integrity.find_problems(store)] == [True], (
+            "the doctor sees it too"
+        )
         run_status.retry(store, run_id)
         wait_status(store, run_id, "finished")
     lines = [e.payload["text"] for e in event_log.after(store, run_id, 0, 10_000, ["LogLine"])]
@@ -281,8 +283,8 @@ def test_a_run_that_goes_on_is_whole_whenever_one_looks(store):
     for wrong in (last - 1, last + 1):
         with store.writing() as connection:
             connection.execute(sa.update(run).where(run.c.id == run_id).values(last_seq=wrong))
-        assert [fault.what for fault in integrity.find_problems(store)] == [
-            f"the run says that its last event is {wrong}, and it is {last}"
+        assert [problem.description for problem in integrity.find_problems(store)] == [
+            f"the last event of the run is {last}, and its row has {wrong}"
         ]
 
 
