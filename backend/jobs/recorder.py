@@ -48,50 +48,29 @@ class EventRecorder:
         self._flushed = time.monotonic()
         self._seq = int(runs.get(store, run_id, deleted=True).last_seq)
         self._epochs, self._steps = (CurveAggregator.resumed(store, run_id, kind) for kind in ("epoch", "step"))
-        self._epoch_stored = self._newest(EpochMeasured.type, "epoch")
-        self._step_stored = self._newest(StepMeasured.type, "step")
-        self._capture_stored = self._newest(GeometryCaptured.type, "step")
-        self._features_stored = self._newest(FeaturesKept.type, "step")
-        self._checkpoints_stored = {row.step for row in artifacts.rows(store, run_id, "checkpoint")}
-        self._pictured = bool(artifacts.steps(store, run_id, "samples"))
-        self._started = event_log.newest_event(store, run_id, RunStarted.type) is not None
+        self._last_epoch = self._last_value(EpochMeasured.type, "epoch")
+        self._last_step = self._last_value(StepMeasured.type, "step")
+        self._last_capture = self._last_value(GeometryCaptured.type, "step")
+        self._last_features = self._last_value(FeaturesKept.type, "step")
+        self._checkpoint_steps = {row.step for row in artifacts.rows(store, run_id, "checkpoint")}
+        self._has_samples = bool(artifacts.steps(store, run_id, "samples"))
+        self._has_started = event_log.newest_event(store, run_id, RunStarted.type) is not None
 
-    def _newest(self, type_: str, key: str) -> int:
+    def _last_value(self, type_: str, key: str) -> int:
         row = event_log.newest_event(self._store, self._run_id, type_)
         return -1 if row is None else int(row.payload[key])
 
     def record(self, event: Event) -> str:
         """Record one event; return the user's request (`run`, `pause` or `cancel`)."""
-        written = None
         payload = validated_payload(event)
+        if self._is_stored(event):
+            return self._heartbeat.requested
         if isinstance(event, EpochMeasured):
-            if event.epoch <= self._epoch_stored:
-                return self._heartbeat.requested
             self._patch |= {"epoch": event.epoch, "summary": event.scalars, "headline": runs.headline(event.scalars)}
             self._buckets += self._epochs.add(payload)
         elif isinstance(event, StepMeasured):
-            if event.step <= self._step_stored:
-                return self._heartbeat.requested
             self._buckets += self._steps.add(payload)
-        elif isinstance(event, GeometryCaptured):
-            if event.step <= self._capture_stored:
-                return self._heartbeat.requested
-            written = self._write("geometry", event.step, event.arrays, {})
-        elif isinstance(event, SamplesPictured):
-            if self._pictured:
-                return self._heartbeat.requested
-            written = self._write("samples", 0, event.arrays, {})
-        elif isinstance(event, FeaturesKept):
-            if event.step <= self._features_stored:
-                return self._heartbeat.requested
-            written = self._write("features", event.step, event.arrays, {"epoch": event.epoch})
-        elif isinstance(event, CheckpointSaved):
-            if event.step in self._checkpoints_stored:
-                return self._heartbeat.requested
-            written = self._write("checkpoint", event.step, event.tensors, event.state)
-        elif isinstance(event, RunStarted) and self._started:
-            return self._heartbeat.requested
-        self._pending.append(NewEvent(event.type, payload, written))
+        self._pending.append(NewEvent(event.type, payload, self._write_artifact(event)))
         if isinstance(event, CheckpointSaved):
             requested = self.flush()
             if not self._delivery.is_behind:
@@ -104,7 +83,39 @@ class EventRecorder:
             return self._heartbeat.requested
         return self.flush()
 
-    def _write(self, kind: str, step: int, arrays: Any, state: Any) -> artifacts.WrittenArtifact:
+    def _is_stored(self, event: Event) -> bool:
+        """Return whether an earlier attempt stored the event, which a resumed run yields again."""
+        match event:
+            case EpochMeasured():
+                return event.epoch <= self._last_epoch
+            case StepMeasured():
+                return event.step <= self._last_step
+            case GeometryCaptured():
+                return event.step <= self._last_capture
+            case FeaturesKept():
+                return event.step <= self._last_features
+            case CheckpointSaved():
+                return event.step in self._checkpoint_steps
+            case SamplesPictured():
+                return self._has_samples
+            case RunStarted():
+                return self._has_started
+        return False
+
+    def _write_artifact(self, event: Event) -> artifacts.WrittenArtifact | None:
+        """Write the arrays of an event, if it has any."""
+        match event:
+            case GeometryCaptured():
+                return self._write("geometry", event.step, event.arrays, {})
+            case SamplesPictured():
+                return self._write("samples", 0, event.arrays, {})
+            case FeaturesKept():
+                return self._write("features", event.step, event.arrays, {"epoch": event.epoch})
+            case CheckpointSaved():
+                return self._write("checkpoint", event.step, event.tensors, event.state)
+        return None
+
+    def _write(self, kind: artifacts.ArtifactKind, step: int, arrays: Any, state: Any) -> artifacts.WrittenArtifact:
         write = artifacts.write
         return retry(lambda: write(self._store, self._run_id, kind, step, self._number, arrays, state))
 
@@ -114,7 +125,7 @@ class EventRecorder:
         self._pending.append(NewEvent(LogLine.type, {"text": text}))
         self.flush()
         retry(lambda: artifacts.remove_row(self._store, checkpoint))
-        self._checkpoints_stored.discard(checkpoint.step)
+        self._checkpoint_steps.discard(checkpoint.step)
 
     def flush(self) -> str:
         """Store the pending events in one transaction, or in the outbox; return the user's request."""

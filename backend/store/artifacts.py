@@ -80,7 +80,7 @@ def write(
 
 
 def is_local(store: Store, row: sa.Row[Any]) -> bool:
-    """Whether an artifact's file belongs into this data directory."""
+    """Return whether the file of an artifact is in this data directory."""
     return row.directory_id in (None, store.directory_id)
 
 

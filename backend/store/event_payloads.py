@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, FailFast, Field, Strict, ValidationError, model_validator
 
 from backend.store.errors import Invalid
-from backend.store.validation import format_validation_error
+from backend.store.validation import SHA256_PATTERN, format_validation_error
 from ncengine.config.data import MOST_CLASSES
 from ncengine.geometry.views import WHOLE_FRAME_UP_TO, view_name
 
@@ -55,7 +55,7 @@ class Payload(BaseModel):
 class RunQueuedPayload(Payload):
     """The run was queued."""
 
-    config_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    config_hash: Annotated[str, Field(pattern=SHA256_PATTERN)]
 
 
 class PausedPayload(Payload):

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field
 
 from backend.store import artifacts
-from backend.store.event_payloads import NO_NULL, Scalars, Split
-from backend.store.validation import Name, Tags
+from backend.store.event_payloads import NO_NULL, Scalars, Split, Step
+from backend.store.validation import SHA256_PATTERN, Name, Tags
 
 FORMAT = 1
 MAX_PARTS = 50_000
@@ -31,7 +31,6 @@ MAX_RATIO = 200
 """Maximum ratio of the unpacked to the packed size of a part; a higher one is a zip bomb."""
 SMALL_BYTES = 2**20
 """`MAX_RATIO` does not apply to parts up to this size."""
-DIGEST = r"^[0-9a-f]{64}$"
 PART_NAME = re.compile(
     rf"run\.json|events\.jsonl|metrics\.csv|artifacts/({'|'.join(artifacts.KINDS)})-[0-9]{{9}}-a[0-9]{{1,6}}\.safetensors"
 )
@@ -46,7 +45,7 @@ class ArchiveModel(BaseModel):
 class ArchivePart(ArchiveModel):
     """Hash and size of a part in the manifest."""
 
-    sha256: Annotated[str, Field(pattern=DIGEST)]
+    sha256: Annotated[str, Field(pattern=SHA256_PATTERN)]
     size_bytes: Annotated[int, Field(ge=0, le=2**45)]
 
 
@@ -69,7 +68,6 @@ Timestamp = Annotated[
     Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z$"),
     AfterValidator(_validate_timestamp),
 ]
-Step = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class ArchivedArtifact(ArchiveModel):
@@ -100,7 +98,7 @@ class ArchivedRun(ArchiveModel):
     tags: Tags
     notes: Annotated[str, Field(max_length=100_000, pattern=NO_NULL)]
     config: dict[str, Any]
-    config_hash: Annotated[str, Field(pattern=DIGEST)]
+    config_hash: Annotated[str, Field(pattern=SHA256_PATTERN)]
     code_version: Annotated[str, Field(max_length=100, pattern=NO_NULL)]
     created_at: Timestamp
     started_at: Timestamp | None
