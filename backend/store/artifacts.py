@@ -85,7 +85,7 @@ def is_local(store: Store, row: sa.Row[Any]) -> bool:
 
 
 def require_local(store: Store, row: sa.Row[Any]) -> None:
-    """Raise Unusable, naming the place, where another data directory of the store holds an artifact's file."""
+    """Raise Unusable, naming the directory, where an artifact's file is in another data directory of the store."""
     if is_local(store, row):
         return
     with store.reading() as connection:

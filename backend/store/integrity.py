@@ -90,17 +90,17 @@ def check_events(
         if after is None:
             yield f"event {seq}, {type_}, cannot follow the status {current or 'new'}"
         current = after or current
-        place = payload.get({"EpochMeasured": "epoch", "GeometryCaptured": "step"}.get(type_, ""))
+        position = payload.get({"EpochMeasured": "epoch", "GeometryCaptured": "step"}.get(type_, ""))
         if type_ == "EpochMeasured":
-            if not isinstance(place, int) or place <= measured:
-                yield f"event {seq} measures epoch {place} after epoch {measured}"
+            if not isinstance(position, int) or position <= measured:
+                yield f"event {seq} measures epoch {position} after epoch {measured}"
             else:
-                measured = place
+                measured = position
         if type_ == "GeometryCaptured":
-            if not isinstance(place, int) or place <= capture:
-                yield f"event {seq} captures step {place} after step {capture}"
+            if not isinstance(position, int) or position <= capture:
+                yield f"event {seq} captures step {position} after step {capture}"
             else:
-                capture = place
+                capture = position
     if last_seq != expected - 1:
         yield f"the last event of the run is {expected - 1}, and its row has {last_seq}"
     if status != current and not (current == "queued" and status == "running"):

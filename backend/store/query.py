@@ -1,4 +1,4 @@
-"""Lists of runs: filtered, sorted, and in pages that stay in place while runs are added or deleted.
+"""Lists of runs: filtered, sorted, and in pages that stay stable while runs are added or deleted.
 
 The cursor of a page names the position of its last row in the order, not a count of rows: a run that is added meanwhile
 shifts nothing.

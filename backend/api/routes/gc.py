@@ -8,7 +8,7 @@ from fastapi import APIRouter
 
 from backend.api import wire
 from backend.api.routes.runs import Here
-from backend.store.clock import text_of
+from backend.store.clock import format_timestamp
 from backend.store.gc import delete, eligible, plans, restore, trash
 from backend.store.gc.plans import LABELS, CleanupPlan, CleanupResult, CleanupRules, MovedItem, SkippedItem
 
@@ -85,7 +85,7 @@ def _entry(entry: trash.TrashFolder) -> wire.TrashEntry:
     return wire.TrashEntry(
         name=entry.name,
         created_at=entry.manifest.created_at,
-        expires_at=text_of(entry.expires),
+        expires_at=format_timestamp(entry.expires),
         count=sum(item.count for item in held),
         size_bytes=sum(item.size_bytes for item in held),
         items=_items(held),

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from backend.store import run_folders
-from backend.store.clock import text_of
+from backend.store.clock import format_timestamp
 from backend.store.database import Store
 from backend.store.gc import eligible, files, plans, restore, rows, trash
 from backend.store.gc.files import Ineligible
@@ -353,5 +353,5 @@ def unregister_removed(store: Store) -> None:
     with store.reading() as connection:
         known = set(connection.execute(sa.select(run.c.id)).scalars())
     # An import registers its folder shortly before it fills it, so younger registrations are kept.
-    for run_id in run_folders.registered(store, before=text_of(datetime.now(UTC) - timedelta(days=1))) - known:
+    for run_id in run_folders.registered(store, before=format_timestamp(datetime.now(UTC) - timedelta(days=1))) - known:
         remove_run_folder(store, run_id)

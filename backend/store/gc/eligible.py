@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from backend.store import artifacts, data_directory, query, run_folders
-from backend.store.clock import now, text_of
+from backend.store.clock import format_timestamp, now
 from backend.store.database import Store
 from backend.store.errors import Invalid
 from backend.store.gc import files, plans
@@ -61,7 +61,7 @@ def has_foreign_files(store: Store, run_id: str) -> sa.Select[Any]:
 
 def _deleted_runs(store: Store, registered: frozenset[str]) -> Iterator[PlannedItem | SkippedItem]:
     """Yield runs, as a whole, that were deleted a week ago and have all their files in this directory."""
-    before = text_of(datetime.now(UTC) - timedelta(days=RESTORABLE_DAYS))
+    before = format_timestamp(datetime.now(UTC) - timedelta(days=RESTORABLE_DAYS))
     old = sa.select(run.c.id, run.c.deleted_at).where(run.c.deleted_at < before, run.c.status.in_(ENDED))
     with store.reading() as connection:
         rows = list(connection.execute(old.order_by(run.c.deleted_at)))
@@ -155,9 +155,11 @@ def _between(store: Store, run_id: str, every: int) -> list[sa.Row[Any]]:
     made = sa.select(event.c.seq).where(event.c.run_id == run_id, event.c.type == "GeometryCaptured")
     with store.reading() as connection:
         # Counted among all captures ever made, so that applying the same rule twice removes nothing more.
-        order = {seq: place for place, seq in enumerate(connection.execute(made.order_by(event.c.seq)).scalars())}
+        index_by_seq = {
+            seq: index for index, seq in enumerate(connection.execute(made.order_by(event.c.seq)).scalars())
+        }
     captures = artifacts.rows(store, run_id, "geometry")[::-1]
-    return [row for row in captures[:-1] if order.get(row.seq, 0) % every]
+    return [row for row in captures[:-1] if index_by_seq.get(row.seq, 0) % every]
 
 
 def _artifacts(

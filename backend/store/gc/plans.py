@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.store.clock import now, text_of
+from backend.store.clock import format_timestamp, now
 from backend.store.database import Store
 from backend.store.errors import Conflict, NotFound
 from backend.store.models import directory, gc_plan
@@ -187,7 +187,7 @@ def claim(store: Store, plan_id: str) -> CleanupPlan:
 
 def expires_at(plan: CleanupPlan) -> str:
     """Return the time until which a plan can be used."""
-    return text_of(datetime.fromisoformat(plan.created_at) + timedelta(hours=VALID_HOURS))
+    return format_timestamp(datetime.fromisoformat(plan.created_at) + timedelta(hours=VALID_HOURS))
 
 
 def _plan(row: sa.Row[Any]) -> CleanupPlan:
@@ -202,4 +202,4 @@ def _plan(row: sa.Row[Any]) -> CleanupPlan:
 
 
 def _ago(*, hours: float) -> str:
-    return text_of(datetime.now(UTC) - timedelta(hours=hours))
+    return format_timestamp(datetime.now(UTC) - timedelta(hours=hours))

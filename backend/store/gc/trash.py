@@ -22,7 +22,7 @@ from typing import Literal
 import orjson
 from pydantic import ValidationError
 
-from backend.store.clock import text_of
+from backend.store.clock import format_timestamp
 from backend.store.database import Store
 from backend.store.errors import Conflict, NotFound, Unusable
 from backend.store.gc import files
@@ -140,11 +140,15 @@ def create_folder(store: Store) -> Path:
 
 def create_entry(store: Store, plan: CleanupPlan, items: Sequence[TrashedItem]) -> TrashFolder:
     """Create the entry for a plan before it is executed; its manifest is durable afterwards."""
-    moment = datetime.now(UTC)
-    folder = create_folder(store) / f"{moment:%Y%m%dT%H%M%SZ}-{plan.id}"
+    created_at = datetime.now(UTC)
+    folder = create_folder(store) / f"{created_at:%Y%m%dT%H%M%SZ}-{plan.id}"
     folder.mkdir(mode=0o700)
     manifest = TrashManifest(
-        plan=plan.id, store=store.id, directory=store.directory_id, created_at=text_of(moment), items=tuple(items)
+        plan=plan.id,
+        store=store.id,
+        directory=store.directory_id,
+        created_at=format_timestamp(created_at),
+        items=tuple(items),
     )
     durable.write(folder / MANIFEST, orjson.dumps(manifest.model_dump(mode="json"), option=orjson.OPT_INDENT_2))
     durable.sync_folder(folder.parent)
