@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 import platformdirs
 
-from backend.errors import Unusable
+from backend.store.errors import Unusable
 
 DEFAULT_PORT = 8050
 IMPORT_BYTES = 4 * 2**30

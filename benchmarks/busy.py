@@ -20,9 +20,9 @@ from pathlib import Path
 import httpx
 import orjson
 
-from backend.store import runs
+from backend.store import run_attempts, runs
 from backend.store.database import open_store
-from backend.store.event_log import Entry
+from backend.store.event_log import NewEvent
 from benchmarks.live import WRITER
 from benchmarks.report import Figure
 from tests.big_store import BigStore, fill
@@ -42,7 +42,7 @@ def measure() -> list[Figure]:
         held = fill(store)
         server = ServerProcess(data, "--no-demonstration", "--no-warm")
         live, _ = runs.create(store, tiny(device="cuda:9"), name="live")
-        number = runs.claim(store, live, "cuda:9")
+        number = run_attempts.claim(store, live, "cuda:9")
         assert number is not None
         record_here(store, live, number)
         arguments = [str(data), live, "10000", str(PER_SECOND), str(FEATURES)]
@@ -52,7 +52,7 @@ def measure() -> list[Figure]:
         finally:
             writer.kill()
             writer.wait()
-            runs.end(store, live, number, "cancelled", Entry("RunCancelled", {"epoch": 0}))
+            run_attempts.end(store, live, number, NewEvent("RunCancelled", {"epoch": 0}))
             end_workers(store)
             store.close()
             server.stop()

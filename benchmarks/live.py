@@ -17,9 +17,9 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from backend.store import runs
+from backend.store import run_attempts, runs
 from backend.store.database import open_store
-from backend.store.event_log import Entry
+from backend.store.event_log import NewEvent
 from benchmarks.report import Figure
 from tests.harness import ServerProcess, open_chromium, record_here, tiny, wait_for
 
@@ -44,7 +44,8 @@ from pathlib import Path
 import numpy as np
 from backend.store import artifacts
 from backend.store.database import open_store
-from backend.store.event_log import Entry, append
+from backend.store.event_log import append
+from backend.store.event_log import NewEvent
 from ncengine.events import RunStarted
 from ncengine.geometry.simplex import simplex_etf
 from ncengine.geometry.views import view_matrix, view_name
@@ -54,7 +55,7 @@ vertices = simplex_etf(k).numpy()
 started = RunStarted(classes=k, class_names=tuple("0123456789"), features=64, parameters=0, steps_per_epoch=10,
     epochs=count, device="", view=view_name(k), view_matrix=view_matrix(k).tolist(), vertices=vertices.tolist(),
     metrics={}, versions={})
-append(store, run, 1, [Entry("RunStarted", started.payload())])
+append(store, run, 1, [NewEvent("RunStarted", started.payload())])
 labels = np.arange(features, dtype=np.int32) % k
 facts = {"smallest_angle_deg": 90.0, "smallest_pair": [0, 1], "mean_angle_error_deg": 1.0}
 means, begin = rng.normal(size=vertices.shape), time.monotonic()
@@ -64,7 +65,7 @@ for step in range(1, count + 1):
     arrays = {"means": means, "weights": means, "features": means[labels] + 0.1, "labels": labels,
               "cosines_means": np.corrcoef(means).astype("f4"), "cosines_weights": np.eye(k, dtype="f4")}
     file = artifacts.write(store, run, "geometry", step, 1, arrays)
-    append(store, run, 1, [Entry("GeometryCaptured", {"epoch": step / 10, "step": step, **facts}, file)])
+    append(store, run, 1, [NewEvent("GeometryCaptured", {"epoch": step / 10, "step": step, **facts}, file)])
     time.sleep(max(0.0, begin + step / per_second - time.monotonic()))
 """
 
@@ -118,7 +119,7 @@ def _launch(server: ServerProcess, page: Page) -> float:
 def _stream(server: ServerProcess, page: Page) -> list[float]:
     store = open_store(server.data)
     run, _ = runs.create(store, tiny(device="cuda:9"), name="streamed")
-    number = runs.claim(store, run, "cuda:9")
+    number = run_attempts.claim(store, run, "cuda:9")
     record_here(store, run, number)
     try:
         time.sleep(20)  # the next warm worker is up by then, and its imports out of the way
@@ -132,7 +133,7 @@ def _stream(server: ServerProcess, page: Page) -> list[float]:
         with server.client() as http:
             events = http.get(f"/api/v1/runs/{run}/events", params={"limit": 2000}).json()["items"]
     finally:
-        runs.end(store, run, number, "cancelled", Entry("RunCancelled", {"epoch": 0}))
+        run_attempts.end(store, run, number, NewEvent("RunCancelled", {"epoch": 0}))
         store.close()
     stored = {e["step"]: _milliseconds(e["at"]) for e in events if e["type"] == "GeometryCaptured"}
     return [seen[step] - at for step, at in stored.items() if step in seen]

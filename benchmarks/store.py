@@ -26,9 +26,9 @@ import httpx
 import numpy as np
 import psutil
 
-from backend.store import artifacts, curves, runs
+from backend.store import artifacts, curves, run_attempts, runs
 from backend.store.database import Store, open_store
-from backend.store.event_log import Entry, encode_numbers
+from backend.store.event_log import NewEvent, encode_numbers
 from backend.store.models import artifact, bucket, event, run
 from benchmarks.live import WRITER as CAPTURES
 from benchmarks.report import Figure
@@ -43,14 +43,15 @@ APPENDER = """
 import sys, time
 from pathlib import Path
 from backend.store.database import open_store
-from backend.store.event_log import Entry, append
+from backend.store.event_log import append
+from backend.store.event_log import NewEvent
 store, run_id, until = open_store(Path(sys.argv[1])), sys.argv[2], float(sys.argv[3])
 step = 0
 while time.time() < until:
     entries = []
     for _ in range(10):
         step += 1
-        entries.append(Entry("StepMeasured", {"epoch": 1, "step": step, "loss": 0.5, "lr": 0.1, "seconds": {},
+        entries.append(NewEvent("StepMeasured", {"epoch": 1, "step": step, "loss": 0.5, "lr": 0.1, "seconds": {},
             "memory_bytes": {}, "samples_per_s": 1000.0, "remaining_s": 10.0}))
     append(store, run_id, 1, entries)
 print(step)
@@ -92,7 +93,7 @@ def fill(data: Path) -> None:
     rows = []
     for i in range(RUNS):
         config, summary = configs[i % 4], _scalars(rng)
-        row = runs.Draft(config, name=f"run {i}", tags=["a"], group=f"g{i // 10}").row(f"r{i:09d}", i, None)
+        row = runs.RunDraft(config, name=f"run {i}", tags=["a"], group=f"g{i // 10}").row(f"r{i:09d}", i, None)
         rows.append({**row, "status": "finished", "summary": summary, "headline": runs.headline(summary)})
     with store.writing() as connection:
         connection.execute(run.insert(), rows)
@@ -135,7 +136,7 @@ def _long_run(data: Path) -> list[Figure]:
     store, rng = open_store(data), np.random.default_rng(0)
     run_id = _started(store)
     seq, epoch, step = 2, 0, 0
-    folders = {"epoch": curves.Folder("epoch"), "step": curves.Folder("step")}
+    folders = {"epoch": curves.CurveAggregator("epoch"), "step": curves.CurveAggregator("step")}
     with store.writing() as connection:
         while seq < EVENTS:
             events: list[dict[str, Any]] = []
@@ -188,7 +189,7 @@ def _long_run(data: Path) -> list[Figure]:
 def _started(store: Store) -> str:
     """Return a run that has started, and whose worker is us."""
     run_id, _ = runs.create(store, tiny(device="cuda:9"))
-    record_here(store, run_id, runs.claim(store, run_id, "cuda:9") or 0)
+    record_here(store, run_id, run_attempts.claim(store, run_id, "cuda:9") or 0)
     started = {"steps_per_epoch": 8, "view": "spherical", "view_matrix": [], "vertices": [], "class_names": []}
     with store.writing() as connection:
         connection.execute(run.update().where(run.c.id == run_id).values(last_seq=2))
@@ -219,11 +220,11 @@ def _viewers(data: Path) -> list[Figure]:
     server = ServerProcess(data, *QUIET)
     store = open_store(data)
     run_id, _ = runs.create(store, tiny(device="cuda:9"))
-    record_here(store, run_id, runs.claim(store, run_id, "cuda:9") or 0)
+    record_here(store, run_id, run_attempts.claim(store, run_id, "cuda:9") or 0)
     try:
         delays, heard, cores = asyncio.run(_watch(server, data, run_id))
     finally:
-        runs.end(store, run_id, 1, "cancelled", Entry("RunCancelled", {"epoch": 0}))
+        run_attempts.end(store, run_id, 1, NewEvent("RunCancelled", {"epoch": 0}))
         store.close()
         server.stop()
     delays.sort()

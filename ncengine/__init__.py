@@ -59,7 +59,7 @@ _WHERE = {
     "presets": ("ncengine.preset_configs", "PRESETS"),
     "run": ("ncengine.train", "run"),
     # By name alone: the engine knows nothing of the store, and works without it.
-    "load": ("backend.notebook", "load"),
+    "load": ("backend.client.notebook", "load"),
 }
 __all__ = [
     "FixedETFHead",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import posixpath
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,9 +37,8 @@ ARRAYS = ("means", "weights", "features", "cosines_means", "pca")
 COORDINATES = ("means", "weights", "features")
 """The arrays whose rounding error is written into the page."""
 SPLITS = ("train", "test")
-ENTRY_MODULE = "replay-file.mjs"
-VIEWS = {"spherical": "Spherical", "tetrahedron": "4 classes", "pca": "PCA", "tour": "Tour"}
-_IMPORT = re.compile(r'from "\./([a-z-]+\.mjs)"')
+ENTRY_MODULE = "offline/offline-replay.mjs"
+_IMPORT = re.compile(r'from "(\.\.?/[a-z/-]+\.mjs)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,30 +60,37 @@ class ReplayGroup:
     """One for each run."""
 
 
-def render_replay(
-    groups: Sequence[ReplayGroup], metric_labels: Mapping[str, str], read_module: Callable[[str], str]
-) -> bytes:
-    """Return the HTML file of one group of seeds, or of several to compare.
+@dataclass(frozen=True, slots=True)
+class ReplayPage:
+    """What a replay has in common with the pages of the service."""
 
-    Args:
-        groups: what is shown, at most MAX_SCENES.
-        metric_labels: labels of metrics by key, in the order of the page's menu.
-        read_module: returns the text of a JavaScript module of the pages by its file name.
-    """
-    content = _content(groups, metric_labels)
-    modules = _modules(read_module)
-    shims = {module: _data_url(_with_bare_imports(text)) for module, text in modules.items() if module != ENTRY_MODULE}
+    metric_labels: Mapping[str, str]
+    """Labels of metrics by key, in the order of the menu."""
+    view_labels: Mapping[str, str]
+    """Labels of views by name, in the order of their buttons."""
+    constants_element: str
+    """The HTML element with the constants that the scripts read."""
+    read_module: Callable[[str], str]
+    """Returns the text of a JavaScript module by its path below the folder of scripts."""
+
+
+def render_replay(groups: Sequence[ReplayGroup], page: ReplayPage) -> bytes:
+    """Return the HTML file of one group of seeds, or of up to MAX_SCENES to compare."""
+    content = _content(groups, page.metric_labels)
+    modules = _modules(page.read_module)
+    shims = {name: _data_url(_with_bare_imports(name, text)) for name, text in modules.items() if name != ENTRY_MODULE}
     data = json.dumps(content, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    page = _template().render(
+    text = _template().render(
         name=content["name"],
         theme_variables=_theme_variables(),
-        views=_views(groups, content["runs"]),
+        views=_views(page.view_labels, groups, content["runs"]),
+        constants=page.constants_element,
         about=_about(content),
         import_map=json.dumps({"imports": shims}),
         data=data,
-        script=_with_bare_imports(modules[ENTRY_MODULE]),
+        script=_with_bare_imports(ENTRY_MODULE, modules[ENTRY_MODULE]),
     )
-    return page.encode()
+    return text.encode()
 
 
 def _template() -> Template:
@@ -111,20 +118,25 @@ def captures_that_fit(count: int, first: CaptureData, groups: int) -> list[int]:
 
 
 def _modules(read_module: Callable[[str], str]) -> dict[str, str]:
-    """Return the text of the replay's module and of all modules that it imports."""
+    """Return the replay's module and all modules that it imports, by their paths below the folder of scripts."""
     found: dict[str, str] = {}
     wanted = [ENTRY_MODULE]
     while wanted:
         name = wanted.pop()
         if name not in found:
             found[name] = read_module(name)
-            wanted += _IMPORT.findall(found[name])
+            wanted += [_resolved(name, path) for path in _IMPORT.findall(found[name])]
     return found
 
 
-def _with_bare_imports(text: str) -> str:
-    """Return a module's text with imports by name alone: a module inside a page has no folder."""
-    return _IMPORT.sub(r'from "\1"', text).replace("</script", "<\\/script")
+def _resolved(importer: str, path: str) -> str:
+    """Return the name of the module that `importer` imports by a relative path."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(importer), path))
+
+
+def _with_bare_imports(name: str, text: str) -> str:
+    """Return a module's text with relative imports replaced by names: a module inside a page has no folder."""
+    return _IMPORT.sub(lambda found: f'from "{_resolved(name, found[1])}"', text).replace("</script", "<\\/script")
 
 
 def _data_url(text: str) -> str:
@@ -246,8 +258,8 @@ def _theme_variables() -> str:
     return f":root{{{of('light')}}}@media (prefers-color-scheme: dark){{:root{{{of('dark')}}}}}"
 
 
-def _views(groups: Sequence[ReplayGroup], runs: Sequence[dict[str, Any]]) -> dict[str, str]:
+def _views(labels: Mapping[str, str], groups: Sequence[ReplayGroup], runs: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Return the labels of the views that all runs have, by name; none above 128 classes."""
     if any(len(group.class_names) > WHOLE_FRAME_UP_TO for group in groups):
         return {}
-    return {name: label for name, label in VIEWS.items() if name != "pca" or all("pca" in r["arrays"] for r in runs)}
+    return {name: label for name, label in labels.items() if name != "pca" or all("pca" in r["arrays"] for r in runs)}

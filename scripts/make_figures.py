@@ -50,9 +50,9 @@ def main() -> None:
         store = open_store(Path(data))
         lines = ["# Figures", "", INTRODUCTION, ""]
         for number, (figure, of, options) in enumerate(SHEET):
+            file = figure_file(store, _ids(store, of), figure, "svg", parse_options(dict(options)))
             path = FOLDER / f"{number:02d}-{figure}.svg"
-            made_file = figure_file(store, _ids(store, of), figure, "svg", parse_options(dict(options)))
-            path.write_bytes(made_file.content)
+            path.write_bytes(file.content)
             words = {"one": "RUN", "heads": "RUN,…", "implicit": "RUN,RUN", "layered": "RUN"}[of]
             made = export_command([words], figure, "pdf", parse_options(dict(options)), f"{figure}.pdf")
             title = FIGURES[figure].title

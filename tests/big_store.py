@@ -7,12 +7,12 @@ from itertools import islice
 
 import numpy as np
 
-from backend.jobs.pulse import Pulse
-from backend.store import artifacts, curves, event_log, run_folders, runs
+from backend.jobs.heartbeat import Heartbeat
+from backend.jobs.recorder import EventRecorder
+from backend.store import artifacts, curves, event_log, run_attempts, run_folders, runs
 from backend.store.database import Store
-from backend.store.event_log import Entry
+from backend.store.event_log import NewEvent
 from backend.store.models import run
-from backend.worker import Recorder
 from ncengine.config import RunConfig
 from ncengine.events import RunFinished
 from ncengine.metrics import METRICS
@@ -47,13 +47,13 @@ def train_here(store: Store, config: RunConfig, name: str, *, most_epochs: int |
     With `most_epochs` the run is left running after so many epochs.
     """
     run_id, _ = runs.create(store, config, name=name)
-    number = runs.claim(store, run_id, "cpu")
+    number = run_attempts.claim(store, run_id, "cpu")
     assert number is not None
     run_folders.register(store, run_id)
-    recorder = Recorder(store, run_id, number, Pulse(store, run_id, number, ran_before_s=0.0))
+    recorder = EventRecorder(store, run_id, number, Heartbeat(store, run_id, number, ran_before_s=0.0))
     for event in train(config):
         if isinstance(event, RunFinished):
-            recorder.end("finished", Entry(event.type, event.payload()))
+            recorder.end(NewEvent(event.type, event.payload()))
             break
         if most_epochs is not None and getattr(event, "epoch", 0) > most_epochs:
             recorder.flush()
@@ -71,8 +71,8 @@ def _long(store: Store, epochs: int) -> str:
         epochs=epochs,
     )
     run_id = train_here(store, config, "long", most_epochs=1)
-    measured = event_log.newest(store, run_id, "EpochMeasured")
-    captured = event_log.newest(store, run_id, "GeometryCaptured")
+    measured = event_log.newest_event(store, run_id, "EpochMeasured")
+    captured = event_log.newest_event(store, run_id, "GeometryCaptured")
     assert measured is not None
     assert captured is not None
     held = artifacts.row_at(store, run_id, "geometry", captured.payload["step"])
@@ -80,7 +80,7 @@ def _long(store: Store, epochs: int) -> str:
     loaded = artifacts.read(store, held)
     assert loaded is not None
     rng, per_epoch = np.random.default_rng(0), measured.payload["step"] // measured.payload["epoch"]
-    folder = curves.Folder.resumed(store, run_id, "epoch")
+    folder = curves.CurveAggregator.resumed(store, run_id, "epoch")
     numbers = iter(range(measured.payload["epoch"] + 1, epochs + 1))
     while group := list(islice(numbers, EPOCHS_A_COMMIT)):
         entries, buckets = [], []
@@ -91,17 +91,17 @@ def _long(store: Store, epochs: int) -> str:
                 for split, known in measured.payload["scalars"].items()
             }
             payload = {**measured.payload, "epoch": epoch, "step": epoch * per_epoch, "scalars": scalars}
-            entries.append(Entry("LogLine", {"text": f"epoch {epoch} of {epochs}"}))
-            entries.append(Entry("EpochMeasured", payload))
+            entries.append(NewEvent("LogLine", {"text": f"epoch {epoch} of {epochs}"}))
+            entries.append(NewEvent("EpochMeasured", payload))
             buckets += folder.add(payload)
             if epoch % CAPTURE_EVERY == 0:
                 step = epoch * per_epoch
                 file = artifacts.write(store, run_id, "geometry", step, 1, loaded.arrays)
                 facts = {**captured.payload, "epoch": float(epoch), "step": step}
-                entries.append(Entry("GeometryCaptured", facts, file))
+                entries.append(NewEvent("GeometryCaptured", facts, file))
         patch = {"epoch": group[-1], "summary": scalars, "headline": runs.headline(scalars)}
         event_log.append(store, run_id, 1, entries, patch, buckets=buckets)
-    runs.end(store, run_id, 1, "finished", Entry("RunFinished", {}))
+    run_attempts.end(store, run_id, 1, NewEvent("RunFinished", {}))
     return run_id
 
 
@@ -109,11 +109,13 @@ def _listed(store: Store, count: int) -> list[str]:
     rng, config, rows = np.random.default_rng(1), tiny(), []
     for i in range(count):
         summary = {split: {key: float(rng.random()) for key in METRICS} for split in ("train", "test")}
-        draft = runs.Draft(config.model_copy(update={"seed": i}), name=f"run {i}", tags=["a"], group=f"g{i // 10}")
+        draft = runs.RunDraft(config.model_copy(update={"seed": i}), name=f"run {i}", tags=["a"], group=f"g{i // 10}")
         row = draft.row(runs.new_id(), 10 + i, None)
         rows.append({**row, "status": "finished", "summary": summary, "headline": runs.headline(summary)})
     with store.writing() as connection:
         connection.execute(run.insert(), rows)
         for row in rows:
-            event_log.insert(connection, row["id"], 1, [Entry("RunQueued", {"config_hash": row["config_hash"]})])
+            event_log.insert_events(
+                connection, row["id"], 1, [NewEvent("RunQueued", {"config_hash": row["config_hash"]})]
+            )
     return [row["id"] for row in rows]

@@ -127,9 +127,9 @@ def run_async(work: Coroutine[Any, Any, Result]) -> Result:
 def end_workers(store: Store) -> None:
     """End the workers of a store's running attempts, by their recorded identity."""
     from backend.jobs.processes import ProcessIdentity
-    from backend.store import runs
+    from backend.store import run_attempts
 
-    for row in runs.owned_attempts(store):
+    for row in run_attempts.list_running(store):
         if row.pid is not None:
             ProcessIdentity(row.pid, row.process_started, row.boot_id).signal_group(signal.SIGKILL)
 
@@ -138,7 +138,7 @@ def end_workers_of(data: Path) -> None:
     """End the workers of a data directory, by their command line: its database may be gone."""
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if "backend.worker" in words and str(data) in words:
+        if "backend.jobs.worker" in words and str(data) in words:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
                 process.wait(timeout=20)
@@ -146,8 +146,11 @@ def end_workers_of(data: Path) -> None:
 
 def record_here(store: Store, run_id: str, number: int) -> None:
     """Say that this very process runs an attempt, so that no supervisor takes it for gone."""
-    from backend.jobs.processes import host, identity_of
-    from backend.store import runs
+    from backend.jobs.processes import identity_of
+    from backend.store import run_attempts
+    from backend.store.identity import machine_id
 
     us = identity_of(os.getpid())
-    runs.record_process(store, run_id, number, pid=us.pid, process_started=us.started, boot_id=us.boot_id, host=host())
+    run_attempts.record_process(
+        store, run_id, number, pid=us.pid, process_started=us.started, boot_id=us.boot_id, host=machine_id()
+    )

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field, replace
 
 import uvicorn
 
-from backend.app import Application
-from backend.server import free_socket
+from backend.api.app import Application
+from backend.api.server import free_socket
 from backend.settings import Settings
 from backend.store.database import Store
 from dashboard.app import attach

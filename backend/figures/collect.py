@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backend import views, wire
-from backend.entries import entries
-from backend.errors import Invalid, NotFound
+from backend.api import views, wire
+from backend.api.configurations import entries
 from backend.figures.errors import figure_errors
 from backend.store import artifacts, event_log, runs
 from backend.store.database import Store
+from backend.store.errors import Invalid, NotFound
 from ncengine import __version__
 from ncengine.metrics import METRICS
 from ncengine.milestones import time_to_collapse
@@ -99,7 +99,7 @@ def _run_data(
 ) -> RunData:
     """Return what the figures need of a run; `first` is whether it is the first of its seeds."""
     needs = {need for figure in figures for need in FIGURES[figure].needs}
-    started = event_log.newest(store, run.id, "RunStarted")
+    started = event_log.newest_event(store, run.id, "RunStarted")
     head = run.config.head
     curves = _figure_curves(store, run.id, keys, figures, options.until) if "series" in needs else None
     with_captures = "captures" in needs and (first or bool(POOLED & set(figures)))
@@ -240,7 +240,7 @@ def capture_epochs(store: Store, run_id: str) -> list[float]:
 
 
 def _steps_per_epoch(store: Store, run_id: str) -> int:
-    started = event_log.newest(store, run_id, "RunStarted")
+    started = event_log.newest_event(store, run_id, "RunStarted")
     return 1 if started is None else int(started.payload["steps_per_epoch"])
 
 
@@ -301,7 +301,7 @@ def _captures(store: Store, run_id: str, figures: Sequence[FigureName], options:
 
 def step_costs(store: Store, run_id: str) -> StepCosts:
     """Return the time and memory of a run's newest steps; raises NotFound where it has not reported them."""
-    reports = [row.payload for row in event_log.newest_of(store, run_id, "StepMeasured", MAX_COST_REPORTS)]
+    reports = [row.payload for row in event_log.newest_events(store, run_id, "StepMeasured", MAX_COST_REPORTS)]
     timed = [report for report in reports if report.get("seconds")]
     if not timed:
         raise NotFound(f"run {run_id} has not reported what its steps take; newer runs do from their first epoch on")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from backend.errors import Invalid, Unusable
+from backend.store.errors import Invalid, Unusable
 from ncfigures.errors import FigureError, MissingPackageError
 
 

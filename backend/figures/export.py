@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backend.errors import Invalid, NotFound
 from backend.figures.collect import MAX_RUNS
 from backend.figures.errors import figure_errors
+from backend.store.errors import Invalid, NotFound
 from ncfigures.options import FigureOptions, check_figure, parse_options, split_list
 from ncfigures.provenance import read_provenance_file
 

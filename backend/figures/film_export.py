@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from backend.errors import Invalid
 from backend.figures.collect import SOFTWARE, film_request
 from backend.figures.errors import figure_errors
 from backend.figures.export import ids_in_store
+from backend.store.errors import Invalid
 from ncfigures.film import FORMATS, FilmTiming, render_film, screen_options
 from ncfigures.options import FigureOptions, film_command, parse_options
 

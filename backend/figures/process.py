@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import orjson
 from pydantic import BaseModel, Field, TypeAdapter
 
-from backend.errors import CollapseError, Conflict, Invalid, NotFound, Unusable
+from backend.store.errors import CollapseError, Conflict, Invalid, NotFound, Unusable
 from ncfigures.catalogue import FigureName, Format
 from ncfigures.options import FigureOptions
 

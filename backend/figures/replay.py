@@ -7,15 +7,15 @@ from importlib.resources import files
 
 import numpy as np
 
-from backend import views
-from backend.entries import Entry, entries
-from backend.errors import NotFound
+from backend.api import page_constants, views
+from backend.api.configurations import Entry, entries
 from backend.figures.collect import MAX_CURVE_POINTS, capture_epochs, geometry_capture, metric_curves
 from backend.figures.errors import figure_errors
 from backend.store import event_log, runs
 from backend.store.database import Store
+from backend.store.errors import NotFound
 from ncengine.metrics import METRICS
-from ncfigures.replay import ReplayGroup, captures_that_fit, render_replay, require_group_count
+from ncfigures.replay import ReplayGroup, ReplayPage, captures_that_fit, render_replay, require_group_count
 
 
 @figure_errors()
@@ -27,18 +27,24 @@ def replay(store: Store, run_ids: Sequence[str]) -> bytes:
     compared = entries(views.run_wire(runs.get(store, run_id)) for run_id in dict.fromkeys(run_ids))
     require_group_count(len(compared))
     groups = [_group(store, entry, len(compared)) for entry in compared]
-    return render_replay(groups, {key: metric.label for key, metric in METRICS.items()}, _read_module)
+    page = ReplayPage(
+        metric_labels={key: metric.label for key, metric in METRICS.items()},
+        view_labels={"spherical": "Spherical"} | {view.id: view.label for view in page_constants.VIEWS},
+        constants_element=page_constants.script_element(),
+        read_module=_read_module,
+    )
+    return render_replay(groups, page)
 
 
 def _read_module(name: str) -> str:
     """Return the text of a JavaScript module of the pages."""
-    return (files("dashboard") / "assets" / "modules" / name).read_text(encoding="utf-8")
+    return (files("dashboard") / "assets" / "js" / name).read_text(encoding="utf-8")
 
 
 def _group(store: Store, entry: Entry, groups: int) -> ReplayGroup:
     """Return the captures of an entry's first run and the metrics of all its runs."""
     run = entry.runs[0]
-    started = event_log.newest(store, run.id, "RunStarted")
+    started = event_log.newest_event(store, run.id, "RunStarted")
     epochs = capture_epochs(store, run.id)
     if started is None or not epochs:
         raise NotFound(f"run {run.id} has no geometry yet: a replay needs at least one capture")

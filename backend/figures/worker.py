@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from backend.errors import Unusable
 from backend.figures.files import job_file
 from backend.figures.process import JOBS, StoreLocation
 from backend.store.database import Unreachable, open_store
+from backend.store.errors import Unusable
 
 if TYPE_CHECKING:
     from backend.store.database import Store

@@ -1,7 +1,7 @@
-"""Which arrays a run's files hold, and of which types, shapes and values: what readers of a stored run rely on.
+"""Names, types, shapes and value ranges of the arrays in a run's files, on which readers of a stored run rely.
 
-A dimension is a number, a letter that the run fixes (`K` classes, `R` = K − 1, `C` coordinates of a capture, `B` rows
-of its cosines, `D` features), or another letter, which stands for one length wherever the file has it.
+A dimension is a number, a letter whose length the run fixes (`K` classes, `R` = K − 1, `C` coordinates of a capture,
+`B` rows of its cosines, `D` features), or another letter, which has one length everywhere in a file.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from ncengine.array_file import Damaged, Header
 from ncengine.events import EIGENVALUES, MARGINS, PICTURE_BYTES
 from ncengine.geometry.views import WHOLE_FRAME_UP_TO, block_size
 
-Value = Callable[[npt.NDArray[Any], "Sizes"], bool]
+ValueCheck = Callable[[npt.NDArray[Any], "RunSizes"], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
-    """What a run's config says of the lengths of its arrays; `samples` is the most that a capture shows."""
+class RunSizes:
+    """Lengths of arrays that follow from a run's config; `samples` is the maximum number of samples in a capture."""
 
     classes: int
     features: int
@@ -33,68 +33,68 @@ class Sizes:
 
     @property
     def wide(self) -> bool:
-        """Whether captures travel in three dimensions."""
+        """Whether captures are reduced to three dimensions, because the run has many classes."""
         return self.classes > WHOLE_FRAME_UP_TO
 
     def fixed(self) -> dict[str, int]:
-        """Return the lengths that are the same in all of the run's files, by letter."""
+        """Return the lengths that are equal in all files of the run, by letter."""
         rows = self.classes - 1
         found = {"K": self.classes, "R": rows, "C": 3 if self.wide else rows, "D": self.features}
         return found if self.wide else found | {"B": self.classes}
 
-    def most(self) -> dict[str, int]:
-        """Return the greatest lengths of what differs from file to file, by letter."""
+    def maxima(self) -> dict[str, int]:
+        """Return the maximum lengths of dimensions that differ between files, by letter."""
         blocks = math.ceil(self.classes / block_size(self.classes))
         spectra = {"w": min(self.features, EIGENVALUES), "s": min(self.features, EIGENVALUES)}
         return {"B": blocks, "n": self.samples, "m": MARGINS, "t": MARGINS, **spectra}
 
 
-def _is_finite(piece: npt.NDArray[Any], _sizes: Sizes) -> bool:
+def _is_finite(piece: npt.NDArray[Any], _sizes: RunSizes) -> bool:
     return bool(np.isfinite(piece).all())
 
 
-def _is_anything(_piece: npt.NDArray[Any], _sizes: Sizes) -> bool:
+def _is_anything(_piece: npt.NDArray[Any], _sizes: RunSizes) -> bool:
     return True
 
 
-def _is_cosine(piece: npt.NDArray[Any], sizes: Sizes) -> bool:
-    """Of blocks of one class there is no cosine with itself."""
+def _is_cosine(piece: npt.NDArray[Any], sizes: RunSizes) -> bool:
+    """Return whether the values are cosines; a block of one class has NaN on the diagonal."""
     within = np.abs(piece) <= 1.001
     return bool((within | np.isnan(piece) if sizes.wide else within).all())
 
 
-def _is_label(piece: npt.NDArray[Any], sizes: Sizes) -> bool:
+def _is_label(piece: npt.NDArray[Any], sizes: RunSizes) -> bool:
     return bool(((piece >= 0) & (piece < sizes.classes)).all())
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """One array: its type, its dimensions, which values it may hold, in words too, and whether a file may lack it."""
+class ArrayLayout:
+    """Layout of one array: type, dimensions, valid values with a description, and whether a file may lack it."""
 
     dtype: type[np.generic]
     dimensions: tuple[str | int, ...]
-    holds: Value = _is_finite
-    words: str = "finite numbers"
+    is_valid: ValueCheck = _is_finite
+    description: str = "finite numbers"
     optional: bool = False
 
 
-def _float(*dimensions: str | int, optional: bool = False) -> Layout:
-    return Layout(np.float32, dimensions, optional=optional)
+def _float(*dimensions: str | int, optional: bool = False) -> ArrayLayout:
+    return ArrayLayout(np.float32, dimensions, optional=optional)
 
 
-def _cosines(*, optional: bool = False) -> Layout:
-    return Layout(np.float32, ("B", "B"), _is_cosine, "numbers of −1 … 1", optional)
+def _cosines(*, optional: bool = False) -> ArrayLayout:
+    return ArrayLayout(np.float32, ("B", "B"), _is_cosine, "numbers of −1 … 1", optional)
 
 
-def _labels(*dimensions: str, optional: bool = False) -> Layout:
-    return Layout(np.int32, dimensions, _is_label, "labels of 0 … K−1", optional)
+def _labels(*dimensions: str, optional: bool = False) -> ArrayLayout:
+    return ArrayLayout(np.int32, dimensions, _is_label, "labels of 0 … K−1", optional)
 
 
-def _any(*dimensions: str) -> Layout:
-    return Layout(np.float32, dimensions, _is_anything, "numbers", optional=True)
+def _any(*dimensions: str) -> ArrayLayout:
+    return ArrayLayout(np.float32, dimensions, _is_anything, "numbers", optional=True)
 
 
-GEOMETRY: Mapping[str, Layout] = {
+GEOMETRY: Mapping[str, ArrayLayout] = {
     "means": _float("K", "C"),
     "weights": _float("K", "C"),
     "features": _float("n", "C"),
@@ -113,21 +113,21 @@ GEOMETRY: Mapping[str, Layout] = {
     "accuracy": _any("K"),
     "confusion": _any("e", "e"),
 }
-WIDE_GEOMETRY: Mapping[str, Layout] = {
+WIDE_GEOMETRY: Mapping[str, ArrayLayout] = {
     **GEOMETRY,
     "pca": _float("R", 3),
     "means_whole": _float("K", "R"),
     "weights_whole": _float("K", "R"),
     "features_pca": _float("n", 3),
 }
-FEATURES: Mapping[str, Layout] = {
+FEATURES: Mapping[str, ArrayLayout] = {
     "features_train": _float("a", "D", optional=True),
     "labels_train": _labels("a", optional=True),
     "features_test": _float("b", "D", optional=True),
     "labels_test": _labels("b", optional=True),
 }
-SAMPLES: Mapping[str, Layout] = {
-    "images": Layout(np.uint8, ("p", "h", "v", "c"), _is_anything, "bytes"),
+SAMPLES: Mapping[str, ArrayLayout] = {
+    "images": ArrayLayout(np.uint8, ("p", "h", "v", "c"), _is_anything, "bytes"),
     "true_labels": _labels("p", optional=True),
 }
 TOGETHER = (
@@ -135,15 +135,15 @@ TOGETHER = (
     ("features_train", "labels_train"),
     ("features_test", "labels_test"),
 )
-"""Where a file has one of these it has the other."""
+"""A file has both arrays of a pair, or neither."""
 Lengths = dict[str, int]
-"""By letter."""
+"""Length of each dimension, by letter."""
 
 
-def require_layout(path: Path, kind: str, sizes: Sizes) -> tuple[Header, Lengths]:
-    """Return the header of a run's file and the lengths in it, having read all of it piece by piece.
+def require_layout(path: Path, kind: str, sizes: RunSizes) -> tuple[Header, Lengths]:
+    """Validate a file of a run in pieces; return its header and the lengths of its dimensions.
 
-    Raises Damaged where the file is not whole, or not what a run with these sizes writes.
+    Raises Damaged where the file is not whole, or differs from what a run with these sizes writes.
     """
     layouts = {
         "geometry": WIDE_GEOMETRY if sizes.wide else GEOMETRY,
@@ -161,14 +161,14 @@ def require_layout(path: Path, kind: str, sizes: Sizes) -> tuple[Header, Lengths
 
     def look(name: str, piece: npt.NDArray[Any]) -> None:
         layout = layouts.get(name)
-        if layout is not None and not layout.holds(piece, sizes):
-            raise Damaged(f"the array {name} must hold {layout.words}, and holds others")
+        if layout is not None and not layout.is_valid(piece, sizes):
+            raise Damaged(f"the array {name} must hold {layout.description}, and holds others")
 
     array_file.require_whole(path, look)
     return header, lengths
 
 
-def _require_names(header: Header, layouts: Mapping[str, Layout], kind: str) -> None:
+def _require_names(header: Header, layouts: Mapping[str, ArrayLayout], kind: str) -> None:
     unknown = sorted(set(header.arrays) - set(layouts))
     if unknown:
         raise Damaged(f"a file of {kind} has no array {unknown[0][:100]!r}; it has {', '.join(layouts)}")
@@ -179,28 +179,28 @@ def _require_names(header: Header, layouts: Mapping[str, Layout], kind: str) -> 
         raise Damaged(f"a file of {kind} must have the array {missing[0]}")
 
 
-def _require_shape(name: str, entry: array_file.Entry, layout: Layout, lengths: Lengths) -> None:
-    """Raise Damaged where an array has another shape; take in the lengths of letters that are new."""
-    wanted = [lengths.get(each, each) if isinstance(each, str) else each for each in layout.dimensions]
-    if entry.dtype != layout.dtype or len(entry.shape) != len(wanted):
+def _require_shape(name: str, entry: array_file.Entry, layout: ArrayLayout, lengths: Lengths) -> None:
+    """Raise Damaged where an array has another type or shape; add the lengths of new letters to `lengths`."""
+    expected = [lengths.get(each, each) if isinstance(each, str) else each for each in layout.dimensions]
+    if entry.dtype != layout.dtype or len(entry.shape) != len(expected):
         raise Damaged(
-            f"the array {name} must be {np.dtype(layout.dtype)} of {len(wanted)} dimensions, "
+            f"the array {name} must be {np.dtype(layout.dtype)} of {len(expected)} dimensions, "
             f"got {entry.dtype} of {entry.shape}"
         )
-    for number, (length, want) in enumerate(zip(entry.shape, wanted, strict=True)):
+    for number, (length, dimension) in enumerate(zip(entry.shape, expected, strict=True)):
         letter = layout.dimensions[number]
-        known = lengths.setdefault(letter, length) if isinstance(letter, str) else want
+        known = lengths.setdefault(letter, length) if isinstance(letter, str) else dimension
         if length != known:
-            raise Damaged(f"the array {name} must be {tuple(wanted)}, got {entry.shape}")
+            raise Damaged(f"the array {name} must be {tuple(expected)}, got {entry.shape}")
 
 
-def _require_bounded(kind: str, lengths: Lengths, sizes: Sizes) -> None:
-    # Where all class means coincide, Σ_B has no eigenvalue.
+def _require_bounded(kind: str, lengths: Lengths, sizes: RunSizes) -> None:
+    # If all class means coincide, Σ_B has no eigenvalue.
     if any(not length for letter, length in lengths.items() if letter != "s"):
         raise Damaged(f"a file of {kind} has arrays without any element")
-    for letter, most in sizes.most().items():
-        if lengths.get(letter, 0) > most:
-            raise Damaged(f"a file of {kind} may have arrays of {most} elements, got {lengths[letter]}")
+    for letter, maximum in sizes.maxima().items():
+        if lengths.get(letter, 0) > maximum:
+            raise Damaged(f"a file of {kind} may have arrays of {maximum} elements, got {lengths[letter]}")
     if kind == "geometry" and lengths.get("e", 0) > sizes.classes:
         raise Damaged(f"the array confusion must be of at most {sizes.classes} classes, got {lengths['e']}")
     if kind == "samples":

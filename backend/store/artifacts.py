@@ -1,7 +1,8 @@
-"""Arrays as safetensors files in the data directory: written aside, fsynced, renamed, with hash and size in a row.
+"""Arrays as safetensors files in the data directory, with their hash and size in a database row.
 
-The row is committed in the transaction of the events that speak of it (`event_log.append`), so neither a file without
-an event nor an event without a file is ever seen; a file whose row was never committed is an orphan and harmless.
+A file is written under a temporary name, fsynced and renamed. Its row is committed in the transaction of the events
+that name it (`event_log.append`), so that readers never see one without the other; a file whose row was never committed
+is an orphan and harmless.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ from typing import Any, Literal, get_args
 import numpy.typing as npt
 import sqlalchemy as sa
 
-from backend.errors import Unusable
 from backend.store.database import Store
+from backend.store.errors import Unusable
 from backend.store.models import artifact, directory
 from ncengine import array_file, durable
 
 Arrays = dict[str, npt.NDArray[Any]]
-Kind = Literal["geometry", "checkpoint", "features", "samples"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+ArtifactKind = Literal["geometry", "checkpoint", "features", "samples"]
+KINDS: tuple[ArtifactKind, ...] = get_args(ArtifactKind)
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """A file that stands on disk and waits for its row."""
+class WrittenArtifact:
+    """A file on disk whose row is not committed yet."""
 
     kind: str
     step: int
@@ -35,19 +36,19 @@ class Written:
     sha256: str
     size_bytes: int
     directory_id: str
-    """The data directory that holds it."""
+    """The data directory of the file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """An artifact read back: arrays by name and the JSON that was stored with them."""
+class LoadedArtifact:
+    """The content of an artifact: arrays by name, and the JSON that was stored with them."""
 
     arrays: Arrays
     state: dict[str, Any]
 
 
 def resolve(store: Store, relative: str) -> Path:
-    """Return the path inside the data directory; raises Unusable where it would lead outside."""
+    """Return a path inside the data directory; raises Unusable where it leads outside."""
     path = (store.data_dir / relative).resolve()
     if not path.is_relative_to(store.data_dir.resolve()):
         raise Unusable(f"the artifact path {relative!r} leads outside the data directory; the row was tampered with")
@@ -55,7 +56,7 @@ def resolve(store: Store, relative: str) -> Path:
 
 
 def log_path(store: Store, run_id: str) -> Path:
-    """Return where a run's worker processes write what they print."""
+    """Return the file to which the worker processes of a run print."""
     return resolve(store, f"runs/{run_id}/worker.log")
 
 
@@ -67,56 +68,56 @@ def write(
     attempt: int,
     arrays: Mapping[str, npt.NDArray[Any]],
     state: Mapping[str, Any] | None = None,
-) -> Written:
-    """Write arrays durably and return what the row will say."""
+) -> WrittenArtifact:
+    """Write arrays durably and return the values of the row."""
     content = array_file.encode(arrays, state or {})
     relative = f"runs/{run_id}/{kind}-{step:09d}-a{attempt}.safetensors"
     path = resolve(store, relative)
     path.parent.mkdir(parents=True, exist_ok=True)
     durable.write(path, content)
     digest = hashlib.sha256(content).hexdigest()
-    return Written(kind, step, relative, digest, len(content), store.directory_id)
+    return WrittenArtifact(kind, step, relative, digest, len(content), store.directory_id)
 
 
-def is_here(store: Store, row: sa.Row[Any]) -> bool:
-    """Whether an artifact's file belongs into this data directory."""
+def is_local(store: Store, row: sa.Row[Any]) -> bool:
+    """Return whether the file of an artifact is in this data directory."""
     return row.directory_id in (None, store.directory_id)
 
 
-def require_here(store: Store, row: sa.Row[Any]) -> None:
-    """Raise Unusable, naming the place, where another data directory of the store holds an artifact's file."""
-    if is_here(store, row):
+def require_local(store: Store, row: sa.Row[Any]) -> None:
+    """Raise Unusable, naming the directory, where an artifact's file is in another data directory of the store."""
+    if is_local(store, row):
         return
     with store.reading() as connection:
-        held = connection.execute(sa.select(directory).where(directory.c.id == row.directory_id)).one_or_none()
-    place = f"{held.path} on machine {held.host}" if held else f"directory {row.directory_id}"
+        owner = connection.execute(sa.select(directory).where(directory.c.id == row.directory_id)).one_or_none()
+    place = f"{owner.path} on machine {owner.host}" if owner else f"directory {row.directory_id}"
     raise Unusable(
         f"the {row.kind} of run {row.run_id} at step {row.step} is in another data directory of this store, {place}; "
         "ask the server there"
     )
 
 
-def read(store: Store, row: sa.Row[Any]) -> Loaded | None:
-    """Return the arrays of an artifact row, or None where the file is gone or its hash is not the row's.
+def read(store: Store, row: sa.Row[Any]) -> LoadedArtifact | None:
+    """Return the content of an artifact, or None where its file is missing or has another hash than the row.
 
     Raises Unusable where the file is in another data directory.
     """
-    require_here(store, row)
+    require_local(store, row)
     try:
         content = resolve(store, row.path).read_bytes()
     except FileNotFoundError:
         return None
     if hashlib.sha256(content).hexdigest() != row.sha256:
         return None
-    return Loaded(*array_file.decode(content, row.path))
+    return LoadedArtifact(*array_file.decode(content, row.path))
 
 
-def whole_path(store: Store, row: sa.Row[Any]) -> Path | None:
-    """Return the file of an artifact row, read once for its hash, or None where it is gone or was changed.
+def verified_path(store: Store, row: sa.Row[Any]) -> Path | None:
+    """Return the path of an artifact's file after verifying its hash, or None where it is missing or was changed.
 
     Raises Unusable where the file is in another data directory.
     """
-    require_here(store, row)
+    require_local(store, row)
     path = resolve(store, row.path)
     try:
         with path.open("rb") as stream:
@@ -135,7 +136,7 @@ def rows(store: Store, run_id: str, kind: str) -> list[sa.Row[Any]]:
 
 def steps(store: Store, run_id: str, kind: str) -> list[int]:
     """Return the steps at which a run has artifacts of a kind, in order."""
-    # As one text: a row each would take ten times as long where there are a hundred thousand.
+    # Aggregated into one string: a hundred thousand rows would take ten times as long.
     joined = sa.func.aggregate_strings(sa.cast(artifact.c.step, sa.Text), ",")
     query = sa.select(joined).where(artifact.c.run_id == run_id, artifact.c.kind == kind)
     with store.reading() as connection:
@@ -156,7 +157,7 @@ def prune(store: Store, run_id: str, kind: str, keep: int) -> None:
 
 
 def remove(store: Store, old: Sequence[sa.Row[Any]]) -> None:
-    """Remove artifacts: rows first, then files, so that no row ever names a file that is gone."""
+    """Remove artifacts: rows first, then files, so that no row ever names a missing file."""
     if not old:
         return
     _delete_rows(store, old)
@@ -164,8 +165,8 @@ def remove(store: Store, old: Sequence[sa.Row[Any]]) -> None:
         resolve(store, row.path).unlink(missing_ok=True)
 
 
-def forget(store: Store, row: sa.Row[Any]) -> None:
-    """Remove an artifact's row and leave its file, which is damaged or missing: what can be saved of it stays."""
+def remove_row(store: Store, row: sa.Row[Any]) -> None:
+    """Remove the row of an artifact whose file is damaged or missing, and leave the file for manual recovery."""
     _delete_rows(store, [row])
 
 

@@ -1,4 +1,4 @@
-"""Giving a data directory and a database the same store id, or a copy of the database its place: both show first.
+"""Give a data directory and a database the same store id, or put a copy of the database in its place.
 
 `plan_attach` and `plan_restore` change nothing and return what would be done; `attach` and `restore` do it.
 """
@@ -13,20 +13,27 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from backend.errors import Unusable
 from backend.settings import sqlite_url
+from backend.store.data_directory import (
+    StoreMarker,
+    hold_migration_lock,
+    list_run_folders,
+    new_id,
+    read_marker,
+    write_marker,
+)
 from backend.store.database import make_engine
+from backend.store.errors import Unusable
 from backend.store.identity import (
-    Contents,
-    contents,
+    RunInventory,
     database_name,
-    difference,
+    describe_difference,
     lock_store,
-    record,
+    record_identity,
     register_folders,
     sqlite_file,
+    take_inventory,
 )
-from backend.store.marker import Marker, locked, new_id, read_marker, run_folders, write_marker
 from backend.store.migrate import HEAD_REVISION, migrate, revision_of
 from backend.store.models import directory, run, store
 from backend.store.sqlite_copy import copy_sqlite, unused_path
@@ -35,36 +42,36 @@ from ncengine import durable
 
 @dataclass(frozen=True, slots=True)
 class AttachPlan:
-    """A directory and a database that may get one store id."""
+    """A directory and a database that can be given one store id."""
 
     data_dir: Path
     url: str
     database: str
-    marker: Marker | None
+    marker: StoreMarker | None
     store_id: str | None
-    """The id that the database has."""
-    held: Contents
+    """The store id in the database, if it has one."""
+    inventory: RunInventory
 
     @property
     def is_needed(self) -> bool:
-        """Whether the two do not carry the same id yet."""
+        """Whether directory and database do not have the same id yet."""
         return self.marker is None or self.store_id is None or self.marker.store != self.store_id
 
     def lines(self) -> list[str]:
-        """Return what both hold, for people."""
+        """Describe what directory and database have."""
         return [
             f"directory  {self.data_dir}: store {self.marker.store if self.marker else 'none'}, "
-            f"{len(self.held.folders)} folders of runs",
-            f"database   {self.database}: store {self.store_id or 'none'}, {len(self.held.runs)} runs",
-            f"together   {difference(self.held)}",
+            f"{len(self.inventory.folders)} folders of runs",
+            f"database   {self.database}: store {self.store_id or 'none'}, {len(self.inventory.runs)} runs",
+            f"together   {describe_difference(self.inventory)}",
         ]
 
 
 def plan_attach(data_dir: Path, url: str, *, look_only: bool = False) -> AttachPlan:
-    """Return what attaching the database at `url` to a directory means.
+    """Return what attaching the database at `url` to a directory would do.
 
-    An older database is brought to this version's schema, after a copy. Raises Unusable where one of them is not there,
-    and, with `look_only`, where the database is older.
+    An older database is migrated to this version's schema, after a copy. Raises Unusable where one of them does not
+    exist, and, with `look_only`, where the database is older.
     """
     data_dir = data_dir.expanduser().absolute()
     if not data_dir.is_dir():
@@ -81,70 +88,70 @@ def plan_attach(data_dir: Path, url: str, *, look_only: bool = False) -> AttachP
         migrate(engine, data_dir)
         marker = read_marker(data_dir)
         with engine.connect() as connection:
-            held = contents(connection, data_dir, marker.directory if marker else None)
+            inventory = take_inventory(connection, data_dir, marker.directory if marker else None)
             store_id = connection.execute(sa.select(store.c.id)).scalar_one_or_none()
-        return AttachPlan(data_dir, url, database_name(engine.url), marker, store_id, held)
+        return AttachPlan(data_dir, url, database_name(engine.url), marker, store_id, inventory)
 
 
 def attach(plan: AttachPlan) -> str:
-    """Write one store id into both, the database's where it has one; register the folders that both name; return it.
+    """Store one id in both, the database's if it has one; register the run folders that both have; return the id.
 
-    No file of a run is touched, and runs that only one of them names are never considered by clean-up.
+    No file of a run is changed, and clean-up never considers runs that only one of the two has.
     """
-    with _opened(plan.url) as engine, locked(plan.data_dir):
+    with _opened(plan.url) as engine, hold_migration_lock(plan.data_dir):
         marker = _attach(engine, plan)
         write_marker(plan.data_dir, marker)
     return marker.store
 
 
-def _attach(engine: Engine, plan: AttachPlan) -> Marker:
+def _attach(engine: Engine, plan: AttachPlan) -> StoreMarker:
     with engine.connect().execution_options(collapse_write=True) as connection, connection.begin():
         lock_store(connection)
-        held = connection.execute(sa.select(store.c.id)).scalar_one_or_none()
-        store_id = held or (plan.marker.store if plan.marker else new_id())
-        kept = plan.marker.directory if plan.marker else None
+        existing = connection.execute(sa.select(store.c.id)).scalar_one_or_none()
+        store_id = existing or (plan.marker.store if plan.marker else new_id())
+        own_id = plan.marker.directory if plan.marker else None
         same_place = sa.select(directory.c.id).where(directory.c.path == str(plan.data_dir))
-        directory_id = kept or connection.execute(same_place).scalars().first() or new_id()
-        marker = Marker(store=store_id, directory=directory_id, database=plan.database)
-        record(connection, marker, plan.data_dir, engine.url)
-        register_folders(connection, directory_id, contents(connection, plan.data_dir, directory_id))
-        # Before the commit, as in `identify`: what a crash in between leaves is completed by the next opening.
-        write_marker(plan.data_dir, marker.model_copy(update={"pending": held is None}))
+        directory_id = own_id or connection.execute(same_place).scalars().first() or new_id()
+        marker = StoreMarker(store=store_id, directory=directory_id, database=plan.database)
+        record_identity(connection, marker, plan.data_dir, engine.url)
+        register_folders(connection, directory_id, take_inventory(connection, plan.data_dir, directory_id))
+        # Before the commit, as in `identify`: after a crash in between, the next start completes the directory.
+        write_marker(plan.data_dir, marker.model_copy(update={"pending": existing is None}))
     return marker
 
 
 @dataclass(frozen=True, slots=True)
 class RestorePlan:
-    """A copy of a store's SQLite database that may take the database's place."""
+    """A copy of a store's SQLite database that can replace the database."""
 
     data_dir: Path
     copy: Path
     target: Path
     copy_runs: frozenset[str]
     current_runs: frozenset[str] | None
-    """The runs of the database that is there now; None where none is, or it cannot be read."""
+    """Ids of the runs in the current database; None where there is none, or it cannot be read."""
     folders: frozenset[str]
 
     def lines(self) -> list[str]:
-        """Return what would change, for people."""
-        found = [f"copy       {self.copy}: {len(self.copy_runs)} runs"]
+        """Describe what would change."""
+        lines = [f"copy       {self.copy}: {len(self.copy_runs)} runs"]
         if not self.target.exists():
-            found.append(f"database   {self.target}: is not there")
+            lines.append(f"database   {self.target}: is not there")
         elif self.current_runs is None:
-            found.append(f"database   {self.target}: cannot be read; it is kept beside")
+            lines.append(f"database   {self.target}: cannot be read; it is kept beside")
         else:
             lost = len(self.current_runs - self.copy_runs)
-            found.append(
+            lines.append(
                 f"database   {self.target}: {len(self.current_runs)} runs, {lost} of them not in the copy; it is kept "
                 "beside"
             )
         missing = len(self.copy_runs - self.folders)
-        found.append(f"directory  {self.data_dir}: {len(self.folders)} folders of runs; {missing} runs have none there")
-        return found
+        lines.append(f"directory  {self.data_dir}: {len(self.folders)} folders of runs; {missing} runs have none there")
+        return lines
 
 
 def plan_restore(data_dir: Path, url: str, copy: Path) -> RestorePlan:
-    """Return what putting a copy in the SQLite database's place means.
+    """Return what replacing the SQLite database by a copy would do.
 
     Raises Unusable where the copy is damaged, is of a newer version, or belongs to another store than the directory.
     """
@@ -176,31 +183,31 @@ def plan_restore(data_dir: Path, url: str, copy: Path) -> RestorePlan:
             f"the copy {copy} belongs to store {store_id}, and the data directory {data_dir} to store {marker.store}; "
             "name a copy of the directory's own database, or the copy's directory with --data"
         )
-    return RestorePlan(data_dir, copy, target, copy_runs, _runs_of(target), run_folders(data_dir))
+    return RestorePlan(data_dir, copy, target, copy_runs, _runs_of(target), list_run_folders(data_dir))
 
 
 def _runs_of(file: Path) -> frozenset[str] | None:
     if not (file.exists() and file.stat().st_size):
         return None
     opened = _opened(sqlite_url(file), read_only=True)
-    with contextlib.suppress(sa.exc.DatabaseError), opened as engine, engine.connect() as there:
-        return frozenset(there.execute(sa.select(run.c.id)).scalars())
+    with contextlib.suppress(sa.exc.DatabaseError), opened as engine, engine.connect() as connection:
+        return frozenset(connection.execute(sa.select(run.c.id)).scalars())
     return None
 
 
 def restore(plan: RestorePlan) -> Path | None:
-    """Put the copy in the database's place; return where the database that was there is kept, None where none was.
+    """Replace the database by the copy; return where the previous database is kept, None where there was none.
 
-    No server may use the directory meanwhile. A copy that was made before stores had ids gets the directory's.
+    No server may use the directory meanwhile. A copy from a version without store ids gets the directory's id.
     """
-    with locked(plan.data_dir):
+    with hold_migration_lock(plan.data_dir):
         aside = plan.target.with_name(f".{plan.target.name}.restored")
         opened = _opened(sqlite_url(plan.copy), read_only=True)
         with opened as engine, contextlib.closing(engine.raw_connection()) as raw:
             copy_sqlite(raw, aside)
         kept = unused_path(plan.target.with_stem(f"{plan.target.stem}-replaced"))
-        was_there = plan.target.exists()
-        # The old write-ahead log goes with its database: beside another one it would be played into it.
+        existed = plan.target.exists()
+        # The old write-ahead log is moved with its database: SQLite would apply it to the new one.
         for suffix in ("", "-wal", "-shm"):
             old = plan.target.with_name(plan.target.name + suffix)
             if old.exists():
@@ -210,12 +217,12 @@ def restore(plan: RestorePlan) -> Path | None:
     attached = plan_attach(plan.data_dir, sqlite_url(plan.target))
     if attached.is_needed:
         attach(attached)
-    return kept if was_there else None
+    return kept if existed else None
 
 
 @contextlib.contextmanager
 def _opened(url: str, *, read_only: bool = False) -> Iterator[Engine]:
-    """Give an engine of a database that is there already; raises Unusable where it is not."""
+    """Give an engine of an existing database; raises Unusable where it does not exist."""
     engine = make_engine(url, read_only=read_only)
     try:
         file = sqlite_file(engine.url)

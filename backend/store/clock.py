@@ -1,4 +1,4 @@
-"""The wall clock, as the store writes it down."""
+"""Timestamps in the form in which the database holds them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 
 def now() -> str:
-    """Return the present time, UTC, ISO 8601 with milliseconds: sorts as text."""
-    return text_of(datetime.now(UTC))
+    """Return the current time in UTC, ISO 8601 with milliseconds, which sorts as text."""
+    return format_timestamp(datetime.now(UTC))
 
 
-def text_of(moment: datetime) -> str:
-    """Return a time in UTC as the store writes it, ISO 8601 with milliseconds."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def format_timestamp(time: datetime) -> str:
+    """Return a time in UTC as ISO 8601 with milliseconds."""
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,9 +1,9 @@
-"""Opening the store: the data directory, the database in it or elsewhere, migrations, version checks.
+"""Open a store: the data directory, the database in it or elsewhere, migrations and version checks.
 
-SQLite runs in WAL mode with synchronous NORMAL, foreign keys on, and writers that say `BEGIN IMMEDIATE`: with the
-driver's deferred transactions two writers can both read before either writes, and one of the updates is lost or fails.
-PostgreSQL runs at its default level, read committed: every move of a run is one conditional UPDATE, which waits for the
-row's lock and then looks again.
+SQLite runs in WAL mode with synchronous NORMAL, foreign keys on, and `BEGIN IMMEDIATE` for writers: with the driver's
+deferred transactions two writers can both read before either writes, and one of the updates is lost or fails.
+PostgreSQL runs at its default isolation level, read committed: every transition of a run is one conditional UPDATE,
+which waits for the row's lock and then evaluates its condition again.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from backend.errors import Unusable
 from backend.settings import database_url_of
-from backend.store.identity import identify, require_new, require_same_store, sqlite_file
+from backend.store.database_watch import DatabaseGone, DatabaseWatch, probe_folder
+from backend.store.errors import Unusable
+from backend.store.identity import identify, require_may_create, require_same_store, sqlite_file
 from backend.store.migrate import HEAD_REVISION, migrate, revision_of
-from backend.store.presence import DatabaseGone, DatabaseWatch, probe_folder
 
-LEAST_FREE_BYTES = 64 * 2**20
+MIN_FREE_BYTES = 64 * 2**20
 BUSY_TIMEOUT_MS = 20_000
 CONNECT_TIMEOUT_S = 10
 CHANNEL = "collapse"
-"""PostgreSQL's NOTIFY channel; what is said there is the id of the run that has new events."""
+"""PostgreSQL's NOTIFY channel; the payload is the id of the run that has new events."""
 Unreachable = (sa.exc.OperationalError, sa.exc.InterfaceError, DatabaseGone)
-"""What is raised while a database is locked, full, restarting, away or removed; the same call may succeed later."""
+"""Errors of a database that is locked, full, restarting, unreachable or removed; the same call may succeed later."""
 
 
 JSON_OPTIONS: dict[str, Any] = {
-    # Ten times the standard library's speed on event pages; it refuses NaN, which `event_log.encode_numbers` has spelt.
+    # Ten times as fast as the standard library; it refuses NaN, which `event_log.encode_numbers` replaces by strings.
     "json_serializer": lambda value: orjson.dumps(value).decode(),
     "json_deserializer": orjson.loads,
 }
@@ -45,13 +45,13 @@ JSON_OPTIONS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Store:
-    """An open store: where files go and the database that names them."""
+    """An open store: a data directory for files, and the database that names them."""
 
     data_dir: Path
     engine: Engine
     url: str
     id: str
-    """The id that the database and its data directories carry."""
+    """The store id that the database and its data directories share."""
     directory_id: str
     """The id of this data directory among those of the store."""
     watch: DatabaseWatch
@@ -62,22 +62,22 @@ class Store:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection for reading a consistent snapshot; raises DatabaseGone where another database took its place."""
+        """Give a connection that reads a consistent snapshot; raises DatabaseGone where the database was replaced."""
         self.watch.require_readable()
         with self.engine.connect() as connection:
             yield connection
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that holds the write lock from its start; committed at the end, rolled back on an error.
+        """Give a transaction that holds the write lock from its start; committed at the end, rolled back on an error.
 
         Raises DatabaseGone where the database's file was removed, moved or replaced.
         """
         opened = self.watch.require_writable()
         with self.engine.connect().execution_options(collapse_write=True) as connection, connection.begin():
             yield connection
-            # It may have been removed while this transaction waited for the lock: then it is rolled back.
-            self.watch.require_still(opened)
+            # The file may have been removed while the transaction waited for the lock; it is rolled back then.
+            self.watch.require_unchanged(opened)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -86,42 +86,42 @@ class Store:
 def open_store(data_dir: Path, url: str | None = None, *, create: bool = True, join: bool = False) -> Store:
     """Open, create or migrate the store in `data_dir`, whose database is in it or at `url`.
 
-    With `create` false a store must be there already; with `join` an empty directory becomes a further one of the
-    store that the database belongs to. Raises Unusable with the remedy where directory and database cannot be used, or
-    do not belong together; nothing is changed then.
+    With `create` false the store must exist; with `join` an empty directory becomes an additional directory of the
+    store that the database belongs to. Raises Unusable, and changes nothing, where directory and database cannot be
+    used or do not belong together.
     """
     data_dir = data_dir.expanduser().absolute()
     engine = make_engine(database_url_of(data_dir, url))
     try:
         file = sqlite_file(engine.url)
         if not create and not data_dir.is_dir():
-            require_new(data_dir, engine.url, create=False)
+            require_may_create(data_dir, engine.url, create=False)
         _require_usable(data_dir)
         if file is not None and not (file.exists() and file.stat().st_size):
-            require_new(data_dir, engine.url, create=create)
-            _make_file(file)
+            require_may_create(data_dir, engine.url, create=create)
+            _create_file(file)
         elif (revision := revision_of(engine, data_dir)) is None:
-            require_new(data_dir, engine.url, create=create)
+            require_may_create(data_dir, engine.url, create=create)
         elif revision != HEAD_REVISION:
-            require_same_store(engine, data_dir)  # before its schema is touched; `identify` compares all others
+            require_same_store(engine, data_dir)  # before its schema is changed; `identify` compares all others
         migrate(engine, data_dir)
         identity = identify(engine, data_dir, join=join)
         watch = DatabaseWatch(engine, file, identity.store_id)
     except BaseException:
         engine.dispose()
         raise
-    # As the engine has it: an absolute path, for workers that are started elsewhere.
+    # The engine's URL has an absolute path, for workers with another working directory.
     address = engine.url.render_as_string(hide_password=False)
     return Store(data_dir, engine, address, identity.store_id, identity.directory_id, watch)
 
 
 def reason_of(error: BaseException) -> str:
-    """Return why the database cannot be used, in its driver's words where there are some."""
+    """Return the reason of a database error, as its driver states it where there is one."""
     return str(getattr(error, "orig", None) or error).strip()
 
 
-def _make_file(file: Path) -> None:
-    """Make an SQLite database's empty file: connections never make one, so that none takes a removed one's place."""
+def _create_file(file: Path) -> None:
+    """Create the empty file of an SQLite database; connections never create one, so a removed file is not replaced."""
     try:
         file.touch(mode=0o600)
     except OSError as error:
@@ -144,21 +144,21 @@ def _require_usable(data_dir: Path) -> None:
             "make it writable for this user or choose another with --data or COLLAPSE_DATA"
         ) from error
     free = shutil.disk_usage(data_dir).free
-    if free < LEAST_FREE_BYTES:
+    if free < MIN_FREE_BYTES:
         raise Unusable(
-            f"the data directory {data_dir} has {free // 2**20} MiB free and needs {LEAST_FREE_BYTES // 2**20} MiB; "
+            f"the data directory {data_dir} has {free // 2**20} MiB free and needs {MIN_FREE_BYTES // 2**20} MiB; "
             "free some space or choose another with --data"
         )
 
 
 def make_engine(url: str, *, read_only: bool = False) -> Engine:
-    """Return an engine for a database, with `read_only` one that leaves an SQLite file as it is.
+    """Return an engine for a database; with `read_only` it does not change an SQLite file.
 
     Raises Unusable where the URL is not understood.
     """
     if not url.startswith("sqlite"):
         try:
-            # A server that is cut off without a word is noticed after ten seconds, not after a quarter of an hour.
+            # A lost connection is noticed after ten seconds instead of a quarter of an hour.
             options = {"connect_timeout": CONNECT_TIMEOUT_S, "tcp_user_timeout": 10_000}
             options |= {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
             return sa.create_engine(url, pool_pre_ping=True, connect_args=options, **JSON_OPTIONS)
@@ -176,11 +176,11 @@ def make_engine(url: str, *, read_only: bool = False) -> Engine:
         file = file.absolute()
 
     def connect() -> Any:
-        # `rw`: a connection to a file that was removed fails, and does not make an empty one.
+        # `rw`: connecting to a removed file fails instead of creating an empty one.
         mode = "ro" if read_only else "rw"
         return pysqlite3.dbapi2.connect(f"file:{quote(str(file))}?mode={mode}", uri=True, check_same_thread=False)
 
-    # SQLite before 3.51.3 has a WAL-reset corruption bug; pysqlite3 brings a newer one than Python's own.
+    # SQLite before 3.51.3 has a WAL-reset corruption bug; pysqlite3 includes a newer one than Python.
     engine = sa.create_engine(
         address, module=pysqlite3.dbapi2, creator=connect, poolclass=sa.pool.QueuePool, **JSON_OPTIONS
     )

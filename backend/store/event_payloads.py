@@ -1,8 +1,8 @@
-"""What each type of event may hold: one strict model for the payload of each, for what workers write and for imports.
+"""Strict models of the payload of each type of event, which validate what workers write and what is imported.
 
-Fields and defaults of the engine's events are those of the dataclasses in `ncengine.events`; a test compares them. The
-models read payloads as the store holds them: JSON-able, with NaN and infinities spelt (`event_log.encode_numbers`).
-Every text, list and number is bounded, so that whatever reads a stored event later may rely on it.
+The fields and defaults of the engine's events are those of the dataclasses in `ncengine.events`; a test compares them.
+The models validate payloads as they are stored: JSON-able, with NaN and infinities as strings
+(`event_log.encode_numbers`). Every text, list and number is bounded, so that readers of stored events can rely on it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, Strict, ValidationError, model_validator
 
-from backend.errors import Invalid
+from backend.store.errors import Invalid
+from backend.store.validation import SHA256_PATTERN, format_validation_error
 from ncengine.config.data import MOST_CLASSES
 from ncengine.geometry.views import WHOLE_FRAME_UP_TO, view_name
 
-MOST_LAYERS = 64
-MOST_METRICS = 500
+MAX_LAYERS = 64
+MAX_METRICS = 500
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Step = Annotated[int, Field(ge=0, lt=2**31)]
@@ -28,22 +29,22 @@ Split = Literal["train", "test", "train_true"]
 
 
 NO_NULL = r"^[^\x00]*$"
-"""Databases refuse the null character."""
-Word = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_NULL)]
-Line = Annotated[str, Field(max_length=5000, pattern=NO_NULL)]
-Prose = Annotated[str, Field(max_length=50_000, pattern=NO_NULL)]
-Scalars = Annotated[dict[Word, Number], Field(max_length=MOST_METRICS)]
-ByLayer = Annotated[dict[Word, Scalars], Field(max_length=MOST_LAYERS)]
+"""Databases reject the null character."""
+ShortText = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_NULL)]
+TextLine = Annotated[str, Field(max_length=5000, pattern=NO_NULL)]
+LongText = Annotated[str, Field(max_length=50_000, pattern=NO_NULL)]
+Scalars = Annotated[dict[ShortText, Number], Field(max_length=MAX_METRICS)]
+ByLayer = Annotated[dict[ShortText, Scalars], Field(max_length=MAX_LAYERS)]
 Row = Annotated[list[Finite], Field(max_length=MOST_CLASSES), FailFast()]
 Rows = Annotated[list[Row], Field(max_length=MOST_CLASSES), FailFast()]
-Share = Annotated[str, Field(pattern=r"^[01](\.[0-9]{1,10})?$")]
-Pair = Annotated[list[Step], Field(min_length=2, max_length=2)]
-Close = Annotated[tuple[Step, Step, Number], Strict(False)]
-"""Two classes and their cosine; JSON has lists for tuples."""
+QuantileKey = Annotated[str, Field(pattern=r"^[01](\.[0-9]{1,10})?$")]
+ClassPair = Annotated[list[Step], Field(min_length=2, max_length=2)]
+ClosePair = Annotated[tuple[Step, Step, Number], Strict(False)]
+"""Two classes and their cosine; JSON has lists instead of tuples."""
 
 
 class Payload(BaseModel):
-    """Base of all payloads: unknown fields and converted types are errors."""
+    """Base class of all payloads: unknown fields and values of another type are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -51,73 +52,73 @@ class Payload(BaseModel):
 # ── written by the store and the supervisor ─────────────────────────────────────────────────────────────────────────
 
 
-class RunQueued(Payload):
-    """The run waits for a device."""
+class RunQueuedPayload(Payload):
+    """The run was queued."""
 
-    config_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class Paused(Payload):
-    """The run is held."""
-
-    epoch: Step
+    config_hash: Annotated[str, Field(pattern=SHA256_PATTERN)]
 
 
-class RunCancelled(Payload):
-    """The run was stopped by the user."""
+class PausedPayload(Payload):
+    """The run was paused."""
 
     epoch: Step
 
 
-class AttemptFailed(Payload):
-    """A worker process ended before the run did."""
+class RunCancelledPayload(Payload):
+    """The user cancelled the run."""
+
+    epoch: Step
+
+
+class AttemptFailedPayload(Payload):
+    """A worker process ended before its run did."""
 
     attempt: Annotated[int, Field(ge=1, le=1_000_000)]
-    reason: Prose
+    reason: LongText
     tries_left: Annotated[int, Field(ge=0, le=1000)]
 
 
-class RunFailed(Payload):
-    """The run cannot go on."""
+class RunFailedPayload(Payload):
+    """The run failed."""
 
-    error: Prose
+    error: LongText
 
 
 # ── written by the engine ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Metric(Payload):
-    """What a run says of a metric that it measures."""
+class MetricDescription(Payload):
+    """Description of a metric that a run measures."""
 
-    label: Line
-    symbol: Line
-    formula: Line
-    family: Line
+    label: TextLine
+    symbol: TextLine
+    formula: TextLine
+    family: TextLine
     direction: Literal["low", "high"]
     ideal: Number | None
-    source: Line
-    reading: Line
+    source: TextLine
+    reading: TextLine
 
 
-class RunStarted(Payload):
+class RunStartedPayload(Payload):
     """See `ncengine.events.RunStarted`."""
 
     classes: Annotated[int, Field(ge=2, le=MOST_CLASSES)]
-    class_names: Annotated[list[Line], Field(max_length=MOST_CLASSES), FailFast()]
+    class_names: Annotated[list[TextLine], Field(max_length=MOST_CLASSES), FailFast()]
     features: Annotated[int, Field(ge=1, le=1_000_000)]
     parameters: Count
     steps_per_epoch: Annotated[int, Field(ge=1, lt=2**31)]
     epochs: Annotated[int, Field(ge=1, lt=2**31)]
-    device: Line
+    device: TextLine
     view: Literal["line", "triangle", "tetrahedron", "spherical"]
     view_matrix: Rows
     vertices: Rows
-    metrics: Annotated[dict[Word, Metric], Field(min_length=1, max_length=MOST_METRICS)]
-    versions: Annotated[dict[Word, Line], Field(max_length=100)]
+    metrics: Annotated[dict[ShortText, MetricDescription], Field(min_length=1, max_length=MAX_METRICS)]
+    versions: Annotated[dict[ShortText, TextLine], Field(max_length=100)]
 
     @model_validator(mode="after")
-    def _fitting(self) -> Self:
-        """Raise ValueError where lists are not as long as the number of classes makes them."""
+    def _check_lengths(self) -> Self:
+        """Raise ValueError where a list has not the length that the number of classes requires."""
         classes = self.classes
         rows = classes - 1 if classes <= WHOLE_FRAME_UP_TO else 3
         if len(self.class_names) != classes:
@@ -133,82 +134,82 @@ class RunStarted(Payload):
         return self
 
 
-class DataProgressed(Payload):
+class DataProgressedPayload(Payload):
     """See `ncengine.events.DataProgressed`."""
 
-    what: Line
+    what: TextLine
     done: Count
     total: Count | None
-    unit: Word
+    unit: ShortText
     remaining_s: Number | None
 
 
-class LogLine(Payload):
+class LogLinePayload(Payload):
     """See `ncengine.events.LogLine`."""
 
-    text: Prose
+    text: LongText
 
 
-class Resumed(Payload):
+class ResumedPayload(Payload):
     """See `ncengine.events.Resumed`."""
 
     epoch: Step
     step: Step
 
 
-class StepMeasured(Payload):
+class StepMeasuredPayload(Payload):
     """See `ncengine.events.StepMeasured`."""
 
     epoch: Step
     step: Step
     loss: Number
     lr: Number
-    seconds: Annotated[dict[Word, Number], Field(max_length=100)] = Field(default_factory=dict)
-    memory_bytes: Annotated[dict[Word, Count], Field(max_length=100)] = Field(default_factory=dict)
+    seconds: Annotated[dict[ShortText, Number], Field(max_length=100)] = Field(default_factory=dict)
+    memory_bytes: Annotated[dict[ShortText, Count], Field(max_length=100)] = Field(default_factory=dict)
     samples_per_s: Number | None = None
     remaining_s: Number | None = None
 
 
-class Detail(Payload):
-    """What a measurement says of itself."""
+class MeasurementDetail(Payload):
+    """Details of a measurement: samples used, rank, errors."""
 
     rank: Count
     samples: Count
     of: Count
     center: Literal["classes", "samples"] = "classes"
     errors: Scalars = Field(default_factory=dict)
-    sizes: Annotated[dict[Word, Count], Field(max_length=MOST_METRICS)] = Field(default_factory=dict)
+    sizes: Annotated[dict[ShortText, Count], Field(max_length=MAX_METRICS)] = Field(default_factory=dict)
 
 
-class EpochMeasured(Payload):
+class EpochMeasuredPayload(Payload):
     """See `ncengine.events.EpochMeasured`."""
 
     epoch: Annotated[int, Field(ge=1, lt=2**31)]
     step: Step
     scalars: dict[Split, Scalars]
-    flags: dict[Split, Annotated[list[Word], Field(max_length=100), FailFast()]]
+    flags: dict[Split, Annotated[list[ShortText], Field(max_length=100), FailFast()]]
     terminal_phase: Annotated[int, Field(ge=1, lt=2**31)] | None
-    details: dict[Split, Detail] = Field(default_factory=dict)
+    details: dict[Split, MeasurementDetail] = Field(default_factory=dict)
     layers: ByLayer = Field(default_factory=dict)
     layers_test: ByLayer = Field(default_factory=dict)
-    collapse_layer: Line | None = None
+    collapse_layer: TextLine | None = None
     measure_s: Number | None = None
 
     @model_validator(mode="after")
-    def _with_training(self) -> Self:
+    def _check_splits(self) -> Self:
         """Raise ValueError where the training split is missing."""
         if "train" not in self.scalars:
             raise ValueError("scalars must have the split train")
         return self
 
 
-class SamplesPictured(Payload):
+class SamplesPicturedPayload(Payload):
     """See `ncengine.events.SamplesPictured`."""
 
     samples: Count
 
 
-class GeometryCaptured(Payload):
+class GeometryCapturedPayload(Payload):
     """See `ncengine.events.GeometryCaptured`."""
 
     epoch: Annotated[float, Field(ge=0, lt=2**31, allow_inf_nan=False)]
@@ -218,13 +219,13 @@ class GeometryCaptured(Payload):
     weight_norm: Number
     residual: Number
     smallest_angle_deg: Number
-    smallest_pair: Pair
+    smallest_pair: ClassPair
     mean_angle_error_deg: Number
-    closest: Annotated[list[Close], Field(max_length=1000), FailFast()] = Field(default_factory=list)
-    cosine_quantiles: Annotated[dict[Share, Number], Field(max_length=100)] = Field(default_factory=dict)
+    closest: Annotated[list[ClosePair], Field(max_length=1000), FailFast()] = Field(default_factory=list)
+    cosine_quantiles: Annotated[dict[QuantileKey, Number], Field(max_length=100)] = Field(default_factory=dict)
 
 
-class FeaturesKept(Payload):
+class FeaturesKeptPayload(Payload):
     """See `ncengine.events.FeaturesKept`."""
 
     epoch: Annotated[float, Field(ge=0, lt=2**31, allow_inf_nan=False)]
@@ -233,14 +234,14 @@ class FeaturesKept(Payload):
     size_bytes: Count
 
 
-class CheckpointSaved(Payload):
+class CheckpointSavedPayload(Payload):
     """See `ncengine.events.CheckpointSaved`."""
 
     epoch: Step
     step: Step
 
 
-class RunFinished(Payload):
+class RunFinishedPayload(Payload):
     """See `ncengine.events.RunFinished`."""
 
     epoch: Step
@@ -249,42 +250,35 @@ class RunFinished(Payload):
 
 
 PAYLOADS: dict[str, type[Payload]] = {
-    model.__name__: model
+    model.__name__.removesuffix("Payload"): model
     for model in (
-        RunQueued,
-        Paused,
-        RunCancelled,
-        AttemptFailed,
-        RunFailed,
-        RunStarted,
-        DataProgressed,
-        LogLine,
-        Resumed,
-        StepMeasured,
-        EpochMeasured,
-        SamplesPictured,
-        GeometryCaptured,
-        FeaturesKept,
-        CheckpointSaved,
-        RunFinished,
+        RunQueuedPayload,
+        PausedPayload,
+        RunCancelledPayload,
+        AttemptFailedPayload,
+        RunFailedPayload,
+        RunStartedPayload,
+        DataProgressedPayload,
+        LogLinePayload,
+        ResumedPayload,
+        StepMeasuredPayload,
+        EpochMeasuredPayload,
+        SamplesPicturedPayload,
+        GeometryCapturedPayload,
+        FeaturesKeptPayload,
+        CheckpointSavedPayload,
+        RunFinishedPayload,
     )
 }
-"""By type of event; there are no others."""
+"""The model of each type of event; there are no other types."""
 
 
 def require_valid(type_: str, payload: Mapping[str, Any]) -> None:
-    """Raise Invalid, naming the field, where a payload is not what its type of event may hold."""
+    """Raise Invalid, naming the field, where a payload is not valid for its type of event."""
     model = PAYLOADS.get(type_)
     if model is None:
         raise Invalid(f"there is no type of event {type_[:100]!r}; there are {', '.join(PAYLOADS)}")
     try:
         model.model_validate(payload)
     except ValidationError as error:
-        raise Invalid(f"{type_} {first_error(error)}") from error
-
-
-def first_error(error: ValidationError) -> str:
-    """Return the first of a validation's errors in a line: the dotted field, and what is wrong with it."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(step) for step in first["loc"])
-    return f"{where}: {first['msg']}"[:500] if where else str(first["msg"])[:500]
+        raise Invalid(f"{type_} {format_validation_error(error)}") from error

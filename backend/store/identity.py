@@ -1,14 +1,15 @@
-"""Which database belongs to which data directory: both carry one store id; a pair that does not match is not opened.
+"""Store ids: a database and its data directories share one; a pair that does not match is not opened.
 
-The database holds the id in its table `store`; a data directory holds it in `store.json`, with an id of its own, since
-several directories may belong to one store (two servers on one PostgreSQL). `require_new` runs before anything is
-created, `identify` once the schema is this version's.
+The database has the id in its table `store`; a data directory has it in `store.json`, with an id of its own, since
+several directories may belong to one store (two servers on one PostgreSQL). `require_may_create` is called before
+anything is created, `identify` when the schema is this version's.
 """
 
 from __future__ import annotations
 
 import contextlib
 import secrets
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,14 +17,21 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
 
-from backend.errors import Unusable
-from backend.jobs.processes import host
 from backend.store.clock import now
-from backend.store.marker import MARKER, Marker, locked, new_id, read_marker, run_folders, write_marker
+from backend.store.data_directory import (
+    MARKER,
+    StoreMarker,
+    hold_migration_lock,
+    list_run_folders,
+    new_id,
+    read_marker,
+    write_marker,
+)
+from backend.store.errors import Unusable
 from backend.store.models import artifact, directory, run, run_folder, store
 
 
-class Identity(NamedTuple):
+class StoreIdentity(NamedTuple):
     """The id of a store, and of the data directory through which it is open."""
 
     store_id: str
@@ -31,19 +39,19 @@ class Identity(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
-    """Which runs a directory and a database name."""
+class RunInventory:
+    """The runs that a directory and a database have."""
 
     folders: frozenset[str]
-    """Folders below `runs/` in the directory."""
+    """Names of the folders below `runs/` in the directory."""
     runs: frozenset[str]
-    """Runs in the database."""
+    """Ids of the runs in the database."""
     with_files: frozenset[str]
-    """Runs of which the database names files in this directory, or in no directory in particular."""
+    """Ids of the runs of which the database has files in this directory, or in an unknown one."""
 
     @property
     def agree(self) -> bool:
-        """Whether both name the same runs: no folder is unknown to the database, no run with files lacks its folder."""
+        """Whether both have the same runs: each folder has its run in the database, each run with files its folder."""
         return self.folders <= self.runs and self.with_files <= self.folders
 
 
@@ -57,18 +65,18 @@ def sqlite_file(url: URL) -> Path | None:
 
 
 def database_name(url: URL) -> str:
-    """Return a database's address for people: a file's path, or a URL without its password."""
+    """Return the address of a database for messages: the path of a file, or a URL without its password."""
     file = sqlite_file(url)
     return str(file.absolute()) if file else url.render_as_string(hide_password=True)
 
 
-def require_new(data_dir: Path, url: URL, *, create: bool) -> None:
-    """Refuse to make a new database where the directory shows that another one is meant.
+def require_may_create(data_dir: Path, url: URL, *, create: bool) -> None:
+    """Raise Unusable where a new database must not be created for a data directory.
 
-    Raises Unusable where the directory belongs to a store, where it holds runs that no database names, or where there
-    is no store and `create` is false.
+    That is where the directory belongs to a store, where it has runs that no database names, or where there is no store
+    and `create` is false.
     """
-    marker, folders = read_marker(data_dir), run_folders(data_dir)
+    marker, folders = read_marker(data_dir), list_run_folders(data_dir)
     name = database_name(url)
     if marker is not None and not marker.pending:
         other = f"; it was last opened with {marker.database}" if marker.database != name else ""
@@ -90,31 +98,31 @@ def require_new(data_dir: Path, url: URL, *, create: bool) -> None:
         )
 
 
-def identify(engine: Engine, data_dir: Path, *, join: bool = False) -> Identity:
-    """Return the ids that database and directory share; give them ids where both are new or name the same runs.
+def identify(engine: Engine, data_dir: Path, *, join: bool = False) -> StoreIdentity:
+    """Return the ids of store and directory; assign ids where both are new, or have none and name the same runs.
 
-    With `join`, an empty directory without an id becomes a further directory of the database's store. Raises Unusable
-    naming both ids, with the remedy, where they do not belong together; nothing is changed then.
+    With `join`, an empty directory without an id becomes an additional directory of the database's store. Raises
+    Unusable, and changes nothing, where they do not belong together; the message names both ids and the remedy.
     """
     marker = read_marker(data_dir)
     if marker is not None and not marker.pending:
         with engine.connect() as connection:
-            held = _known_pair(connection, marker, data_dir)
-        if held is not None:
-            return held
-    with locked(data_dir):
+            identity = _known_identity(connection, marker, data_dir)
+        if identity is not None:
+            return identity
+    with hold_migration_lock(data_dir):
         return _identify(engine, data_dir, join=join)
 
 
-def _known_pair(connection: Connection, marker: Marker, data_dir: Path) -> Identity | None:
-    """Return the ids where the database knows this very directory, the usual case; it needs no lock."""
+def _known_identity(connection: Connection, marker: StoreMarker, data_dir: Path) -> StoreIdentity | None:
+    """Return the ids where the database has a row of this directory: the usual case, which needs no lock."""
     store_id = connection.execute(sa.select(store.c.id)).scalar_one_or_none()
     row = connection.execute(sa.select(directory).where(directory.c.id == marker.directory)).one_or_none()
-    known = row is not None and (row.path, row.host) == (str(data_dir), host())
-    return Identity(marker.store, marker.directory) if known and store_id == marker.store else None
+    known = row is not None and (row.path, row.host) == (str(data_dir), machine_id())
+    return StoreIdentity(marker.store, marker.directory) if known and store_id == marker.store else None
 
 
-def _identify(engine: Engine, data_dir: Path, *, join: bool) -> Identity:
+def _identify(engine: Engine, data_dir: Path, *, join: bool) -> StoreIdentity:
     marker = read_marker(data_dir)
     with engine.connect().execution_options(collapse_write=True) as connection, connection.begin():
         lock_store(connection)
@@ -125,22 +133,28 @@ def _identify(engine: Engine, data_dir: Path, *, join: bool) -> Identity:
             marker = _joined_marker(connection, store_id, data_dir, engine.url, join=join)
         elif marker.store != store_id:
             raise _mismatch(marker, store_id, data_dir, engine.url)
-        record(connection, marker, data_dir, engine.url)
-        # Before the commit: a directory that says `pending` completes what a crash in between left open.
+        record_identity(connection, marker, data_dir, engine.url)
+        # Before the commit: after a crash in between, the next start completes a directory whose marker is `pending`.
         write_marker(data_dir, marker.model_copy(update={"pending": store_id is None}))
     if store_id is None:
         write_marker(data_dir, marker.model_copy(update={"pending": False}))
-    return Identity(marker.store, marker.directory)
+    return StoreIdentity(marker.store, marker.directory)
+
+
+def machine_id() -> str:
+    """Return an id of this machine that survives restarts, to distinguish machines that share a database."""
+    path = Path("/etc/machine-id")
+    return (path.read_text().strip() if path.exists() else "") or socket.gethostname()
 
 
 def lock_store(connection: Connection) -> None:
-    """Let one program at a time give ids, also between directories and machines that share a database."""
+    """Lock the assignment of ids for one program at a time, also between machines that share a PostgreSQL database."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4011249)")
 
 
 def require_same_store(engine: Engine, data_dir: Path) -> None:
-    """Refuse another store's database before its schema is touched; raises Unusable naming both ids."""
+    """Raise Unusable, naming both ids, where the database is another store's; called before its schema is changed."""
     marker = read_marker(data_dir)
     if marker is None or marker.pending:
         return
@@ -153,7 +167,7 @@ def require_same_store(engine: Engine, data_dir: Path) -> None:
         raise _mismatch(marker, store_id, data_dir, engine.url)
 
 
-def _without_id(marker: Marker, data_dir: Path, url: URL) -> Unusable:
+def _without_id(marker: StoreMarker, data_dir: Path, url: URL) -> Unusable:
     return Unusable(
         f"the data directory {data_dir} belongs to store {marker.store}, and the database {database_name(url)} has no "
         "store id: it is another one, or was restored from a copy made before stores had ids. Name the directory's own "
@@ -162,7 +176,7 @@ def _without_id(marker: Marker, data_dir: Path, url: URL) -> Unusable:
     )
 
 
-def _mismatch(marker: Marker, store_id: str, data_dir: Path, url: URL) -> Unusable:
+def _mismatch(marker: StoreMarker, store_id: str, data_dir: Path, url: URL) -> Unusable:
     return Unusable(
         f"the data directory {data_dir} belongs to store {marker.store}, and the database {database_name(url)} to "
         f"store {store_id}. Name the database of the directory ({marker.database}) with --database-url or "
@@ -171,29 +185,30 @@ def _mismatch(marker: Marker, store_id: str, data_dir: Path, url: URL) -> Unusab
     )
 
 
-def _first_marker(connection: Connection, marker: Marker | None, data_dir: Path, url: URL) -> Marker:
+def _first_marker(connection: Connection, marker: StoreMarker | None, data_dir: Path, url: URL) -> StoreMarker:
     """Return the ids of a database that has none yet: it is new, or was made before stores had ids."""
     if marker is not None and not marker.pending:
         raise _without_id(marker, data_dir, url)
-    held = contents(connection, data_dir, None)
-    if not held.agree:
+    inventory = take_inventory(connection, data_dir, None)
+    if not inventory.agree:
         raise Unusable(
             f"the data directory {data_dir} and the database {database_name(url)} have no store id yet and do not name "
-            f"the same runs: {difference(held)}. Name the right pair with --data and --database-url; if this is the "
-            "pair, `collapse store attach` shows what both hold and asks"
+            f"the same runs: {describe_difference(inventory)}. Name the right pair with --data and --database-url; if "
+            "this is the pair, `collapse store attach` shows what both hold and asks"
         )
-    return marker or Marker(store=new_id(), directory=new_id(), database=database_name(url), pending=True)
+    return marker or StoreMarker(store=new_id(), directory=new_id(), database=database_name(url), pending=True)
 
 
-def _joined_marker(connection: Connection, store_id: str, data_dir: Path, url: URL, *, join: bool) -> Marker:
+def _joined_marker(connection: Connection, store_id: str, data_dir: Path, url: URL, *, join: bool) -> StoreMarker:
     """Return the ids of a directory that has none, beside a database that has one."""
-    folders = run_folders(data_dir)
+    folders = list_run_folders(data_dir)
     if folders:
-        held = contents(connection, data_dir, None)
+        inventory = take_inventory(connection, data_dir, None)
         raise Unusable(
             f"the database {database_name(url)} belongs to store {store_id}, and the data directory {data_dir} holds "
-            f"runs but no {MARKER} that names a store: {difference(held)}. Choose the right directory with --data, "
-            f"copy {MARKER} along with it, or run `collapse store attach`, which shows what both hold and asks"
+            f"runs but no {MARKER} that names a store: {describe_difference(inventory)}. Choose the right "
+            f"directory with --data, copy {MARKER} along with it, or run `collapse store attach`, which shows what "
+            "both hold and asks"
         )
     if not join:
         raise Unusable(
@@ -201,56 +216,56 @@ def _joined_marker(connection: Connection, store_id: str, data_dir: Path, url: U
             "not: it is empty. Choose the store's directory with --data; `collapse serve --join` makes this one a "
             "further directory of the store, for a second server on one database"
         )
-    return Marker(store=store_id, directory=new_id(), database=database_name(url))
+    return StoreMarker(store=store_id, directory=new_id(), database=database_name(url))
 
 
-def record(connection: Connection, marker: Marker, data_dir: Path, url: URL) -> None:
-    """Write the ids into the database where it lacks them; of runs that are here already, register the folders.
+def record_identity(connection: Connection, marker: StoreMarker, data_dir: Path, url: URL) -> None:
+    """Store the ids in the database where it lacks them, and register the folders of runs that exist already.
 
-    Raises Unusable where the directory is a copy of one that is still in use with this very database.
+    Raises Unusable where the directory is a copy of one that still belongs to this database.
     """
     if connection.execute(sa.select(store.c.id)).scalar_one_or_none() is None:
         values = {"id": marker.store, "created_at": now(), "signing_key": secrets.token_hex(32)}
         connection.execute(store.insert().values(**values))
-    here = {"path": str(data_dir), "host": host()}
+    location = {"path": str(data_dir), "host": machine_id()}
     known = connection.execute(sa.select(directory).where(directory.c.id == marker.directory)).one_or_none()
     if known is None:
-        connection.execute(directory.insert().values(id=marker.directory, joined_at=now(), **here))
-        register_folders(connection, marker.directory, contents(connection, data_dir, None))
+        connection.execute(directory.insert().values(id=marker.directory, joined_at=now(), **location))
+        register_folders(connection, marker.directory, take_inventory(connection, data_dir, None))
         return
-    moved = (known.path, known.host) != (here["path"], here["host"])
-    if moved and known.host == here["host"] and not _is_inside(data_dir, url):
+    moved = (known.path, known.host) != (location["path"], location["host"])
+    if moved and known.host == location["host"] and not _is_inside(data_dir, url):
         original = Path(known.path)
-        if _says_the_same(original, marker) and not original.samefile(data_dir):
+        if _has_marker_of(original, marker) and not original.samefile(data_dir):
             raise Unusable(
                 f"the data directory {data_dir} is a copy of {original}, which belongs to the same database "
                 f"{database_name(url)}: files that one of them removes would be missing in the other. Use {original}; "
                 f"or, for a further directory, an empty one with `collapse serve --join`"
             )
     if moved:
-        connection.execute(sa.update(directory).where(directory.c.id == marker.directory).values(**here))
+        connection.execute(sa.update(directory).where(directory.c.id == marker.directory).values(**location))
 
 
 def _is_inside(data_dir: Path, url: URL) -> bool:
-    """Whether the database is a file in the data directory, so that a copy of the directory is a store of its own."""
+    """Return whether the database is a file in the data directory; a copy of the directory is a separate store then."""
     file = sqlite_file(url)
     return file is not None and file.absolute().is_relative_to(data_dir)
 
 
-def _says_the_same(other: Path, marker: Marker) -> bool:
+def _has_marker_of(other: Path, marker: StoreMarker) -> bool:
     with contextlib.suppress(Unusable):
-        held = read_marker(other)
-        return held is not None and held.directory == marker.directory
+        found = read_marker(other)
+        return found is not None and found.directory == marker.directory
     return False
 
 
-def register_folders(connection: Connection, directory_id: str, held: Contents) -> None:
-    """Register the folders of runs that directory and database both name, and say of their files where they are."""
-    common = sorted(held.folders & held.runs)
+def register_folders(connection: Connection, directory_id: str, inventory: RunInventory) -> None:
+    """Register the folders of runs that both directory and database have, and record the directory of their files."""
+    common = sorted(inventory.folders & inventory.runs)
     known = sa.select(run_folder.c.run_id).where(run_folder.c.directory_id == directory_id)
-    there = set(connection.execute(known).scalars())
+    registered = set(connection.execute(known).scalars())
     rows = [{"run_id": each, "directory_id": directory_id, "registered_at": now()} for each in common]
-    missing = [row for row in rows if row["run_id"] not in there]
+    missing = [row for row in rows if row["run_id"] not in registered]
     if missing:
         connection.execute(run_folder.insert(), missing)
     for start in range(0, len(common), 500):
@@ -258,23 +273,23 @@ def register_folders(connection: Connection, directory_id: str, held: Contents) 
         connection.execute(sa.update(artifact).where(some).values(directory_id=directory_id))
 
 
-def contents(connection: Connection, data_dir: Path, directory_id: str | None) -> Contents:
-    """Return which runs a directory and a database name; with an id, of files those that this directory holds."""
-    named = sa.select(artifact.c.run_id).distinct()
-    here = sa.or_(artifact.c.directory_id.is_(None), artifact.c.directory_id == directory_id)
-    return Contents(
-        run_folders(data_dir),
+def take_inventory(connection: Connection, data_dir: Path, directory_id: str | None) -> RunInventory:
+    """List the runs that a directory and a database have; `directory_id` selects the files of this directory."""
+    runs_with_files = sa.select(artifact.c.run_id).distinct()
+    in_directory = sa.or_(artifact.c.directory_id.is_(None), artifact.c.directory_id == directory_id)
+    return RunInventory(
+        list_run_folders(data_dir),
         frozenset(connection.execute(sa.select(run.c.id)).scalars()),
-        frozenset(connection.execute(named.where(here)).scalars()),
+        frozenset(connection.execute(runs_with_files.where(in_directory)).scalars()),
     )
 
 
-def difference(held: Contents) -> str:
-    """Say which runs a directory and a database have in common, and which only one of them has."""
-    parts = [f"{len(held.folders & held.runs)} runs are in both"]
+def describe_difference(inventory: RunInventory) -> str:
+    """Describe which runs a directory and a database have in common, and which only one of them has."""
+    parts = [f"{len(inventory.folders & inventory.runs)} runs are in both"]
     for ids, where in (
-        (held.folders - held.runs, "only in the directory"),
-        (held.with_files - held.folders, "only in the database, with files"),
+        (inventory.folders - inventory.runs, "only in the directory"),
+        (inventory.with_files - inventory.folders, "only in the database, with files"),
     ):
         if ids:
             parts.append(f"{len(ids)} {where} ({_some(ids)})")

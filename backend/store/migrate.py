@@ -1,4 +1,4 @@
-"""The database's schema: finding out which it has, and bringing an older one to this version's, after a copy."""
+"""The schema of the database: read its revision, and migrate an older one to this version's after making a copy."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from backend.errors import Unusable
-from backend.store.marker import locked
+from backend.store.data_directory import hold_migration_lock
+from backend.store.errors import Unusable
 from backend.store.sqlite_copy import copy_sqlite, unused_path
 
 HEAD_REVISION = "0003"
@@ -18,16 +18,16 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 def migrate(engine: Engine, data_dir: Path) -> None:
-    """Bring the database to this version's schema; an older one is copied first, a newer one refused."""
+    """Migrate the database to this version's schema; an older one is copied first, a newer one refused."""
     if revision_of(engine, data_dir) == HEAD_REVISION:
         return
-    # Programs that open an old database at once bring it forward one after the other; the later ones find it done.
-    with locked(data_dir):
-        _bring_forward(engine, data_dir)
+    # Programs that open an old database at the same time take turns; the later ones find it migrated.
+    with hold_migration_lock(data_dir):
+        _upgrade(engine, data_dir)
 
 
 def revision_of(engine: Engine, data_dir: Path) -> str | None:
-    """Return the database's schema, None for an empty one; raises Unusable where it cannot be read or is newer."""
+    """Return the schema revision of the database, None if it is empty; raises Unusable if it is unreadable or newer."""
     try:
         with engine.connect() as connection:
             has_version = sa.inspect(connection).has_table("alembic_version")
@@ -47,12 +47,12 @@ def revision_of(engine: Engine, data_dir: Path) -> str | None:
     return revision
 
 
-def _bring_forward(engine: Engine, data_dir: Path) -> None:
+def _upgrade(engine: Engine, data_dir: Path) -> None:
     revision = revision_of(engine, data_dir)
     if revision == HEAD_REVISION:
         return
-    backup = None if revision is None else _back_up(engine, data_dir)
-    # Alembic is loaded only when there is something to do: it would cost every start a fifth of a second.
+    backup = None if revision is None else _make_backup(engine, data_dir)
+    # Alembic is imported only when needed: it would add a fifth of a second to every start.
     from alembic import command
     from alembic.config import Config
 
@@ -61,7 +61,7 @@ def _bring_forward(engine: Engine, data_dir: Path) -> None:
     try:
         with engine.connect().execution_options(collapse_write=True) as connection, connection.begin():
             if engine.dialect.name == "postgresql":
-                # The same between machines that share it.
+                # The lock file serves one data directory; this lock serves all machines that share the database.
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4011248)")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
@@ -78,8 +78,8 @@ def _first_line(error: BaseException) -> str:
     return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
 
 
-def _back_up(engine: Engine, data_dir: Path) -> str:
-    """Copy the whole database before it is changed; return where the copy is, in words."""
+def _make_backup(engine: Engine, data_dir: Path) -> str:
+    """Copy the whole database before it is changed; return a description of where the copy is."""
     if engine.dialect.name == "sqlite":
         target = unused_path(data_dir / f"collapse-before-{HEAD_REVISION}.db")
         with contextlib.closing(engine.raw_connection()) as raw:

@@ -1,4 +1,4 @@
-"""Tables. The database is the only truth; arrays are files beside it, with their hash and size in `artifact`."""
+"""Database tables. Arrays are files in the data directory; `artifact` has their hash and size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
-# One row: the id that the data directories of this store carry too (see `identity`), and the key that signs sessions.
+# One row: the store id, which the data directories of the store also have (see `identity`), and the session key.
 store = Table(
     "store",
     metadata,
@@ -38,8 +38,8 @@ directory = Table(
     Column("joined_at", String(32), nullable=False),
 )
 
-# Which data directory has a folder `runs/ID`. No foreign key to `run`: the row outlives the run, so that clean-up may
-# remove what is left of the folder, and nothing that was never registered.
+# Which data directory has a folder `runs/ID`. No foreign key to `run`: the row outlives the run, so that clean-up can
+# remove the rest of the folder, and never touches a folder that was not registered.
 run_folder = Table(
     "run_folder",
     metadata,
@@ -54,6 +54,7 @@ run = Table(
     Column("id", String(16), primary_key=True),
     Column("name", Text, nullable=False),
     Column("status", String(16), nullable=False),
+    # What the user requested of a running run: `run`, `pause` or `cancel`.
     Column("want", String(16), nullable=False, server_default="run"),
     Column("group", Text),
     Column("tags", JSON, nullable=False),
@@ -72,14 +73,14 @@ run = Table(
     Column("error", Text),
     Column("demonstration", Boolean, nullable=False, server_default="0"),
     Column("idempotency_key", String(255), unique=True),
-    # Higher priorities go first; within one, lower positions.
+    # Runs start in the order of descending priority, then ascending position.
     Column("priority", Integer, nullable=False, server_default="0"),
     Column("position", Integer, nullable=False, server_default="0"),
     Column("time_limit_s", Float),
     Column("running_s", Float, nullable=False, server_default="0"),
     Column("cloned_from", String(16)),
     Column("notes", Text, nullable=False, server_default=""),
-    # The few numbers of `summary` by which runs are mostly sorted and filtered: reading all of it costs ten times more.
+    # The few metrics of `summary` by which runs are usually sorted and filtered; reading all of it is ten times slower.
     Column("headline", JSON, nullable=False, server_default="{}"),
     Index("run_by_status", "status"),
     Index("run_by_group", "group"),
@@ -126,8 +127,8 @@ attempt = Table(
     Column("outcome", Text),
 )
 
-# Curves, folded (see `curves`): a row of level 1 holds the least and the greatest values of `curves.WIDTH` epochs or
-# reported steps, one of level 2 those of as many rows of level 1, and so on.
+# Aggregated curves (see `curves`): a row of level 1 has the extremes of `curves.BUCKET_SIZE` epochs or reported steps,
+# a row of level 2 those of as many rows of level 1, and so on.
 bucket = Table(
     "bucket",
     metadata,
@@ -138,7 +139,7 @@ bucket = Table(
     Column("payload", JSON, nullable=False),
 )
 
-# What a worker's process takes of the machine, some times a minute.
+# Resource use of worker processes, a few times a minute.
 reading = Table(
     "reading",
     metadata,
@@ -151,7 +152,7 @@ reading = Table(
     Column("gpu_memory_bytes", BigInteger),
 )
 
-# Further tokens beside the server's own; only their hashes are kept.
+# Access tokens beside the server's own; only hashes are stored.
 token = Table(
     "token",
     metadata,
@@ -164,7 +165,7 @@ token = Table(
     Column("revoked_at", String(32)),
 )
 
-# A browser that is logged in. Only digests are kept: of the session's own id, and of the token that it was opened with.
+# Logged-in browsers. Only hashes are stored: of the session id, and of the token that opened the session.
 session = Table(
     "session",
     metadata,
@@ -177,7 +178,7 @@ session = Table(
     Index("session_by_token", "token_digest"),
 )
 
-# Who changed what. `run_id` is no foreign key: the entry outlives the run.
+# Audit log. `run_id` is no foreign key: the entry outlives the run.
 audit = Table(
     "audit",
     metadata,
@@ -192,7 +193,7 @@ audit = Table(
     Index("audit_by_run", "run_id", "number"),
 )
 
-# What a clean-up would remove, as it was shown; deleting names one of these.
+# Previews of clean-ups; a deletion names one of them.
 gc_plan = Table(
     "gc_plan",
     metadata,
@@ -204,7 +205,7 @@ gc_plan = Table(
     Column("deleted_at", String(32)),
 )
 
-# One row that a supervisor writes to find out whether the database can be written at all.
+# One row that supervisors update to measure how long a write takes.
 pulse = Table(
     "pulse",
     metadata,

@@ -1,7 +1,7 @@
-"""Which data directory has which run's folder `runs/ID`: what clean-up may touch, and where a run's files are.
+"""Registry of the folders `runs/ID` by data directory: where the files of a run are, and what clean-up may touch.
 
-A folder is registered before anything is written into it, so that files without a row can be told from files that
-this store never wrote.
+A folder is registered before anything is written into it. Files without a row in a registered folder were written by
+this store; files in other folders may not have been.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from backend.store.models import run_folder
 
 
 def register(store: Store, run_id: str) -> None:
-    """Register a run's folder in this data directory, where it is not yet."""
+    """Register the folder of a run in this data directory, unless it is registered."""
     if is_registered(store, run_id):
         return
     try:
@@ -23,24 +23,24 @@ def register(store: Store, run_id: str) -> None:
             row = {"run_id": run_id, "directory_id": store.directory_id, "registered_at": now()}
             connection.execute(run_folder.insert().values(**row))
     except sa.exc.IntegrityError:
-        # Two attempts, or two programs, at the same moment: the other one did it.
+        # Two attempts or programs registered it at the same moment, and the other one was first.
         if not is_registered(store, run_id):
             raise
 
 
 def is_registered(store: Store, run_id: str) -> bool:
-    """Whether this data directory has the run's folder."""
+    """Return whether this data directory has the run's folder."""
     with store.reading() as connection:
         return is_registered_in(connection, store, run_id)
 
 
 def is_registered_in(connection: Connection, store: Store, run_id: str) -> bool:
-    """Whether this data directory has the run's folder, as the caller's transaction sees it."""
+    """Return whether this data directory has the run's folder, as the caller's transaction sees it."""
     return connection.execute(_own(store).where(run_folder.c.run_id == run_id)).first() is not None
 
 
 def is_elsewhere(store: Store, run_id: str) -> bool:
-    """Whether the run's folder is registered for other data directories alone."""
+    """Return whether the run's folder is registered only for other data directories."""
     query = sa.select(run_folder.c.directory_id).where(run_folder.c.run_id == run_id)
     with store.reading() as connection:
         ids = set(connection.execute(query).scalars())
@@ -48,17 +48,17 @@ def is_elsewhere(store: Store, run_id: str) -> bool:
 
 
 def registered(store: Store, *, before: str | None = None) -> frozenset[str]:
-    """Return the runs whose folders this data directory has; with `before`, those registered until then."""
+    """Return the ids of the runs whose folders this data directory has; with `before`, registered earlier than that."""
     query = _own(store) if before is None else _own(store).where(run_folder.c.registered_at < before)
     with store.reading() as connection:
         return frozenset(row.run_id for row in connection.execute(query))
 
 
 def unregister(store: Store, run_id: str) -> None:
-    """Forget a run's folder, once it is gone from this data directory."""
+    """Remove the registration of a folder that was removed from this data directory."""
     with store.writing() as connection:
-        here = (run_folder.c.run_id == run_id, run_folder.c.directory_id == store.directory_id)
-        connection.execute(run_folder.delete().where(*here))
+        local = (run_folder.c.run_id == run_id, run_folder.c.directory_id == store.directory_id)
+        connection.execute(run_folder.delete().where(*local))
 
 
 def _own(store: Store) -> sa.Select[tuple[str]]:

@@ -1,4 +1,4 @@
-"""Copies of an SQLite database, with what its write-ahead log holds, under names that no other copy has."""
+"""Copy an SQLite database including its write-ahead log, under a name that no other copy has."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ncengine import durable
 
 
 def copy_sqlite(connection: Any, target: Path) -> None:
-    """Write a database's whole content into a file that only its owner may read, whole or not at all, and durably.
+    """Write the whole content of a database to `target`, atomically and durably, readable by its owner only.
 
-    `connection` is the driver's, outside of a transaction. A file in the place of `target` is replaced.
+    `connection` is the driver's, outside of a transaction. An existing file at `target` is replaced.
     """
     aside = target.with_name(f"{target.name}.partial")
     aside.unlink(missing_ok=True)
@@ -28,6 +28,6 @@ def copy_sqlite(connection: Any, target: Path) -> None:
 
 
 def unused_path(path: Path) -> Path:
-    """Return the path, or one with a number after its name where something is there already: copies are kept."""
+    """Return the path, or one with a number after its stem where the path exists: copies are never replaced."""
     numbered = (path.with_stem(f"{path.stem}-{i}") for i in range(2, 10_000))
     return next(each for each in (path, *numbered) if not each.exists())

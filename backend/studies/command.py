@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, cast, get_args
 
 from rich.console import Console
 
-from backend import terminal
-from backend.errors import Invalid, Unusable
-from backend.jobs.local import Reading
+from backend.cli import console
+from backend.jobs.launcher import DataAccess
 from backend.store.database import Store
+from backend.store.errors import Invalid, Unusable
 from backend.studies.store_runner import StoreRunner, capacity_for
 from ncstudies.plan import PlannedRun, plan_runs
 from ncstudies.studies import STUDIES
@@ -63,7 +63,7 @@ def reproduce(
     # Listing the studies needs neither statistics nor Markdown.
     from ncstudies.report import index, study_report
 
-    runner = StoreRunner(store, Reading(mirror=mirror))
+    runner = StoreRunner(store, DataAccess(mirror=mirror))
     reported: list[tuple[Study, list[ClaimResult]]] = []
     for each in names:
         study = STUDIES[each](chosen)
@@ -116,4 +116,4 @@ def write_report(target: Path, files: Mapping[str, bytes]) -> None:
     """Write a report's files into a folder, each whole or not at all; an earlier report's are replaced."""
     target.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        terminal.write_chunks(target / name, [content])
+        console.write_chunks(target / name, [content])

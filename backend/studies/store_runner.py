@@ -17,16 +17,17 @@ from typing import Any
 import sqlalchemy as sa
 from rich.console import Console
 
-from backend import lock, terminal, views
-from backend.errors import Conflict, Unusable
-from backend.estimate import estimates
+from backend.api import views
+from backend.cli.console import bars, interrupts
 from backend.figures.collect import MAX_CURVE_POINTS, collect, step_costs
 from backend.figures.errors import figure_errors
 from backend.jobs import slots
-from backend.jobs.local import Reading
-from backend.jobs.supervisor import Limits, Supervisor
-from backend.store import event_log, runs
+from backend.jobs.estimate import estimate_runs
+from backend.jobs.launcher import DataAccess
+from backend.jobs.supervisor import JobLimits, Supervisor
+from backend.store import data_directory, event_log, run_status, runs
 from backend.store.database import Store
+from backend.store.errors import Conflict, Unusable
 from backend.store.models import run as run_table
 from ncengine import __version__
 from ncfigures.catalogue import FIGURES, FigureName
@@ -43,11 +44,11 @@ VENUE = "iclr"
 
 
 class StoreRunner:
-    """A `ncstudies.runner.Runner` on a store; `reading` says where workers read their data."""
+    """A `ncstudies.runner.Runner` on a store; `data_access` says where workers read their data."""
 
-    def __init__(self, store: Store, reading: Reading | None = None) -> None:
+    def __init__(self, store: Store, data_access: DataAccess | None = None) -> None:
         self._store = store
-        self._reading = reading or Reading()
+        self._data_access = data_access or DataAccess()
 
     def find(self, plan: Sequence[PlannedRun]) -> dict[RunKey, RunState]:
         """Return the runs of a plan that exist; of several alike, a finished one."""
@@ -69,7 +70,7 @@ class StoreRunner:
         """Return the seconds that the unfinished runs will take, from runs like them; None where none is known."""
         existing = self.find(plan)
         left = [p.config for p in plan if p.key not in existing or not existing[p.key].is_finished]
-        seconds = [estimate.seconds for estimate in estimates(self._store, left)]
+        seconds = [estimate.seconds for estimate in estimate_runs(self._store, left)]
         known = [each for each in seconds if each is not None]
         return sum(known) / len(known) * len(seconds) / max(1, sum(capacity.values())) if known else None
 
@@ -79,25 +80,25 @@ class StoreRunner:
         Ctrl-C pauses what runs here (what a server runs goes on there) and raises SystemExit. Raises Unusable where a
         server holds the data directory and times would be compared: other runs may start there.
         """
-        server, console = lock.holder(self._store.data_dir), Console(stderr=True)
+        server, console = data_directory.server_lock_holder(self._store.data_dir), Console(stderr=True)
         if server and study.exclusive:
             raise Unusable(
                 f"{study.name} compares times, and the server at {server.get('url', '?')} may start other runs "
                 "meanwhile; stop it, or choose another data directory with --data"
             )
-        with terminal.interrupts() as interrupts:
+        with interrupts() as signals:
             ids = self._queue(plan)
             if not ids:
                 return
             if server:
                 console.print(f"The server at {server.get('url', '?')} runs them; watch them there.")
-                self._follow(plan, interrupts)
+                self._follow(plan, signals)
             else:
                 with self._supervising(study, ids):
-                    self._follow(plan, interrupts)
-                    if interrupts:
+                    self._follow(plan, signals)
+                    if signals:
                         self._pause(ids, console)
-            if interrupts:
+            if signals:
                 raise SystemExit(130)
 
     @contextlib.contextmanager
@@ -110,8 +111,8 @@ class StoreRunner:
             self._store,
             warm=not study.exclusive,
             only=ids,
-            reading=replace(self._reading, threads=threads),
-            limits=Limits(slots=capacity),
+            data_access=replace(self._data_access, threads=threads),
+            limits=JobLimits(slots=capacity),
         )
         supervisor.start()
         try:
@@ -123,26 +124,28 @@ class StoreRunner:
         """Create missing runs and requeue stopped ones; return the ids of the runs that have not ended."""
         existing = self.find(plan)
         missing = [planned for planned in plan if planned.key not in existing]
-        drafts = [runs.Draft(p.config, name=p.arm, group=p.group, tags=("reproduction",)) for p in missing]
-        ids = set(runs.create_all(self._store, drafts)[0]) if drafts else set()
+        drafts = [runs.RunDraft(p.config, name=p.arm, group=p.group, tags=("reproduction",)) for p in missing]
+        ids = set(runs.create_many(self._store, drafts)[0]) if drafts else set()
         for run in existing.values():
             if run.status == "paused":
-                runs.resume(self._store, run.id)
+                run_status.resume(self._store, run.id)
             elif run.status in ("failed", "cancelled"):
-                runs.retry(self._store, run.id)
+                run_status.retry(self._store, run.id)
             if not run.is_finished:
                 ids.add(run.id)
         return ids
 
-    def _follow(self, plan: Sequence[PlannedRun], interrupts: Collection[int]) -> None:
+    def _follow(self, plan: Sequence[PlannedRun], signals: Collection[int]) -> None:
         """Show the progress of a plan's runs until all have ended, or until Ctrl-C."""
         epochs = {planned.key: planned.config.epochs for planned in plan}
-        with terminal.bars() as progress:
+        with bars() as progress:
             total = progress.add_task("all runs", total=len(plan), facts="")
             tasks: dict[str, Any] = {}
-            while not interrupts:
+            while not signals:
                 existing = self.find(plan)
-                done = sum(1.0 if run.status in runs.ENDED else run.epoch / epochs[k] for k, run in existing.items())
+                done = sum(
+                    1.0 if run.status in run_status.ENDED else run.epoch / epochs[k] for k, run in existing.items()
+                )
                 counts = Counter(run.status for run in existing.values())
                 summary = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
                 progress.update(total, completed=done, facts=summary)
@@ -154,7 +157,7 @@ class StoreRunner:
                         group, name, _ = key
                         tasks[run_id] = progress.add_task(f"{group}: {name}", total=epochs[key], facts=run_id)
                     progress.update(tasks[run_id], completed=run.epoch)
-                if all(run.status in (*runs.ENDED, "paused") for run in existing.values()):
+                if all(run.status in (*run_status.ENDED, "paused") for run in existing.values()):
                     break
                 time.sleep(POLL_S)
 
@@ -164,7 +167,7 @@ class StoreRunner:
         left = set(ids)
         for run_id in ids:
             try:
-                runs.request_pause(self._store, run_id)
+                run_status.request_pause(self._store, run_id)
             except Conflict:  # it has ended
                 left.discard(run_id)
         deadline = time.monotonic() + STOP_S
@@ -182,7 +185,7 @@ class StoreRunner:
 
     def origin(self, run_id: str) -> RunOrigin:
         """Return what a run was trained with, and for how long."""
-        started = event_log.newest(self._store, run_id, "RunStarted")
+        started = event_log.newest_event(self._store, run_id, "RunStarted")
         versions = {} if started is None else started.payload["versions"]
         device = "?" if started is None else started.payload["device"]
         return RunOrigin(versions, device, runs.get(self._store, run_id).running_s)
@@ -211,7 +214,7 @@ def _figure_name(figure: StudyFigure) -> FigureName:
 
 def capacity_for(study: Study) -> dict[str, int]:
     """Return how many runs at once: one a GPU, or else one a processor core; one in all where times are compared."""
-    devices = slots.gpus()
+    devices = slots.list_gpus()
     if study.exclusive:
         return {devices[0] if devices else "cpu": 1}
     return dict.fromkeys(devices, 1) if devices else {"cpu": max(1, (os.cpu_count() or 2))}

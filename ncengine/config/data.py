@@ -67,7 +67,7 @@ class FashionMnistMini(_Images):
 
 
 class Digits(_Images):
-    """Handwritten digits, 1,442 training and 355 test images, 8×8 grey; ships with scikit-learn."""
+    """Handwritten digits, 1,442 training and 355 test images, 8×8 grey; shipped with the engine."""
 
     name: Literal["digits"] = "digits"
 

@@ -69,7 +69,7 @@ FACTS: dict[str, DataFacts] = {
         train_per_class=(143, 146, 142, 147, 145, 146, 145, 144, 140, 144),
         mean=(0.305,),
         std=(0.376,),
-        source="Alpaydin, Kaynak 1998, with scikit-learn (CC BY 4.0)",
+        source="Alpaydin, Kaynak 1998 (CC BY 4.0)",
     ),
     "mnist": DataFacts(
         title="MNIST, handwritten digits",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import Literal
 
@@ -34,12 +33,10 @@ def _fashion_mini() -> Raw:
 
 
 def _digits() -> Raw:
-    # scikit-learn's own file: importing it takes longer than a small run.
-    path = distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz")
-    table = np.loadtxt(str(path), delimiter=",", dtype=np.int64)
-    images = np.round(table[:, :-1].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
-    labels = table[:, -1]
-    # scikit-learn gives one list; every fifth image of each class is for testing.
+    with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as stored:
+        images = np.round(stored["images"] * (255 / 16)).astype(np.uint8)
+        labels = stored["labels"].astype(np.int64)
+    # One list without a split; every fifth image of each class is for testing.
     is_test = np.zeros(len(labels), dtype=bool)
     for digit in range(10):
         is_test[np.flatnonzero(labels == digit)[4::5]] = True
@@ -47,7 +44,7 @@ def _digits() -> Raw:
 
 
 EMBEDDED: dict[str, Callable[[], Raw]] = {"fashion-mnist-mini": _fashion_mini, "digits": _digits}
-"""Sets that come with the engine or with scikit-learn: always there."""
+"""Data sets that are shipped with the engine."""
 
 
 def raw_of(data: DataConfig, seed: int, places: Places) -> Loading:

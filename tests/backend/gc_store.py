@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import sqlalchemy as sa
 
-from backend.store import artifacts, event_log, run_folders, runs
+from backend.store import artifacts, event_log, run_attempts, run_folders, run_status, runs
 from backend.store.database import Store
-from backend.store.event_log import Entry
-from backend.store.gc import delete, plans
-from backend.store.gc.items import Outcome, Plan, Rules
+from backend.store.event_log import NewEvent
+from backend.store.gc import delete, eligible
+from backend.store.gc.plans import CleanupPlan, CleanupResult, CleanupRules
 from backend.store.models import artifact, attempt, bucket, event, reading, run
 from tests.harness import tiny
 
@@ -28,14 +28,14 @@ def finished_run(store: Store, *, captures: int = 7, key: str | None = None) -> 
         store, tiny(epochs=captures, device="cuda:99"), name="finished", tags=["a"], idempotency_key=key
     )
     run_folders.register(store, run_id)
-    number = runs.claim(store, run_id, "cpu")
+    number = run_attempts.claim(store, run_id, "cpu")
     assert number is not None
-    event_log.append(store, run_id, number, [Entry("RunStarted", {"class_names": ["a", "b"]})])
+    event_log.append(store, run_id, number, [NewEvent("RunStarted", {"class_names": ["a", "b"]})])
     for epoch in range(1, captures + 1):
         arrays = {"means": np.full((3, 2), epoch, np.float32)}
         entries = [
-            Entry("EpochMeasured", {"epoch": epoch, "scalars": {"train": {"nc1": float("nan")}}}),
-            Entry(
+            NewEvent("EpochMeasured", {"epoch": epoch, "scalars": {"train": {"nc1": float("nan")}}}),
+            NewEvent(
                 "GeometryCaptured",
                 {"epoch": epoch, "step": epoch},
                 artifacts.write(store, run_id, "geometry", epoch, number, arrays),
@@ -44,10 +44,10 @@ def finished_run(store: Store, *, captures: int = 7, key: str | None = None) -> 
         if epoch > captures - 2:
             state = {"epoch": epoch, "step": epoch}
             written = artifacts.write(store, run_id, "checkpoint", epoch, number, arrays, state)
-            entries.append(Entry("CheckpointSaved", {"epoch": epoch, "step": epoch}, written))
+            entries.append(NewEvent("CheckpointSaved", {"epoch": epoch, "step": epoch}, written))
         held = event_log.Bucket("epoch", 1, epoch, {"nc1": [0.25, epoch]})
         event_log.append(store, run_id, number, entries, {"epoch": epoch}, buckets=[held])
-    runs.end(store, run_id, number, "finished", Entry("RunFinished", {"summary": {}}))
+    run_attempts.end(store, run_id, number, NewEvent("RunFinished", {"summary": {}}))
     artifacts.log_path(store, run_id).write_text("what the worker printed\n")
     with store.writing() as connection:
         values = {"run_id": run_id, "at": LONG_AGO, "attempt": 1, "cpu_percent": 12.5, "memory_bytes": 2**33}
@@ -59,7 +59,7 @@ def finished_run(store: Store, *, captures: int = 7, key: str | None = None) -> 
 
 def delete_long_ago(store: Store, run_id: str) -> None:
     """Delete a run, so long ago that its week is over."""
-    runs.delete(store, run_id)
+    run_status.delete(store, run_id)
     with store.writing() as connection:
         connection.execute(sa.update(run).where(run.c.id == run_id).values(deleted_at=LONG_AGO))
 
@@ -73,11 +73,11 @@ def stray(store: Store, relative: str) -> Path:
     return path
 
 
-def preview(store: Store, **rules: object) -> Plan:
-    return plans.create(store, Rules.model_validate(rules))
+def preview(store: Store, **rules: object) -> CleanupPlan:
+    return eligible.create_plan(store, CleanupRules.model_validate(rules))
 
 
-def clean(store: Store, **rules: object) -> Outcome:
+def clean(store: Store, **rules: object) -> CleanupResult:
     """Preview and delete at once."""
     return delete.delete(store, preview(store, **rules).id)
 

@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from backend import archive
-from backend.errors import Conflict, Invalid, Unusable
 from backend.figures.files import figure_file
-from backend.store import artifacts, curves, event_log, query, runs
+from backend.store import artifacts, curves, event_log, query, run_attempts, run_status, runs
+from backend.store.archive import reader, writer
 from backend.store.database import open_store
-from backend.store.models import bucket, event
+from backend.store.errors import Conflict, Invalid, Unusable
+from backend.store.models import artifact, bucket, event
 from ncfigures.options import FigureOptions
 from tests.conftest import BOTH
 from tests.faults.harness import require_whole, supervising, wait_status
@@ -30,10 +30,10 @@ def origin(tmp_path_factory):
     """A store with one finished run, as an archive too."""
     store = open_store(tmp_path_factory.mktemp("origin") / "data")
     run_id, _ = runs.create(store, tiny(epochs=4, device="cpu"), name="Ünïque", tags=["a"], group="g")
-    runs.change(store, run_id, {"notes": "# seen"})
+    runs.update(store, run_id, {"notes": "# seen"})
     with supervising(store):
         wait_status(store, run_id, "finished")
-    content = b"".join(archive.archived(store, run_id))
+    content = b"".join(writer.archive_run(store, run_id))
     yield store, run_id, content
     store.close()
 
@@ -41,7 +41,7 @@ def origin(tmp_path_factory):
 def bring_in(store, content, tmp_path, most=MOST):
     path = tmp_path / "given.zip"
     path.write_bytes(content)
-    return archive.import_archive(store, path, most)
+    return reader.import_archive(store, path, most)
 
 
 def figures(store, run_id):
@@ -58,50 +58,66 @@ def test_an_imported_run_is_the_same_to_the_byte(origin, store, tmp_path):
     assert bring_in(store, content, tmp_path) == (run_id, True), "it keeps its id"
     require_whole(store, run_id)
     mine, theirs = runs.get(store, run_id), runs.get(there, run_id)
-    for name in archive.ArchivedRun.model_fields:
+    for name in writer.ArchivedRun.model_fields:
         if name not in ("attempts", "artifacts"):
             assert getattr(mine, name) == getattr(theirs, name), name
     assert figures(store, run_id) == figures(there, run_id)
     assert curves.read(store, run_id, "epoch", 1000) == curves.read(there, run_id, "epoch", 1000)
-    assert b"".join(archive.archived(store, run_id)) == content, "and out again it is the same archive"
+    assert b"".join(writer.archive_run(store, run_id)) == content, "and out again it is the same archive"
     assert bring_in(store, content, tmp_path) == (run_id, False), "the same run twice is one run"
-    assert query.listing(store, q="nc1<1000").total == 1, "its numbers are found"
+    assert query.list_runs(store, q="nc1<1000").total == 1, "its numbers are found"
     assert list((store.data_dir / "imports").iterdir()) == []
+
+
+def test_the_manifest_has_the_hash_and_size_of_every_other_part(origin):
+    parts = parts_of(origin[2])
+    manifest = json.loads(parts.pop("manifest.json"))
+    expected = {
+        name: {"sha256": hashlib.sha256(part).hexdigest(), "size_bytes": len(part)} for name, part in parts.items()
+    }
+    assert manifest["parts"] == expected
+    assert {"run.json", "events.jsonl", "metrics.csv"} < set(expected)
+    facts = json.loads(parts["run.json"])
+    with origin[0].reading() as connection:
+        query = sa.select(artifact.c.kind, artifact.c.step, artifact.c.sha256).where(artifact.c.run_id == origin[1])
+        stored = {(row.kind, row.step): row.sha256 for row in connection.execute(query)}
+    archived = {(each["kind"], each["step"]): expected[each["part"]]["sha256"] for each in facts["artifacts"]}
+    assert archived == stored, "the files of arrays are those of the store"
 
 
 def test_a_taken_id_gives_way(origin, store, tmp_path):
     _, run_id, content = origin
     bring_in(store, content, tmp_path)
-    runs.delete(store, run_id)
+    run_status.delete(store, run_id)
     other, new = bring_in(store, content, tmp_path)
     assert new
     assert other != run_id
     require_whole(store, other)
-    runs.restore(store, run_id)
+    run_status.restore(store, run_id)
     require_whole(store, run_id)
 
 
 def long_run(store, there, origin_id, epochs):
     """Store a run of many epochs, with the payloads of a real one, and the rows that fold its curves."""
     run_id, _ = runs.create(store, tiny(epochs=epochs, device="cpu"))
-    number = runs.claim(store, run_id, "cpu")
-    started = {**event_log.newest(there, origin_id, "RunStarted").payload, "epochs": epochs}
-    measured = event_log.newest(there, origin_id, "EpochMeasured").payload
-    folder = curves.Folder.resumed(store, run_id, "epoch")
-    entries, buckets = [event_log.Entry("RunStarted", started)], []
+    number = run_attempts.claim(store, run_id, "cpu")
+    started = {**event_log.newest_event(there, origin_id, "RunStarted").payload, "epochs": epochs}
+    measured = event_log.newest_event(there, origin_id, "EpochMeasured").payload
+    folder = curves.CurveAggregator.resumed(store, run_id, "epoch")
+    entries, buckets = [event_log.NewEvent("RunStarted", started)], []
     for epoch in range(1, epochs + 1):
         payload = {**measured, "epoch": epoch, "step": 22 * epoch, "scalars": {"train": {"nc1": 1 / epoch}}}
-        entries.append(event_log.Entry("EpochMeasured", payload))
+        entries.append(event_log.NewEvent("EpochMeasured", payload))
         buckets += folder.add(payload)
     patch = {"epoch": epochs, "summary": payload["scalars"]}
     event_log.append(store, run_id, number, entries, patch, buckets=buckets)
-    runs.end(store, run_id, number, "failed", event_log.Entry("RunFailed", {"error": "x"}), error="x")
+    run_attempts.end(store, run_id, number, event_log.NewEvent("RunFailed", {"error": "x"}), error="x")
     return run_id
 
 
 def test_folded_curves_come_along(origin, store, tmp_path):
     run_id = long_run(store, origin[0], origin[1], 700)
-    content = b"".join(archive.archived(store, run_id))
+    content = b"".join(writer.archive_run(store, run_id))
     elsewhere = open_store(tmp_path / "elsewhere")
     bring_in(elsewhere, content, tmp_path)
     rows = []
@@ -117,12 +133,12 @@ def test_what_runs_or_is_damaged_is_not_archived(origin, store, tmp_path):
     _, run_id, content = origin
     queued, _ = runs.create(store, tiny())
     with pytest.raises(Conflict, match="is queued: pause it"):
-        archive.archived(store, queued)
+        writer.archive_run(store, queued)
     bring_in(store, content, tmp_path)
     path = store.data_dir / artifacts.rows(store, run_id, "geometry")[0].path
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(Unusable, match="would carry the damage on"):
-        archive.archived(store, run_id)
+        writer.archive_run(store, run_id)
 
 
 # ── hostile archives ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -186,6 +202,18 @@ def swapped(parts, new):
     return packed(parts | {first_array(parts): new})
 
 
+def flipped(prefix):
+    """Return what changes one bit of a part, and leaves the manifest as it is."""
+
+    def edit(parts):
+        name = next(name for name in parts if name.startswith(prefix))
+        content = bytearray(parts[name])
+        content[len(content) // 2] ^= 1
+        return packed(parts | {name: bytes(content)}, sealed=False)
+
+    return edit
+
+
 def bomb(parts):
     return packed(parts | {"metrics.csv": b"\0" * (64 * 2**20)})
 
@@ -225,7 +253,10 @@ HOSTILE = {
     "no class names": (event_of("RunStarted", lambda p: p.pop("class_names")), "line 2 .*class_names: Field required"),
     "a class name less": (event_of("RunStarted", lambda p: p["class_names"].pop()), "class_names must name the 10"),
     "no metrics": (event_of("RunStarted", lambda p: p.pop("metrics")), "metrics: Field required"),
-    "empty metrics": (event_of("RunStarted", lambda p: p.update(metrics={})), "metrics: "),
+    "empty metrics": (
+        event_of("RunStarted", lambda p: p.update(metrics={})),
+        "line 2 .*metrics: Dictionary should have",
+    ),
     "zero classes": (event_of("RunStarted", lambda p: p.update(classes=0)), "classes: Input should be greater"),
     "more classes than the config": (
         event_of("RunStarted", lambda p: p.update(classes=4, class_names=list("abcd"), view="tetrahedron")),
@@ -237,7 +268,10 @@ HOSTILE = {
     "an unknown event": (with_events(lambda lines: lines[4].update(type="Surprise")), "no type of event"),
     "another summary": (with_run(lambda r: r["summary"]["train"].update(nc1=0.0)), "summary must be the scalars"),
     "attempts twice": (with_run(lambda r: r["attempts"].append(r["attempts"][0])), "attempts must be numbered"),
-    "a moment that is none": (with_run(lambda r: r.update(created_at="2026-02-31T00:00:00Z")), "created_at"),
+    "a moment that is none": (
+        with_run(lambda r: r.update(created_at="2026-02-31T00:00:00Z")),
+        "run.json is not valid: created_at: ",
+    ),
     "own data of nothing": (
         with_config(
             lambda c: c.update(data={**c["data"], "name": "arrays", "path": "/x", "test_share": 0.2, "found": None})
@@ -261,18 +295,38 @@ HOSTILE = {
         "no manifest",
     ),
     "bomb": (bomb, "from few: refused"),
-    "wrong hash": (with_manifest(lambda m: m["parts"]["run.json"].update(sha256="0" * 64)), "size or hash differ"),
-    "wrong size": (with_manifest(lambda m: m["parts"]["events.jsonl"].update(size_bytes=10)), "size or hash differ"),
+    "wrong hash": (
+        with_manifest(lambda m: m["parts"]["run.json"].update(sha256="0" * 64)),
+        "the part run.json of the archive is not what its manifest says: size or hash differ",
+    ),
+    "wrong size": (
+        with_manifest(lambda m: m["parts"]["events.jsonl"].update(size_bytes=10)),
+        "the part events.jsonl of the archive is not what its manifest says: size or hash differ",
+    ),
+    "a bit of the events": (flipped("events.jsonl"), "the part events.jsonl .* size or hash differ"),
+    "a bit of an array": (flipped("artifacts/"), "the part artifacts/.* size or hash differ"),
     "unnamed part": (with_manifest(lambda m: m["parts"].pop("metrics.csv")), "does not name the parts"),
-    "other format": (with_manifest(lambda m: m.update(format=2)), "format"),
-    "id with a path": (with_manifest(lambda m: m.update(run="../../evil")), "run"),
+    "other format": (
+        with_manifest(lambda m: m.update(format=2)),
+        "manifest.json is not valid: format: Input should be 1",
+    ),
+    "id with a path": (
+        with_manifest(lambda m: m.update(run="../../evil")),
+        "manifest.json is not valid: run: String should match pattern",
+    ),
     "lacks events": (lambda parts: packed({k: v for k, v in parts.items() if k != "events.jsonl"}), "lacks events"),
     "changed config": (with_run(lambda r: r["config"].update(epochs=99)), "does not have the hash"),
-    "impossible config": (with_run(lambda r: r["config"].update(batch_size=-1)), "run.json is not valid"),
-    "extra field": (with_run(lambda r: r.update(want="cancel")), "run.json is not valid"),
-    "still running": (with_run(lambda r: r.update(status="running")), "run.json is not valid"),
-    "wrong state": (with_run(lambda r: r.update(status="failed")), "events make it finished"),
-    "wrong count": (with_run(lambda r: r.update(last_seq=10_000)), "events"),
+    "impossible config": (with_run(lambda r: r["config"].update(batch_size=-1)), "run.json is not valid: batch_size: "),
+    "extra field": (with_run(lambda r: r.update(want="cancel")), "run.json is not valid: want: Extra inputs"),
+    "still running": (with_run(lambda r: r.update(status="running")), "run.json is not valid: status: Input should be"),
+    "wrong state": (
+        with_run(lambda r: r.update(status="failed")),
+        "the status of the run is failed, and its events result in finished",
+    ),
+    "wrong count": (
+        with_run(lambda r: r.update(last_seq=10_000)),
+        "the last event of the run is [0-9]+, and its row has 10000",
+    ),
     "event missing": (with_events(lambda lines: lines.pop(3)), "event 4 is missing"),
     "epoch twice": (
         with_events(lambda lines: next(e for e in lines if e["type"] == "EpochMeasured")["payload"].update(epoch=3)),
@@ -280,9 +334,12 @@ HOSTILE = {
     ),
     "after the end": (
         with_events(lambda lines: lines.append({**lines[3], "seq": len(lines) + 1})),
-        "cannot follow the state finished",
+        "cannot follow the status finished",
     ),
-    "no event": (with_events(lambda lines: lines[2].update(payload=[1])), "line 3 of events.jsonl"),
+    "no event": (
+        with_events(lambda lines: lines[2].update(payload=[1])),
+        "line 3 of events.jsonl is not valid: payload: Input should be a valid dictionary",
+    ),
     "array of another kind": (lambda parts: swapped(parts, b"\x08" + b"\0" * 7 + b"{}      "), "holds no arrays"),
     "array with a huge header": (lambda parts: swapped(parts, b"\xff" * 64), "holds no arrays"),
     "array cut short": (lambda parts: swapped(parts, parts[first_array(parts)][:-8]), "holds no arrays"),
@@ -298,7 +355,7 @@ def test_a_hostile_archive_is_refused_whole(origin, store, tmp_path, case):
     before = sorted(path for path in store.data_dir.rglob("*") if "collapse.db" not in path.name)
     with pytest.raises(Invalid, match=words):
         bring_in(store, content, tmp_path)
-    assert query.listing(store).total == 0
+    assert query.list_runs(store).total == 0
     left = sorted(path for path in store.data_dir.rglob("*") if "collapse.db" not in path.name)
     assert left in (before, sorted([*before, store.data_dir / "imports"])), "nothing is left behind"
     assert not (tmp_path / "evil.json").exists()

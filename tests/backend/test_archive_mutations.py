@@ -15,8 +15,8 @@ from collections import Counter
 
 import pytest
 
-from backend import archive
 from backend.store import runs
+from backend.store.archive import writer
 from backend.store.database import open_store
 from ncengine.config import MeasureConfig
 from tests.backend.mutations import mutated, parts_of
@@ -36,10 +36,10 @@ def good(tmp_path_factory):
     store = open_store(tmp_path_factory.mktemp("good") / "data")
     measure = MeasureConfig(first_epoch_captures=1, features=40, layers=("0",), keep_features="all")
     run_id, _ = runs.create(store, tiny(epochs=2, device="cpu", measure=measure), name="good", tags=["a", "b"])
-    runs.change(store, run_id, {"notes": "# as *it* is"})
+    runs.update(store, run_id, {"notes": "# as *it* is"})
     with supervising(store):
         wait_status(store, run_id, "finished")
-    content = b"".join(archive.archived(store, run_id))
+    content = b"".join(writer.archive_run(store, run_id))
     store.close()
     return content
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.store import check
+from backend.store import integrity
 from backend.store.database import open_store
 from tests.harness import end_workers, tiny, wait_for
 from tests.repetitions import exhaustive_except, repetitions
@@ -68,8 +68,8 @@ def test_random_requests_find_no_5xx_and_no_answer_outside_the_description(start
         assert int(sent[1]) == int(sent[2]) > least, report[-3000:]
     assert "Traceback" not in server.log.read_text() + (server.data / "server.log").read_text()
     store = open_store(server.data, url)
-    wait_for(lambda: not [f for f in check.faults(store) if "is running" in f.what], 10)
-    assert list(check.faults(store)) == []
+    wait_for(lambda: not [f for f in integrity.find_problems(store) if "is running" in f.description], 10)
+    assert list(integrity.find_problems(store)) == []
     end_workers(store)
     store.close()
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from backend.estimate import estimates
-from backend.store import event_log, readings, runs
-from backend.store.event_log import Entry
-from backend.store.readings import Reading
+from backend.jobs.estimate import estimate_runs
+from backend.store import event_log, resource_samples, run_attempts, runs
+from backend.store.event_log import NewEvent
+from backend.store.resource_samples import ResourceSample
 from tests.conftest import BOTH
 from tests.harness import ServerProcess, tiny, wait_for
 
@@ -15,29 +15,31 @@ from tests.harness import ServerProcess, tiny, wait_for
 def took(store, config, seconds, memory=None):
     """Store a run of one epoch that took so many seconds."""
     run_id, _ = runs.create(store, config)
-    number = runs.claim(store, run_id, "cpu")
-    event_log.append(store, run_id, number, [Entry("EpochMeasured", {"epoch": 1, "scalars": {}})], {"epoch": 1})
-    event_log.beat(store, run_id, number, seconds)
+    number = run_attempts.claim(store, run_id, "cpu")
+    event_log.append(store, run_id, number, [NewEvent("EpochMeasured", {"epoch": 1, "scalars": {}})], {"epoch": 1})
+    event_log.record_heartbeat(store, run_id, number, seconds)
     if memory:
-        readings.add(store, run_id, number, Reading(100.0, memory))
-    runs.end(store, run_id, number, "finished", Entry("RunFinished", {}))
+        resource_samples.insert(store, run_id, number, ResourceSample(100.0, memory))
+    run_attempts.end(store, run_id, number, NewEvent("RunFinished", {}))
 
 
 @BOTH
 def test_the_most_alike_runs_tell(store):
     config = tiny(epochs=10)
-    assert [(e.seconds, e.memory_bytes, e.runs, e.alike) for e in estimates(store, [config])] == [(None, None, 0, None)]
+    assert [(e.seconds, e.memory_bytes, e.runs, e.alike) for e in estimate_runs(store, [config])] == [
+        (None, None, 0, None)
+    ]
     for seconds in (4.0, 5.0, 9.0):
         took(store, tiny(seed=int(seconds)), seconds, int(seconds) * 10**8)
     took(store, tiny(batch_size=32), 50.0)
-    (same,) = estimates(store, [config])
+    (same,) = estimate_runs(store, [config])
     assert same.seconds == pytest.approx(5.0 * 10), "the median of one epoch, ten times"
     assert (same.memory_bytes, same.runs, same.alike) == (5 * 10**8, 3, "with the same settings")
-    other, again = estimates(store, [tiny(epochs=10, head={"name": "linear"}), tiny(epochs=20, seed=77)])
+    other, again = estimate_runs(store, [tiny(epochs=10, head={"name": "linear"}), tiny(epochs=20, seed=77)])
     assert other.alike == "of the same network and data"
     assert other.seconds == pytest.approx(7.0 * 10), "of 4, 5, 9 and 50"
     assert again.seconds == pytest.approx(100.0)
-    (unknown,) = estimates(store, [tiny(backbone={"name": "mlp", "width": 48})])
+    (unknown,) = estimate_runs(store, [tiny(backbone={"name": "mlp", "width": 48})])
     assert unknown.seconds is None
 
 

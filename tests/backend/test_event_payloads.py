@@ -10,12 +10,12 @@ import sys
 
 import pytest
 
-from backend.errors import Invalid
-from backend.jobs.pulse import Pulse
-from backend.store import event_log, runs
-from backend.store.check import STATES
+from backend.jobs.heartbeat import Heartbeat
+from backend.jobs.recorder import EventRecorder
+from backend.store import event_log, run_attempts, runs
+from backend.store.errors import Invalid
 from backend.store.event_payloads import PAYLOADS, require_valid
-from backend.worker import Recorder
+from backend.store.run_status import STATUS_EVENTS
 from ncengine import events
 from ncengine.train import run as train
 from tests.harness import record_here, tiny
@@ -27,7 +27,7 @@ del ENGINE["Event"]
 
 
 def test_every_event_of_the_engine_has_the_model_of_its_dataclass():
-    assert set(PAYLOADS) == set(ENGINE) | STATES
+    assert set(PAYLOADS) == set(ENGINE) | STATUS_EVENTS
     for type_, dataclass in ENGINE.items():
         told = [each for each in dataclasses.fields(dataclass) if each.metadata.get("wire", True)]
         optional = {
@@ -99,9 +99,9 @@ def test_what_does_not_fit_is_refused_with_its_field(case):
 def test_a_worker_whose_event_does_not_fit_fails_the_run_and_stores_no_such_event(store):
     """The event goes the way of all: through the recorder of a running attempt."""
     run_id, _ = runs.create(store, tiny())
-    number = runs.claim(store, run_id, "cpu")
+    number = run_attempts.claim(store, run_id, "cpu")
     record_here(store, run_id, number)
-    recorder = Recorder(store, run_id, number, Pulse(store, run_id, number, ran_before_s=0.0))
+    recorder = EventRecorder(store, run_id, number, Heartbeat(store, run_id, number, ran_before_s=0.0))
     recorder.record(events.LogLine(text="before"))
     with pytest.raises(Invalid, match="StepMeasured loss"):
         recorder.record(events.StepMeasured(epoch=1, step=1, loss="none", lr=0.1))
@@ -117,6 +117,6 @@ def test_a_worker_whose_event_does_not_fit_fails_the_run_and_stores_no_such_even
 
 def test_models_load_without_torch():
     """The server reads them; only workers load the engine that trains."""
-    words = "import sys, json; import backend.archive; print(json.dumps('torch' in sys.modules))"
+    words = "import sys, json; import backend.store.archive.reader; print(json.dumps('torch' in sys.modules))"
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) is False

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import pytest
 import sqlalchemy as sa
 
-from backend.errors import Conflict, Invalid, NotFound, Unusable
-from backend.store import artifacts, check, run_folders, runs
+from backend.store import artifacts, integrity, run_attempts, run_folders, run_status, runs
 from backend.store.database import open_store
-from backend.store.event_log import Entry
+from backend.store.errors import Conflict, Invalid, NotFound, Unusable
+from backend.store.event_log import NewEvent
 from backend.store.gc import delete, eligible, files, plans, restore, trash
 from backend.store.models import artifact, gc_plan, run
 from tests.backend import gc_store
@@ -36,7 +36,7 @@ def reasons(outcome):
 
 
 def the_entry(store):
-    (entry,) = trash.entries(store)
+    (entry,) = trash.list_entries(store)
     return entry
 
 
@@ -82,12 +82,12 @@ def test_what_may_still_write_is_left_alone(store, two_days_later, status):
     run_folders.register(store, run_id)
     stray(store, f"runs/{run_id}/geometry-000000001-a1.safetensors")
     if status == "running":
-        runs.claim(store, run_id, "cpu")
+        run_attempts.claim(store, run_id, "cpu")
     if status == "paused":
-        runs.request_pause(store, run_id)
+        run_status.request_pause(store, run_id)
     assert preview(store, checkpoints=True, thin_geometry=2).items == ()
     if status != "running":
-        runs.request_cancel(store, run_id)
+        run_status.request_cancel(store, run_id)
         assert kinds(preview(store)) == [("files-without-row", run_id, 1)]
 
 
@@ -226,7 +226,7 @@ def test_everything_goes_to_the_trash_and_comes_back_bit_for_bit(store, two_days
     assert not (store.data_dir / "runs" / "nosuchrun0").exists()
     assert list((store.data_dir / "imports").iterdir()) == []
     assert run_folders.registered(store) == {run_id}
-    assert list(check.faults(store)) == []
+    assert list(integrity.find_problems(store)) == []
     with pytest.raises(NotFound):
         runs.get(store, gone, deleted=True)
     entry = the_entry(store)
@@ -234,7 +234,7 @@ def test_everything_goes_to_the_trash_and_comes_back_bit_for_bit(store, two_days
     assert sum(item.count for item in entry.contents()) == 19
     for item in entry.manifest.items:
         for file in item.files:
-            assert files.digest(entry.file(file.path)) == file.sha256
+            assert files.hash_file(entry.file(file.path)) == file.sha256
 
     back = restore.restore(store, [entry.name])
     assert (back.count, back.skipped) == (19, ())
@@ -242,19 +242,19 @@ def test_everything_goes_to_the_trash_and_comes_back_bit_for_bit(store, two_days
     assert gc_store.rows(store, deleted_at=False) == before_rows
     assert runs.get(store, gone).deleted_at is None, "a restored run is seen again"
     assert run_folders.registered(store) == {run_id, gone, "nosuchrun0"}
-    assert list(check.faults(store)) == []
-    assert trash.entries(store) == []
+    assert list(integrity.find_problems(store)) == []
+    assert trash.list_entries(store) == []
     assert list((store.data_dir / "trash").iterdir()) == []
 
 
 def test_a_run_that_never_had_a_folder_goes_and_comes_back(store):
     run_id, _ = runs.create(store, tiny())
-    runs.request_cancel(store, run_id)
+    run_status.request_cancel(store, run_id)
     delete_long_ago(store, run_id)
     before = gc_store.rows(store, deleted_at=False)
     outcome = clean(store)
     assert [(item.run_id, item.count) for item in outcome.moved] == [(run_id, 0)]
-    assert runs.all_ids(store) == []
+    assert runs.list_ids(store) == []
     assert [item.run_id for item in the_entry(store).contents()] == [run_id]
     restore.restore(store, None)
     assert gc_store.rows(store, deleted_at=False) == before
@@ -274,11 +274,11 @@ def test_only_what_was_previewed_goes_and_only_while_it_is_eligible(store, two_d
     plan = preview(store, thin_geometry=10, q=f"id:{held['kept']}")
     assert plan.count == 3 * 10 + 10 + 1 + 3 + 5
     # Meanwhile: one is restored, one is restored and deleted again, one runs again, one gets another file.
-    runs.restore(store, held["restored"])
+    run_status.restore(store, held["restored"])
     with store.writing() as connection:
         again = sa.update(run).where(run.c.id == held["twice"])
         connection.execute(again.values(deleted_at="2026-01-02T00:00:00.000Z"))
-    runs.retry(store, held["retried"])
+    run_status.retry(store, held["retried"])
     (store.data_dir / "runs" / held["again"] / "new.txt").write_text("new")
     # One file gets its row, one is written again, one is renamed; one capture changes, one loses its row.
     third = artifacts.rows(store, held["kept"], "geometry")[3]
@@ -330,14 +330,14 @@ def test_a_run_that_changes_while_its_rows_are_written_is_left_whole(store, monk
 
     def write_and_restore(path, lines):
         write(path, lines)
-        runs.restore(store, run_id)
+        run_status.restore(store, run_id)
 
     monkeypatch.setattr(delete.rows, "write", write_and_restore)
     outcome = delete.delete(store, plan.id)
     assert reasons(outcome) == ["the run was restored since the preview"]
     assert gc_store.files(store) == before
     assert runs.get(store, run_id)
-    assert trash.entries(store) == [], "an entry that holds nothing is not kept"
+    assert trash.list_entries(store) == [], "an entry that holds nothing is not kept"
 
 
 def test_a_file_that_cannot_be_moved_brings_the_whole_run_back(store, monkeypatch):
@@ -357,7 +357,7 @@ def test_a_file_that_cannot_be_moved_brings_the_whole_run_back(store, monkeypatc
     assert outcome.moved == ()
     assert "could not be moved to the trash, and nothing was removed" in reasons(outcome)[0]
     assert (gc_store.files(store), gc_store.rows(store)) == (before, before_rows), "it stays deleted, as it was"
-    assert trash.entries(store) == []
+    assert trash.list_entries(store) == []
 
 
 def test_a_plan_is_for_one_directory_a_day_and_one_time(store, tmp_path):
@@ -448,7 +448,7 @@ def test_a_restore_overwrites_nothing_and_keeps_what_it_cannot_bring_back(store)
     assert restore.restore(store, [entry.name]).count == 1
     assert len(artifacts.rows(store, run_id, "geometry")) == 5
     assert len(restore.restore(store, None).skipped) == 2
-    assert list(check.faults(store)) == []
+    assert list(integrity.find_problems(store)) == []
 
 
 @BOTH
@@ -479,7 +479,7 @@ def test_captures_of_a_run_that_was_removed_later_come_back_with_it(store):
     clean(store, thin_geometry=3)
     delete_long_ago(store, run_id)
     clean(store)
-    first = trash.entries(store)[1].name
+    first = trash.list_entries(store)[1].name
     assert reasons(restore.restore(store, [first])) == [f"its run {run_id} is not in the database; restore that first"]
     assert restore.restore(store, None).skipped == ()
     assert (gc_store.files(store), gc_store.rows(store, deleted_at=False)) == (before, before_rows)
@@ -489,13 +489,13 @@ def test_the_trash_is_emptied_as_it_was_listed(store):
     for _ in range(2):
         finished_run(store)
         clean(store, checkpoints=True)
-    found = trash.entries(store)
-    listed = trash.digest(found)
+    found = trash.list_entries(store)
+    listed = trash.hash_entries(found)
     clean(store, thin_geometry=2)
     with pytest.raises(Conflict, match="has changed since it was listed"):
         trash.empty(store, listed)
-    assert len(trash.entries(store)) == 3
-    gone = trash.empty(store, trash.digest(trash.entries(store)))
+    assert len(trash.list_entries(store)) == 3
+    gone = trash.empty(store, trash.hash_entries(trash.list_entries(store)))
     assert sum(item.count for item in gone) == 2 + 2 + 6
     assert list((store.data_dir / "trash").iterdir()) == []
     with pytest.raises(NotFound, match="no entry"):
@@ -506,11 +506,11 @@ def test_entries_older_than_a_week_go_little_by_little(store):
     for _ in range(2):
         finished_run(store)
         clean(store, checkpoints=True)
-    new, old = trash.entries(store)
+    new, old = trash.list_entries(store)
     old.folder.rename(old.folder.with_name("20260101T000000Z-" + "0" * 16))
     with trash.locked(store):
         assert trash.empty_expired(store, limit=1), "there is more to do"
-        assert [entry.name for entry in trash.entries(store)] == [new.name], "and it cannot be restored any more"
+        assert [entry.name for entry in trash.list_entries(store)] == [new.name], "and it cannot be restored any more"
         rounds = 1
         while trash.empty_expired(store, limit=1):
             rounds += 1
@@ -519,7 +519,7 @@ def test_entries_older_than_a_week_go_little_by_little(store):
     # The next clean-up does it at once.
     new.folder.rename(new.folder.with_name("20260101T000000Z-" + "1" * 16))
     clean(store)
-    assert trash.entries(store) == []
+    assert trash.list_entries(store) == []
 
 
 def test_a_manifest_that_was_changed_leads_nowhere_else(store, tmp_path):
@@ -550,7 +550,7 @@ def test_a_trash_that_is_a_link_is_refused(store, tmp_path):
     with pytest.raises(Unusable, match="is a symbolic link"):
         delete.delete(store, plan.id)
     assert list((tmp_path / "elsewhere").iterdir()) == []
-    assert len(eligible.find(store, plan.rules).items) == 1
+    assert len(eligible.find_eligible(store, plan.rules).items) == 1
 
 
 def test_a_run_that_is_queued_at_the_same_moment_keeps_its_files(store, two_days_later):
@@ -560,9 +560,9 @@ def test_a_run_that_is_queued_at_the_same_moment_keeps_its_files(store, two_days
         connection.execute(sa.update(run).values(status="failed"))
     path = stray(store, f"runs/{run_id}/geometry-000000099-a1.safetensors")
     plan = preview(store)
-    runs.retry(store, run_id)
-    number = runs.claim(store, run_id, "cpu")
+    run_status.retry(store, run_id)
+    number = run_attempts.claim(store, run_id, "cpu")
     delete.delete(store, plan.id)
     assert path.exists()
-    runs.end(store, run_id, number, "finished", Entry("RunFinished", {}))
+    run_attempts.end(store, run_id, number, NewEvent("RunFinished", {}))
     assert clean(store).count == 1

@@ -14,11 +14,11 @@ import pytest
 import sqlalchemy as sa
 
 import ncengine as nc
-from backend.errors import Unusable
-from backend.store import artifacts, attach, event_log, run_folders, runs
+from backend.store import artifacts, attach, event_log, run_attempts, run_folders, run_queue, runs
+from backend.store.data_directory import read_marker
 from backend.store.database import open_store
-from backend.store.event_log import Entry
-from backend.store.marker import read_marker
+from backend.store.errors import Unusable
+from backend.store.event_log import NewEvent
 from backend.store.models import directory, run_folder
 from tests.conftest import BOTH
 from tests.harness import COLLAPSE, tiny
@@ -29,10 +29,10 @@ def with_files(store, count=2):
     ids = []
     for _ in range(count):
         run_id, _ = runs.create(store, tiny())
-        number = runs.claim(store, run_id, "cpu")
+        number = run_attempts.claim(store, run_id, "cpu")
         run_folders.register(store, run_id)
         written = artifacts.write(store, run_id, "geometry", 1, number, {"a": np.zeros(3)})
-        event_log.append(store, run_id, number, [Entry("GeometryCaptured", {"step": 1}, written)])
+        event_log.append(store, run_id, number, [NewEvent("GeometryCaptured", {"step": 1}, written)])
         ids.append(run_id)
     return ids
 
@@ -89,7 +89,7 @@ def test_no_command_opens_a_pair_that_does_not_match(pair, tmp_path, command):
     environment = {**os.environ, "COLLAPSE_DATA": str(a), "COLLAPSE_DATABASE_URL": url_of(b)}
     line = [COLLAPSE, *words]
     if command == "worker":
-        line = [COLLAPSE.with_name("python"), "-m", "backend.worker", "someone", "1", "--data", str(a)]
+        line = [COLLAPSE.with_name("python"), "-m", "backend.jobs.worker", "someone", "1", "--data", str(a)]
     done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode != 0
     assert f"belongs to store {read_marker(a).store}" in done.stdout + done.stderr
@@ -100,7 +100,7 @@ def test_a_notebook_resolves_directory_and_database_as_commands_do(pair, monkeyp
     a, b = pair
     monkeypatch.setenv("COLLAPSE_DATA", str(a))
     with closing(open_store(a)) as store:
-        run_id = runs.all_ids(store)[0]
+        run_id = runs.list_ids(store)[0]
     assert nc.load(run_id).runs[0].id == run_id
     monkeypatch.setenv("COLLAPSE_DATABASE_URL", url_of(b))
     with pytest.raises(Unusable, match="to store"):
@@ -152,7 +152,7 @@ def test_a_relative_address_means_the_same_file_everywhere(tmp_path, monkeypatch
         ids = with_files(store, 1)
         monkeypatch.chdir(tmp_path / "data")
         with closing(open_store(tmp_path / "data", store.url)) as again:
-            assert runs.all_ids(again) == ids
+            assert runs.list_ids(again) == ids
     assert (tmp_path / name).exists()
 
 
@@ -187,10 +187,10 @@ def test_an_empty_directory_joins_by_an_explicit_option(store, tmp_path):
 def test_a_run_goes_on_where_its_files_are(store, tmp_path):
     (held, *_) = with_files(store)
     fresh, _ = runs.create(store, tiny())
-    assert runs.end(store, held, 1, "queued", Entry("AttemptFailed", {"attempt": 1, "reason": "test"}))
+    assert run_attempts.end(store, held, 1, NewEvent("AttemptFailed", {"attempt": 1, "reason": "test"}))
     with closing(open_store(tmp_path / "second", store.url, join=True)) as second:
-        assert [row.id for row in runs.queued(second)] == [fresh]
-    assert {row.id for row in runs.queued(store)} == {held, fresh}
+        assert [row.id for row in run_queue.list_startable(second)] == [fresh]
+    assert {row.id for row in run_queue.list_startable(store)} == {held, fresh}
 
 
 FORGET = "DELETE FROM store; DELETE FROM directory; DELETE FROM run_folder;"
@@ -209,7 +209,8 @@ def test_an_older_store_is_adopted_once_where_both_name_the_same_runs(pair):
     a, _ = pair
     without_ids(a)
     with closing(open_store(a)) as store:
-        ids = frozenset(runs.all_ids(store))
+        ids = frozenset(runs.list_ids(store))
+        assert ids == {path.name for path in (a / "runs").iterdir()} != set()
         assert run_folders.registered(store) == ids
         assert all(artifacts.rows(store, each, "geometry")[0].directory_id == store.directory_id for each in ids)
         adopted = store.id
@@ -317,17 +318,17 @@ def test_a_copy_of_the_database_takes_its_place(pair):
     assert "belongs to store" in wrong.stderr
     assert "1 of them not in the copy" in collapse("store", "restore", copy, data=a).stdout, "it shows, and asks"
     with closing(open_store(a)) as store:
-        assert later in runs.all_ids(store)
+        assert later in runs.list_ids(store)
     done = collapse("store", "restore", copy, "--yes", data=a)
     assert done.returncode == 0, done.stderr
     with closing(open_store(a)) as store:
-        assert len(runs.all_ids(store)) == 2
+        assert len(runs.list_ids(store)) == 2
     with closing(sqlite3.connect(a / "collapse-replaced.db")) as kept:
         assert kept.execute("SELECT count(*) FROM run").fetchone() == (3,), "the one that was there is kept"
     again = collapse("store", "restore", a / "collapse-replaced.db", "--yes", data=a)
     assert again.returncode == 0, again.stderr
     with closing(open_store(a)) as store:
-        assert later in runs.all_ids(store)
+        assert later in runs.list_ids(store)
     assert (a / "collapse-replaced-2.db").exists(), "nothing is overwritten"
     assert (a / "collapse.db").stat().st_mode & 0o777 == 0o600, "for its owner alone, as before"
 
@@ -353,7 +354,7 @@ def test_a_copy_from_before_ids_gets_the_directorys(pair):
     assert collapse("store", "restore", a / "old.db", "--yes", data=a).returncode == 0
     with closing(open_store(a)) as store:
         assert store.id == store_id
-        assert run_folders.registered(store) == frozenset(runs.all_ids(store))
+        assert run_folders.registered(store) == frozenset(runs.list_ids(store))
 
 
 def test_a_directory_is_told_apart_by_its_row(store, tmp_path):
@@ -371,7 +372,7 @@ def test_a_directory_is_told_apart_by_its_row(store, tmp_path):
 OPENER = """
 import sys
 from pathlib import Path
-from backend.errors import Unusable
+from backend.store.errors import Unusable
 from backend.store.database import open_store
 try:
     print(open_store(Path(sys.argv[1]), sys.argv[2]).id)
@@ -417,7 +418,7 @@ def test_a_data_directory_may_have_any_name(tmp_path, name):
     with closing(open_store(tmp_path / name)) as store:
         ids = with_files(store, 1)
     with closing(open_store(tmp_path / name)) as store:
-        assert runs.all_ids(store) == ids
+        assert runs.list_ids(store) == ids
     assert (tmp_path / name / "collapse.db").stat().st_size > 0
     assert [path.name for path in tmp_path.iterdir()] == [name], "nothing beside it"
 

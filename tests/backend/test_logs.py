@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from backend import logs
+from backend.api import logs
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import ncengine as nc
-from backend import wire
-from backend.zips import npz
+from backend.api import wire
+from backend.store.archive.zip_stream import stream_npz
 from ncengine.metrics import METRICS
 from tests.harness import tiny, wait_for
 
@@ -113,9 +113,9 @@ def test_changed_features_are_not_handed_out(quiet_server, kept):
 
 
 def test_arrays_are_sent_in_parts_that_make_a_whole(monkeypatch):
-    monkeypatch.setattr("backend.zips.CHUNK_BYTES", 1000)
+    monkeypatch.setattr("backend.store.archive.zip_stream.CHUNK_BYTES", 1000)
     arrays = {"a": np.arange(3000, dtype=np.float32).reshape(30, 100), "b": np.arange(7), "empty": np.zeros((0, 4))}
-    parts = list(npz(arrays))
+    parts = list(stream_npz(arrays))
     assert max(len(part) for part in parts) < 2000
     with np.load(io.BytesIO(b"".join(parts)), allow_pickle=False) as found:
         for name, array in arrays.items():

@@ -6,12 +6,14 @@ import itertools
 import threading
 
 import pytest
+import sqlalchemy as sa
 
-from backend.errors import Conflict, Invalid, NotFound
 from backend.jobs import slots, sweep
-from backend.store import bulk, check, event_log, query, runs
-from backend.store.event_log import Entry
-from backend.store.runs import Draft
+from backend.store import bulk, event_log, integrity, query, run_attempts, run_queue, run_status, runs
+from backend.store.errors import Conflict, Invalid, NotFound
+from backend.store.event_log import NewEvent
+from backend.store.models import run
+from backend.store.runs import RunDraft
 from tests.conftest import BOTH
 from tests.harness import tiny
 
@@ -20,77 +22,106 @@ from tests.harness import tiny
 def test_states_move_only_legally(store):
     run_id, _ = runs.create(store, tiny())
     with pytest.raises(Conflict, match="queued: cancel it before"):
-        runs.delete(store, run_id)
+        run_status.delete(store, run_id)
     with pytest.raises(Conflict, match="only a failed or cancelled"):
-        runs.retry(store, run_id)
+        run_status.retry(store, run_id)
     with pytest.raises(Conflict, match="only a paused run"):
-        runs.resume(store, run_id)
-    runs.request_cancel(store, run_id)
+        run_status.resume(store, run_id)
+    run_status.request_cancel(store, run_id)
     assert runs.get(store, run_id).status == "cancelled"
     with pytest.raises(Conflict, match="only a queued, running or paused"):
-        runs.request_cancel(store, run_id)
+        run_status.request_cancel(store, run_id)
     with pytest.raises(Conflict, match="can be paused"):
-        runs.request_pause(store, run_id)
-    runs.retry(store, run_id)
-    assert runs.claim(store, run_id, "cpu") == 1
-    runs.request_cancel(store, run_id)
+        run_status.request_pause(store, run_id)
+    run_status.retry(store, run_id)
+    assert run_attempts.claim(store, run_id, "cpu") == 1
+    run_status.request_cancel(store, run_id)
     assert runs.get(store, run_id).status == "running", "its worker is asked"
-    assert event_log.append(store, run_id, 1, []).want == "cancel"
+    assert event_log.append(store, run_id, 1, []).requested == "cancel"
     with pytest.raises(Conflict, match="not being cancelled"):
-        runs.request_pause(store, run_id)
-    assert runs.end(store, run_id, 1, "cancelled", Entry("RunCancelled", {"epoch": 0}))
-    runs.delete(store, run_id)
+        run_status.request_pause(store, run_id)
+    assert run_attempts.end(store, run_id, 1, NewEvent("RunCancelled", {"epoch": 0}))
+    run_status.delete(store, run_id)
     with pytest.raises(NotFound):
         runs.get(store, run_id)
-    assert query.listing(store).total == 0
-    assert query.listing(store, deleted=True).total == 1
-    runs.restore(store, run_id)
+    assert query.list_runs(store).total == 0
+    assert query.list_runs(store, deleted=True).total == 1
+    run_status.restore(store, run_id)
     assert runs.get(store, run_id).status == "cancelled"
-    assert list(check.faults(store)) == []
+    assert list(integrity.find_problems(store)) == []
+
+
+ACTIONS = {
+    run_status.request_cancel: ("RunCancelled", {"queued", "paused"}),
+    run_status.request_pause: ("Paused", {"queued"}),
+    run_status.resume: ("RunQueued", {"paused"}),
+    run_status.retry: ("RunQueued", {"failed", "cancelled"}),
+}
+"""What users ask for: the event, and the statuses without a worker in which it is allowed."""
+
+
+@pytest.mark.parametrize("status", run_status.STATUSES)
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.__name__)
+def test_each_action_does_what_the_table_of_transitions_says(store, action, status):
+    event, allowed = ACTIONS[action]
+    run_id, _ = runs.create(store, tiny())
+    with store.writing() as connection:
+        connection.execute(sa.update(run).where(run.c.id == run_id).values(status=status))
+    if status in allowed:
+        action(store, run_id)
+        assert runs.get(store, run_id).status == run_status.TRANSITIONS[status][event]
+        assert event_log.newest_event(store, run_id, event).seq == 2
+    elif status == "running" and action is not run_status.retry and action is not run_status.resume:
+        action(store, run_id)
+        assert runs.get(store, run_id).status == "running", "its worker is asked"
+    else:
+        with pytest.raises(Conflict):
+            action(store, run_id)
+        assert (runs.get(store, run_id).status, runs.get(store, run_id).last_seq) == (status, 1)
 
 
 @BOTH
 def test_a_paused_run_keeps_its_place_in_the_queue(store):
     first, second = (runs.create(store, tiny(seed=seed))[0] for seed in (0, 1))
-    runs.request_pause(store, first)
-    assert runs.claim(store, first, "cpu") is None, "held back"
-    assert [row.id for row in runs.queued(store)] == [second]
-    runs.resume(store, first)
-    assert [row.id for row in runs.queued(store)] == [first, second]
-    assert runs.claim(store, first, "cpu") == 1
-    runs.request_pause(store, first)
-    assert event_log.beat(store, first, 1, 0.5) == "pause"
-    runs.resume(store, first)
-    assert event_log.beat(store, first, 1, 0.5) == "run", "a pause that was not made yet is taken back"
-    runs.request_pause(store, first)
-    runs.request_cancel(store, first)
-    assert event_log.beat(store, first, 1, 0.5) == "cancel"
-    assert event_log.beat(store, first, 2, 0.5) is None, "another attempt is fenced"
-    assert list(check.faults(store)) == []
+    run_status.request_pause(store, first)
+    assert run_attempts.claim(store, first, "cpu") is None, "held back"
+    assert [row.id for row in run_queue.list_startable(store)] == [second]
+    run_status.resume(store, first)
+    assert [row.id for row in run_queue.list_startable(store)] == [first, second]
+    assert run_attempts.claim(store, first, "cpu") == 1
+    run_status.request_pause(store, first)
+    assert event_log.record_heartbeat(store, first, 1, 0.5) == "pause"
+    run_status.resume(store, first)
+    assert event_log.record_heartbeat(store, first, 1, 0.5) == "run", "a pause that was not made yet is taken back"
+    run_status.request_pause(store, first)
+    run_status.request_cancel(store, first)
+    assert event_log.record_heartbeat(store, first, 1, 0.5) == "cancel"
+    assert event_log.record_heartbeat(store, first, 2, 0.5) is None, "another attempt is fenced"
+    assert list(integrity.find_problems(store)) == []
 
 
 @BOTH
 def test_priority_then_place_decide_what_starts(store):
     a, b, c = (runs.create(store, tiny(seed=seed))[0] for seed in range(3))
-    order = lambda: [row.id for row in runs.queued(store)]
+    order = lambda: [row.id for row in run_queue.list_startable(store)]
     assert order() == [a, b, c]
-    runs.change(store, c, {"priority": 5})
+    runs.update(store, c, {"priority": 5})
     assert order() == [c, a, b]
-    runs.move(store, b, before=a)
+    run_queue.move_before(store, b, before=a)
     assert order() == [c, b, a]
-    runs.move(store, a, before=c)
+    run_queue.move_before(store, a, before=c)
     assert order() == [a, c, b]
     assert runs.get(store, a).priority == 5, "it takes the priority of where it goes"
-    runs.move(store, a, before=None)
+    run_queue.move_before(store, a, before=None)
     assert order() == [c, b, a]
     with pytest.raises(Invalid, match="must name a queued run"):
-        runs.move(store, a, before="nosuchrun0")
-    runs.claim(store, c, "cpu")
+        run_queue.move_before(store, a, before="nosuchrun0")
+    run_attempts.claim(store, c, "cpu")
     with pytest.raises(Conflict, match="is not queued"):
-        runs.move(store, c, before=a)
+        run_queue.move_before(store, c, before=a)
     # A retried run comes where it was, before those that came later.
-    runs.end(store, c, 1, "failed", Entry("RunFailed", {"error": "x"}), error="x")
-    runs.retry(store, c)
+    run_attempts.end(store, c, 1, NewEvent("RunFailed", {"error": "x"}), error="x")
+    run_status.retry(store, c)
     assert order()[0] == c
 
 
@@ -100,12 +131,12 @@ def test_an_idempotency_key_gives_the_same_run_or_a_conflict(store):
     assert runs.create(store, tiny(), idempotency_key="k") == (first[0], False)
     with pytest.raises(Conflict, match="another config"):
         runs.create(store, tiny(seed=1), idempotency_key="k")
-    drafts = [Draft(tiny(seed=seed), group="g") for seed in range(3)]
-    made, new = runs.create_all(store, drafts, "sweep")
+    drafts = [RunDraft(tiny(seed=seed), group="g") for seed in range(3)]
+    made, new = runs.create_many(store, drafts, "sweep")
     assert new
-    assert runs.create_all(store, drafts, "sweep") == (made, False)
+    assert runs.create_many(store, drafts, "sweep") == (made, False)
     with pytest.raises(Conflict, match="another config"):
-        runs.create_all(store, [*drafts, Draft(tiny(seed=9))], "sweep")
+        runs.create_many(store, [*drafts, RunDraft(tiny(seed=9))], "sweep")
 
 
 @BOTH
@@ -127,53 +158,53 @@ def test_twenty_submissions_at_once_with_one_key_are_one_run(store):
     assert errors == []
     assert len({run_id for run_id, _ in made}) == 1
     assert sum(new for _, new in made) == 1
-    assert query.listing(store).total == 1
+    assert query.list_runs(store).total == 1
 
 
 @BOTH
 def test_many_runs_at_once_each_answer_for_themselves(store):
     made = [runs.create(store, tiny(seed=seed), group="g")[0] for seed in range(3)]
-    runs.request_cancel(store, made[0])
-    outcomes = bulk.act(store, "cancel", [*made, "nosuchrun0"])
+    run_status.request_cancel(store, made[0])
+    outcomes = bulk.apply_action(store, "cancel", [*made, "nosuchrun0"])
     assert [each.refusal is None for each in outcomes] == [False, True, True, False]
     assert "only a queued" in outcomes[0].refusal
     assert "there is no run" in outcomes[3].refusal
-    bulk.act(store, "tag", made, "keep")
-    bulk.act(store, "tag", made, "keep")
+    bulk.apply_action(store, "tag", made, "keep")
+    bulk.apply_action(store, "tag", made, "keep")
     assert runs.get(store, made[1]).tags == ["keep"]
-    bulk.act(store, "untag", made[:1], "keep")
+    bulk.apply_action(store, "untag", made[:1], "keep")
     assert query.matching_ids(store, "tag:keep", 10) == query.matching_ids(store, "group:g -seed:0", 10)
     with pytest.raises(Invalid, match="takes a whole number"):
-        bulk.act(store, "priority", made, "high")
+        bulk.apply_action(store, "priority", made, "high")
     with pytest.raises(Invalid, match="takes none"):
-        bulk.act(store, "cancel", made, "now")
-    assert {row.group: (row.status, row.runs) for row in query.groups(store)} == {"g": ("cancelled", 3)}
+        bulk.apply_action(store, "cancel", made, "now")
+    assert {row.group: (row.status, row.runs) for row in query.list_groups(store)} == {"g": ("cancelled", 3)}
 
 
 def test_a_sweep_is_every_combination_with_every_seed():
     grid = {"optimiser.lr": [0.1, 0.2], "head.name": ["nearest-etf", "linear"]}
-    configs = sweep.configs(tiny(seed=3), grid, 2)
+    configs = sweep.expand_grid(tiny(seed=3), grid, 2)
     found = [(c.optimiser.lr, c.head.name, c.seed) for c in configs]
     assert found == list(itertools.product([0.1, 0.2], ["nearest-etf", "linear"], [3, 4]))
     with pytest.raises(Invalid, match=r"combination optimiser\.lr=-1 is impossible: optimiser\.lr"):
-        sweep.configs(tiny(), {"optimiser.lr": [0.1, -1]}, 1)
+        sweep.expand_grid(tiny(), {"optimiser.lr": [0.1, -1]}, 1)
     with pytest.raises(Invalid, match="there is no setting"):
-        sweep.configs(tiny(), {"optimizer.lr": [0.1]}, 1)
+        sweep.expand_grid(tiny(), {"optimizer.lr": [0.1]}, 1)
     with pytest.raises(Invalid, match="this one has 2000"):
-        sweep.configs(tiny(), {"batch_size": [16] * 20}, 100)
+        sweep.expand_grid(tiny(), {"batch_size": [16] * 20}, 100)
     with pytest.raises(Invalid, match="not both"):
-        sweep.configs(tiny(), {"seed": [1, 2]}, 2)
+        sweep.expand_grid(tiny(), {"seed": [1, 2]}, 2)
 
 
 def test_slots_are_given_to_the_emptiest_device_that_fits():
     capacity = {"cuda:0": 2, "cuda:1": 2, "cpu": 1}
-    assert slots.free(capacity, []) == ["cuda:0", "cuda:1", "cuda:0", "cuda:1", "cpu"]
-    assert slots.free(capacity, ["cuda:0"])[0] == "cuda:1"
-    assert slots.free(capacity, ["cuda:0", "cuda:0", "cuda:1", "cuda:1", "cpu"]) == []
-    assert slots.pick("auto", ["cpu", "cuda:1"]) == "cuda:1"
-    assert slots.pick("cuda", ["cpu"]) is None
-    assert slots.pick("cuda:1", ["cuda:0", "cuda:1"]) == "cuda:1"
-    assert slots.capacities(["cpu=3"])["cpu"] == 3
+    assert slots.free_slots(capacity, []) == ["cuda:0", "cuda:1", "cuda:0", "cuda:1", "cpu"]
+    assert slots.free_slots(capacity, ["cuda:0"])[0] == "cuda:1"
+    assert slots.free_slots(capacity, ["cuda:0", "cuda:0", "cuda:1", "cuda:1", "cpu"]) == []
+    assert slots.pick_slot("auto", ["cpu", "cuda:1"]) == "cuda:1"
+    assert slots.pick_slot("cuda", ["cpu"]) is None
+    assert slots.pick_slot("cuda:1", ["cuda:0", "cuda:1"]) == "cuda:1"
+    assert slots.device_capacities(["cpu=3"])["cpu"] == 3
     for wrong, words in (("cpu", "DEVICE=NUMBER"), ("cpu=-1", "DEVICE=NUMBER"), ("tpu=1", "this machine has")):
         with pytest.raises(Exception, match=words):
-            slots.capacities([wrong])
+            slots.device_capacities([wrong])

@@ -7,11 +7,11 @@ import re
 import httpx
 import pytest
 
-from backend.access.permissions import NEEDED
-from backend.app import Application
+from backend.api.app import Application
+from backend.api.security.permissions import NEEDED
 from backend.client import ApiError, Client, calls
-from backend.scopes import SCOPES, includes
 from backend.settings import Settings
+from backend.store.scopes import SCOPES, includes
 from tests.harness import run_async, tiny, wait_for
 
 

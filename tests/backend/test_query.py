@@ -7,11 +7,11 @@ import random
 
 import pytest
 
-from backend import views
-from backend.errors import Invalid
-from backend.store import curves, event_log, folds, query, runs
-from backend.store.event_log import Entry
-from backend.store.runs import Draft
+from backend.api import views
+from backend.store import curves, event_log, query, run_attempts, run_groups, runs
+from backend.store.errors import Invalid
+from backend.store.event_log import NewEvent
+from backend.store.runs import RunDraft
 from tests.conftest import BOTH
 from tests.harness import tiny
 
@@ -24,21 +24,21 @@ def filled(store):
     ids = []
     for i in range(12):
         config = tiny(seed=i, head={"name": HEADS[i % 3]}, optimiser={"name": "sgd", "lr": 0.1 * (1 + i % 2)})
-        (run_id,), _ = runs.create_all(
-            store, [Draft(config, name=f"run {i} α_x%", tags=["even" if i % 2 == 0 else "odd"], group=f"g{i // 6}")]
+        (run_id,), _ = runs.create_many(
+            store, [RunDraft(config, name=f"run {i} α_x%", tags=["even" if i % 2 == 0 else "odd"], group=f"g{i // 6}")]
         )
         nc1 = float("nan") if i == 10 else i / 100
         summary = {} if i == 11 else {"train": {"nc1": nc1, "vci": 2.0 * i}, "test": {"nc1": 1.0 + i, "top1": 0.5}}
-        number = runs.claim(store, run_id, "cpu")
+        number = run_attempts.claim(store, run_id, "cpu")
         measured = {"epoch": i, "scalars": summary}
         event_log.append(
             store,
             run_id,
             number,
-            [Entry("EpochMeasured", measured)],
+            [NewEvent("EpochMeasured", measured)],
             {"epoch": i, "summary": summary, "headline": runs.headline(summary)},
         )
-        runs.end(store, run_id, number, "finished" if i < 8 else "failed", Entry("RunFinished", {}))
+        run_attempts.end(store, run_id, number, NewEvent("RunFinished" if i < 8 else "RunFailed", {}))
         ids.append(run_id)
     return ids
 
@@ -81,12 +81,12 @@ def test_filters_mean_what_they_say(store, filled):
     ["-created", "created", "name", "-nc1", "nc1", "test.nc1", "epoch", "-vci", "head", "seed", "status", "-group"],
 )
 def test_pages_go_through_every_run_once_in_order(store, filled, sort):
-    whole = query.listing(store, sort=sort, limit=100)
+    whole = query.list_runs(store, sort=sort, limit=100)
     assert whole.total == len(whole.rows) == 12
     assert whole.next_cursor is None
     seen, cursor = [], None
     while True:
-        page = query.listing(store, sort=sort, limit=5, cursor=cursor)
+        page = query.list_runs(store, sort=sort, limit=5, cursor=cursor)
         seen += [row.id for row in page.rows]
         assert page.total == 12
         cursor = page.next_cursor
@@ -104,52 +104,54 @@ def test_pages_go_through_every_run_once_in_order(store, filled, sort):
 
 
 def test_a_table_is_scrolled_anywhere_and_shows_only_some(store, filled):
-    newest = [row.id for row in query.listing(store, limit=100).rows]
-    page = query.listing(store, offset=5, limit=4)
+    newest = [row.id for row in query.list_runs(store, limit=100).rows]
+    page = query.list_runs(store, offset=5, limit=4)
     assert [row.id for row in page.rows] == newest[5:9]
     assert page.total == 12
-    beyond = query.listing(store, offset=50)
+    beyond = query.list_runs(store, offset=50)
     assert (beyond.rows, beyond.total) == ([], 12)
     with pytest.raises(Invalid, match="got both"):
-        query.listing(store, offset=1, cursor="x")
-    some = query.listing(store, only=[filled[3], filled[8], "nosuchrun0"], sort="created")
+        query.list_runs(store, offset=1, cursor="x")
+    some = query.list_runs(store, only=[filled[3], filled[8], "nosuchrun0"], sort="created")
     assert ([row.id for row in some.rows], some.total) == ([filled[3], filled[8]], 2)
 
 
 @BOTH
 def test_runs_fold_by_what_they_have_in_common(store, filled):
-    found, total = folds.fold(store, "head", keys=["train.nc1", "test.nc1", "train.vci"])
+    found, total = run_groups.group_runs(store, "head", keys=["train.nc1", "test.nc1", "train.vci"])
     assert total == 3
-    by_head = {fold.value: fold for fold in found}
+    by_head = {group.value: group for group in found}
     nearest = by_head["nearest-etf"]
-    assert nearest.runs == [filled[i] for i in (9, 6, 3, 0)]
-    assert nearest.states == {"finished": 3, "failed": 1}
+    assert nearest.run_ids == [filled[i] for i in (9, 6, 3, 0)]
+    assert nearest.status_counts == {"finished": 3, "failed": 1}
     assert nearest.shared == {
         "name": None, "group": None, "head": "nearest-etf", "data": "digits", "backbone": "mlp", "seed": None
     }  # fmt: skip
-    assert nearest.spreads["train.nc1"] == folds.Spread(pytest.approx(0.045), 0.0, 0.09, 4)
+    assert nearest.ranges["train.nc1"] == run_groups.MetricRange(pytest.approx(0.045), 0.0, 0.09, 4)
     fixed = by_head["fixed-etf"]
-    assert fixed.spreads["train.nc1"].runs == 3, "NaN is no number"
-    assert by_head["linear"].spreads["train.vci"] == folds.Spread(10.0, 4.0, 16.0, 3), "a number that is not in short"
-    some, _ = folds.fold(store, "group", q="head:linear", keys=[])
-    assert [(fold.value, len(fold.runs)) for fold in some] == [("g1", 2), ("g0", 2)]
+    assert fixed.ranges["train.nc1"].count == 3, "NaN is no number"
+    assert by_head["linear"].ranges["train.vci"] == run_groups.MetricRange(10.0, 4.0, 16.0, 3), (
+        "a number that is not in short"
+    )
+    some, _ = run_groups.group_runs(store, "group", q="head:linear", keys=[])
+    assert [(group.value, len(group.run_ids)) for group in some] == [("g1", 2), ("g0", 2)]
     for by in ("nc1", "test.nc1", "epoch", "nothing", ""):
         with pytest.raises(Invalid, match="`by` must be seeds or a field"):
-            folds.fold(store, by)
+            run_groups.group_runs(store, by)
     with pytest.raises(Invalid, match="must be metrics such as"):
-        folds.fold(store, "head", keys=["nc1"])
+        run_groups.group_runs(store, "head", keys=["nc1"])
 
 
 @BOTH
 def test_seeds_fold_into_one_row(store):
     for head in HEADS[:2]:
         for seed in range(3):
-            runs.create_all(store, [Draft(tiny(seed=seed, head={"name": head}))])
-    runs.create_all(store, [Draft(tiny(seed=0, epochs=4))])
-    found, total = folds.fold(store, "seeds")
+            runs.create_many(store, [RunDraft(tiny(seed=seed, head={"name": head}))])
+    runs.create_many(store, [RunDraft(tiny(seed=0, epochs=4))])
+    found, total = run_groups.group_runs(store, "seeds")
     assert total == 3
-    assert sorted((len(fold.runs), fold.shared["seed"] or "") for fold in found) == [(1, "0"), (3, ""), (3, "")]
-    assert len(folds.fold(store, "seeds", limit=2)[0]) == 2
+    assert sorted((len(group.run_ids), group.shared["seed"] or "") for group in found) == [(1, "0"), (3, ""), (3, "")]
+    assert len(run_groups.group_runs(store, "seeds", limit=2)[0]) == 2
 
 
 @BOTH
@@ -165,15 +167,15 @@ def test_small_curves_of_several_runs(store):
 
 @BOTH
 def test_a_cursor_must_be_of_this_order(store, filled):
-    cursor = query.listing(store, sort="name", limit=2).next_cursor
+    cursor = query.list_runs(store, sort="name", limit=2).next_cursor
     with pytest.raises(Invalid, match="belongs to sort=name, got sort=-created"):
-        query.listing(store, cursor=cursor)
+        query.list_runs(store, cursor=cursor)
     for wrong in ("x", "e30", "WzEsMl0", "bnVsbA", "W1tdLFtdLFtdXQ"):
         with pytest.raises(Invalid, match="next_cursor of the page before"):
-            query.listing(store, cursor=wrong)
+            query.list_runs(store, cursor=wrong)
     for wrong in ("", "-", "nothing", "train", "config.data", "1"):
         with pytest.raises(Invalid, match="`sort` must be a field"):
-            query.listing(store, sort=wrong)
+            query.list_runs(store, sort=wrong)
 
 
 # ── long curves ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -182,11 +184,11 @@ def test_a_cursor_must_be_of_this_order(store, filled):
 def recorded(store, epochs, each=lambda epoch: {"train": {"nc1": 1.0 / epoch}}):
     """Store epochs as a worker does, with the rows that fold them; in attempts of random length."""
     run_id, _ = runs.create(store, tiny())
-    number = runs.claim(store, run_id, "cpu")
+    number = run_attempts.claim(store, run_id, "cpu")
     rng = random.Random(4)  # noqa: S311
     epoch, series = 0, []
     while epoch < epochs:
-        folder = curves.Folder.resumed(store, run_id, "epoch")
+        folder = curves.CurveAggregator.resumed(store, run_id, "epoch")
         for _ in range(rng.randint(1, 700)):
             if epoch == epochs:
                 break
@@ -197,7 +199,7 @@ def recorded(store, epochs, each=lambda epoch: {"train": {"nc1": 1.0 / epoch}}):
                 epoch += 1
                 payload = event_log.encode_numbers({"epoch": epoch, "scalars": each(epoch)})
                 series.append(payload["scalars"])
-                entries.append(Entry("EpochMeasured", payload))
+                entries.append(NewEvent("EpochMeasured", payload))
                 buckets += folder.add(payload)
             event_log.append(store, run_id, number, entries, {"epoch": epoch}, buckets=buckets)
     return run_id, series
@@ -214,21 +216,21 @@ def test_a_long_curve_keeps_its_spikes_and_its_ends(store):
         found = curves.read(store, run_id, "epoch", at_most)
         assert found.points == 5003
         assert found.decimated
-        assert 0.4 * at_most <= len(found.places) <= 1.6 * at_most + 4
-        assert found.places == sorted(found.places)
-        assert (found.places[0], found.places[-1]) == (1, 5003)
+        assert 0.4 * at_most <= len(found.positions) <= 1.6 * at_most + 4
+        assert found.positions == sorted(found.positions)
+        assert (found.positions[0], found.positions[-1]) == (1, 5003)
         line = found.values["train"]["nc1"]
         assert (max(line), min(line)) == (50.0, -50.0), "no spike is lost"
         assert (line[0], line[-1]) == (series[0]["train"]["nc1"], series[-1]["train"]["nc1"])
         rising = found.values["test"]["top1"]
         assert rising == sorted(rising), "extremes stand in the order in which they came"
-        for place, value in zip(found.places, line, strict=True):
+        for place, value in zip(found.positions, line, strict=True):
             if abs(value) == 50.0:
                 distance = min(abs(place - spike) for spike in spikes)
-                assert distance <= 2.5 * 5003 / len(found.places) + 8
+                assert distance <= 2.5 * 5003 / len(found.positions) + 8
     whole = curves.read(store, run_id, "epoch", 10_000)
     assert not whole.decimated
-    assert whole.places == list(range(1, 5004))
+    assert whole.positions == list(range(1, 5004))
     assert whole.values["train"]["nc1"] == [scalars["train"]["nc1"] for scalars in series]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from backend.access import rate_limit
-from backend.access.rate_limit import ATTEMPTS, FailedLogins, network_of
+from backend.api.security import rate_limit
+from backend.api.security.rate_limit import ATTEMPTS, FailedLogins, network_of
 from backend.client import Client, calls
 
 QUIET = ("--no-demonstration", "--no-warm")

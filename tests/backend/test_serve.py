@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from backend.errors import Unusable
-from backend.server import free_socket
+from backend.api.server import free_socket
+from backend.store.errors import Unusable
 from tests.harness import COLLAPSE, wait_for
 
 

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from backend import lock
-from backend.errors import Fenced, Unusable
-from backend.store import artifacts, event_log, readings, runs
+from backend.store import artifacts, data_directory, event_log, resource_samples, run_attempts, runs
 from backend.store.database import open_store
-from backend.store.event_log import Entry
+from backend.store.errors import Fenced, Unusable
+from backend.store.event_log import NewEvent
 from backend.store.models import event, reading
 from tests.conftest import BOTH
 from tests.harness import tiny
@@ -23,16 +22,17 @@ WRITER = """
 import sys
 from pathlib import Path
 from backend.store.database import open_store
-from backend.store.event_log import Entry, append
+from backend.store.event_log import append
+from backend.store.event_log import NewEvent
 store = open_store(Path(sys.argv[1]), sys.argv[4])
 for i in range(250):
-    append(store, sys.argv[2], 1, [Entry("LogLine", {"text": f"{sys.argv[3]}-{i}"})] * (1 + i % 3))
+    append(store, sys.argv[2], 1, [NewEvent("LogLine", {"text": f"{sys.argv[3]}-{i}"})] * (1 + i % 3))
 """
 
 
 def running(store, **changes):
     run_id, _ = runs.create(store, tiny(**changes))
-    assert runs.claim(store, run_id, "cpu") == 1
+    assert run_attempts.claim(store, run_id, "cpu") == 1
     return run_id
 
 
@@ -56,20 +56,20 @@ def test_four_writer_processes_leave_no_gap_and_lose_nothing(store):
 @BOTH
 def test_an_attempt_that_lost_the_run_is_fenced_and_writes_nothing(store):
     run_id = running(store)
-    assert runs.end(store, run_id, 1, "queued", Entry("AttemptFailed", {"attempt": 1, "reason": "test"}))
-    assert runs.claim(store, run_id, "cpu") == 2
+    assert run_attempts.end(store, run_id, 1, NewEvent("AttemptFailed", {"attempt": 1, "reason": "test"}))
+    assert run_attempts.claim(store, run_id, "cpu") == 2
     before = runs.get(store, run_id).last_seq
     with pytest.raises(Fenced):
-        event_log.append(store, run_id, 1, [Entry("LogLine", {"text": "late"})], {"epoch": 99})
+        event_log.append(store, run_id, 1, [NewEvent("LogLine", {"text": "late"})], {"epoch": 99})
     assert runs.get(store, run_id).last_seq == before
     assert runs.get(store, run_id).epoch == 0
-    assert not runs.end(store, run_id, 1, "finished", Entry("RunFinished", {}))
+    assert not run_attempts.end(store, run_id, 1, NewEvent("RunFinished", {}))
 
 
 @BOTH
 def test_only_one_claimer_wins(store):
     run_id, _ = runs.create(store, tiny())
-    assert [runs.claim(store, run_id, "cpu") for _ in range(3)] == [1, None, None]
+    assert [run_attempts.claim(store, run_id, "cpu") for _ in range(3)] == [1, None, None]
 
 
 @BOTH
@@ -78,7 +78,7 @@ def test_a_file_and_its_event_are_one(store):
     arrays = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "scalar": np.array(7)}
     written = artifacts.write(store, run_id, "geometry", 5, 1, arrays, {"note": "x"})
     assert artifacts.row_at(store, run_id, "geometry", 5) is None, "a file without its event is not seen"
-    event_log.append(store, run_id, 1, [Entry("GeometryCaptured", {"step": 5}, written)])
+    event_log.append(store, run_id, 1, [NewEvent("GeometryCaptured", {"step": 5}, written)])
     loaded = artifacts.read(store, artifacts.row_at(store, run_id, "geometry", 5))
     np.testing.assert_array_equal(loaded.arrays["a"], arrays["a"])
     assert loaded.arrays["scalar"].shape == ()
@@ -90,7 +90,7 @@ def test_a_failed_append_leaves_neither_event_nor_row(store):
     run_id = running(store)
     written = artifacts.write(store, run_id, "geometry", 5, 1, {"a": np.zeros(2)})
     with pytest.raises(sa.exc.IntegrityError):
-        event_log.append(store, run_id, 1, [Entry("A", {}, written), Entry("B", {}, written)])
+        event_log.append(store, run_id, 1, [NewEvent("A", {}, written), NewEvent("B", {}, written)])
     assert runs.get(store, run_id).last_seq == 1
     assert len(event_log.after(store, run_id, 0, 10)) == 1
 
@@ -99,7 +99,7 @@ def test_a_failed_append_leaves_neither_event_nor_row(store):
 def test_an_append_that_is_tried_again_is_stored_once(store):
     """As after a connection that broke while it committed: nobody knows whether it did."""
     run_id = running(store)
-    lines = [Entry("LogLine", {"text": text}) for text in "ab"]
+    lines = [NewEvent("LogLine", {"text": text}) for text in "ab"]
     first = event_log.append(store, run_id, 1, lines, follows=1)
     again = event_log.append(store, run_id, 1, lines, follows=1)
     assert first == again == (3, "run")
@@ -112,7 +112,7 @@ def test_an_append_that_is_tried_again_is_stored_once(store):
 def test_a_damaged_file_is_noticed(store):
     run_id = running(store)
     written = artifacts.write(store, run_id, "checkpoint", 5, 1, {"a": np.zeros(2)})
-    event_log.append(store, run_id, 1, [Entry("CheckpointSaved", {"epoch": 1}, written)])
+    event_log.append(store, run_id, 1, [NewEvent("CheckpointSaved", {"epoch": 1}, written)])
     path = store.data_dir / written.path
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
@@ -130,8 +130,8 @@ def test_of_many_readings_some_are_returned_evenly(store):
         with store.writing() as connection:
             values = {"run_id": run_id, "attempt": 1, "at": f"2026-01-01T00:{i:02}:00.000Z", "cpu_percent": float(i)}
             connection.execute(reading.insert().values(**values, memory_bytes=2**33 + i))
-    assert len(readings.of_run(store, run_id, 100)) == 100
-    some = readings.of_run(store, run_id, 10)
+    assert len(resource_samples.list_of_run(store, run_id, 100)) == 100
+    some = resource_samples.list_of_run(store, run_id, 10)
     assert [row.cpu_percent for row in some] == [9.0 + 10 * i for i in range(10)], "the newest is among them"
     assert some[-1].memory_bytes == 2**33 + 99
 
@@ -146,8 +146,8 @@ def test_paths_stay_inside_the_data_directory(store):
 def test_nan_and_infinity_survive(store):
     run_id = running(store)
     values = {"scalars": {"train": {"nc1": float("nan"), "loss": float("inf"), "top1": 0.5, "nc3": -float("inf")}}}
-    event_log.append(store, run_id, 1, [Entry("EpochMeasured", values)], {"summary": values["scalars"]})
-    stored = event_log.newest(store, run_id, "EpochMeasured").payload["scalars"]["train"]
+    event_log.append(store, run_id, 1, [NewEvent("EpochMeasured", values)], {"summary": values["scalars"]})
+    stored = event_log.newest_event(store, run_id, "EpochMeasured").payload["scalars"]["train"]
     assert stored == {"nc1": "NaN", "loss": "Infinity", "top1": 0.5, "nc3": "-Infinity"}
     assert runs.get(store, run_id).summary["train"]["nc1"] == "NaN"
 
@@ -194,21 +194,24 @@ def test_a_full_disk_is_refused(tmp_path, monkeypatch):
 
 def test_one_server_a_data_directory(tmp_path):
     holder = (
-        "import sys, time; from pathlib import Path; from backend.lock import holding\n"
-        "with holding(Path(sys.argv[1]), 'http://127.0.0.1:1'): print('held', flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from backend.store.data_directory import hold_server_lock\n"
+        "with hold_server_lock(Path(sys.argv[1]), 'http://127.0.0.1:1'): print('held', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", holder, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout.readline() == "held\n"
-        assert lock.holder(tmp_path) == {"pid": process.pid, "url": "http://127.0.0.1:1"}
-        with pytest.raises(Unusable, match=rf"pid {process.pid}, http://127\.0\.0\.1:1"), lock.holding(tmp_path, "x"):
+        assert data_directory.server_lock_holder(tmp_path) == {"pid": process.pid, "url": "http://127.0.0.1:1"}
+        with (
+            pytest.raises(Unusable, match=rf"pid {process.pid}, http://127\.0\.0\.1:1"),
+            data_directory.hold_server_lock(tmp_path, "x"),
+        ):
             pass
     finally:
         process.kill()
         process.wait()
         process.stdout.close()
-    assert lock.holder(tmp_path) is None, "the kernel drops the lock of a killed server"
-    with lock.holding(tmp_path, "x"):
+    assert data_directory.server_lock_holder(tmp_path) is None, "the kernel drops the lock of a killed server"
+    with data_directory.hold_server_lock(tmp_path, "x"):
         pass
 
 

@@ -13,22 +13,23 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
-from backend.access.callers import Caller
-from backend.store import artifacts, event_log, runs
+from backend.api.security.callers import Caller
+from backend.api.stream import PAGE, Hub
+from backend.store import artifacts, event_log, run_attempts, run_status, runs
 from backend.store.database import open_store
-from backend.store.event_log import Entry
+from backend.store.event_log import NewEvent
 from backend.store.models import run
-from backend.stream import PAGE, Hub
 from tests.harness import record_here, run_async, tiny
 
 WRITER = """
 import sys, time
 from pathlib import Path
 from backend.store.database import open_store
-from backend.store.event_log import Entry, append
+from backend.store.event_log import append
+from backend.store.event_log import NewEvent
 store = open_store(Path(sys.argv[1]))
 for i in range(400):
-    append(store, sys.argv[2], 1, [Entry("LogLine", {"text": str(i)})])
+    append(store, sys.argv[2], 1, [NewEvent("LogLine", {"text": str(i)})])
     time.sleep(0.005)
 """
 
@@ -50,10 +51,10 @@ def written(quiet_server):
     """A running run that only the test writes to, in the server's own store: its device is no slot of this machine."""
     store = open_store(quiet_server.data)
     run_id, _ = runs.create(store, tiny(device="cuda:9"), name="streamed")
-    number = runs.claim(store, run_id, "cuda:9")
+    number = run_attempts.claim(store, run_id, "cuda:9")
     record_here(store, run_id, number)
     yield store, run_id
-    runs.end(store, run_id, number, "cancelled", Entry("RunCancelled", {"epoch": 0}))
+    run_attempts.end(store, run_id, number, NewEvent("RunCancelled", {"epoch": 0}))
     store.close()
 
 
@@ -96,7 +97,7 @@ def test_the_newest_capture_brings_its_arrays_along(quiet_server, written):
         file = artifacts.write(
             store, run_id, "geometry", step, 1, {"means": np.full((3, 2), step, "f4"), "cosines_means": cosines}
         )
-        event_log.append(store, run_id, 1, [Entry("GeometryCaptured", {"epoch": float(step), "step": step}, file)])
+        event_log.append(store, run_id, 1, [NewEvent("GeometryCaptured", {"epoch": float(step), "step": step}, file)])
     with quiet_server.client() as http, http.stream("GET", f"/api/v1/stream?runs={run_id}&after=1") as answer:
         captures = []
         for _, _, data in messages(answer.iter_lines()):
@@ -121,7 +122,7 @@ def test_the_stream_ends_when_the_server_stops(start_server):
     server = start_server("--no-demonstration", "--no-warm")
     store = open_store(server.data)
     run_id, _ = runs.create(store, tiny(), name="quiet")
-    runs.request_cancel(store, run_id)
+    run_status.request_cancel(store, run_id)
     store.close()
     with server.client() as http, http.stream("GET", f"/api/v1/stream?runs={run_id}") as answer:
         heard = messages(answer.iter_lines())
@@ -164,15 +165,15 @@ def test_a_damaged_capture_is_streamed_without_its_arrays_and_holds_nobody_up(qu
     store = open_store(quiet_server.data)
     damaged, whole = (runs.create(store, tiny(seed=seed, device="cuda:9"))[0] for seed in (3, 4))
     for run_id in (damaged, whole):
-        assert runs.claim(store, run_id, "cpu") == 1
+        assert run_attempts.claim(store, run_id, "cpu") == 1
         record_here(store, run_id, 1)
     with quiet_server.client() as http, http.stream("GET", f"/api/v1/stream?runs={damaged},{whole}") as answer:
         lines = answer.iter_lines()
         assert next(lines).startswith("retry")
         written = artifacts.write(store, damaged, "geometry", 1, 1, {"means": np.zeros((3, 2), np.float32)})
         (store.data_dir / written.path).write_bytes(b"damaged")
-        event_log.append(store, damaged, 1, [Entry("GeometryCaptured", {"step": 1, "epoch": 1.0}, written)])
-        event_log.append(store, whole, 1, [Entry("LogLine", {"text": "goes on"})])
+        event_log.append(store, damaged, 1, [NewEvent("GeometryCaptured", {"step": 1, "epoch": 1.0}, written)])
+        event_log.append(store, whole, 1, [NewEvent("LogLine", {"text": "goes on"})])
         seen = {}
         for type_, _, data in messages(lines):
             seen[type_] = data
@@ -181,7 +182,7 @@ def test_a_damaged_capture_is_streamed_without_its_arrays_and_holds_nobody_up(qu
     assert "arrays" not in seen["GeometryCaptured"]
     assert seen["LogLine"]["text"] == "goes on"
     for run_id in (damaged, whole):
-        runs.end(store, run_id, 1, "cancelled", Entry("RunCancelled", {"epoch": 0}))
+        run_attempts.end(store, run_id, 1, NewEvent("RunCancelled", {"epoch": 0}))
     store.close()
 
 
@@ -191,7 +192,7 @@ def test_many_events_in_one_commit_are_all_heard(quiet_server, written):
     with quiet_server.client() as http, http.stream("GET", f"/api/v1/stream?runs={run_id}&after=1") as answer:
         lines = answer.iter_lines()
         assert next(lines).startswith("retry")
-        event_log.append(store, run_id, 1, [Entry("LogLine", {"text": str(i)}) for i in range(count)])
+        event_log.append(store, run_id, 1, [NewEvent("LogLine", {"text": str(i)}) for i in range(count)])
         heard = []
         for _, number, _ in messages(lines):
             heard.append(int(number))
@@ -238,7 +239,7 @@ def test_a_run_that_is_deleted_is_not_streamed_any_further(quiet_server):
     run's goes on."""
     store = open_store(quiet_server.data)
     (deleted, kept) = (runs.create(store, tiny(seed=seed, device="cuda:9"))[0] for seed in (1, 2))
-    runs.request_cancel(store, deleted)
+    run_status.request_cancel(store, deleted)
     with quiet_server.client() as alone, quiet_server.client() as both:
         single = alone.stream("GET", f"/api/v1/stream?runs={deleted}")
         double = both.stream("GET", f"/api/v1/stream?runs={deleted},{kept}")
@@ -247,11 +248,11 @@ def test_a_run_that_is_deleted_is_not_streamed_any_further(quiet_server):
             assert next(messages_with_deletion(lines)) == ("RunQueued", "1")
             for _ in range(3):
                 next(messages_with_deletion(others))
-            runs.delete(store, deleted)
+            run_status.delete(store, deleted)
             rest = list(messages_with_deletion(lines))
             assert rest[-1] == ("deleted", deleted), "it ends with it"
             assert next(each for each in messages_with_deletion(others) if each[0] == "deleted") == ("deleted", deleted)
-            runs.request_cancel(store, kept)
+            run_status.request_cancel(store, kept)
             assert next(messages_with_deletion(others)) == ("RunCancelled", f"{kept}:2")
         assert alone.get(f"/api/v1/stream?runs={deleted}").status_code == 404
     store.close()

@@ -113,7 +113,7 @@ def test_presets_and_the_schema():
 
 def test_help_loads_nothing_heavy():
     code = (
-        "import sys; import backend.cli\n"
+        "import sys; import backend.cli.main\n"
         "heavy = {'torch', 'numpy', 'sqlalchemy', 'fastapi', 'dash', 'pydantic', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
@@ -167,10 +167,10 @@ def test_ctrl_c_stops_the_run_and_keeps_its_numbers(tmp_path, config_file):
         wait_for((data / "collapse.db").exists, 30, "the store")
         time.sleep(0.5)
         store = open_store(data)
-        wait_for(lambda: [row for row in query.listing(store).rows if row.epoch >= 1], 60, "an epoch")
+        wait_for(lambda: [row for row in query.list_runs(store).rows if row.epoch >= 1], 60, "an epoch")
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=30)
-        row = query.listing(store).rows[0]
+        row = query.list_runs(store).rows[0]
         assert process.returncode == 130
         assert row.status == "cancelled"
         assert row.summary["train"]["nc1"] > 0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from backend.routes.catalogue import metrics, presets
-from backend.store import query
+from backend.api.routes.catalogue import metrics, presets
+from backend.store import run_filter
 from dashboard.components.form import settings
 from dashboard.pages import runs
 from ncengine.config import RunConfig
@@ -22,9 +22,9 @@ def test_every_column_can_be_sorted_by_what_it_is_named_after():
     assert {"train.nc1", "test.top1", "optimiser.lr", "duration"} <= set(fields)
     for column in shown:
         if "sort" in column:
-            assert query.field_column(column["sort"]) is not None, column["field"]
+            assert run_filter.field_column(column["sort"]) is not None, column["field"]
     assert [column["title"] for column in shown if column.get("shown")][6:12] == [
-        "NC1 curve", "NC1", "NC2 ∠", "NC3", "train", "test"
+        "NC1 curve", "NC1", "NC2 ∠", "NC3", "Train accuracy", "Test accuracy"
     ]  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def test_the_filter_completes_fields_that_it_understands():
     values = {"status": "running", "created": "2026-01-01"}
     for field in words["fields"]:
         name, sign = field["name"], field["sign"]
-        assert query.conditions(f"{name}{sign}{values.get(name, 1)}"), name
+        assert run_filter.parse_filter(f"{name}{sign}{values.get(name, 1)}"), name
     assert {field["name"] for field in words["fields"]} >= {"nc1", "test.top1", "optimiser.lr", "tag"}
 
 

@@ -1,7 +1,8 @@
 """What every fault test shares: a supervisor, moments, and the one checker that looks afterwards.
 
-The checker: per run contiguous numbers, each epoch once, a legal path of states, files whole (`backend.store.check`,
-which `collapse doctor --check` runs too); one unfenced writer; and the numbers of an uninterrupted run, bit for bit.
+The checker: per run contiguous numbers, each epoch once, a legal path of states, files whole
+(`backend.store.integrity`, which `collapse doctor --check` runs too); one unfenced writer; and the numbers of an
+uninterrupted run, bit for bit.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 
 from backend.jobs.processes import ProcessIdentity
-from backend.jobs.slots import capacities
-from backend.jobs.supervisor import Limits, Supervisor
-from backend.store import check, event_log, runs
+from backend.jobs.slots import device_capacities
+from backend.jobs.supervisor import JobLimits, Supervisor
+from backend.store import event_log, integrity, run_attempts, runs
 from backend.store.database import Store
 from backend.store.models import artifact
 from ncengine.train import run as train
@@ -25,8 +26,8 @@ from tests.harness import wait_for
 @contextlib.contextmanager
 def supervising(store: Store, *, warm: bool = False, **limits: object) -> Iterator[Supervisor]:
     """Run a supervisor over a store; `limits` are those of the operator, with a CPU slot unless `slots` says more."""
-    settings: dict[str, object] = {"slots": capacities(), "least_free_bytes": 0} | limits
-    supervisor = Supervisor(store, warm=warm, limits=Limits(**settings))  # type: ignore[arg-type]
+    settings: dict[str, object] = {"slots": device_capacities(), "min_free_bytes": 0} | limits
+    supervisor = Supervisor(store, warm=warm, limits=JobLimits(**settings))  # type: ignore[arg-type]
     supervisor.start()
     try:
         yield supervisor
@@ -36,7 +37,7 @@ def supervising(store: Store, *, warm: bool = False, **limits: object) -> Iterat
 
 def owner(store: Store, run_id: str) -> ProcessIdentity | None:
     """Return the process that runs a run now, or None."""
-    found = [row for row in runs.owned_attempts(store) if row.run_id == run_id and row.pid]
+    found = [row for row in run_attempts.list_running(store) if row.run_id == run_id and row.pid]
     return ProcessIdentity(found[0].pid, found[0].process_started, found[0].boot_id) if found else None
 
 
@@ -66,7 +67,7 @@ def _uninterrupted(config_json: str) -> dict[str, dict[str, float]]:
 
 def require_whole(store: Store, run_id: str | None = None, *, finished: bool = True) -> None:
     """The checker. With `finished`, the run's last numbers are those of an uninterrupted run of this process."""
-    assert list(check.faults(store)) == []
+    assert list(integrity.find_problems(store)) == []
     if run_id is None:
         return
     events = event_log.after(store, run_id, 0, 1_000_000)
@@ -75,9 +76,11 @@ def require_whole(store: Store, run_id: str | None = None, *, finished: bool = T
         query = sa.select(artifact.c.path).where(artifact.c.run_id == run_id).order_by(artifact.c.seq)
         writers = [int(path.rpartition("-a")[2].partition(".")[0]) for path in connection.execute(query).scalars()]
     assert writers == sorted(writers)
-    numbers = [row.number for row in runs.attempts(store, run_id)]
+    numbers = [row.number for row in run_attempts.list_of_run(store, run_id)]
     assert numbers == list(range(1, len(numbers) + 1))
-    assert sum(row.ended_at is None for row in runs.attempts(store, run_id)) == (status(store, run_id) == "running")
+    assert sum(row.ended_at is None for row in run_attempts.list_of_run(store, run_id)) == (
+        status(store, run_id) == "running"
+    )
     if finished:
         row = runs.get(store, run_id)
         assert row.status == "finished", row.error

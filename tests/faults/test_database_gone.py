@@ -19,15 +19,16 @@ import pytest
 import sqlalchemy as sa
 from playwright.sync_api import expect
 
-from backend.errors import Fenced
 from backend.jobs.database_monitor import DatabaseMonitor
-from backend.jobs.outbox import Batch, Ending, Outbox
-from backend.jobs.processes import boot_id, host
-from backend.jobs.pulse import Pulse
-from backend.store import event_log, run_folders, runs
+from backend.jobs.heartbeat import Heartbeat
+from backend.jobs.outbox import AttemptEnd, EventBatch, Outbox
+from backend.jobs.processes import boot_id
+from backend.store import event_log, run_attempts, run_folders, runs
 from backend.store.database import open_store
-from backend.store.event_log import Entry
-from backend.store.presence import DatabaseGone
+from backend.store.database_watch import DatabaseGone
+from backend.store.errors import Fenced
+from backend.store.event_log import NewEvent
+from backend.store.identity import machine_id
 from tests.conftest import BOTH
 from tests.faults.harness import owner, require_whole, supervising, wait_epoch, wait_status
 from tests.harness import COLLAPSE, end_workers_of, record_here, tiny, wait_for
@@ -258,13 +259,13 @@ def test_a_disk_that_can_only_be_read_is_noticed(disk, start_server):
 @BOTH
 def test_what_was_kept_is_delivered_once_and_in_order(store):
     run_id, _ = runs.create(store, tiny())
-    number = runs.claim(store, run_id, "cpu")
+    number = run_attempts.claim(store, run_id, "cpu")
     run_folders.register(store, run_id)
     (store.data_dir / "runs" / run_id).mkdir(parents=True)
     outbox = Outbox(store, run_id, number)
-    first = Batch(1, [Entry("LogLine", {"text": "a"}), Entry("LogLine", {"text": "b"})], {"epoch": 3})
-    second = Batch(3, [Entry("LogLine", {"text": "c"})], {"summary": {"train": {"nc1": float("nan")}}})
-    end = Batch(4, ending=Ending("cancelled", Entry("RunCancelled", {"epoch": 3})))
+    first = EventBatch(1, [NewEvent("LogLine", {"text": "a"}), NewEvent("LogLine", {"text": "b"})], {"epoch": 3})
+    second = EventBatch(3, [NewEvent("LogLine", {"text": "c"})], {"summary": {"train": {"nc1": float("nan")}}})
+    end = EventBatch(4, ending=AttemptEnd(NewEvent("RunCancelled", {"epoch": 3})))
     for batch in (first, second, end):
         outbox.append(batch)
     assert not outbox.is_empty()
@@ -284,14 +285,14 @@ def test_what_was_kept_is_delivered_once_and_in_order(store):
 @BOTH
 def test_what_another_attempt_owns_or_an_older_copy_lacks_is_kept(store):
     run_id, _ = runs.create(store, tiny())
-    number = runs.claim(store, run_id, "cpu")
+    number = run_attempts.claim(store, run_id, "cpu")
     (store.data_dir / "runs" / run_id).mkdir(parents=True)
     outbox = Outbox(store, run_id, number)
-    outbox.append(Batch(7, [Entry("LogLine", {"text": "late"})]))
+    outbox.append(EventBatch(7, [NewEvent("LogLine", {"text": "late"})]))
     with pytest.raises(Fenced, match="the database is an older copy; the file is kept"):
         outbox.deliver()
-    assert runs.end(store, run_id, 1, "queued", Entry("AttemptFailed", {"attempt": 1, "reason": "test"}))
-    assert runs.claim(store, run_id, "cpu") == 2
+    assert run_attempts.end(store, run_id, 1, NewEvent("AttemptFailed", {"attempt": 1, "reason": "test"}))
+    assert run_attempts.claim(store, run_id, "cpu") == 2
     with pytest.raises(Fenced, match="no longer owns"):
         outbox.deliver()
     assert not outbox.is_empty()
@@ -308,7 +309,7 @@ def test_a_worker_killed_while_the_database_was_away_has_its_facts_delivered(sto
         database.rename(away)
         wait_for(lambda: outbox.exists() and outbox.read_text().count("EpochMeasured") >= 2, 60, "epochs in the file")
         worker.signal_group(signal.SIGKILL)
-        wait_for(lambda: not worker.alive(), 10, "its end")
+        wait_for(lambda: not worker.is_alive(), 10, "its end")
         kept = outbox.read_text().count('"EpochMeasured"')
         away.rename(database)
         wait_for(lambda: not outbox.exists(), 20, "the delivery")
@@ -319,15 +320,15 @@ def test_a_worker_killed_while_the_database_was_away_has_its_facts_delivered(sto
 
 def test_a_program_without_a_server_notices_too(store):
     monitor = DatabaseMonitor(store)
-    assert monitor.look() == ""
+    assert monitor.check() == ""
     with pytest.raises(sa.exc.OperationalError), store.engine.connect() as connection:
         connection.exec_driver_sql("SELECT 1 FROM no_such_table")
     (store.data_dir / "collapse.db").unlink()
     with pytest.raises(DatabaseGone, match="was removed or moved"), store.writing():
         pass
-    assert "was removed" in monitor.look()
+    assert "was removed" in monitor.check()
     time.sleep(1.1)
-    assert "Its content was saved in" in monitor.look()
+    assert "Its content was saved in" in monitor.check()
     (rescued,) = store.data_dir.glob("collapse-rescued-*.db")
     with closing(sqlite3.connect(rescued)) as saved:
         assert saved.execute("SELECT id FROM store").fetchone() == (store.id,)
@@ -355,8 +356,8 @@ def test_a_file_put_beside_another_databases_log_is_not_opened(store):
     for suffix in ("-wal", "-shm"):
         (store.data_dir / f"collapse.db{suffix}").unlink()
     wait_for(lambda: store.watch.problem() == "", 5, "its being used")
-    assert runs.all_ids(store) == [run_id]
-    assert later not in runs.all_ids(store)
+    assert runs.list_ids(store) == [run_id]
+    assert later not in runs.list_ids(store)
 
 
 def test_what_is_written_while_the_file_is_removed_is_rolled_back(store):
@@ -369,23 +370,23 @@ def test_what_is_written_while_the_file_is_removed_is_rolled_back(store):
 
 def test_a_worker_refuses_a_newer_schema_too(store):
     run_id, _ = runs.create(store, tiny())
-    number = runs.claim(store, run_id, "cpu")
+    number = run_attempts.claim(store, run_id, "cpu")
     with store.writing() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
-    pulse = Pulse(store, run_id, number, 0.0)
-    with pulse.beating():
+    heartbeat = Heartbeat(store, run_id, number, 0.0)
+    with heartbeat.running():
         wait_for(lambda: "schema 9999" in store.watch.problem(), 10, "its being noticed by the heartbeat")
         with pytest.raises(DatabaseGone, match="schema 9999"):
-            event_log.append(store, run_id, number, [Entry("LogLine", {"text": "x"})])
+            event_log.append(store, run_id, number, [NewEvent("LogLine", {"text": "x"})])
 
 
 def test_a_file_of_kept_events_that_cannot_be_read_holds_no_other_run_up(store):
     broken, _ = runs.create(store, tiny(epochs=2, device="cpu"))
-    number = runs.claim(store, broken, "cpu")
+    number = run_attempts.claim(store, broken, "cpu")
     gone = subprocess.Popen(["true"])
-    identity = {"pid": gone.pid, "process_started": "1", "boot_id": boot_id(), "host": host()}
+    identity = {"pid": gone.pid, "process_started": "1", "boot_id": boot_id(), "host": machine_id()}
     gone.wait()
-    runs.record_process(store, broken, number, **identity)
+    run_attempts.record_process(store, broken, number, **identity)
     (store.data_dir / "runs" / broken).mkdir(parents=True)
     path = Outbox(store, broken, number).path
     path.write_text('{"follows": 1, "entr\n{"follows": "x"}\n')
@@ -399,16 +400,16 @@ def test_a_file_of_kept_events_that_cannot_be_read_holds_no_other_run_up(store):
 def test_a_worker_that_keeps_events_in_its_file_is_no_hung_one(store):
     """Its heartbeat cannot be written, say since a database server takes no more connections from it."""
     run_id, _ = runs.create(store, tiny())
-    number = runs.claim(store, run_id, "cpu")
+    number = run_attempts.claim(store, run_id, "cpu")
     record_here(store, run_id, number)
     (store.data_dir / "runs" / run_id).mkdir(parents=True)
     outbox = Outbox(store, run_id, number)
     with supervising(store, hang_s=2.0):
         for i in range(6):
-            outbox.append(Batch(1 + i, [Entry("LogLine", {"text": str(i)})]))
+            outbox.append(EventBatch(1 + i, [NewEvent("LogLine", {"text": str(i)})]))
             time.sleep(1)
         assert runs.get(store, run_id).attempt == 1
         assert runs.get(store, run_id).status == "running"
     outbox.deliver()
-    runs.end(store, run_id, number, "cancelled", Entry("RunCancelled", {"epoch": 0}, at="2020-01-01T00:00:00.000Z"))
+    run_attempts.end(store, run_id, number, NewEvent("RunCancelled", {"epoch": 0}, at="2020-01-01T00:00:00.000Z"))
     assert runs.get(store, run_id).ended_at == "2020-01-01T00:00:00.000Z", "when it ended, not when that was stored"

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from backend.store import check, run_folders
+from backend.store import integrity, run_folders
 from backend.store.database import open_store
 from backend.store.gc import delete, files, restore, trash
 from tests.backend import gc_store
@@ -92,8 +92,8 @@ def require_back(store, before):
     outcome = restore.restore(store, None)
     assert outcome.skipped == ()
     assert (gc_store.files(store), gc_store.rows(store, deleted_at=False)) == before
-    assert trash.entries(store) == []
-    assert list(check.faults(store)) == []
+    assert trash.list_entries(store) == []
+    assert list(integrity.find_problems(store)) == []
 
 
 def test_a_clean_up_killed_at_every_moment_loses_nothing(prepared, tmp_path):
@@ -107,7 +107,7 @@ def test_a_clean_up_killed_at_every_moment_loses_nothing(prepared, tmp_path):
             store = open_store(data)
             gc_store.require_no_missing_files(store)
             assert everything(store) == before[0], f"something is lost at moment {moment}"
-            places.add((len(gc_store.files(store)), len(gc_store.rows(store)["run"]), len(trash.entries(store))))
+            places.add((len(gc_store.files(store)), len(gc_store.rows(store)["run"]), len(trash.list_entries(store))))
             require_back(store, before)
             store.close()
             # The other way on: the next clean-up completes it.
@@ -118,7 +118,7 @@ def test_a_clean_up_killed_at_every_moment_loses_nothing(prepared, tmp_path):
             assert len(gc_store.files(store)) == 3, "two captures and the log"
             assert len(gc_store.rows(store)["run"]) == 1
             assert preview(store, **RULES).items == ()
-            assert list(check.faults(store)) == []
+            assert list(integrity.find_problems(store)) == []
             require_back(store, before)
             store.close()
             moment += stride()
@@ -154,7 +154,7 @@ def test_emptying_killed_at_any_moment_leaves_entries_whole_or_gone(prepared, tm
     data, plan, _ = prepared
     store = open_store(data)
     delete.delete(store, plan.id)
-    digest, held = trash.digest(trash.entries(store)), everything(store)
+    digest, held = trash.hash_entries(trash.list_entries(store)), everything(store)
     store.close()
     shutil.copytree(data, tmp_path / "start")
     killed = Killed(data, tmp_path / "start")
@@ -162,8 +162,8 @@ def test_emptying_killed_at_any_moment_leaves_entries_whole_or_gone(prepared, tm
     try:
         while killed.at("empty", digest, moment):
             store = open_store(data)
-            assert trash.entries(store) == [] or everything(store) == held
-            trash.empty(store, trash.digest(trash.entries(store)))
+            assert trash.list_entries(store) == [] or everything(store) == held
+            trash.empty(store, trash.hash_entries(trash.list_entries(store)))
             assert list((data / "trash").iterdir()) == []
             store.close()
             moment += stride()

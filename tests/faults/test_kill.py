@@ -12,10 +12,11 @@ import time
 
 import pytest
 
-from backend.jobs import local
-from backend.jobs.processes import ProcessIdentity, boot_id, host
-from backend.store import artifacts, event_log, query, runs
+from backend.jobs import launcher
+from backend.jobs.processes import ProcessIdentity, boot_id
+from backend.store import artifacts, event_log, query, run_attempts, run_status, runs
 from backend.store.database import open_store
+from backend.store.identity import machine_id
 from tests.conftest import BOTH
 from tests.faults.harness import owner, require_whole, status, supervising, wait_epoch, wait_status
 from tests.harness import tiny, wait_for
@@ -33,11 +34,11 @@ def test_a_killed_worker_is_resumed_bit_for_bit(store, moment):
         if moment == "after two epochs":
             wait_epoch(store, run_id, 2)
         else:
-            wait_for(lambda: event_log.newest(store, run_id, "GeometryCaptured"), what="a first capture")
+            wait_for(lambda: event_log.newest_event(store, run_id, "GeometryCaptured"), what="a first capture")
         owner(store, run_id).signal_group(signal.SIGKILL)
         wait_status(store, run_id, "finished")
     require_whole(store, run_id)
-    first, second = runs.attempts(store, run_id)
+    first, second = run_attempts.list_of_run(store, run_id)
     assert "was killed" in first.outcome
     assert second.outcome == "RunFinished"
 
@@ -45,7 +46,7 @@ def test_a_killed_worker_is_resumed_bit_for_bit(store, moment):
 def test_kills_at_random_moments(store, monkeypatch):
     """From a millisecond after its start on, whatever it does then: importing, reading, training, writing files."""
     wanted_kills = repetitions(5, 50)
-    monkeypatch.setattr(local, "WARM_DELAY_S", 0.0)
+    monkeypatch.setattr(launcher, "WARM_DELAY_S", 0.0)
     rng = random.Random(3)  # noqa: S311
     run_id, _ = runs.create(store, tiny(epochs=repetitions(200, 500), device="cpu", head={"name": "nearest-etf"}))
     kills, last = 0, None
@@ -60,16 +61,16 @@ def test_kills_at_random_moments(store, monkeypatch):
             if found is True:
                 assert status(store, run_id) == "failed", "a run of so many epochs is not done yet"
                 assert "3 times" in runs.get(store, run_id).error
-                runs.retry(store, run_id)
+                run_status.retry(store, run_id)
                 continue
             time.sleep(rng.uniform(0.0, 0.6) if kills % 5 else rng.uniform(0.6, 1.6))
             found.signal_group(signal.SIGKILL)
             kills, last = kills + 1, found
         wait_for(lambda: owner(store, run_id) != last, 20, "its being noticed")
         if status(store, run_id) == "failed":
-            runs.retry(store, run_id)
+            run_status.retry(store, run_id)
         wait_status(store, run_id, "finished", seconds=300)
-    assert len(runs.attempts(store, run_id)) == wanted_kills + 1
+    assert len(run_attempts.list_of_run(store, run_id)) == wanted_kills + 1
     require_whole(store, run_id)
 
 
@@ -84,14 +85,14 @@ def test_a_worker_that_stands_still_is_fenced(store, monkeypatch, killable):
         stopped = owner(store, run_id)
         os.killpg(stopped.pid, signal.SIGSTOP)
         wait_for(lambda: runs.get(store, run_id).attempt == 2, 30, "the second attempt")
-        reason = runs.attempts(store, run_id)[0].outcome
-        assert "gave no sign for 5 s" in reason
+        reason = run_attempts.list_of_run(store, run_id)[0].outcome
+        assert "sent no heartbeat for 5 s" in reason
         if killable:
-            wait_for(lambda: not stopped.alive(), 10, "the end of the stopped process")
+            wait_for(lambda: not stopped.is_alive(), 10, "the end of the stopped process")
         else:
             before = event_log.after(store, run_id, 0, 100_000)
             os.killpg(stopped.pid, signal.SIGCONT)
-            wait_for(lambda: not stopped.alive(), 20, "the fenced process leaving by itself")
+            wait_for(lambda: not stopped.is_alive(), 20, "the fenced process leaving by itself")
             assert event_log.after(store, run_id, 0, len(before)) == before
             assert "no longer owns run" in artifacts.log_path(store, run_id).read_text()
         wait_status(store, run_id, "finished")
@@ -103,13 +104,13 @@ def test_a_pid_that_somebody_else_has_now_is_never_touched(store):
     run_id, _ = runs.create(store, tiny(epochs=2, device="cpu"))
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"], start_new_session=True)
     try:
-        number = runs.claim(store, run_id, "cpu")
-        recorded = {"pid": bystander.pid, "process_started": "1", "boot_id": boot_id(), "host": host()}
-        runs.record_process(store, run_id, number, **recorded)
-        runs.request_cancel(store, run_id)
+        number = run_attempts.claim(store, run_id, "cpu")
+        recorded = {"pid": bystander.pid, "process_started": "1", "boot_id": boot_id(), "host": machine_id()}
+        run_attempts.record_process(store, run_id, number, **recorded)
+        run_status.request_cancel(store, run_id)
         with supervising(store):
             wait_status(store, run_id, "cancelled", seconds=10)
-            runs.retry(store, run_id)
+            run_status.retry(store, run_id)
             wait_status(store, run_id, "finished")
         assert bystander.poll() is None, "left alone"
     finally:
@@ -122,7 +123,7 @@ def test_a_worker_that_cannot_be_started_is_tried_again(store, monkeypatch):
     run_id, _ = runs.create(store, tiny(epochs=1, device="cpu"))
     monkeypatch.setattr("backend.jobs.supervisor.START_GRACE_S", 1.0)
     with supervising(store) as supervisor:
-        submit, refused = supervisor.engine.submit, []
+        submit, refused = supervisor.launcher.submit, []
 
         def refusing_once(*order):
             if not refused:
@@ -130,9 +131,9 @@ def test_a_worker_that_cannot_be_started_is_tried_again(store, monkeypatch):
                 raise OSError("no process to be had")
             return submit(*order)
 
-        monkeypatch.setattr(supervisor.engine, "submit", refusing_once)
+        monkeypatch.setattr(supervisor.launcher, "submit", refusing_once)
         wait_status(store, run_id, "finished")
-    assert runs.attempts(store, run_id)[0].outcome == "no worker process could be started"
+    assert run_attempts.list_of_run(store, run_id)[0].outcome == "no worker process could be started"
     require_whole(store, run_id)
 
 
@@ -151,7 +152,7 @@ def test_a_worker_that_always_dies_is_given_up_with_a_reason(store):
     assert row.attempt == 3
     left = [e.payload["tries_left"] for e in event_log.after(store, run_id, 0, 1000, ["AttemptFailed"])]
     assert left == [2, 1, 0]
-    runs.retry(store, run_id)
+    run_status.retry(store, run_id)
     assert status(store, run_id) == "queued"
     require_whole(store, run_id, finished=False)
 
@@ -171,8 +172,8 @@ def test_an_error_of_the_run_fails_it_at_once_with_its_words(store):
     row = runs.get(store, run_id)
     assert "lower optimiser.lr" in row.error
     assert row.attempt == 1, "an error that would come again is not tried again"
-    assert "Traceback" in event_log.newest(store, run_id, "LogLine").payload["text"]
-    assert event_log.newest(store, run_id, "GeometryCaptured") is not None, "what came before the error is kept"
+    assert "Traceback" in event_log.newest_event(store, run_id, "LogLine").payload["text"]
+    assert event_log.newest_event(store, run_id, "GeometryCaptured") is not None, "what came before the error is kept"
     require_whole(store, run_id, finished=False)
 
 
@@ -194,6 +195,7 @@ def test_a_server_killed_three_times_leaves_the_run_going_and_the_next_adopts_it
     run_id = launched(server, epochs=400)
     store, token = open_store(server.data), server.token
     worker = owner(store, run_id)
+    assert worker is not None
     for _ in range(3):
         server.kill()
         before = runs.get(store, run_id).epoch
@@ -201,7 +203,11 @@ def test_a_server_killed_three_times_leaves_the_run_going_and_the_next_adopts_it
         server = start_server(*QUIET, data=server.data)
         assert server.token == token, "pages that are open go on"
         time.sleep(1)
-        assert owner(store, run_id) in (worker, None), "adopted, not started again"
+        current = owner(store, run_id)
+        # A fast machine may finish the run within that second; otherwise it must be the same process.
+        assert current == worker or (current is None and runs.get(store, run_id).status == "finished"), (
+            "adopted, not started again"
+        )
     with server.client() as http:
         wait_for(lambda: http.get(f"/api/v1/runs/{run_id}").json()["status"] == "finished", 120, "the end")
         readings = http.get(f"/api/v1/runs/{run_id}/readings").json()["items"]
@@ -273,7 +279,7 @@ def test_twenty_identical_submissions_at_once_are_one_run(start_server):
     assert sorted(answer.status_code for answer in answers) == [200] * 19 + [201]
     assert len({answer.json()["id"] for answer in answers}) == 1
     store = open_store(server.data)
-    assert query.listing(store).total == 1
+    assert query.list_runs(store).total == 1
     wait_status(store, answers[0].json()["id"], "finished")
     require_whole(store, answers[0].json()["id"])
     store.close()

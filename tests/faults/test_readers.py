@@ -13,10 +13,10 @@ import httpx
 import psutil
 import pytest
 
-from backend import stream
-from backend.store import runs
+from backend.api import stream
+from backend.store import run_attempts, run_status, runs
 from backend.store.database import open_store
-from backend.store.event_log import Entry
+from backend.store.event_log import NewEvent
 from tests.backend.test_stream import messages
 from tests.harness import record_here, tiny, wait_for
 from tests.repetitions import repetitions
@@ -25,11 +25,12 @@ WRITER = """
 import sys, time
 from pathlib import Path
 from backend.store.database import open_store
-from backend.store.event_log import Entry, append
+from backend.store.event_log import append
+from backend.store.event_log import NewEvent
 store = open_store(Path(sys.argv[1]))
 count, pause = int(sys.argv[3]), float(sys.argv[4])
 for i in range(count):
-    append(store, sys.argv[2], 1, [Entry("LogLine", {"text": f"{i} " + "x" * int(sys.argv[5])})])
+    append(store, sys.argv[2], 1, [NewEvent("LogLine", {"text": f"{i} " + "x" * int(sys.argv[5])})])
     time.sleep(pause)
 """
 
@@ -39,9 +40,9 @@ def written(start_server):
     server = start_server("--no-demonstration", "--no-warm")
     store = open_store(server.data)
     run_id, _ = runs.create(store, tiny(device="cuda:9"))
-    record_here(store, run_id, runs.claim(store, run_id, "cuda:9"))
+    record_here(store, run_id, run_attempts.claim(store, run_id, "cuda:9"))
     yield server, store, run_id
-    runs.end(store, run_id, 1, "cancelled", Entry("RunCancelled", {"epoch": 0}))
+    run_attempts.end(store, run_id, 1, NewEvent("RunCancelled", {"epoch": 0}))
     store.close()
 
 
@@ -124,7 +125,7 @@ def test_a_reader_that_reconnects_often_loses_and_doubles_nothing(written):
 def test_thirty_readers_of_several_runs_hear_each_event_once(written):
     server, store, run_id = written
     other, _ = runs.create(store, tiny())
-    runs.request_cancel(store, other)
+    run_status.request_cancel(store, other)
     heard = [[] for _ in range(30)]
 
     def listen(into):

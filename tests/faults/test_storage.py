@@ -18,11 +18,22 @@ import libfaketime
 import pytest
 import sqlalchemy as sa
 
-from backend.errors import Unusable
-from backend.jobs.local import Reading
+from backend.jobs.launcher import DataAccess
 from backend.jobs.supervisor import Supervisor
-from backend.store import artifacts, check, database, event_log, migrate, query, runs
+from backend.store import (
+    artifacts,
+    database,
+    event_log,
+    integrity,
+    migrate,
+    query,
+    run_attempts,
+    run_queue,
+    run_status,
+    runs,
+)
 from backend.store.database import open_store
+from backend.store.errors import Unusable
 from backend.store.models import run
 from ncengine.config import Mlp
 from tests.conftest import SQLITE_FIRST
@@ -99,19 +110,21 @@ def test_a_full_disk_ends_the_attempt_and_the_run_goes_on_when_there_is_space(sm
     run_id, _ = runs.create(store, config)
     ballast = small_disk / "ballast"
     try:
-        with supervising(store, least_free_bytes=100 * 2**20) as supervisor:
+        with supervising(store, min_free_bytes=100 * 2**20) as supervisor:
             wait_epoch(store, run_id, 2)
             with contextlib.suppress(OSError), ballast.open("wb") as stream:
                 left = 300_000 if moment == "checkpoint" else 0
                 stream.write(b"x" * (shutil.disk_usage(small_disk).free - left))
-            wait_for(lambda: owner(store, run_id) is None or not owner(store, run_id).alive(), 60, "the worker's end")
-            wait_for(lambda: supervisor.disk_full or status(store, run_id) == "running", 20, "its being noticed")
+            wait_for(
+                lambda: owner(store, run_id) is None or not owner(store, run_id).is_alive(), 60, "the worker's end"
+            )
+            wait_for(lambda: supervisor.is_disk_full or status(store, run_id) == "running", 20, "its being noticed")
             time.sleep(2)
             ballast.unlink()
             wait_status(store, run_id, "finished", seconds=120)
-            assert not supervisor.disk_full
+            assert not supervisor.is_disk_full
         require_whole(store, run_id)
-        first = runs.attempts(store, run_id)[0]
+        first = run_attempts.list_of_run(store, run_id)[0]
         assert "the disk of the data directory is full" in first.outcome or "status 1" in first.outcome
     finally:
         end_workers(store)
@@ -121,11 +134,11 @@ def test_a_full_disk_ends_the_attempt_and_the_run_goes_on_when_there_is_space(sm
 def test_queued_runs_wait_while_the_disk_is_nearly_full(store, monkeypatch):
     run_id, _ = runs.create(store, tiny(epochs=1, device="cpu"))
     free = shutil.disk_usage(store.data_dir).free
-    with supervising(store, least_free_bytes=2 * free) as supervisor:
-        wait_for(lambda: supervisor.disk_full, 10, "the watermark")
+    with supervising(store, min_free_bytes=2 * free) as supervisor:
+        wait_for(lambda: supervisor.is_disk_full, 10, "the watermark")
         time.sleep(1)
         assert status(store, run_id) == "queued"
-        supervisor.limits = type(supervisor.limits)(slots=supervisor.limits.slots, least_free_bytes=0)
+        supervisor.limits = type(supervisor.limits)(slots=supervisor.limits.slots, min_free_bytes=0)
         wait_status(store, run_id, "finished")
     require_whole(store, run_id)
 
@@ -134,7 +147,7 @@ def test_a_memory_limit_says_out_of_memory(store):
     """The limit of the process, as an operator sets it for all workers; weights fit, their gradients do not."""
     hungry = tiny(epochs=1, device="cpu", batch_size=1400, backbone=Mlp(features=8192, width=8192, depth=5))
     run_id, _ = runs.create(store, hungry)
-    supervisor = Supervisor(store, warm=False, reading=Reading(memory_bytes=3 * 2**30))
+    supervisor = Supervisor(store, warm=False, data_access=DataAccess(memory_bytes=3 * 2**30))
     supervisor.start()
     try:
         wait_status(store, run_id, "failed")
@@ -152,7 +165,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(store, damage):
     run_id, _ = runs.create(store, tiny(epochs=5, device="cpu"))
     with supervising(store):
         wait_epoch(store, run_id, 3)
-        runs.request_cancel(store, run_id)
+        run_status.request_cancel(store, run_id)
         wait_status(store, run_id, "cancelled")
         path = store.data_dir / artifacts.rows(store, run_id, "checkpoint")[0].path
         content = bytearray(path.read_bytes())
@@ -162,8 +175,10 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(store, damage):
         else:
             path.write_bytes(content if damage == "one bit" else content[:-10])
         words = {"cut short": "bytes and should have", "one bit": "hash differs", "gone": "is missing"}[damage]
-        assert [words in fault.what for fault in check.faults(store)] == [True], "the doctor sees it too"
-        runs.retry(store, run_id)
+        assert [words in problem.description for problem in integrity.find_problems(store)] == [True], (
+            "the doctor sees it too"
+        )
+        run_status.retry(store, run_id)
         wait_status(store, run_id, "finished")
     lines = [e.payload["text"] for e in event_log.after(store, run_id, 0, 10_000, ["LogLine"])]
     assert any("falling back to the one before" in line for line in lines)
@@ -200,7 +215,7 @@ def test_the_wall_clock_may_jump_a_day_either_way(store, tmp_path, monkeypatch):
 
 FLOOD = """
 import os, sys, threading
-if any("backend.worker" in part for part in sys.orig_argv):
+if any("backend.jobs.worker" in part for part in sys.orig_argv):
     def flood():
         line = b"a native library complains, again and again" * 25 + b"\\n"
         for _ in range(100 * 2**20 // len(line)):
@@ -261,15 +276,15 @@ def test_a_run_that_goes_on_is_whole_whenever_one_looks(store):
     with supervising(store):
         wait_epoch(store, run_id, 1)
         while status(store, run_id) != "finished":
-            assert list(check.faults(store)) == []
+            assert list(integrity.find_problems(store)) == []
             looks += 1
     assert looks > 10
     last = runs.get(store, run_id).last_seq
     for wrong in (last - 1, last + 1):
         with store.writing() as connection:
             connection.execute(sa.update(run).where(run.c.id == run_id).values(last_seq=wrong))
-        assert [fault.what for fault in check.faults(store)] == [
-            f"the run says that its last event is {wrong}, and it is {last}"
+        assert [problem.description for problem in integrity.find_problems(store)] == [
+            f"the last event of the run is {last}, and its row has {wrong}"
         ]
 
 
@@ -279,9 +294,9 @@ def test_an_old_database_is_copied_and_brought_forward(tmp_path, request, kind):
     at_first_schema(tmp_path / "data", url)
     store = open_store(tmp_path / "data", url)
     try:
-        assert [row.id for row in runs.queued(store)] == ["old1", "old0"], "the order in which they came"
-        assert query.listing(store, q="nc1<0.3").total == 2
-        assert list(check.faults(store)) == []
+        assert [row.id for row in run_queue.list_startable(store)] == ["old1", "old0"], "the order in which they came"
+        assert query.list_runs(store, q="nc1<0.3").total == 2
+        assert list(integrity.find_problems(store)) == []
         if kind == "sqlite":
             with contextlib.closing(sqlite3.connect(tmp_path / "data" / "collapse-before-0003.db")) as old:
                 assert old.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
@@ -315,7 +330,9 @@ def test_a_migration_that_fails_leaves_the_old_database_as_it_was(tmp_path, requ
         assert "priority" not in {column["name"] for column in sa.inspect(connection).get_columns("run")}
     engine.dispose()
     store = open_store(tmp_path / "data", url)
-    assert [row.id for row in runs.queued(store)] == ["old1", "old0"], "the mended version brings it forward"
+    assert [row.id for row in run_queue.list_startable(store)] == ["old1", "old0"], (
+        "the mended version brings it forward"
+    )
     store.close()
 
 
@@ -328,13 +345,13 @@ def test_two_programs_that_open_an_old_database_at_once(tmp_path):
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors.decode()
     store = open_store(tmp_path / "data")
-    assert query.listing(store).total == 2
+    assert query.list_runs(store).total == 2
     store.close()
 
 
 def test_a_worker_waits_for_a_database_that_comes_back(store, monkeypatch):
-    """`patiently` raises what waiting cannot mend at once, and the rest only in the end."""
-    from backend.worker import patiently
+    """`retry` raises errors that waiting cannot resolve at once, and others only at its deadline."""
+    from backend.jobs.outbox import retry
 
     tries = []
 
@@ -344,10 +361,10 @@ def test_a_worker_waits_for_a_database_that_comes_back(store, monkeypatch):
             raise sa.exc.OperationalError("UPDATE", {}, Exception("database is locked"))
         return "done"
 
-    assert patiently(sometimes) == "done"
+    assert retry(sometimes) == "done"
 
     def full():
         raise sa.exc.OperationalError("INSERT", {}, Exception("database or disk is full"))
 
     with pytest.raises(sa.exc.OperationalError, match="disk is full"):
-        patiently(full)
+        retry(full)

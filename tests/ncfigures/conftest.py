@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from backend.jobs.pulse import Pulse
-from backend.store import runs
+from backend.jobs.heartbeat import Heartbeat
+from backend.jobs.recorder import EventRecorder
+from backend.store import run_attempts, runs
 from backend.store.database import open_store
-from backend.store.event_log import Entry
-from backend.worker import Recorder
+from backend.store.event_log import NewEvent
 from ncengine.events import RunFinished
 from ncengine.train import run as train
 from tests.harness import tiny
@@ -19,11 +19,11 @@ from tests.harness import tiny
 def trained(store, config, name):
     """Run a config to its end; return its id."""
     run_id, _ = runs.create(store, config, name=name)
-    number = runs.claim(store, run_id, "cpu")
-    recorder = Recorder(store, run_id, number, Pulse(store, run_id, number, ran_before_s=0.0))
+    number = run_attempts.claim(store, run_id, "cpu")
+    recorder = EventRecorder(store, run_id, number, Heartbeat(store, run_id, number, ran_before_s=0.0))
     for event in train(config):
         if isinstance(event, RunFinished):
-            recorder.end("finished", Entry(event.type, event.payload()))
+            recorder.end(NewEvent(event.type, event.payload()))
         else:
             recorder.record(event)
     return run_id

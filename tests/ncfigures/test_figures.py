@@ -18,13 +18,13 @@ from fontTools.ttLib import TTFont
 from PIL import Image
 from pypdf import PdfReader
 
-from backend import views, wire
-from backend.errors import Invalid, NotFound
+from backend.api import views, wire
 from backend.figures.collect import collect
 from backend.figures.errors import figure_errors
 from backend.figures.process import FigureJob, FigureProcess, StoreLocation
-from backend.store import artifacts, event_log, runs
-from backend.store.event_log import Entry
+from backend.store import artifacts, event_log, run_attempts, runs
+from backend.store.errors import Invalid, NotFound
+from backend.store.event_log import NewEvent
 from ncfigures import palette
 from ncfigures.camera import Camera, parse_camera
 from ncfigures.catalogue import FIGURES, VENUES, Format
@@ -420,7 +420,7 @@ def test_spectra_and_layers_are_the_measured_ones(kept):
 
 
 def test_costs_are_medians_of_the_reports(kept):
-    reports = [row.payload for row in event_log.newest_of(kept.store, kept.run, "StepMeasured", 200)]
+    reports = [row.payload for row in event_log.newest_events(kept.store, kept.run, "StepMeasured", 200)]
     panel = build_figure_spec(asked(kept, "costs")).panels[0]
     heads = next(bars for bars in panel.bars if bars.label == "head")
     assert heads.values[0] == pytest.approx(1e3 * np.median([report["seconds"]["head"] for report in reports]))
@@ -578,11 +578,11 @@ def test_a_run_without_geometry_says_so(store):
 
 def test_a_damaged_capture_says_so(store):
     run_id, _ = runs.create(store, tiny())
-    runs.claim(store, run_id, "cpu")
+    run_attempts.claim(store, run_id, "cpu")
     file = artifacts.write(store, run_id, "geometry", 0, 1, {"means": np.zeros((2, 1))})
     started = {"class_names": ["a", "b"], "view": "line", "view_matrix": [[1.0, 0, 0]], "vertices": [[1.0], [-1.0]]}
-    captured = Entry("GeometryCaptured", {"epoch": 0.0, "step": 0}, file)
-    event_log.append(store, run_id, 1, [Entry("RunStarted", started), captured])
+    captured = NewEvent("GeometryCaptured", {"epoch": 0.0, "step": 0}, file)
+    event_log.append(store, run_id, 1, [NewEvent("RunStarted", started), captured])
     (store.data_dir / file.path).unlink()
     with pytest.raises(Exception, match="damaged or missing on disk"):
         views.geometry(store, run_id, None)

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from backend.errors import Invalid
 from backend.figures.collect import film_request
+from backend.store.errors import Invalid
 from ncfigures.camera import Camera, parse_camera
 from ncfigures.errors import FigureError
 from ncfigures.film import (

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import ncengine as nc
-from backend import views
+from backend.api import views
 from backend.client import Client, calls
-from backend.errors import Invalid, NotFound
+from backend.store.errors import Invalid, NotFound
 from ncfigures.provenance import read_provenance
 from tests.harness import tiny, wait_for
 from tests.ncfigures.test_figures import made

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from backend.errors import Unusable
 from backend.figures.collect import film_request
 from backend.figures.errors import figure_errors
 from backend.figures.files import figure_file
+from backend.store.errors import Unusable
 from ncfigures.film import FilmTiming, render_film
 from ncfigures.options import FigureOptions, parse_options
 

@@ -9,10 +9,10 @@ import re
 import numpy as np
 import pytest
 
-from backend import views, wire
-from backend.errors import Invalid, NotFound
+from backend.api import views, wire
 from backend.figures.replay import replay
 from backend.store import artifacts, event_log, runs
+from backend.store.errors import Invalid, NotFound
 from tests.harness import tiny
 from tests.ncfigures.conftest import trained
 
@@ -30,7 +30,7 @@ def array_of(told, name, run=0):
 
 def test_it_holds_every_capture_within_the_stated_error(kept):
     told = told_by(replay(kept.store, [kept.run]))
-    per_epoch = event_log.newest(kept.store, kept.run, "RunStarted").payload["steps_per_epoch"]
+    per_epoch = event_log.newest_event(kept.store, kept.run, "RunStarted").payload["steps_per_epoch"]
     steps = artifacts.steps(kept.store, kept.run, "geometry")
     directions = [views.captured_arrays(kept.store, kept.run, step)["pca"] for step in steps]
     np.testing.assert_allclose(array_of(told, "pca"), directions, atol=5e-5)

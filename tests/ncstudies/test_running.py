@@ -13,10 +13,9 @@ import sys
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from backend import lock
-from backend.errors import Invalid, Unusable
-from backend.store import query, runs
+from backend.store import data_directory, query, run_attempts, run_status, runs
 from backend.store.database import open_store
+from backend.store.errors import Invalid, Unusable
 from backend.studies.command import reproduce, require_report_folder, write_report
 from backend.studies.store_runner import StoreRunner, capacity_for
 from ncstudies.plan import plan_runs
@@ -73,7 +72,7 @@ def test_every_run_of_the_plan_is_made_once(swept):
     plan = plan_of()
     first = states(swept, plan)
     assert sorted(first.values()) == ["finished"] * 2 * SEEDS
-    rows = query.listing(swept, q="group:reproduce-laptop-digits", limit=100).rows
+    rows = query.list_runs(swept, q="group:reproduce-laptop-digits", limit=100).rows
     assert sorted((row.name, row.config["seed"]) for row in rows) == [
         (n, s) for n in ("one", "two") for s in range(SEEDS)
     ]
@@ -148,7 +147,7 @@ def test_a_missing_package_is_named_before_anything_runs(tmp_path, monkeypatch):
     store = open_store(tmp_path)
     with pytest.raises(Unusable, match=r"reports need not_installed_here; pip install 'collapse-lab\[studies\]'"):
         reproduce(store, "ufm", "laptop", 3, tmp_path / "out", plan=True, download=False, mirror=None)
-    assert query.listing(store, limit=10).rows == []
+    assert query.list_runs(store, limit=10).rows == []
     store.close()
 
 
@@ -178,17 +177,19 @@ def test_a_killed_sweep_goes_on(tmp_path):
         before = {row.id for row in StoreRunner(store).find(plan_of(400)).values()}
         process.kill()
         process.wait()
-        working = {row.run_id: row.number for row in runs.owned_attempts(store)}
+        working = {row.run_id: row.number for row in run_attempts.list_running(store)}
         assert working, "workers outlive the sweep that started them"
         for row in StoreRunner(store).find(plan_of(400)).values():
             if row.status == "queued":
-                runs.request_pause(store, row.id)
+                run_status.request_pause(store, row.id)
         process, again = started(tmp_path, 2)
         again.close()
         wait_for(lambda: "paused" not in states(store, plan_of(400)).values(), 60, "what was held back is queued again")
         after = {row.id for row in StoreRunner(store).find(plan_of(400)).values()}
         assert after == before, "no run is made twice"
-        assert {row.run_id: row.number for row in runs.owned_attempts(store)} == working, "and are adopted by the next"
+        assert {row.run_id: row.number for row in run_attempts.list_running(store)} == working, (
+            "and are adopted by the next"
+        )
         process.send_signal(signal.SIGINT)
         assert process.wait(90) == 130
         assert "the same command goes on" in (tmp_path / "sweep.log").read_text()
@@ -206,9 +207,12 @@ def test_times_are_not_compared_beside_a_server(tmp_path):
     study = small_study()
     alone = Study("small", study.title, study.question, study.claims, study.settings, exclusive=True)
     store = open_store(tmp_path)
-    with lock.holding(tmp_path, "http://127.0.0.1:1"), pytest.raises(Unusable, match="small compares times"):
+    with (
+        data_directory.hold_server_lock(tmp_path, "http://127.0.0.1:1"),
+        pytest.raises(Unusable, match="small compares times"),
+    ):
         StoreRunner(store).execute(alone, plan_of())
-    assert query.listing(store, limit=10).rows == []
+    assert query.list_runs(store, limit=10).rows == []
     assert sum(capacity_for(alone).values()) == 1
     store.close()
 

@@ -17,8 +17,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from backend import cli
-from backend.access.guard import OPEN_PATHS
+from backend.api.security.guard import OPEN_PATHS
+from backend.cli import main
 from backend.settings import DEFAULT_PORT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,7 +68,7 @@ def test_a_server_runs_from_the_wheel_alone(wheel, tmp_path):
         "import sys; from pathlib import Path\n"
         "from fastapi.testclient import TestClient\n"
         "import backend, dashboard.app\n"
-        "from backend.app import Application\n"
+        "from backend.api.app import Application\n"
         "from backend.settings import Settings\n"
         "from backend.store.database import open_store\n"
         "assert Path(backend.__file__).is_relative_to(sys.argv[1]), backend.__file__\n"
@@ -76,7 +76,7 @@ def test_a_server_runs_from_the_wheel_alone(wheel, tmp_path):
         "settings = Settings(data, token='t', warm=False, demonstration=False)\n"
         "app = Application(settings, open_store(data)); app.add_pages(dashboard.app.attach)\n"
         "with TestClient(app.guarded, base_url=settings.url, headers={'authorization': 'Bearer t'}) as http:\n"
-        "    for path in ('/runs', '/assets/modules/scene.mjs', '/assets/style.css', '/api/v1/runs'):\n"
+        "    for path in ('/runs', '/assets/js/scene/scene.mjs', '/assets/style.css', '/api/v1/runs'):\n"
         "        assert http.get(path).status_code == 200, path\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
@@ -87,7 +87,7 @@ def test_a_server_runs_from_the_wheel_alone(wheel, tmp_path):
 
 def serve_options() -> dict[str, set[str]]:
     """The options of `collapse serve` and the environment variables that set them."""
-    command = typer.main.get_command(cli.app).commands["serve"]
+    command = typer.main.get_command(main.app).commands["serve"]
     options = {opt for p in command.params for opt in (*p.opts, *p.secondary_opts)}
     variables = {name for p in command.params for name in ([p.envvar] if isinstance(p.envvar, str) else p.envvar or [])}
     return {"options": options, "variables": variables}

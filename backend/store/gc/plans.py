@@ -1,74 +1,183 @@
-"""Plans as they were shown: kept in the database for a day, for one data directory, each used once."""
+"""Clean-up plans: their models and their rows in the database; valid for a day, for one use, in one data directory."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import sqlalchemy as sa
+from pydantic import BaseModel, ConfigDict, Field
 
-from backend.errors import Conflict, Invalid, NotFound
-from backend.store import marker
-from backend.store.clock import now, text_of
+from backend.store.clock import format_timestamp, now
 from backend.store.database import Store
-from backend.store.gc import eligible
-from backend.store.gc.items import Plan, PlannedItem, Rules, Skipped
+from backend.store.errors import Conflict, NotFound
 from backend.store.models import directory, gc_plan
 
 VALID_HOURS = 24
 KEPT_DAYS = 7
-"""After so long the row of a plan goes, used or not."""
-AGAIN = "preview again with `collapse gc` or POST /api/v1/gc"
+"""Age after which the row of a plan is removed, used or not."""
+PREVIEW_AGAIN = "preview again with `collapse gc` or POST /api/v1/gc"
+ItemKind = Literal[
+    "deleted-run", "captures", "checkpoints", "files-without-row", "folder-without-run", "unfinished-import"
+]
+LABELS: dict[ItemKind, str] = {
+    "deleted-run": "deleted run",
+    "captures": "captures of a finished run",
+    "checkpoints": "checkpoints of a finished run",
+    "files-without-row": "files that no event names",
+    "folder-without-run": "files of a run that is gone",
+    "unfinished-import": "files of an unfinished import",
+}
+"""Name of each kind for people."""
+RelativePath = Annotated[str, Field(pattern=r"^(runs|imports)(/[^/\x00]{1,255}){1,16}$")]
+"""Path of a file relative to the data directory; `files.resolve_inside` refuses `..` in it."""
 
 
-def create(store: Store, rules: Rules) -> Plan:
-    """Find out what can be removed, and keep it as a plan; nothing is removed.
+class GcRecord(BaseModel):
+    """Base class of the stored records of a clean-up."""
 
-    Raises Invalid for a filter without a rule that it could apply to.
-    """
-    if rules.q and rules.thin_geometry is None and not rules.checkpoints:
-        raise Invalid(
-            f"the filter {rules.q!r} says to which runs a rule applies, and there is none; give thin_geometry or "
-            "checkpoints too"
-        )
-    found = eligible.find(store, rules)
-    plan = Plan(
-        id=marker.new_id(),
-        directory_id=store.directory_id,
-        created_at=now(),
-        rules=rules,
-        items=found.items,
-        skipped=found.skipped,
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PlannedFile(GcRecord):
+    """A file at the time of the plan. Files with `artifact` have a row, which has their hash."""
+
+    path: RelativePath
+    size_bytes: int
+    mtime_ns: int
+    artifact: str | None = None
+    """`geometry` or `checkpoint`; None for files without a row."""
+    step: int | None = None
+    sha256: str | None = None
+
+
+class PlannedItem(GcRecord):
+    """Files that are removed together: a deleted run whole, some files of a run, or files of no run."""
+
+    kind: ItemKind
+    run_id: str | None
+    files: tuple[PlannedFile, ...]
+    deleted_at: str | None = None
+    """When a deleted run was deleted."""
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(file.size_bytes for file in self.files)
+
+
+class SkippedItem(GcRecord):
+    """An item or file that is not removed, with the reason."""
+
+    kind: ItemKind
+    run_id: str | None
+    path: str | None
+    """The file, or None where the reason concerns all files of the item."""
+    reason: str
+
+
+class MovedItem(GcRecord):
+    """Number and size of the files of an item that were moved between the data directory and the trash."""
+
+    kind: ItemKind
+    run_id: str | None
+    count: int
+    size_bytes: int
+
+
+class CleanupRules(GcRecord):
+    """What to remove besides deleted runs and files without a row."""
+
+    thin_geometry: Annotated[int, Field(ge=2, le=1_000_000)] | None = None
+    """Keep the first, the last and every n-th capture of finished runs; None keeps all."""
+    checkpoints: bool = False
+    """Remove the checkpoints of finished runs."""
+    q: Annotated[str, Field(max_length=500)] = ""
+    """Apply the two rules only to runs that match this filter."""
+
+
+class CleanupPlan(GcRecord):
+    """What a clean-up would remove from one data directory."""
+
+    id: str
+    directory_id: str
+    created_at: str
+    rules: CleanupRules
+    items: tuple[PlannedItem, ...]
+    skipped: tuple[SkippedItem, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(item.size_bytes for item in self.items)
+
+    @property
+    def count(self) -> int:
+        return sum(len(item.files) for item in self.items)
+
+
+class CleanupResult(GcRecord):
+    """Result of a clean-up or a restore."""
+
+    moved: tuple[MovedItem, ...]
+    skipped: tuple[SkippedItem, ...]
+    entry: str | None = None
+    """Name of the folder in the trash to which the files were moved."""
+    stopped: bool = False
+    """True where it was stopped between two items; the rest is unchanged."""
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(item.size_bytes for item in self.moved)
+
+    @property
+    def count(self) -> int:
+        return sum(item.count for item in self.moved)
+
+
+def merge_results(
+    results: Sequence[CleanupResult], *, entry: str | None = None, stopped: bool = False
+) -> CleanupResult:
+    """Return the results of several items as one."""
+    return CleanupResult(
+        moved=tuple(moved for each in results for moved in each.moved),
+        skipped=tuple(skipped for each in results for skipped in each.skipped),
+        entry=entry,
+        stopped=stopped,
     )
+
+
+def save(store: Store, plan: CleanupPlan) -> None:
+    """Store a plan, and remove those that are older than a week."""
     content = plan.model_dump(mode="json")
-    held = {"items": content["items"], "skipped": content["skipped"]}
+    items = {"items": content["items"], "skipped": content["skipped"]}
     row = {"id": plan.id, "directory_id": plan.directory_id, "created_at": plan.created_at, "rules": content["rules"]}
     with store.writing() as connection:
         connection.execute(gc_plan.delete().where(gc_plan.c.created_at < _ago(hours=24 * KEPT_DAYS)))
-        connection.execute(gc_plan.insert().values(**row, items=held))
-    return plan
+        connection.execute(gc_plan.insert().values(**row, items=items))
 
 
-def get(store: Store, plan_id: str) -> Plan:
-    """Return a plan that can still be used; raises NotFound or Conflict, with what to do, where it cannot."""
+def get(store: Store, plan_id: str) -> CleanupPlan:
+    """Return a plan that can still be used; raises NotFound or Conflict, with the remedy, where it cannot."""
     with store.reading() as connection:
         row = connection.execute(sa.select(gc_plan).where(gc_plan.c.id == plan_id)).one_or_none()
         if row is None:
-            raise NotFound(f"there is no clean-up plan {plan_id!r}; {AGAIN}")
+            raise NotFound(f"there is no clean-up plan {plan_id!r}; {PREVIEW_AGAIN}")
         where = sa.select(directory.c.path, directory.c.host).where(directory.c.id == row.directory_id)
         other = connection.execute(where).one_or_none()
     if row.directory_id != store.directory_id:
         place = f"{other.path} on {other.host}" if other else f"directory {row.directory_id}"
-        raise Conflict(f"clean-up plan {plan_id} is for another data directory, {place}; use it there, or {AGAIN}")
+        raise Conflict(
+            f"clean-up plan {plan_id} is for another data directory, {place}; use it there, or {PREVIEW_AGAIN}"
+        )
     if row.deleted_at is not None:
-        raise Conflict(f"clean-up plan {plan_id} was used at {row.deleted_at}; {AGAIN}")
+        raise Conflict(f"clean-up plan {plan_id} was used at {row.deleted_at}; {PREVIEW_AGAIN}")
     if row.created_at < _ago(hours=VALID_HOURS):
-        raise Conflict(f"clean-up plan {plan_id} was made at {row.created_at}, more than a day ago; {AGAIN}")
+        raise Conflict(f"clean-up plan {plan_id} was made at {row.created_at}, more than a day ago; {PREVIEW_AGAIN}")
     return _plan(row)
 
 
-def claim(store: Store, plan_id: str) -> Plan:
-    """Take a plan for deleting, so that nobody else does; raises as `get`."""
+def claim(store: Store, plan_id: str) -> CleanupPlan:
+    """Mark a plan as used, so that it is used once; raises like `get`."""
     plan = get(store, plan_id)
     unused = (gc_plan.c.id == plan_id, gc_plan.c.deleted_at.is_(None))
     with store.writing() as connection:
@@ -76,21 +185,21 @@ def claim(store: Store, plan_id: str) -> Plan:
     return plan if taken else get(store, plan_id)
 
 
-def expires_at(plan: Plan) -> str:
-    """Return until when a plan can be used."""
-    return text_of(datetime.fromisoformat(plan.created_at) + timedelta(hours=VALID_HOURS))
+def expires_at(plan: CleanupPlan) -> str:
+    """Return the time until which a plan can be used."""
+    return format_timestamp(datetime.fromisoformat(plan.created_at) + timedelta(hours=VALID_HOURS))
 
 
-def _plan(row: sa.Row[Any]) -> Plan:
-    return Plan(
+def _plan(row: sa.Row[Any]) -> CleanupPlan:
+    return CleanupPlan(
         id=row.id,
         directory_id=row.directory_id,
         created_at=row.created_at,
-        rules=Rules.model_validate(row.rules),
+        rules=CleanupRules.model_validate(row.rules),
         items=tuple(PlannedItem.model_validate(item) for item in row.items["items"]),
-        skipped=tuple(Skipped.model_validate(item) for item in row.items["skipped"]),
+        skipped=tuple(SkippedItem.model_validate(item) for item in row.items["skipped"]),
     )
 
 
 def _ago(*, hours: float) -> str:
-    return text_of(datetime.now(UTC) - timedelta(hours=hours))
+    return format_timestamp(datetime.now(UTC) - timedelta(hours=hours))

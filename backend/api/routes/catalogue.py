@@ -1,0 +1,150 @@
+"""What there is: presets, the config's schema, metrics, the machine; and whether a config could be launched."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+from typing import Annotated, Any
+
+import orjson
+import psutil
+from fastapi import APIRouter, Body, Query, Response
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+
+from backend.api import wire
+from backend.api.routes.encoding import EncodedRoute
+from backend.api.routes.runs import Here
+from backend.api.security.callers import current_caller
+from backend.jobs import slots, sweep
+from backend.jobs.estimate import estimate_runs
+from backend.store import runs
+from backend.store.errors import Invalid
+from backend.store.scopes import includes
+from backend.store.validation import field_errors
+from ncengine import __version__
+from ncengine.config import RunConfig
+from ncengine.data.facts import FACTS
+from ncengine.metrics import METRICS
+from ncengine.preset_configs import PRESET_GROUPS
+
+router = APIRouter(prefix="/api/v1", tags=["catalogue"], route_class=EncodedRoute)
+
+
+@router.get("/presets")
+def presets() -> wire.Items[wire.PresetWire]:
+    """Return the ready-made configs."""
+    items = [
+        wire.PresetWire(
+            name=name,
+            group=group,
+            title=name,
+            description=(preset.__doc__ or "").strip().splitlines()[0],
+            config=preset(),
+        )
+        for group, held in PRESET_GROUPS.items()
+        for name, preset in held.items()
+    ]
+    return wire.Items[wire.PresetWire](items=items)
+
+
+@router.get("/schema/config", response_class=JSONResponse)
+def schema() -> Response:
+    """Return RunConfig's JSON schema, from which forms are made."""
+    return Response(_schema(), media_type="application/json")
+
+
+@functools.cache
+def _schema() -> bytes:
+    return orjson.dumps(RunConfig.model_json_schema())
+
+
+@router.post("/config/check")
+def check(here: Here, config: Annotated[dict[str, Any], Body()]) -> wire.ConfigCheck:
+    """Say what is wrong with a config, field by field, or that it can be launched."""
+    try:
+        found = here.settled(RunConfig.model_validate(config))
+        here.require_device(found)
+    except ValidationError as error:
+        return wire.ConfigCheck(errors=field_errors(list(error.errors())), config=None, facts={})
+    except Invalid as error:
+        return wire.ConfigCheck.model_validate({"errors": error.extra["errors"], "config": None, "facts": {}})
+    facts = {
+        "classes": found.classes,
+        "train": found.train_size,
+        "steps": found.steps_per_epoch * found.epochs,
+        "kept_captures": found.kept_features.captures,
+        "kept_bytes_each": found.kept_features.bytes,
+    }
+    return wire.ConfigCheck(errors=[], config=found, facts=facts)
+
+
+@router.post("/config/estimate")
+def estimate(here: Here, body: wire.Plan) -> wire.Estimate:
+    """Return what runs would take of time and memory, from what runs like them took on this machine."""
+    found = estimate_runs(here.store, sweep.expand_grid(body.config, body.grid, body.seeds))
+    known = [each for each in found if each.seconds is not None]
+    seconds = sum(each.seconds or 0 for each in known)
+    device = slots.pick_slot(body.config.device, list(here.supervisor.slots))
+    at_once = here.supervisor.limits.slots.get(device or "", 1)
+    worst = min(known, key=lambda each: each.runs, default=None)
+    return wire.Estimate(
+        runs=len(found),
+        seconds=seconds if known else None,
+        wall_seconds=max(seconds / at_once, *(each.seconds or 0 for each in known)) if known else None,
+        memory_bytes=max((each.memory_bytes or 0 for each in known), default=0) or None,
+        measured_runs=0 if worst is None else worst.runs,
+        alike=None if worst is None else worst.alike,
+        unknown=len(found) - len(known),
+        ahead=runs.count(here.store, "queued") + runs.count(here.store, "running"),
+        slots=at_once,
+    )
+
+
+@router.get("/data")
+def data() -> dict[str, dict[str, Any]]:
+    """Return what is known of each data set."""
+    return {
+        name: {"title": facts.title, "class_names": list(facts.class_names), "train": facts.train, "test": facts.test}
+        for name, facts in FACTS.items()
+    }
+
+
+@router.get("/metrics")
+def metrics(classes: Annotated[int, Query(ge=2, le=1_000_000)] = 10) -> wire.Items[wire.MetricWire]:
+    """Return every metric with its label, formula, direction and source, and its ideal for so many classes."""
+    fields = ("key", "label", "symbol", "formula", "family", "direction", "source", "reading", "exact", "share")
+    items = [
+        wire.MetricWire(
+            **{name: getattr(spec, name) for name in fields},
+            ideal=None if spec.ideal is None else spec.ideal(classes),
+        )
+        for spec in METRICS.values()
+    ]
+    return wire.Items[wire.MetricWire](items=items)
+
+
+@router.get("/readiness")
+def readiness(here: Here) -> wire.Ready:
+    """Return whether runs can be taken; where not, what happened and what to do, with paths for the scope `admin`."""
+    found = here.gauges.readiness()
+    told = found.values() if includes(current_caller().scope, "admin") else found
+    return wire.Ready(ready=not found, problems=list(told))
+
+
+@router.get("/system")
+def system(here: Here) -> wire.System:
+    """Return the machine and what this server does now."""
+    return wire.System(
+        version=__version__,
+        devices=list(here.supervisor.slots),
+        slots=dict(here.supervisor.limits.slots),
+        cores=os.cpu_count() or 1,
+        memory_bytes=psutil.virtual_memory().total,
+        server_memory_bytes=psutil.Process().memory_info().rss,
+        disk_free_bytes=shutil.disk_usage(here.store.data_dir).free,
+        disk_full=here.supervisor.is_disk_full,
+        running=runs.count(here.store, "running"),
+        queued=runs.count(here.store, "queued"),
+    )

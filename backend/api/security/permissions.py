@@ -1,0 +1,114 @@
+"""Which scope each route needs. An API route that is not in the table is refused; a test compares it with OpenAPI."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from starlette.requests import HTTPConnection
+
+from backend.api.security.callers import current_caller, require_scope
+from backend.store.errors import Forbidden
+from backend.store.scopes import TokenScope
+
+Needed = TokenScope | Literal["nobody"]
+"""A scope, or that nobody has to be logged in."""
+
+ROUTES: dict[Needed, str] = {
+    "nobody": """
+        GET /healthz
+        GET /readyz
+    """,
+    "read": """
+        GET /api/v1/me
+        POST /api/v1/logout
+        GET /api/docs
+        GET /api/docs/{name}
+        GET /api/v1/openapi.json
+        GET /api/v1/presets
+        GET /api/v1/schema/config
+        POST /api/v1/config/check
+        POST /api/v1/config/estimate
+        GET /api/v1/data
+        GET /api/v1/metrics
+        GET /api/v1/system
+        GET /api/v1/readiness
+        GET /api/v1/runs
+        GET /api/v1/runs/{run_id}
+        GET /api/v1/runs/{run_id}/overview
+        GET /api/v1/runs/{run_id}/events
+        GET /api/v1/runs/{run_id}/metrics
+        GET /api/v1/runs/{run_id}/geometry
+        GET /api/v1/runs/{run_id}/samples
+        GET /api/v1/runs/{run_id}/features.npz
+        GET /api/v1/runs/{run_id}/milestones
+        GET /api/v1/runs/{run_id}/attempts
+        GET /api/v1/runs/{run_id}/log
+        GET /api/v1/runs/{run_id}/readings
+        GET /api/v1/runs/{run_id}/artifacts
+        GET /api/v1/runs/{run_id}/artifacts/{kind}/{step}
+        GET /api/v1/runs/{run_id}/figures/{figure}.{format}
+        GET /api/v1/runs/{run_id}/replay.html
+        GET /api/v1/runs/{run_id}/archive.zip
+        GET /api/v1/figures/{figure}.{format}
+        GET /api/v1/replay.html
+        POST /api/v1/figures/origin
+        GET /api/v1/stream
+        GET /api/v1/groups
+        GET /api/v1/folds
+        GET /api/v1/sparklines
+        GET /api/v1/queue
+        GET /api/v1/trash
+    """,
+    # Bulk actions that delete or restore ask for `admin` in the route, which alone knows the action.
+    "launch": """
+        POST /api/v1/runs
+        POST /api/v1/sweeps
+        POST /api/v1/imports
+        POST /api/v1/runs/bulk
+        PATCH /api/v1/runs/{run_id}
+        POST /api/v1/runs/{run_id}/clone
+        POST /api/v1/runs/{run_id}/move
+        POST /api/v1/runs/{run_id}/cancel
+        POST /api/v1/runs/{run_id}/pause
+        POST /api/v1/runs/{run_id}/resume
+        POST /api/v1/runs/{run_id}/retry
+    """,
+    "admin": """
+        DELETE /api/v1/runs/{run_id}
+        POST /api/v1/runs/{run_id}/restore
+        POST /api/v1/gc
+        POST /api/v1/gc/{plan}/delete
+        POST /api/v1/trash/empty
+        POST /api/v1/trash/restore
+        GET /api/v1/tokens
+        POST /api/v1/tokens
+        DELETE /api/v1/tokens/{token_id}
+        GET /api/v1/audit
+        GET /api/v1/doctor
+        GET /prometheus
+    """,
+}
+NEEDED: dict[str, Needed] = {line.strip(): need for need, text in ROUTES.items() for line in text.strip().splitlines()}
+"""By method and path template."""
+ANY_API_PATH = "/api/{path:path}"
+"""Answers 404 and 405, whatever the method."""
+
+
+def needed_scope(method: str, path: str) -> Needed | None:
+    """Return which scope a route needs, by its path template; None where none is declared."""
+    needed = NEEDED.get(f"{method} {path}")
+    if needed is None and (path == ANY_API_PATH or not path.startswith("/api/")):
+        # Pages show what the API gives, which they ask for in their caller's name.
+        return "read"
+    return needed
+
+
+async def authorize(connection: HTTPConnection) -> None:
+    """FastAPI dependency of every route: raise Forbidden unless the caller's scope allows it."""
+    method, path = connection.scope.get("method", "GET"), getattr(connection.scope.get("route"), "path", "")
+    needed = needed_scope(method, path)
+    if needed is None:
+        current_caller()
+        raise Forbidden(f"no scope is declared for {method} {path}; declare it in backend/api/security/permissions.py")
+    if needed != "nobody":
+        require_scope(needed)

@@ -1,0 +1,159 @@
+"""Starting and stopping the one server process: lock, port, token, uvicorn, and the printed address."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import ipaddress
+import os
+import socket
+import ssl
+import sys
+import webbrowser
+from dataclasses import replace
+from types import FrameType
+from typing import Any
+from urllib.parse import quote
+
+import uvicorn
+
+from backend.api.app import Application
+from backend.api.logs import log_to
+from backend.settings import DEFAULT_PORT, Settings, kept_token, require_proxies, require_safe_host, token_in
+from backend.store import data_directory
+from backend.store.database import open_store
+from backend.store.errors import Unusable
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which opens a browser when it is up, and ends open streams when it is to stop."""
+
+    def __init__(self, config: uvicorn.Config, application: Application, address: str | None) -> None:
+        super().__init__(config)
+        self._application, self._address = application, address
+        self._opening: asyncio.Task[bool] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and then open `address` in a browser: not before there is something to see."""
+        await super().startup(sockets=sockets)
+        # What is loaded now stays until the end. A full collection would look through all of it every few seconds,
+        # which stops every thread for 0.15 s.
+        gc.collect()
+        gc.freeze()
+        if self.started and self._address is not None:
+            self._opening = asyncio.create_task(asyncio.to_thread(webbrowser.open, self._address))
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._application.context.hub.close()
+        super().handle_exit(sig, frame)
+
+
+def free_socket(host: str, port: int, *, exact: bool) -> socket.socket:
+    """Return a listening socket on `port`, or, unless it must be that one, on another free port where it is taken.
+
+    It listens at once: between binding and listening another server could take the same port, and answer for this one.
+    """
+    try:
+        return _listening(host, port)
+    except OSError as error:
+        if exact:
+            raise Unusable(
+                f"port {port} on {host} cannot be used ({error.strerror}); choose another with --port"
+            ) from error
+        return _listening(host, 0)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def serve(wanted: Settings, *, port: int | None, open_browser: bool, pages: Any, join: bool = False) -> None:
+    """Serve until interrupted; raises Unusable with the remedy where that cannot begin.
+
+    `wanted` lacks what is found here: the data directory as it is, the free port, the kept token. With `join` an empty
+    data directory becomes a further one of the database's store.
+    """
+    require_proxies(wanted.behind_proxy)
+    _require_safe(wanted)
+    _require_readable_certificate(wanted)
+    store = open_store(wanted.data_dir, wanted.database_url, join=join)
+    try:
+        listener = free_socket(wanted.host, port if port is not None else DEFAULT_PORT, exact=port is not None)
+        settings = replace(
+            wanted,
+            data_dir=store.data_dir,
+            port=listener.getsockname()[1],
+            token=wanted.token or kept_token(store.data_dir),
+        )
+        with listener, data_directory.hold_server_lock(store.data_dir, settings.url):
+            log_to(store.data_dir / "server.log")
+            moved = port is None and settings.port != DEFAULT_PORT
+            _run(settings, store, listener, moved=moved, open_browser=open_browser, pages=pages)
+    finally:
+        store.close()
+
+
+def _require_safe(wanted: Settings) -> None:
+    # A token in the data directory is one that somebody put there: it may be weak, and does not allow to listen beyond.
+    held = None if wanted.token else token_in(wanted.data_dir)
+    proxies = {"allow_hosts": wanted.allow_hosts, "behind_proxy": wanted.behind_proxy}
+    require_safe_host(wanted.host, wanted.token, **proxies)
+    if held is not None:
+        require_safe_host("127.0.0.1", held, **proxies)
+
+
+def _require_readable_certificate(settings: Settings) -> None:
+    if bool(settings.certificate) != bool(settings.key):
+        raise Unusable("TLS needs both --certificate and --key; give both, or neither for plain http")
+    if settings.certificate is None:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.certificate, settings.key)
+    except (OSError, ssl.SSLError) as error:
+        raise Unusable(
+            f"the certificate {settings.certificate} and its key cannot be used ({error}); "
+            "both must be PEM files that belong together"
+        ) from error
+
+
+def _run(
+    settings: Settings, store: Any, listener: socket.socket, *, moved: bool, open_browser: bool, pages: Any
+) -> None:
+    application = Application(settings, store)
+    if pages is not None:
+        application.add_pages(pages)
+    if moved:
+        print(f"Port {DEFAULT_PORT} is taken; using {settings.port} instead.", file=sys.stderr)
+    shown = "127.0.0.1" if ipaddress.ip_address(socket.gethostbyname(settings.host)).is_unspecified else settings.host
+    address = f"{replace(settings, host=shown).url}/?token={quote(settings.token, safe='')}"
+    print(f"Collapse Lab is at {address}", flush=True)
+    print(f"Data in {settings.data_dir}. Ctrl-C stops the server; runs under way go on.", flush=True)
+    config = uvicorn.Config(
+        application.guarded,
+        log_level="warning",
+        access_log=False,  # addresses may carry a token
+        ws="websockets-sansio",
+        timeout_graceful_shutdown=3,
+        ssl_certfile=settings.certificate,
+        ssl_keyfile=settings.key,
+        # Without a proxy, nobody else says where a request comes from, not even a program on this machine.
+        proxy_headers=bool(settings.behind_proxy),
+        forwarded_allow_ips=list(settings.behind_proxy),
+    )
+    server = Server(config, application, address if open_browser and _has_screen() else None)
+    # Ctrl-C is how one stops it: a clean end, not an error.
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+
+
+def _has_screen() -> bool:
+    return sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,0 +1,129 @@
+"""Group runs by a shared value, or by everything except the seed.
+
+Each group has the ids of its runs, how many have each status, the settings they share, and the median and range of
+their final metrics: the rows of a table over seeds.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+from backend.store.database import Store
+from backend.store.errors import Invalid
+from backend.store.models import run
+from backend.store.run_filter import Column, field_column, find_field, parse_filter
+from backend.store.run_status import RunStatus
+from backend.store.runs import HEADLINE
+from ncengine.metrics import METRICS
+
+SEEDS = "seeds"
+SHARED_FIELDS = ("name", "group", "head", "data", "backbone", "seed")
+"""Fields of the filter language that a group names where all its runs have the same value."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRange:
+    """Median, minimum and maximum of a number over the `count` runs of a group that have it."""
+
+    median: float
+    min: float
+    max: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunGroup:
+    """Runs with one value of a field, or with equal configs except for the seed (`value` is None then).
+
+    `shared` has the value of each field of `SHARED_FIELDS`, None where the runs differ; `ranges` are by `SPLIT.KEY` of
+    the metrics that were asked for, and `duration` in seconds.
+    """
+
+    value: str | None
+    run_ids: list[str]
+    status_counts: dict[RunStatus, int]
+    created_at: str
+    """When the newest run was created."""
+    shared: dict[str, str | None]
+    ranges: dict[str, MetricRange]
+
+
+def group_runs(
+    store: Store, by: str, *, q: str = "", keys: Sequence[str] = (), limit: int = 1000
+) -> tuple[list[RunGroup], int]:
+    """Group the runs that match a filter; return the groups, that of the newest run first, and how many there are.
+
+    `by` is "seeds" or a field of the filter language that is no measured number; `keys` are metrics as `SPLIT.KEY`.
+    Raises Invalid for others.
+    """
+    group_key = _config_without_seed(store) if by == SEEDS else _grouping_column(by)
+    for key in keys:
+        split, _, metric = key.partition(".")
+        if split not in ("train", "test") or metric not in METRICS:
+            raise Invalid(f"`keys` must be metrics such as train.nc1, got {key!r}")
+    columns = [run.c.id, group_key.label("group_key"), run.c.status, run.c.created_at, run.c.running_s, run.c.headline]
+    columns += [column.label(f"shared_{name}") for name in SHARED_FIELDS if (column := field_column(name)) is not None]
+    # The whole summary is read only where a metric is asked for that the headline lacks.
+    columns += [] if all(key.partition(".")[2] in HEADLINE for key in keys) else [run.c.summary]
+    query = sa.select(*columns).where(run.c.deleted_at.is_(None), *parse_filter(q))
+    rows_by_key: dict[str | None, list[Any]] = {}
+    with store.reading() as connection:
+        for row in connection.execute(query.order_by(run.c.created_at.desc(), run.c.id)):
+            rows_by_key.setdefault(row.group_key, []).append(row)
+    some = list(rows_by_key.items())[:limit]
+    return [_group(None if by == SEEDS else value, rows, keys) for value, rows in some], len(rows_by_key)
+
+
+def _grouping_column(by: str) -> Column:
+    field = find_field(by)
+    column = None if field is None or field.kind in ("number", "metric") else field_column(by)
+    if column is None:
+        raise Invalid(f"`by` must be {SEEDS} or a field such as head, group, status, optimiser.lr, got {by!r}")
+    return column
+
+
+def _config_without_seed(store: Store) -> Column:
+    """Return a run's config without its seed, as text."""
+    if not store.is_sqlite:
+        without: Column = sa.cast(sa.cast(run.c.config, JSONB).op("-")("seed"), sa.Text)
+        return without
+    return sa.func.json_remove(run.c.config, "$.seed", type_=sa.Text)
+
+
+def _group(value: str | None, rows: Sequence[Any], keys: Iterable[str]) -> RunGroup:
+    ranges = {key: _range(_final_value(row, key) for row in rows) for key in keys}
+    ranges["duration"] = _range(row.running_s for row in rows if row.running_s)
+    return RunGroup(
+        value,
+        [row.id for row in rows],
+        dict(Counter(row.status for row in rows)),
+        rows[0].created_at,
+        {name: _shared_value(getattr(row, f"shared_{name}") for row in rows) for name in SHARED_FIELDS},
+        {key: found for key, found in ranges.items() if found is not None},
+    )
+
+
+def _final_value(row: Any, key: str) -> Any:
+    split, _, metric = key.partition(".")
+    return row.headline.get(key) if metric in HEADLINE else row.summary.get(split, {}).get(metric)
+
+
+def _shared_value(values: Iterable[Any]) -> str | None:
+    found = set(values)
+    return str(only) if len(found) == 1 and (only := found.pop()) is not None else None
+
+
+def _range(values: Iterable[Any]) -> MetricRange | None:
+    """Return the range of the finite numbers among the values; None where there is none."""
+    numbers = [number for value in values if value is not None and math.isfinite(number := float(value))]
+    if not numbers:
+        return None
+    return MetricRange(statistics.median(numbers), min(numbers), max(numbers), len(numbers))

@@ -1,0 +1,49 @@
+// Starts and closes the scripts of pages as Dash mounts and removes their elements.
+
+import { listenForDownloads } from "./core/downloads.mjs";
+import { listenForFigureDrops } from "./core/figure-drop.mjs";
+import { KeyboardShortcuts } from "./core/keyboard.mjs";
+import { ReadinessBanner } from "./core/readiness.mjs";
+import { ComparePage } from "./pages/compare-page.mjs";
+import { GuidedTour } from "./pages/guided-tour.mjs";
+import { listenForQueueDrags } from "./pages/queue-order.mjs";
+import { RunPage } from "./pages/run-page.mjs";
+import { RunsPage } from "./pages/runs-page.mjs";
+
+const PAGE_CLASSES = { "run-page": RunPage, "compare-page": ComparePage, "runs-page": RunsPage };
+const tour = new GuidedTour();
+let page = null;
+
+function updatePage() {
+  const id = Object.keys(PAGE_CLASSES).find((each) => document.getElementById(each));
+  const root = id ? document.getElementById(id) : null;
+  if (page && page.root !== root) {
+    page.close();
+    tour.hide();
+    page = null;
+  }
+  if (!root || page) return;
+  page = new PAGE_CLASSES[id](root);
+  if (page instanceof RunPage) tour.offer(root);
+}
+
+new MutationObserver(updatePage).observe(document.body, { childList: true, subtree: true });
+updatePage();
+new KeyboardShortcuts();
+new ReadinessBanner().begin();
+listenForQueueDrags();
+listenForFigureDrops();
+listenForDownloads();
+
+/** For the export dialog's callback, for tests, and for whoever wants the numbers behind the picture. */
+window.collapseLab = {
+  viewState: () => page?.viewState?.() ?? null,
+  /** What the scene shows: [x, y, z] of vertices, means, weights and features, before the camera. */
+  projection: () => page?.scene?.projection ?? null,
+  /** The marks that can be hovered, with their places on the canvas. */
+  marks: () => page?.scene?.marks ?? [],
+  /** The projections of a comparison's scenes. */
+  projections: () => page?.configurations?.map(({ scene }) => scene.projection ?? null) ?? null,
+  camera: () => page?.scene?.cameraText ?? null,
+  paintCount: () => page?.scene?.paintCount ?? 0,
+};

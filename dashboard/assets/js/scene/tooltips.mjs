@@ -1,0 +1,67 @@
+// Texts of the scene's tooltips.
+
+import { angleDegrees, formatAngle } from "../core/formatting.mjs";
+
+function cosine(a, i, b, j) {
+  let [ab, aa, bb] = [0, 0, 0];
+  for (let c = 0; c < a.columns; c += 1) {
+    const [x, y] = [a.data[i * a.columns + c], b.data[j * b.columns + c]];
+    [ab, aa, bb] = [ab + x * y, aa + x * x, bb + y * y];
+  }
+  return aa && bb ? ab / Math.sqrt(aa * bb) : null;
+}
+
+const formatCosineAsAngle = (cos) => formatAngle(angleDegrees(cos));
+
+function rowNorm({ data, columns }, i) {
+  return Math.hypot(...data.subarray(i * columns, (i + 1) * columns));
+}
+
+/** The class whose mean has the smallest angle to a class's mean, and the cosine; null where rows are blocks of classes. */
+export function nearestClass({ data, rows }, label, classCount) {
+  if (rows !== classCount) return null;
+  let nearest = label === 0 ? 1 : 0;
+  for (let j = 0; j < classCount; j += 1) if (j !== label && data[label * rows + j] > data[label * rows + nearest]) nearest = j;
+  return { label: nearest, cosine: data[label * rows + nearest] };
+}
+
+/**
+ * Return the lines of a mark's tooltip: what it is, then what is known of it in this frame.
+ * @param {{kind: string, index: number, label: number}} mark
+ * @param {{trueLabel?: number | null, rotationDeg?: number | null}} known of a sample its true label, where labels may be
+ *   wrong; of a vertex its rotation since the previous capture
+ */
+export function tooltipLines({ kind, index, label }, frame, started, { trueLabel = null, rotationDeg = null } = {}) {
+  const names = started.class_names;
+  // Angles are exact only if all coordinates of the ETF's frame are here.
+  const hasAllCoordinates = started.vertices[0].length === frame.means.columns && !frame.serverView && frame.means.columns > 3;
+  const isExact = hasAllCoordinates || names.length <= 4;
+  const angleFromMean = (points) => {
+    const cos = isExact ? cosine(points, index, frame.means, label) : null;
+    return cos === null ? [] : [`${formatCosineAsAngle(cos)} from its class mean`];
+  };
+  if (kind === "vertices") {
+    const rotation = rotationDeg === null ? [] : [`rotated by ${formatAngle(rotationDeg)} since the previous capture`];
+    return [`Vertex of ${names[label]}`, "of the nearest simplex ETF", ...rotation];
+  }
+  if (kind === "weights") return [`Classifier weights of ${names[label]}`, ...angleFromMean(frame.weights)];
+  if (kind === "features") {
+    const predicted = frame.predictions?.[index] ?? label;
+    const prediction = predicted === label ? [] : [`predicted as ${names[predicted]}`];
+    const truth = trueLabel === null || trueLabel === label ? [] : [`true class: ${names[trueLabel]}`];
+    return [`Training sample of ${names[label]}`, ...prediction, ...truth, ...angleFromMean(frame.features)];
+  }
+  return classMeanLines({ index, label }, frame, started, isExact);
+}
+
+function classMeanLines({ index, label }, frame, started, isExact) {
+  const vertex = { data: Float32Array.from(started.vertices[label]), columns: started.vertices[label].length };
+  const lines = [`Class mean of ${started.class_names[label]}`];
+  if (isExact) {
+    const cos = cosine(frame.means, index, vertex, 0);
+    if (cos !== null) lines.push(`${formatCosineAsAngle(cos)} from its vertex`, `Relative norm ${rowNorm(frame.means, index).toFixed(2)}`);
+  }
+  const nearest = nearestClass(frame.cosines, label, started.class_names.length);
+  if (nearest) lines.push(`Nearest class: ${started.class_names[nearest.label]}, ${formatCosineAsAngle(nearest.cosine)}`);
+  return lines;
+}
