@@ -22,7 +22,7 @@ from torch import Tensor, nn
 import ncengine as nc
 from benchmarks.report import Figure, side_by_side
 from benchmarks.trust_region import TrustRegion
-from ncengine.geometry.nearest import pull_back, solve
+from ncengine.geometry.nearest_etf import pull_back, solve
 from ncengine.geometry.polar import PolarFactor, polar_by_products, polar_factor, polar_gradient
 from ncengine.geometry.riemannian import geoopt, maximise_alignment, stiefel
 

@@ -30,13 +30,13 @@ from ncengine.config import (
 )
 from ncengine.data import settle
 from ncengine.data.augment import Augmentation
-from ncengine.data.loading import load
-from ncengine.data.order import epoch_order
-from ncengine.data.places import Places
+from ncengine.data.batch_order import epoch_order
+from ncengine.data.loader import load
+from ncengine.data.paths import Places
 from ncengine.data.split import Split, make_source
 from ncengine.heads import make_head
 from ncengine.losses import loss_of
-from ncengine.optim import lr_factor, make_optimiser
+from ncengine.training.optim import lr_factor, make_optimiser
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)

@@ -28,7 +28,7 @@ from backend.store import event_log, runs
 from backend.store.database import Store
 from backend.studies.store_runner import Planned, found
 from ncengine import __version__
-from ncengine.config.part import Part
+from ncengine.config.base import Part
 from ncfigures.catalogue import FIGURES
 from ncfigures.figures import build_figure_spec
 from ncfigures.options import FigureOptions, parse_options

@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 from metric_drawings import DRAWINGS, INK, Moment, words
 
 import ncengine as nc
-from ncengine import checkpoint
 from ncengine.config import RunConfig, with_overrides
-from ncengine.data.loading import load
-from ncengine.data.outside import load_outside
-from ncengine.trainer import Trainer
+from ncengine.data.loader import load
+from ncengine.data.ood import load_outside
+from ncengine.training import checkpoint
+from ncengine.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "metrics.md"

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ncengine import array_file
-from ncengine.array_file import Damaged, Header
 from ncengine.events import EIGENVALUES, MARGINS, PICTURE_BYTES
+from ncengine.files import array_file
+from ncengine.files.array_file import Damaged, Header
 from ncengine.geometry.views import WHOLE_FRAME_UP_TO, block_size
 
 ValueCheck = Callable[[npt.NDArray[Any], "RunSizes"], bool]

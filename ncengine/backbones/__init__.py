@@ -7,9 +7,9 @@ from collections.abc import Callable
 from torch import nn
 
 from ncengine import config as cfg
-from ncengine.backbones.free import FreeFeatures
-from ncengine.backbones.published import resnet, torchvision_model, vgg, vit_tiny
-from ncengine.backbones.small import Shape, cnn_small, mlp
+from ncengine.backbones.small_networks import Shape, cnn_small, mlp
+from ncengine.backbones.torchvision_models import resnet, torchvision_model, vgg, vit_tiny
+from ncengine.backbones.unconstrained import FreeFeatures
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "cnn-small": cnn_small,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ncengine.config.part import Part
+from ncengine.config.base import Part
 
 Stem = Literal["cifar", "imagenet"]
 TorchvisionName = Literal[

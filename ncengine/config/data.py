@@ -1,8 +1,7 @@
 """Data sets as a config names them: embedded, downloadable, generated, and one's own files.
 
-What is known of a set without opening it stands in `ncengine.data.facts`. Of one's own files nothing is known until
-somebody has looked: `ncengine.data.settle` looks, and writes what it found into `found`, so that a stored config says
-by itself what the run was of.
+`ncengine.data.dataset_info` holds what is known of a data set without opening it. Own files have to be read first:
+`ncengine.data.settle` writes what it found into `found`, so that a stored config describes its data completely.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ncengine.config.part import LATE, Part, applies_if
+from ncengine.config.base import LATE, Part, applies_if
 
 MOST_CLASSES, MOST_NAME = 25_000, 500
 """Of any data: classes, and characters of a class's name."""

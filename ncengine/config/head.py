@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ncengine.config.part import Part, applies_if
+from ncengine.config.base import Part, applies_if
 
 
 class _Head(Part):

@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from ncengine.config.backbone import BackboneConfig, CnnSmall
+from ncengine.config.base import Part
 from ncengine.config.data import DataConfig, FashionMnistMini
 from ncengine.config.head import HeadConfig, NearestETFHead
-from ncengine.config.part import Part
 from ncengine.config.training import (
     OWN_OUTSIDE,
     CrossEntropy,
@@ -27,8 +27,8 @@ from ncengine.config.training import (
     Sgd,
     Stratified,
 )
-from ncengine.data.counts import class_counts
-from ncengine.data.facts import DataFacts, facts_of
+from ncengine.data.dataset_info import DataFacts, facts_of
+from ncengine.data.imbalance import class_counts
 
 SAMPLE_PER_CLASS = 50
 """Training samples a class whose means stand in for the whole split's within the first epoch, and which are kept."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from ncengine.config.part import LATE, Part, applies_if
+from ncengine.config.base import LATE, Part, applies_if
 
 
 class CrossEntropy(Part):

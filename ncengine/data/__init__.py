@@ -1,5 +1,5 @@
 """Data sets: what is known of them (`facts`, light), looking at own files (`settling`), and loading (with torch)."""
 
-from ncengine.data.settling import settle
+from ncengine.data.resolve import settle
 
 __all__ = ["settle"]

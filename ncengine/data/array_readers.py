@@ -21,7 +21,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
 from ncengine.config.data import Arrays
-from ncengine.zip_table import require_table
+from ncengine.files.zip_directory import require_table
 
 Array = npt.NDArray[Any]
 Result = TypeVar("Result")

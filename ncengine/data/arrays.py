@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from ncengine.config.data import MOST_CLASSES, MOST_NAME, Arrays, Found
 from ncengine.data.array_readers import Array, HeldArrays, opened
-from ncengine.data.places import Places
-from ncengine.data.raw import Labels, Loading, Raw
+from ncengine.data.paths import Places
+from ncengine.data.raw_dataset import Labels, Loading, Raw
 
 MOST_SAMPLES = 10_000_000
 MOST_NAMES_BYTES = 2**24

@@ -15,7 +15,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import cast
 
-from ncengine.data.places import Places, Reporter
+from ncengine.data.paths import Places, Reporter
 from ncengine.events import DataProgressed
 
 CHUNK_BYTES = 2**18

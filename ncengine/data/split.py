@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from ncengine.data.augment import Augmentation, augment, draw_generator, normalise
-from ncengine.data.folders import read_all, require_readable
-from ncengine.data.raw import Files
+from ncengine.data.image_folder import read_all, require_readable
+from ncengine.data.raw_dataset import Files
 
 NO_AUGMENTATION = Augmentation()
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ncengine.geometry.matmul_polar import lyapunov, matmul_polar
+from ncengine.geometry.newton_schulz import lyapunov, matmul_polar
 
 FLOOR = 1e-6
 """Smallest σ/σ_max that the derivative uses: below it the gradient is that of the clamped problem, finite."""

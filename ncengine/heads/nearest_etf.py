@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ncengine.geometry.class_means import Averaging, averaging_weight, batch_shares, summed
-from ncengine.geometry.nearest import (
+from ncengine.geometry.nearest_etf import (
     DeltaMode,
     Rotation,
     Solver,

@@ -18,7 +18,7 @@ from ncengine.metrics.vectors import CentredVectors
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ncengine.moments import ClassMoments
+    from ncengine.metrics.moments import ClassMoments
 
     Covariance: TypeAlias = "Tensor | WithinCovariance"
 

@@ -6,8 +6,8 @@ import torch
 import ncengine as nc
 from ncengine import config as cfg
 from ncengine.backbones import BACKBONES, make_backbone
-from ncengine.backbones.published import GreyAsColour
-from ncengine.taps import pooled, require_layers, tapped
+from ncengine.backbones.torchvision_models import GreyAsColour
+from ncengine.measurement.hooks import pooled, require_layers, tapped
 from tests.harness import tiny
 
 SMALL = {

@@ -45,12 +45,12 @@ from ncengine.config import (
     Synthetic,
     TinyImageNet,
 )
-from ncengine.data import folders, published, settle
-from ncengine.data.counts import class_counts
+from ncengine.data import image_folder, public_datasets, settle
 from ncengine.data.download import Remote, fetch
-from ncengine.data.loading import EMBEDDED, kept_rows, load, noisy_labels
-from ncengine.data.places import Places
-from ncengine.data.published import READERS, SYSTEM
+from ncengine.data.imbalance import class_counts
+from ncengine.data.loader import EMBEDDED, kept_rows, load, noisy_labels
+from ncengine.data.paths import Places
+from ncengine.data.public_datasets import READERS, SYSTEM
 
 CPU = torch.device("cpu")
 
@@ -168,7 +168,11 @@ def idx_files(classes=10):
     train, test = every_class(classes), every_class(classes, 1)
     images = pixels(len(train), 28, 28), pixels(len(test), 28, 28)
     parts = [idx(images[0]), idx(train), idx(images[1]), idx(test)]
-    return {f"{name}-ubyte.gz": part for name, part in zip(published.IDX_PARTS, parts, strict=True)}, images[0], train
+    return (
+        {f"{name}-ubyte.gz": part for name, part in zip(public_datasets.IDX_PARTS, parts, strict=True)},
+        images[0],
+        train,
+    )
 
 
 def cifar_files(data):
@@ -184,7 +188,7 @@ def cifar_files(data):
     else:
         files = {"c/train.bin": records.tobytes(), "c/test.bin": records[:classes].tobytes()}
     files["c/readme.txt"] = b"not data"
-    return {published.CIFAR[data.name].name: tar(files)}, images.transpose(0, 2, 3, 1), labels
+    return {public_datasets.CIFAR[data.name].name: tar(files)}, images.transpose(0, 2, 3, 1), labels
 
 
 def svhn_files():
@@ -228,7 +232,7 @@ def tiny_files():
         files[f"tiny-imagenet-200/val/images/val_{label}.JPEG"] = jpeg(images[label])
     rows = "\n".join(f"val_{label}.JPEG\t{wnids[label]}\t0\t0\t1\t1" for label in labels)
     files["tiny-imagenet-200/val/val_annotations.txt"] = rows.encode()
-    return {published.TINY_IMAGENET.name: zipped(files)}, images, labels
+    return {public_datasets.TINY_IMAGENET.name: zipped(files)}, images, labels
 
 
 PUBLISHED = {
@@ -254,18 +258,20 @@ def test_a_published_set_is_fetched_once_checked_and_read(name, mirror, tmp_path
     content, images, labels = files()
     for file, body in content.items():
         (mirror.folder / file).write_bytes(body)
-    monkeypatch.setattr(published, "SYSTEM", {})
+    monkeypatch.setattr(public_datasets, "SYSTEM", {})
     monkeypatch.setattr(
-        published,
+        public_datasets,
         "Remote",
         lambda name, urls, _md5: Remote(name, urls, md5(content[name])),
     )
-    for key in published.CIFAR:
-        held = published.CIFAR[key]
+    for key in public_datasets.CIFAR:
+        held = public_datasets.CIFAR[key]
         if held.name in content:
-            monkeypatch.setitem(published.CIFAR, key, published.Remote(held.name, held.urls, ""))
+            monkeypatch.setitem(public_datasets.CIFAR, key, public_datasets.Remote(held.name, held.urls, ""))
     if name == "tiny-imagenet":
-        monkeypatch.setattr(published, "TINY_IMAGENET", published.Remote(published.TINY_IMAGENET.name, (), ""))
+        monkeypatch.setattr(
+            public_datasets, "TINY_IMAGENET", public_datasets.Remote(public_datasets.TINY_IMAGENET.name, (), "")
+        )
     places = Places(directory=tmp_path / "datasets", mirror=mirror.url)
     with pytest.raises(FileNotFoundError, match=r"set data\.download=true"):
         drained(READERS[name](make(), places))
@@ -351,7 +357,7 @@ def test_every_file_that_is_cut_short_says_so(name, tmp_path, monkeypatch):
     make, files = PUBLISHED[name]
     folder = tmp_path / name
     folder.mkdir()
-    monkeypatch.setattr(published, "SYSTEM", {})
+    monkeypatch.setattr(public_datasets, "SYSTEM", {})
     for file, content in files()[0].items():
         (folder / file).write_bytes(content)
     for share in (0.2, 0.6, 0.95):
@@ -424,7 +430,7 @@ def test_parts_of_their_own_are_taken_as_they_are(pictures, tmp_path):
 
 
 def test_images_become_upright_square_and_opaque(tmp_path):
-    from ncengine.data.folders import read_image
+    from ncengine.data.image_folder import read_image
 
     array = np.zeros((8, 16, 3), np.uint8)
     array[:, :8] = (255, 0, 0)
@@ -520,7 +526,7 @@ def test_images_that_cannot_be_read_leave_no_short_step(tmp_path):
         for number in range(128):
             Image.fromarray(pixels(6, 6, 3)).save(root / name / f"{number}.bmp")
     found = settle(folder_config(root))
-    listed = [path for path, _ in folders.listed(found.data).train]
+    listed = [path for path, _ in image_folder.listed(found.data).train]
     for path in listed[:2]:
         Path(path).write_bytes(b"no image")
     config = RunConfig.model_validate(found.model_dump() | {"batch_size": found.train_size, "device": "cpu"})
@@ -536,7 +542,7 @@ def test_files_that_break_while_training_are_named_once(tmp_path):
         for number in range(128):
             Image.fromarray(pixels(6, 6, 3)).save(root / name / f"{number}.bmp")
     config = settle(folder_config(root, storage="workers", workers=1))
-    broken = Path(folders.listed(config.data).train[3][0])
+    broken = Path(image_folder.listed(config.data).train[3][0])
     broken.write_bytes(b"no image")
     config = RunConfig.model_validate(config.model_dump() | {"batch_size": 32, "epochs": 2, "device": "cpu"})
     said = [event.text for event in nc.run(config) if event.type == "LogLine"]

@@ -9,13 +9,13 @@ from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
 import ncengine as nc
-from ncengine.capture import PICTURE_BYTES, thumbnails
 from ncengine.config.data import FashionMnistMini
 from ncengine.data import settle
-from ncengine.data.loading import load
-from ncengine.data.outside import like, load_outside
+from ncengine.data.loader import load
+from ncengine.data.ood import like, load_outside
 from ncengine.geometry.views import aligned_pca, tetrahedron_matrix
 from ncengine.milestones import collapse_layer, time_to_collapse
+from ncengine.training.capture import PICTURE_BYTES, thumbnails
 from tests.ncengine.test_training import events, tiny
 
 CPU = torch.device("cpu")

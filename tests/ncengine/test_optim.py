@@ -30,7 +30,7 @@ from ncengine.config import (
 )
 from ncengine.heads import make_head
 from ncengine.losses import loss_of
-from ncengine.optim import AutomaticGradientDescent, lr_factor, make_optimiser, parameter_groups
+from ncengine.training.optim import AutomaticGradientDescent, lr_factor, make_optimiser, parameter_groups
 
 
 def reference_agd(weights, gradients, gain):

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 import ncengine as nc
-from ncengine import array_file, checkpoint, durable
-from ncengine.array_file import Damaged
 from ncengine.config import with_overrides
 from ncengine.events import CheckpointSaved
+from ncengine.files import array_file, atomic_write
+from ncengine.files.array_file import Damaged
+from ncengine.training import checkpoint
 from tests.harness import tiny
 from tests.repetitions import exhaustive_except
 
@@ -211,7 +212,7 @@ def test_nothing_half_written_stays(saved, tmp_path, monkeypatch):
     def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(durable.os, "fsync", full)
+    monkeypatch.setattr(atomic_write.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         checkpoint.save_checkpoint(saved, tmp_path)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import ncengine as nc
-from ncengine.geometry.matmul_polar import lyapunov, matmul_polar
-from ncengine.geometry.nearest import SOLVERS, chosen_solver, effective_delta
+from ncengine.geometry.nearest_etf import SOLVERS, chosen_solver, effective_delta
+from ncengine.geometry.newton_schulz import lyapunov, matmul_polar
 from ncengine.geometry.polar import polar_by_products, polar_factor, polar_gradient
 
 SIZES = [(512, 10), (512, 47), (99, 100), (12, 5), (3, 4), (7, 2)]

@@ -16,17 +16,17 @@ import pytest
 import torch
 
 import ncengine as nc
-from ncengine.capture import CAPTURE_BYTES, sample_budget
 from ncengine.config import FashionMnistMini, MeasureConfig, with_overrides
-from ncengine.data import loading
-from ncengine.data.facts import FACTS
-from ncengine.data.order import balanced_rows, epoch_order
-from ncengine.data.places import Places
-from ncengine.device import memory_advice
+from ncengine.data import loader
+from ncengine.data.batch_order import balanced_rows, epoch_order
+from ncengine.data.dataset_info import FACTS
+from ncengine.data.paths import Places
 from ncengine.events import STREAMED_ARRAYS
 from ncengine.geometry.views import view_matrix
-from ncengine.optim import lr_factor
 from ncengine.preset_configs import PRESETS
+from ncengine.training.capture import CAPTURE_BYTES, sample_budget
+from ncengine.training.device import memory_advice
+from ncengine.training.optim import lr_factor
 from tests.harness import tiny
 
 HEADS = ("nearest-etf", "fixed-etf", "learned-etf", "linear")
@@ -154,7 +154,7 @@ def test_a_balanced_sample_is_always_the_same():
 def raw(name):
     """What a source returns, for those that say nothing on the way."""
     with pytest.raises(StopIteration) as found:
-        next(loading.raw_of(with_overrides(nc.RunConfig(), {"data.name": name, "batch_size": 32}).data, 0, Places()))
+        next(loader.raw_of(with_overrides(nc.RunConfig(), {"data.name": name, "batch_size": 32}).data, 0, Places()))
     return found.value.value
 
 
@@ -179,12 +179,12 @@ def test_what_is_known_of_a_data_set_is_true(name):
 def loaded(config):
     """Return both splits of a config whose data says nothing on the way."""
     with pytest.raises(StopIteration) as found:
-        next(loading.load(config, torch.device("cpu"), Places()))
+        next(loader.load(config, torch.device("cpu"), Places()))
     return found.value.value
 
 
 def test_the_embedded_data_set_is_the_one_that_was_made():
-    folder = Path(loading.__file__).parent
+    folder = Path(loader.__file__).parent
     sums = json.loads((folder / "fashion_mnist_mini.json").read_text())["sha256"]
     content = (folder / "fashion_mnist_mini.npz").read_bytes()
     assert hashlib.sha256(content).hexdigest() == sums["fashion_mnist_mini.npz"]

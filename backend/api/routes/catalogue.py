@@ -25,7 +25,7 @@ from backend.store.scopes import includes
 from backend.store.validation import field_errors
 from ncengine import __version__
 from ncengine.config import RunConfig
-from ncengine.data.facts import FACTS
+from ncengine.data.dataset_info import FACTS
 from ncengine.metrics import METRICS
 from ncengine.preset_configs import PRESET_GROUPS
 

@@ -43,9 +43,9 @@ from backend.store.archive.zip_stream import CHUNK_BYTES
 from backend.store.errors import Invalid
 from backend.store.event_payloads import require_valid
 from backend.store.validation import JSON_KEY, format_validation_error
-from ncengine.array_file import Damaged
 from ncengine.config import RunConfig
-from ncengine.zip_table import require_table
+from ncengine.files.array_file import Damaged
+from ncengine.files.zip_directory import require_table
 
 ZIP_ERRORS = (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError, zlib.error, struct.error)
 """What zipfile raises for files that are no zip files, or are damaged, encrypted or compressed in an unknown way."""

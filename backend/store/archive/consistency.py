@@ -9,8 +9,8 @@ from backend.store import run_status
 from backend.store.archive.format import ArchivedArtifact, ArchivedEvent, ArchivedRun
 from backend.store.array_layouts import Lengths, RunSizes
 from backend.store.errors import Invalid
-from ncengine.array_file import Damaged, Header
 from ncengine.config import RunConfig
+from ncengine.files.array_file import Damaged, Header
 
 BEFORE_START = frozenset((*run_status.STATUS_EVENTS, "DataProgressed", "LogLine")) - {"RunFinished"}
 """Events that may precede RunStarted; all others are interpreted with its payload."""

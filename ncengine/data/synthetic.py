@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ncengine.config.data import Synthetic, Ufm
-from ncengine.data.raw import Labels, Raw
+from ncengine.data.raw_dataset import Labels, Raw
 
 
 def synthetic(data: Synthetic, seed: int) -> Raw:

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from ncengine.events import EIGENVALUES, MARGINS, PICTURE_BYTES, GeometryCaptured
-from ncengine.geometry.nearest import nearest_etf
+from ncengine.geometry.nearest_etf import nearest_etf
 from ncengine.geometry.views import aligned_pca, blocks, travelling_frame
-from ncengine.measurement import Measurement, Meter
+from ncengine.measurement.meter import Measurement, Meter
 
 CAPTURE_BYTES = 64 * 1024
 HOLD = 1e-6

@@ -20,9 +20,9 @@ from typing import Self
 
 from torch import Tensor, nn
 
-from ncengine.measurement import Measurement, Meter
+from ncengine.measurement.hooks import require_layers, tapped
+from ncengine.measurement.meter import Measurement, Meter
 from ncengine.milestones import collapse_layer
-from ncengine.taps import require_layers, tapped
 
 
 @dataclass(frozen=True)

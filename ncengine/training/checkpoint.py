@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ncengine import array_file, durable
-from ncengine.array_file import Damaged
 from ncengine.config import RunConfig
 from ncengine.events import CheckpointSaved
+from ncengine.files import array_file, atomic_write
+from ncengine.files.array_file import Damaged
 
 if TYPE_CHECKING:
-    from ncengine.trainer import Trainer
+    from ncengine.training.trainer import Trainer
 
 FORMAT = 2
 """Raised whenever an older program could not continue from a newer checkpoint."""
@@ -164,7 +164,7 @@ def save_checkpoint(saved: CheckpointSaved, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"checkpoint-{saved.step:09d}{SUFFIX}"
-    durable.write(path, array_file.encode(saved.tensors, saved.state))
+    atomic_write.write(path, array_file.encode(saved.tensors, saved.state))
     until_now = sorted(each for each in folder.glob(f"checkpoint-*{SUFFIX}") if each.name <= path.name)
     for old in until_now[:-KEPT]:
         old.unlink(missing_ok=True)

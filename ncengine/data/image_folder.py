@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ncengine.config.data import Folder, Found
-from ncengine.data.places import Places, Reporter
-from ncengine.data.raw import Files, Labels, Loading, Raw, Samples
+from ncengine.data.paths import Places, Reporter
+from ncengine.data.raw_dataset import Files, Labels, Loading, Raw, Samples
 from ncengine.events import LogLine
 
 SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"))

@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from ncengine.geometry.views import block_size
-from ncengine.kept import KeptSamples
+from ncengine.measurement.feature_buffer import KeptSamples
 from ncengine.metrics import METRICS, MetricSpec
 from ncengine.metrics.evaluation import EvaluationResult, evaluate
+from ncengine.metrics.moments import ClassMoments
 from ncengine.metrics.pair_summary import (
     PairSummary,
     angle_matrix,
@@ -30,7 +31,6 @@ from ncengine.metrics.pair_summary import (
 )
 from ncengine.metrics.spectra import principal_directions, within_spectrum
 from ncengine.metrics.statistics import Center, OodFeatures, SplitStatistics, TrainingClasses, VectorSet
-from ncengine.moments import ClassMoments
 
 KEEP_BYTES = 256 * 2**20
 LARGEST = torch.finfo(torch.float32).max

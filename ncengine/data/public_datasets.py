@@ -22,8 +22,8 @@ import numpy.typing as npt
 
 from ncengine.config import data as cfg
 from ncengine.data.download import Remote, fetch
-from ncengine.data.places import Places, Reporter
-from ncengine.data.raw import Loading, Raw, require
+from ncengine.data.paths import Places, Reporter
+from ncengine.data.raw_dataset import Loading, Raw, require
 from ncengine.events import DataProgressed
 
 SYSTEM = {"fashion-mnist": Path("/usr/share/datasets/fashion-mnist")}

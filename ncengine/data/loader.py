@@ -12,10 +12,10 @@ import torch
 
 from ncengine.config import RunConfig
 from ncengine.config.data import DataConfig
-from ncengine.data import arrays, folders, generated, published
+from ncengine.data import arrays, image_folder, public_datasets, synthetic
 from ncengine.data.augment import Augmentation
-from ncengine.data.places import Places
-from ncengine.data.raw import Labels, Loading, Raw, Samples
+from ncengine.data.paths import Places
+from ncengine.data.raw_dataset import Labels, Loading, Raw, Samples
 from ncengine.data.split import Split, make_source
 from ncengine.events import DataProgressed, LogLine
 
@@ -53,15 +53,15 @@ def raw_of(data: DataConfig, seed: int, places: Places) -> Loading:
         case "fashion-mnist-mini" | "digits" as name:
             return EMBEDDED[name]()
         case "synthetic":
-            return generated.synthetic(data, seed)
+            return synthetic.synthetic(data, seed)
         case "ufm":
-            return generated.ufm(data)
+            return synthetic.ufm(data)
         case "image-folder" | "imagenet":
-            return (yield from folders.load(data, places))
+            return (yield from image_folder.load(data, places))
         case "arrays":
             return (yield from arrays.load(data, places))
         case name:
-            return (yield from published.READERS[name](data, places))
+            return (yield from public_datasets.READERS[name](data, places))
 
 
 def load(config: RunConfig, device: torch.device, places: Places) -> Splits:

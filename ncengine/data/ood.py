@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from ncengine.config import RunConfig
-from ncengine.data.facts import facts_of
-from ncengine.data.folders import read_all
-from ncengine.data.loading import raw_of
-from ncengine.data.places import Places
-from ncengine.data.raw import Files, Samples
-from ncengine.data.settling import outside_data
+from ncengine.data.dataset_info import facts_of
+from ncengine.data.image_folder import read_all
+from ncengine.data.loader import raw_of
+from ncengine.data.paths import Places
+from ncengine.data.raw_dataset import Files, Samples
+from ncengine.data.resolve import outside_data
 from ncengine.data.split import InMemory, Split
 from ncengine.events import DataProgressed, LogLine
 

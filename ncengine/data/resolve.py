@@ -90,7 +90,7 @@ def _look(data: OwnData) -> Found:
         from ncengine.data.arrays import look as look_at_arrays
 
         return look_at_arrays(data)
-    from ncengine.data.folders import look
+    from ncengine.data.image_folder import look
 
     return look(data)
 

@@ -16,17 +16,17 @@ from __future__ import annotations
 from collections.abc import Generator
 from pathlib import Path
 
-from ncengine import checkpoint
 from ncengine.config import RunConfig
 from ncengine.data import settle
-from ncengine.data.folders import left_out
-from ncengine.data.loading import load
-from ncengine.data.order import epoch_order
-from ncengine.data.outside import load_outside
-from ncengine.data.places import Places
-from ncengine.device import choose_device, global_settings, memory_advice
+from ncengine.data.batch_order import epoch_order
+from ncengine.data.image_folder import left_out
+from ncengine.data.loader import load
+from ncengine.data.ood import load_outside
+from ncengine.data.paths import Places
 from ncengine.events import CheckpointSaved, EpochMeasured, Event, Resumed, RunFinished
-from ncengine.trainer import Trainer
+from ncengine.training import checkpoint
+from ncengine.training.device import choose_device, global_settings, memory_advice
+from ncengine.training.trainer import Trainer
 
 STEP_EVENTS_PER_EPOCH = 8
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ncengine import config as cfg
-from ncengine.backbones.free import FreeFeatures
+from ncengine.backbones.unconstrained import FreeFeatures
 from ncengine.heads import Head
 
 

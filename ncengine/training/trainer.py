@@ -12,23 +12,23 @@ import torch
 from torch import Tensor, nn
 
 from ncengine.backbones import make_backbone
-from ncengine.capture import capture, measured_frame, sample_budget, thumbnails
 from ncengine.config import Agd, RunConfig
 from ncengine.config.run import SAMPLE_PER_CLASS
-from ncengine.data.order import balanced_rows
+from ncengine.data.batch_order import balanced_rows
 from ncengine.data.split import Split
-from ncengine.device import device_words
 from ncengine.events import EpochMeasured, FeaturesKept, GeometryCaptured, RunStarted, SamplesPictured, StepMeasured
 from ncengine.geometry.simplex import simplex_etf
 from ncengine.geometry.views import travelling_frame, view_matrix, view_name
 from ncengine.heads import make_head
 from ncengine.losses import loss_of
-from ncengine.measurement import Measurement, Meter
+from ncengine.measurement.hooks import require_layers, tapped
+from ncengine.measurement.meter import Measurement, Meter
 from ncengine.metrics import METRICS
 from ncengine.milestones import collapse_layer
-from ncengine.optim import AutomaticGradientDescent, lr_factor, make_optimiser
-from ncengine.stopwatch import Stopwatch
-from ncengine.taps import require_layers, tapped
+from ncengine.training.capture import capture, measured_frame, sample_budget, thumbnails
+from ncengine.training.device import device_words
+from ncengine.training.optim import AutomaticGradientDescent, lr_factor, make_optimiser
+from ncengine.training.stopwatch import Stopwatch
 from ncengine.version import __version__
 
 EVALUATION_BATCH = 250
