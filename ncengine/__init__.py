@@ -13,7 +13,7 @@ from ncengine.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from ncengine.config import RunConfig as RunConfig
-    from ncengine.data.paths import Places as Places
+    from ncengine.data.paths import DataPaths as DataPaths
     from ncengine.geometry.nearest_etf import etf_weights as etf_weights
     from ncengine.geometry.nearest_etf import nearest_etf as nearest_etf
     from ncengine.geometry.polar import polar as polar
@@ -52,7 +52,7 @@ _WHERE = {
     "Observation": ("ncengine.measurement.observer", "Observation"),
     "Observer": ("ncengine.measurement.observer", "Observer"),
     "time_to_collapse": ("ncengine.milestones", "time_to_collapse"),
-    "Places": ("ncengine.data.paths", "Places"),
+    "DataPaths": ("ncengine.data.paths", "DataPaths"),
     "RunConfig": ("ncengine.config", "RunConfig"),
     "load_checkpoint": ("ncengine.training.checkpoint", "load_checkpoint"),
     "save_checkpoint": ("ncengine.training.checkpoint", "save_checkpoint"),
@@ -62,6 +62,7 @@ _WHERE = {
     "load": ("backend.client.notebook", "load"),
 }
 __all__ = [
+    "DataPaths",
     "FixedETFHead",
     "LearnedETFHead",
     "LinearHead",
@@ -70,7 +71,6 @@ __all__ = [
     "NearestETFHead",
     "Observation",
     "Observer",
-    "Places",
     "RunConfig",
     "catalogue",
     "etf_weights",

@@ -62,7 +62,7 @@ class ShownFigure:
         format_ = target.suffix.removeprefix(".").lower()
         if format_ not in MEDIA_TYPES:
             raise Invalid(f"the file's name must end in one of {', '.join(MEDIA_TYPES)}, got {target.name!r}")
-        atomic_write.write(target, self._bytes(format_))
+        atomic_write.write_atomically(target, self._bytes(format_))
         return target
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def execute(store: Store, run_id: str, number: int, device: str, data_access: Da
         recorder = retry(lambda: EventRecorder(store, run_id, number, heartbeat))
         try:
             from ncengine.config import with_overrides
-            from ncengine.data.paths import Places
+            from ncengine.data.paths import DataPaths
             from ncengine.data.resolve import require_paths_inside
             from ncengine.training.loop import run as train
 
@@ -76,7 +76,7 @@ def execute(store: Store, run_id: str, number: int, device: str, data_access: Da
                 require_paths_inside(config, (datasets, *data_access.roots))
             resume = newest_checkpoint(store, run_id, recorder)
             placed = config if config.device == device else with_overrides(config, {"device": device})
-            places = Places(directory=datasets, mirror=data_access.mirror)
+            places = DataPaths(directory=datasets, mirror=data_access.mirror)
             return _drain(train(placed, resume=resume, places=places), recorder, heartbeat, row.time_limit_s)
         except Fenced as error:
             print(error, file=sys.stderr)

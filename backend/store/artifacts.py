@@ -74,7 +74,7 @@ def write(
     relative = f"runs/{run_id}/{kind}-{step:09d}-a{attempt}.safetensors"
     path = resolve(store, relative)
     path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write.write(path, content)
+    atomic_write.write_atomically(path, content)
     digest = hashlib.sha256(content).hexdigest()
     return WrittenArtifact(kind, step, relative, digest, len(content), store.directory_id)
 

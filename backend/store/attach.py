@@ -213,7 +213,7 @@ def restore(plan: RestorePlan) -> Path | None:
             if old.exists():
                 old.rename(kept.with_name(kept.name + suffix))
         aside.rename(plan.target)
-        atomic_write.sync_folder(plan.target.parent)
+        atomic_write.sync_directory(plan.target.parent)
     attached = plan_attach(plan.data_dir, sqlite_url(plan.target))
     if attached.is_needed:
         attach(attached)

@@ -56,7 +56,7 @@ def read_marker(data_dir: Path) -> StoreMarker | None:
 
 def write_marker(data_dir: Path, marker: StoreMarker) -> None:
     """Write `store.json` atomically; the caller holds the lock of `hold_migration_lock`."""
-    atomic_write.write(data_dir / MARKER, f"{marker.model_dump_json(indent=2)}\n".encode())
+    atomic_write.write_atomically(data_dir / MARKER, f"{marker.model_dump_json(indent=2)}\n".encode())
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ def copy_sqlite(connection: Any, target: Path) -> None:
         aside.replace(target)
     finally:
         aside.unlink(missing_ok=True)
-    atomic_write.sync_folder(target.parent)
+    atomic_write.sync_directory(target.parent)
 
 
 def unused_path(path: Path) -> Path:

@@ -29,7 +29,7 @@ def make_backbone(
     `samples` is the number of training samples, which free features need; `linear_maps_only` leaves out biases and the
     scales of normalisations (AGD steps weights of rank ≥ 2 alone).
     """
-    if isinstance(config, cfg.FreeFeatures):
+    if isinstance(config, cfg.FreeFeaturesConfig):
         return FreeFeatures(samples, config.features, config.scale)
     network = BACKBONES[config.name](config, shape)
     if linear_maps_only:

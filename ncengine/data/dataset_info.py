@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class DataFacts:
+class DatasetInfo:
     """Sizes of both splits, shape of a sample, class names in label order, source and licence.
 
     `shape` is (channels, height, width) of images, (d,) of vectors, () where a sample is but its number.
@@ -48,8 +48,8 @@ _CIFAR100 = (
 )
 CIFAR100_NAMES = tuple(name.replace("_", " ") for name in _CIFAR100.split(" "))
 
-FACTS: dict[str, DataFacts] = {
-    "fashion-mnist-mini": DataFacts(
+DATASETS: dict[str, DatasetInfo] = {
+    "fashion-mnist-mini": DatasetInfo(
         title="Fashion-MNIST, 500 training and 100 test images a class",
         train=5000,
         test=1000,
@@ -60,7 +60,7 @@ FACTS: dict[str, DataFacts] = {
         std=(0.354,),
         source="Xiao, Rasul, Vollgraf 2017 (MIT licence)",
     ),
-    "digits": DataFacts(
+    "digits": DatasetInfo(
         title="Handwritten digits, 8×8 grey",
         train=1442,
         test=355,
@@ -71,7 +71,7 @@ FACTS: dict[str, DataFacts] = {
         std=(0.376,),
         source="Alpaydin, Kaynak 1998 (CC BY 4.0)",
     ),
-    "mnist": DataFacts(
+    "mnist": DatasetInfo(
         title="MNIST, handwritten digits",
         train=60_000,
         test=10_000,
@@ -82,7 +82,7 @@ FACTS: dict[str, DataFacts] = {
         std=(0.3081,),
         source="LeCun, Bottou, Bengio, Haffner 1998",
     ),
-    "fashion-mnist": DataFacts(
+    "fashion-mnist": DatasetInfo(
         title="Fashion-MNIST",
         train=60_000,
         test=10_000,
@@ -93,7 +93,7 @@ FACTS: dict[str, DataFacts] = {
         std=(0.3530,),
         source="Xiao, Rasul, Vollgraf 2017 (MIT licence)",
     ),
-    "kmnist": DataFacts(
+    "kmnist": DatasetInfo(
         title="Kuzushiji-MNIST",
         train=60_000,
         test=10_000,
@@ -104,7 +104,7 @@ FACTS: dict[str, DataFacts] = {
         std=(0.3483,),
         source="Clanuwat et al. 2018 (CC BY-SA 4.0)",
     ),
-    "svhn": DataFacts(
+    "svhn": DatasetInfo(
         title="Street View House Numbers",
         train=73_257,
         test=26_032,
@@ -115,7 +115,7 @@ FACTS: dict[str, DataFacts] = {
         std=(0.1980, 0.2010, 0.1970),
         source="Netzer et al. 2011 (non-commercial use)",
     ),
-    "cifar10": DataFacts(
+    "cifar10": DatasetInfo(
         title="CIFAR-10",
         train=50_000,
         test=10_000,
@@ -126,7 +126,7 @@ FACTS: dict[str, DataFacts] = {
         std=(0.2023, 0.1994, 0.2010),
         source="Krizhevsky 2009",
     ),
-    "cifar100": DataFacts(
+    "cifar100": DatasetInfo(
         title="CIFAR-100",
         train=50_000,
         test=10_000,
@@ -137,7 +137,7 @@ FACTS: dict[str, DataFacts] = {
         std=(0.2673, 0.2564, 0.2762),
         source="Krizhevsky 2009",
     ),
-    "stl10": DataFacts(
+    "stl10": DatasetInfo(
         title="STL-10",
         train=5000,
         test=8000,
@@ -148,7 +148,7 @@ FACTS: dict[str, DataFacts] = {
         std=(0.2603, 0.2566, 0.2713),
         source="Coates, Lee, Ng 2011",
     ),
-    "tiny-imagenet": DataFacts(
+    "tiny-imagenet": DatasetInfo(
         title="Tiny-ImageNet",
         train=100_000,
         test=10_000,
@@ -162,13 +162,13 @@ FACTS: dict[str, DataFacts] = {
 }
 
 
-def _emnist(part: str) -> DataFacts:
+def _emnist(part: str) -> DatasetInfo:
     names, train, test = {
         "balanced": ((*DIGIT_NAMES, *LETTERS, *"abdefghnqrt"), 2400, 400),
         "letters": (LETTERS, 4800, 800),
         "digits": (DIGIT_NAMES, 24_000, 4000),
     }[part]
-    return DataFacts(
+    return DatasetInfo(
         title=f"EMNIST, {part}",
         train=train * len(names),
         test=test * len(names),
@@ -181,17 +181,17 @@ def _emnist(part: str) -> DataFacts:
     )
 
 
-def _synthetic(data: cfg.Synthetic) -> DataFacts:
+def _synthetic(data: cfg.Synthetic) -> DatasetInfo:
     test_each = max(1, data.per_class // 5)
     return _generated("A mixture of Gaussians", data.class_count, data.per_class, test_each, (data.dimension,))
 
 
-def _ufm(data: cfg.Ufm) -> DataFacts:
+def _ufm(data: cfg.Ufm) -> DatasetInfo:
     return _generated("Unconstrained features", data.class_count, data.per_class, 0, ())
 
 
-def _generated(title: str, classes: int, each: int, test_each: int, shape: tuple[int, ...]) -> DataFacts:
-    return DataFacts(
+def _generated(title: str, classes: int, each: int, test_each: int, shape: tuple[int, ...]) -> DatasetInfo:
+    return DatasetInfo(
         title=title,
         train=each * classes,
         test=test_each * classes,
@@ -204,13 +204,15 @@ def _generated(title: str, classes: int, each: int, test_each: int, shape: tuple
     )
 
 
-def _own(data: cfg.OwnData) -> DataFacts:
+def _own(data: cfg.OwnData) -> DatasetInfo:
     found = data.found
     if found is None:
-        raise ValueError(f"nobody has looked at data.path={data.path!r} yet: call ncengine.data.settle(config) first")
+        raise ValueError(
+            f"nobody has looked at data.path={data.path!r} yet: call ncengine.data.resolve_config(config) first"
+        )
     channels = found.shape[0] if len(found.shape) == 3 else 0
     colour = channels == 3
-    return DataFacts(
+    return DatasetInfo(
         title=data.path,
         train=sum(found.train_per_class),
         test=found.test,
@@ -223,7 +225,7 @@ def _own(data: cfg.OwnData) -> DataFacts:
     )
 
 
-def facts_of(data: cfg.DataConfig) -> DataFacts:
+def dataset_info(data: cfg.DataConfig) -> DatasetInfo:
     """Return what is known of a config's data; raises ValueError for own files that nobody has looked at."""
     match data.name:
         case "image-folder" | "imagenet" | "arrays":
@@ -235,4 +237,4 @@ def facts_of(data: cfg.DataConfig) -> DataFacts:
         case "emnist":
             return _emnist(data.part)
         case name:
-            return FACTS[name]
+            return DATASETS[name]

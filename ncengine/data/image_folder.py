@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ncengine.config.data import Folder, Found
-from ncengine.data.paths import Places, Reporter
-from ncengine.data.raw_dataset import Files, Labels, Loading, Raw, Samples
+from ncengine.config.data import FolderConfig, OwnDataInfo
+from ncengine.data.paths import DataPaths, ProgressReporter
+from ncengine.data.raw_dataset import ImageFiles, Labels, LoadResult, RawDataset, Samples
 from ncengine.events import LogLine
 
 SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"))
@@ -29,7 +29,7 @@ UNREADABLE_SHARE = 0.01
 MEMORY_BYTES = 4 * 2**30
 """Up to here `storage: auto` keeps a set in memory."""
 NAMED = 5
-MOST_PIXELS = 2**26
+MAX_PIXELS = 2**26
 """Of an image file: more are a bomb, or are to be scaled before they are trained on."""
 
 
@@ -42,7 +42,7 @@ class Listing:
     test: tuple[tuple[str, int], ...]
 
 
-def listed(data: Folder) -> Listing:
+def listed(data: FolderConfig) -> Listing:
     """Return the image files under `data.path`; raises ValueError where that is no folder of at least two classes."""
     root = Path(data.path).expanduser()
     if not data.path or not root.is_dir():
@@ -104,14 +104,14 @@ def _rows(paths: dict[str, list[str]], names: tuple[str, ...]) -> tuple[tuple[st
     return tuple((path, names.index(name)) for name in names for path in paths.get(name, []))
 
 
-def look(data: Folder) -> Found:
+def look(data: FolderConfig) -> OwnDataInfo:
     """Return what the folder holds, by names and suffixes alone."""
     listing = listed(data)
     counts = np.bincount([label for _, label in listing.train], minlength=len(listing.class_names))
     empty = [name for name, count in zip(listing.class_names, counts, strict=True) if not count]
     if empty:
         raise ValueError(f"data.path: every class needs a training image, {', '.join(empty)} has none")
-    return Found(
+    return OwnDataInfo(
         class_names=listing.class_names,
         train_per_class=tuple(int(count) for count in counts),
         test=len(listing.test),
@@ -128,8 +128,8 @@ def read_image(path: str, side: int, grey: bool) -> npt.NDArray[np.uint8]:
     except Image.DecompressionBombError as error:
         raise ValueError(str(error)) from error
     with source as opened:
-        if opened.width * opened.height > MOST_PIXELS:
-            raise ValueError(f"it has {opened.width} × {opened.height} pixels, and may have {MOST_PIXELS:,} in all")
+        if opened.width * opened.height > MAX_PIXELS:
+            raise ValueError(f"it has {opened.width} × {opened.height} pixels, and may have {MAX_PIXELS:,} in all")
         image = ImageOps.exif_transpose(opened)
         if image.mode in ("P", "PA", "LA", "RGBA") or "transparency" in image.info:
             image = image.convert("RGBA")
@@ -142,7 +142,9 @@ def read_image(path: str, side: int, grey: bool) -> npt.NDArray[np.uint8]:
     return np.asarray(image).reshape(side, side, 1 if grey else 3)
 
 
-def read_all(files: Files, rows: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_], list[str]]:
+def read_all(
+    files: ImageFiles, rows: npt.NDArray[Any]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_], list[str]]:
     """Return the images of some files, which of them could be read, and why the others could not."""
     channels = 1 if files.grey else 3
     images = np.zeros((len(rows), files.side, files.side, channels), dtype=np.uint8)
@@ -175,7 +177,7 @@ def _named(reasons: list[str]) -> str:
     return ", ".join(reasons[:NAMED]) + (" …" if len(reasons) > NAMED else "")
 
 
-def load(data: Folder, places: Places) -> Loading:
+def load(data: FolderConfig, places: DataPaths) -> LoadResult:
     """Return the images of a folder, in memory where they fit, else as files that are read each epoch."""
     listing = listed(data)
     if data.found is not None and data.found.class_names != listing.class_names:
@@ -187,11 +189,13 @@ def load(data: Folder, places: Places) -> Loading:
     kept = data.storage == "memory" or (data.storage == "auto" and size <= MEMORY_BYTES)
     parts: list[tuple[Samples, Labels]] = []
     total = len(listing.train) + len(listing.test)
-    reporter = Reporter(f"reading images of {Path(data.path).name}", "images", total, places.clock)
+    reporter = ProgressReporter(f"reading images of {Path(data.path).name}", "images", total, places.clock)
     reasons: list[str] = []
     done = 0
     for entries in (listing.train, listing.test):
-        files = Files(np.array([path for path, _ in entries], dtype=np.str_), data.image_size, data.grey, data.workers)
+        files = ImageFiles(
+            np.array([path for path, _ in entries], dtype=np.str_), data.image_size, data.grey, data.workers
+        )
         labels = np.array([label for _, label in entries], dtype=np.int64)
         if not kept:
             parts.append((files, labels))
@@ -208,10 +212,10 @@ def load(data: Folder, places: Places) -> Loading:
     require_readable(reasons, total)
     if reasons:
         yield left_out(reasons, total)
-    return Raw(*parts[0], *parts[1])
+    return RawDataset(*parts[0], *parts[1])
 
 
-def _in_threads(files: Files) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_], list[str]]]:
+def _in_threads(files: ImageFiles) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_], list[str]]]:
     """Read files in order, a few at a time beside each other: Pillow lets other threads run while it decodes."""
     chunks = [np.arange(start, min(start + 64, len(files))) for start in range(0, len(files), 64)]
     with ThreadPoolExecutor(max_workers=files.workers) as pool:

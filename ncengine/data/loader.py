@@ -14,17 +14,17 @@ from ncengine.config import RunConfig
 from ncengine.config.data import DataConfig
 from ncengine.data import arrays, image_folder, public_datasets, synthetic
 from ncengine.data.augment import Augmentation
-from ncengine.data.paths import Places
-from ncengine.data.raw_dataset import Labels, Loading, Raw, Samples
+from ncengine.data.paths import DataPaths
+from ncengine.data.raw_dataset import Labels, LoadResult, RawDataset, Samples
 from ncengine.data.split import Split, make_source
 from ncengine.events import DataProgressed, LogLine
 
 Splits = Generator[DataProgressed | LogLine, None, tuple[Split, Split]]
 
 
-def _fashion_mini() -> Raw:
+def _fashion_mini() -> RawDataset:
     with np.load(Path(__file__).with_name("fashion_mnist_mini.npz"), allow_pickle=False) as stored:
-        return Raw(
+        return RawDataset(
             stored["train_images"],
             stored["train_labels"].astype(np.int64),
             stored["test_images"],
@@ -32,7 +32,7 @@ def _fashion_mini() -> Raw:
         )
 
 
-def _digits() -> Raw:
+def _digits() -> RawDataset:
     with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as stored:
         images = np.round(stored["images"] * (255 / 16)).astype(np.uint8)
         labels = stored["labels"].astype(np.int64)
@@ -40,14 +40,14 @@ def _digits() -> Raw:
     is_test = np.zeros(len(labels), dtype=bool)
     for digit in range(10):
         is_test[np.flatnonzero(labels == digit)[4::5]] = True
-    return Raw(images[~is_test], labels[~is_test], images[is_test], labels[is_test])
+    return RawDataset(images[~is_test], labels[~is_test], images[is_test], labels[is_test])
 
 
-EMBEDDED: dict[str, Callable[[], Raw]] = {"fashion-mnist-mini": _fashion_mini, "digits": _digits}
+EMBEDDED: dict[str, Callable[[], RawDataset]] = {"fashion-mnist-mini": _fashion_mini, "digits": _digits}
 """Data sets that are shipped with the engine."""
 
 
-def raw_of(data: DataConfig, seed: int, places: Places) -> Loading:
+def load_raw(data: DataConfig, seed: int, places: DataPaths) -> LoadResult:
     """Return the data set itself."""
     match data.name:
         case "fashion-mnist-mini" | "digits" as name:
@@ -64,14 +64,14 @@ def raw_of(data: DataConfig, seed: int, places: Places) -> Loading:
             return (yield from public_datasets.READERS[name](data, places))
 
 
-def load(config: RunConfig, device: torch.device, places: Places) -> Splits:
+def load(config: RunConfig, device: torch.device, places: DataPaths) -> Splits:
     """Return the training and test splits of a settled config, on `device`; says how far it is meanwhile.
 
     Raises FileNotFoundError where files are missing and may not be downloaded, OSError where they could not be, and
     ValueError where what is there is damaged or does not fit the config.
     """
-    raw = yield from raw_of(config.data, config.seed, places)
-    data, facts = config.data, config.facts
+    raw = yield from load_raw(config.data, config.seed, places)
+    data, facts = config.data, config.dataset_info
     position = np.full(len(facts.class_names), -1, dtype=np.int64)
     position[list(config.labels)] = np.arange(config.classes)
     for name, labels in (("training", raw.train_labels), ("test", raw.test_labels)):

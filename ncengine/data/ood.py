@@ -2,7 +2,7 @@
 
 Images are scaled to the run's size, grey ones given three channels or colour ones made grey (ITU-R BT.601 weights).
 Taken are the samples of the test part, or of the training part where there is none; of the run's own set, those of the
-classes that are left out. At most `MOST` of them, drawn by the seed.
+classes that are left out. At most `MAX_OOD_SAMPLES` of them, drawn by the seed.
 """
 
 from __future__ import annotations
@@ -15,40 +15,40 @@ import torch
 from torch import Tensor
 
 from ncengine.config import RunConfig
-from ncengine.data.dataset_info import facts_of
+from ncengine.data.dataset_info import dataset_info
 from ncengine.data.image_folder import read_all
-from ncengine.data.loader import raw_of
-from ncengine.data.paths import Places
-from ncengine.data.raw_dataset import Files, Samples
-from ncengine.data.resolve import outside_data
+from ncengine.data.loader import load_raw
+from ncengine.data.paths import DataPaths
+from ncengine.data.raw_dataset import ImageFiles, Samples
+from ncengine.data.resolve import ood_dataset
 from ncengine.data.split import InMemory, Split
 from ncengine.events import DataProgressed, LogLine
 
-MOST = 10_000
+MAX_OOD_SAMPLES = 10_000
 GREY_WEIGHTS = (0.299, 0.587, 0.114)
 CHUNK = 1000
 
 
-def load_outside(
-    config: RunConfig, device: torch.device, places: Places
+def load_ood(
+    config: RunConfig, device: torch.device, places: DataPaths
 ) -> Generator[DataProgressed | LogLine, None, Split | None]:
     """Return the other data as a split whose labels are all 0, or None where none is asked for.
 
     Raises as `loading.load` does, and ValueError for data that is no images.
     """
-    other = outside_data(config)
+    other = ood_dataset(config)
     if other is None:
         return None
-    raw = yield from raw_of(other, config.seed, places)
+    raw = yield from load_raw(other, config.seed, places)
     samples, labels = (raw.test, raw.test_labels) if len(raw.test_labels) else (raw.train, raw.train_labels)
     rows = np.arange(len(labels))
     if other == config.data:
         rows = np.flatnonzero(~np.isin(labels, config.labels))
-    if len(rows) > MOST:
-        rows = np.sort(np.random.default_rng([config.seed, 2]).permutation(rows)[:MOST])
+    if len(rows) > MAX_OOD_SAMPLES:
+        rows = np.sort(np.random.default_rng([config.seed, 2]).permutation(rows)[:MAX_OOD_SAMPLES])
     if not len(rows):
         raise ValueError(f"measure.outside={config.measure.outside} has no samples")
-    facts = facts_of(config.data)
+    facts = dataset_info(config.data)
     images = like(pixels_of(samples[rows]), facts.shape)
     labels_N = torch.zeros(len(images), dtype=torch.int64, device=device)
     return Split(InMemory(images.to(device)), labels_N, mean=facts.mean, std=facts.std)
@@ -56,7 +56,7 @@ def load_outside(
 
 def pixels_of(samples: Samples) -> npt.NDArray[np.uint8]:
     """Return images (N, H, W, C) as bytes; raises ValueError for what is no image."""
-    if isinstance(samples, Files):
+    if isinstance(samples, ImageFiles):
         images, readable, _ = read_all(samples, np.arange(len(samples)))
         found = images[readable]
         if not len(found):

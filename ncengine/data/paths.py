@@ -13,7 +13,7 @@ REPORT_EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
-class Places:
+class DataPaths:
     """Where a run finds its data, and the clock by which it says how long things take.
 
     `directory` holds one folder for each downloadable set; without it nothing is downloaded. `mirror` is the address of
@@ -26,7 +26,7 @@ class Places:
     clock: Callable[[], float] = time.perf_counter
 
 
-class Reporter:
+class ProgressReporter:
     """Turns a count into events, at most one a second, with an estimate of the time left."""
 
     def __init__(self, what: str, unit: str, total: int | None, clock: Callable[[], float], done: int = 0) -> None:

@@ -22,8 +22,8 @@ import numpy.typing as npt
 
 from ncengine.config import data as cfg
 from ncengine.data.download import Remote, fetch
-from ncengine.data.paths import Places, Reporter
-from ncengine.data.raw_dataset import Loading, Raw, require
+from ncengine.data.paths import DataPaths, ProgressReporter
+from ncengine.data.raw_dataset import LoadResult, RawDataset, require
 from ncengine.events import DataProgressed
 
 SYSTEM = {"fashion-mnist": Path("/usr/share/datasets/fashion-mnist")}
@@ -47,7 +47,7 @@ CUT_SHORT = (EOFError, OSError, KeyError, ValueError, zlib.error, tarfile.TarErr
 IDX_PARTS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 
 
-def located(remote: Remote, name: str, download: bool, places: Places) -> Generator[DataProgressed, None, Path]:
+def located(remote: Remote, name: str, download: bool, places: DataPaths) -> Generator[DataProgressed, None, Path]:
     """Return where a set's file lies, fetching it where `download` says so; raises FileNotFoundError otherwise."""
     folders = folders_of(name, places)
     for folder in folders:
@@ -64,7 +64,7 @@ def located(remote: Remote, name: str, download: bool, places: Places) -> Genera
     return (yield from fetch(remote, require(places.directory, name) / name, places))
 
 
-def folders_of(name: str, places: Places) -> list[Path]:
+def folders_of(name: str, places: DataPaths) -> list[Path]:
     """Return the folders in which a set's files are looked for."""
     return [folder for folder in (places.directory and places.directory / name, SYSTEM.get(name)) if folder]
 
@@ -86,7 +86,7 @@ def read_idx(content: bytes, name: str) -> npt.NDArray[np.uint8]:
     return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
 
 
-def _idx(data: Any, places: Places) -> Loading:
+def _idx(data: Any, places: DataPaths) -> LoadResult:
     """MNIST, Fashion-MNIST and KMNIST: four gzipped idx files."""
     from torchvision import datasets
 
@@ -97,10 +97,10 @@ def _idx(data: Any, places: Places) -> Loading:
         path = yield from located(remote, data.name, data.download, places)
         with _whole(path):
             arrays.append(read_idx(path.read_bytes(), str(path)))
-    return Raw(arrays[0], arrays[1].astype(np.int64), arrays[2], arrays[3].astype(np.int64))
+    return RawDataset(arrays[0], arrays[1].astype(np.int64), arrays[2], arrays[3].astype(np.int64))
 
 
-def _emnist(data: cfg.Emnist, places: Places) -> Loading:
+def _emnist(data: cfg.Emnist, places: DataPaths) -> LoadResult:
     """EMNIST: one zip of gzipped idx files, images transposed, letters counted from one."""
     from torchvision import datasets
 
@@ -113,10 +113,10 @@ def _emnist(data: cfg.Emnist, places: Places) -> Loading:
             arrays.append(read_idx(archive.read(name), name))
     first = 1 if data.part == "letters" else 0
     labels = [arrays[index].astype(np.int64) - first for index in (1, 3)]
-    return Raw(arrays[0].swapaxes(1, 2), labels[0], arrays[2].swapaxes(1, 2), labels[1])
+    return RawDataset(arrays[0].swapaxes(1, 2), labels[0], arrays[2].swapaxes(1, 2), labels[1])
 
 
-def _cifar(data: Any, places: Places) -> Loading:
+def _cifar(data: Any, places: DataPaths) -> LoadResult:
     """CIFAR: records of one label byte (two for CIFAR-100, of which the second is the fine one) and 3×32×32 bytes."""
     path = yield from located(CIFAR[data.name], data.name, data.download, places)
     label_bytes = 1 if data.name == "cifar10" else 2
@@ -134,10 +134,10 @@ def _cifar(data: Any, places: Places) -> Loading:
     splits = [np.concatenate(parts[split]) for split in ("train", "test")]
     images = [records[:, label_bytes:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1) for records in splits]
     labels = [records[:, label_bytes - 1].astype(np.int64) for records in splits]
-    return Raw(images[0], labels[0], images[1], labels[1])
+    return RawDataset(images[0], labels[0], images[1], labels[1])
 
 
-def _svhn(data: cfg.Svhn, places: Places) -> Loading:
+def _svhn(data: cfg.Svhn, places: DataPaths) -> LoadResult:
     """SVHN: MATLAB files with X (32, 32, 3, N) and y, in which ten stands for zero."""
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
@@ -150,10 +150,10 @@ def _svhn(data: cfg.Svhn, places: Places) -> Loading:
         with _whole(path, MatReadError, TypeError):
             matrices = loadmat(path)
         found += [matrices["X"].transpose(3, 0, 1, 2), matrices["y"].ravel().astype(np.int64) % 10]
-    return Raw(*found)
+    return RawDataset(*found)
 
 
-def _stl10(data: cfg.Stl10, places: Places) -> Loading:
+def _stl10(data: cfg.Stl10, places: DataPaths) -> LoadResult:
     """STL-10: one archive of bytes, images (3, 96, 96) column by column, labels counted from one."""
     from torchvision import datasets
 
@@ -161,7 +161,7 @@ def _stl10(data: cfg.Stl10, places: Places) -> Loading:
     path = yield from located(remote, data.name, data.download, places)
     wanted = {f"{split}_{kind}.bin" for split in ("train", "test") for kind in "Xy"}
     held: dict[str, npt.NDArray[np.uint8]] = {}
-    reporter = Reporter("reading STL-10", "files", len(wanted), places.clock)
+    reporter = ProgressReporter("reading STL-10", "files", len(wanted), places.clock)
     with _whole(path), tarfile.open(path, "r|gz") as archive:
         for member in archive:  # in the archive's order: going back would mean unpacking it again
             name = Path(member.name).name
@@ -177,10 +177,10 @@ def _stl10(data: cfg.Stl10, places: Places) -> Loading:
     for split in ("train", "test"):
         found.append(held[f"{split}_X.bin"].reshape(-1, 3, 96, 96).transpose(0, 3, 2, 1))
         found.append(held[f"{split}_y.bin"].astype(np.int64) - 1)
-    return Raw(*found)
+    return RawDataset(*found)
 
 
-def _tiny_imagenet(data: cfg.TinyImageNet, places: Places) -> Loading:
+def _tiny_imagenet(data: cfg.TinyImageNet, places: DataPaths) -> LoadResult:
     """Tiny-ImageNet: JPEG files in a zip, decoded once and kept beside it."""
     from PIL import Image
 
@@ -188,7 +188,7 @@ def _tiny_imagenet(data: cfg.TinyImageNet, places: Places) -> Loading:
     decoded = path.with_name("tiny-imagenet-200-decoded.npz")
     if decoded.exists():
         with np.load(decoded, allow_pickle=False) as kept:
-            return Raw(kept["train"], kept["train_labels"], kept["test"], kept["test_labels"])
+            return RawDataset(kept["train"], kept["train_labels"], kept["test"], kept["test_labels"])
     with _whole(path), zipfile.ZipFile(path) as archive:
         root = "tiny-imagenet-200"
         labels = {wnid: label for label, wnid in enumerate(archive.read(f"{root}/wnids.txt").decode().split())}
@@ -201,7 +201,7 @@ def _tiny_imagenet(data: cfg.TinyImageNet, places: Places) -> Loading:
             ],
             "test": [(f"{root}/val/images/{row[0]}", labels[row[1]]) for row in rows],
         }
-        reporter = Reporter("decoding Tiny-ImageNet", "images", sum(map(len, members.values())), places.clock)
+        reporter = ProgressReporter("decoding Tiny-ImageNet", "images", sum(map(len, members.values())), places.clock)
         arrays: dict[str, npt.NDArray[Any]] = {}
         done = 0
         for split, files in members.items():
@@ -216,7 +216,7 @@ def _tiny_imagenet(data: cfg.TinyImageNet, places: Places) -> Loading:
         train, test = (arrays["train"], arrays["train_labels"]), (arrays["test"], arrays["test_labels"])
         np.savez(stream, train=train[0], train_labels=train[1], test=test[0], test_labels=test[1])
     aside.replace(decoded)
-    return Raw(*train, *test)
+    return RawDataset(*train, *test)
 
 
 @contextlib.contextmanager
@@ -229,7 +229,7 @@ def _whole(path: Path, *others: type[Exception]) -> Iterator[None]:
         raise ValueError(f"{path} is damaged or cut short ({error}); remove it and fetch it again") from error
 
 
-READERS: dict[str, Callable[[Any, Places], Loading]] = {
+READERS: dict[str, Callable[[Any, DataPaths], LoadResult]] = {
     "mnist": _idx,
     "fashion-mnist": _idx,
     "kmnist": _idx,

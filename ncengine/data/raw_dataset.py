@@ -16,7 +16,7 @@ Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Files:
+class ImageFiles:
     """Image files that are read when they are needed: paths (N), read as `side` × `side` pixels, grey or RGB."""
 
     paths: npt.NDArray[np.str_]
@@ -27,16 +27,16 @@ class Files:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, rows: npt.NDArray[Any]) -> Files:
-        return Files(self.paths[rows], self.side, self.grey, self.workers)
+    def __getitem__(self, rows: npt.NDArray[Any]) -> ImageFiles:
+        return ImageFiles(self.paths[rows], self.side, self.grey, self.workers)
 
 
-Samples = npt.NDArray[Any] | Files
+Samples = npt.NDArray[Any] | ImageFiles
 """uint8 (N, H, W) or (N, H, W, C) images, float32 (N, d) vectors, int64 (N) numbers of free features, or files."""
 
 
 @dataclass(frozen=True)
-class Raw:
+class RawDataset:
     """Both splits of a data set with its own labels."""
 
     train: Samples
@@ -45,12 +45,12 @@ class Raw:
     test_labels: Labels
 
 
-Loading = Generator[DataProgressed | LogLine, None, Raw]
-"""A source says how far it is, and returns a Raw."""
+LoadResult = Generator[DataProgressed | LogLine, None, RawDataset]
+"""A source says how far it is, and returns a RawDataset."""
 
 
 def require(path: Path | None, name: str) -> Path:
     """Return the directory for downloaded sets; raises ValueError where none was given."""
     if path is None:
-        raise ValueError(f"the data set {name} needs a directory: pass ncengine.Places(directory=…) to run")
+        raise ValueError(f"the data set {name} needs a directory: pass ncengine.DataPaths(directory=…) to run")
     return path

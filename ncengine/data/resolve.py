@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ncengine.config.training import OWN_OUTSIDE
+from ncengine.config.training import OWN_OOD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ncengine.config import RunConfig
-    from ncengine.config.data import DataConfig, Found, OwnData
+    from ncengine.config.data import DataConfig, OwnData, OwnDataInfo
 
 
-def settle(config: RunConfig, *, roots: Sequence[Path] | None = None) -> RunConfig:
+def resolve_config(config: RunConfig, *, roots: Sequence[Path] | None = None) -> RunConfig:
     """Return the config with what its own files hold filled in, checked as a whole; others are returned as they are.
 
     `roots` are the folders below which files may lie; None allows all. Raises ValueError for a path outside of them,
@@ -37,11 +37,11 @@ def _settled_data(config: RunConfig, roots: Sequence[Path] | None) -> RunConfig:
 
 def _settled_outside(config: RunConfig, roots: Sequence[Path] | None) -> RunConfig:
     measure = config.measure
-    if measure.outside not in OWN_OUTSIDE:
+    if measure.outside not in OWN_OOD:
         return config
     if roots is not None:
         require_inside(measure.outside_path, roots, "measure.outside_path")
-    other = outside_data(config)
+    other = ood_dataset(config)
     if other is not None and (own := _own(other)) is not None:
         try:
             _look(own)
@@ -54,7 +54,7 @@ def _settled_outside(config: RunConfig, roots: Sequence[Path] | None) -> RunConf
     return type(config).model_validate(tree)
 
 
-def outside_data(config: RunConfig) -> DataConfig | None:
+def ood_dataset(config: RunConfig) -> DataConfig | None:
     """Return the other data set of a settled config, of which its own is told apart, or None where none is asked for.
 
     It is the run's own data set where that has classes that are left out.
@@ -63,13 +63,13 @@ def outside_data(config: RunConfig) -> DataConfig | None:
 
     from ncengine.config.data import DataConfig
 
-    measure, shape = config.measure, config.facts.shape
+    measure, shape = config.measure, config.dataset_info.shape
     if measure.outside == "none":
         return None
-    if measure.outside == config.data.name and measure.outside not in OWN_OUTSIDE:
+    if measure.outside == config.data.name and measure.outside not in OWN_OOD:
         return config.data
     data: dict[str, object] = {"name": measure.outside}
-    if measure.outside in OWN_OUTSIDE:
+    if measure.outside in OWN_OOD:
         data["path"] = measure.outside_path
     if measure.outside == "image-folder":
         data |= {"image_size": shape[-1], "grey": shape[0] == 1}
@@ -85,7 +85,7 @@ def _own(data: DataConfig) -> OwnData | None:
     return data if isinstance(data, ImageFolder | ImageNet | Arrays) else None
 
 
-def _look(data: OwnData) -> Found:
+def _look(data: OwnData) -> OwnDataInfo:
     if data.name == "arrays":
         from ncengine.data.arrays import look as look_at_arrays
 
@@ -117,5 +117,5 @@ def require_paths_inside(config: RunConfig, roots: Sequence[Path]) -> None:
     """Raise ValueError where any path of a config lies under none of the allowed roots."""
     if (data := _own(config.data)) is not None:
         require_inside(data.path, roots)
-    if config.measure.outside in OWN_OUTSIDE:
+    if config.measure.outside in OWN_OOD:
         require_inside(config.measure.outside_path, roots, "measure.outside_path")

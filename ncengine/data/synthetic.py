@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ncengine.config.data import Synthetic, Ufm
-from ncengine.data.raw_dataset import Labels, Raw
+from ncengine.data.raw_dataset import Labels, RawDataset
 
 
-def synthetic(data: Synthetic, seed: int) -> Raw:
+def synthetic(data: Synthetic, seed: int) -> RawDataset:
     """Return K Gaussians of unit variance around centres of length `separation`, from the seed."""
     generator = np.random.default_rng(seed)
     centres_KD = generator.standard_normal((data.class_count, data.dimension))
@@ -22,11 +22,11 @@ def synthetic(data: Synthetic, seed: int) -> Raw:
         labels = np.repeat(np.arange(data.class_count, dtype=np.int64), each)
         noise = generator.standard_normal((len(labels), data.dimension))
         parts.append(((centres_KD[labels] + noise).astype(np.float32), labels))
-    return Raw(*parts[0], *parts[1])
+    return RawDataset(*parts[0], *parts[1])
 
 
-def ufm(data: Ufm) -> Raw:
+def ufm(data: Ufm) -> RawDataset:
     """Return the numbers 0 … N−1 of the free features, class by class, and no test part."""
     labels = np.repeat(np.arange(data.class_count, dtype=np.int64), data.per_class)
     nothing = np.zeros(0, dtype=np.int64)
-    return Raw(np.arange(len(labels), dtype=np.int64), labels, nothing, nothing)
+    return RawDataset(np.arange(len(labels), dtype=np.int64), labels, nothing, nothing)

@@ -1,1 +1,1 @@
-"""Files: arrays with a hash, atomic writes, and checks of zip files."""
+"""ImageFiles: arrays with a hash, atomic writes, and checks of zip files."""

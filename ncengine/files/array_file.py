@@ -30,12 +30,12 @@ DTYPES: dict[str, type[np.generic]] = {
     "BOOL": np.bool_,
 }
 """By the names that files have for them."""
-MOST_HEADER_BYTES, MOST_HEADER_VALUES = 4 * 2**20, 400_000
+MAX_HEADER_BYTES, MAX_HEADER_VALUES = 4 * 2**20, 400_000
 PIECE_BYTES = 2**20
 """A multiple of every type's size."""
 
 
-class Damaged(ValueError):
+class CorruptFileError(ValueError):
     """A file that is not what was once written."""
 
 
@@ -49,21 +49,21 @@ def encode(arrays: Mapping[str, npt.NDArray[Any]], state: Mapping[str, Any]) -> 
 
 
 def decode(content: bytes, what: str) -> tuple[Arrays, dict[str, Any]]:
-    """Return the arrays and state of a file's bytes; raises Damaged, naming `what`, where they are not whole."""
+    """Return the arrays and state of a file's bytes; raises CorruptFileError, naming `what`, if they are not whole."""
     try:
         size = int.from_bytes(content[:8], "little")
         metadata = json.loads(content[8 : 8 + size])["__metadata__"]
         text, expected = metadata["state"], metadata.get("sha256")
         arrays = safetensors_numpy.load(content)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise Damaged(f"{what} is cut short or no file of arrays ({len(content):,} bytes): {error}") from error
+        raise CorruptFileError(f"{what} is cut short or no file of arrays ({len(content):,} bytes): {error}") from error
     # Files of the first releases carry no hash of their own.
     if expected is not None and _digest(arrays, text) != expected:
-        raise Damaged(f"{what} was changed after it was written: its contents do not match its hash")
+        raise CorruptFileError(f"{what} was changed after it was written: its contents do not match its hash")
     return arrays, json.loads(text)
 
 
-class Entry(NamedTuple):
+class ArrayEntry(NamedTuple):
     """Where an array lies in a file: its type, its shape, its first byte and its length."""
 
     dtype: np.dtype[Any]
@@ -75,29 +75,29 @@ class Entry(NamedTuple):
 class Header(NamedTuple):
     """What a file says of itself: its arrays by name, the JSON stored beside them, and their hash if it has one."""
 
-    arrays: dict[str, Entry]
+    arrays: dict[str, ArrayEntry]
     state: dict[str, Any]
     text: str
     sha256: str | None
 
 
 def read_header(path: Path) -> Header:
-    """Return a file's header, with every array inside the file; raises Damaged where it is not one, reads no array."""
+    """Return a file's header without reading its arrays; raises CorruptFileError if it is not valid."""
     try:
         return _header(path)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, MemoryError) as error:
-        raise Damaged(f"{path.name} is cut short or no file of arrays: {error}") from error
+        raise CorruptFileError(f"{path.name} is cut short or no file of arrays: {error}") from error
 
 
 def _header(path: Path) -> Header:
     whole = path.stat().st_size
     with path.open("rb") as stream:
         size = int.from_bytes(stream.read(8), "little")
-        if not 2 <= size <= min(MOST_HEADER_BYTES, whole - 8):
-            raise ValueError(f"its header would have {size:,} bytes, and may have {MOST_HEADER_BYTES:,}")
+        if not 2 <= size <= min(MAX_HEADER_BYTES, whole - 8):
+            raise ValueError(f"its header would have {size:,} bytes, and may have {MAX_HEADER_BYTES:,}")
         content = stream.read(size)
-    if content.count(b"[") + content.count(b"{") + content.count(b",") > MOST_HEADER_VALUES:
-        raise ValueError(f"its header holds more than {MOST_HEADER_VALUES:,} values")
+    if content.count(b"[") + content.count(b"{") + content.count(b",") > MAX_HEADER_VALUES:
+        raise ValueError(f"its header holds more than {MAX_HEADER_VALUES:,} values")
     found = json.loads(content, object_pairs_hook=_without_doubles)
     metadata = found.pop("__metadata__")
     text, digest = metadata["state"], metadata.get("sha256")
@@ -122,14 +122,14 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _entry(name: str, entry: dict[str, Any], first: int) -> Entry:
+def _entry(name: str, entry: dict[str, Any], first: int) -> ArrayEntry:
     (begin, end), shape = entry["data_offsets"], entry["shape"]
     if not all(type(number) is int and 0 <= number < 2**53 for number in (begin, end, *shape)) or len(shape) > 8:
         raise ValueError(f"the array {name[:100]!r} has no possible place or shape")
     dtype = np.dtype(DTYPES[entry["dtype"]])
     if end - begin != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"the array {name[:100]!r} is not as long as its shape says")
-    return Entry(dtype, tuple(shape), first + begin, end - begin)
+    return ArrayEntry(dtype, tuple(shape), first + begin, end - begin)
 
 
 def mapped(path: Path) -> Arrays:
@@ -144,7 +144,7 @@ def mapped(path: Path) -> Arrays:
 
 
 def require_whole(path: Path, look: Callable[[str, npt.NDArray[Any]], None] | None = None) -> Header:
-    """Return a file's header; raises Damaged where that is not one, or where its hash is not of its contents.
+    """Return a file's header; raises CorruptFileError where that is not one, or where its hash is not of its contents.
 
     The arrays are read once, piece by piece; `look` is called with each piece, a flat array, and the array's name.
     """
@@ -159,21 +159,21 @@ def require_whole(path: Path, look: Callable[[str, npt.NDArray[Any]], None] | No
             while left:
                 piece = stream.read(min(left, PIECE_BYTES))
                 if not piece:
-                    raise Damaged(f"{path.name} is cut short")
+                    raise CorruptFileError(f"{path.name} is cut short")
                 left -= len(piece)
                 digest.update(piece)
                 if look is not None:
                     look(name, np.frombuffer(piece, entry.dtype))
     if header.sha256 not in (None, digest.hexdigest()):
-        raise Damaged(f"{path.name} was changed after it was written: its contents do not match its hash")
+        raise CorruptFileError(f"{path.name} was changed after it was written: its contents do not match its hash")
     try:
         # Readers use the library, which may be stricter in something; it reads the header alone.
         with safetensors.safe_open(path, framework="numpy") as opened:
             known = set(opened.keys())
     except SafetensorError as error:
-        raise Damaged(f"{path.name} is no file of arrays: {error}") from error
+        raise CorruptFileError(f"{path.name} is no file of arrays: {error}") from error
     if known != set(header.arrays):
-        raise Damaged(f"{path.name} is no file of arrays: its names are read in two ways")
+        raise CorruptFileError(f"{path.name} is no file of arrays: its names are read in two ways")
     return header
 
 

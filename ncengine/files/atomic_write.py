@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[BinaryIO]:
+def open_atomically(path: Path) -> Iterator[BinaryIO]:
     """Open `path` with `.partial` after its name, and put it in the place of `path` when the block ends.
 
     Nothing is left and `path` stays as it was where the block, or the disk, raises an error.
@@ -25,16 +25,16 @@ def writing(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    sync_directory(path.parent)
 
 
-def write(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
     """Write a file whole and durably; raises OSError and leaves nothing where that fails."""
-    with writing(path) as stream:
+    with open_atomically(path) as stream:
         stream.write(content)
 
 
-def sync_folder(folder: Path) -> None:
+def sync_directory(folder: Path) -> None:
     """Make a folder's entries durable."""
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -9,11 +9,11 @@ from typing import BinaryIO
 
 END, LOCATOR, END64 = struct.Struct("<4s4H2LH"), struct.Struct("<4sLQL"), struct.Struct("<4sQ2H2L4Q")
 """The records at a zip file's end: its own, and where there are more than they can count, two of 64 bits before it."""
-MOST_ENTRY_BYTES = 600
+MAX_ENTRY_BYTES = 600
 """Of a row of the table of contents: 46 bytes, a name, and numbers of 64 bits."""
 
 
-def require_table(stream: BinaryIO, most_entries: int) -> None:
+def require_small_directory(stream: BinaryIO, most_entries: int) -> None:
     """Raise BadZipFile where the table of contents at a zip file's end is too long, or not where zipfile looks first.
 
     zipfile reads the whole table, and makes an object of each row, before anybody could ask how many there are.
@@ -32,6 +32,6 @@ def require_table(stream: BinaryIO, most_entries: int) -> None:
         *_, entries, table_bytes, _ = END64.unpack(tail[: END64.size])
     if entries > most_entries:
         raise zipfile.BadZipFile(f"it says that it has {entries:,} parts, and may have {most_entries:,}")
-    if table_bytes > MOST_ENTRY_BYTES * max(1, entries) or table_bytes > size:
+    if table_bytes > MAX_ENTRY_BYTES * max(1, entries) or table_bytes > size:
         raise zipfile.BadZipFile(f"its table of contents has {table_bytes:,} bytes for {entries:,} parts")
     stream.seek(0)

@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from ncengine.geometry.polar import PolarFactor, polar_by_products, polar_factor, polar_gradient
+from ncengine.geometry.polar import PolarFactor, polar_by_products, polar_factor, polar_vjp
 from ncengine.geometry.riemannian import riemannian_polar
 from ncengine.geometry.simplex import constant, simplex_basis, simplex_etf
 
@@ -82,8 +82,8 @@ def nearest_etf(
         raise ValueError(f"the previous frame must be {(features, rank)}, got {tuple(previous_DR.shape)}")
     require_solver(solver)
 
-    held_DR = first_frame(features, classes, like=means_DK) if previous_DR is None else previous_DR.detach()
-    frame: Tensor = NearestETF.apply(means_DK, held_DR, 0.0 if previous_DR is None else delta, solver)
+    prox_DR = first_frame(features, classes, like=means_DK) if previous_DR is None else previous_DR.detach()
+    frame: Tensor = NearestETF.apply(means_DK, prox_DR, 0.0 if previous_DR is None else delta, solver)
     return frame
 
 
@@ -122,14 +122,14 @@ class Solution(NamedTuple):
 
     polar: PolarFactor
     means_DK: Tensor
-    held_DR: Tensor
+    prox_DR: Tensor
     norm: Tensor
 
 
-def solve(means_DK: Tensor, held_DR: Tensor, delta: float, solver: Solver) -> Solution:
+def solve(means_DK: Tensor, prox_DR: Tensor, delta: float, solver: Solver) -> Solution:
     """Return the solution for centred means H (D, K) and R_prox (D, K−1), float32 or float64; no shape is checked."""
-    rank = held_DR.shape[1]
-    held = held_DR.clone()  # the caller goes on to overwrite its own
+    rank = prox_DR.shape[1]
+    held = prox_DR.clone()  # the caller goes on to overwrite its own
     norm = torch.linalg.vector_norm(means_DK)
     weight = torch.add(norm == 0, norm, alpha=delta * math.sqrt(rank) / 2)
     basis = constant(simplex_basis, rank + 1, means_DK.dtype, means_DK.device)
@@ -138,26 +138,26 @@ def solve(means_DK: Tensor, held_DR: Tensor, delta: float, solver: Solver) -> So
     return Solution(found, means_DK, held, norm)
 
 
-def pull_back(solution: Solution, delta: float, upstream_DR: Tensor) -> Tensor:
+def nearest_etf_vjp(solution: Solution, delta: float, upstream_DR: Tensor) -> Tensor:
     """Return the gradient (D, K) with respect to H of a scalar whose gradient at the frame is `upstream_DR`.
 
     With Γ = ∂/∂A it is Γ Vᵀ + (∂w/∂‖H‖) ⟨Γ, R_prox⟩ H/‖H‖.
     """
     rank = upstream_DR.shape[1]
-    gradient_DR = polar_gradient(solution.polar, upstream_DR)
+    gradient_DR = polar_vjp(solution.polar, upstream_DR)
     basis = constant(simplex_basis, rank + 1, gradient_DR.dtype, gradient_DR.device)
-    along = torch.dot(gradient_DR.mT.flatten(), solution.held_DR.mT.flatten()) * (delta * math.sqrt(rank) / 2)
+    along = torch.dot(gradient_DR.mT.flatten(), solution.prox_DR.mT.flatten()) * (delta * math.sqrt(rank) / 2)
     rate = along / solution.norm.clamp(min=SMALLEST_NORM)
     return torch.addcmul((basis @ gradient_DR.mT).mT, solution.means_DK, rate)
 
 
 class NearestETF(torch.autograd.Function):
-    """`solve` and `pull_back` as one differentiable step, in float32 or better whatever the caller's precision."""
+    """`solve` and `nearest_etf_vjp` as one autograd function, in float32 or better."""
 
     @staticmethod
-    def forward(ctx: Any, means_DK: Tensor, held_DR: Tensor, delta: float, solver: Solver) -> Tensor:
+    def forward(ctx: Any, means_DK: Tensor, prox_DR: Tensor, delta: float, solver: Solver) -> Tensor:
         dtype = torch.promote_types(means_DK.dtype, torch.float32)
-        found = solve(means_DK.to(dtype), held_DR.to(dtype), delta, solver)
+        found = solve(means_DK.to(dtype), prox_DR.to(dtype), delta, solver)
         save(ctx, found)
         ctx.delta, ctx.dtype = delta, means_DK.dtype
         return found.polar.factor_DR
@@ -165,12 +165,12 @@ class NearestETF(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream_DR: Tensor) -> tuple[Tensor | None, ...]:
-        return pull_back(saved(ctx), ctx.delta, upstream_DR).to(ctx.dtype), None, None, None
+        return nearest_etf_vjp(saved(ctx), ctx.delta, upstream_DR).to(ctx.dtype), None, None, None
 
 
 def save(ctx: Any, solution: Solution, *more: Tensor) -> None:
     """Keep a solution, and what else a backward pass needs, in an autograd context."""
-    ctx.save_for_backward(*solution.polar, solution.means_DK, solution.held_DR, solution.norm, *more)
+    ctx.save_for_backward(*solution.polar, solution.means_DK, solution.prox_DR, solution.norm, *more)
 
 
 def saved(ctx: Any) -> Solution:

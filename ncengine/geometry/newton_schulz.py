@@ -26,7 +26,7 @@ CONVERGED = 1e-9
 """Largest |R Rᵀ − 1| per column after the correction that counts as a factor."""
 
 
-def matmul_polar(matrix_DR: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def newton_schulz_polar(matrix_DR: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return polar(A) (D, R), S and S⁻¹ (R, R) of a float64 matrix, and whether the iteration arrived (a tensor)."""
     gram_RR = matrix_DR.mT @ matrix_DR
     # Both norms bound the largest eigenvalue.

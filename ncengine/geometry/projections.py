@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ncengine.geometry.views import simplex_rows, tetrahedron_matrix, travelling_frame
+from ncengine.geometry.views import simplex_rows, stream_projection, tetrahedron_matrix
 
 VIEWS = ("pca", "tetrahedron")
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class ProjectedCapture:
     """A view's matrix, the vertices that it is applied to, and the arrays that take the place of those that travel."""
 
     matrix: npt.NDArray[np.float32]
@@ -28,7 +28,7 @@ class Seen:
     arrays: dict[str, npt.NDArray[Any]]
 
 
-def see(arrays: Mapping[str, npt.NDArray[Any]], view: str, four: Sequence[int]) -> Seen:
+def see(arrays: Mapping[str, npt.NDArray[Any]], view: str, four: Sequence[int]) -> ProjectedCapture:
     """Return a capture's `arrays` in the view `pca` or `tetrahedron` (of the classes `four`).
 
     Raises ValueError for another view, for classes that are not four, and where a capture of an older version has no
@@ -45,12 +45,14 @@ def see(arrays: Mapping[str, npt.NDArray[Any]], view: str, four: Sequence[int]) 
     else:
         raise ValueError("this capture has no principal directions: it was made by an older version")
     vertices = simplex_rows(classes)
-    if travelling_frame(classes) is None:
-        return Seen(matrix, vertices, {})
+    if stream_projection(classes) is None:
+        return ProjectedCapture(matrix, vertices, {})
     features = np.zeros((0, 3), np.float32)
     labels = np.zeros(0, np.int32)
     if view == "pca":
         features = arrays["features_pca"] * np.float32(math.sqrt((classes - 1) / 3))
         labels = arrays["labels"]
     cut = {name: arrays[f"{name}_whole"] @ matrix for name in ("means", "weights")}
-    return Seen(np.eye(3, dtype=np.float32), vertices @ matrix, {**cut, "features": features, "labels": labels})
+    return ProjectedCapture(
+        np.eye(3, dtype=np.float32), vertices @ matrix, {**cut, "features": features, "labels": labels}
+    )

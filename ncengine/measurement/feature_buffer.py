@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 
-class KeptSamples:
+class FeatureBuffer:
     """Samples in the dtype and on the device in which they came; `stride` is 2^s, the share that is kept."""
 
     def __init__(self, classes: int, features: int, budget_bytes: int) -> None:
@@ -42,7 +42,7 @@ class KeptSamples:
             self._parts = [(torch.cat(samples), torch.cat(labels))]
         return self._parts[0]
 
-    def merge(self, other: KeptSamples) -> None:
+    def merge(self, other: FeatureBuffer) -> None:
         """Take in what `other` kept, with the coarser stride of the two; `other` stays as it is."""
         theirs = other.clone()
         self._thin_to(theirs.stride)
@@ -54,14 +54,14 @@ class KeptSamples:
         self._seen_K = self._seen_K + theirs._seen_K.to(self._seen_K.device)
         self._fit()
 
-    def clone(self) -> KeptSamples:
+    def clone(self) -> FeatureBuffer:
         """Return one that shares the tensors, which are never changed in place, and nothing else."""
-        copy = KeptSamples(self.classes, self.features, self.budget_bytes)
+        copy = FeatureBuffer(self.classes, self.features, self.budget_bytes)
         copy.stride, copy._parts, copy._bytes = self.stride, list(self._parts), self._bytes
         copy._seen_K = self._seen_K.clone()
         return copy
 
-    def reduced(self, device: torch.device) -> KeptSamples:
+    def reduced(self, device: torch.device) -> FeatureBuffer:
         """Return what all processes of `torch.distributed` keep together, within the same budget; a collective."""
         from torch import distributed
 
@@ -90,7 +90,7 @@ class KeptSamples:
         all_MD, all_M = [torch.empty_like(padded_MD) for _ in counts], [torch.empty_like(padded_M) for _ in counts]
         distributed.all_gather(all_MD, padded_MD)
         distributed.all_gather(all_M, padded_M)
-        found = KeptSamples(self.classes, self.features, self.budget_bytes)
+        found = FeatureBuffer(self.classes, self.features, self.budget_bytes)
         found.stride = mine.stride
         for samples, labels, count in zip(all_MD, all_M, counts, strict=True):
             found._append(samples[: int(count)], labels[: int(count)])

@@ -25,7 +25,7 @@ def require_layers(
 
 
 @contextlib.contextmanager
-def tapped(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+def capture_outputs(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """Give a dict that holds, after each pass through the network, the named layers' features (B, C)."""
     held: dict[str, Tensor] = {}
     modules = dict(network.named_modules())
@@ -36,7 +36,7 @@ def tapped(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tenso
                 raise ValueError(
                     f"measured layers: {name} gives no tensor of samples; choose a layer inside or around it"
                 )
-            held[name] = pooled(output)
+            held[name] = pool_output(output)
 
         handle: RemovableHandle = modules[name].register_forward_hook(hook)
         return handle
@@ -47,7 +47,7 @@ def tapped(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tenso
         yield held
 
 
-def pooled(output: Tensor) -> Tensor:
+def pool_output(output: Tensor) -> Tensor:
     """Return features (B, C) of an output (B, C), (B, tokens, C) or (B, C, H, W), in float32 or better."""
     features = output.flatten(2).mean(2) if output.ndim > 3 else output.mean(1) if output.ndim == 3 else output
     return features.float()

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ncengine.geometry.views import block_size
-from ncengine.measurement.feature_buffer import KeptSamples
+from ncengine.measurement.feature_buffer import FeatureBuffer
 from ncengine.metrics import METRICS, MetricSpec
 from ncengine.metrics.evaluation import EvaluationResult, evaluate
 from ncengine.metrics.moments import ClassMoments
@@ -118,7 +118,7 @@ class Meter:
         """Forget everything that was seen."""
         self._moments = ClassMoments(self.classes, self.features)
         self._lent = False  # to a measurement, which must not change any more
-        self._kept = KeptSamples(self.classes, self.features, self.keep_bytes)
+        self._kept = FeatureBuffer(self.classes, self.features, self.keep_bytes)
 
     @torch.no_grad()
     def update(self, features_BD: Tensor, labels_B: Tensor) -> None:

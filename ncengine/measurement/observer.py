@@ -20,7 +20,7 @@ from typing import Self
 
 from torch import Tensor, nn
 
-from ncengine.measurement.hooks import require_layers, tapped
+from ncengine.measurement.hooks import capture_outputs, require_layers
 from ncengine.measurement.meter import Measurement, Meter
 from ncengine.milestones import collapse_layer
 
@@ -57,7 +57,7 @@ class Observer:
         self._meter = Meter(last.out_features, last.in_features)
         self._layers: dict[str, Meter] = {}
         self._hooks = contextlib.ExitStack()
-        self._held = self._hooks.enter_context(tapped(network, layers))
+        self._held = self._hooks.enter_context(capture_outputs(network, layers))
         self._hooks.callback(last.register_forward_pre_hook(self._hold).remove)
 
     def _hold(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ncengine.events import EIGENVALUES, MARGINS, PICTURE_BYTES, GeometryCaptured
 from ncengine.geometry.nearest_etf import nearest_etf
-from ncengine.geometry.views import aligned_pca, blocks, travelling_frame
+from ncengine.geometry.views import aligned_pca, blocks, stream_projection
 from ncengine.measurement.meter import Measurement, Meter
 
 CAPTURE_BYTES = 64 * 1024
@@ -27,7 +27,7 @@ Array = npt.NDArray[Any]
 
 def sample_budget(classes: int, wanted: int) -> int:
     """Return how many features a capture holds: `wanted`, or what 64 KiB leave beside means, rows and cosines."""
-    dimensions = classes - 1 if travelling_frame(classes) is None else 3
+    dimensions = classes - 1 if stream_projection(classes) is None else 3
     fixed = 4 * (2 * classes * dimensions + 2 * math.ceil(classes / blocks(classes)) ** 2)
     return max(classes, min(wanted, (CAPTURE_BYTES - fixed) // (4 * (dimensions + 2))))
 
@@ -122,7 +122,7 @@ def capture(
     arrays |= _of_classes(measurement, size)
     if test is not None and "margins" in test.arrays:
         arrays["margins_test"] = order_statistics(test.arrays["margins"], MARGINS)
-    reduced = travelling_frame(classes)
+    reduced = stream_projection(classes)
     if reduced is not None:
         arrays |= {f"{name}_whole": arrays[name] for name in ("means", "weights")}
         arrays["features_pca"] = coordinates["features"] @ pca

@@ -20,7 +20,7 @@ from torch import Tensor
 from ncengine.config import RunConfig
 from ncengine.events import CheckpointSaved
 from ncengine.files import array_file, atomic_write
-from ncengine.files.array_file import Damaged
+from ncengine.files.array_file import CorruptFileError
 
 if TYPE_CHECKING:
     from ncengine.training.trainer import Trainer
@@ -79,7 +79,7 @@ def _is_transposed(value: Tensor) -> bool:
     return value.ndim == 2 and not value.is_contiguous() and value.T.is_contiguous()
 
 
-def require_fitting(saved: CheckpointSaved, config: RunConfig) -> None:
+def require_same_config(saved: CheckpointSaved, config: RunConfig) -> None:
     """Raise ValueError where a checkpoint is of another format or of another config; the device may differ."""
     version = saved.state.get("format", 1)
     if version > FORMAT:
@@ -115,7 +115,7 @@ def _flat(tree: dict[str, Any]) -> dict[str, Any]:
 
 def restore(trainer: Trainer, saved: CheckpointSaved) -> None:
     """Put a trainer into the state of `saved`; raises ValueError where that is of another config or format."""
-    require_fitting(saved, trainer.config)
+    require_same_config(saved, trainer.config)
     parts: dict[str, dict[str, Tensor]] = {"backbone": {}, "head": {}, "optimiser": {}}
     transposed = set(saved.state["transposed"])
     for name, array in saved.tensors.items():
@@ -164,7 +164,7 @@ def save_checkpoint(saved: CheckpointSaved, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"checkpoint-{saved.step:09d}{SUFFIX}"
-    atomic_write.write(path, array_file.encode(saved.tensors, saved.state))
+    atomic_write.write_atomically(path, array_file.encode(saved.tensors, saved.state))
     until_now = sorted(each for each in folder.glob(f"checkpoint-*{SUFFIX}") if each.name <= path.name)
     for old in until_now[:-KEPT]:
         old.unlink(missing_ok=True)
@@ -174,19 +174,19 @@ def save_checkpoint(saved: CheckpointSaved, folder: Path) -> Path:
 def load_checkpoint(path: Path) -> CheckpointSaved:
     """Return the checkpoint of a file, or the newest whole one of a folder.
 
-    Raises FileNotFoundError where there is none, and `array_file.Damaged`, a ValueError, where a file is cut short, was
-    changed, or is no checkpoint.
+    Raises FileNotFoundError if there is none, and `array_file.CorruptFileError`, a ValueError, if a file is cut short,
+    was changed, or is not a checkpoint.
     """
     if path.is_file():
         tensors, state = array_file.decode(path.read_bytes(), str(path))
         if "step" not in state:
-            raise Damaged(f"{path} is a file of arrays, but no checkpoint")
+            raise CorruptFileError(f"{path} is a file of arrays, but no checkpoint")
         return CheckpointSaved(epoch=state["epoch"], step=state["step"], tensors=tensors, state=state)
-    failure: Damaged | None = None
+    failure: CorruptFileError | None = None
     for file in sorted(path.glob(f"checkpoint-*{SUFFIX}"), reverse=True):
         try:
             return load_checkpoint(file)
-        except Damaged as error:
+        except CorruptFileError as error:
             failure = failure or error
     if failure is not None:
         raise failure

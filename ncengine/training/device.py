@@ -22,7 +22,7 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def device_words(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
     """Return the device in words."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)

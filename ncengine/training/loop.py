@@ -17,12 +17,12 @@ from collections.abc import Generator
 from pathlib import Path
 
 from ncengine.config import RunConfig
-from ncengine.data import settle
+from ncengine.data import resolve_config
 from ncengine.data.batch_order import epoch_order
 from ncengine.data.image_folder import left_out
 from ncengine.data.loader import load
-from ncengine.data.ood import load_outside
-from ncengine.data.paths import Places
+from ncengine.data.ood import load_ood
+from ncengine.data.paths import DataPaths
 from ncengine.events import CheckpointSaved, EpochMeasured, Event, Resumed, RunFinished
 from ncengine.training import checkpoint
 from ncengine.training.device import choose_device, global_settings, memory_advice
@@ -35,7 +35,7 @@ def run(
     config: RunConfig,
     *,
     resume: CheckpointSaved | Path | None = None,
-    places: Places | None = None,
+    places: DataPaths | None = None,
 ) -> Generator[Event, str | None, None]:
     """Train as `config` says and yield events; `resume` continues after a checkpoint of the same config.
 
@@ -45,15 +45,15 @@ def run(
     FloatingPointError where the loss stops being a number, and MemoryError, with the sizes, where memory does not
     suffice.
     """
-    config = settle(config)
+    config = resolve_config(config)
     saved = checkpoint.load_checkpoint(resume) if isinstance(resume, Path) else resume
     if saved is not None:
-        checkpoint.require_fitting(saved, config)
+        checkpoint.require_same_config(saved, config)
     device = choose_device(config.device)
-    places = places or Places()
+    places = places or DataPaths()
     with global_settings(config, device), memory_advice(config):
         splits = yield from load(config, device, places)
-        outside = yield from load_outside(config, device, places)
+        outside = yield from load_ood(config, device, places)
         trainer = Trainer(config, device, splits, outside, places.clock)
         if saved is None:
             yield trainer.started()

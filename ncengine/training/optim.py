@@ -157,13 +157,13 @@ def lr_factor(config: cfg.ScheduleConfig, step: int, total_steps: int, steps_per
 
 def _factor(config: cfg.ScheduleConfig, step: int, total_steps: int, epochs_done: int) -> float:
     match config:
-        case cfg.Constant():
+        case cfg.ConstantSchedule():
             return 1.0
-        case cfg.Cosine():
+        case cfg.CosineSchedule():
             return 0.5 * (1 + math.cos(math.pi * step / total_steps))
-        case cfg.OneCycle():
+        case cfg.OneCycleSchedule():
             return _one_cycle(step / total_steps)
-        case cfg.Step():
+        case cfg.StepSchedule():
             return float(config.factor ** (epochs_done // config.every))
-        case cfg.MultiStep():
+        case cfg.MultiStepSchedule():
             return float(config.factor ** sum(epochs_done >= milestone for milestone in config.milestones))

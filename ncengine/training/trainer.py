@@ -18,15 +18,15 @@ from ncengine.data.batch_order import balanced_rows
 from ncengine.data.split import Split
 from ncengine.events import EpochMeasured, FeaturesKept, GeometryCaptured, RunStarted, SamplesPictured, StepMeasured
 from ncengine.geometry.simplex import simplex_etf
-from ncengine.geometry.views import travelling_frame, view_matrix, view_name
+from ncengine.geometry.views import stream_projection, view_matrix, view_name
 from ncengine.heads import make_head
 from ncengine.losses import loss_of
-from ncengine.measurement.hooks import require_layers, tapped
+from ncengine.measurement.hooks import capture_outputs, require_layers
 from ncengine.measurement.meter import Measurement, Meter
 from ncengine.metrics import METRICS
 from ncengine.milestones import collapse_layer
 from ncengine.training.capture import capture, measured_frame, sample_budget, thumbnails
-from ncengine.training.device import device_words
+from ncengine.training.device import device_name
 from ncengine.training.optim import AutomaticGradientDescent, lr_factor, make_optimiser
 from ncengine.training.stopwatch import Stopwatch
 from ncengine.version import __version__
@@ -38,7 +38,7 @@ AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass
-class Pass:
+class EvaluationPass:
     """What one pass over a split measured: by its labels, by its true ones, of hidden layers; and features kept."""
 
     meter: Meter
@@ -76,7 +76,7 @@ class Trainer:
         features = config.backbone.features
         self.backbone = make_backbone(
             config.backbone,
-            config.facts.shape,
+            config.dataset_info.shape,
             len(self.train_split),
             linear_maps_only=isinstance(config.optimiser, Agd),
         ).to(device)
@@ -122,7 +122,7 @@ class Trainer:
     def started(self) -> RunStarted:
         """Return the event that labels everything that follows."""
         k = self.config.classes
-        vertices, reduced = simplex_etf(k, dtype=torch.float32).numpy(), travelling_frame(k)
+        vertices, reduced = simplex_etf(k, dtype=torch.float32).numpy(), stream_projection(k)
         return RunStarted(
             classes=k,
             class_names=self.config.class_names,
@@ -130,7 +130,7 @@ class Trainer:
             parameters=sum(p.numel() for p in [*self.backbone.parameters(), *self.head.parameters()]),
             steps_per_epoch=self.steps_per_epoch,
             epochs=self.config.epochs,
-            device=device_words(self.device),
+            device=device_name(self.device),
             view=view_name(k),
             view_matrix=(view_matrix(k) if reduced is None else np.eye(3)).tolist(),
             vertices=(vertices if reduced is None else vertices @ reduced).tolist(),
@@ -239,20 +239,20 @@ class Trainer:
         self.backbone.train(mode)
         self.head.train(mode)
 
-    def measure_split(self, split: Split, rows: Tensor | None = None, *, true: bool = False) -> Pass:
+    def measure_split(self, split: Split, rows: Tensor | None = None, *, true: bool = False) -> EvaluationPass:
         """Return what a pass over a split, or some of its rows, in evaluation mode measured.
 
         `true` also measures by the true labels, where a split has some; hidden layers are measured on whole splits.
         """
         classes, measure = self.config.classes, self.config.measure
         layers = measure.layers if rows is None else ()
-        found = Pass(Meter(classes, self.config.backbone.features))
+        found = EvaluationPass(Meter(classes, self.config.backbone.features))
         true_labels = split.true_labels if true else None
         if true_labels is not None:
             found.true_meter = Meter(classes, self.config.backbone.features)
         keeps = measure.keep_features == ("all" if rows is None else "sample")
         self.set_training(False)
-        with tapped(self.backbone, layers) as held:
+        with capture_outputs(self.backbone, layers) as held:
             for features_BD, chosen in self.penultimate(split, split.all_rows() if rows is None else rows):
                 found.meter.update(features_BD, split.labels[chosen])
                 if found.true_meter is not None and true_labels is not None:
@@ -366,7 +366,7 @@ class Trainer:
         found = self._evaluated(self.train_split, self.sample_rows)
         return [(features.cpu(), labels[rows].cpu()) for features, rows in found]
 
-    def _kept(self, epoch: float, passes: Mapping[str, Pass]) -> list[FeaturesKept]:
+    def _kept(self, epoch: float, passes: Mapping[str, EvaluationPass]) -> list[FeaturesKept]:
         """Return the event that keeps features, where the config asks for it; a sample is drawn where none was."""
         if self.config.measure.keep_features == "none":
             return []

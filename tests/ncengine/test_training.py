@@ -19,8 +19,8 @@ import ncengine as nc
 from ncengine.config import FashionMnistMini, MeasureConfig, with_overrides
 from ncengine.data import loader
 from ncengine.data.batch_order import balanced_rows, epoch_order
-from ncengine.data.dataset_info import FACTS
-from ncengine.data.paths import Places
+from ncengine.data.dataset_info import DATASETS
+from ncengine.data.paths import DataPaths
 from ncengine.events import STREAMED_ARRAYS
 from ncengine.geometry.views import view_matrix
 from ncengine.preset_configs import PRESETS
@@ -154,7 +154,9 @@ def test_a_balanced_sample_is_always_the_same():
 def raw(name):
     """What a source returns, for those that say nothing on the way."""
     with pytest.raises(StopIteration) as found:
-        next(loader.raw_of(with_overrides(nc.RunConfig(), {"data.name": name, "batch_size": 32}).data, 0, Places()))
+        next(
+            loader.load_raw(with_overrides(nc.RunConfig(), {"data.name": name, "batch_size": 32}).data, 0, DataPaths())
+        )
     return found.value.value
 
 
@@ -167,7 +169,7 @@ def test_what_is_known_of_a_data_set_is_true(name):
         found.test,
         found.test_labels,
     )
-    facts = FACTS[name]
+    facts = DATASETS[name]
     assert (len(train_images), len(test_images)) == (facts.train, facts.test)
     assert tuple(np.bincount(train_labels)) == facts.train_per_class
     assert train_images.shape[1:] == test_images.shape[1:] == facts.shape[1:]
@@ -179,7 +181,7 @@ def test_what_is_known_of_a_data_set_is_true(name):
 def loaded(config):
     """Return both splits of a config whose data says nothing on the way."""
     with pytest.raises(StopIteration) as found:
-        next(loader.load(config, torch.device("cpu"), Places()))
+        next(loader.load(config, torch.device("cpu"), DataPaths()))
     return found.value.value
 
 
@@ -262,7 +264,7 @@ def test_a_step_says_where_its_time_went():
 
 def test_the_clock_is_an_argument():
     ticks = itertools.count()
-    found = list(nc.run(tiny(device="cpu", epochs=2), places=Places(clock=lambda: float(next(ticks)))))
+    found = list(nc.run(tiny(device="cpu", epochs=2), places=DataPaths(clock=lambda: float(next(ticks)))))
     step = next(e for e in found if e.type == "StepMeasured")
     # One tick a mark: each phase of each step takes one second by this clock.
     assert step.seconds == {"data": 1, "forward": 1, "head": 1, "backward": 1, "optimiser": 1}

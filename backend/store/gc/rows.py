@@ -40,7 +40,7 @@ def line_of(table: str, row: sa.Row[Any]) -> RowLine:
 def write(path: Path, lines: Iterable[RowLine]) -> None:
     """Write rows to a file, atomically and durably."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with atomic_write.writing(path) as stream:
+    with atomic_write.open_atomically(path) as stream:
         for line in lines:
             stream.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 

@@ -150,8 +150,10 @@ def create_entry(store: Store, plan: CleanupPlan, items: Sequence[TrashedItem]) 
         created_at=format_timestamp(created_at),
         items=tuple(items),
     )
-    atomic_write.write(folder / MANIFEST, orjson.dumps(manifest.model_dump(mode="json"), option=orjson.OPT_INDENT_2))
-    atomic_write.sync_folder(folder.parent)
+    atomic_write.write_atomically(
+        folder / MANIFEST, orjson.dumps(manifest.model_dump(mode="json"), option=orjson.OPT_INDENT_2)
+    )
+    atomic_write.sync_directory(folder.parent)
     return TrashFolder(folder, manifest)
 
 
