@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ncengine.config import RunConfig, with_overrides
-from ncengine.data import settle
+from ncengine.data import resolve_config
 from ncstudies.study import Setting, Size, Study
 
 RunKey = tuple[str, str, str]
@@ -43,4 +43,4 @@ def _with_seed(config: RunConfig, seed: int, download: bool) -> RunConfig:
     changes: dict[str, object] = {"seed": seed}
     if download and hasattr(config.data, "download"):
         changes["data.download"] = True
-    return settle(with_overrides(config, changes))
+    return resolve_config(with_overrides(config, changes))

@@ -213,7 +213,7 @@ def _described(setting: Setting) -> str:
     config = setting.shared
     parts = [
         f"K = {config.classes}, d = {config.backbone.features}, N = {config.train_size:,}"
-        + (f" (test {config.facts.test:,})" if config.facts.test else ""),
+        + (f" (test {config.dataset_info.test:,})" if config.dataset_info.test else ""),
         f"network {config.backbone.name}",
         f"{config.epochs:,} epochs of {config.steps_per_epoch:,} steps with {config.batch_size:,} samples",
         f"optimiser {_told(config.optimiser)}",

@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 from metric_drawings import DRAWINGS, INK, Moment, words
 
 import ncengine as nc
-from ncengine import checkpoint
 from ncengine.config import RunConfig, with_overrides
-from ncengine.data.loading import load
-from ncengine.data.outside import load_outside
-from ncengine.trainer import Trainer
+from ncengine.data.loader import load
+from ncengine.data.ood import load_ood
+from ncengine.training import checkpoint
+from ncengine.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "metrics.md"
@@ -67,8 +67,8 @@ def moments(name: str) -> list[Moment]:
             saved[event.epoch] = event
     if phase is None:
         raise RuntimeError(f"the {name} run did not reach its terminal phase")
-    splits = drained(load(config, CPU, nc.Places()))
-    outside = drained(load_outside(config, CPU, nc.Places()))
+    splits = drained(load(config, CPU, nc.DataPaths()))
+    outside = drained(load_ood(config, CPU, nc.DataPaths()))
     return [_moment(config, splits, outside, saved[epoch], saved.get(epoch - 1)) for epoch in (1, phase, last)]
 
 

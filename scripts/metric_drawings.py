@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 
 import ncengine as nc
 from ncengine.measurement import Measurement
+from ncengine.measurement.meter import Measurement
 from ncfigures.palette import CLASSES_10, HIGH, LOW, TOKENS
 
 INK = TOKENS["light"]

@@ -19,7 +19,7 @@ from backend.store.database import Store
 from backend.store.errors import Invalid, NotFound, Unusable
 from backend.store.models import artifact, event
 from ncengine.events import STREAMED_ARRAYS
-from ncengine.geometry.seen import see
+from ncengine.geometry.projections import see
 from ncengine.metrics import METRICS
 from ncengine.milestones import time_to_collapse
 

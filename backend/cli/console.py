@@ -23,7 +23,7 @@ from backend.store import data_directory, event_log, integrity, run_status, runs
 from backend.store.database import Store
 from backend.store.errors import Unusable
 from ncengine.config import RunConfig
-from ncengine.data import settle
+from ncengine.data import resolve_config
 
 POLL_S = 0.2
 Result = TypeVar("Result")
@@ -94,7 +94,7 @@ def run_here(
     failed = False
     if served:
         console.print(f"The server at {served.get('url', '?')} runs it; watch it there.")
-    for config in map(settle, configs):
+    for config in map(resolve_config, configs):
         run_id, _ = runs.create(store, config, name=name, group=group)
         supervisor = None if served else Supervisor(store, warm=False, only=(run_id,), data_access=reading)
         console.print(f"run {run_id}")

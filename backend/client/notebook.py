@@ -21,7 +21,7 @@ from backend.settings import resolve_store
 from backend.store import runs as run_store
 from backend.store.database import open_store
 from backend.store.errors import Invalid
-from ncengine import durable
+from ncengine.files import atomic_write
 from ncfigures.catalogue import MEDIA_TYPES
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class ShownFigure:
         format_ = target.suffix.removeprefix(".").lower()
         if format_ not in MEDIA_TYPES:
             raise Invalid(f"the file's name must end in one of {', '.join(MEDIA_TYPES)}, got {target.name!r}")
-        durable.write(target, self._bytes(format_))
+        atomic_write.write_atomically(target, self._bytes(format_))
         return target
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from backend.store.database import Store
 from backend.store.errors import Unusable
 from backend.store.models import artifact, directory
-from ncengine import array_file, durable
+from ncengine.files import array_file, atomic_write
 
 Arrays = dict[str, npt.NDArray[Any]]
 ArtifactKind = Literal["geometry", "checkpoint", "features", "samples"]
@@ -74,7 +74,7 @@ def write(
     relative = f"runs/{run_id}/{kind}-{step:09d}-a{attempt}.safetensors"
     path = resolve(store, relative)
     path.parent.mkdir(parents=True, exist_ok=True)
-    durable.write(path, content)
+    atomic_write.write_atomically(path, content)
     digest = hashlib.sha256(content).hexdigest()
     return WrittenArtifact(kind, step, relative, digest, len(content), store.directory_id)
 

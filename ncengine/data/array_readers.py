@@ -21,15 +21,15 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
 from ncengine.config.data import Arrays
-from ncengine.zip_table import require_table
+from ncengine.files.zip_directory import require_small_directory
 
 Array = npt.NDArray[Any]
 Result = TypeVar("Result")
-MOST_BYTES = 2**36
+MAX_BYTES = 2**36
 """Of an array."""
-MOST_MEMBERS = 10_000
-MOST_HEADER_BYTES = 2**24
-PACKED_BYTES, MOST_RATIO = 2**26, 200
+MAX_MEMBERS = 10_000
+MAX_HEADER_BYTES = 2**24
+PACKED_BYTES, MAX_RATIO = 2**26, 200
 """A member of a .npz file beyond so many bytes may be so many times as large as it is packed."""
 TYPES: dict[str, type[np.generic]] = {
     **{"BOOL": np.bool_, "F16": np.float16, "F32": np.float32, "F64": np.float64},
@@ -81,10 +81,9 @@ class HeldArrays:
         found = self._tried(self._describe, name)
         if found.dtype.hasobject or found.dtype.names is not None:
             raise ValueError(f"{name} must be numbers, got {found.dtype}; nothing is read that needs pickle")
-        if len(found.shape) > 8 or min(found.shape, default=0) < 0 or found.size_bytes > MOST_BYTES:
+        if len(found.shape) > 8 or min(found.shape, default=0) < 0 or found.size_bytes > MAX_BYTES:
             raise ValueError(
-                f"{name} must have at most {MOST_BYTES // 2**30} GiB, and its header says {found.shape} of "
-                f"{found.dtype}"
+                f"{name} must have at most {MAX_BYTES // 2**30} GiB, and its header says {found.shape} of {found.dtype}"
             )
         return found
 
@@ -122,9 +121,9 @@ def _of_file(path: Path) -> Described:
 def _of_member(archive: zipfile.ZipFile, name: str) -> Described:
     """Return what the header of a .npz file's member says; raises ValueError where it unpacks to much from little."""
     info = archive.getinfo(f"{name}.npy")
-    if info.file_size > PACKED_BYTES and info.file_size > MOST_RATIO * max(1, info.compress_size):
+    if info.file_size > PACKED_BYTES and info.file_size > MAX_RATIO * max(1, info.compress_size):
         raise ValueError(
-            f"it is packed more than {MOST_RATIO} to 1 ({info.compress_size:,} bytes for {info.file_size:,}), as no "
+            f"it is packed more than {MAX_RATIO} to 1 ({info.compress_size:,} bytes for {info.file_size:,}), as no "
             "data is; write it with numpy.savez"
         )
     with archive.open(info) as stream:
@@ -148,7 +147,7 @@ def opened(data: Arrays) -> Iterator[HeldArrays]:
     if path.suffix.lower() == ".npz":
         with path.open("rb") as stream:  # NumPy leaves a file open that it cannot read
             try:
-                require_table(stream, MOST_MEMBERS)
+                require_small_directory(stream, MAX_MEMBERS)
                 archive = np.load(stream, allow_pickle=False)
                 names, members = list(archive.files), archive.zip
             except (*UNREADABLE, AttributeError) as error:
@@ -167,7 +166,7 @@ def opened(data: Arrays) -> Iterator[HeldArrays]:
 def _safetensors(path: Path) -> Iterator[HeldArrays]:
     with path.open("rb") as stream:
         header_bytes = int.from_bytes(stream.read(8), "little")
-    if header_bytes > MOST_HEADER_BYTES:
+    if header_bytes > MAX_HEADER_BYTES:
         raise ValueError(f"{path} is no .safetensors file, or damaged (its header would have {header_bytes:,} bytes)")
     try:
         # The library compares every array's place and shape with the file's length.

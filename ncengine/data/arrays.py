@@ -15,13 +15,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ncengine.config.data import MOST_CLASSES, MOST_NAME, Arrays, Found
+from ncengine.config.data import MAX_CLASSES, MAX_NAME, Arrays, OwnDataInfo
 from ncengine.data.array_readers import Array, HeldArrays, opened
-from ncengine.data.places import Places
-from ncengine.data.raw import Labels, Loading, Raw
+from ncengine.data.paths import DataPaths
+from ncengine.data.raw_dataset import Labels, LoadResult, RawDataset
 
-MOST_SAMPLES = 10_000_000
-MOST_NAMES_BYTES = 2**24
+MAX_SAMPLES = 10_000_000
+MAX_NAMES_BYTES = 2**24
 
 
 # ── both splits ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -70,9 +70,9 @@ def _class_names(held: HeldArrays) -> tuple[str, ...] | None:
     if "class_names" not in held:
         return None
     described = held.describe("class_names")
-    if len(described.shape) != 1 or described.shape[0] > MOST_CLASSES or described.size_bytes > MOST_NAMES_BYTES:
+    if len(described.shape) != 1 or described.shape[0] > MAX_CLASSES or described.size_bytes > MAX_NAMES_BYTES:
         raise ValueError(
-            f"class_names must be at most {MOST_CLASSES:,} names and {MOST_NAMES_BYTES:,} bytes, "
+            f"class_names must be at most {MAX_CLASSES:,} names and {MAX_NAMES_BYTES:,} bytes, "
             f"got {described.shape} of {described.dtype}"
         )
     return tuple(str(name) for name in held["class_names"])
@@ -83,16 +83,16 @@ def _labels(held: HeldArrays, name: str, images: str) -> Labels:
     shape = described.shape[:1] if len(described.shape) == 2 and described.shape[1] == 1 else described.shape
     if len(shape) != 1 or not (np.issubdtype(described.dtype, np.integer) and shape[0]):
         raise ValueError(f"{name} must be integers 0 … K−1 of shape (N,), got {described.dtype} of {described.shape}")
-    if shape[0] > MOST_SAMPLES:
-        raise ValueError(f"{name} must be of at most {MOST_SAMPLES:,} samples, got {shape[0]:,}")
+    if shape[0] > MAX_SAMPLES:
+        raise ValueError(f"{name} must be of at most {MAX_SAMPLES:,} samples, got {shape[0]:,}")
     rows = held.describe(images).shape[:1]
     if rows != shape:
         raise ValueError(f"{images} and labels must be equally many, got {rows[0] if rows else 0} and {shape[0]}")
     flat = held[name].reshape(-1)
     if int(flat.min()) < 0:
         raise ValueError(f"{name} must be 0 … K−1, got {int(flat.min())}")
-    if int(flat.max()) >= MOST_CLASSES:
-        raise ValueError(f"{name} must be 0 … K−1 of at most {MOST_CLASSES:,} classes, got {int(flat.max())}")
+    if int(flat.max()) >= MAX_CLASSES:
+        raise ValueError(f"{name} must be 0 … K−1 of at most {MAX_CLASSES:,} classes, got {int(flat.max())}")
     return flat.astype(np.int64)
 
 
@@ -124,8 +124,8 @@ def _require_fitting(
         raise ValueError("labels must be of at least 2 classes, got 1")
     if names is not None and len(names) != len(counts):
         raise ValueError(f"class_names must name the {len(counts)} classes, got {len(names)} names")
-    if names is not None and any(len(name) > MOST_NAME for name in names):
-        raise ValueError(f"class_names must have at most {MOST_NAME} characters each")
+    if names is not None and any(len(name) > MAX_NAME for name in names):
+        raise ValueError(f"class_names must have at most {MAX_NAME} characters each")
     shape = held.describe(train).shape[1:]
     if test is not None and len(test_labels) and held.describe(test).shape[1:] != shape:
         raise ValueError(f"test images must be {shape} as in training, got {held.describe(test).shape[1:]}")
@@ -173,7 +173,7 @@ def _channels_at(shape: tuple[int, ...], name: str) -> int:
     )
 
 
-def look(data: Arrays) -> Found:
+def look(data: Arrays) -> OwnDataInfo:
     """Return what the arrays hold: labels are read to be counted, of images the headers alone."""
     path = Path(data.path).expanduser()
     files = sorted(path.glob("*.npy")) if path.is_dir() else [path]
@@ -181,7 +181,7 @@ def look(data: Arrays) -> Found:
 
 
 @functools.lru_cache(maxsize=8)
-def _look(data: Arrays, _changed: tuple[tuple[int, int], ...]) -> Found:
+def _look(data: Arrays, _changed: tuple[tuple[int, int], ...]) -> OwnDataInfo:
     """Look once, however often a form asks: labels have to be read to be counted."""
     with opened(data) as held:
         found = _labelled(data, held)
@@ -195,7 +195,7 @@ def _look(data: Arrays, _changed: tuple[tuple[int, int], ...]) -> Found:
         shape = (channels, *(length for place, length in enumerate(shape, 1) if place != at))
     if not all(shape):
         raise ValueError(f"train_images must have pixels, got {described.shape}")
-    return Found(
+    return OwnDataInfo(
         class_names=found.class_names,
         train_per_class=tuple(int(count) for count in np.bincount(found.train_labels)),
         test=len(found.test_labels),
@@ -203,7 +203,7 @@ def _look(data: Arrays, _changed: tuple[tuple[int, int], ...]) -> Found:
     )
 
 
-def load(data: Arrays, places: Places) -> Loading:
+def load(data: Arrays, places: DataPaths) -> LoadResult:
     """Return the arrays of both splits."""
     yield from ()
     with opened(data) as held:
@@ -212,7 +212,7 @@ def load(data: Arrays, places: Places) -> Loading:
         test = train if found.out is not None else held[found.test or found.train]
     if found.out is not None:
         train, test = train[~found.out], test[found.out]
-    return Raw(
+    return RawDataset(
         _channels_last(train, "train_images"),
         found.train_labels,
         _channels_last(test, "test_images"),

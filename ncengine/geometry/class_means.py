@@ -28,15 +28,15 @@ def averaging_weight(step: int, averaging: Averaging, half_life_steps: float = 1
     raise ValueError(f"averaging must be 'ema-decay', 'cma' or 'ema', got {averaging!r}")
 
 
-def processes() -> int:
+def world_size() -> int:
     """Return how many processes train together (torch.distributed), one where there is no group."""
     distributed = torch.distributed
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
-def summed(tensor: Tensor) -> Tensor:
+def all_reduce_sum(tensor: Tensor) -> Tensor:
     """Return the sum of a tensor over all processes that train together; the tensor itself where there is one."""
-    if processes() == 1:
+    if world_size() == 1:
         return tensor
     total = tensor.contiguous().clone()
     torch.distributed.all_reduce(total)
@@ -54,8 +54,8 @@ def batch_shares(labels_B: Tensor, classes: int, dtype: torch.dtype) -> tuple[Te
     """
     one_hot_BC = torch.zeros(len(labels_B), classes + 1, dtype=dtype, device=labels_B.device)
     one_hot_BC.scatter_(1, labels_B[:, None], 1)
-    counts_C = summed(one_hot_BC.sum(0))
-    each = 1 / len(labels_B) if processes() == 1 else 1 / float(counts_C.sum())
+    counts_C = all_reduce_sum(one_hot_BC.sum(0))
+    each = 1 / len(labels_B) if world_size() == 1 else 1 / float(counts_C.sum())
     present_C = counts_C.clamp(max=1)
     offset_C = present_C * each
     offset_C[-1] = -each

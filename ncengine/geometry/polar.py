@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ncengine.geometry.matmul_polar import lyapunov, matmul_polar
+from ncengine.geometry.newton_schulz import lyapunov, newton_schulz_polar
 
 FLOOR = 1e-6
 """Smallest σ/σ_max that the derivative uses: below it the gradient is that of the clamped problem, finite."""
@@ -85,7 +85,7 @@ def polar_factor(matrix_DR: Tensor) -> PolarFactor:
 def polar_by_products(matrix_DR: Tensor) -> PolarFactor:
     """Return the polar factor of A (D, R) by products alone, in float64; where they do not suffice, by the SVD."""
     matrix = matrix_DR.to(torch.float64)
-    factor_DR, symmetric_RR, inverse_RR, arrived = matmul_polar(matrix)
+    factor_DR, symmetric_RR, inverse_RR, arrived = newton_schulz_polar(matrix)
     if not bool(arrived):
         return polar_factor(matrix_DR)
     return PolarFactor(factor_DR.to(matrix_DR.dtype), symmetric_RR, matrix.new_empty(0), inverse_RR)
@@ -99,7 +99,7 @@ def bounded(factor_DR: Tensor, right_RR: Tensor, sigma_R: Tensor) -> PolarFactor
     return PolarFactor(factor_DR, right_RR, bounded_R, (right_RR / bounded_R) @ right_RR.mT)
 
 
-def polar_gradient(found: PolarFactor, upstream_DR: Tensor) -> Tensor:
+def polar_vjp(found: PolarFactor, upstream_DR: Tensor) -> Tensor:
     """Return the gradient (D, R) with respect to A of a scalar whose gradient at polar(A) is `upstream_DR`.
 
     With Ĉ = Qᵀ RᵀG Q the formula above is R Q (X̂ − Ĉ diag(1/σ)) Qᵀ + G S⁻¹. Everything but three products is R×R and
@@ -118,7 +118,7 @@ def polar_gradient(found: PolarFactor, upstream_DR: Tensor) -> Tensor:
 
 
 class Polar(torch.autograd.Function):
-    """`polar_factor` and `polar_gradient` as one differentiable step."""
+    """`polar_factor` and `polar_vjp` as one differentiable step."""
 
     @staticmethod
     def forward(ctx: Any, matrix_DR: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ class Polar(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream_DR: Tensor) -> Tensor:
-        return polar_gradient(PolarFactor(*ctx.saved_tensors), upstream_DR)
+        return polar_vjp(PolarFactor(*ctx.saved_tensors), upstream_DR)
 
 
 def polar(a: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ncengine.geometry.class_means import processes, summed
+from ncengine.geometry.class_means import all_reduce_sum, world_size
 from ncengine.geometry.sphere import on_sphere
 
 
@@ -118,9 +118,9 @@ def follow_mean(global_mean_D: Tensor, step: Tensor, h_BD: Tensor) -> None:
     """
     step.add_(1)
     mean_D = h_BD.mean(0)
-    if processes() > 1:
+    if world_size() > 1:
         # Sums and counts, then divided: batches of several processes need not be equally large.
-        total_E = summed(torch.cat([h_BD.sum(0), h_BD.new_tensor([len(h_BD)])]))
+        total_E = all_reduce_sum(torch.cat([h_BD.sum(0), h_BD.new_tensor([len(h_BD)])]))
         mean_D = total_E[:-1] / total_E[-1]
     global_mean_D.lerp_(mean_D.to(global_mean_D.dtype), (2.0 / (step + 1)).clamp(min=1e-4))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ncengine.geometry.nearest import Rotation, etf_weights, rotated_frame
+from ncengine.geometry.nearest_etf import Rotation, etf_weights, rotated_frame
 from ncengine.heads.base import HeadOnRunningMean
 
 

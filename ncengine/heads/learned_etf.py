@@ -12,7 +12,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from ncengine.geometry.nearest import Rotation, etf_weights, rotated_frame
+from ncengine.geometry.nearest_etf import Rotation, etf_weights, rotated_frame
 from ncengine.geometry.riemannian import geoopt, stiefel
 from ncengine.heads.base import HeadOnRunningMean
 

@@ -15,14 +15,14 @@ from typing import Any, Literal, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from ncengine.geometry.class_means import Averaging, averaging_weight, batch_shares, summed
-from ncengine.geometry.nearest import (
+from ncengine.geometry.class_means import Averaging, all_reduce_sum, averaging_weight, batch_shares
+from ncengine.geometry.nearest_etf import (
     DeltaMode,
     Rotation,
     Solver,
     effective_delta,
     etf_weights,
-    pull_back,
+    nearest_etf_vjp,
     require_solver,
     rotated_frame,
     save,
@@ -30,8 +30,7 @@ from ncengine.geometry.nearest import (
     solve,
 )
 from ncengine.geometry.simplex import constant, simplex_etf
-from ncengine.geometry.sphere import pull_back as sphere_pull_back
-from ncengine.geometry.sphere import to_sphere
+from ncengine.geometry.sphere import sphere_vjp, to_sphere
 from ncengine.heads.base import Head, affine, require_etf_room
 
 FirstFrame = Literal["solved", "canonical", "haar"]
@@ -155,8 +154,8 @@ class NearestETFLogits(torch.autograd.Function):
 
         ∂/∂h = G W + S [α ∂/∂H | ∂/∂μ]ᵀ,   ∂/∂W = Gᵀ h − g μᵀ,   ∂/∂R = η (∂/∂W)ᵀ V,   ∂/∂μ = −Wᵀ g
 
-    with ∂/∂H from ∂/∂R by `geometry.nearest.pull_back` and ∂/∂f from ∂/∂h by `geometry.sphere.pull_back`. Without the
-    implicit gradient the second term of ∂/∂h is left out. Where several processes train together, hᵀS, Gᵀh and g are
+    with ∂/∂H from ∂/∂R by `nearest_etf_vjp` and ∂/∂f from ∂/∂h by `sphere_vjp`. Without the implicit
+    gradient the second term of ∂/∂h is left out. Where several processes train together, hᵀS, Gᵀh and g are
     sums over all of them, so that each has the ETF and the gradient of the whole batch. Rows of features are contiguous
     throughout, so products are written for (C, D) operands and transposed as views.
     """
@@ -168,17 +167,17 @@ class NearestETFLogits(torch.autograd.Function):
         shares_BC: Tensor,
         weight_K: Tensor,
         running_DK: Tensor,
-        held_DR: Tensor,
+        prox_DR: Tensor,
         options: StepOptions,
     ) -> tuple[Tensor, ...]:
         if options.radius is None:
             h_BD, scale_B1 = features_BD, features_BD.new_ones(())
         else:
             h_BD, scale_B1 = to_sphere(features_BD, options.radius)
-        batch_DC = summed(shares_BC.mT @ h_BD).mT
+        batch_DC = all_reduce_sum(shares_BC.mT @ h_BD).mT
         mean_D = batch_DC[:, -1]
         means_DK = running_DK.lerp(batch_DC[:, :-1], weight_K)
-        solution = solve(means_DK, held_DR, options.delta, options.solver)
+        solution = solve(means_DK, prox_DR, options.delta, options.solver)
         frame_DR = solution.polar.factor_DR
         weight_KD = etf_weights(frame_DR)
         logits_BK = torch.addmm(weight_KD @ mean_D, h_BD, weight_KD.mT, beta=-1)
@@ -193,10 +192,10 @@ class NearestETFLogits(torch.autograd.Function):
         h_BD, scale_B1, shares_BC, weight_K, mean_D, weight_KD = ctx.saved_tensors[-6:]
         options: StepOptions = ctx.options
         if options.implicit:
-            total_K = summed(upstream_BK.sum(0))
-            to_weight_KD = torch.addr(summed(upstream_BK.mT @ h_BD), total_K, mean_D, alpha=-1)
+            total_K = all_reduce_sum(upstream_BK.sum(0))
+            to_weight_KD = torch.addr(all_reduce_sum(upstream_BK.mT @ h_BD), total_K, mean_D, alpha=-1)
             etf_KR = constant(simplex_etf, len(total_K), h_BD.dtype, h_BD.device)
-            to_means_DK = pull_back(saved(ctx), options.delta, (etf_KR.mT @ to_weight_KD).mT) * weight_K
+            to_means_DK = nearest_etf_vjp(saved(ctx), options.delta, (etf_KR.mT @ to_weight_KD).mT) * weight_K
             to_mean_1D = (total_K @ weight_KD).neg_()[None]
             # Both terms in one product: [G | S] [W; α (∂/∂H)ᵀ; (∂/∂μ)ᵀ].
             below_ED = torch.cat([weight_KD, to_means_DK.mT, to_mean_1D])
@@ -204,7 +203,7 @@ class NearestETFLogits(torch.autograd.Function):
         else:
             gradient_BD = upstream_BK @ weight_KD
         if options.radius is not None:
-            sphere_pull_back(gradient_BD, h_BD, scale_B1, options.radius, out=gradient_BD)
+            sphere_vjp(gradient_BD, h_BD, scale_B1, options.radius, out=gradient_BD)
         return gradient_BD, None, None, None, None, None
 
 

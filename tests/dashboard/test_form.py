@@ -8,7 +8,14 @@ import ncengine.config as config_module
 from backend.api import wire
 from dashboard.components import form
 from dashboard.pages import launch
-from ncengine.config import AdamW, Cifar10, MultiStep, NearestETFHead, RunConfig, with_overrides
+from ncengine.config import (
+    AdamW,
+    Cifar10,
+    MultiStepSchedule,
+    NearestETFHeadConfig,
+    RunConfig,
+    with_overrides,
+)
 from ncengine.preset_configs import PRESETS
 
 SCHEMA = RunConfig.model_json_schema()
@@ -132,7 +139,7 @@ def test_a_setting_that_governs_others_brings_them():
 
 
 def test_lists_and_empty_numbers_come_back_as_what_they_are():
-    tree = RunConfig(schedule=MultiStep()).model_dump(mode="json")
+    tree = RunConfig(schedule=MultiStepSchedule()).model_dump(mode="json")
     held = {"schedule.milestones": "10, 20", "optimiser.clip_norm": "", "measure.layers": "0, 3", "data.classes": []}
     config = RunConfig.model_validate(form.assemble(tree, held))
     assert config.schedule.milestones == (10, 20)
@@ -152,7 +159,7 @@ def test_every_field_has_words():
 
 def test_a_setting_that_means_nothing_is_not_shown():
     assert "head.half_life_steps" not in paths(RunConfig())
-    assert "head.half_life_steps" in paths(RunConfig(head=NearestETFHead(averaging="ema")))
+    assert "head.half_life_steps" in paths(RunConfig(head=NearestETFHeadConfig(averaging="ema")))
 
 
 @pytest.mark.parametrize("name", list(PRESETS))

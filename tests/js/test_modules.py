@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from backend.api.page_constants import page_constants
-from ncengine.geometry.seen import see
+from ncengine.geometry.projections import see
 from ncengine.geometry.views import simplex_rows, tetrahedron_matrix
 from ncfigures.camera import parse_camera
 

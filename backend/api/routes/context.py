@@ -20,7 +20,7 @@ from backend.store.database import Store
 from backend.store.errors import Invalid
 from backend.store.validation import field_errors, named_setting
 from ncengine.config import RunConfig
-from ncengine.data import settle
+from ncengine.data import resolve_config
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class Context:
         """Return the config with what its own files hold; raises Invalid where they may not be read or do not fit."""
         roots = (datasets_dir(self.settings.data_dir), *self.settings.data_roots)
         try:
-            return settle(config, roots=roots)
+            return resolve_config(config, roots=roots)
         except (ValueError, OSError) as error:
             raise self.invalid(error) from error
 

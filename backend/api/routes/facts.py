@@ -17,7 +17,7 @@ from backend.store.archive.writer import file_chunks
 from backend.store.archive.zip_stream import stream_npz
 from backend.store.errors import NotFound, Unusable
 from ncengine import __version__
-from ncengine.array_file import mapped
+from ncengine.files.array_file import mapped
 
 router = APIRouter(prefix="/api/v1", tags=["facts"], route_class=EncodedRoute)
 
