@@ -23,7 +23,7 @@ import ncengine as nc
 from benchmarks.report import Figure, side_by_side
 from benchmarks.trust_region import TrustRegion
 from ncengine.geometry.nearest_etf import nearest_etf_vjp, solve
-from ncengine.geometry.polar import PolarFactor, polar_by_products, polar_factor, polar_vjp
+from ncengine.geometry.polar import PolarFactor, newton_schulz_factor, polar_factor, polar_vjp
 from ncengine.geometry.riemannian import geoopt, maximise_alignment, stiefel
 
 BATCH = 256
@@ -147,7 +147,7 @@ def _beside_iterations(features: int, classes: int, bound: float, accuracy: floa
 
     def trust_region(index: int) -> None:
         problem = problems[index]
-        problem.nearest_etf_vjp(problem.solve(TOLERANCE), upstream_DK)
+        problem.vjp(problem.solve(TOLERANCE), upstream_DK)
 
     def of_geoopt(name: str, rate: float) -> float:
         manifold = stiefel()
@@ -216,7 +216,7 @@ def _solvers() -> list[Figure]:
 
             return run
 
-        calls = {"decomposition": both(polar_factor), "products": both(polar_by_products)}
+        calls = {"decomposition": both(polar_factor), "products": both(newton_schulz_factor)}
         rounds, repeat = (5, 20) if classes < 150 else (3, 1)
         seconds = side_by_side(calls, rounds=rounds, repeat=repeat)
         note = f"d={features}, K={classes}, {device}"

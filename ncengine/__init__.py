@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from ncengine.heads import LearnedETFHead as LearnedETFHead
     from ncengine.heads import LinearHead as LinearHead
     from ncengine.heads import NearestETFHead as NearestETFHead
-    from ncengine.measurement.meter import Measurement as Measurement
     from ncengine.measurement.meter import Meter as Meter
     from ncengine.measurement.meter import measure as measure
     from ncengine.measurement.observer import Observation as Observation
     from ncengine.measurement.observer import Observer as Observer
+    from ncengine.measurement.result import Measurement as Measurement
     from ncengine.metrics import catalogue as catalogue
     from ncengine.milestones import time_to_collapse as time_to_collapse
     from ncengine.preset_configs import PRESETS as presets
@@ -48,7 +48,7 @@ _WHERE = {
     "measure": ("ncengine.measurement.meter", "measure"),
     "Meter": ("ncengine.measurement.meter", "Meter"),
     "catalogue": ("ncengine.metrics", "catalogue"),
-    "Measurement": ("ncengine.measurement.meter", "Measurement"),
+    "Measurement": ("ncengine.measurement.result", "Measurement"),
     "Observation": ("ncengine.measurement.observer", "Observation"),
     "Observer": ("ncengine.measurement.observer", "Observer"),
     "time_to_collapse": ("ncengine.milestones", "time_to_collapse"),

@@ -80,11 +80,11 @@ def _published(data_dir: Path) -> list[CheckResult]:
     from ncengine.data.paths import DataPaths
     from ncengine.data.public_datasets import READERS, folders_of
 
-    places = DataPaths(directory=datasets_dir(data_dir))
+    data_paths = DataPaths(directory=datasets_dir(data_dir))
     present = [
         name
         for name in READERS
-        if any(file.suffix != ".partial" for folder in folders_of(name, places) for file in folder.glob("*"))
+        if any(file.suffix != ".partial" for folder in folders_of(name, data_paths) for file in folder.glob("*"))
     ]
     others = ", ".join(name for name in READERS if name not in present)
     remedy = f"a run with data.download=true fetches what is not: {others}" if others else ""

@@ -76,8 +76,8 @@ def execute(store: Store, run_id: str, number: int, device: str, data_access: Da
                 require_paths_inside(config, (datasets, *data_access.roots))
             resume = newest_checkpoint(store, run_id, recorder)
             placed = config if config.device == device else with_overrides(config, {"device": device})
-            places = DataPaths(directory=datasets, mirror=data_access.mirror)
-            return _drain(train(placed, resume=resume, places=places), recorder, heartbeat, row.time_limit_s)
+            data_paths = DataPaths(directory=datasets, mirror=data_access.mirror)
+            return _drain(train(placed, resume=resume, data_paths=data_paths), recorder, heartbeat, row.time_limit_s)
         except Fenced as error:
             print(error, file=sys.stderr)
             return FENCED_EXIT_STATUS

@@ -47,7 +47,7 @@ EMBEDDED: dict[str, Callable[[], RawDataset]] = {"fashion-mnist-mini": _fashion_
 """Data sets that are shipped with the engine."""
 
 
-def load_raw(data: DataConfig, seed: int, places: DataPaths) -> LoadResult:
+def load_raw(data: DataConfig, seed: int, data_paths: DataPaths) -> LoadResult:
     """Return the data set itself."""
     match data.name:
         case "fashion-mnist-mini" | "digits" as name:
@@ -57,20 +57,20 @@ def load_raw(data: DataConfig, seed: int, places: DataPaths) -> LoadResult:
         case "ufm":
             return synthetic.ufm(data)
         case "image-folder" | "imagenet":
-            return (yield from image_folder.load(data, places))
+            return (yield from image_folder.load(data, data_paths))
         case "arrays":
-            return (yield from arrays.load(data, places))
+            return (yield from arrays.load(data, data_paths))
         case name:
-            return (yield from public_datasets.READERS[name](data, places))
+            return (yield from public_datasets.READERS[name](data, data_paths))
 
 
-def load(config: RunConfig, device: torch.device, places: DataPaths) -> Splits:
+def load(config: RunConfig, device: torch.device, data_paths: DataPaths) -> Splits:
     """Return the training and test splits of a settled config, on `device`; says how far it is meanwhile.
 
     Raises FileNotFoundError where files are missing and may not be downloaded, OSError where they could not be, and
     ValueError where what is there is damaged or does not fit the config.
     """
-    raw = yield from load_raw(config.data, config.seed, places)
+    raw = yield from load_raw(config.data, config.seed, data_paths)
     data, facts = config.data, config.dataset_info
     position = np.full(len(facts.class_names), -1, dtype=np.int64)
     position[list(config.labels)] = np.arange(config.classes)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ncengine.config import RunConfig
 from ncengine.data.dataset_info import dataset_info
-from ncengine.data.image_folder import read_all
+from ncengine.data.image_folder import read_images
 from ncengine.data.loader import load_raw
 from ncengine.data.paths import DataPaths
 from ncengine.data.raw_dataset import ImageFiles, Samples
@@ -30,7 +30,7 @@ CHUNK = 1000
 
 
 def load_ood(
-    config: RunConfig, device: torch.device, places: DataPaths
+    config: RunConfig, device: torch.device, data_paths: DataPaths
 ) -> Generator[DataProgressed | LogLine, None, Split | None]:
     """Return the other data as a split whose labels are all 0, or None where none is asked for.
 
@@ -39,7 +39,7 @@ def load_ood(
     other = ood_dataset(config)
     if other is None:
         return None
-    raw = yield from load_raw(other, config.seed, places)
+    raw = yield from load_raw(other, config.seed, data_paths)
     samples, labels = (raw.test, raw.test_labels) if len(raw.test_labels) else (raw.train, raw.train_labels)
     rows = np.arange(len(labels))
     if other == config.data:
@@ -57,7 +57,7 @@ def load_ood(
 def pixels_of(samples: Samples) -> npt.NDArray[np.uint8]:
     """Return images (N, H, W, C) as bytes; raises ValueError for what is no image."""
     if isinstance(samples, ImageFiles):
-        images, readable, _ = read_all(samples, np.arange(len(samples)))
+        images, readable, _ = read_images(samples, np.arange(len(samples)))
         found = images[readable]
         if not len(found):
             raise ValueError("measure.outside_path holds no image that could be read")

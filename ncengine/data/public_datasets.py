@@ -47,9 +47,9 @@ CUT_SHORT = (EOFError, OSError, KeyError, ValueError, zlib.error, tarfile.TarErr
 IDX_PARTS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 
 
-def located(remote: Remote, name: str, download: bool, places: DataPaths) -> Generator[DataProgressed, None, Path]:
+def located(remote: Remote, name: str, download: bool, data_paths: DataPaths) -> Generator[DataProgressed, None, Path]:
     """Return where a set's file lies, fetching it where `download` says so; raises FileNotFoundError otherwise."""
-    folders = folders_of(name, places)
+    folders = folders_of(name, data_paths)
     for folder in folders:
         # Also unpacked, as torchvision leaves the idx files.
         for path in (folder / remote.name, folder / remote.name.removesuffix(".gz")):
@@ -61,12 +61,12 @@ def located(remote: Remote, name: str, download: bool, places: DataPaths) -> Gen
             f"{', '.join(str(folder) for folder in folders) or 'no folder'}); set data.download=true to fetch it once, "
             "or put it there"
         )
-    return (yield from fetch(remote, require(places.directory, name) / name, places))
+    return (yield from fetch(remote, require(data_paths.directory, name) / name, data_paths))
 
 
-def folders_of(name: str, places: DataPaths) -> list[Path]:
+def folders_of(name: str, data_paths: DataPaths) -> list[Path]:
     """Return the folders in which a set's files are looked for."""
-    return [folder for folder in (places.directory and places.directory / name, SYSTEM.get(name)) if folder]
+    return [folder for folder in (data_paths.directory and data_paths.directory / name, SYSTEM.get(name)) if folder]
 
 
 def read_idx(content: bytes, name: str) -> npt.NDArray[np.uint8]:
@@ -86,7 +86,7 @@ def read_idx(content: bytes, name: str) -> npt.NDArray[np.uint8]:
     return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
 
 
-def _idx(data: Any, places: DataPaths) -> LoadResult:
+def _idx(data: Any, data_paths: DataPaths) -> LoadResult:
     """MNIST, Fashion-MNIST and KMNIST: four gzipped idx files."""
     from torchvision import datasets
 
@@ -94,18 +94,18 @@ def _idx(data: Any, places: DataPaths) -> LoadResult:
     arrays = []
     for (name, md5), part in zip(known.resources, IDX_PARTS, strict=True):
         remote = Remote(f"{part}-ubyte.gz", tuple(f"{mirror}{name}" for mirror in known.mirrors), md5)
-        path = yield from located(remote, data.name, data.download, places)
+        path = yield from located(remote, data.name, data.download, data_paths)
         with _whole(path):
             arrays.append(read_idx(path.read_bytes(), str(path)))
     return RawDataset(arrays[0], arrays[1].astype(np.int64), arrays[2], arrays[3].astype(np.int64))
 
 
-def _emnist(data: cfg.Emnist, places: DataPaths) -> LoadResult:
+def _emnist(data: cfg.Emnist, data_paths: DataPaths) -> LoadResult:
     """EMNIST: one zip of gzipped idx files, images transposed, letters counted from one."""
     from torchvision import datasets
 
     remote = Remote("gzip.zip", (datasets.EMNIST.url,), datasets.EMNIST.md5)
-    path = yield from located(remote, data.name, data.download, places)
+    path = yield from located(remote, data.name, data.download, data_paths)
     arrays = []
     with _whole(path), zipfile.ZipFile(path) as archive:
         for part in ("train-images-idx3", "train-labels-idx1", "test-images-idx3", "test-labels-idx1"):
@@ -116,9 +116,9 @@ def _emnist(data: cfg.Emnist, places: DataPaths) -> LoadResult:
     return RawDataset(arrays[0].swapaxes(1, 2), labels[0], arrays[2].swapaxes(1, 2), labels[1])
 
 
-def _cifar(data: Any, places: DataPaths) -> LoadResult:
+def _cifar(data: Any, data_paths: DataPaths) -> LoadResult:
     """CIFAR: records of one label byte (two for CIFAR-100, of which the second is the fine one) and 3×32×32 bytes."""
-    path = yield from located(CIFAR[data.name], data.name, data.download, places)
+    path = yield from located(CIFAR[data.name], data.name, data.download, data_paths)
     label_bytes = 1 if data.name == "cifar10" else 2
     parts: dict[str, list[npt.NDArray[np.uint8]]] = {"train": [], "test": []}
     with _whole(path), tarfile.open(path) as archive:
@@ -137,7 +137,7 @@ def _cifar(data: Any, places: DataPaths) -> LoadResult:
     return RawDataset(images[0], labels[0], images[1], labels[1])
 
 
-def _svhn(data: cfg.Svhn, places: DataPaths) -> LoadResult:
+def _svhn(data: cfg.Svhn, data_paths: DataPaths) -> LoadResult:
     """SVHN: MATLAB files with X (32, 32, 3, N) and y, in which ten stands for zero."""
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
@@ -146,22 +146,22 @@ def _svhn(data: cfg.Svhn, places: DataPaths) -> LoadResult:
     found: list[npt.NDArray[Any]] = []
     for split in ("train", "test"):
         url, name, md5 = datasets.SVHN.split_list[split]
-        path = yield from located(Remote(name, (url,), md5), data.name, data.download, places)
+        path = yield from located(Remote(name, (url,), md5), data.name, data.download, data_paths)
         with _whole(path, MatReadError, TypeError):
             matrices = loadmat(path)
         found += [matrices["X"].transpose(3, 0, 1, 2), matrices["y"].ravel().astype(np.int64) % 10]
     return RawDataset(*found)
 
 
-def _stl10(data: cfg.Stl10, places: DataPaths) -> LoadResult:
+def _stl10(data: cfg.Stl10, data_paths: DataPaths) -> LoadResult:
     """STL-10: one archive of bytes, images (3, 96, 96) column by column, labels counted from one."""
     from torchvision import datasets
 
     remote = Remote(datasets.STL10.filename, (datasets.STL10.url,), datasets.STL10.tgz_md5)
-    path = yield from located(remote, data.name, data.download, places)
+    path = yield from located(remote, data.name, data.download, data_paths)
     wanted = {f"{split}_{kind}.bin" for split in ("train", "test") for kind in "Xy"}
     held: dict[str, npt.NDArray[np.uint8]] = {}
-    reporter = ProgressReporter("reading STL-10", "files", len(wanted), places.clock)
+    reporter = ProgressReporter("reading STL-10", "files", len(wanted), data_paths.clock)
     with _whole(path), tarfile.open(path, "r|gz") as archive:
         for member in archive:  # in the archive's order: going back would mean unpacking it again
             name = Path(member.name).name
@@ -180,11 +180,11 @@ def _stl10(data: cfg.Stl10, places: DataPaths) -> LoadResult:
     return RawDataset(*found)
 
 
-def _tiny_imagenet(data: cfg.TinyImageNet, places: DataPaths) -> LoadResult:
+def _tiny_imagenet(data: cfg.TinyImageNet, data_paths: DataPaths) -> LoadResult:
     """Tiny-ImageNet: JPEG files in a zip, decoded once and kept beside it."""
     from PIL import Image
 
-    path = yield from located(TINY_IMAGENET, data.name, data.download, places)
+    path = yield from located(TINY_IMAGENET, data.name, data.download, data_paths)
     decoded = path.with_name("tiny-imagenet-200-decoded.npz")
     if decoded.exists():
         with np.load(decoded, allow_pickle=False) as kept:
@@ -201,7 +201,9 @@ def _tiny_imagenet(data: cfg.TinyImageNet, places: DataPaths) -> LoadResult:
             ],
             "test": [(f"{root}/val/images/{row[0]}", labels[row[1]]) for row in rows],
         }
-        reporter = ProgressReporter("decoding Tiny-ImageNet", "images", sum(map(len, members.values())), places.clock)
+        reporter = ProgressReporter(
+            "decoding Tiny-ImageNet", "images", sum(map(len, members.values())), data_paths.clock
+        )
         arrays: dict[str, npt.NDArray[Any]] = {}
         done = 0
         for split, files in members.items():

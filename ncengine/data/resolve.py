@@ -1,4 +1,4 @@
-"""Looking at one's own files before a run: what they hold becomes part of its config."""
+"""Inspect own files before a run: their classes, counts and shapes become part of its config."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ if TYPE_CHECKING:
 
 
 def resolve_config(config: RunConfig, *, roots: Sequence[Path] | None = None) -> RunConfig:
-    """Return the config with what its own files hold filled in, checked as a whole; others are returned as they are.
+    """Fill in what a config's own files contain, and validate the result; configs without own files are not changed.
 
-    `roots` are the folders below which files may lie; None allows all. Raises ValueError for a path outside of them,
-    for files that are no data set, and for settings that do not fit what was found.
+    `roots` are the folders in which files may lie; None allows all. Raises ValueError for a path outside of them, for
+    files that are not a data set, and for settings that do not fit its content.
     """
-    return _settled_outside(_settled_data(config, roots), roots)
+    return _resolve_ood(_resolve_data(config, roots), roots)
 
 
-def _settled_data(config: RunConfig, roots: Sequence[Path] | None) -> RunConfig:
-    data = _own(config.data)
+def _resolve_data(config: RunConfig, roots: Sequence[Path] | None) -> RunConfig:
+    data = _as_own_data(config.data)
     if data is None or (data.found is not None and roots is None):
         return config
-    if roots is not None:  # whoever is confined may not say what was found either
+    if roots is not None:  # a confined client may not declare the content either
         require_inside(data.path, roots)
     tree = config.model_dump(mode="json")
-    # Whoever trains may stand in another folder.
-    tree["data"] |= {"found": _look(data).model_dump(mode="json"), "path": _absolute(data.path)}
+    # The worker may have another working directory.
+    tree["data"] |= {"found": _inspect(data).model_dump(mode="json"), "path": _absolute(data.path)}
     return type(config).model_validate(tree)
 
 
-def _settled_outside(config: RunConfig, roots: Sequence[Path] | None) -> RunConfig:
+def _resolve_ood(config: RunConfig, roots: Sequence[Path] | None) -> RunConfig:
     measure = config.measure
     if measure.outside not in OWN_OOD:
         return config
     if roots is not None:
         require_inside(measure.outside_path, roots, "measure.outside_path")
     other = ood_dataset(config)
-    if other is not None and (own := _own(other)) is not None:
+    if other is not None and (own := _as_own_data(other)) is not None:
         try:
-            _look(own)
+            _inspect(own)
         except (ValueError, OSError) as error:
             said = str(error).replace("data.path", "measure.outside_path")
             named = said if said.startswith("measure.outside_path") else f"measure.outside_path: {said}"
@@ -55,9 +55,9 @@ def _settled_outside(config: RunConfig, roots: Sequence[Path] | None) -> RunConf
 
 
 def ood_dataset(config: RunConfig) -> DataConfig | None:
-    """Return the other data set of a settled config, of which its own is told apart, or None where none is asked for.
+    """Return the out-of-distribution data set of a resolved config, or None if it has none.
 
-    It is the run's own data set where that has classes that are left out.
+    It is the run's own data set if classes of that are left out.
     """
     from pydantic import TypeAdapter
 
@@ -79,20 +79,20 @@ def ood_dataset(config: RunConfig) -> DataConfig | None:
     return chosen
 
 
-def _own(data: DataConfig) -> OwnData | None:
+def _as_own_data(data: DataConfig) -> OwnData | None:
     from ncengine.config.data import Arrays, ImageFolder, ImageNet
 
     return data if isinstance(data, ImageFolder | ImageNet | Arrays) else None
 
 
-def _look(data: OwnData) -> OwnDataInfo:
+def _inspect(data: OwnData) -> OwnDataInfo:
     if data.name == "arrays":
-        from ncengine.data.arrays import look as look_at_arrays
+        from ncengine.data.arrays import inspect_arrays
 
-        return look_at_arrays(data)
-    from ncengine.data.image_folder import look
+        return inspect_arrays(data)
+    from ncengine.data.image_folder import inspect_folder
 
-    return look(data)
+    return inspect_folder(data)
 
 
 def _absolute(path: str) -> str:
@@ -100,7 +100,7 @@ def _absolute(path: str) -> str:
 
 
 def require_inside(path: str, roots: Sequence[Path], field: str = "data.path") -> None:
-    """Raise ValueError where a path, followed through links, lies under none of the allowed roots."""
+    """Raise ValueError if a path, with links resolved, is not under one of the allowed roots."""
     if not path:
         raise ValueError(f"{field} must say where the data lies, got nothing")
     resolved = Path(path).expanduser().resolve()
@@ -114,8 +114,8 @@ def require_inside(path: str, roots: Sequence[Path], field: str = "data.path") -
 
 
 def require_paths_inside(config: RunConfig, roots: Sequence[Path]) -> None:
-    """Raise ValueError where any path of a config lies under none of the allowed roots."""
-    if (data := _own(config.data)) is not None:
+    """Raise ValueError if a path of a config is not under one of the allowed roots."""
+    if (data := _as_own_data(config.data)) is not None:
         require_inside(data.path, roots)
     if config.measure.outside in OWN_OOD:
         require_inside(config.measure.outside_path, roots, "measure.outside_path")

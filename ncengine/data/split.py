@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ncengine.data.augment import Augmentation, augment, draw_generator, normalise
-from ncengine.data.image_folder import read_all, require_readable
+from ncengine.data.image_folder import read_images, require_readable
 from ncengine.data.raw_dataset import ImageFiles
 
 NO_AUGMENTATION = Augmentation()
@@ -84,7 +84,7 @@ class _Batches(torch.utils.data.Dataset[Any]):
         return len(self._rows)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, list[str]]:
-        images, readable, reasons = read_all(self._files, self._rows[index])
+        images, readable, reasons = read_images(self._files, self._rows[index])
         return torch.from_numpy(images), torch.from_numpy(readable), reasons
 
 

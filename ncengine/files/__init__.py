@@ -1,1 +1,1 @@
-"""ImageFiles: arrays with a hash, atomic writes, and checks of zip files."""
+"""Files: arrays with a hash, atomic writes, and checks of zip files."""

@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from ncengine.geometry.polar import PolarFactor, polar_by_products, polar_factor, polar_vjp
+from ncengine.geometry.polar import PolarFactor, newton_schulz_factor, polar_factor, polar_vjp
 from ncengine.geometry.riemannian import riemannian_polar
 from ncengine.geometry.simplex import constant, simplex_basis, simplex_etf
 
@@ -27,12 +27,12 @@ DeltaMode = Literal["fixed", "relative"]
 Solver = Literal["auto", "polar", "matmul", "riemannian"]
 SOLVERS: dict[Solver, Callable[[Tensor, Tensor], PolarFactor]] = {
     "polar": lambda matrix_DR, _held_DR: polar_factor(matrix_DR),
-    "matmul": lambda matrix_DR, _held_DR: polar_by_products(matrix_DR),
+    "matmul": lambda matrix_DR, _held_DR: newton_schulz_factor(matrix_DR),
     "riemannian": riemannian_polar,
 }
-"""Ways to the same factor: exact, by products alone, and geoopt's iteration from the frame that is held."""
+"""Solvers of the same problem: exact, by products only, and geoopt's iteration from the proximal frame."""
 SMALLEST_NORM = 1e-30
-"""Below this ‖H‖ counts as this in divisions, so that 0/0 is 0."""
+"""Lower bound of ‖H‖ in divisions, so that 0/0 is 0."""
 
 
 def first_frame(features: int, classes: int, *, like: Tensor) -> Tensor:
@@ -61,10 +61,10 @@ def nearest_etf(
     """Return the frame R (D, K−1), orthonormal columns, of the simplex ETF R Vᵀ nearest to centred class means.
 
     `means_DK` holds the class means minus their mean as columns, any scale: it is divided by its Frobenius norm, and
-    the gradient flows through that norm. `previous_DR` is R_prox (no gradient); without it the proximal term is left
-    out. With all-zero means the previous frame, or the first K−1 unit vectors, is returned. `solver` is the closed
-    form by decomposition (`polar`) or by products alone (`matmul`), the quicker of the two for the device (`auto`), or
-    geoopt's iteration to the same point (`riemannian`). Raises ValueError for D < K−1, for shapes that do not fit, for
+    the gradient includes that norm. `previous_DR` is R_prox (no gradient); without it the proximal term is left out.
+    With all-zero means the previous frame, or the first K−1 unit vectors, is returned. `solver` is the closed form by
+    decomposition (`polar`) or by products only (`matmul`), the faster of the two for the device (`auto`), or geoopt's
+    iteration to the same point (`riemannian`). Raises ValueError for D < K−1, for shapes that do not fit, for
     a negative delta and for an unknown solver.
     """
     if means_DK.ndim != 2:
@@ -88,14 +88,16 @@ def nearest_etf(
 
 
 def require_solver(solver: str) -> None:
-    """Raise ValueError for a name that is no solver's."""
+    """Raise ValueError for an unknown solver."""
     if solver != "auto" and solver not in SOLVERS:
         raise ValueError(f"solver must be 'auto', {', '.join(map(repr, SOLVERS))}, got {solver!r}")
 
 
-def chosen_solver(solver: Solver, device_type: str) -> Solver:
-    """Return what `auto` means: decompositions on a CPU, where they win at every size that `make bench` measures,
-    products on a GPU, where a decomposition of a small matrix is a long chain of tiny kernels.
+def resolve_solver(solver: Solver, device_type: str) -> Solver:
+    """Return the solver that `auto` stands for on a device.
+
+    Decompositions on a CPU, where they are faster at every size that `make bench` measures; products on a GPU, where a
+    decomposition of a small matrix is a long sequence of small kernels.
     """
     if solver != "auto":
         return solver
@@ -103,10 +105,10 @@ def chosen_solver(solver: Solver, device_type: str) -> Solver:
 
 
 def effective_delta(delta: float, mode: DeltaMode, classes: int) -> float:
-    """Return δ as the problem takes it: `fixed` as it is, `relative` times 200/(K−1).
+    """Return δ as the problem uses it: `fixed` as it is, `relative` times 200/(K−1).
 
     The data term's singular values are about 2/(K−1) there, so a fixed δ = 1e-3 is 0.5 % of it at K = 10 and half of it
-    at K = 1000; relative to it, the same number means the same pull.
+    at K = 1000; relative to it, the same number has the same effect.
     """
     if mode not in ("fixed", "relative"):
         raise ValueError(f"delta_mode must be 'fixed' or 'relative', got {mode!r}")
@@ -114,10 +116,10 @@ def effective_delta(delta: float, mode: DeltaMode, classes: int) -> float:
 
 
 class Solution(NamedTuple):
-    """The nearest ETF's frame with what its derivative needs.
+    """The nearest ETF's frame with the quantities that its derivative needs.
 
-    `polar` is of A = H V + w R_prox, w = δ ‖H‖ √(K−1)/2: the problem's matrix times ‖H‖ √(K−1)/2, which moves
-    no polar factor and saves divisions by what may be zero. Where H is zero, w = 1 and the frame is R_prox itself.
+    `polar` is of A = H V + w R_prox, w = δ ‖H‖ √(K−1)/2: the problem's matrix times ‖H‖ √(K−1)/2, which does not
+    change the polar factor and avoids divisions by zero. If H is zero, w = 1 and the frame is R_prox itself.
     """
 
     polar: PolarFactor
@@ -129,13 +131,13 @@ class Solution(NamedTuple):
 def solve(means_DK: Tensor, prox_DR: Tensor, delta: float, solver: Solver) -> Solution:
     """Return the solution for centred means H (D, K) and R_prox (D, K−1), float32 or float64; no shape is checked."""
     rank = prox_DR.shape[1]
-    held = prox_DR.clone()  # the caller goes on to overwrite its own
+    prox_DR = prox_DR.clone()  # the caller overwrites its own tensor later
     norm = torch.linalg.vector_norm(means_DK)
     weight = torch.add(norm == 0, norm, alpha=delta * math.sqrt(rank) / 2)
     basis = constant(simplex_basis, rank + 1, means_DK.dtype, means_DK.device)
-    matrix_DR = torch.addcmul((basis.mT @ means_DK.mT).mT, held, weight)
-    found = SOLVERS[chosen_solver(solver, matrix_DR.device.type)](matrix_DR, held)
-    return Solution(found, means_DK, held, norm)
+    matrix_DR = torch.addcmul((basis.mT @ means_DK.mT).mT, prox_DR, weight)
+    found = SOLVERS[resolve_solver(solver, matrix_DR.device.type)](matrix_DR, prox_DR)
+    return Solution(found, means_DK, prox_DR, norm)
 
 
 def nearest_etf_vjp(solution: Solution, delta: float, upstream_DR: Tensor) -> Tensor:
@@ -158,23 +160,23 @@ class NearestETF(torch.autograd.Function):
     def forward(ctx: Any, means_DK: Tensor, prox_DR: Tensor, delta: float, solver: Solver) -> Tensor:
         dtype = torch.promote_types(means_DK.dtype, torch.float32)
         found = solve(means_DK.to(dtype), prox_DR.to(dtype), delta, solver)
-        save(ctx, found)
+        save_solution(ctx, found)
         ctx.delta, ctx.dtype = delta, means_DK.dtype
         return found.polar.factor_DR
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream_DR: Tensor) -> tuple[Tensor | None, ...]:
-        return nearest_etf_vjp(saved(ctx), ctx.delta, upstream_DR).to(ctx.dtype), None, None, None
+        return nearest_etf_vjp(load_solution(ctx), ctx.delta, upstream_DR).to(ctx.dtype), None, None, None
 
 
-def save(ctx: Any, solution: Solution, *more: Tensor) -> None:
-    """Keep a solution, and what else a backward pass needs, in an autograd context."""
+def save_solution(ctx: Any, solution: Solution, *more: Tensor) -> None:
+    """Save a solution, and other tensors that a backward pass needs, in an autograd context."""
     ctx.save_for_backward(*solution.polar, solution.means_DK, solution.prox_DR, solution.norm, *more)
 
 
-def saved(ctx: Any) -> Solution:
-    """Return the solution that `save` kept; what else was kept follows it in `ctx.saved_tensors`."""
+def load_solution(ctx: Any) -> Solution:
+    """Return the solution that `save_solution` saved; other tensors follow it in `ctx.saved_tensors`."""
     kept = ctx.saved_tensors
     return Solution(PolarFactor(*kept[:4]), *kept[4:7])
 

@@ -1,14 +1,13 @@
-"""The polar factor by products alone: for GPUs, where an eigendecomposition or an SVD waits and a product does not.
+"""The polar factor by matrix products only (Newton–Schulz): fast on GPUs, where an eigendecomposition or SVD is not.
 
 With G = AᵀA/s², s² ≥ σ_max², the coupled iteration (Higham 2008, §6.7, after Denman and Beavers)
 
     P = Z Y,   T = a I + b P + c P²,   Y ← Y T,   Z ← T Z        from Y = G, Z = I
 
 leads to Y = G^{1/2} and Z = G^{−1/2}, hence S = (AᵀA)^{1/2} = s Y, S⁻¹ = Z/s and polar(A) = A S⁻¹. The first steps
-take the quintic that grows small singular values quickest (3.44 times a step, Jordan et al. 2024), the last ones that
-which converges cubically to 1 (Kovarik 1970). One Newton step on the factor itself, R ← R (3 I − RᵀR)/2, removes what
-squaring the condition number cost. Where singular values are so small that the steps do not suffice, the caller falls
-back.
+use the quintic that increases small singular values fastest (3.44 times a step, Jordan et al. 2024), the last ones a
+quintic that converges cubically to 1 (Kovarik 1970). One Newton step on the factor itself, R ← R (3 I − RᵀR)/2, removes
+the error from squaring the condition number. If singular values are too small for these steps, the caller uses the SVD.
 
 The derivative's S X + X S = C is the same iteration on the matrix sign of [[S, C], [0, −S]], whose corner is 2 X
 (Roberts 1980), with C antisymmetric.
@@ -23,11 +22,11 @@ GROWING, CONVERGING = (3.4445, -4.7750, 2.0315), (1.875, -1.25, 0.375)
 STEPS = (GROWING,) * 8 + (CONVERGING,) * 5
 """Enough for σ_min ≥ 4e-5 s."""
 CONVERGED = 1e-9
-"""Largest |R Rᵀ − 1| per column after the correction that counts as a factor."""
+"""Largest error of RᵀR after the correction with which the iteration counts as converged."""
 
 
 def newton_schulz_polar(matrix_DR: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return polar(A) (D, R), S and S⁻¹ (R, R) of a float64 matrix, and whether the iteration arrived (a tensor)."""
+    """Return polar(A) (D, R), S and S⁻¹ (R, R) of a float64 matrix, and whether the iteration converged (a tensor)."""
     gram_RR = matrix_DR.mT @ matrix_DR
     # Both norms bound the largest eigenvalue.
     bound = torch.minimum(torch.linalg.matrix_norm(gram_RR), gram_RR.abs().sum(0).amax())
@@ -44,9 +43,9 @@ def newton_schulz_polar(matrix_DR: Tensor) -> tuple[Tensor, Tensor, Tensor, Tens
     error_RR.diagonal().sub_(1)
     factor_DR = factor_DR - factor_DR @ (error_RR / 2)
     symmetric_RR = factor_DR.mT @ matrix_DR
-    # The Newton step squares the error, so its size before says what is left.
-    arrived = torch.linalg.matrix_norm(error_RR).square() <= CONVERGED
-    return factor_DR, (symmetric_RR + symmetric_RR.mT) / 2, inverse_RR, arrived
+    # The Newton step squares the error, so the remaining error follows from the one before.
+    converged = torch.linalg.matrix_norm(error_RR).square() <= CONVERGED
+    return factor_DR, (symmetric_RR + symmetric_RR.mT) / 2, inverse_RR, converged
 
 
 def lyapunov(symmetric_RR: Tensor, antisymmetric_RR: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""A capture seen in another view than the run's own: along principal directions, or as the tetrahedron of four classes.
+"""Projections of a capture other than the run's own view: principal directions, or the tetrahedron of four classes.
 
-Up to 128 classes a view is a matrix for the coordinates that travel. Above, those that travel have three dimensions,
-and the view is cut out of the whole ones here; features are then seen along principal directions only.
+Up to 128 classes a view is a matrix for the streamed coordinates. Above, the streamed coordinates have three
+dimensions, and the view is computed here from all K−1; features are then projected to principal directions only.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ VIEWS = ("pca", "tetrahedron")
 
 @dataclass(frozen=True, eq=False)
 class ProjectedCapture:
-    """A view's matrix, the vertices that it is applied to, and the arrays that take the place of those that travel."""
+    """A view's matrix, the vertices that it is applied to, and the arrays that replace the streamed ones."""
 
     matrix: npt.NDArray[np.float32]
     vertices: npt.NDArray[np.float32]
     arrays: dict[str, npt.NDArray[Any]]
 
 
-def see(arrays: Mapping[str, npt.NDArray[Any]], view: str, four: Sequence[int]) -> ProjectedCapture:
+def project_capture(arrays: Mapping[str, npt.NDArray[Any]], view: str, four: Sequence[int]) -> ProjectedCapture:
     """Return a capture's `arrays` in the view `pca` or `tetrahedron` (of the classes `four`).
 
-    Raises ValueError for another view, for classes that are not four, and where a capture of an older version has no
+    Raises ValueError for another view, for classes that are not four, and if a capture of an older version has no
     principal directions.
     """
     if view not in VIEWS:
@@ -40,7 +40,7 @@ def see(arrays: Mapping[str, npt.NDArray[Any]], view: str, four: Sequence[int]) 
     if view == "tetrahedron":
         matrix = tetrahedron_matrix(classes, four)
     elif "pca" in arrays:
-        # Orthonormal directions see vertices of norm one at √(3/(K−1)) on average.
+        # Projected to orthonormal directions, vertices of norm one have norm √(3/(K−1)) on average.
         matrix = arrays["pca"] * np.float32(math.sqrt(max(1.0, (classes - 1) / 3)))
     else:
         raise ValueError("this capture has no principal directions: it was made by an older version")
@@ -52,7 +52,7 @@ def see(arrays: Mapping[str, npt.NDArray[Any]], view: str, four: Sequence[int]) 
     if view == "pca":
         features = arrays["features_pca"] * np.float32(math.sqrt((classes - 1) / 3))
         labels = arrays["labels"]
-    cut = {name: arrays[f"{name}_whole"] @ matrix for name in ("means", "weights")}
+    projected = {name: arrays[f"{name}_whole"] @ matrix for name in ("means", "weights")}
     return ProjectedCapture(
-        np.eye(3, dtype=np.float32), vertices @ matrix, {**cut, "features": features, "labels": labels}
+        np.eye(3, dtype=np.float32), vertices @ matrix, {**projected, "features": features, "labels": labels}
     )

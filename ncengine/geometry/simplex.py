@@ -2,7 +2,7 @@
 
 Symbols: K classes; V ∈ R^{K×(K−1)} an orthonormal basis of the complement of the all-ones vector, so that
 V Vᵀ = I − 11ᵀ/K =: M. We take the Helmert basis: it is triangular, explicit and the same on every machine.
-SampleSource: Papyan, Han, Donoho 2020 (simplex ETF); Markou et al. 2024, §3 (M); Lancaster 1965 (Helmert matrix).
+Source: Papyan, Han, Donoho 2020 (simplex ETF); Markou et al. 2024, §3 (M); Lancaster 1965 (Helmert matrix).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The samples that a meter keeps for metrics that need a second pass: all, or within a byte budget a thinned set.
+"""Features and labels that a meter stores for metrics over samples, thinned per class to fit a byte budget.
 
-Beyond the budget every 2nd, then every 4th, … sample *of each class* stays. By class, so that the mix of classes is
-that of the data whatever the order of labels (every 2nd of labels 0 1 0 1 … would be one class); systematically, so
-that a stream thinned at any time is thinned alike. At least one sample of each class stays.
+Beyond the budget every 2nd, then every 4th, … sample *of each class* is stored. Per class, so that the proportions of
+the classes are those of the data in any order of labels (every 2nd of labels 0 1 0 1 … would be one class); at a fixed
+stride, so that the result does not depend on when the buffer was thinned. At least one sample of each class is stored.
 """
 
 from __future__ import annotations
@@ -12,29 +12,32 @@ from torch import Tensor
 
 
 class FeatureBuffer:
-    """Samples in the dtype and on the device in which they came; `stride` is 2^s, the share that is kept."""
+    """Features and labels of a split, in their own dtype and on their own device.
+
+    `stride` is the thinning factor, a power of two: every `stride`-th sample of each class is stored.
+    """
 
     def __init__(self, classes: int, features: int, budget_bytes: int) -> None:
         self.classes, self.features, self.budget_bytes = classes, features, budget_bytes
         self.stride = 1
         self._parts: list[tuple[Tensor, Tensor]] = []
         self._bytes = 0
-        self._seen_K = torch.zeros(classes, dtype=torch.int64)
+        self._counts_K = torch.zeros(classes, dtype=torch.int64)
 
-    def add(self, features_BD: Tensor, labels_B: Tensor) -> None:
-        """Keep of a batch what the stride says, and thin all when the budget is exceeded."""
-        self._seen_K = self._seen_K.to(labels_B.device)
+    def append(self, features_BD: Tensor, labels_B: Tensor) -> None:
+        """Append every `stride`-th sample of each class; double `stride` while the buffer exceeds its budget."""
+        self._counts_K = self._counts_K.to(labels_B.device)
         if self.stride > 1:
-            rank_B = self._seen_K[labels_B] + _rank_in_class(labels_B, self.classes)
-            kept_B = rank_B % self.stride == 0
-            self._append(features_BD[kept_B], labels_B[kept_B])
+            rank_B = self._counts_K[labels_B] + _rank_in_class(labels_B, self.classes)
+            stored_B = rank_B % self.stride == 0
+            self._store(features_BD[stored_B], labels_B[stored_B])
         else:
-            self._append(features_BD.clone(), labels_B.clone())
-        self._seen_K += torch.bincount(labels_B, minlength=self.classes)
-        self._fit()
+            self._store(features_BD.clone(), labels_B.clone())
+        self._counts_K += torch.bincount(labels_B, minlength=self.classes)
+        self._thin_to_budget()
 
-    def whole(self) -> tuple[Tensor, Tensor]:
-        """Return the kept features (n, D) and labels (n), by batch in the order in which they came."""
+    def concatenated(self) -> tuple[Tensor, Tensor]:
+        """Return the stored features (n, D) and labels (n), in the order in which they were appended."""
         if not self._parts:
             return torch.zeros(0, self.features), torch.zeros(0, dtype=torch.int64)
         if len(self._parts) > 1:
@@ -43,67 +46,67 @@ class FeatureBuffer:
         return self._parts[0]
 
     def merge(self, other: FeatureBuffer) -> None:
-        """Take in what `other` kept, with the coarser stride of the two; `other` stays as it is."""
-        theirs = other.clone()
-        self._thin_to(theirs.stride)
-        theirs._thin_to(self.stride)
-        samples_ND, labels_N = theirs.whole()
+        """Append the samples of `other`, which is not changed, with the larger stride of the two."""
+        added = other.clone()
+        self._thin_to(added.stride)
+        added._thin_to(self.stride)
+        features_ND, labels_N = added.concatenated()
         if len(labels_N):
-            device = self._parts[0][0].device if self._parts else samples_ND.device
-            self._append(samples_ND.to(device), labels_N.to(device))
-        self._seen_K = self._seen_K + theirs._seen_K.to(self._seen_K.device)
-        self._fit()
+            device = self._parts[0][0].device if self._parts else features_ND.device
+            self._store(features_ND.to(device), labels_N.to(device))
+        self._counts_K = self._counts_K + added._counts_K.to(self._counts_K.device)
+        self._thin_to_budget()
 
     def clone(self) -> FeatureBuffer:
-        """Return one that shares the tensors, which are never changed in place, and nothing else."""
+        """Return a copy that shares the tensors, which are never changed in place."""
         copy = FeatureBuffer(self.classes, self.features, self.budget_bytes)
         copy.stride, copy._parts, copy._bytes = self.stride, list(self._parts), self._bytes
-        copy._seen_K = self._seen_K.clone()
+        copy._counts_K = self._counts_K.clone()
         return copy
 
-    def reduced(self, device: torch.device) -> FeatureBuffer:
-        """Return what all processes of `torch.distributed` keep together, within the same budget; a collective."""
+    def all_gather(self, device: torch.device) -> FeatureBuffer:
+        """Return the samples of all processes of `torch.distributed`, within the same budget; a collective."""
         from torch import distributed
 
-        mine = self.clone()
-        stride = torch.tensor(mine.stride, device=device)
+        own = self.clone()
+        stride = torch.tensor(own.stride, device=device)
         distributed.all_reduce(stride, distributed.ReduceOp.MAX)
-        mine._thin_to(int(stride))
-        size = torch.tensor([mine._bytes, int(mine._any_double())], device=device)
+        own._thin_to(int(stride))
+        size = torch.tensor([own._bytes, int(own._any_double())], device=device)
         distributed.all_reduce(size)
-        while int(size[0]) > mine.budget_bytes and mine.stride < 2**62:
+        while int(size[0]) > own.budget_bytes and own.stride < 2**62:
             before = int(size[0])
-            mine._thin_to(2 * mine.stride)
-            size[0] = mine._bytes
+            own._thin_to(2 * own.stride)
+            size[0] = own._bytes
             distributed.all_reduce(size[:1])
             if int(size[0]) == before:
                 break
-        samples_ND, labels_N = mine.whole()
+        features_ND, labels_N = own.concatenated()
         dtype = torch.float64 if int(size[1]) else torch.float32
-        samples_ND, labels_N = samples_ND.to(device, dtype), labels_N.to(device)
+        features_ND, labels_N = features_ND.to(device, dtype), labels_N.to(device)
         counts = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(distributed.get_world_size())]
         distributed.all_gather(counts, torch.tensor([len(labels_N)], device=device))
-        most = max(int(count) for count in counts)
-        # Padded to one length, since gathering needs equal shapes.
-        padded_MD = torch.nn.functional.pad(samples_ND, (0, 0, 0, most - len(labels_N)))
-        padded_M = torch.nn.functional.pad(labels_N, (0, most - len(labels_N)))
+        longest = max(int(count) for count in counts)
+        # Padded to one length, since all_gather needs equal shapes.
+        padded_MD = torch.nn.functional.pad(features_ND, (0, 0, 0, longest - len(labels_N)))
+        padded_M = torch.nn.functional.pad(labels_N, (0, longest - len(labels_N)))
         all_MD, all_M = [torch.empty_like(padded_MD) for _ in counts], [torch.empty_like(padded_M) for _ in counts]
         distributed.all_gather(all_MD, padded_MD)
         distributed.all_gather(all_M, padded_M)
         found = FeatureBuffer(self.classes, self.features, self.budget_bytes)
-        found.stride = mine.stride
+        found.stride = own.stride
         for samples, labels, count in zip(all_MD, all_M, counts, strict=True):
-            found._append(samples[: int(count)], labels[: int(count)])
+            found._store(samples[: int(count)], labels[: int(count)])
         return found
 
     def _any_double(self) -> bool:
         return any(samples.dtype == torch.float64 for samples, _ in self._parts)
 
-    def _append(self, samples_ND: Tensor, labels_N: Tensor) -> None:
-        self._parts.append((samples_ND, labels_N))
-        self._bytes += samples_ND.nbytes
+    def _store(self, features_ND: Tensor, labels_N: Tensor) -> None:
+        self._parts.append((features_ND, labels_N))
+        self._bytes += features_ND.nbytes
 
-    def _fit(self) -> None:
+    def _thin_to_budget(self) -> None:
         while self._bytes > self.budget_bytes:
             before = self._bytes
             self._thin_to(2 * self.stride)
@@ -113,16 +116,16 @@ class FeatureBuffer:
     def _thin_to(self, stride: int) -> None:
         if stride <= self.stride:
             return
-        samples_ND, labels_N = self.whole()
-        kept_N = _rank_in_class(labels_N, self.classes) % (stride // self.stride) == 0
+        features_ND, labels_N = self.concatenated()
+        stored_N = _rank_in_class(labels_N, self.classes) % (stride // self.stride) == 0
         self.stride = stride
         self._parts, self._bytes = [], 0
         if len(labels_N):
-            self._append(samples_ND[kept_N], labels_N[kept_N])
+            self._store(features_ND[stored_N], labels_N[stored_N])
 
 
 def _rank_in_class(labels_N: Tensor, classes: int) -> Tensor:
-    """Return of each sample how many of its class come before it (N)."""
+    """Return for each sample the number of earlier samples of its class (N)."""
     order_N = labels_N.argsort(stable=True)
     counts_K = torch.bincount(labels_N, minlength=classes)
     starts_K = counts_K.cumsum(0) - counts_K

@@ -1,4 +1,4 @@
-"""Hidden layers measured beside the penultimate one: hooks that hold a layer's output for one batch.
+"""Forward hooks that capture the outputs of hidden layers, batch by batch.
 
 Images are averaged over positions and sequences over tokens, as is usual for per-layer collapse (He, Su 2023; Rangamani
 et al. 2023), so that a layer of C channels gives features (B, C).
@@ -16,7 +16,7 @@ from torch.utils.hooks import RemovableHandle
 def require_layers(
     network: nn.Module, names: Sequence[str], what: str = "measure.layers must be modules of the backbone"
 ) -> None:
-    """Raise ValueError where a name is no module of the network; `what` says what names must be."""
+    """Raise ValueError if a name is not a module of the network; `what` begins the message."""
     known = [name for name, _ in network.named_modules() if name]
     wrong = [name for name in names if name not in known]
     if wrong:
@@ -26,25 +26,25 @@ def require_layers(
 
 @contextlib.contextmanager
 def capture_outputs(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Give a dict that holds, after each pass through the network, the named layers' features (B, C)."""
-    held: dict[str, Tensor] = {}
+    """Yield a dict that contains, after each forward pass, the features (B, C) of the named layers."""
+    outputs: dict[str, Tensor] = {}
     modules = dict(network.named_modules())
 
-    def keep(name: str) -> RemovableHandle:
+    def register(name: str) -> RemovableHandle:
         def hook(_module: nn.Module, _inputs: object, output: object) -> None:
             if not isinstance(output, Tensor) or output.ndim < 2:
                 raise ValueError(
                     f"measured layers: {name} gives no tensor of samples; choose a layer inside or around it"
                 )
-            held[name] = pool_output(output)
+            outputs[name] = pool_output(output)
 
         handle: RemovableHandle = modules[name].register_forward_hook(hook)
         return handle
 
     with contextlib.ExitStack() as stack:
         for name in names:
-            stack.callback(keep(name).remove)
-        yield held
+            stack.callback(register(name).remove)
+        yield outputs
 
 
 def pool_output(output: Tensor) -> Tensor:

@@ -1,13 +1,13 @@
-"""Measure neural collapse in somebody else's loop: hooks that hold what the classifier sees, and hidden layers.
+"""Measure neural collapse in any training loop, by hooks on the classifier's input and on hidden layers.
 
     observer = nc.Observer(network, "fc", layers=["layer3", "layer4"])
     for images, labels in loader:
         network(images)
         observer.update(labels)
-    found = observer.compute()
+    observation = observer.compute()
 
-The features of a batch live until the next forward pass; what accumulates are meters (`measurement.Meter`), which add
-up over the processes of `torch.distributed`.
+The features of a batch are held until `update`. They accumulate in meters (`Meter`), which combine the processes of
+`torch.distributed`.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from typing import Self
 from torch import Tensor, nn
 
 from ncengine.measurement.hooks import capture_outputs, require_layers
-from ncengine.measurement.meter import Measurement, Meter
+from ncengine.measurement.meter import Meter
+from ncengine.measurement.result import Measurement
 from ncengine.milestones import collapse_layer
 
 
 @dataclass(frozen=True)
 class Observation:
-    """The measurement of the penultimate features with the classifier, of hidden layers, and where collapse starts.
+    """Measurements of the penultimate features with the classifier and of hidden layers, and the collapse layer.
 
     `collapse_layer` is the first of the layers, in the order of the forward pass, from which on the nearest class mean
-    is right for 99 % of the samples; "penultimate" where none before the classifier is; None where that is not either.
+    is right for 99 % of the samples; "penultimate" if only the penultimate features qualify; None if none do.
     """
 
     penultimate: Measurement
@@ -39,12 +40,12 @@ class Observation:
 
 
 class Observer:
-    """Hooks on a network that feed meters; `update(labels)` after each forward pass, `compute()` at the end.
+    """Feeds meters from hooks on a network; call `update(labels)` after each forward pass, `compute()` at the end.
 
     `classifier` names the network's last linear layer, whose input are the penultimate features and whose weight and
     bias are W and b. `layers` names further modules, measured with their outputs averaged over positions or tokens.
-    Neither gradients nor the network's mode are touched. `close()`, or leaving a `with` block, takes the hooks off.
-    Raises ValueError for names that are not there and for a classifier that is no `nn.Linear`.
+    Gradients and the network's mode are not changed. `close()`, or leaving a `with` block, removes the hooks. Raises
+    ValueError for unknown names and for a classifier that is not an `nn.Linear`.
     """
 
     def __init__(self, network: nn.Module, classifier: str, *, layers: Sequence[str] = ()) -> None:
@@ -57,16 +58,16 @@ class Observer:
         self._meter = Meter(last.out_features, last.in_features)
         self._layers: dict[str, Meter] = {}
         self._hooks = contextlib.ExitStack()
-        self._held = self._hooks.enter_context(capture_outputs(network, layers))
-        self._hooks.callback(last.register_forward_pre_hook(self._hold).remove)
+        self._outputs = self._hooks.enter_context(capture_outputs(network, layers))
+        self._hooks.callback(last.register_forward_pre_hook(self._capture_input).remove)
 
-    def _hold(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def _capture_input(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self._input = inputs[0].detach()
 
     def update(self, labels_B: Tensor) -> None:
-        """Take in the features of the last forward pass: labels (B,), or (B, T) where features are (B, T, D).
+        """Add the features of the last forward pass with labels (B,), or (B, T) for features (B, T, D).
 
-        Raises ValueError where no forward pass came since the last update, and for labels that do not fit.
+        Raises ValueError without a forward pass since the last update, and for labels that do not fit.
         """
         if self._input is None:
             raise ValueError("update needs a forward pass through the network since the last update, got none")
@@ -76,15 +77,15 @@ class Observer:
                 f"labels must be {tuple(features.shape[:-1])} as the features, got {tuple(labels_B.shape)}"
             )
         self._meter.update(features.reshape(-1, features.shape[-1]), labels_B.reshape(-1))
-        for name, layer_BC in self._held.items():
+        for name, layer_BC in self._outputs.items():
             meter = self._layers.setdefault(name, Meter(self._meter.classes, layer_BC.shape[1]))
             meter.update(layer_BC.detach(), labels_B)
-        self._held.clear()
+        self._outputs.clear()
 
     def compute(self, *, training: Observer | None = None) -> Observation:
         """Return the measurement of what was seen; `training` is the observer of the training split, for a test split.
 
-        Where `torch.distributed` is initialised this is a collective, and of all processes together.
+        If `torch.distributed` is initialised this is a collective operation, and of all processes together.
         """
         bias = self._classifier.bias
         penultimate = self._meter.compute(
@@ -100,12 +101,12 @@ class Observer:
         return Observation(penultimate, layers, collapse_layer(scalars, penultimate.scalars, "penultimate"))
 
     def reset(self) -> None:
-        """Forget everything that was seen; the hooks stay."""
+        """Clear the accumulated state; the hooks stay."""
         self._meter.reset()
         self._layers.clear()
 
     def close(self) -> None:
-        """Take the hooks off the network; what was seen stays."""
+        """Remove the hooks; the accumulated state stays."""
         self._hooks.close()
 
     def __enter__(self) -> Self:

@@ -29,7 +29,7 @@ FLOAT32_EPSILON = 2.0**-23
 def nc1(centred_means: Vectors, within: Covariance) -> float | None:
     """Compute NC1 variability collapse, tr(Σ_W Σ_B†)/K, in [0, ∞); None if all class means coincide.
 
-    SampleSource: Papyan, Han, Donoho (2020).
+    Source: Papyan, Han, Donoho (2020).
     """
     means = CentredVectors.of_centred(centred_means)
     directions_DR, eigenvalues_R = means.spectrum
@@ -41,7 +41,7 @@ def nc1(centred_means: Vectors, within: Covariance) -> float | None:
 def nc1_truncated(centred_means: Vectors, within: Covariance) -> float | None:
     """Compute tr(Σ_W Σ_B†) over the K − 1 leading directions of Σ_B, in [0, ∞), not divided by K.
 
-    SampleSource: released code of Papyan, Han, Donoho (2020), a truncated SVD of Σ_B.
+    Source: released code of Papyan, Han, Donoho (2020), a truncated SVD of Σ_B.
     """
     means = CentredVectors.of_centred(centred_means)
     directions_DR, eigenvalues_R = means.spectrum
@@ -69,7 +69,7 @@ def nc1_pinv(centred_means: Vectors, within: Covariance) -> float | None:
 
 
 def nc1_ratio(within_trace: float, between_trace: float) -> float:
-    """Compute tr(Σ_W)/tr(Σ_B), in [0, ∞): NC1 without an inverse. SampleSource: Tirer et al. (2023)."""
+    """Compute tr(Σ_W)/tr(Σ_B), in [0, ∞): NC1 without an inverse. Source: Tirer et al. (2023)."""
     return within_trace / between_trace
 
 
@@ -79,7 +79,7 @@ def vci(centred_means: Vectors, within: Covariance) -> float | None:
     Near collapse the trace is K−1 up to rounding, so the remainder is computed directly: within span(H) the inverse of
     Σ_T is (Λ + S)⁻¹ with the Schur complement S of Σ_W, and r − tr((Λ + S)⁻¹Λ) = tr((Λ + S)⁻¹S).
 
-    Returns None if all class means coincide. SampleSource: Xu, Liu (2023).
+    Returns None if all class means coincide. Source: Xu, Liu (2023).
     """
     means = CentredVectors.of_centred(centred_means)
     directions_DR, eigenvalues_R = means.spectrum
@@ -126,7 +126,7 @@ def cdnv(centred_means: Vectors, variances_K: Tensor) -> float | None:
     """Compute the class-distance normalised variance, the mean of V_ij over pairs i ≠ j, in [0, ∞).
 
     `variances_K` are σ_c² = mean over class c of ‖h − μ_c‖². Pairs whose means coincide up to rounding are left out.
-    SampleSource: Galanti, György, Hutter (2021).
+    Source: Galanti, György, Hutter (2021).
     """
     return _CDNV.compute(PairStatistics(CentredVectors.of_centred(centred_means), variances_K=variances_K))
 

@@ -26,7 +26,7 @@ SMALLEST_SQUARE = 1e-15
 def equinorm(vectors: Vectors) -> float:
     """Compute std/mean of the norms (population standard deviation), in [0, √(K−1)].
 
-    SampleSource: Papyan, Han, Donoho (2020).
+    Source: Papyan, Han, Donoho (2020).
     """
     norms_K = CentredVectors.of_centred(vectors).norms_K
     return float(norms_K.std(correction=0) / norms_K.mean())
@@ -37,7 +37,7 @@ def _equiangular(which: VectorSet) -> OverPairs:
 
 
 def equiangular(vectors: Vectors) -> float | None:
-    """Compute the mean over i ≠ j of |cos_ij + 1/(K−1)|, in [0, 2]. SampleSource: Papyan, Han, Donoho (2020)."""
+    """Compute the mean over i ≠ j of |cos_ij + 1/(K−1)|, in [0, 2]. Source: Papyan, Han, Donoho (2020)."""
     return _equiangular("means").compute(PairStatistics(CentredVectors.of_centred(vectors)))
 
 
@@ -51,7 +51,7 @@ def _angle_std(which: VectorSet) -> OverPairs:
 
 
 def angle_std(vectors: Vectors) -> float | None:
-    """Compute the standard deviation over i ≠ j of the cosines, in [0, 1]. SampleSource: Papyan, Han, Donoho (2020)."""
+    """Compute the standard deviation over i ≠ j of the cosines, in [0, 1]. Source: Papyan, Han, Donoho (2020)."""
     return _angle_std("means").compute(PairStatistics(CentredVectors.of_centred(vectors)))
 
 
@@ -66,12 +66,12 @@ def _gram_distance(which: VectorSet) -> OverPairs:
 
 
 def gram_distance_means(centred_means: Vectors) -> float | None:
-    """Compute ‖G/‖G‖_F − T‖_F, G = HᵀH, T = (I − 11ᵀ/K)/√(K−1), in [0, 2]. SampleSource: Zhu et al. (2021)."""
+    """Compute ‖G/‖G‖_F − T‖_F, G = HᵀH, T = (I − 11ᵀ/K)/√(K−1), in [0, 2]. Source: Zhu et al. (2021)."""
     return _gram_distance("means").compute(PairStatistics(CentredVectors.of_centred(centred_means)))
 
 
 def gram_distance_weights(weights: Vectors) -> float | None:
-    """Compute ‖G/‖G‖_F − T‖_F, G = W Wᵀ with W not centred, in [0, 2]. SampleSource: Zhu et al. (2021)."""
+    """Compute ‖G/‖G‖_F − T‖_F, G = W Wᵀ with W not centred, in [0, 2]. Source: Zhu et al. (2021)."""
     return _gram_distance("weights").compute(PairStatistics(weights=CentredVectors.of_uncentred(weights)))
 
 
@@ -87,7 +87,7 @@ def _gnc2(which: VectorSet) -> OverPairs:
 def gnc2(vectors: Vectors) -> float | None:
     """Compute hyperspherical uniformity, the mean over i ≠ j of log(1/‖û_i − û_j‖), minus its value at the ETF.
 
-    û are the normalised rows; at the simplex ETF all distances are √(2K/(K−1)). SampleSource: Liu et al. (2023).
+    û are the normalised rows; at the simplex ETF all distances are √(2K/(K−1)). Source: Liu et al. (2023).
     """
     return _gnc2("means").compute(PairStatistics(CentredVectors.of_centred(vectors)))
 
@@ -99,7 +99,7 @@ def etf_distance(vectors: Vectors) -> float:
 
     H̃ V and H̃ have the same singular values σ̃ because the columns of H̃ sum to zero (if they do not, their mean is
     subtracted first). There are at most K−1 of them and ‖σ̃‖ = 1, so the value is Σ (σ̃ − 1/√(K−1))², which has no
-    cancellation near zero. SampleSource: Markou, Ajanthan, Gould (2024), without the proximal term.
+    cancellation near zero. Source: Markou, Ajanthan, Gould (2024), without the proximal term.
     """
     rows = CentredVectors.of_centred(vectors)
     rank = len(rows) - 1
@@ -113,7 +113,7 @@ def etf_distance(vectors: Vectors) -> float:
 def frame_drift(frame_distance: float, classes: int) -> float:
     """Compute how far the nearest ETF turned between two measurements, ‖R_t Vᵀ − R_{t−1} Vᵀ‖_F/√(K−1), in [0, 2].
 
-    V has orthonormal columns, so this is `frame_distance` = ‖R_t − R_{t−1}‖_F over √(K−1). SampleSource: this project.
+    V has orthonormal columns, so this is `frame_distance` = ‖R_t − R_{t−1}‖_F over √(K−1). Source: this project.
     """
     return frame_distance / math.sqrt(classes - 1)
 

@@ -31,14 +31,14 @@ _NC3 = OverPairs(("means", "weights"), _product_gap, lambda total, _classes: mat
 def nc3(centred_means: Vectors, weights: Vectors) -> float | None:
     """Compute ‖WH/‖WH‖_F − T‖_F, T = (I − 11ᵀ/K)/√(K−1), in [0, 2]; None if the means or the rows coincide.
 
-    SampleSource: Zhu et al. (2021).
+    Source: Zhu et al. (2021).
     """
     means, rows = CentredVectors.of_centred(centred_means), CentredVectors.of_uncentred(weights)
     return _NC3.compute(PairStatistics(means, rows))
 
 
 def nc3_distance(centred_means: Vectors, weights: Vectors) -> float:
-    """Compute the squared distance ‖W/‖W‖_F − Hᵀ/‖H‖_F‖²_F, in [0, 4]. SampleSource: Papyan, Han, Donoho (2020)."""
+    """Compute the squared distance ‖W/‖W‖_F − Hᵀ/‖H‖_F‖²_F, in [0, 4]. Source: Papyan, Han, Donoho (2020)."""
     means, rows = CentredVectors.of_centred(centred_means), CentredVectors.of_uncentred(weights)
     # W − w̄ and w̄ are taken apart: the rows of H sum to zero if μ_G is the mean of the class means.
     scale = rows.uncentred_norm
@@ -57,14 +57,14 @@ def duality_cosines(centred_means: Vectors, weights: Vectors) -> Tensor:
 
 
 def nc3_cosine(centred_means: Vectors, weights: Vectors) -> float:
-    """Compute the mean over classes of cos(w_c − w̄, m_c), in [−1, 1]. SampleSource: Papyan, Han, Donoho (2020)."""
+    """Compute the mean over classes of cos(w_c − w̄, m_c), in [−1, 1]. Source: Papyan, Han, Donoho (2020)."""
     return float(duality_cosines(centred_means, weights).mean())
 
 
 def nc3_uniform(centred_means: Vectors, weights: Vectors) -> float:
     """Compute uniform duality, the variance over classes of cos(w_c − w̄, m_c), in [0, 1].
 
-    SampleSource: Wu, Papyan (2024).
+    Source: Wu, Papyan (2024).
     """
     return float(duality_cosines(centred_means, weights).var(correction=0))
 

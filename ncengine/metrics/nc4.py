@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def ncc_mismatch(predictions_B: Tensor, nearest_means_B: Tensor) -> Tensor:
-    """Return whether argmax(Wh + b) and argmin_c ‖h − μ_c‖ differ (B,). SampleSource: Papyan, Han, Donoho (2020)."""
+    """Return whether argmax(Wh + b) and argmin_c ‖h − μ_c‖ differ (B,). Source: Papyan, Han, Donoho (2020)."""
     return predictions_B != nearest_means_B
 
 
 def nc4_bias(center_logits_K: Tensor) -> float:
-    """Compute ‖W μ_G + b‖₂ from the logits at the global mean (K,), in their units. SampleSource: Zhu et al. (2021)."""
+    """Compute ‖W μ_G + b‖₂ from the logits at the global mean (K,), in their units. Source: Zhu et al. (2021)."""
     return float((center_logits_K**2).sum().sqrt())
 
 

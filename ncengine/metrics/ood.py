@@ -26,7 +26,7 @@ SCORED_ROWS = 8192
 def nc5_ood(means_KD: Tensor, ood_mean_D: Tensor) -> float | None:
     """Compute the mean over classes of |cos(μ_c, μ_OOD)|, in [0, 1], with uncentred means; None if all are zero.
 
-    SampleSource: Ammar et al. (2024).
+    Source: Ammar et al. (2024).
     """
     norms_K = (means_KD**2).sum(1).sqrt() * (ood_mean_D**2).sum().sqrt()
     known = norms_K > 0
@@ -38,7 +38,7 @@ def nc5_ood(means_KD: Tensor, ood_mean_D: Tensor) -> float | None:
 def neco_scores(features_ND: Tensor, directions_DR: Tensor, center_D: Tensor) -> Tensor:
     """Compute ‖Pᵀ(h − μ_G)‖/‖h − μ_G‖ (N,), in [0, 1]; 0 for a sample at μ_G.
 
-    `directions_DR` = P are the K − 1 leading principal directions of the training features. SampleSource: Ammar et al.
+    `directions_DR` = P are the K − 1 leading principal directions of the training features. Source: Ammar et al.
     (2024), without their standardisation of the features.
     """
     centred_ND = features_ND.double() - center_D
@@ -48,7 +48,7 @@ def neco_scores(features_ND: Tensor, directions_DR: Tensor, center_D: Tensor) ->
 
 
 def largest_logits(features_ND: Tensor, weight_KD: Tensor, bias_K: Tensor | None = None) -> Tensor:
-    """Compute max_c (Wh + b)_c (N,). SampleSource: Hendrycks et al. (2022)."""
+    """Compute max_c (Wh + b)_c (N,). Source: Hendrycks et al. (2022)."""
     logits_NK = features_ND.double() @ weight_KD.mT
     return (logits_NK if bias_K is None else logits_NK + bias_K).amax(1)
 

@@ -33,7 +33,7 @@ def numerical_rank(
 
     It is 1 if all samples of a class are one point. `of` is the number of samples that `features_ND` were drawn from;
     if not all of them are used, the error is the difference from the value of every second sample used. None if no
-    class has a sample other than zero. SampleSource: Markou, Ajanthan, Gould (2024).
+    class has a sample other than zero. Source: Markou, Ajanthan, Gould (2024).
     """
     found = mean_numerical_rank(features_ND, labels_N, classes, rows=RANK_SAMPLES)
     if found is None:

@@ -1,4 +1,4 @@
-"""Geometry captures: the picture's data, in the frame of the nearest ETF, in which the vertices never move.
+"""Geometry captures: coordinates in the frame of the nearest ETF, in which the vertices of the ETF are constant.
 
 c = Rᵀ(h − μ_G)/m̄,   R = the frame of the ETF nearest to the measured class means,   m̄ = mean_c ‖μ_c − μ_G‖
 """
@@ -6,6 +6,7 @@ c = Rᵀ(h − μ_G)/m̄,   R = the frame of the ETF nearest to the measured cla
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,17 +17,18 @@ from torch import Tensor
 from ncengine.events import EIGENVALUES, MARGINS, PICTURE_BYTES, GeometryCaptured
 from ncengine.geometry.nearest_etf import nearest_etf
 from ncengine.geometry.views import aligned_pca, blocks, stream_projection
-from ncengine.measurement.meter import Measurement, Meter
+from ncengine.measurement.meter import Meter
+from ncengine.measurement.result import Measurement
 
 CAPTURE_BYTES = 64 * 1024
-HOLD = 1e-6
-"""Proximal weight between captures: it chooses among equals where class means are rank-deficient, and no more."""
-PICTURE_SIDE = 48
+CAPTURE_DELTA = 1e-6
+"""Proximal weight between captures: it only selects a solution if class means are rank-deficient."""
+THUMBNAIL_SIDE = 48
 Array = npt.NDArray[Any]
 
 
 def sample_budget(classes: int, wanted: int) -> int:
-    """Return how many features a capture holds: `wanted`, or what 64 KiB leave beside means, rows and cosines."""
+    """Return the number of features in a capture: `wanted`, or what fits into 64 KiB with means, rows and cosines."""
     dimensions = classes - 1 if stream_projection(classes) is None else 3
     fixed = 4 * (2 * classes * dimensions + 2 * math.ceil(classes / blocks(classes)) ** 2)
     return max(classes, min(wanted, (CAPTURE_BYTES - fixed) // (4 * (dimensions + 2))))
@@ -35,7 +37,7 @@ def sample_budget(classes: int, wanted: int) -> int:
 def measured_frame(meter: Meter, previous_DR: Tensor | None) -> Tensor:
     """Return the frame R (d, K−1), float64 on the CPU, of the ETF nearest to the meter's class means.
 
-    Needs d ≥ K − 1; with fewer features the frame spans what there is, padded with zero columns.
+    With fewer than K − 1 features, the frame of the padded means is cut to the features that exist.
     """
     means_DK = meter.means_DK.cpu()
     present_K = ~torch.isnan(means_DK[0])
@@ -45,36 +47,36 @@ def measured_frame(meter: Meter, previous_DR: Tensor | None) -> Tensor:
     if missing > 0:
         padded = torch.nn.functional.pad(centred_DK, (0, 0, 0, missing))
         return nearest_etf(padded, None)[: meter.features]
-    return nearest_etf(centred_DK, previous_DR, delta=HOLD)
+    return nearest_etf(centred_DK, previous_DR, delta=CAPTURE_DELTA)
 
 
 def thumbnails(images_NHWC: Tensor) -> Tensor:
-    """Return uint8 images (N, H, W, C) no larger than 48 pixels a side and 1 MiB together, each pixel a mean."""
+    """Return uint8 images (N, H, W, C) of at most 48 pixels a side and 1 MiB in all, scaled by area means."""
     count, height, width, channels = images_NHWC.shape
-    most = min(PICTURE_SIDE, math.isqrt(PICTURE_BYTES // max(1, count * channels)))
-    if max(height, width) <= most:
+    max_side = min(THUMBNAIL_SIDE, math.isqrt(PICTURE_BYTES // max(1, count * channels)))
+    if max(height, width) <= max_side:
         return images_NHWC
-    size = [max(1, round(side * most / max(height, width))) for side in (height, width)]
+    size = [max(1, round(side * max_side / max(height, width))) for side in (height, width)]
     small_NCHW = torch.nn.functional.interpolate(images_NHWC.permute(0, 3, 1, 2).float(), size, mode="area")
     return small_NCHW.permute(0, 2, 3, 1).round().to(torch.uint8).contiguous()
 
 
-def in_blocks(matrix_KK: Array, size: int) -> Array:
+def block_sums(matrix_KK: Array, size: int) -> Array:
     """Return the sums over blocks of `size` neighbouring classes."""
     starts = np.arange(0, len(matrix_KK), size)
     found: Array = np.add.reduceat(np.add.reduceat(matrix_KK, starts, axis=0), starts, axis=1)
     return found
 
 
-def order_statistics(sorted_N: Array, most: int) -> Array:
-    """Return all of sorted values, or `most` of them at evenly spaced ranks, both ends included."""
-    if len(sorted_N) <= most:
+def order_statistics(sorted_N: Array, count: int) -> Array:
+    """Return sorted values, or `count` of them at evenly spaced ranks, both ends included."""
+    if len(sorted_N) <= count:
         return sorted_N
-    return sorted_N[np.linspace(0, len(sorted_N) - 1, most).round().astype(np.int64)]
+    return sorted_N[np.linspace(0, len(sorted_N) - 1, count).round().astype(np.int64)]
 
 
-def _whole(values: Array, counts: Array) -> Array:
-    """Spread values of the classes present over all classes, zero rows elsewhere."""
+def _of_all_classes(values: Array, counts: Array) -> Array:
+    """Return values of all classes, from those of the classes with samples, with zero rows elsewhere."""
     if len(values) == len(counts):
         return values
     found = np.zeros((len(counts), *values.shape[1:]), values.dtype)
@@ -93,74 +95,104 @@ def capture(
     labels_N: Tensor,
     test: Measurement | None = None,
 ) -> GeometryCaptured:
-    """Return the capture of a measurement that was taken with `frame_DR`, and a cloud from `features_ND`.
+    """Return the capture of a measurement that was computed with `frame_DR`, with the given features as a cloud.
 
-    Of the test split's measurement, where there is one, only the margins are taken.
+    Of the test split's measurement, if there is one, only the margins are used.
     """
-    found = measurement.arrays
-    counts = found["counts"]
-    classes = len(counts)
-    frame = frame_DR.numpy()
+    measured = measurement.arrays
+    counts = measured["counts"]
     features = features_ND.cpu().to(torch.float64).numpy()
-    centred_ND = features - found["global_mean"]
-    inside_NR = centred_ND @ frame
-    outside = math.sqrt(max(0.0, float((centred_ND**2).sum() - (inside_NR**2).sum())) / max(1, len(centred_ND)))
-    mean_norm = float(np.linalg.norm(found["means"][:, counts > 0].T - found["global_mean"], axis=1).mean())
-    weight = found["weight"][counts > 0]
-    weight_norm = float(np.linalg.norm(weight - weight.mean(axis=0), axis=1).mean())
+    centred_ND = features - measured["global_mean"]
+    projected_NR = centred_ND @ frame_DR.numpy()
+    squared_residual = float((centred_ND**2).sum() - (projected_NR**2).sum())
+    residual = math.sqrt(max(0.0, squared_residual) / max(1, len(centred_ND)))
+    mean_norm, weight_norm = _mean_norms(measured)
     coordinates = {
-        "means": _whole(found["coordinates_means"], counts) / (mean_norm or 1.0),
-        "weights": _whole(found["coordinates_weights"], counts) / (weight_norm or 1.0),
-        "features": inside_NR / (mean_norm or 1.0),
+        "means": _of_all_classes(measured["coordinates_means"], counts) / (mean_norm or 1.0),
+        "weights": _of_all_classes(measured["coordinates_weights"], counts) / (weight_norm or 1.0),
+        "features": projected_NR / (mean_norm or 1.0),
     }
-    pca = aligned_pca(coordinates["means"], previous_pca)
-    arrays: dict[str, Array] = {**coordinates, "frame": frame, "pca": pca}
-    logits_NK = features @ found["weight"].T + found.get("bias", 0.0)
-    size = blocks(classes)
-    for name in ("cosines_means", "cosines_weights", "cosines_between"):
-        arrays[name] = found[f"block_{name}"] if size > 1 else _whole(_whole(found[name], counts).T, counts).T
-    arrays |= _of_classes(measurement, size)
+    arrays = _streamed_coordinates(coordinates, previous_pca) | _class_arrays(measurement)
     if test is not None and "margins" in test.arrays:
         arrays["margins_test"] = order_statistics(test.arrays["margins"], MARGINS)
-    reduced = stream_projection(classes)
-    if reduced is not None:
-        arrays |= {f"{name}_whole": arrays[name] for name in ("means", "weights")}
-        arrays["features_pca"] = coordinates["features"] @ pca
-        arrays |= {name: array @ reduced for name, array in coordinates.items()}
-    pairs = None if "means-equal" in measurement.flags else measurement.pairs()
-    first, second, cosine = (0, 1, 1.0) if pairs is None else pairs.worst[0]
+    logits_NK = features @ measured["weight"].T + measured.get("bias", 0.0)
     return GeometryCaptured(
         epoch=epoch,
         step=step,
         samples=int(counts.sum()),
         mean_norm=mean_norm,
         weight_norm=weight_norm,
-        residual=outside / (mean_norm or 1.0),
-        smallest_angle_deg=math.degrees(math.acos(cosine)),
-        smallest_pair=(first, second),
-        mean_angle_error_deg=math.degrees(math.acos(-1 / (classes - 1))) if pairs is None else pairs.mean_angle_gap_deg,
-        closest=() if pairs is None else pairs.worst,
-        cosine_quantiles={} if pairs is None else {f"{share:g}": value for share, value in pairs.quantiles.items()},
+        residual=residual / (mean_norm or 1.0),
+        **_pair_summary(measurement),
         arrays={
             **{name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()},
+            "frame": np.ascontiguousarray(frame_DR.numpy(), dtype=np.float32),
             "labels": labels_N.cpu().numpy().astype(np.int32),
             "predictions": logits_NK.argmax(axis=1).astype(np.int32),
         },
     )
 
 
-def _of_classes(measurement: Measurement, size: int) -> dict[str, Array]:
-    """Return spectra, margins, and what is known class by class."""
-    found, counts = measurement.arrays, measurement.arrays["counts"]
-    arrays = {
-        "spectrum_within": found["spectrum_within"][:EIGENVALUES],
-        "spectrum_between": found["spectrum_between"][:EIGENVALUES],
-        "within_variance": _whole(found["within_variance"], counts),
+def _mean_norms(measured: Mapping[str, Array]) -> tuple[float, float]:
+    """Return the mean norms of the centred class means and of the centred classifier rows."""
+    has_samples = measured["counts"] > 0
+    means = measured["means"][:, has_samples].T - measured["global_mean"]
+    weight = measured["weight"][has_samples]
+    centred = means, weight - weight.mean(axis=0)
+    mean_norm, weight_norm = (float(np.linalg.norm(rows, axis=1).mean()) for rows in centred)
+    return mean_norm, weight_norm
+
+
+def _streamed_coordinates(coordinates: dict[str, Array], previous_pca: Array | None) -> dict[str, Array]:
+    """Return the coordinates and principal directions; above 128 classes in three dimensions, and in all K−1."""
+    classes = len(coordinates["means"])
+    pca = aligned_pca(coordinates["means"], previous_pca)
+    projection = stream_projection(classes)
+    if projection is None:
+        return {**coordinates, "pca": pca}
+    return {
+        **{name: array @ projection for name, array in coordinates.items()},
+        **{f"{name}_whole": coordinates[name] for name in ("means", "weights")},
+        "features_pca": coordinates["features"] @ pca,
+        "pca": pca,
     }
-    if "margins" in found:
-        arrays["margins"] = order_statistics(found["margins"], MARGINS)
-    if "accuracy" in found:
-        arrays["accuracy"] = found["accuracy"]
-    if "confusion" in found:
-        arrays["confusion"] = found["confusion"] if size == 1 else in_blocks(found["confusion"], size)
+
+
+def _pair_summary(measurement: Measurement) -> dict[str, Any]:
+    """Return the closest pairs of classes and the angles between class means, as fields of a capture."""
+    if "means-equal" in measurement.flags:
+        classes = len(measurement.arrays["counts"])
+        error_deg = math.degrees(math.acos(-1 / (classes - 1)))
+        return {"smallest_angle_deg": 0.0, "smallest_pair": (0, 1), "mean_angle_error_deg": error_deg}
+    pairs = measurement.pairs()
+    first, second, cosine = pairs.worst[0]
+    return {
+        "smallest_angle_deg": math.degrees(math.acos(cosine)),
+        "smallest_pair": (first, second),
+        "mean_angle_error_deg": pairs.mean_angle_gap_deg,
+        "closest": pairs.worst,
+        "cosine_quantiles": {f"{share:g}": value for share, value in pairs.quantiles.items()},
+    }
+
+
+def _class_arrays(measurement: Measurement) -> dict[str, Array]:
+    """Return cosines between classes, spectra, margins, and values of each class."""
+    measured, counts = measurement.arrays, measurement.arrays["counts"]
+    block = blocks(len(counts))
+    arrays = {
+        "spectrum_within": measured["spectrum_within"][:EIGENVALUES],
+        "spectrum_between": measured["spectrum_between"][:EIGENVALUES],
+        "within_variance": _of_all_classes(measured["within_variance"], counts),
+    }
+    for name in ("cosines_means", "cosines_weights", "cosines_between"):
+        if block > 1:
+            arrays[name] = measured[f"block_{name}"]
+        else:
+            arrays[name] = _of_all_classes(_of_all_classes(measured[name], counts).T, counts).T
+    if "margins" in measured:
+        arrays["margins"] = order_statistics(measured["margins"], MARGINS)
+    if "accuracy" in measured:
+        arrays["accuracy"] = measured["accuracy"]
+    if "confusion" in measured:
+        arrays["confusion"] = measured["confusion"] if block == 1 else block_sums(measured["confusion"], block)
     return arrays

@@ -13,7 +13,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,28 +32,24 @@ SUFFIX = ".safetensors"
 
 
 def save(trainer: Trainer) -> CheckpointSaved:
-    """Return the checkpoint of a trainer as it stands, in copies; raises FloatingPointError where it diverged."""
+    """Return a checkpoint of a trainer, in copies; raises FloatingPointError if the training diverged."""
     trainer.require_finite()
-    tensors: dict[str, Tensor] = {"random": torch.get_rng_state()}
-    if trainer.device.type == "cuda":
-        tensors["random-cuda"] = torch.cuda.get_rng_state(trainer.device)
-    tensors |= {f"backbone/{name}": value for name, value in trainer.backbone.state_dict().items()}
-    tensors |= {f"head/{name}": value for name, value in trainer.head.state_dict().items()}
-    plain: dict[str, Any] = {}
-    group_steps = []
-    for number, optimiser in enumerate(trainer.optimisers):
-        # geoopt's SGD counts its steps in the group.
-        group_steps.append([group.get("step") for group in optimiser.param_groups])
-        for index, slots in optimiser.state_dict()["state"].items():
+    state = trainer.state_dict()
+    evaluator = state["evaluator"]
+    tensors: dict[str, Tensor] = {"random": state["random"]}
+    if state["random-cuda"] is not None:
+        tensors["random-cuda"] = state["random-cuda"]
+    tensors |= {f"backbone/{name}": value for name, value in state["backbone"].items()}
+    tensors |= {f"head/{name}": value for name, value in state["head"].items()}
+    numbers: dict[str, Any] = {}
+    for number, optimiser in enumerate(state["optimisers"]):
+        for index, slots in optimiser["slots"].items():
             for name, value in slots.items():
-                # A number that is no tensor stays one: 0.9 to a float32 step count is another power.
-                place = tensors if isinstance(value, Tensor) else plain
-                place[f"optimiser/{number}/{index}/{name}"] = value
-    tensors["loss"] = trainer.loss_sum
-    if trainer.frame_DR is not None:
-        tensors["frame"] = trainer.frame_DR
-    if trainer.pca is not None:
-        tensors["pca"] = torch.from_numpy(trainer.pca)
+                # Numbers are not stored as tensors: 0.9 to a float32 step count is another power.
+                target = tensors if isinstance(value, Tensor) else numbers
+                target[f"optimiser/{number}/{index}/{name}"] = value
+    tensors["loss"] = state["loss"]
+    tensors |= {name: evaluator[name] for name in ("frame", "pca") if evaluator[name] is not None}
     return CheckpointSaved(
         epoch=trainer.epoch,
         step=trainer.step,
@@ -64,13 +59,13 @@ def save(trainer: Trainer) -> CheckpointSaved:
             "config": trainer.config.model_dump(mode="json"),
             "epoch": trainer.epoch,
             "step": trainer.step,
-            "loss_steps": trainer.loss_steps,
-            "plain": plain,
-            "group_steps": group_steps,
+            "loss_steps": state["loss_steps"],
+            "plain": numbers,
+            "group_steps": [optimiser["group_steps"] for optimiser in state["optimisers"]],
             "transposed": [name for name, value in tensors.items() if _is_transposed(value)],
-            "scaler": trainer.scaler.state_dict(),
-            "terminal_phase": trainer.terminal_phase,
-            "frame_epoch": trainer.frame_epoch,
+            "scaler": state["scaler"],
+            "terminal_phase": evaluator["terminal_phase"],
+            "frame_epoch": evaluator["frame_epoch"],
         },
     )
 
@@ -114,46 +109,41 @@ def _flat(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def restore(trainer: Trainer, saved: CheckpointSaved) -> None:
-    """Put a trainer into the state of `saved`; raises ValueError where that is of another config or format."""
+    """Restore a trainer's state from a checkpoint; raises ValueError if that is of another config or format."""
     require_same_config(saved, trainer.config)
-    parts: dict[str, dict[str, Tensor]] = {"backbone": {}, "head": {}, "optimiser": {}}
     transposed = set(saved.state["transposed"])
-    for name, array in saved.tensors.items():
+    # The memory order decides the order in which products are summed, and so their last bits.
+    tensors = {
+        name: torch.tensor(array.T).T if name in transposed else torch.tensor(array)
+        for name, array in saved.tensors.items()
+    }
+    modules: dict[str, dict[str, Tensor]] = {"backbone": {}, "head": {}}
+    optimisers: list[dict[str, Any]] = [{"slots": {}, "group_steps": steps} for steps in saved.state["group_steps"]]
+    for name, value in (tensors | saved.state["plain"]).items():
         kind, _, rest = name.partition("/")
-        if rest:
-            # The order in memory decides the order in which products add up, and so their last bits.
-            parts[kind][rest] = torch.tensor(array.T).T if name in transposed else torch.tensor(array)
-    trainer.backbone.load_state_dict(parts["backbone"])
-    trainer.head.load_state_dict(parts["head"])
-    for number, optimiser in enumerate(trainer.optimisers):
-        slots: dict[int, dict[str, Any]] = {}
-        plain = {name.partition("/")[2]: value for name, value in saved.state["plain"].items()}
-        for name, value in (parts["optimiser"] | plain).items():
-            owner, index, slot = name.split("/", 2)
-            if int(owner) == number:
-                slots.setdefault(int(index), {})[slot] = value
-        groups = optimiser.state_dict()["param_groups"]
-        for group, taken in zip(groups, saved.state["group_steps"][number], strict=True):
-            group |= {} if taken is None else {"step": taken}
-        optimiser.load_state_dict({"state": slots, "param_groups": groups})
-        # torch's Adam, from which geoopt's inherits, makes a tensor of a step count that was none.
-        for held, given in zip(optimiser.state.values(), slots.values(), strict=True):
-            held.update({slot: value for slot, value in given.items() if not isinstance(value, Tensor)})
-    if trainer.scaler.is_enabled():
-        trainer.scaler.load_state_dict(saved.state["scaler"])
-    if "frame" in saved.tensors:
-        frame = saved.tensors["frame"]
-        trainer.frame_DR = torch.tensor(frame.T).T if "frame" in transposed else torch.tensor(frame)
-    if "pca" in saved.tensors:
-        trainer.pca = np.array(saved.tensors["pca"])
-    trainer.frame_epoch = saved.state.get("frame_epoch", 0)
-    trainer.loss_sum = torch.tensor(saved.tensors["loss"], device=trainer.device)
-    trainer.loss_steps = saved.state["loss_steps"]
-    torch.set_rng_state(torch.tensor(saved.tensors["random"]))
-    if "random-cuda" in saved.tensors and trainer.device.type == "cuda":
-        torch.cuda.set_rng_state(torch.tensor(saved.tensors["random-cuda"]), trainer.device)
-    trainer.step = saved.state["step"]
-    trainer.terminal_phase = saved.state["terminal_phase"]
+        if kind == "optimiser":
+            number, index, slot = rest.split("/", 2)
+            optimisers[int(number)]["slots"].setdefault(int(index), {})[slot] = value
+        elif rest:
+            modules[kind][rest] = value
+    trainer.load_state_dict(
+        {
+            "step": saved.state["step"],
+            "loss": tensors["loss"],
+            "loss_steps": saved.state["loss_steps"],
+            **modules,
+            "optimisers": optimisers,
+            "scaler": saved.state["scaler"],
+            "random": tensors["random"],
+            "random-cuda": tensors.get("random-cuda"),
+            "evaluator": {
+                "frame": tensors.get("frame"),
+                "frame_epoch": saved.state.get("frame_epoch", 0),
+                "pca": tensors.get("pca"),
+                "terminal_phase": saved.state["terminal_phase"],
+            },
+        }
+    )
 
 
 def save_checkpoint(saved: CheckpointSaved, folder: Path) -> Path:

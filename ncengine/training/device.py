@@ -1,4 +1,4 @@
-"""Devices: choosing one, the process-wide settings that a run needs on it, and advice where its memory ends."""
+"""Choose a device, apply the process-wide settings of a run, and explain out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ncengine.config import RunConfig
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the torch device for a config's `device`; raises ValueError where it is not there."""
+    """Return the torch device for a config's `device`; raises ValueError if it does not exist."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(name)
@@ -23,7 +23,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """Return the device in words."""
+    """Return a readable name of the device."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU, {torch.get_num_threads()} threads"
@@ -31,10 +31,10 @@ def device_name(device: torch.device) -> str:
 
 @contextlib.contextmanager
 def global_settings(config: RunConfig, device: torch.device) -> Iterator[None]:
-    """Set what torch keeps for the whole process as the config wants it, and put it back afterwards.
+    """Apply the process-wide settings of torch that the config asks for, and restore them afterwards.
 
-    Deterministic mode takes cuDNN's deterministic algorithms and torch's where there are some (a few operations on a
-    GPU have none and stay as they are); TF32 is a matter of NVIDIA GPUs alone. On a CPU nothing needs to be set.
+    Deterministic mode uses deterministic algorithms of cuDNN and torch (a few operations on a GPU have none); TF32
+    exists on NVIDIA GPUs only. On a CPU nothing needs to be set.
     """
     if device.type != "cuda":
         yield
@@ -55,20 +55,20 @@ def global_settings(config: RunConfig, device: torch.device) -> Iterator[None]:
 
 @contextlib.contextmanager
 def memory_advice(config: RunConfig) -> Iterator[None]:
-    """Turn an allocation that failed into a MemoryError that says how much was asked for, and what to do."""
+    """Convert a failed allocation into a MemoryError with the requested size and a remedy."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise _out_of_memory(config, error) from error
     except SystemError as error:
-        # At a limit of the process even the error that should be raised finds no memory, and Python says so.
+        # At a memory limit of the process Python may fail to allocate the error itself, and raises SystemError.
         limits = (resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS))
         limited = any(limit != resource.RLIM_INFINITY for limit in limits)
         if not limited or "exception" not in str(error):
             raise
         raise _out_of_memory(config, error) from error
     except RuntimeError as error:
-        # The CPU's allocator has no exception of its own.
+        # The CPU allocator raises a plain RuntimeError.
         if "DefaultCPUAllocator" not in str(error):
             raise
         raise _out_of_memory(config, error) from error

@@ -1,7 +1,7 @@
 """Time and memory of each phase of a training step: data, forward, head, backward, optimiser.
 
 On a CPU a phase ends when its call returns. On a GPU calls return before the work is done, so marks are events on the
-device's own stream, read only when somebody asks: nothing waits in between.
+device's stream, which are read in `take` only: training does not wait for them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 
 
 class Stopwatch:
-    """Charges the time since the mark before to each phase, by a clock that is handed in."""
+    """Adds the time since the previous mark to a phase."""
 
     def __init__(self, device: torch.device, clock: Callable[[], float]) -> None:
         self._device, self._clock = device, clock
@@ -26,7 +26,7 @@ class Stopwatch:
         self.start()
 
     def start(self) -> None:
-        """Begin here: what was before is charged to no phase."""
+        """Start here: the time before belongs to no phase."""
         if self._on_gpu:
             self._marks.append((None, self._event()))
             torch.cuda.reset_peak_memory_stats(self._device)
@@ -34,7 +34,7 @@ class Stopwatch:
             self._last = self._clock()
 
     def mark(self, phase: str) -> None:
-        """Charge the time since the last mark to `phase`."""
+        """Add the time since the last mark to `phase`."""
         if self._on_gpu:
             self._marks.append((phase, self._event()))
             peak = torch.cuda.max_memory_allocated(self._device)
@@ -48,7 +48,7 @@ class Stopwatch:
     def take(self) -> tuple[dict[str, float], dict[str, int]]:
         """Return the seconds of each phase since the last call, and its peak memory in bytes.
 
-        Memory is the device's by phase on a GPU, and the whole process's so far on a CPU.
+        Memory is that of the device by phase on a GPU, and the peak of the whole process on a CPU.
         """
         if self._on_gpu:
             torch.cuda.synchronize(self._device)

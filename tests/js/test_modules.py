@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from backend.api.page_constants import page_constants
-from ncengine.geometry.projections import see
+from ncengine.geometry.projections import project_capture
 from ncengine.geometry.views import simplex_rows, tetrahedron_matrix
 from ncfigures.camera import parse_camera
 
@@ -25,7 +25,9 @@ def vectors() -> dict[str, object]:
     for classes in (5, 10, 100):
         pca = np.linalg.qr(rng.normal(size=(classes - 1, 3)))[0].astype(np.float32)
         arrays = {"means": np.zeros((classes, classes - 1), np.float32), "pca": pca}
-        principal.append({"classes": classes, "pca": pca.tolist(), "matrix": see(arrays, "pca", ()).matrix.tolist()})
+        principal.append(
+            {"classes": classes, "pca": pca.tolist(), "matrix": project_capture(arrays, "pca", ()).matrix.tolist()}
+        )
     seen = []
     for text in cameras:
         xy, depth = parse_camera(text).project(points)

@@ -65,8 +65,8 @@ def drained(generator):
             return said, end.value
 
 
-def loaded(config, places=None):
-    return drained(load(resolve_config(config), CPU, places or DataPaths()))
+def loaded(config, data_paths=None):
+    return drained(load(resolve_config(config), CPU, data_paths or DataPaths()))
 
 
 # a mirror: real HTTP on loopback, with ranges, and with connections that break
@@ -272,21 +272,21 @@ def test_a_published_set_is_fetched_once_checked_and_read(name, mirror, tmp_path
         monkeypatch.setattr(
             public_datasets, "TINY_IMAGENET", public_datasets.Remote(public_datasets.TINY_IMAGENET.name, (), "")
         )
-    places = DataPaths(directory=tmp_path / "datasets", mirror=mirror.url)
+    data_paths = DataPaths(directory=tmp_path / "datasets", mirror=mirror.url)
     with pytest.raises(FileNotFoundError, match=r"set data\.download=true"):
-        drained(READERS[name](make(), places))
+        drained(READERS[name](make(), data_paths))
     assert mirror.asked == 0, "nothing is asked of anybody unless the user said so"
-    said, raw = drained(READERS[name](make(download=True), places))
+    said, raw = drained(READERS[name](make(download=True), data_paths))
     assert mirror.asked == len(content)
     assert {event.unit for event in said} >= {"bytes"}
     assert said[0].what.startswith("downloading ")
     np.testing.assert_array_equal(raw.train_labels, labels)
     # JPEG keeps a plain colour up to a few levels.
     np.testing.assert_allclose(raw.train.astype(int), images.astype(int), atol=4 if name == "tiny-imagenet" else 0)
-    drained(READERS[name](make(), places))
+    drained(READERS[name](make(), data_paths))
     assert mirror.asked == len(content), "what is here is not fetched again"
     if name == "tiny-imagenet":
-        assert (places.directory / name / "tiny-imagenet-200-decoded.npz").exists()
+        assert (data_paths.directory / name / "tiny-imagenet-200-decoded.npz").exists()
 
 
 def test_a_broken_download_goes_on_where_it_ended(mirror, tmp_path):
@@ -330,9 +330,9 @@ def test_progress_comes_with_an_estimate(mirror, tmp_path):
     content = pixels(3_000_000).tobytes()
     (mirror.folder / "file").write_bytes(content)
     ticks = iter(range(10_000))
-    places = DataPaths(clock=lambda: float(next(ticks)))
+    data_paths = DataPaths(clock=lambda: float(next(ticks)))
     remote = Remote("file", (f"{mirror.url}/file",), md5(content))
-    said, _ = drained(fetch(remote, tmp_path, places))
+    said, _ = drained(fetch(remote, tmp_path, data_paths))
     assert said[-1].done == said[-1].total == 3_000_000
     assert said[-1].remaining_s == 0
     assert said[1].remaining_s > said[-2].remaining_s > 0
@@ -526,7 +526,7 @@ def test_images_that_cannot_be_read_leave_no_short_step(tmp_path):
         for number in range(128):
             Image.fromarray(pixels(6, 6, 3)).save(root / name / f"{number}.bmp")
     found = resolve_config(folder_config(root))
-    listed = [path for path, _ in image_folder.listed(found.data).train]
+    listed = [path for path, _ in image_folder.list_images(found.data).train]
     for path in listed[:2]:
         Path(path).write_bytes(b"no image")
     config = RunConfig.model_validate(found.model_dump() | {"batch_size": found.train_size, "device": "cpu"})
@@ -542,7 +542,7 @@ def test_files_that_break_while_training_are_named_once(tmp_path):
         for number in range(128):
             Image.fromarray(pixels(6, 6, 3)).save(root / name / f"{number}.bmp")
     config = resolve_config(folder_config(root, storage="workers", workers=1))
-    broken = Path(image_folder.listed(config.data).train[3][0])
+    broken = Path(image_folder.list_images(config.data).train[3][0])
     broken.write_bytes(b"no image")
     config = RunConfig.model_validate(config.model_dump() | {"batch_size": 32, "epochs": 2, "device": "cpu"})
     said = [event.text for event in nc.run(config) if event.type == "LogLine"]

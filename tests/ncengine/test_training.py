@@ -264,7 +264,7 @@ def test_a_step_says_where_its_time_went():
 
 def test_the_clock_is_an_argument():
     ticks = itertools.count()
-    found = list(nc.run(tiny(device="cpu", epochs=2), places=DataPaths(clock=lambda: float(next(ticks)))))
+    found = list(nc.run(tiny(device="cpu", epochs=2), data_paths=DataPaths(clock=lambda: float(next(ticks)))))
     step = next(e for e in found if e.type == "StepMeasured")
     # One tick a mark: each phase of each step takes one second by this clock.
     assert step.seconds == {"data": 1, "forward": 1, "head": 1, "backward": 1, "optimiser": 1}
@@ -353,7 +353,7 @@ def test_divergence_stops_at_the_step_and_names_the_tensor():
         train()
     words = str(failure.value)
     assert "training diverged at step" in words
-    assert "is the first tensor that holds what is no number" in words
+    assert "is the first tensor that is not finite" in words
     assert "step 1:" not in words
     assert "lower optimiser.lr (now 100)" in words
     assert kept
