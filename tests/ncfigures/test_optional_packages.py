@@ -41,6 +41,6 @@ def test_a_film_names_the_extra(kept):
 
 
 def test_the_server_imports_no_drawing():
-    code = "import sys, backend.app; print([name for name in ('matplotlib', 'fontTools') if name in sys.modules])"
+    code = "import sys, backend.api.app; print([name for name in ('matplotlib', 'fontTools') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "[]", done.stderr
