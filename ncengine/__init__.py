@@ -58,7 +58,7 @@ _WHERE = {
     "save_checkpoint": ("ncengine.training.checkpoint", "save_checkpoint"),
     "presets": ("ncengine.preset_configs", "PRESETS"),
     "run": ("ncengine.training.loop", "run"),
-    # By name alone: the engine knows nothing of the store, and works without it.
+    # Imported by name only: the engine does not depend on the store.
     "load": ("backend.client.notebook", "load"),
 }
 __all__ = [

@@ -1,7 +1,7 @@
-"""What a training run says: past-tense facts, complete in themselves, in the order in which they happened.
+"""Events of a training run, in the order in which they happened.
 
-The engine yields these and never calls back. Scalars travel as a dict by metric key, so that a new metric changes
-nothing here. Arrays are NumPy, by name; a store may keep them in files and the rest as JSON (`payload`).
+The engine yields them and never calls back. Scalars are a dict by metric key, so that a new metric needs no change
+here. Arrays are NumPy, by name; a store may keep them in files and the rest as JSON (`payload`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy.typing as npt
 Arrays = Mapping[str, npt.NDArray[Any]]
 Scalars = Mapping[str, float]
 STREAMED_ARRAYS = ("means", "weights", "features", "labels", "predictions", "cosines_means", "cosines_weights", "pca")
-"""Of a capture, what travels to everybody who watches; the rest is there for those who ask."""
+"""Arrays of a capture that are streamed to every viewer; the others are sent on request."""
 MARGINS = 4096
-"""Order statistics of the margins that a capture holds, at most."""
+"""Largest number of order statistics of the margins in a capture."""
 EIGENVALUES = 256
-"""Of each spectrum that a capture holds, at most."""
+"""Largest number of eigenvalues of a spectrum in a capture."""
 PICTURE_BYTES = 1024 * 1024
-"""Of all pictures of a run's samples together, at most."""
+"""Largest size of all thumbnails of a run's samples together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(Event):
-    """Training begins: what a reader needs to label every number and picture of the run."""
+    """Training started; describes the classes, the metrics and the default view of the run."""
 
     type: ClassVar[str] = "RunStarted"
     classes: int
@@ -56,7 +56,7 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataProgressed(Event):
-    """Data is being fetched or read: `done` of `total` (None where unknown) `unit`s, and an estimate of the rest."""
+    """Progress of a download or of reading data: `done` of `total` (None if unknown) `unit`s, and the time left."""
 
     type: ClassVar[str] = "DataProgressed"
     what: str
@@ -68,7 +68,7 @@ class DataProgressed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogLine(Event):
-    """Something that whoever looks at the run should know, in a sentence."""
+    """A message to the user, in a sentence."""
 
     type: ClassVar[str] = "LogLine"
     text: str
@@ -76,7 +76,7 @@ class LogLine(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed(Event):
-    """Training goes on after the checkpoint of `epoch`."""
+    """Training continues after the checkpoint of `epoch`."""
 
     type: ClassVar[str] = "Resumed"
     epoch: int
@@ -106,13 +106,12 @@ class StepMeasured(Event):
 class EpochMeasured(Event):
     """All metrics of both splits after `epoch` (1-based), in evaluation mode over whole splits in fixed order.
 
-    `scalars` has the splits `train` and `test` (empty where there is none) and, under label noise, `train_true`: the
-    training features by their true labels. `details` says of each split's measurement the rank of Σ_B, how many
-    `samples` second-pass metrics are of, how many there were, the global mean used, and the errors and sizes of what is
-    of a sample. `layers` and `layers_test` have the metrics of hidden layers, in the order of the forward pass;
-    `collapse_layer` is the first from which on the nearest class mean is right for 99 % of the training samples
-    ("penultimate" where only that is).
-    `measure_s` is how long measuring took.
+    `scalars` has the splits `train` and `test` (empty without one) and, under label noise, `train_true`: the training
+    features by their true labels. `details` has, for each split's measurement, the rank of Σ_B, the number of
+    `samples` that metrics over samples use and of all samples, the global mean used, and the errors and sizes of
+    metrics that are not exact. `layers` and `layers_test` have the metrics of hidden layers, in the order of the
+    forward pass; `collapse_layer` is the first from which on the nearest class mean is right for 99 % of the training
+    samples ("penultimate" if only that qualifies). `measure_s` is the duration of the measurement.
     """
 
     type: ClassVar[str] = "EpochMeasured"
@@ -130,7 +129,7 @@ class EpochMeasured(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplesPictured(Event):
-    """Small pictures of the training samples whose features captures hold, once in a run of images.
+    """Thumbnails of the training samples whose features are in the captures, once in a run on images.
 
     Arrays: `images` (n, H, W, C) uint8 of one or three channels, in the captures' order, and under label noise
     `true_labels` (n) int32.
@@ -143,17 +142,17 @@ class SamplesPictured(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeometryCaptured(Event):
-    """Coordinates in the frame of the nearest ETF, so that vertices never move and features are seen to move.
+    """Coordinates in the frame of the nearest ETF, in which the vertices of the ETF are constant.
 
-    Arrays (float32): `means` (K, K−1), `weights` (K, K−1), `features` (n, K−1), `cosines_means`, `cosines_weights`
-    (K, K), `frame` (d, K−1) = R; int32: `labels` and the classifier's `predictions` (n). Coordinates are Rᵀ(h − μ_G)
+    Arrays (float32): `means` (K, K−1), `weights` (K, K−1), `features` (n, K−1), `cosines_means`, `cosines_weights` (K,
+    K), `frame` (d, K−1) = R; int32: `labels` and the classifier's `predictions` (n). Coordinates are Rᵀ(h − μ_G)
     divided by `mean_norm`, the mean norm of the class means (of the centred rows, `weight_norm`, for the classifier),
     so that vertices sit at radius one. `residual` is the share of the class means' norm outside the frame. `epoch` is
-    a whole number at the end of an epoch and a fraction within the first; `samples` is how many training samples the
-    class means are of.
+    a whole number at the end of an epoch and a fraction within the first; `samples` is the number of training samples
+    of the class means.
 
     Beside them, not streamed: `cosines_between` (rows: classifier), `pca` (K−1, 3), the leading principal directions of
-    the class means in these coordinates, which do not jump from one capture to the next, `margins` and, at the end of
+    the class means in these coordinates, aligned with those of the previous capture, `margins` and, at the end of
     an epoch, `margins_test` (at most 4096 order statistics), `spectrum_within` and `spectrum_between`,
     `within_variance` and `accuracy` by class, and `confusion` (K, K; summed over blocks of classes above 128).
 
@@ -180,10 +179,10 @@ class GeometryCaptured(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeaturesKept(Event):
-    """The penultimate features of a capture, as `measure.keep_features` asks for.
+    """Stored penultimate features of a capture, with `measure.keep_features`.
 
     Arrays: `features_train` (n, d) float32 and `labels_train` (n) int32, with `all` also `features_test` and
-    `labels_test`; `samples` says how many of each split.
+    `labels_test`; `samples` counts them by split.
     """
 
     type: ClassVar[str] = "FeaturesKept"
@@ -196,7 +195,7 @@ class FeaturesKept(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointSaved(Event):
-    """Everything that continuing after `epoch` needs: `tensors` by name and `state` as JSON."""
+    """A checkpoint: `tensors` by name and `state` as JSON, from which training continues."""
 
     type: ClassVar[str] = "CheckpointSaved"
     epoch: int
@@ -207,7 +206,7 @@ class CheckpointSaved(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFinished(Event):
-    """The last epoch is done; `summary` holds its scalars."""
+    """Training finished; `summary` has the scalars of the last epoch."""
 
     type: ClassVar[str] = "RunFinished"
     epoch: int

@@ -1,3 +1,3 @@
-"""The version of the distribution; in a file of its own, so that any module may say it."""
+"""The version of the distribution, in a module without imports."""
 
 __version__ = "0.1.0"

@@ -164,7 +164,7 @@ def require_layout(path: Path, kind: str, sizes: RunSizes) -> tuple[Header, Leng
         if layout is not None and not layout.is_valid(piece, sizes):
             raise CorruptFileError(f"the array {name} must hold {layout.description}, and holds others")
 
-    array_file.require_whole(path, look)
+    array_file.require_intact(path, look)
     return header, lengths
 
 

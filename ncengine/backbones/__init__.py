@@ -26,19 +26,19 @@ def make_backbone(
 ) -> nn.Module:
     """Return the network that `config` describes for samples of `shape`, freshly initialised.
 
-    `samples` is the number of training samples, which free features need; `linear_maps_only` leaves out biases and the
-    scales of normalisations (AGD steps weights of rank ≥ 2 alone).
+    `samples` is the number of training samples, which free features need; `linear_maps_only` removes biases and the
+    scales of normalisations (AGD updates weights of rank ≥ 2 only).
     """
     if isinstance(config, cfg.FreeFeaturesConfig):
         return FreeFeatures(samples, config.features, config.scale)
     network = BACKBONES[config.name](config, shape)
     if linear_maps_only:
-        without_vectors(network)
+        remove_vectors(network)
     return network
 
 
-def without_vectors(network: nn.Module) -> None:
-    """Take biases and the scales of normalisations out of a network, in place."""
+def remove_vectors(network: nn.Module) -> None:
+    """Remove biases and the scales of normalisations from a network, in place."""
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
             module.register_parameter("bias", None)

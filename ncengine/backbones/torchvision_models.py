@@ -1,6 +1,6 @@
 """Published networks, from torchvision: ResNet, ResNeXt, VGG, vision transformer, or any by name; untrained.
 
-torchvision is imported where it is needed: it costs a third of a second that the small networks do not.
+torchvision is imported on use: importing it takes a third of a second, which small networks do not need.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ncengine import config as cfg
 
 Shape = tuple[int, ...]
 RESNETS = {"resnext50": "resnext50_32x4d"}
-"""Names that torchvision spells in its own way."""
+"""Names that differ in torchvision."""
 
 
 def resnet(config: cfg.ResNet18, shape: Shape) -> nn.Module:
@@ -23,7 +23,7 @@ def resnet(config: cfg.ResNet18, shape: Shape) -> nn.Module:
     network = models.get_model(RESNETS.get(config.name, config.name), weights=None)
     stem = network.conv1
     if config.stem == "cifar":
-        # The ImageNet stem's strides would leave 8×8 of an image of 32×32.
+        # The strides of the ImageNet stem would reduce an image of 32×32 to 8×8.
         network.conv1 = nn.Conv2d(shape[0], stem.out_channels, 3, padding=1, bias=False)
         network.maxpool = nn.Identity()
     elif shape[0] != stem.in_channels:
@@ -42,7 +42,7 @@ def vgg(config: cfg.Vgg11, shape: Shape) -> nn.Module:
         network.features[0] = nn.Conv2d(shape[0], 64, 3, padding=1)
     if config.stem == "cifar":
         while min(shape[1:]) < 32 and isinstance(network.features[-1], nn.MaxPool2d):
-            network.features = network.features[:-1]  # 28×28 does not halve five times
+            network.features = network.features[:-1]  # 28×28 cannot be halved five times
         network.avgpool = nn.AdaptiveAvgPool2d(1)
         network.classifier = projection(512, config.features)
     else:
@@ -77,12 +77,12 @@ def torchvision_model(config: cfg.TorchvisionModel, shape: Shape) -> nn.Module:
 
 
 def projection(own: int, features: int) -> nn.Module:
-    """Return what leads from a network's own features to d (`fixdim`): nothing where they are equal."""
+    """Return the projection from a network's own features to d (`fixdim`): the identity if they are equal."""
     return nn.Identity() if own == features else nn.Linear(own, features)
 
 
 class GreyAsColour(nn.Module):
-    """Shows a grey image to a network that expects three channels."""
+    """Applies a network of three channels to grey images."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

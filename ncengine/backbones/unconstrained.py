@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class FreeFeatures(nn.Module):
-    """N parameters of dimension d, drawn from N(0, scale²); the samples are their numbers."""
+    """N parameters of dimension d, drawn from N(0, scale²); a sample is an index."""
 
     def __init__(self, samples: int, features: int, scale: float) -> None:
         super().__init__()

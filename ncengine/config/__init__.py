@@ -1,6 +1,6 @@
-"""One description of a run, validated once: the API, the form, the command line and checkpoints all read `RunConfig`.
+"""Configs of a run, `RunConfig`, and of its parts, for the API, the form, the command line and checkpoints.
 
-Each part of it stands in a file of its own; no torch anywhere here.
+No torch is loaded.
 """
 
 from ncengine.config.backbone import (

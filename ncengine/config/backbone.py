@@ -1,4 +1,4 @@
-"""Backbones as a config names them."""
+"""Configs of backbones."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The base of every part of a config: frozen, documented by its attributes' docstrings, and strict about keys.
+"""The base model of all parts of a config: frozen, documented by attribute docstrings, without unknown keys.
 
-What a form needs beside types stands in the JSON schema: `applies_if` names the settings of the same part, and their
-values, under which a field means anything; `late` marks what many kinds share and few change, shown after a kind's own
-settings; `hidden` marks what no person fills in.
+The JSON schema contains what a form needs besides types: `applies_if` names the settings of the same part, and their
+values, for which a field is used; `late` marks fields that many kinds share, shown after a kind's own; `hidden` marks
+fields that no person fills in.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class ConfigModel(BaseModel):
 
 
 LATE: dict[str, Any] = {"late": True}
-"""The schema's note that a field is shown after a kind's own settings."""
+"""Schema entry for a field that is shown after a kind's own settings."""
 
 
 def applies_if(**settings: object) -> dict[str, Any]:
-    """Return the schema's note that a field means something only where each setting has one of the given values."""
+    """Return the schema entry for a field that is used only if each setting has one of the given values."""
     return {"applies_if": {name: list(v) if isinstance(v, tuple) else [v] for name, v in settings.items()}}

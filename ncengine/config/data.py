@@ -1,4 +1,4 @@
-"""Data sets as a config names them: embedded, downloadable, generated, and one's own files.
+"""Configs of data sets: embedded, downloadable, generated, and own files.
 
 `ncengine.data.dataset_info` holds what is known of a data set without opening it. Own files have to be read first:
 `ncengine.data.resolve_config` writes what it found into `found`, so that a stored config describes its data completely.
@@ -13,12 +13,12 @@ from pydantic import Field, model_validator
 from ncengine.config.base import LATE, ConfigModel, applies_if
 
 MAX_CLASSES, MAX_NAME = 25_000, 500
-"""Of any data: classes, and characters of a class's name."""
+"""Largest number of classes, and of characters of a class's name."""
 
 
 class _Data(ConfigModel):
     imbalance: Literal["none", "exponential", "step"] = Field(default="none", title="Long tail", json_schema_extra=LATE)
-    """Fewer training samples in later classes: exponential falls from class to class, step in the second half."""
+    """Fewer training samples in later classes: exponential decreases from class to class, step in the second half."""
     imbalance_factor: float = Field(
         default=0.01,
         gt=0,
@@ -30,7 +30,7 @@ class _Data(ConfigModel):
     label_noise: Literal["none", "symmetric", "pairwise"] = Field(
         default="none", title="Label noise", json_schema_extra=LATE
     )
-    """Wrong training labels: symmetric draws any other class, pairwise the next one. The true ones are kept."""
+    """Wrong training labels: symmetric draws any other class, pairwise the next one. The true labels are stored too."""
     noise_rate: float = Field(
         default=0.2,
         ge=0,
@@ -45,18 +45,18 @@ class _Labelled(_Data):
     classes: Annotated[tuple[int, ...], Field(max_length=MAX_CLASSES)] | None = Field(
         default=None, title="Classes", json_schema_extra=LATE
     )
-    """Labels to keep, in this order; empty keeps all. Four classes make an exact tetrahedron."""
+    """Labels to use, in this order; empty uses all. Four classes form an exact tetrahedron."""
     per_class: int | None = Field(default=None, ge=1, le=10_000_000, title="Samples per class", json_schema_extra=LATE)
-    """At most this many training samples a class, drawn by the seed; empty takes all."""
+    """Largest number of training samples of each class, drawn by the seed; empty uses all."""
 
 
 class _Images(_Labelled):
     crop_padding: int = Field(default=0, ge=0, le=64, title="Random crop, padding", json_schema_extra=LATE)
-    """Pixels of zeros around a training image before a crop of its own size; 0 leaves it whole."""
+    """Pixels of zero padding around a training image before a random crop of its own size; 0 for no crop."""
     flip: bool = Field(default=False, title="Random flip", json_schema_extra=LATE)
-    """Mirror half of the training images."""
+    """Mirror half of the training images horizontally."""
     cutout: int = Field(default=0, ge=0, le=512, title="Cutout", json_schema_extra=LATE)
-    """Side of a square that is blanked in each training image (DeVries, Taylor 2017); 0 blanks nothing."""
+    """Side of a square that is blanked in each training image (DeVries, Taylor 2017); 0 for none."""
 
 
 class FashionMnistMini(_Images):
@@ -73,7 +73,7 @@ class Digits(_Images):
 
 class _Downloaded(_Images):
     download: bool = Field(default=False, title="Download")
-    """Fetch the files once if this machine does not have them; off never opens a connection."""
+    """Download the files once if this machine does not have them; off never opens a connection."""
 
 
 class Mnist(_Downloaded):
@@ -141,9 +141,9 @@ class Synthetic(_Data):
     dimension: int = Field(default=32, ge=1, le=100_000, title="Dimension")
     """Dimension of a sample."""
     separation: float = Field(default=6.0, ge=0, le=1000, title="Separation")
-    """Length of each centre, in standard deviations of the noise."""
+    """Norm of each centre, in standard deviations of the noise."""
     per_class: int = Field(default=200, ge=2, le=1_000_000, title="Samples per class")
-    """Training samples a class; a fifth as many for testing."""
+    """Training samples of each class; a fifth as many for testing."""
 
 
 class Ufm(_Data):
@@ -157,7 +157,7 @@ class Ufm(_Data):
 
 
 class OwnDataInfo(ConfigModel):
-    """What was found when somebody looked at one's own files."""
+    """Classes, counts and shape of own files, as `ncengine.data.resolve_config` read them."""
 
     class_names: tuple[Annotated[str, Field(max_length=MAX_NAME)], ...] = Field(max_length=MAX_CLASSES)
     train_per_class: tuple[Annotated[int, Field(ge=1, le=10**9)], ...]
@@ -166,7 +166,7 @@ class OwnDataInfo(ConfigModel):
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
-        """Raise ValueError where classes are counted that have no name, or have one and are not counted."""
+        """Raise ValueError if class names and counts have different lengths."""
         if len(self.class_names) != len(self.train_per_class):
             raise ValueError(
                 f"{len(self.class_names)} class names must have as many counts, got {self.train_per_class}"
@@ -176,44 +176,44 @@ class OwnDataInfo(ConfigModel):
 
 class _Own(_Images):
     path: str = Field(default="", max_length=4096, title="Path")
-    """Where the data lies on the machine that trains, under a folder that the operator allows."""
+    """Path of the data on the machine that trains, in a folder that the operator allows."""
     test_share: float = Field(default=0.2, gt=0, lt=1, title="Test share")
-    """Share of each class held out for testing where the data has no test part of its own."""
+    """Share of each class held out for testing if the data has no test part."""
     found: OwnDataInfo | None = Field(default=None, json_schema_extra={"hidden": True})
-    """What the data was found to be; filled in when a run is launched."""
+    """Classes, counts and shape of the data; filled in when a run is launched."""
 
 
 class FolderConfig(_Own):
-    """What image-folder and imagenet share."""
+    """Settings of image-folder and imagenet."""
 
     image_size: int = Field(default=32, ge=4, le=1024, title="Image size")
-    """Side in pixels; images are scaled by their shorter side and cut square in the middle."""
+    """Side in pixels; images are scaled by their shorter side and cropped to the central square."""
     grey: bool = Field(default=False, title="Grey")
     """One channel instead of three."""
     storage: Literal["auto", "memory", "workers"] = Field(default="auto", title="Storage")
-    """memory keeps all images there; workers read them again each epoch; auto takes memory up to 4 GiB."""
+    """memory: all images in memory; workers: read again in each epoch; auto: memory up to 4 GiB."""
     workers: int = Field(
         default=2, ge=1, le=64, title="Reading processes", json_schema_extra=applies_if(storage=("auto", "workers"))
     )
-    """Processes that read images beside the training, where they are not kept in memory."""
+    """Processes that read images during training, if they are not in memory."""
 
 
 class ImageFolder(FolderConfig):
-    """One's own images: a folder a class, or train/ and test/ (or val/) with a folder a class each."""
+    """Own images: one folder for each class, or train/ and test/ (or val/) with one folder for each class."""
 
     name: Literal["image-folder"] = "image-folder"
 
 
 class ImageNet(FolderConfig):
-    """ImageNet from its folders train/ and val/, one folder a class."""
+    """ImageNet from its folders train/ and val/, one folder for each class."""
 
     name: Literal["imagenet"] = "imagenet"
     image_size: int = Field(default=224, ge=4, le=1024, title="Image size")
-    """Side in pixels; images are scaled by their shorter side and cut square in the middle."""
+    """Side in pixels; images are scaled by their shorter side and cropped to the central square."""
 
 
 class Arrays(_Own):
-    """One's own arrays: .npz, .safetensors or a folder of .npy with images and labels."""
+    """Own arrays: .npz, .safetensors or a folder of .npy with images and labels."""
 
     name: Literal["arrays"] = "arrays"
 

@@ -1,6 +1,6 @@
-"""`RunConfig`: a whole run, validated once; and how settings are changed by dotted names.
+"""`RunConfig`, the validated description of a run, and overrides of settings by dotted names.
 
-No torch here: a config is read, checked and shown by processes that never train.
+No torch is loaded: processes that never train read, validate and show configs.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from ncengine.data.dataset_info import DatasetInfo, dataset_info
 from ncengine.data.imbalance import class_counts
 
 SAMPLE_PER_CLASS = 50
-"""Training samples a class whose means stand in for the whole split's within the first epoch, and which are kept."""
+"""Training samples of each class that captures within the first epoch measure, and that `keep_features` stores."""
 KEPT_BYTES = 2 * 2**30
-"""Features of one capture that may be kept, at most."""
+"""Largest size of the features that one capture stores."""
 
 
 class KeptFeatures(NamedTuple):
-    """The size of one capture's features, at most, and how many captures keep them."""
+    """The largest size of one capture's stored features, and the number of captures that store them."""
 
     bytes: int
     captures: int
@@ -79,7 +79,7 @@ class RunConfig(ConfigModel):
 
     @property
     def dataset_info(self) -> DatasetInfo:
-        """What is known of the data set before loading it; raises ValueError where nobody has looked at own files."""
+        """Properties of the data set before loading it; raises ValueError for own files that are not resolved."""
         return dataset_info(self.data)
 
     @property
@@ -90,7 +90,7 @@ class RunConfig(ConfigModel):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        names = self.dataset_info.class_names  # once: of generated data they are made each time
+        names = self.dataset_info.class_names  # read once: those of generated data are made at each access
         return tuple(names[label] for label in self.labels)
 
     @property
@@ -113,12 +113,12 @@ class RunConfig(ConfigModel):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches in a pass over the training set; the rest of it sits that pass out."""
+        """Complete batches in a pass over the training set; the remaining samples are not used in that pass."""
         return max(1, self.train_size // self.batch_size)
 
     @property
     def kept_features(self) -> KeptFeatures:
-        """How many bytes of penultimate features the run keeps, known before it is launched."""
+        """The size of the penultimate features that the run stores, known before it is launched."""
         measure = self.measure
         if measure.keep_features == "none":
             return KeptFeatures(0, 0)
@@ -132,9 +132,9 @@ class RunConfig(ConfigModel):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        _require_fitting_parts(self)
+        _check_parts(self)
         if self.is_resolved:
-            _require_fitting_data(self)
+            _check_data(self)
         return self
 
     def canonical_json(self) -> str:
@@ -146,8 +146,8 @@ class RunConfig(ConfigModel):
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()
 
 
-def _require_fitting_parts(config: RunConfig) -> None:
-    """Raise ValueError where parts of a config exclude each other, whatever the data."""
+def _check_parts(config: RunConfig) -> None:
+    """Raise ValueError if parts of a config exclude each other, independently of the data."""
     if (config.data.name == "ufm") != (config.backbone.name == "free-features"):
         raise ValueError(
             f"backbone.name must be free-features for the data set ufm, and for no other, got {config.backbone.name} "
@@ -181,8 +181,8 @@ def _require_fitting_parts(config: RunConfig) -> None:
         raise ValueError(f"measure.layers must be different names, got {list(config.measure.layers)}")
 
 
-def _require_fitting_data(config: RunConfig) -> None:
-    """Raise ValueError where a config asks of its data what that does not have."""
+def _check_data(config: RunConfig) -> None:
+    """Raise ValueError if a config does not fit its data."""
     info = config.dataset_info
     known = len(info.class_names)
     chosen = getattr(config.data, "classes", None)
@@ -236,8 +236,8 @@ def _require_fitting_data(config: RunConfig) -> None:
 def with_overrides(config: RunConfig, settings: dict[str, object]) -> RunConfig:
     """Return the config with dotted settings replaced, such as `{"optimiser.lr": 0.1}`; validated as a whole.
 
-    Changing a part's `name` starts that part from the new kind's defaults. Raises ValueError (or pydantic's
-    ValidationError) where a path does not exist or the result is impossible.
+    Changing a part's `name` resets that part to the defaults of the new kind. Raises ValueError (or pydantic's
+    ValidationError) if a path does not exist or the result is not valid.
     """
     tree = config.model_dump(mode="json")
     for path, value in sorted(settings.items(), key=lambda item: not item[0].endswith(".name")):

@@ -1,4 +1,4 @@
-"""How a run trains, as a config says it: loss, optimiser, schedule, batches; and when it measures."""
+"""Configs of loss, optimiser, schedule, sampler and measurement."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class CrossEntropy(ConfigModel):
 
 
 class MeanSquaredError(ConfigModel):
-    """Squares of the logits' distances from their targets (Hui, Belkin 2021)."""
+    """Mean squared error of the logits (Hui, Belkin 2021)."""
 
     name: Literal["mse"] = "mse"
     weight: float = Field(default=1.0, gt=0, le=1e4, title="Weight of the true class")
-    """Factor of the true class's square; 15 is used for many classes."""
+    """Weight of the true class's squared error; 15 is used for many classes."""
     target: float = Field(default=1.0, gt=0, le=1e4, title="Target of the true class")
-    """The true class's logit to reach, the others' being 0; 30 is used for many classes."""
+    """Target logit of the true class; the others have target 0. 30 is used for many classes."""
 
 
 LossConfig = Annotated[CrossEntropy | MeanSquaredError, Field(discriminator="name", title="Loss")]
@@ -32,24 +32,24 @@ LossConfig = Annotated[CrossEntropy | MeanSquaredError, Field(discriminator="nam
 
 class _Optimiser(ConfigModel):
     clip_norm: float | None = Field(default=None, gt=0, le=1e6, title="Clip gradients at", json_schema_extra=LATE)
-    """Largest norm of the whole gradient; empty leaves it as it is."""
+    """Largest norm of the gradient; empty for no clipping."""
     accumulate: int = Field(default=1, ge=1, le=1024, title="Parts of a batch", json_schema_extra=LATE)
-    """Passes that a batch is split into, with one step at their end; saves memory."""
+    """Parts of a batch that are processed one after another, with one step at the end; saves memory."""
 
 
 class _Rated(_Optimiser):
     weight_decay: float = Field(default=5e-4, ge=0, le=10, title="Weight decay")
     """L2 penalty (SGD, Adam) or decoupled decay (AdamW)."""
     decay_norms_and_biases: bool = Field(default=True, title="Decay norms and biases", json_schema_extra=LATE)
-    """Off exempts what has one dimension: biases and the scales of normalisations."""
+    """Off exempts parameters of one dimension: biases and the scales of normalisations."""
     head_weight_decay: float | None = Field(
         default=None, ge=0, le=10, title="Decay of the classifier", json_schema_extra=LATE
     )
-    """Weight decay of a learned classifier; empty takes the general one."""
+    """Weight decay of a learned classifier; empty uses the general one."""
     feature_weight_decay: float | None = Field(
         default=None, ge=0, le=10, title="Decay of free features", json_schema_extra=LATE
     )
-    """Weight decay of the unconstrained-features model's features; empty takes the general one."""
+    """Weight decay of the unconstrained-features model's features; empty uses the general one."""
 
 
 class Sgd(_Rated):
@@ -59,7 +59,7 @@ class Sgd(_Rated):
     lr: float = Field(default=0.1, gt=0, le=100, title="Learning rate")
     """Learning rate; the peak for schedules that vary it."""
     momentum: float = Field(default=0.9, ge=0, lt=1, title="Momentum")
-    """Share of the previous update kept."""
+    """Share of the previous update that is added."""
     nesterov: bool = Field(default=False, title="Nesterov")
     """Look ahead along the momentum (needs momentum above 0)."""
 
@@ -93,7 +93,7 @@ OptimiserConfig = Annotated[Sgd | Adam | AdamW | Agd, Field(discriminator="name"
 
 class _Schedule(ConfigModel):
     warmup_epochs: float = Field(default=0.0, ge=0, le=1000, title="Warm-up epochs", json_schema_extra=LATE)
-    """Epochs in which the rate rises from nearly zero, in a line, before the schedule begins."""
+    """Epochs of linear warm-up from nearly zero, before the schedule begins."""
 
 
 class OneCycleSchedule(_Schedule):
@@ -103,35 +103,35 @@ class OneCycleSchedule(_Schedule):
 
 
 class CosineSchedule(_Schedule):
-    """From the learning rate to zero along a cosine."""
+    """Cosine decay from the learning rate to zero."""
 
     name: Literal["cosine"] = "cosine"
 
 
 class ConstantSchedule(_Schedule):
-    """The learning rate as it is."""
+    """A constant learning rate."""
 
     name: Literal["constant"] = "constant"
 
 
 class StepSchedule(_Schedule):
-    """Fall by a factor every so many epochs."""
+    """Multiply the rate by a factor at fixed intervals."""
 
     name: Literal["step"] = "step"
     every: int = Field(default=40, ge=1, le=100_000, title="Every epochs")
-    """Epochs between two falls."""
+    """Epochs between two decays."""
     factor: float = Field(default=0.1, gt=0, le=1, title="Factor")
-    """What the rate is multiplied by."""
+    """Factor that the rate is multiplied by."""
 
 
 class MultiStepSchedule(_Schedule):
-    """Fall by a factor after given epochs."""
+    """Multiply the rate by a factor after given epochs."""
 
     name: Literal["multi-step"] = "multi-step"
     milestones: tuple[int, ...] = Field(default=(60, 120, 160), min_length=1, max_length=100, title="After epochs")
-    """Epochs after which the rate falls, ascending."""
+    """Epochs after which the rate is multiplied, ascending."""
     factor: float = Field(default=0.2, gt=0, le=1, title="Factor")
-    """What the rate is multiplied by."""
+    """Factor that the rate is multiplied by."""
 
 
 ScheduleConfig = Annotated[
@@ -141,13 +141,13 @@ ScheduleConfig = Annotated[
 
 
 class Shuffled(ConfigModel):
-    """A fresh random order each epoch."""
+    """A new random order in each epoch."""
 
     name: Literal["shuffled"] = "shuffled"
 
 
 class Stratified(ConfigModel):
-    """Each batch holds the classes in equal shares, as far as they go."""
+    """Each batch contains the classes in their shares of the data."""
 
     name: Literal["stratified"] = "stratified"
 
@@ -167,37 +167,37 @@ class MeasureConfig(ConfigModel):
     """When and how much of the geometry is measured."""
 
     cadence: Literal["every", "geometric"] = Field(default="every", title="Cadence")
-    """every: each so many epochs; geometric: ever further apart, for long runs. Both after the dense first epochs."""
+    """every: at fixed intervals; geometric: at growing intervals, for long runs. Both after the dense first epochs."""
     every: int = Field(default=1, ge=1, le=10_000, title="Measure every", json_schema_extra=applies_if(cadence="every"))
     """Epochs between measurements; the last epoch is always measured."""
     growth: float = Field(default=1.15, gt=1, le=10, title="Growth", json_schema_extra=applies_if(cadence="geometric"))
-    """Each measured epoch is this many times the one before."""
+    """Ratio of successive measured epochs."""
     dense_epochs: int = Field(default=0, ge=0, le=10_000, title="Dense first epochs")
-    """Every epoch up to this one is measured, whatever the cadence."""
+    """Every epoch up to this one is measured."""
     layers: tuple[str, ...] = Field(default=(), max_length=64, title="Hidden layers")
-    """Names of the backbone's modules whose outputs are measured too, averaged over positions."""
+    """Names of modules of the backbone whose outputs are measured too, averaged over positions."""
     features: int = Field(default=250, ge=1, le=10_000, title="Features in a picture")
     """Training samples in each geometry capture, class-balanced; 64 KiB a capture is the upper limit."""
     outside: OodName = Field(default="none", title="Other data, for NC5")
-    """A second data set, of which the run's own is told apart; its images are brought to the same shape. The run's own
-    data set with a choice of classes means the classes left out."""
+    """A second data set as out-of-distribution data; its images are converted to the same shape. The run's own data
+    set, with a choice of classes, means the classes left out."""
     outside_path: str = Field(
         default="", max_length=4096, title="Path of other data", json_schema_extra=applies_if(outside=OWN_OOD)
     )
-    """Where one's own images or arrays lie on the machine that trains, under a folder that the operator allows."""
+    """Path of own images or arrays on the machine that trains, in a folder that the operator allows."""
     outside_download: bool = Field(
         default=False, title="Download other data", json_schema_extra=applies_if(outside=DOWNLOADED_OOD)
     )
-    """Fetch the files once if this machine does not have them; off never opens a connection."""
+    """Download the files once if this machine does not have them; off never opens a connection."""
     keep_features: Literal["none", "sample", "all"] = Field(default="none", title="Keep features")
-    """sample: the penultimate features of 50 training samples a class are kept with each capture; all: those of both
+    """sample: store the penultimate features of 50 training samples of each class with each capture; all: those of both
     splits with each measurement. They can be downloaded as .npz."""
     first_epoch_captures: int = Field(default=8, ge=0, le=200, title="Captures in the first epoch")
-    """Geometry captures within the first epoch, where most of it moves."""
+    """Geometry captures within the first epoch, in which the geometry changes most."""
     checkpoint_every: int = Field(default=1, ge=1, le=10_000, title="Checkpoint every")
-    """Epochs between checkpoints; a stopped run continues from the newest."""
+    """Epochs between checkpoints; a stopped run continues from the newest one."""
     checkpoint_steps: int | None = Field(default=None, ge=1, le=10_000_000, title="Checkpoint every steps")
-    """Steps between further checkpoints within long epochs; empty makes none."""
+    """Steps between additional checkpoints within long epochs; empty for none."""
 
     def measured(self, epoch: int, epochs: int) -> bool:
         """Return whether `epoch` (1 … epochs) is measured."""

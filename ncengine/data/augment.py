@@ -1,8 +1,8 @@
 """Random crops, flips, cutout and normalisation of a whole batch: tensor operations, no image library.
 
-Every draw comes from (seed, epoch, step in the epoch) alone: nothing to store in a checkpoint, and the same picture on
-every device. Images are uint8 (B, H, W, C) on the training device; what comes out is float32 (B, C, H, W) in
-channels-last memory.
+All draws are functions of (seed, epoch, step in the epoch): a checkpoint needs no state of them, and every device gives
+the same images. Images are uint8 (B, H, W, C) on the training device; results are float32 (B, C, H, W) in channels-last
+memory.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from torch import Tensor
 from torch.nn import functional
 
 MULTIPLIER = 1_000_003
-"""A prime, so that seeds of neighbouring runs, epochs and steps do not meet."""
+"""A prime, so that seeds of neighbouring runs, epochs and steps differ."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Which random changes a training image gets: zeros around it before a crop, a flip, a blank square's side."""
+    """Random changes of a training image: padding of a random crop, flip, side of a blank square."""
 
     crop_padding: int = 0
     flip: bool = False
@@ -30,28 +30,28 @@ class Augmentation:
 
 
 def draw_generator(seed: int, epoch: int, step: int = 0) -> torch.Generator:
-    """Return a generator of its own for this seed, epoch and step."""
+    """Return a generator that depends on seed, epoch and step only."""
     return torch.Generator().manual_seed(((seed * MULTIPLIER + epoch) * MULTIPLIER + step) % 2**63)
 
 
-def augment(images_BHWC: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:
-    """Return images (B, H, W, C) of the same type, each cropped, flipped and cut out at random."""
+def augment(images_BHWC: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
+    """Return images (B, H, W, C) of the same type, with random crops, flips and cutouts."""
     count, height, width, _ = images_BHWC.shape
     device = images_BHWC.device
-    if how.crop_padding or how.flip:
-        pad = how.crop_padding
+    if augmentation.crop_padding or augmentation.flip:
+        pad = augmentation.crop_padding
         offsets = torch.randint(0, 2 * pad + 1, (2, count, 1), generator=generator)
-        flipped = torch.rand(count, 1, generator=generator) < (0.5 if how.flip else 0.0)
+        flipped = torch.rand(count, 1, generator=generator) < (0.5 if augmentation.flip else 0.0)
         columns = torch.arange(width)
         columns_BW = torch.where(flipped, columns.flip(0), columns) + offsets[1]
         rows_BH = torch.arange(height) + offsets[0]
         if pad:
             images_BHWC = functional.pad(images_BHWC, (0, 0, pad, pad, pad, pad))
-        images_BHWC = _gathered(images_BHWC, rows_BH.to(device), columns_BW.to(device))
-    if how.cutout:
+        images_BHWC = _select_pixels(images_BHWC, rows_BH.to(device), columns_BW.to(device))
+    if augmentation.cutout:
         where = torch.rand(2, count, 1, generator=generator)
         inside_BH, inside_BW = (
-            _inside(torch.arange(size) - (part * size).floor() + how.cutout // 2, how.cutout)
+            _inside(torch.arange(size) - (part * size).floor() + augmentation.cutout // 2, augmentation.cutout)
             for size, part in ((height, where[0]), (width, where[1]))
         )
         blank = (inside_BH[:, :, None] & inside_BW[:, None, :])[..., None]
@@ -63,7 +63,7 @@ def _inside(position: Tensor, length: int) -> Tensor:
     return (position >= 0) & (position < length)
 
 
-def _gathered(images_BHWC: Tensor, rows_BH: Tensor, columns_BW: Tensor) -> Tensor:
+def _select_pixels(images_BHWC: Tensor, rows_BH: Tensor, columns_BW: Tensor) -> Tensor:
     """Return images[b, rows[b, i], columns[b, j]] for all b, i, j: one selection of pixels, each C bytes in a row."""
     count, height, width, channels = images_BHWC.shape
     first_B = torch.arange(count, device=images_BHWC.device) * height
@@ -76,6 +76,6 @@ def normalise(images_BHWC: Tensor, mean: tuple[float, ...], std: tuple[float, ..
     """Return float32 (B, C, H, W), (x/255 − mean)/std by channel."""
     count, height, width, channels = images_BHWC.shape
     images = images_BHWC.to(torch.float32).view(count, height, width * channels).div_(255)
-    # A row's worth of channel values: subtracting three numbers at a time is ten times slower.
+    # Channel values of a whole image row: subtracting three numbers at a time is ten times slower.
     mean_row, std_row = (torch.tensor(part * width, device=images.device) for part in (mean, std))
     return images.sub_(mean_row).div_(std_row).view(count, height, width, channels).permute(0, 3, 1, 2)

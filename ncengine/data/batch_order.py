@@ -1,4 +1,4 @@
-"""Which samples, and in what order: batches of an epoch, balanced samples; functions of labels, seed and epoch."""
+"""Orders of samples: the permutation of an epoch, and class-balanced subsets."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ncengine.data.augment import MULTIPLIER
 
 
 def epoch_order(labels: Tensor, sampler: str, seed: int, epoch: int) -> Tensor:
-    """Return a permutation of the samples for this epoch, from (seed, epoch) alone, so that a resumed run repeats it.
+    """Return a permutation of the samples, a function of (seed, epoch), so that a resumed run repeats it.
 
-    `shuffled` is uniform. `stratified` shuffles within classes and deals the classes out evenly over the epoch, so that
-    every batch holds each class in its share of the data.
+    `shuffled` is uniform. `stratified` shuffles within classes and spreads the classes evenly over the epoch, so that
+    every batch has each class in its share of the data.
     """
     generator = torch.Generator().manual_seed(seed * MULTIPLIER + epoch)
     labels = labels.cpu()
@@ -28,7 +28,7 @@ def epoch_order(labels: Tensor, sampler: str, seed: int, epoch: int) -> Tensor:
 
 
 def balanced_rows(labels: Tensor, count: int) -> Tensor:
-    """Return up to `count` rows, the first ⌊count/K⌋ (at least one) of each class, in row order: always the same."""
+    """Return up to `count` rows, the first ⌊count/K⌋ (at least one) of each class, in row order; deterministic."""
     classes = int(labels.max()) + 1
     each = max(1, count // classes)
     rows = [torch.nonzero(labels == label).flatten()[:each] for label in range(classes)]

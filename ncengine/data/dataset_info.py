@@ -1,6 +1,6 @@
-"""What is known of each data set without opening it: sizes, shape, class names. Forms and checks read this; no torch.
+"""Properties of each data set that are known without opening it: sizes, shape, class names. No torch is loaded.
 
-Means and standard deviations are those by which images are commonly normalised, a number a channel.
+Means and standard deviations are the usual ones for normalising images, one number for each channel.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class DatasetInfo:
     """Sizes of both splits, shape of a sample, class names in label order, source and licence.
 
-    `shape` is (channels, height, width) of images, (d,) of vectors, () where a sample is but its number.
+    `shape` is (channels, height, width) of images, (d,) of vectors, () if a sample is only an index.
     """
 
     title: str
@@ -208,7 +208,7 @@ def _own(data: cfg.OwnData) -> DatasetInfo:
     found = data.found
     if found is None:
         raise ValueError(
-            f"nobody has looked at data.path={data.path!r} yet: call ncengine.data.resolve_config(config) first"
+            f"the files of data.path={data.path!r} have not been read: call ncengine.data.resolve_config(config) first"
         )
     channels = found.shape[0] if len(found.shape) == 3 else 0
     colour = channels == 3
@@ -226,7 +226,7 @@ def _own(data: cfg.OwnData) -> DatasetInfo:
 
 
 def dataset_info(data: cfg.DataConfig) -> DatasetInfo:
-    """Return what is known of a config's data; raises ValueError for own files that nobody has looked at."""
+    """Return the properties of a config's data; raises ValueError for own files that are not resolved."""
     match data.name:
         case "image-folder" | "imagenet" | "arrays":
             return _own(data)

@@ -1,7 +1,7 @@
-"""Fetching a file once: only when the config says so, resumable, checked, with progress.
+"""Download a file of a data set: resumable, checked, with progress.
 
-This is the one place of the engine that opens a connection. A file stands under its own name only after its MD5 was
-right; until then it is `NAME.partial`, and the next attempt asks for the rest of it (HTTP Range).
+Only this module of the engine opens a connection. A file gets its name after its MD5 was checked; until then it is
+`NAME.partial`, and the next attempt requests the rest of it (HTTP Range).
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from ncengine.events import DataProgressed
 CHUNK_BYTES = 2**18
 TIMEOUT_S = 30.0
 ATTEMPTS = 4
-"""Connections before giving up; each goes on where the one before broke off."""
+"""Connections before giving up; each continues where the previous one ended."""
 NOT_THERE = (401, 403, 404, 410)
 
 
 @dataclass(frozen=True, slots=True)
-class Remote:
-    """A file of a data set: its name, where its publisher has it, and its MD5 (a check against damage, not malice)."""
+class RemoteFile:
+    """A file of a data set: name, addresses, and MD5 (a check against damage, not manipulation)."""
 
     name: str
     urls: tuple[str, ...]
     md5: str
 
 
-def fetch(remote: Remote, folder: Path, data_paths: DataPaths) -> Generator[DataProgressed, None, Path]:
-    """Return the path of the file in `folder`, downloading what of it is missing.
+def fetch(remote: RemoteFile, folder: Path, data_paths: DataPaths) -> Generator[DataProgressed, None, Path]:
+    """Yield progress, and return the path of the file in `folder`, after downloading the missing part.
 
-    Raises OSError where no address answers, and ValueError where what came is not the file.
+    Raises OSError if no address answers, and ValueError if the download is not the file.
     """
     path = folder / remote.name
     if path.exists():
@@ -72,7 +72,7 @@ def fetch(remote: Remote, folder: Path, data_paths: DataPaths) -> Generator[Data
 
 
 def _continue(url: str, name: str, partial: Path, data_paths: DataPaths) -> Generator[DataProgressed, None, None]:
-    """Append what is missing of `partial` from `url`."""
+    """Append the missing part of `partial` from `url`."""
     held = partial.stat().st_size if partial.exists() else 0
     if not url.startswith(("https://", "http://")):
         raise ValueError(f"a data set is fetched over https or http, got {url!r}")
@@ -81,12 +81,12 @@ def _continue(url: str, name: str, partial: Path, data_paths: DataPaths) -> Gene
         opened = urllib.request.urlopen(request, timeout=TIMEOUT_S)  # noqa: S310 (https or http, checked above)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == 416:  # nothing is left to send, or what is here is longer than the file
+        if error.code == 416:  # nothing is left to send, or the local file is longer
             return
         raise
     with cast(HTTPResponse, opened) as answer:
         if answer.status != 206:
-            held = 0  # the server sends it from the start
+            held = 0  # the server sends the whole file
         length = answer.headers.get("Content-Length")
         total = held + int(length) if length is not None else None
         reporter = ProgressReporter(f"downloading {name}", "bytes", total, data_paths.clock, held)

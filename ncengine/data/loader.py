@@ -1,4 +1,4 @@
-"""From a config to its two splits on the training device: source, class subset, samples per class, long tail, noise."""
+"""Load the two splits of a config: data set, class subset, samples per class, long tail, label noise."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ EMBEDDED: dict[str, Callable[[], RawDataset]] = {"fashion-mnist-mini": _fashion_
 
 
 def load_raw(data: DataConfig, seed: int, data_paths: DataPaths) -> LoadResult:
-    """Return the data set itself."""
+    """Return the complete data set, without limits, long tail or noise."""
     match data.name:
         case "fashion-mnist-mini" | "digits" as name:
             return EMBEDDED[name]()
@@ -65,14 +65,14 @@ def load_raw(data: DataConfig, seed: int, data_paths: DataPaths) -> LoadResult:
 
 
 def load(config: RunConfig, device: torch.device, data_paths: DataPaths) -> Splits:
-    """Return the training and test splits of a settled config, on `device`; says how far it is meanwhile.
+    """Yield progress, and return the training and test splits of a resolved config on `device`.
 
-    Raises FileNotFoundError where files are missing and may not be downloaded, OSError where they could not be, and
-    ValueError where what is there is damaged or does not fit the config.
+    Raises FileNotFoundError if files are missing and may not be downloaded, OSError if a download fails, and ValueError
+    if files are damaged or do not fit the config.
     """
     raw = yield from load_raw(config.data, config.seed, data_paths)
-    data, facts = config.data, config.dataset_info
-    position = np.full(len(facts.class_names), -1, dtype=np.int64)
+    data, info = config.data, config.dataset_info
+    position = np.full(len(info.class_names), -1, dtype=np.int64)
     position[list(config.labels)] = np.arange(config.classes)
     for name, labels in (("training", raw.train_labels), ("test", raw.test_labels)):
         if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(position):
@@ -80,8 +80,8 @@ def load(config: RunConfig, device: torch.device, data_paths: DataPaths) -> Spli
                 f"{name} labels must lie in 0 … {len(position) - 1}, got {int(labels.min())} … {int(labels.max())}"
             )
     generator = np.random.default_rng([config.seed, 1])
-    samples, true_labels = _chosen(raw.train, position[raw.train_labels])
-    rows = kept_rows(true_labels, config.train_per_class, generator)
+    samples, true_labels = _select_classes(raw.train, position[raw.train_labels])
+    rows = draw_rows(true_labels, config.train_per_class, generator)
     samples, true_labels = samples[rows], true_labels[rows]
     if data.name == "ufm":
         samples = np.arange(len(rows))  # features are numbered without gaps
@@ -92,7 +92,7 @@ def load(config: RunConfig, device: torch.device, data_paths: DataPaths) -> Spli
     labels = true_labels
     if noisy:
         labels = noisy_labels(true_labels, config.classes, data.label_noise, data.noise_rate, generator)
-    test_samples, test_labels = _chosen(raw.test, position[raw.test_labels])
+    test_samples, test_labels = _select_classes(raw.test, position[raw.test_labels])
     augmentation = Augmentation(
         crop_padding=getattr(data, "crop_padding", 0),
         flip=getattr(data, "flip", False),
@@ -102,32 +102,32 @@ def load(config: RunConfig, device: torch.device, data_paths: DataPaths) -> Spli
         make_source(samples, device),
         torch.from_numpy(labels).to(device),
         torch.from_numpy(true_labels).to(device) if noisy else None,
-        facts.mean,
-        facts.std,
+        info.mean,
+        info.std,
         augmentation,
     )
     test = Split(
         make_source(test_samples, device),
         torch.from_numpy(test_labels).to(device),
-        mean=facts.mean,
-        std=facts.std,
+        mean=info.mean,
+        std=info.std,
     )
     return train, test
 
 
-def _chosen(samples: Samples, labels: Labels) -> tuple[Samples, Labels]:
-    """Return the samples whose label takes part."""
+def _select_classes(samples: Samples, labels: Labels) -> tuple[Samples, Labels]:
+    """Return the samples of the classes in use, whose label is not negative."""
     rows = np.flatnonzero(labels >= 0)
     return (samples, labels) if len(rows) == len(labels) else (samples[rows], labels[rows])
 
 
-def kept_rows(labels: Labels, counts: tuple[int, ...], generator: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Return, in order, as many rows of each class as `counts` says (all where that is more), drawn by `generator`."""
-    kept = []
+def draw_rows(labels: Labels, counts: tuple[int, ...], generator: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Draw `counts` rows of each class (all if there are fewer), and return them in order."""
+    drawn = []
     for label, count in enumerate(counts):
         rows = np.flatnonzero(labels == label)
-        kept.append(rows if count >= len(rows) else generator.permutation(rows)[:count])
-    return np.sort(np.concatenate(kept))
+        drawn.append(rows if count >= len(rows) else generator.permutation(rows)[:count])
+    return np.sort(np.concatenate(drawn))
 
 
 def noisy_labels(

@@ -1,8 +1,8 @@
-"""Out-of-distribution data for NC5: another data set, brought to the shape and the normalisation of the run's own.
+"""Out-of-distribution data for NC5: another data set in the shape and normalisation of the run's own.
 
-Images are scaled to the run's size, grey ones given three channels or colour ones made grey (ITU-R BT.601 weights).
-Taken are the samples of the test part, or of the training part where there is none; of the run's own set, those of the
-classes that are left out. At most `MAX_OOD_SAMPLES` of them, drawn by the seed.
+Images are scaled to the run's size; grey ones get three channels, colour ones become grey (ITU-R BT.601 weights). The
+samples are those of the test part, or of the training part if there is none; of the run's own data set, those of the
+classes that are left out. At most `MAX_OOD_SAMPLES` are drawn, from the seed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ncengine.data.loader import load_raw
 from ncengine.data.paths import DataPaths
 from ncengine.data.raw_dataset import ImageFiles, Samples
 from ncengine.data.resolve import ood_dataset
-from ncengine.data.split import InMemory, Split
+from ncengine.data.split import Split, TensorSource
 from ncengine.events import DataProgressed, LogLine
 
 MAX_OOD_SAMPLES = 10_000
@@ -32,9 +32,9 @@ CHUNK = 1000
 def load_ood(
     config: RunConfig, device: torch.device, data_paths: DataPaths
 ) -> Generator[DataProgressed | LogLine, None, Split | None]:
-    """Return the other data as a split whose labels are all 0, or None where none is asked for.
+    """Return the out-of-distribution data as a split with all labels 0, or None if the config has none.
 
-    Raises as `loading.load` does, and ValueError for data that is no images.
+    Raises as `loader.load` does, and ValueError for data that are not images.
     """
     other = ood_dataset(config)
     if other is None:
@@ -48,14 +48,14 @@ def load_ood(
         rows = np.sort(np.random.default_rng([config.seed, 2]).permutation(rows)[:MAX_OOD_SAMPLES])
     if not len(rows):
         raise ValueError(f"measure.outside={config.measure.outside} has no samples")
-    facts = dataset_info(config.data)
-    images = like(pixels_of(samples[rows]), facts.shape)
+    info = dataset_info(config.data)
+    images = to_shape(image_bytes(samples[rows]), info.shape)
     labels_N = torch.zeros(len(images), dtype=torch.int64, device=device)
-    return Split(InMemory(images.to(device)), labels_N, mean=facts.mean, std=facts.std)
+    return Split(TensorSource(images.to(device)), labels_N, mean=info.mean, std=info.std)
 
 
-def pixels_of(samples: Samples) -> npt.NDArray[np.uint8]:
-    """Return images (N, H, W, C) as bytes; raises ValueError for what is no image."""
+def image_bytes(samples: Samples) -> npt.NDArray[np.uint8]:
+    """Return images (N, H, W, C) as uint8; raises ValueError for samples that are not images."""
     if isinstance(samples, ImageFiles):
         images, readable, _ = read_images(samples, np.arange(len(samples)))
         found = images[readable]
@@ -70,8 +70,8 @@ def pixels_of(samples: Samples) -> npt.NDArray[np.uint8]:
     return found[..., None] if found.ndim == 3 else found
 
 
-def like(images_NHWC: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> Tensor:
-    """Return images as bytes (N, H', W', C') of a shape (C', H', W')."""
+def to_shape(images_NHWC: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> Tensor:
+    """Scale and convert images to uint8 (N, H', W', C') of a shape (C', H', W')."""
     channels, height, width = shape
     done = []
     for part in torch.split(torch.from_numpy(np.ascontiguousarray(images_NHWC)), CHUNK):

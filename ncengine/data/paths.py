@@ -1,4 +1,4 @@
-"""What a run needs of the place it runs in: a directory for downloaded sets, a mirror, a clock; all are arguments."""
+"""The directory of downloaded data sets, a download mirror and a clock, as arguments of a run; progress reports."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ REPORT_EVERY_S = 1.0
 
 @dataclass(frozen=True)
 class DataPaths:
-    """Where a run finds its data, and the clock by which it says how long things take.
+    """Locations of data, and a clock.
 
-    `directory` holds one folder for each downloadable set; without it nothing is downloaded. `mirror` is the address of
-    a folder with the same files, asked instead of the sets' own hosts. The clock, in seconds, changes no number but
-    reported times.
+    `directory` contains one folder for each downloadable data set; without it nothing is downloaded. `mirror` is the
+    address of a folder with the same files, used instead of the publishers' hosts. The clock, in seconds, affects
+    reported times only.
     """
 
     directory: Path | None = None
@@ -27,7 +27,7 @@ class DataPaths:
 
 
 class ProgressReporter:
-    """Turns a count into events, at most one a second, with an estimate of the time left."""
+    """Reports progress as events, at most one a second, with an estimate of the time left."""
 
     def __init__(self, what: str, unit: str, total: int | None, clock: Callable[[], float], done: int = 0) -> None:
         self._what, self._unit, self._total, self._clock = what, unit, total, clock
@@ -35,7 +35,7 @@ class ProgressReporter:
         self._reported = float("-inf")
 
     def at(self, done: int) -> list[DataProgressed]:
-        """Return an event for `done` of the total, or nothing where the last one is recent."""
+        """Return an event for `done` of the total, or nothing within a second of the last one."""
         now = self._clock()
         if now - self._reported < REPORT_EVERY_S and done != self._total:
             return []

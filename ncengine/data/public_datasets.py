@@ -1,8 +1,7 @@
-"""Published sets in their own binary files: MNIST and its kin (idx), CIFAR, SVHN, STL-10, Tiny-ImageNet.
+"""Readers of public data sets: MNIST, Fashion-MNIST, KMNIST, EMNIST, CIFAR, SVHN, STL-10, Tiny-ImageNet.
 
-Addresses and checksums are torchvision's where it has the set. The readers are ours: torchvision reads CIFAR by
-unpickling, and its downloads neither resume nor say how far they are. CIFAR is read from its publisher's binary
-version.
+Addresses and checksums are those of torchvision, if it has the data set. Its readers are not used: they unpickle CIFAR,
+and its downloads neither resume nor report progress. CIFAR is read from the publisher's binary version.
 """
 
 from __future__ import annotations
@@ -21,37 +20,39 @@ import numpy as np
 import numpy.typing as npt
 
 from ncengine.config import data as cfg
-from ncengine.data.download import Remote, fetch
+from ncengine.data.download import RemoteFile, fetch
 from ncengine.data.paths import DataPaths, ProgressReporter
-from ncengine.data.raw_dataset import LoadResult, RawDataset, require
+from ncengine.data.raw_dataset import LoadResult, RawDataset, require_directory
 from ncengine.events import DataProgressed
 
 SYSTEM = {"fashion-mnist": Path("/usr/share/datasets/fashion-mnist")}
-"""Where Linux distributions put sets that they package (Debian: dataset-fashion-mnist)."""
+"""Folders of data sets that Linux distributions package (Debian: dataset-fashion-mnist)."""
 CIFAR = {
-    "cifar10": Remote(
+    "cifar10": RemoteFile(
         "cifar-10-binary.tar.gz",
         ("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",),
         "c32a1d4ab5d03f1284b67883e8d87530",
     ),
-    "cifar100": Remote(
+    "cifar100": RemoteFile(
         "cifar-100-binary.tar.gz",
         ("https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",),
         "03b5dce01913d631647c71ecec9e9cb8",
     ),
 }
-TINY_IMAGENET = Remote(
+TINY_IMAGENET = RemoteFile(
     "tiny-imagenet-200.zip", ("http://cs231n.stanford.edu/tiny-imagenet-200.zip",), "90528d7ca1a48142e341f4ef8d21d0de"
 )
 CUT_SHORT = (EOFError, OSError, KeyError, ValueError, zlib.error, tarfile.TarError, zipfile.BadZipFile)
 IDX_PARTS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 
 
-def located(remote: Remote, name: str, download: bool, data_paths: DataPaths) -> Generator[DataProgressed, None, Path]:
-    """Return where a set's file lies, fetching it where `download` says so; raises FileNotFoundError otherwise."""
+def locate(
+    remote: RemoteFile, name: str, download: bool, data_paths: DataPaths
+) -> Generator[DataProgressed, None, Path]:
+    """Return the path of a data set's file, after downloading it if `download`; else raises FileNotFoundError."""
     folders = folders_of(name, data_paths)
     for folder in folders:
-        # Also unpacked, as torchvision leaves the idx files.
+        # torchvision unpacks the idx files.
         for path in (folder / remote.name, folder / remote.name.removesuffix(".gz")):
             if path.is_file():
                 return path
@@ -61,11 +62,11 @@ def located(remote: Remote, name: str, download: bool, data_paths: DataPaths) ->
             f"{', '.join(str(folder) for folder in folders) or 'no folder'}); set data.download=true to fetch it once, "
             "or put it there"
         )
-    return (yield from fetch(remote, require(data_paths.directory, name) / name, data_paths))
+    return (yield from fetch(remote, require_directory(data_paths.directory, name) / name, data_paths))
 
 
 def folders_of(name: str, data_paths: DataPaths) -> list[Path]:
-    """Return the folders in which a set's files are looked for."""
+    """Return the folders that are searched for a data set's files."""
     return [folder for folder in (data_paths.directory and data_paths.directory / name, SYSTEM.get(name)) if folder]
 
 
@@ -93,9 +94,9 @@ def _idx(data: Any, data_paths: DataPaths) -> LoadResult:
     known = {"mnist": datasets.MNIST, "fashion-mnist": datasets.FashionMNIST, "kmnist": datasets.KMNIST}[data.name]
     arrays = []
     for (name, md5), part in zip(known.resources, IDX_PARTS, strict=True):
-        remote = Remote(f"{part}-ubyte.gz", tuple(f"{mirror}{name}" for mirror in known.mirrors), md5)
-        path = yield from located(remote, data.name, data.download, data_paths)
-        with _whole(path):
+        remote = RemoteFile(f"{part}-ubyte.gz", tuple(f"{mirror}{name}" for mirror in known.mirrors), md5)
+        path = yield from locate(remote, data.name, data.download, data_paths)
+        with _explain_damage(path):
             arrays.append(read_idx(path.read_bytes(), str(path)))
     return RawDataset(arrays[0], arrays[1].astype(np.int64), arrays[2], arrays[3].astype(np.int64))
 
@@ -104,10 +105,10 @@ def _emnist(data: cfg.Emnist, data_paths: DataPaths) -> LoadResult:
     """EMNIST: one zip of gzipped idx files, images transposed, letters counted from one."""
     from torchvision import datasets
 
-    remote = Remote("gzip.zip", (datasets.EMNIST.url,), datasets.EMNIST.md5)
-    path = yield from located(remote, data.name, data.download, data_paths)
+    remote = RemoteFile("gzip.zip", (datasets.EMNIST.url,), datasets.EMNIST.md5)
+    path = yield from locate(remote, data.name, data.download, data_paths)
     arrays = []
-    with _whole(path), zipfile.ZipFile(path) as archive:
+    with _explain_damage(path), zipfile.ZipFile(path) as archive:
         for part in ("train-images-idx3", "train-labels-idx1", "test-images-idx3", "test-labels-idx1"):
             name = f"gzip/emnist-{data.part}-{part}-ubyte.gz"
             arrays.append(read_idx(archive.read(name), name))
@@ -118,10 +119,10 @@ def _emnist(data: cfg.Emnist, data_paths: DataPaths) -> LoadResult:
 
 def _cifar(data: Any, data_paths: DataPaths) -> LoadResult:
     """CIFAR: records of one label byte (two for CIFAR-100, of which the second is the fine one) and 3×32×32 bytes."""
-    path = yield from located(CIFAR[data.name], data.name, data.download, data_paths)
+    path = yield from locate(CIFAR[data.name], data.name, data.download, data_paths)
     label_bytes = 1 if data.name == "cifar10" else 2
     parts: dict[str, list[npt.NDArray[np.uint8]]] = {"train": [], "test": []}
-    with _whole(path), tarfile.open(path) as archive:
+    with _explain_damage(path), tarfile.open(path) as archive:
         for member in sorted(archive.getmembers(), key=lambda member: member.name):
             stem = Path(member.name).name
             if not stem.endswith(".bin"):
@@ -146,8 +147,8 @@ def _svhn(data: cfg.Svhn, data_paths: DataPaths) -> LoadResult:
     found: list[npt.NDArray[Any]] = []
     for split in ("train", "test"):
         url, name, md5 = datasets.SVHN.split_list[split]
-        path = yield from located(Remote(name, (url,), md5), data.name, data.download, data_paths)
-        with _whole(path, MatReadError, TypeError):
+        path = yield from locate(RemoteFile(name, (url,), md5), data.name, data.download, data_paths)
+        with _explain_damage(path, MatReadError, TypeError):
             matrices = loadmat(path)
         found += [matrices["X"].transpose(3, 0, 1, 2), matrices["y"].ravel().astype(np.int64) % 10]
     return RawDataset(*found)
@@ -157,13 +158,13 @@ def _stl10(data: cfg.Stl10, data_paths: DataPaths) -> LoadResult:
     """STL-10: one archive of bytes, images (3, 96, 96) column by column, labels counted from one."""
     from torchvision import datasets
 
-    remote = Remote(datasets.STL10.filename, (datasets.STL10.url,), datasets.STL10.tgz_md5)
-    path = yield from located(remote, data.name, data.download, data_paths)
+    remote = RemoteFile(datasets.STL10.filename, (datasets.STL10.url,), datasets.STL10.tgz_md5)
+    path = yield from locate(remote, data.name, data.download, data_paths)
     wanted = {f"{split}_{kind}.bin" for split in ("train", "test") for kind in "Xy"}
     held: dict[str, npt.NDArray[np.uint8]] = {}
     reporter = ProgressReporter("reading STL-10", "files", len(wanted), data_paths.clock)
-    with _whole(path), tarfile.open(path, "r|gz") as archive:
-        for member in archive:  # in the archive's order: going back would mean unpacking it again
+    with _explain_damage(path), tarfile.open(path, "r|gz") as archive:
+        for member in archive:  # in the order of the archive, which is decompressed once
             name = Path(member.name).name
             stream = archive.extractfile(member) if name in wanted else None
             if stream is not None:
@@ -181,15 +182,15 @@ def _stl10(data: cfg.Stl10, data_paths: DataPaths) -> LoadResult:
 
 
 def _tiny_imagenet(data: cfg.TinyImageNet, data_paths: DataPaths) -> LoadResult:
-    """Tiny-ImageNet: JPEG files in a zip, decoded once and kept beside it."""
+    """Tiny-ImageNet: JPEG files in a zip, decoded once into a file beside it."""
     from PIL import Image
 
-    path = yield from located(TINY_IMAGENET, data.name, data.download, data_paths)
+    path = yield from locate(TINY_IMAGENET, data.name, data.download, data_paths)
     decoded = path.with_name("tiny-imagenet-200-decoded.npz")
     if decoded.exists():
         with np.load(decoded, allow_pickle=False) as kept:
             return RawDataset(kept["train"], kept["train_labels"], kept["test"], kept["test_labels"])
-    with _whole(path), zipfile.ZipFile(path) as archive:
+    with _explain_damage(path), zipfile.ZipFile(path) as archive:
         root = "tiny-imagenet-200"
         labels = {wnid: label for label, wnid in enumerate(archive.read(f"{root}/wnids.txt").decode().split())}
         rows = [line.split("\t") for line in archive.read(f"{root}/val/val_annotations.txt").decode().splitlines()]
@@ -222,8 +223,8 @@ def _tiny_imagenet(data: cfg.TinyImageNet, data_paths: DataPaths) -> LoadResult:
 
 
 @contextlib.contextmanager
-def _whole(path: Path, *others: type[Exception]) -> Iterator[None]:
-    """Say of which file it was, and what to do, where reading it fails in any of the ways of files cut short."""
+def _explain_damage(path: Path, *others: type[Exception]) -> Iterator[None]:
+    """Raise a ValueError with the file and a remedy for the errors that damaged or truncated files cause."""
     expected: tuple[type[Exception], ...] = CUT_SHORT + others
     try:
         yield

@@ -1,4 +1,4 @@
-"""What every source of data gives: samples and labels of both splits, before anything is chosen or normalised."""
+"""A data set as its reader returns it: samples and labels of both splits, before selection and normalisation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Labels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Image files that are read when they are needed: paths (N), read as `side` × `side` pixels, grey or RGB."""
+    """Image files that are read on demand: paths (N), read as `side` × `side` pixels, grey or RGB."""
 
     paths: npt.NDArray[np.str_]
     side: int
@@ -46,11 +46,11 @@ class RawDataset:
 
 
 LoadResult = Generator[DataProgressed | LogLine, None, RawDataset]
-"""A source says how far it is, and returns a RawDataset."""
+"""A reader yields progress and returns a RawDataset."""
 
 
-def require(path: Path | None, name: str) -> Path:
-    """Return the directory for downloaded sets; raises ValueError where none was given."""
+def require_directory(path: Path | None, name: str) -> Path:
+    """Return the directory for downloaded sets; raises ValueError if it is None."""
     if path is None:
         raise ValueError(f"the data set {name} needs a directory: pass ncengine.DataPaths(directory=…) to run")
     return path

@@ -1,4 +1,4 @@
-"""Data that is drawn: a mixture of Gaussians, and the numbers of the unconstrained-features model's features.
+"""Generated data: a mixture of Gaussians, and the indices of the unconstrained-features model's features.
 
 x = s · u_c + ε,   u_c uniform on the unit sphere of R^d,   ε ~ N(0, I)
 """
@@ -26,7 +26,7 @@ def synthetic(data: Synthetic, seed: int) -> RawDataset:
 
 
 def ufm(data: Ufm) -> RawDataset:
-    """Return the numbers 0 … N−1 of the free features, class by class, and no test part."""
+    """Return the indices 0 … N−1 of the free features, class by class, without a test part."""
     labels = np.repeat(np.arange(data.class_count, dtype=np.int64), data.per_class)
     nothing = np.zeros(0, dtype=np.int64)
     return RawDataset(np.arange(len(labels), dtype=np.int64), labels, nothing, nothing)

@@ -1,7 +1,7 @@
-"""Arrays and a little JSON in one file: safetensors, with the SHA-256 of its contents in its own header; no pickle.
+"""Files of arrays with JSON metadata: safetensors with the SHA-256 of their contents in the header; no pickle.
 
-The hash covers every array's bytes and the JSON, so that a file that was cut short, or changed by a disk or a person,
-is told from a whole one without any database beside it.
+The hash covers the bytes of every array and the JSON, so that a truncated or modified file is recognised without a
+database.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ DTYPES: dict[str, type[np.generic]] = {
     "U8": np.uint8,
     "BOOL": np.bool_,
 }
-"""By the names that files have for them."""
+"""Types of arrays, by their names in files."""
 MAX_HEADER_BYTES, MAX_HEADER_VALUES = 4 * 2**20, 400_000
 PIECE_BYTES = 2**20
-"""A multiple of every type's size."""
+"""Bytes read at once; a multiple of every type's size."""
 
 
 class CorruptFileError(ValueError):
-    """A file that is not what was once written."""
+    """A file that is truncated, modified, or of another format."""
 
 
 def encode(arrays: Mapping[str, npt.NDArray[Any]], state: Mapping[str, Any]) -> bytes:
@@ -64,7 +64,7 @@ def decode(content: bytes, what: str) -> tuple[Arrays, dict[str, Any]]:
 
 
 class ArrayEntry(NamedTuple):
-    """Where an array lies in a file: its type, its shape, its first byte and its length."""
+    """Type, shape, first byte and length of an array in a file."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
@@ -73,7 +73,7 @@ class ArrayEntry(NamedTuple):
 
 
 class Header(NamedTuple):
-    """What a file says of itself: its arrays by name, the JSON stored beside them, and their hash if it has one."""
+    """The header of a file: arrays by name, the stored JSON (parsed and as text), and the hash if there is one."""
 
     arrays: dict[str, ArrayEntry]
     state: dict[str, Any]
@@ -98,7 +98,7 @@ def _header(path: Path) -> Header:
         content = stream.read(size)
     if content.count(b"[") + content.count(b"{") + content.count(b",") > MAX_HEADER_VALUES:
         raise ValueError(f"its header holds more than {MAX_HEADER_VALUES:,} values")
-    found = json.loads(content, object_pairs_hook=_without_doubles)
+    found = json.loads(content, object_pairs_hook=_without_duplicates)
     metadata = found.pop("__metadata__")
     text, digest = metadata["state"], metadata.get("sha256")
     state = json.loads(text)
@@ -115,7 +115,7 @@ def _header(path: Path) -> Header:
     return Header(arrays, state, text, digest)
 
 
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("its header has a name twice")
@@ -132,8 +132,8 @@ def _entry(name: str, entry: dict[str, Any], first: int) -> ArrayEntry:
     return ArrayEntry(dtype, tuple(shape), first + begin, end - begin)
 
 
-def mapped(path: Path) -> Arrays:
-    """Return the arrays of a whole file, read from it only as far as they are used."""
+def map_arrays(path: Path) -> Arrays:
+    """Return the arrays of a valid file, memory-mapped."""
     return {
         # An empty array cannot be mapped.
         name: np.memmap(path, each.dtype, "r", each.start, each.shape)
@@ -143,10 +143,10 @@ def mapped(path: Path) -> Arrays:
     }
 
 
-def require_whole(path: Path, look: Callable[[str, npt.NDArray[Any]], None] | None = None) -> Header:
-    """Return a file's header; raises CorruptFileError where that is not one, or where its hash is not of its contents.
+def require_intact(path: Path, on_piece: Callable[[str, npt.NDArray[Any]], None] | None = None) -> Header:
+    """Return a file's header; raises CorruptFileError if it is not valid, or its hash does not match its contents.
 
-    The arrays are read once, piece by piece; `look` is called with each piece, a flat array, and the array's name.
+    The arrays are read once, in pieces; `on_piece` is called with the array's name and each piece, a flat array.
     """
     header = read_header(path)
     digest = hashlib.sha256(header.text.encode())
@@ -162,12 +162,12 @@ def require_whole(path: Path, look: Callable[[str, npt.NDArray[Any]], None] | No
                     raise CorruptFileError(f"{path.name} is cut short")
                 left -= len(piece)
                 digest.update(piece)
-                if look is not None:
-                    look(name, np.frombuffer(piece, entry.dtype))
+                if on_piece is not None:
+                    on_piece(name, np.frombuffer(piece, entry.dtype))
     if header.sha256 not in (None, digest.hexdigest()):
         raise CorruptFileError(f"{path.name} was changed after it was written: its contents do not match its hash")
     try:
-        # Readers use the library, which may be stricter in something; it reads the header alone.
+        # Readers use the library, which may be stricter; only the header is read here.
         with safetensors.safe_open(path, framework="numpy") as opened:
             known = set(opened.keys())
     except SafetensorError as error:

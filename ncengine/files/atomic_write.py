@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and still there after a power failure."""
+"""Atomic and durable writes: a file is complete or absent, also after a power failure."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import BinaryIO
 
 @contextlib.contextmanager
 def open_atomically(path: Path) -> Iterator[BinaryIO]:
-    """Open `path` with `.partial` after its name, and put it in the place of `path` when the block ends.
+    """Open `path` with the suffix `.partial` for writing, and rename it to `path` at the end of the block.
 
-    Nothing is left and `path` stays as it was where the block, or the disk, raises an error.
+    If the block or the disk raises an error, the partial file is removed and `path` is not changed.
     """
-    aside = path.with_name(f"{path.name}.partial")
+    partial = path.with_name(f"{path.name}.partial")
     try:
-        with aside.open("wb") as stream:
+        with partial.open("wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        aside.replace(path)
+        partial.replace(path)
     except BaseException:
-        aside.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole and durably; raises OSError and leaves nothing where that fails."""
+    """Write a file atomically and durably; raises OSError without leaving a partial file."""
     with open_atomically(path) as stream:
         stream.write(content)
 

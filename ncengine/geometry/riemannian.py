@@ -1,4 +1,4 @@
-"""The nearest-ETF problem by Riemannian optimisation: the independent route that the closed form is held against.
+"""The nearest-ETF problem by Riemannian optimisation, an independent solution to test the closed form with.
 
 Minimises −⟨A, R⟩ over R ∈ St(D, R) with geoopt's Stiefel manifold (Euclidean metric) and Riemannian gradient descent
 with Barzilai–Borwein steps (Wen & Yin 2013), from the previous frame. On the manifold ‖R‖ is constant, so this has the
@@ -17,7 +17,7 @@ from ncengine.geometry.polar import PolarFactor, bounded
 
 
 def geoopt() -> Any:
-    """Return the module geoopt, imported without the one warning that importing it gives."""
+    """Import geoopt without its deprecation warning."""
     with warnings.catch_warnings():
         # geoopt 0.5.1 decorates with torch.jit.script, which torch 2.14 announces as deprecated.
         warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated")
@@ -33,9 +33,9 @@ def stiefel() -> Any:
 def maximise_alignment(
     target_DR: Tensor, start_DR: Tensor, *, tolerance: float = 1e-10, max_steps: int = 5000
 ) -> tuple[Tensor, int]:
-    """Return the maximiser of ⟨target, R⟩ over matrices with orthonormal columns, and the steps it took.
+    """Return the maximiser of ⟨target, R⟩ over matrices with orthonormal columns, and the number of steps.
 
-    Stops when the Riemannian gradient's norm is below `tolerance` times the target's. Raises RuntimeError when
+    Stops when the Riemannian gradient's norm is below `tolerance` times the target's. Raises RuntimeError if
     `max_steps` do not suffice.
     """
     manifold = stiefel()
@@ -59,7 +59,7 @@ def maximise_alignment(
 
 
 def riemannian_polar(matrix_DR: Tensor, start_DR: Tensor) -> PolarFactor:
-    """Return polar(A) (D, R) found iteratively from `start_DR`; S = RᵀA is symmetric there, as for the closed form."""
+    """Return polar(A) (D, R) by iteration from `start_DR`; S = RᵀA is symmetric at the solution."""
     matrix = matrix_DR.to(torch.float64)
     factor_DR, _ = maximise_alignment(matrix, start_DR.to(torch.float64))
     product_RR = factor_DR.mT @ matrix

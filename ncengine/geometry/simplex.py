@@ -1,7 +1,7 @@
 """The simplex equiangular tight frame (ETF): K unit vectors with pairwise cosine −1/(K−1).
 
 Symbols: K classes; V ∈ R^{K×(K−1)} an orthonormal basis of the complement of the all-ones vector, so that
-V Vᵀ = I − 11ᵀ/K =: M. We take the Helmert basis: it is triangular, explicit and the same on every machine.
+V Vᵀ = I − 11ᵀ/K =: M. The basis used is the Helmert basis: triangular, explicit and the same on every machine.
 Source: Papyan, Han, Donoho 2020 (simplex ETF); Markou et al. 2024, §3 (M); Lancaster 1965 (Helmert matrix).
 """
 
@@ -38,10 +38,10 @@ def simplex_etf(classes: int, *, dtype: torch.dtype | None = None, device: torch
 
 
 @functools.lru_cache(maxsize=64)
-def constant(which: Callable[..., Tensor], classes: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return `simplex_basis` or `simplex_etf` made once per size, type and device; to be read, never written.
+def constant(make: Callable[..., Tensor], classes: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return `simplex_basis` or `simplex_etf`, cached by size, type and device; the result must not be modified.
 
-    A training step needs them each time, and making them is a dozen small operations.
+    Every training step needs them, and computing them takes a dozen small operations.
     """
     with torch.inference_mode(False):  # an inference tensor could not be saved for a backward pass
-        return which(classes, dtype=dtype, device=device)
+        return make(classes, dtype=dtype, device=device)

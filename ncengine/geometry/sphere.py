@@ -1,6 +1,6 @@
-"""Features on a sphere, h = τ f/‖f‖ (Markou et al. 2024, §3.2), forward and backward side by side.
+"""Features on a sphere, h = τ f/‖f‖ (Markou et al. 2024, §3.2), and its derivative.
 
-For an upstream gradient G the gradient is (τ/‖f‖) (G − h ⟨G, h⟩/τ²): the part of G along h changes only the length.
+For an upstream gradient G the gradient is (τ/‖f‖) (G − h ⟨G, h⟩/τ²): the part of G along h changes the length only.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ def to_sphere(features_BD: Tensor, radius: float) -> tuple[Tensor, Tensor]:
 
 
 def sphere_vjp(upstream_BD: Tensor, h_BD: Tensor, scale_B1: Tensor, radius: float, out: Tensor | None = None) -> Tensor:
-    """Return the gradient with respect to f, written into `out` (which may be `upstream_BD`) where it is given."""
+    """Return the gradient with respect to f, written into `out` (which may be `upstream_BD`) if given."""
     along_B1 = torch.linalg.vecdot(upstream_BD, h_BD)[:, None]
     return torch.addcmul(upstream_BD, h_BD, along_B1, value=-(radius**-2), out=out).mul_(scale_B1)
 
 
 class OnSphere(torch.autograd.Function):
-    """`to_sphere` and `sphere_vjp` as one differentiable step."""
+    """`to_sphere` and `sphere_vjp` as one autograd function."""
 
     @staticmethod
     def forward(ctx: Any, features_BD: Tensor, radius: float) -> Tensor:

@@ -22,7 +22,7 @@ HEADS: dict[str, type[Head]] = {
 def make_head(config: cfg.HeadConfig, features: int, classes: int, seed: int) -> Head:
     """Return the head that `config` describes for features of dimension d and K classes.
 
-    A head's settings are its arguments, by the same names; those that draw something take the seed beside them.
+    A head's settings are its keyword arguments, by the same names; heads other than the linear one also take the seed.
     """
     options: dict[str, Any] = config.model_dump(exclude={"name"})
     if config.name != "linear":

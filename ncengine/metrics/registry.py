@@ -1,6 +1,6 @@
 """Descriptions of metrics: key, label, symbol, ideal and source, and how the value is computed.
 
-Labels, formulas, ideals and explanations on every page come from here. Importing this loads no torch.
+All pages show these labels, formulas, ideals and explanations. Importing this module loads no torch.
 """
 
 from __future__ import annotations

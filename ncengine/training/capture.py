@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ncengine.events import EIGENVALUES, MARGINS, PICTURE_BYTES, GeometryCaptured
 from ncengine.geometry.nearest_etf import nearest_etf
-from ncengine.geometry.views import aligned_pca, blocks, stream_projection
+from ncengine.geometry.views import aligned_pca, cosine_block_size, stream_projection
 from ncengine.measurement.meter import Meter
 from ncengine.measurement.result import Measurement
 
@@ -30,7 +30,7 @@ Array = npt.NDArray[Any]
 def sample_budget(classes: int, wanted: int) -> int:
     """Return the number of features in a capture: `wanted`, or what fits into 64 KiB with means, rows and cosines."""
     dimensions = classes - 1 if stream_projection(classes) is None else 3
-    fixed = 4 * (2 * classes * dimensions + 2 * math.ceil(classes / blocks(classes)) ** 2)
+    fixed = 4 * (2 * classes * dimensions + 2 * math.ceil(classes / cosine_block_size(classes)) ** 2)
     return max(classes, min(wanted, (CAPTURE_BYTES - fixed) // (4 * (dimensions + 2))))
 
 
@@ -178,7 +178,7 @@ def _pair_summary(measurement: Measurement) -> dict[str, Any]:
 def _class_arrays(measurement: Measurement) -> dict[str, Array]:
     """Return cosines between classes, spectra, margins, and values of each class."""
     measured, counts = measurement.arrays, measurement.arrays["counts"]
-    block = blocks(len(counts))
+    block = cosine_block_size(len(counts))
     arrays = {
         "spectrum_within": measured["spectrum_within"][:EIGENVALUES],
         "spectrum_between": measured["spectrum_between"][:EIGENVALUES],

@@ -1,10 +1,7 @@
-"""A checkpoint is flat tensors by name and a little JSON, and enough to continue bit for bit on the CPU.
+"""Checkpoints: `Trainer.state_dict` as flat tensors by name and JSON, which continue bit for bit on the CPU.
 
-It holds network, head (all of its state is in buffers), optimisers, the scaler of float16, torch's random states, the
-position in the epoch, the losses not yet reported, and the last frame and picture; the config and the format's
-version say what it is of. Batch orders and random crops need no state: they are functions of (seed, epoch, step).
-
-As a file it is safetensors, never pickle, with the hash of its contents (`array_file`).
+The JSON has the config and the version of the format. A file is safetensors, never pickle, with the hash of its
+contents (`array_file`).
 """
 
 from __future__ import annotations
@@ -25,9 +22,9 @@ if TYPE_CHECKING:
     from ncengine.training.trainer import Trainer
 
 FORMAT = 2
-"""Raised whenever an older program could not continue from a newer checkpoint."""
-KEPT = 2
-"""Generations in a folder: a damaged newest one leaves the one before."""
+"""Increased whenever an older version could not continue from a newer checkpoint."""
+GENERATIONS = 2
+"""Checkpoints that a folder keeps: if the newest is damaged, the one before is used."""
 SUFFIX = ".safetensors"
 
 
@@ -75,7 +72,7 @@ def _is_transposed(value: Tensor) -> bool:
 
 
 def require_same_config(saved: CheckpointSaved, config: RunConfig) -> None:
-    """Raise ValueError where a checkpoint is of another format or of another config; the device may differ."""
+    """Raise ValueError if a checkpoint has another format or another config; the device may differ."""
     version = saved.state.get("format", 1)
     if version > FORMAT:
         raise ValueError(
@@ -88,7 +85,7 @@ def require_same_config(saved: CheckpointSaved, config: RunConfig) -> None:
             "launch the run anew"
         )
     theirs, ours = _flat(saved.state["config"]), _flat(config.model_dump(mode="json"))
-    # A setting that was not there when the checkpoint was made had what is now its default.
+    # A setting that did not exist when the checkpoint was made had the value that is its default now.
     defaults = _flat(type(config).model_validate(saved.state["config"]).model_dump(mode="json"))
     differing = [name for name in sorted(ours) if name != "device" and defaults.get(name) != ours[name]]
     if differing:
@@ -147,22 +144,21 @@ def restore(trainer: Trainer, saved: CheckpointSaved) -> None:
 
 
 def save_checkpoint(saved: CheckpointSaved, folder: Path) -> Path:
-    """Write a checkpoint into `folder` and return its file; of those of earlier steps there, one generation is kept.
+    """Write a checkpoint into `folder` and return its file; of earlier steps, one checkpoint is kept.
 
-    The file is written aside, synced and renamed, so that a crash leaves whole files only. Files of later steps, such
-    as those of another run in the same folder, are left alone.
+    The write is atomic. Files of later steps, such as those of another run in the same folder, are not changed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"checkpoint-{saved.step:09d}{SUFFIX}"
     atomic_write.write_atomically(path, array_file.encode(saved.tensors, saved.state))
     until_now = sorted(each for each in folder.glob(f"checkpoint-*{SUFFIX}") if each.name <= path.name)
-    for old in until_now[:-KEPT]:
+    for old in until_now[:-GENERATIONS]:
         old.unlink(missing_ok=True)
     return path
 
 
 def load_checkpoint(path: Path) -> CheckpointSaved:
-    """Return the checkpoint of a file, or the newest whole one of a folder.
+    """Return the checkpoint of a file, or the newest intact one of a folder.
 
     Raises FileNotFoundError if there is none, and `array_file.CorruptFileError`, a ValueError, if a file is cut short,
     was changed, or is not a checkpoint.

@@ -222,7 +222,7 @@ class Evaluator:
     def samples_pictured(self) -> list[SamplesPictured]:
         """Return the event with thumbnails of the samples of every capture's features, if they are images."""
         split = self.train_split
-        samples, rows = split.untouched(self.cloud_rows)
+        samples, rows = split.unnormalised(self.cloud_rows)
         if samples.dtype != torch.uint8:
             return []
         arrays = {"images": thumbnails(samples.cpu()).numpy()}

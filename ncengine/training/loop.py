@@ -103,9 +103,9 @@ def _epochs(trainer: Trainer) -> Generator[Event, str | None, None]:
             if reasons := split.source.newly_unreadable():
                 yield unreadable_log_line(reasons, len(split))
         if cadence.measured(epoch, config.epochs):
-            measured, beside = trainer.measure_epoch()
+            measured, captures = trainer.measure_epoch()
             yield measured
-            yield from beside
+            yield from captures
         if epoch % cadence.checkpoint_every == 0 or epoch == config.epochs or requested == "checkpoint":
             requested = None
             yield checkpoint.save(trainer)

@@ -1,6 +1,6 @@
 """Optimisers and learning-rate schedules by config.
 
-A schedule is a factor in [0, 1] of the learning rate at each step, a pure function of the step: nothing to store.
+A schedule is a factor in [0, 1] of the learning rate at each step, a pure function of the step, without state.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from ncengine.heads import Head
 
 
 class _Eager(torch.optim.Optimizer):
-    """Optimisers whose steps nobody compiles: without the decorator that imports torch's compiler, a second's work."""
+    """Base of optimisers whose step is never compiled: without the decorator that imports torch's compiler, which takes
+    a second.
+    """
 
     add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
     zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
@@ -47,8 +49,8 @@ class AutomaticGradientDescent(_Eager):
         G = (1/L) Σ_k s_k ‖∇_k‖_F,   η = log((1 + √(1 + 4G))/2),   W_k ← W_k − gain · (η/L) s_k ∇_k/‖∇_k‖_F
 
     A convolution is one such map for each of its κ positions, with s_k divided by √κ (appendix of the paper). Weights
-    start orthogonal, times s_k. `lr` of the group is the schedule's factor, 1 for none; the last gain · η is kept in
-    `automatic_rate`. Raises ValueError for parameters of one dimension, which the method has no step for.
+    start orthogonal, times s_k. `lr` of the group is the schedule's factor, 1 for none; `automatic_rate` is the
+    last gain · η. Raises ValueError for parameters of one dimension, which the method does not update.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], gain: float = 10.0) -> None:
@@ -63,7 +65,7 @@ class AutomaticGradientDescent(_Eager):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Take a step; weights without a gradient stay where they are."""
+        """Take a step; weights without a gradient are not changed."""
         loss = None if closure is None else closure()
         stepped = [
             (group, weight) for group in self.param_groups for weight in group["params"] if weight.grad is not None
@@ -74,7 +76,7 @@ class AutomaticGradientDescent(_Eager):
         eta = math.log((1 + math.sqrt(1 + 4 * total / max(depth, 1))) / 2)
         for (group, weight), norm in zip(stepped, norms, strict=True):
             rate = group["lr"] * group["gain"] * eta / depth * _scale(weight)
-            # Where a position has no gradient there is no direction to go.
+            # A position without a gradient has no direction.
             weight.sub_(torch.where(norm > 0, rate * weight.grad / norm, torch.zeros_like(weight)))
         self.automatic_rate = self.param_groups[0]["lr"] * self.param_groups[0]["gain"] * eta
         return loss
@@ -96,7 +98,7 @@ def _orthogonal(weight: Tensor) -> None:
 
 
 def parameter_groups(config: cfg.OptimiserConfig, backbone: nn.Module, head: Head) -> list[dict[str, Any]]:
-    """Return the parameters by kind, each kind with its weight decay; kinds that are empty are left out.
+    """Return the parameter groups by kind, with their weight decay; empty kinds are left out.
 
     Kinds: matrices and kernels of the network, its vectors (biases, scales of normalisations), the learned classifier,
     and the free features of the unconstrained-features model.
@@ -127,7 +129,7 @@ def parameter_groups(config: cfg.OptimiserConfig, backbone: nn.Module, head: Hea
 
 
 def make_optimiser(config: cfg.OptimiserConfig, backbone: nn.Module, head: Head) -> torch.optim.Optimizer:
-    """Return the optimiser that `config` describes, over all that lies on no manifold."""
+    """Return the optimiser that `config` describes, of all parameters that are not on a manifold."""
     groups = parameter_groups(config, backbone, head)
     match config:
         case cfg.Sgd():
@@ -148,7 +150,7 @@ def _one_cycle(progress: float) -> float:
 
 
 def lr_factor(config: cfg.ScheduleConfig, step: int, total_steps: int, steps_per_epoch: int) -> float:
-    """Return the factor of the learning rate for step 0 … total − 1; falls happen at an epoch's first step."""
+    """Return the factor of the learning rate for step 0 … total − 1; decays happen at an epoch's first step."""
     warm_steps = min(round(config.warmup_epochs * steps_per_epoch), total_steps)
     if step < warm_steps:
         return (step + 1) / (warm_steps + 1) * _factor(config, 0, max(1, total_steps - warm_steps), 0)

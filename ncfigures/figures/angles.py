@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ncengine.geometry.views import blocks
+from ncengine.geometry.views import cosine_block_size
 from ncfigures import palette
 from ncfigures.errors import FigureError
 from ncfigures.figure_data import FigureRequest
@@ -42,7 +42,7 @@ def angles(request: FigureRequest) -> FigureSpec:
         f"{centre + spread:.{digits}f}",
     )
     names = captures[0][1].class_names
-    size = blocks(classes)
+    size = cosine_block_size(classes)
     notices = []
     if size > 1:
         names = [f"{first + 1}–{min(classes, first + size)}" for first in range(0, classes, size)]

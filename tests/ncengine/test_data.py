@@ -46,9 +46,9 @@ from ncengine.config import (
     TinyImageNet,
 )
 from ncengine.data import image_folder, public_datasets, resolve_config
-from ncengine.data.download import Remote, fetch
+from ncengine.data.download import RemoteFile, fetch
 from ncengine.data.imbalance import class_counts
-from ncengine.data.loader import EMBEDDED, kept_rows, load, noisy_labels
+from ncengine.data.loader import EMBEDDED, draw_rows, load, noisy_labels
 from ncengine.data.paths import DataPaths
 from ncengine.data.public_datasets import READERS, SYSTEM
 
@@ -261,16 +261,16 @@ def test_a_published_set_is_fetched_once_checked_and_read(name, mirror, tmp_path
     monkeypatch.setattr(public_datasets, "SYSTEM", {})
     monkeypatch.setattr(
         public_datasets,
-        "Remote",
-        lambda name, urls, _md5: Remote(name, urls, md5(content[name])),
+        "RemoteFile",
+        lambda name, urls, _md5: RemoteFile(name, urls, md5(content[name])),
     )
     for key in public_datasets.CIFAR:
         held = public_datasets.CIFAR[key]
         if held.name in content:
-            monkeypatch.setitem(public_datasets.CIFAR, key, public_datasets.Remote(held.name, held.urls, ""))
+            monkeypatch.setitem(public_datasets.CIFAR, key, public_datasets.RemoteFile(held.name, held.urls, ""))
     if name == "tiny-imagenet":
         monkeypatch.setattr(
-            public_datasets, "TINY_IMAGENET", public_datasets.Remote(public_datasets.TINY_IMAGENET.name, (), "")
+            public_datasets, "TINY_IMAGENET", public_datasets.RemoteFile(public_datasets.TINY_IMAGENET.name, (), "")
         )
     data_paths = DataPaths(directory=tmp_path / "datasets", mirror=mirror.url)
     with pytest.raises(FileNotFoundError, match=r"set data\.download=true"):
@@ -292,7 +292,7 @@ def test_a_published_set_is_fetched_once_checked_and_read(name, mirror, tmp_path
 def test_a_broken_download_goes_on_where_it_ended(mirror, tmp_path):
     content = pixels(1_000_000).tobytes()
     (mirror.folder / "big").write_bytes(content)
-    remote = Remote("big", (f"{mirror.url}/big",), md5(content))
+    remote = RemoteFile("big", (f"{mirror.url}/big",), md5(content))
     mirror.breaks_after = 200_000
     with pytest.raises(OSError, match=r"800,000 bytes are kept"):
         drained(fetch(remote, tmp_path / "here", DataPaths()))
@@ -309,7 +309,7 @@ def test_a_server_without_ranges_sends_it_from_the_start(mirror, tmp_path):
     (mirror.folder / "file").write_bytes(content)
     (tmp_path / "file.partial").write_bytes(content[:1000])
     mirror.ranges = False
-    remote = Remote("file", (f"{mirror.url}/file",), md5(content))
+    remote = RemoteFile("file", (f"{mirror.url}/file",), md5(content))
     _, path = drained(fetch(remote, tmp_path, DataPaths()))
     assert path.read_bytes() == content
 
@@ -317,13 +317,13 @@ def test_a_server_without_ranges_sends_it_from_the_start(mirror, tmp_path):
 def test_a_wrong_file_is_refused_and_removed(mirror, tmp_path):
     (mirror.folder / "file").write_bytes(b"something else")
     with pytest.raises(ValueError, match=r"MD5 .* expected, got .*; it was removed"):
-        drained(fetch(Remote("file", (f"{mirror.url}/file",), "0" * 32), tmp_path, DataPaths()))
+        drained(fetch(RemoteFile("file", (f"{mirror.url}/file",), "0" * 32), tmp_path, DataPaths()))
     assert list(tmp_path.glob("file*")) == []
     with pytest.raises(OSError, match="could not be fetched"):
-        drained(fetch(Remote("missing", (f"{mirror.url}/missing",), "0" * 32), tmp_path, DataPaths()))
+        drained(fetch(RemoteFile("missing", (f"{mirror.url}/missing",), "0" * 32), tmp_path, DataPaths()))
     assert mirror.asked == 2, "what is not there is not asked for again and again"
     with pytest.raises(ValueError, match="https or http"):
-        drained(fetch(Remote("file", ("file:///etc/passwd",), "0" * 32), tmp_path, DataPaths()))
+        drained(fetch(RemoteFile("file", ("file:///etc/passwd",), "0" * 32), tmp_path, DataPaths()))
 
 
 def test_progress_comes_with_an_estimate(mirror, tmp_path):
@@ -331,7 +331,7 @@ def test_progress_comes_with_an_estimate(mirror, tmp_path):
     (mirror.folder / "file").write_bytes(content)
     ticks = iter(range(10_000))
     data_paths = DataPaths(clock=lambda: float(next(ticks)))
-    remote = Remote("file", (f"{mirror.url}/file",), md5(content))
+    remote = RemoteFile("file", (f"{mirror.url}/file",), md5(content))
     said, _ = drained(fetch(remote, tmp_path, data_paths))
     assert said[-1].done == said[-1].total == 3_000_000
     assert said[-1].remaining_s == 0
@@ -744,10 +744,10 @@ def test_fewer_samples_are_what_the_config_says(settings):
 
 def test_rows_are_drawn_by_the_seed():
     labels = np.repeat(np.arange(3), 100)
-    first = kept_rows(labels, (10, 20, 100), np.random.default_rng(0))
+    first = draw_rows(labels, (10, 20, 100), np.random.default_rng(0))
     assert np.bincount(labels[first]).tolist() == [10, 20, 100]
     assert (np.diff(first) > 0).all()
-    assert not np.array_equal(first, kept_rows(labels, (10, 20, 100), np.random.default_rng(1)))
+    assert not np.array_equal(first, draw_rows(labels, (10, 20, 100), np.random.default_rng(1)))
 
 
 @pytest.mark.parametrize("kind", ["symmetric", "pairwise"])

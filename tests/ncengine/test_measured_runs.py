@@ -12,7 +12,7 @@ import ncengine as nc
 from ncengine.config.data import FashionMnistMini
 from ncengine.data import resolve_config
 from ncengine.data.loader import load
-from ncengine.data.ood import like, load_ood
+from ncengine.data.ood import load_ood, to_shape
 from ncengine.geometry.views import aligned_pca, tetrahedron_matrix
 from ncengine.milestones import collapse_layer, time_to_collapse
 from ncengine.training.capture import PICTURE_BYTES, thumbnails
@@ -61,11 +61,11 @@ def test_other_data_has_the_run_s_shape_and_normalisation():
 def test_colour_becomes_grey_and_grey_colour():
     red = np.zeros((2, 8, 8, 3), np.uint8)
     red[..., 0] = 200
-    assert like(red, (1, 4, 4)).unique().tolist() == [60]
+    assert to_shape(red, (1, 4, 4)).unique().tolist() == [60]
     grey = np.full((2, 8, 8, 1), 7, np.uint8)
-    assert like(grey, (3, 16, 16)).shape == (2, 16, 16, 3)
+    assert to_shape(grey, (3, 16, 16)).shape == (2, 16, 16, 3)
     with pytest.raises(ValueError, match="1, 3 or 1 channels, got 2"):
-        like(np.zeros((1, 8, 8, 2), np.uint8), (1, 8, 8))
+        to_shape(np.zeros((1, 8, 8, 2), np.uint8), (1, 8, 8))
 
 
 def test_classes_left_out_are_other_data():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 
@@ -11,10 +12,12 @@ import torch
 
 import ncengine as nc
 from ncengine.config import with_overrides
+from ncengine.data.loader import load
 from ncengine.events import CheckpointSaved
 from ncengine.files import array_file, atomic_write
 from ncengine.files.array_file import CorruptFileError
 from ncengine.training import checkpoint
+from ncengine.training.trainer import Trainer
 from tests.harness import tiny
 from tests.repetitions import exhaustive_except
 
@@ -216,3 +219,40 @@ def test_nothing_half_written_stays(saved, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         checkpoint.save_checkpoint(saved, tmp_path)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+# The state of a trainer
+
+
+def trainer_of(settings):
+    splits = load(settings, torch.device("cpu"), nc.DataPaths())
+    while True:
+        try:
+            next(splits)
+        except StopIteration as end:
+            return Trainer(settings, torch.device("cpu"), end.value, None, lambda: 0.0)
+
+
+@pytest.mark.parametrize("head", ["nearest", "learned-sgd"])
+def test_a_state_dict_is_all_that_another_trainer_needs(head):
+    settings = config(head=HEADS[head], optimiser=OPTIMISERS["sgd"])
+    first, second = trainer_of(settings), trainer_of(settings)
+    batches = [(first.train_split.unnormalised(torch.arange(s, s + 64))[0], s) for s in (0, 64, 128)]
+    batches = [
+        (samples.permute(0, 3, 1, 2).float() / 255, first.train_split.labels[s : s + 64]) for samples, s in batches
+    ]
+    first.train_step(*batches[0])
+    first.measure_epoch()
+    first.train_step(*batches[1])
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    for trainer in (first, second):
+        trainer.train_step(*batches[2])
+    assert (first.step, float(first.loss_sum), first.loss_steps) == (
+        second.step,
+        float(second.loss_sum),
+        second.loss_steps,
+    )
+    for mine, other in zip(first.model.state_dict().values(), second.model.state_dict().values(), strict=True):
+        assert torch.equal(mine, other)
+    assert torch.equal(first.evaluator.frame_DR, second.evaluator.frame_DR)
+    assert first.measure_epoch()[0].scalars == second.measure_epoch()[0].scalars

@@ -232,7 +232,7 @@ def test_overrides_change_kinds_and_refuse_what_is_not_there():
 
 def test_importing_the_engine_loads_no_torch_and_no_web():
     code = (
-        "import sys, ncengine as nc; nc.RunConfig; nc.presets\n"
+        "import sys, ncengine as nc; nc.RunConfig; nc.presets; nc.catalogue()\n"
         "assert not {'torch', 'geoopt', 'sklearn', 'fastapi', 'dash', 'sqlalchemy'} & set(sys.modules)\n"
         "assert 'run' in nc.__all__\n"
         "try: nc.nothing\n"

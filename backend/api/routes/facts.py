@@ -17,7 +17,7 @@ from backend.store.archive.writer import file_chunks
 from backend.store.archive.zip_stream import stream_npz
 from backend.store.errors import NotFound, Unusable
 from ncengine import __version__
-from ncengine.files.array_file import mapped
+from ncengine.files.array_file import map_arrays
 
 router = APIRouter(prefix="/api/v1", tags=["facts"], route_class=EncodedRoute)
 
@@ -98,7 +98,7 @@ def features(here: Here, run_id: str, epoch: Annotated[float | None, Query(ge=0)
     """Return the penultimate features kept at or before `epoch`, or the newest, as arrays for NumPy."""
     at, path = views.features(here.store, run_id, epoch)
     headers = {"content-disposition": f'attachment; filename="{run_id}-features-epoch-{at:g}.npz"'}
-    return StreamingResponse(stream_npz(mapped(path)), media_type="application/zip", headers=headers)
+    return StreamingResponse(stream_npz(map_arrays(path)), media_type="application/zip", headers=headers)
 
 
 @router.get("/runs/{run_id}/milestones")
