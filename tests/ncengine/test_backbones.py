@@ -1,4 +1,4 @@
-"""Backbones: every kind gives d features of the images it is for; hidden layers can be tapped."""
+"""Backbones: every kind gives d features of the images it is for; hidden layers can be captured."""
 
 import pytest
 import torch
