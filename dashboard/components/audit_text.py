@@ -1,4 +1,4 @@
-"""Descriptions of the audit log's actions, which it has as HTTP method and path."""
+"""Descriptions of the audit log's actions, most of which it has as HTTP method and path."""
 
 from __future__ import annotations
 
@@ -26,8 +26,11 @@ ACTIONS = (
     ("POST /trash/restore", "Restored files"),
     ("POST /trash/empty", "Emptied trash"),
     ("POST /logout", "Logged out"),
+    ("log in", "Logged in"),
+    ("token create {}", "Created access token"),
+    ("token revoke {}", "Revoked access token"),
 )
-"""Methods and paths below the prefix, `{}` for an id, and their descriptions."""
+"""Methods and paths below the prefix, and actions of the command line, with `{}` for an id; and their descriptions."""
 _PATTERNS = tuple((re.escape(route).replace(r"\{\}", "[^/]+"), text) for route, text in ACTIONS)
 
 

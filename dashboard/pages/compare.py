@@ -273,6 +273,8 @@ def _settings(found: list[Entry]) -> Any:
 
 
 def _format_value(value: Any) -> str:
-    if isinstance(value, list) and len(value) > MAX_LISTED_VALUES:
-        return f"{len(value)} values"
+    if isinstance(value, list):
+        return f"{len(value)} values" if len(value) > MAX_LISTED_VALUES else ", ".join(map(str, value))
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return "" if value is None else str(value)

@@ -174,13 +174,11 @@ def _layer_toggle(layer: Layer) -> Any:
 
 def _scene(run: wire.RunWire) -> Any:
     layers = [layer for layer in LAYERS if layer.id != "turn" or run.classes <= MAX_ROTATION_CLASSES]
-    usual, rare = ([_layer_toggle(layer) for layer in layers if layer.visible is part] for part in (True, False))
     views = [_toggle(mode.label, mode.id == "", mode=mode.id, title=mode.description) for mode in modes(run)]
     canvas = html.Div(
         [
             html.Div(className="tip", hidden=True, **{"data-part": "tip"}),
             html.Div(className="four", **{"data-part": "four"}),
-            html.Div(rare, className="chips on-scene"),
         ],
         className="scene",
         **{"data-part": "canvas"},
@@ -188,9 +186,10 @@ def _scene(run: wire.RunWire) -> Any:
     return html.Section(
         [
             html.Div(
-                [html.Div(views, className="segments modes"), html.Div(usual, className="chips"), explanation("scene")],
+                [html.Div(views, className="segments modes"), explanation("scene")],
                 className="panel-head",
             ),
+            html.Div([_layer_toggle(layer) for layer in layers], className="chips layers"),
             canvas,
             _large(ids.LARGE_ANGLES_GRAPH, angles_figure(run.class_names, run.id), "large-angles"),
             _large(ids.LAYERS_GRAPH, layers_figure(run.id), "large-layers"),
@@ -381,7 +380,8 @@ def _curves(run: wire.RunWire, groups: list[Group], buttons: int) -> Any:
         )
         for index, chart in enumerate(groups[0]["charts"])
     ]
-    legend = html.Span("— train ··· test - - ideal | terminal phase", className="ink-2 key")
+    line_styles = "— train ··· test - - ideal | terminal phase"
+    legend = html.Span(line_styles, title=line_styles, className="ink-2 key")
     return html.Section(
         [
             html.Div(
