@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { formatDuration, formatNumber, formatPercent } from "../../dashboard/assets/js/core/formatting.mjs";
+import {
+  formatAngle, formatCount, formatDuration, formatEpoch, formatNumber, formatPercent, formatSpeed, formatTime, formatValue,
+} from "../../dashboard/assets/js/core/formatting.mjs";
 import { mergeEvent } from "../../dashboard/assets/js/core/stream.mjs";
 import { applyEvent, createRun, hasCharts, loadOverview, secondsLeft } from "../../dashboard/assets/js/model/run-model.mjs";
 import { chartData, heatmapValues, needsLogAxis } from "../../dashboard/assets/js/panels/charts.mjs";
@@ -100,6 +102,15 @@ test("formats of numbers and durations", () => {
   assert.equal(formatNumber(0), "0");
   assert.equal(formatNumber(null), "");
   assert.equal(formatPercent(0.9821), "98.2 %");
+});
+
+test("formats of counts, epochs, angles and times", () => {
+  assert.deepEqual([formatCount(1, "run"), formatCount(1200, "run")], ["1 run", "1,200 runs"]);
+  assert.deepEqual([formatEpoch(12), formatEpoch(12.25), formatEpoch(0.123456)], ["epoch 12", "epoch 12.25", "epoch 0.12"]);
+  assert.equal(formatAngle(96.379), "96.4°");
+  assert.equal(formatSpeed(5234), "5,200 samples/s");
+  assert.deepEqual([false, true].map((seconds) => formatTime("2026-01-01T10:20:30.5", { seconds })), ["2026-01-01 10:20", "2026-01-01 10:20:30"]);
+  assert.equal(formatValue({ median: 0.5, least: 0.25, most: 1, runs: 3 }, "share"), "50.0 % [25.0 %, 100.0 %]");
 });
 
 test("only the newest capture keeps its arrays, and known events are dropped", () => {

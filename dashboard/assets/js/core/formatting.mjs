@@ -34,6 +34,9 @@ export const formatCount = (count, noun) => `${formatInteger(count)} ${noun}${co
 /** Format a whole number with thousands separators. */
 export const formatInteger = (count) => count.toLocaleString("en");
 
+/** Format the progress of a running run as "running 55 %". */
+export const formatRunning = (epoch, epochs) => `running ${Math.floor((100 * epoch) / epochs)} %`;
+
 /** Format samples per second to two significant digits. */
 export const formatSpeed = (samplesPerSecond) => `${formatInteger(Math.round(Number(samplesPerSecond.toPrecision(2))))} samples/s`;
 

@@ -2,15 +2,14 @@
 
 import { ENDED_STATUSES } from "../core/constants.mjs";
 import { createElement, findPart, setText } from "../core/dom.mjs";
-import { formatAngle, formatDuration, formatEpoch, formatInteger, formatNumber, formatPercent, formatSpeed } from "../core/formatting.mjs";
+import { angleDegrees, formatAngle, formatDuration, formatEpoch, formatInteger, formatNumber, formatPercent, formatRunning, formatSpeed } from "../core/formatting.mjs";
 import { secondsLeft } from "../model/run-model.mjs";
 
-const DEGREES_PER_RADIAN = 180 / Math.PI;
 const isValue = (value) => value !== null && value !== undefined;
 
 /** The status, with the share of epochs of a running run. */
 export function statusText(run) {
-  return run.status === "running" ? `running ${Math.floor((100 * run.epoch) / run.epochs)} %` : run.status;
+  return run.status === "running" ? formatRunning(run.epoch, run.epochs) : run.status;
 }
 
 /** "epoch 2 of 10 · 5,200 samples/s · about 32 s left"; the error of a failed run; the progress of its data. */
@@ -68,7 +67,7 @@ export function updateReadings(root, run, epoch) {
 /** The statistics of angles beside the heatmap, as [label, value] each. */
 function angleStatistics(run, capture) {
   const names = run.started.class_names;
-  const idealDegrees = Math.acos(-1 / (names.length - 1)) * DEGREES_PER_RADIAN;
+  const idealDegrees = angleDegrees(-1 / (names.length - 1));
   const lines = [
     ["Smallest angle", formatAngle(capture.smallest_angle_deg)], [capture.smallest_pair.map((i) => names[i]).join(" and "), ""],
     ["Ideal", formatAngle(idealDegrees)], ["Mean angle error", formatAngle(capture.mean_angle_error_deg)],

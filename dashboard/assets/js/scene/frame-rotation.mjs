@@ -1,5 +1,7 @@
 // Rotation of the nearest ETF between captures: the vertices of an earlier capture in a later one's coordinates.
 
+import { angleDegrees } from "../core/formatting.mjs";
+
 const rotatedVerticesCache = new WeakMap();
 
 /** RᵀQ (R, R) of two ETF frames R, Q (D, R): maps coordinates in Q to coordinates in R. */
@@ -44,5 +46,5 @@ export function vertexRotationDegrees(vertices, earlier, later, label) {
     product += v * before.data[label * vertices.columns + i];
     norm += v * v;
   }
-  return (Math.acos(Math.max(-1, Math.min(1, product / norm))) * 180) / Math.PI;
+  return angleDegrees(product / norm);
 }

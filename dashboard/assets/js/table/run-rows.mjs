@@ -2,6 +2,7 @@
 // language's fields, so that what is shown can be sorted and filtered by.
 
 import { toNumber } from "../core/arrays.mjs";
+import { formatRunning } from "../core/formatting.mjs";
 
 const REQUESTED_STATUS = { cancel: "stopping", pause: "pausing" };
 const CONFIG_PARTS = { head: "head", dataset: "data", backbone: "backbone", optimiser: "optimiser" };
@@ -10,7 +11,7 @@ const SPARKLINE_LOG_RATIO = 10; // of the largest to the smallest value, for a l
 
 /** "running 55 %", "failed: out of memory". */
 export function rowStatusText(run) {
-  if (run.status === "running") return REQUESTED_STATUS[run.want] ?? `running ${Math.floor((100 * run.epoch) / run.config.epochs)} %`;
+  if (run.status === "running") return REQUESTED_STATUS[run.want] ?? formatRunning(run.epoch, run.config.epochs);
   return run.status === "failed" && run.error ? `failed: ${run.error}` : run.status;
 }
 
