@@ -380,20 +380,19 @@ def _curves(run: wire.RunWire, groups: list[Group], buttons: int) -> Any:
         )
         for index, chart in enumerate(groups[0]["charts"])
     ]
-    line_styles = "— train ··· test - - ideal | terminal phase"
-    legend = html.Span(line_styles, title=line_styles, className="ink-2 key")
+    legend = html.P("— train ··· test - - ideal | terminal phase", className="ink-2 key")
     return html.Section(
         [
             html.Div(
                 [
                     html.Div(pressed, className="segments"),
                     more,
-                    legend,
                     explanation("curves", html.Dl(**{"data-part": "curves-why"})),
                 ],
                 className="panel-head",
             ),
             html.Div(cells, className="charts"),
+            legend,
         ],
         className="panel",
         **{"data-part": "curves"},

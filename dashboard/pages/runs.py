@@ -268,7 +268,7 @@ def _empty(may_change: bool) -> Any:
     text = "No runs yet. The demonstration trains a small network on handwritten digits and shows its neural collapse."
     start = html.Button("Start demonstration", className="primary", **{"data-part": "demonstrate"})
     return html.Div(
-        [html.P(text), start] if may_change else [html.P("No runs yet.")],
+        [html.P(text), start] if may_change else [html.P("No runs yet")],
         className="panel empty",
         hidden=True,
         **{"data-part": "empty"},

@@ -95,6 +95,7 @@ def test_every_button_and_field_is_reached_by_keyboard(filled, open_window):
     page.keyboard.press("g")
     page.keyboard.press("s")
     expect(page.locator("h1")).to_have_text("System")
+    expect(page).to_have_title("System · Collapse Lab")
     assert window.complaints == []
 
 

@@ -70,7 +70,7 @@ class RunView {
     const text = `Smallest angle ${smallest}, ${names[capture.pair[0]]} and ${names[capture.pair[1]]}. Ideal ${ideal}. Mean angle error ${error}.`;
     const captured = formatEpoch(capture.epoch);
     const isEarlier = Math.abs(capture.epoch - epoch) > 1e-6;
-    this.statistics.textContent = (isEarlier ? `E${captured.slice(1)}. ` : "") + text;
+    this.statistics.textContent = isEarlier ? `At ${captured}: ${text}` : text;
     this.scene.canvas.setAttribute("aria-label", `${this.run.label}: class means and the nearest ETF at ${captured}. ${text}`);
     this.heatmap.setAttribute("aria-label", `${this.run.label}: cosines between class means. ${text}`);
     this.drawHeatmap(this.frames[index].cosines);

@@ -223,7 +223,7 @@ export class RunsPage {
     setText(this.part("count"), parts.join(", "));
     const isEmpty = this.total === 0;
     this.part("empty").hidden = !isEmpty || this.query !== "";
-    if (isEmpty && this.query && !this.part("filter-problem").textContent) setText(this.part("filter-problem"), "No runs match this filter.");
+    if (isEmpty && this.query && !this.part("filter-problem").textContent) setText(this.part("filter-problem"), "No runs match this filter");
   }
 
   selectedRows() {
@@ -240,7 +240,7 @@ export class RunsPage {
     const rows = this.selectedRows();
     if (rows.length === 0) this.areAllSelected = false;
     const runCount = this.areAllSelected ? this.total : this.selection().runs.length;
-    setText(this.part("selected"), rows.length ? `${formatCount(runCount, "run")} selected` : "Select runs for bulk actions.");
+    setText(this.part("selected"), rows.length ? `${formatCount(runCount, "run")} selected` : "Select runs for bulk actions");
     const selectAll = this.part("select-all");
     selectAll.hidden = rows.length === 0 || this.areAllSelected || this.groupBy !== "" || this.total <= rows.length;
     selectAll.textContent = `Select all ${formatInteger(this.total)}`;

@@ -60,7 +60,7 @@ export class AngleDifference {
     const text = findPart(page.root, "difference-words");
     this.graph.hidden = !a || !b || a.rows !== b.rows;
     if (this.graph.hidden) {
-      text.textContent = !a || !b ? "Waiting for captures of both configurations." : "Class counts differ.";
+      text.textContent = !a || !b ? "Waiting for captures of both configurations" : "Class counts differ";
       return;
     }
     const rows = differenceRows(a, b);

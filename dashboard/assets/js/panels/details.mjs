@@ -74,7 +74,7 @@ function drawAttempts(page, { items }) {
     const duration = end ? formatDuration((Date.parse(end) - Date.parse(start)) / 1000) : "";
     return [attempt.number, attempt.device, attempt.pid, formatTime(start, { seconds: true }), duration, outcomeText(attempt.outcome)];
   };
-  return tableOr(items, ["Attempt", "Device", "Process", "Started, UTC", "Duration", "Outcome"], toRow, "Queued: no attempt yet.");
+  return tableOr(items, ["Attempt", "Device", "Process", "Started, UTC", "Duration", "Outcome"], toRow, "Queued: no attempt yet");
 }
 
 /** An attempt's outcome, which the service gives as the event that ended it: "RunFinished" reads "Finished". */
@@ -88,10 +88,10 @@ function drawFiles(page, { items }) {
     file.kind, file.step, formatBytes(file.size_bytes), file.sha256.slice(0, SHA256_DIGITS),
     createElement("a", { textContent: "Download", href: file.href, className: "link", download: "" }),
   ];
-  return tableOr(items.slice(-MAX_ROWS).reverse(), ["Kind", "Step", "Size", "SHA-256", ""], toRow, "No files yet.");
+  return tableOr(items.slice(-MAX_ROWS).reverse(), ["Kind", "Step", "Size", "SHA-256", ""], toRow, "No files yet");
 }
 
-const drawLog = (page, text) => [text ? createElement("pre", { textContent: text, className: "log" }) : paragraph("Log is empty.")];
+const drawLog = (page, text) => [text ? createElement("pre", { textContent: text, className: "log" }) : paragraph("Log is empty")];
 
 /** Each tab: the arrays of a capture that it needs or the path that it reads, how it is drawn, and the events it follows. */
 const TABS = {
@@ -142,7 +142,7 @@ export class Details {
     if (!tab) return;
     const { capture } = page.playback;
     if (tab.arrays && (!capture || !page.frame || !window.Plotly)) {
-      if (page.run.captures.length === 0) body.replaceChildren(paragraph(page.isRestored ? "No captures yet." : ""));
+      if (page.run.captures.length === 0) body.replaceChildren(paragraph(page.isRestored ? "No captures yet" : ""));
       return; // filled when the capture is there
     }
     try {
