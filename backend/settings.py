@@ -42,7 +42,7 @@ class Settings:
     """How many runs a device takes at once, where not one: `cpu=2`, `cuda:0=3`."""
     hang_s: float = 60.0
     """Silence of a worker after which its run is tried again elsewhere."""
-    least_free_bytes: int = 2**30
+    min_free_bytes: int = 2**30
     """So much of the disk stays free: no further run starts beyond."""
     worker_memory_bytes: int | None = None
     """Private memory that a worker may have."""
@@ -91,7 +91,7 @@ def sqlite_url(file: Path) -> str:
     return f"sqlite:///{quote(str(file.absolute()))}"
 
 
-LEAST_TOKEN = 16
+MIN_TOKEN_LENGTH = 16
 """A token of one's own that other machines may try has at least so many characters."""
 
 
@@ -108,10 +108,10 @@ def require_safe_host(
     exposed = [f"--host {host}"] if not is_loopback_host(host) else []
     exposed += [f"--allow-host {name}" for name in allow_hosts if not is_loopback_host(_name_of(name))]
     exposed += [f"--behind-proxy {address}" for address in behind_proxy]
-    if exposed and token and len(token) < LEAST_TOKEN:
+    if exposed and token and len(token) < MIN_TOKEN_LENGTH:
         raise Unusable(
             f"the token has {len(token)} characters, and with {exposed[0]} other machines may try to guess it; use at "
-            f"least {LEAST_TOKEN}, "
+            f"least {MIN_TOKEN_LENGTH}, "
             'such as python3 -c "import secrets; print(secrets.token_urlsafe())" prints, with --token, COLLAPSE_TOKEN '
             "or in the data directory's file `token`"
         )
@@ -156,18 +156,18 @@ def _name_of(host_header: str) -> str:
         return host_header
 
 
-def token_in(data_dir: Path) -> str | None:
+def read_token(data_dir: Path) -> str | None:
     """Return the token that this data directory holds, or None."""
     path = data_dir / "token"
     return (path.read_text().strip() or None) if path.exists() else None
 
 
-def kept_token(data_dir: Path) -> str:
+def load_or_create_token(data_dir: Path) -> str:
     """Return this data directory's token, made at random on first use and readable by its owner alone.
 
     It is kept so that scripts and open pages survive a restart of the server.
     """
-    held = token_in(data_dir)
+    held = read_token(data_dir)
     if held is not None:
         return held
     token = secrets.token_urlsafe(24)

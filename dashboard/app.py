@@ -43,7 +43,7 @@ INDEX = """<!doctype html>
 
 def attach(api: FastAPI, settings: Settings) -> list[str]:
     """Mount the pages on the service's application; return the hashes of their inline scripts, for its policy."""
-    client = AsyncClient(settings.url, transport=httpx.ASGITransport(api), timeout_s=120, patience_s=0)
+    client = AsyncClient(settings.url, transport=httpx.ASGITransport(api), timeout_s=120, max_wait_s=0)
     return list(create(api, client).csp_hashes())
 
 

@@ -26,8 +26,8 @@ class Member(BaseModel):
     run: wire.RunWire
     config_hash: str
     versions: dict[str, str] = Field(default_factory=dict)
-    series: wire.Series | None = None
-    captures: list[wire.Geometry] = Field(default_factory=list)
+    series: wire.MetricSeries | None = None
+    captures: list[wire.GeometryWire] = Field(default_factory=list)
     costs: Costs | None = None
 
 

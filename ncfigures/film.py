@@ -99,7 +99,7 @@ def plan_frames(captures: int, frames: int) -> list[FilmFrame]:
     return found
 
 
-def interpolate_captures(first: wire.Geometry, second: wire.Geometry, share: float) -> wire.Geometry:
+def interpolate_captures(first: wire.GeometryWire, second: wire.GeometryWire, share: float) -> wire.GeometryWire:
     """Return coordinates a share of the way from one capture to the next, in the frame of the nearest ETF."""
     arrays = dict(first.arrays)
     for name in INTERPOLATED:
@@ -131,7 +131,7 @@ def draw_frames(request: FigureRequest, timing: FilmTiming) -> Iterator[Image.Im
         yield _frame(request, held, frame_, timing)
 
 
-def common_captures(held: Sequence[Sequence[wire.Geometry]]) -> list[list[wire.Geometry]]:
+def common_captures(held: Sequence[Sequence[wire.GeometryWire]]) -> list[list[wire.GeometryWire]]:
     """Return of each run the captures at epochs that all of them captured; raises Invalid where there are none."""
     shared = set.intersection(*({round(capture.epoch, 6) for capture in captures} for captures in held))
     if not shared:
@@ -140,7 +140,7 @@ def common_captures(held: Sequence[Sequence[wire.Geometry]]) -> list[list[wire.G
 
 
 def _frame(
-    request: FigureRequest, held: Sequence[Sequence[wire.Geometry]], frame_: FilmFrame, timing: FilmTiming
+    request: FigureRequest, held: Sequence[Sequence[wire.GeometryWire]], frame_: FilmFrame, timing: FilmTiming
 ) -> Image.Image:
     shown = []
     for entry, captures in zip(request.entries, held, strict=True):
@@ -166,7 +166,7 @@ STRIP_IN = 0.45
 """Height of the time line at the foot."""
 
 
-def _timeline(figure: Figure, captures: Sequence[wire.Geometry], frame_: FilmFrame) -> None:
+def _timeline(figure: Figure, captures: Sequence[wire.GeometryWire], frame_: FilmFrame) -> None:
     """Draw ticks for captures, the words of the frame_, and a mark: full where measured, hollow where not."""
     ink, quiet = palette.TOKENS["light"]["ink"], palette.TOKENS["light"]["ink-3"]
     axes = figure.add_axes((0.05, 0.0, 0.9, STRIP_IN / figure.get_figheight()))
@@ -181,7 +181,7 @@ def _timeline(figure: Figure, captures: Sequence[wire.Geometry], frame_: FilmFra
     axes.text(0, 0.62, frame_label(captures, frame_), color=ink, va="center", ha="left")
 
 
-def frame_label(captures: Sequence[wire.Geometry], frame_: FilmFrame) -> str:
+def frame_label(captures: Sequence[wire.GeometryWire], frame_: FilmFrame) -> str:
     """Return what is said of a frame_."""
     first, second = captures[frame_.first].epoch, captures[frame_.second].epoch
     if frame_.measured:

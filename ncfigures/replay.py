@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backend.api import views, wire
-from backend.api.configurations import MOST_SCENES, Entry, entries
+from backend.api import run_views, views, wire
+from backend.api.configurations import MAX_SCENES, Configuration, group_by_configuration
 from backend.store import artifacts, event_log, runs
 from backend.store.database import Store
 from backend.store.errors import Invalid, NotFound
@@ -95,9 +95,9 @@ def _data_url(text: str) -> str:
 
 def _told(store: Store, run_ids: Sequence[str]) -> dict[str, Any]:
     """Return all that the page shows, as JSON has it."""
-    compared = entries(views.run_wire(runs.get(store, run_id)) for run_id in dict.fromkeys(run_ids))
-    if not 0 < len(compared) <= MOST_SCENES:
-        raise Invalid(f"a replay shows 1 to {MOST_SCENES} runs or groups of seeds side by side, got {len(compared)}")
+    compared = group_by_configuration(run_views.run_wire(runs.get(store, run_id)) for run_id in dict.fromkeys(run_ids))
+    if not 0 < len(compared) <= MAX_SCENES:
+        raise Invalid(f"a replay shows 1 to {MAX_SCENES} runs or groups of seeds side by side, got {len(compared)}")
     series = [[views.series(store, run.id, None, 2000) for run in entry.runs] for entry in compared]
     known = {key for held in series for each in held for split in SPLITS for key in each.values.get(split, {})}
     shown = [key for key in METRICS if key in known]
@@ -117,7 +117,7 @@ def _told(store: Store, run_ids: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _run(store: Store, entry: Entry, most_bytes: int) -> dict[str, Any]:
+def _run(store: Store, entry: Configuration, most_bytes: int) -> dict[str, Any]:
     """Return the captures of an entry's first run."""
     run = entry.runs[0]
     started = event_log.newest_event(store, run.id, "RunStarted")
@@ -153,7 +153,9 @@ def _run(store: Store, entry: Entry, most_bytes: int) -> dict[str, Any]:
     }
 
 
-def _line(entry: Entry, held: list[wire.Series], split: str, shown: list[str], *, several: bool) -> dict[str, Any]:
+def _line(
+    entry: Configuration, held: list[wire.MetricSeries], split: str, shown: list[str], *, several: bool
+) -> dict[str, Any]:
     """Return an entry's curves: of several seeds the median, the least and the largest at each epoch that any has."""
     found: dict[str, Any] = {
         "label": entry.label if several else split,
@@ -190,7 +192,7 @@ def _thinned(store: Store, run_id: str, steps: list[int], per_epoch: int, most_b
     return [steps[index] for index in np.linspace(0, len(steps) - 1, most).round().astype(int)]
 
 
-def _stacked(held: list[wire.Geometry], name: str) -> npt.NDArray[np.float64]:
+def _stacked(held: list[wire.GeometryWire], name: str) -> npt.NDArray[np.float64]:
     return np.stack([wire.from_typed(capture.arrays[name]).astype(np.float64) for capture in held])
 
 

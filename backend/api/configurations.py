@@ -1,4 +1,4 @@
-"""Runs that differ in nothing but their seed are one entry: of a comparison on the page, and of a figure."""
+"""Group runs that differ only in their seed into configurations, for the compare page and for figures."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any, Literal
 from backend.api import wire
 from ncengine.config import RunConfig
 
-MOST = 8
-"""Entries that are told apart in one picture."""
-MOST_SCENES = 4
-"""Entries whose scenes stand side by side in one file."""
+MAX_CONFIGURATIONS = 8
+"""How many configurations one figure distinguishes."""
+MAX_SCENES = 4
+"""How many configurations a replay shows side by side."""
 Dash = Literal["solid", "dash", "dot", "dashdot"]
 DASHES: tuple[Dash, ...] = ("solid", "dash", "dot", "dashdot")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """What is compared: a run, or runs that differ in their seed alone, the smallest seed first."""
+class Configuration:
+    """A run, or runs that differ only in their seed, ordered by seed."""
 
     label: str
     head: str
@@ -28,12 +28,12 @@ class Entry:
     runs: tuple[wire.RunWire, ...]
 
     def colour(self) -> str:
-        """Return the CSS colour of the entry's head, which both themes have."""
+        """Return the CSS colour of the configuration's head, defined in both themes."""
         return f"var(--head-{self.head})"
 
 
-def flat(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config's settings by dotted name."""
+def flatten_settings(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Flatten a config's dictionary to settings by dotted name."""
     found: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict):
@@ -43,29 +43,29 @@ def flat(tree: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def settings(config: RunConfig) -> dict[str, Any]:
-    """Return a config's settings by dotted name, without the seed and the device."""
-    return flat(config.model_dump(mode="json", exclude={"seed", "device"}))
+def settings_of(config: RunConfig) -> dict[str, Any]:
+    """Return a config's settings by dotted name, without seed and device."""
+    return flatten_settings(config.model_dump(mode="json", exclude={"seed", "device"}))
 
 
 def differences(configs: Sequence[RunConfig]) -> list[tuple[str, list[Any]]]:
-    """Return the settings in which configs differ, each with its value in every config, None where one has it not."""
-    found = [settings(config) for config in configs]
-    keys = dict.fromkeys(key for known in found for key in known)
-    rows = [(key, [known.get(key) for known in found]) for key in keys]
+    """Return the settings in which configs differ, each with its value per config, None if a config lacks it."""
+    tables = [settings_of(config) for config in configs]
+    keys = dict.fromkeys(key for table in tables for key in table)
+    rows = [(key, [table.get(key) for table in tables]) for key in keys]
     return [(key, values) for key, values in rows if any(value != values[0] for value in values)]
 
 
-def entries(runs: Iterable[wire.RunWire]) -> list[Entry]:
-    """Fold runs that differ in their seed alone into one entry each; entries of one head differ in their dashes."""
-    folded: dict[str, list[wire.RunWire]] = {}
+def group_by_configuration(runs: Iterable[wire.RunWire]) -> list[Configuration]:
+    """Group runs by everything except the seed; configurations with the same head get different line dashes."""
+    groups: dict[str, list[wire.RunWire]] = {}
     for run in runs:
-        folded.setdefault(json.dumps(settings(run.config), sort_keys=True), []).append(run)
-    found: list[Entry] = []
-    for members in list(folded.values())[:MOST]:
+        groups.setdefault(json.dumps(settings_of(run.config), sort_keys=True), []).append(run)
+    configurations: list[Configuration] = []
+    for members in list(groups.values())[:MAX_CONFIGURATIONS]:
         head = members[0].config.head.name
-        before = sum(entry.head == head for entry in found)
+        same_head = sum(other.head == head for other in configurations)
         label = members[0].name if len(members) == 1 else f"{members[0].name}, {len(members)} seeds"
         by_seed = tuple(sorted(members, key=lambda run: run.config.seed))
-        found.append(Entry(label, head, DASHES[before % len(DASHES)], by_seed))
-    return found
+        configurations.append(Configuration(label, head, DASHES[same_head % len(DASHES)], by_seed))
+    return configurations

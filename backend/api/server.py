@@ -20,7 +20,14 @@ import uvicorn
 
 from backend.api.app import Application
 from backend.api.logs import log_to
-from backend.settings import DEFAULT_PORT, Settings, kept_token, require_proxies, require_safe_host, token_in
+from backend.settings import (
+    DEFAULT_PORT,
+    Settings,
+    load_or_create_token,
+    read_token,
+    require_proxies,
+    require_safe_host,
+)
 from backend.store import data_directory
 from backend.store.database import open_store
 from backend.store.errors import Unusable
@@ -92,7 +99,7 @@ def serve(wanted: Settings, *, port: int | None, open_browser: bool, pages: Any,
             wanted,
             data_dir=store.data_dir,
             port=listener.getsockname()[1],
-            token=wanted.token or kept_token(store.data_dir),
+            token=wanted.token or load_or_create_token(store.data_dir),
         )
         with listener, data_directory.hold_server_lock(store.data_dir, settings.url):
             log_to(store.data_dir / "server.log")
@@ -104,7 +111,7 @@ def serve(wanted: Settings, *, port: int | None, open_browser: bool, pages: Any,
 
 def _require_safe(wanted: Settings) -> None:
     # A token in the data directory is one that somebody put there: it may be weak, and does not allow to listen beyond.
-    held = None if wanted.token else token_in(wanted.data_dir)
+    held = None if wanted.token else read_token(wanted.data_dir)
     proxies = {"allow_hosts": wanted.allow_hosts, "behind_proxy": wanted.behind_proxy}
     require_safe_host(wanted.host, wanted.token, **proxies)
     if held is not None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from backend.api import wire
+from backend.api import run_views, wire
 from backend.store import artifacts, curves, event_log, query, runs
 from backend.store.database import Store
 from backend.store.errors import Invalid, NotFound, Unusable
@@ -23,49 +23,10 @@ from ncengine.geometry.seen import see
 from ncengine.metrics import METRICS
 from ncengine.milestones import time_to_collapse
 
-
-def run_wire(row: sa.Row[Any]) -> wire.RunWire:
-    """Return a run's row as it travels."""
-    config = runs.config_of(row)
-    return wire.RunWire(
-        id=row.id,
-        name=row.name,
-        status=row.status,
-        group=row.group,
-        tags=row.tags,
-        config=config,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        ended_at=row.ended_at,
-        epoch=row.epoch,
-        classes=config.classes,
-        class_names=list(config.class_names),
-        want=row.want if row.status == "running" else "run",
-        priority=row.priority,
-        attempt=row.attempt,
-        running_s=row.running_s,
-        time_limit_s=row.time_limit_s,
-        cloned_from=row.cloned_from,
-        notes=row.notes,
-        last_seq=row.last_seq,
-        summary=row.summary,
-        error=row.error,
-        demonstration=row.demonstration,
-    )
-
-
-def event_json(row: sa.Row[Any]) -> dict[str, Any]:
-    """Return an event as it travels; a capture carries `href`, where its arrays are."""
-    found = {"run": row.run_id, "seq": row.seq, "type": row.type, "at": row.at, **row.payload}
-    if row.type == "GeometryCaptured":
-        found["href"] = f"/api/v1/runs/{row.run_id}/geometry?epoch={row.payload['epoch']!r}"
-    return found
-
-
 ALL = sys.maxsize
 
 
-def series(store: Store, run_id: str, keys: list[str] | None = None, at_most: int = ALL) -> wire.Series:
+def series(store: Store, run_id: str, keys: list[str] | None = None, at_most: int = ALL) -> wire.MetricSeries:
     """Return a run's metrics over its epochs, or their extremes at about `at_most` places where there are more.
 
     A key that an epoch lacks is null there. Hidden layers that were measured are splits of their own, `layer:NAME` of
@@ -80,7 +41,7 @@ def series(store: Store, run_id: str, keys: list[str] | None = None, at_most: in
         if unknown:
             have = ", ".join(found.values.get("train", []))
             raise NotFound(f"run {run_id} has no metric {unknown[0]!r}; it has {have}")
-    return wire.Series(
+    return wire.MetricSeries(
         run=run_id,
         epochs=[int(place) for place in found.positions],
         values=values,
@@ -168,7 +129,7 @@ def geometry(
     view: str | None = None,
     four: tuple[int, ...] = (),
     names: tuple[str, ...] = (),
-) -> wire.Geometry:
+) -> wire.GeometryWire:
     """Return the capture at `epoch` (the newest at or before it), or the newest of all.
 
     `view` is another than the run's own: `pca` or `tetrahedron`, of the classes `four`. `names` are further arrays.
@@ -192,7 +153,7 @@ def geometry(
             raise Invalid(str(error)) from error
         shown = {"view": view, "view_matrix": seen.matrix.tolist(), "vertices": seen.vertices.tolist()}
         arrays = arrays | {name: wire.typed_array(array) for name, array in seen.arrays.items()}
-    return wire.Geometry(
+    return wire.GeometryWire(
         run=run_id,
         seq=row.seq,
         epoch=row.payload["epoch"],
@@ -217,14 +178,14 @@ def pictured(store: Store, run_id: str) -> sa.Row[Any]:
     return held[0]
 
 
-def samples(store: Store, row: sa.Row[Any]) -> wire.Samples:
+def samples(store: Store, row: sa.Row[Any]) -> wire.SampleImages:
     """Return the pictures that a file holds; raises Unusable where it is not whole."""
     loaded = artifacts.read(store, row)
     if loaded is None:
         raise Unusable(f"the pictures of samples of run {row.run_id} are damaged or missing on disk")
     images, true_labels = loaded.arrays["images"], loaded.arrays.get("true_labels")
     count, height, width, channels = images.shape
-    return wire.Samples(
+    return wire.SampleImages(
         run=row.run_id,
         height=height,
         width=width,
@@ -270,25 +231,8 @@ def milestones(store: Store, run_id: str, key: str, split: str, threshold: float
     )
 
 
-def artifact_wire(row: sa.Row[Any]) -> wire.ArtifactWire:
-    """Return an artifact's row as it travels."""
-    href = f"/api/v1/runs/{row.run_id}/artifacts/{row.kind}/{row.step}"
-    fields = {name: getattr(row, name) for name in ("kind", "step", "seq", "size_bytes", "sha256")}
-    return wire.ArtifactWire(href=href, **fields)
-
-
-def attempt_wire(row: sa.Row[Any]) -> wire.AttemptWire:
-    """Return an attempt's row as it travels."""
-    return wire.AttemptWire(**{name: getattr(row, name) for name in wire.AttemptWire.model_fields})
-
-
-def reading_wire(row: sa.Row[Any]) -> wire.ReadingWire:
-    """Return a reading's row as it travels."""
-    return wire.ReadingWire(**{name: getattr(row, name) for name in wire.ReadingWire.model_fields})
-
-
 def overview(store: Store, run_id: str, at_most: int) -> dict[str, Any]:
-    """Return all that a page of a run begins with, a `wire.Overview`, its curves at about `at_most` places each.
+    """Return all that a page of a run begins with, a `wire.RunOverview`, its curves at about `at_most` places each.
 
     It is JSON-able as it is: to check a hundred thousand numbers one by one would take longer than to read them.
     What happens while this is read may be in it already; a reader that follows from `seq` on passes over what it has.
@@ -305,9 +249,9 @@ def overview(store: Store, run_id: str, at_most: int) -> dict[str, Any]:
         shown = geometry(store, run_id, None) if captured and started is not None else None
     epochs = curves.read(store, run_id, "epoch", at_most)
     return {
-        "run": run_wire(row).model_dump(mode="json"),
+        "run": run_views.run_wire(row).model_dump(mode="json"),
         "seq": row.last_seq,
-        "started": None if started is None else event_json(started),
+        "started": None if started is None else run_views.event_json(started),
         "series": {
             "run": run_id,
             "epochs": epochs.positions,
@@ -317,7 +261,7 @@ def overview(store: Store, run_id: str, at_most: int) -> dict[str, Any]:
         },
         "steps": {"step": list(steps.positions)} | {key: stepped.get(key, []) for key in OF_STEPS},
         "captures": wire.typed_array(np.array(captured, np.int32)).model_dump(),
-        "newest": {type_: event_json(each) for type_, each in newest.items() if each is not None},
+        "newest": {type_: run_views.event_json(each) for type_, each in newest.items() if each is not None},
         "geometry": None if shown is None else shown.model_dump(mode="json"),
     }
 

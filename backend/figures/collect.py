@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from statistics import median
 from typing import get_args
 
-from backend.api import views, wire
-from backend.api.configurations import entries
+from backend.api import run_views, views, wire
+from backend.api.configurations import group_by_configuration
 from backend.store import artifacts, event_log, runs
 from backend.store.database import Store
 from backend.store.errors import Invalid, NotFound
@@ -100,7 +100,7 @@ def collect(
     needs = {need for kind in kinds for need in FIGURES[kind].needs}
     keys = keys_of(figure, options)
     found: list[DrawnEntry] = []
-    for entry in entries(views.run_wire(row) for row in rows.values()):
+    for entry in group_by_configuration(run_views.run_wire(row) for row in rows.values()):
         members = []
         for number, run in enumerate(entry.runs):
             started = event_log.newest_event(store, run.id, "RunStarted")
@@ -150,7 +150,9 @@ def _with_numbers_for_latest(request: FigureRequest) -> FigureOptions:
     return options.model_copy(update=changes)
 
 
-def _series(store: Store, run_id: str, keys: list[str], kinds: Sequence[FigureName], until: int | None) -> wire.Series:
+def _series(
+    store: Store, run_id: str, keys: list[str], kinds: Sequence[FigureName], until: int | None
+) -> wire.MetricSeries:
     unknown = [key for key in keys if key not in METRICS]
     if unknown:
         raise Invalid(f"there is no metric {unknown[0]!r}; `nc.catalogue()` and GET /api/v1/metrics list them")
@@ -201,7 +203,7 @@ def _view(options: FigureOptions) -> tuple[str | None, tuple[int, ...]]:
 
 def _captures(
     store: Store, run: wire.RunWire, kinds: Sequence[FigureName], options: FigureOptions
-) -> list[wire.Geometry]:
+) -> list[wire.GeometryWire]:
     view, four = _view(options) if "geometry" in kinds else (None, ())
     names = tuple(name for kind in kinds for name in EXTRA_ARRAYS.get(kind, ()))
     found = []

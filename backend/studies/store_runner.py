@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from rich.console import Console
 
-from backend.cli.console import bars, interrupts
+from backend.cli.console import interrupts, progress_bars
 from backend.jobs import slots
 from backend.jobs.estimate import estimate_runs
 from backend.jobs.launcher import DataAccess
@@ -165,7 +165,7 @@ def _queued(store: Store, plan: Sequence[Planned]) -> set[str]:
 def _follow(store: Store, plan: Sequence[Planned], asked: Collection[int]) -> None:
     """Show the progress of a plan's runs until all have ended, or until Ctrl-C."""
     epochs = {each.key: each.config.epochs for each in plan}
-    with bars() as progress:
+    with progress_bars() as progress:
         whole = progress.add_task("all runs", total=len(plan), facts="")
         shown: dict[str, Any] = {}
         while not asked:

@@ -41,7 +41,7 @@ def link_id(path: str) -> str:
     return f"nav{path.replace('/', '-')}"
 
 
-def device_words(system: wire.System) -> str:
+def device_words(system: wire.SystemStatus) -> str:
     """Return where runs go on this server's machine."""
     gpus = [device for device in system.devices if device != "cpu"]
     return f"{len(gpus)} GPU" if gpus else f"CPU · {system.cores} cores"

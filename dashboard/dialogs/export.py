@@ -13,8 +13,8 @@ import dash_mantine_components as dmc
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from backend.api import wire
-from backend.api.configurations import MOST_SCENES, entries
-from backend.client import ApiError, AsyncClient, Wait, calls
+from backend.api.configurations import MAX_SCENES, group_by_configuration
+from backend.client import ApiError, AsyncClient, RetryWait, calls
 from backend.store.errors import Invalid
 from dashboard import ids
 from ncfigures.catalogue import COMMON_OPTIONS, FIGURES, LAYERS, MEDIA_TYPES, OPTIONS, VENUES, ColourVision, FigureName
@@ -44,7 +44,7 @@ def modal(runs: Sequence[wire.RunWire], metrics: list[wire.MetricWire], figure: 
             *_controls(metrics),
             _field("Format", _segments(ids.EXPORT_FORMAT, [{"value": f, "label": f.upper()} for f in FORMATS], "pdf")),
             html.A("Save", id=ids.EXPORT_SAVE, className="save", href="#", download=""),
-            *([_offline(runs)] if len(entries(runs)) <= MOST_SCENES else []),
+            *([_offline(runs)] if len(group_by_configuration(runs)) <= MAX_SCENES else []),
         ],
         className="export-options",
     )
@@ -194,7 +194,7 @@ async def _followed(
     except Invalid as error:
         return (*(no_update,) * 6, str(error), no_update)
     except ApiError as error:
-        if Wait.of(error.problem) is not None:
+        if RetryWait.of(error.problem) is not None:
             raise
         return ("", "#", no_update, "", "", "", str(error), no_update)
     # What was "the newest" is a number now: file, preview and command stay the same while the run goes on.
@@ -275,7 +275,7 @@ def register(app: Dash, client: AsyncClient) -> None:
         try:
             return (*await _followed(client, moment, figure, format_, chosen, given), *waiting(None))
         except ApiError as error:
-            wait = Wait.of(error.problem)
+            wait = RetryWait.of(error.problem)
             return (*UNCHANGED, *waiting(str(error) if wait is None else str(wait), wait))
 
     @app.callback(
@@ -313,7 +313,7 @@ UNCHANGED = (no_update,) * 8
 """What is shown of a figure stays as it is."""
 
 
-def waiting(line: str | None, wait: Wait | None = None) -> tuple[Any, ...]:
+def waiting(line: str | None, wait: RetryWait | None = None) -> tuple[Any, ...]:
     """Return the line and whether it is hidden, the button to cancel, and when the server is asked again."""
     interval_ms = no_update if wait is None else int(1000 * wait.retry_after_s)
     return line or "", line is None, wait is None, wait is None, interval_ms

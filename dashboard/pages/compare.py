@@ -12,7 +12,7 @@ from typing import Any
 from dash import dcc, html
 
 from backend.api import wire
-from backend.api.configurations import Entry, differences, entries
+from backend.api.configurations import Configuration, differences, group_by_configuration
 from dashboard import ids
 from dashboard.components.explanations import why
 from dashboard.dialogs import export
@@ -25,7 +25,7 @@ CHART_PX = 220
 MARKS = ("etf_distance_means", *READINGS)
 
 
-def finals(entry: Entry, key: str, split: str) -> tuple[float, float, float] | None:
+def finals(entry: Configuration, key: str, split: str) -> tuple[float, float, float] | None:
     """Return median, least and largest of a final metric over an entry's runs; None where none has it."""
     values = [float(run.summary[split][key]) for run in entry.runs if key in run.summary.get(split, {})]
     return (median(values), min(values), max(values)) if values else None
@@ -57,7 +57,7 @@ def empty() -> Any:
 
 def layout(runs: list[wire.RunWire], metrics: list[wire.MetricWire], groups: list[Group]) -> Any:
     """Return the page of these runs; its script fills scenes and curves."""
-    found = entries(runs)
+    found = group_by_configuration(runs)
     if not found:
         return empty()
     known = {metric.key: metric for metric in metrics}
@@ -98,7 +98,7 @@ def layout(runs: list[wire.RunWire], metrics: list[wire.MetricWire], groups: lis
     )
 
 
-def _scene(entry: Entry, index: int) -> Any:
+def _scene(entry: Configuration, index: int) -> Any:
     name = html.H2([html.I(className="dot", style={"background": entry.colour()}), entry.label])
     return html.Section(
         [
@@ -127,7 +127,7 @@ def _replay() -> Any:
     )
 
 
-def _curves(found: list[Entry], groups: list[Group]) -> Any:
+def _curves(found: list[Configuration], groups: list[Group]) -> Any:
     pressed = [
         html.Button(group["name"], type="button", **{"data-group": str(index), "aria-pressed": str(index == 0).lower()})
         for index, group in enumerate(groups)
@@ -157,7 +157,7 @@ def _curves(found: list[Entry], groups: list[Group]) -> Any:
     )
 
 
-def _times(found: list[Entry], known: dict[str, wire.MetricWire]) -> Any:
+def _times(found: list[Configuration], known: dict[str, wire.MetricWire]) -> Any:
     """Return the bars of the time to collapse; their script fills them."""
     offered = [
         {"key": key, "words": known[key].label, "threshold": threshold, "direction": known[key].direction}
@@ -190,7 +190,7 @@ def _head(title: str, options: str, explained: str) -> Any:
     )
 
 
-def _difference(found: list[Entry]) -> list[Any]:
+def _difference(found: list[Configuration]) -> list[Any]:
     """Return the place of the difference of two entries' angles, where there are two; its script fills it."""
     if len(found) < 2:
         return []
@@ -209,7 +209,7 @@ def _number(value: float, *, share: bool) -> str:
     return f"{100 * value:.2f} %" if share else f"{value:.3g}"
 
 
-def _finals(found: list[Entry], known: dict[str, wire.MetricWire]) -> Any:
+def _finals(found: list[Configuration], known: dict[str, wire.MetricWire]) -> Any:
     columns = [(key, split) for key in MARKS for split in ("train", "test")]
     shown = {place: [finals(entry, *place) for entry in found] for place in columns}
     shown = {place: values for place, values in shown.items() if any(values)}
@@ -239,7 +239,7 @@ def _finals(found: list[Entry], known: dict[str, wire.MetricWire]) -> Any:
     )
 
 
-def _settings(found: list[Entry]) -> Any:
+def _settings(found: list[Configuration]) -> Any:
     rows = differences([entry.runs[0].config for entry in found])
     head = html.Tr([html.Td(), *(html.Th(entry.label, scope="col") for entry in found)])
     body = [html.Tr([html.Th(key, scope="row"), *(html.Td(_words(value)) for value in values)]) for key, values in rows]

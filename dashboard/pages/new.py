@@ -15,7 +15,7 @@ import dash_mantine_components as dmc
 from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update, set_props
 
 from backend.api import wire
-from backend.api.configurations import flat
+from backend.api.configurations import flatten_settings
 from backend.client import ApiError, AsyncClient, calls
 from dashboard import ids
 from dashboard.components import form
@@ -120,7 +120,7 @@ def refused() -> Any:
 
 def changes(config: Config, before: Config) -> dict[str, tuple[Any, Any]]:
     """Return the settings in which a config differs from the one before, dotted, as (from, to)."""
-    old, new = flat(before), flat(config)
+    old, new = flatten_settings(before), flatten_settings(config)
     return {path: (old.get(path), value) for path, value in new.items() if old.get(path) != value}
 
 
@@ -160,7 +160,7 @@ def command(start: Start, different: dict[str, tuple[Any, Any]], grid: dict[str,
     return " \\\n  ".join(parts)
 
 
-def summary(check: wire.ConfigCheck, estimate: wire.Estimate | None) -> Any:
+def summary(check: wire.ConfigCheck, estimate: wire.LaunchEstimate | None) -> Any:
     """Return what is worth knowing before a launch: how large it is, how long it takes, when it starts."""
     if check.errors:
         return [html.P("Some settings do not fit; the form says which.", className="bad-words")]
@@ -173,7 +173,7 @@ def summary(check: wire.ConfigCheck, estimate: wire.Estimate | None) -> Any:
     return lines if estimate is None else [*lines, *_expected(estimate)]
 
 
-def _expected(estimate: wire.Estimate) -> list[Any]:
+def _expected(estimate: wire.LaunchEstimate) -> list[Any]:
     many = f"{estimate.runs:,} run{'' if estimate.runs == 1 else 's'}"
     waits = f"after {estimate.ahead} that wait or run" if estimate.ahead >= estimate.slots else "now"
     starts = html.P(["Starts ", html.B(waits)])
@@ -410,7 +410,7 @@ async def _checked(
 
 async def _planned(
     client: AsyncClient, config: Config | None, grid_text: str | None, seeds: int
-) -> tuple[dict[str, list[Any]], str, wire.Estimate | None]:
+) -> tuple[dict[str, list[Any]], str, wire.LaunchEstimate | None]:
     """Return the grid that is typed, what is wrong with it, and what the runs would take where nothing is."""
     try:
         grid = parsed_grid(grid_text)

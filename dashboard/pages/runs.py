@@ -91,7 +91,7 @@ def columns(metrics: list[wire.MetricWire], schema: Mapping[str, Any]) -> list[C
 
 
 def vocabulary(
-    shown: list[Column], presets: list[wire.PresetWire], groups: list[wire.Group], data: Mapping[str, Any]
+    shown: list[Column], presets: list[wire.PresetWire], groups: list[wire.GroupSummary], data: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return what the filter completes: fields with their explanation, and the values of those that have few."""
     configs = [preset.config for preset in presets]

@@ -20,7 +20,7 @@ TICK_MS = 3000
 AUDITED = 30
 
 
-def layout(me: wire.Me) -> Any:
+def layout(me: wire.CallerWire) -> Any:
     """Return the page; its parts come with the first tick. Tokens, storage and the audit are for the scope `admin`."""
     left = [panel("Devices", html.Div(id=ids.SYSTEM_DEVICES)), panel("Queue", html.Div(id=ids.SYSTEM_QUEUE))]
     right: list[Any] = [_session(me)]
@@ -50,7 +50,7 @@ def who_is(name: str, token_id: str | None) -> str:
     return "server token" if name == OWNER else name
 
 
-def _session(me: wire.Me) -> Any:
+def _session(me: wire.CallerWire) -> Any:
     facts = [["Logged in as", who_is(me.name, me.token_id)], ["Scope", SCOPES[me.scope]]]
     if me.ends_at is not None:
         facts.append(["Ends at the latest, UTC", me.ends_at[:16].replace("T", " ")])
@@ -108,10 +108,10 @@ def _doctor() -> Any:
     )
 
 
-def findings(found: list[wire.Finding]) -> Any:
+def findings(found: list[wire.CheckResultWire]) -> Any:
     """Return what the doctor found, what is wrong first."""
 
-    def words(finding: wire.Finding) -> str:
+    def words(finding: wire.CheckResultWire) -> str:
         return "works" if finding.ok else "missing" if finding.required else "not here, not needed"
 
     ordered = sorted(found, key=lambda finding: (finding.ok, not finding.required))
@@ -127,7 +127,7 @@ def findings(found: list[wire.Finding]) -> Any:
     return table(["", "what", "found", "what to do"], rows, "Nothing was looked at.")
 
 
-def devices(system: wire.System) -> Any:
+def devices(system: wire.SystemStatus) -> Any:
     """Return what runs may use, and what of it is left."""
     slots = [[device, str(count)] for device, count in system.slots.items()]
     facts = [
@@ -292,7 +292,7 @@ def register(app: Dash, client: AsyncClient) -> None:
             return no_update
         try:
             seconds = int(expires) if expires else None
-            made = await client(calls.make_token(name or "a co-author", scope, expires_in_s=seconds))
+            made = await client(calls.create_token(name or "a co-author", scope, expires_in_s=seconds))
         except ApiError as error:
             return message(str(error), bad=True)
         told = html.P("Send this link; it is shown this once.", className="ink-2")

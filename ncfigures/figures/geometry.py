@@ -64,7 +64,9 @@ def geometry(request: FigureRequest) -> FigureSpec:
     )
 
 
-def _scene(request: FigureRequest, capture: wire.Geometry, shown: list[str], title: str, notices: list[str]) -> Scene:
+def _scene(
+    request: FigureRequest, capture: wire.GeometryWire, shown: list[str], title: str, notices: list[str]
+) -> Scene:
     view = np.asarray(capture.view_matrix, dtype=np.float64)
     labels = wire.from_typed(capture.arrays["labels"]).astype(np.int64)
     classes = len(capture.class_names)
@@ -115,7 +117,7 @@ def _scene(request: FigureRequest, capture: wire.Geometry, shown: list[str], tit
     )
 
 
-def _colours(capture: wire.Geometry, classes: int, notices: list[str]) -> list[str]:
+def _colours(capture: wire.GeometryWire, classes: int, notices: list[str]) -> list[str]:
     """Return a colour a class; where they are too many to be told apart, the pair at the smallest angle stands out."""
     found = palette.class_colours(classes)
     if classes > NAMES_UP_TO:

@@ -66,8 +66,10 @@ def test_events_are_numbered_without_gaps_and_paged(quiet_server, finished):
 
 def test_geometry_is_in_the_frame_of_the_etf(quiet_server, finished):
     with quiet_server.client() as http:
-        newest = wire.Geometry.model_validate(http.get(f"/api/v1/runs/{finished}/geometry").json())
-        first = wire.Geometry.model_validate(http.get(f"/api/v1/runs/{finished}/geometry", params={"epoch": 0}).json())
+        newest = wire.GeometryWire.model_validate(http.get(f"/api/v1/runs/{finished}/geometry").json())
+        first = wire.GeometryWire.model_validate(
+            http.get(f"/api/v1/runs/{finished}/geometry", params={"epoch": 0}).json()
+        )
         later = http.get(f"/api/v1/runs/{finished}/geometry", params={"epoch": 1.9}).json()
     assert (newest.epoch, first.epoch, later["epoch"]) == (3, 0, 1)
     means = wire.from_typed(newest.arrays["means"])
@@ -280,7 +282,7 @@ def test_openapi_shows_an_example_of_each_body_and_a_problem_for_each_error(quie
                     problem = answer["content"]["application/problem+json"]
                     assert problem["schema"]["$ref"].endswith("/Problem"), f"{where}: {status}"
     assert bodies >= 8
-    for name in ("RunWire", "EventPage", "Series", "Problem"):
+    for name in ("RunWire", "EventPage", "MetricSeries", "Problem"):
         (example,) = shapes[name]["examples"]
         # The document leaves out what is null.
         absent = {field: None for field, about in getattr(wire, name).model_fields.items() if about.is_required()}

@@ -157,6 +157,7 @@ def _change(ask, held, archived):
     ask("POST", f"{run}/restore", run_id=waiting)
     ask("POST", "/api/v1/imports", content=archived, headers={"content-type": "application/zip"})
     plan = ask("POST", "/api/v1/gc", json={"thin_geometry": 2}).json()["id"]
+    ask("GET", "/api/v1/gc/{plan}", plan=plan)
     entry = ask("POST", "/api/v1/gc/{plan}/delete", plan=plan).json()["entry"]
     ask("POST", "/api/v1/trash/restore", json={"entries": [entry]})
     ask("POST", "/api/v1/trash/empty", json={"digest": ask("GET", "/api/v1/trash").json()["digest"]})

@@ -19,7 +19,7 @@ from tests.harness import run_async, tiny, wait_for
 def tokens(quiet_server):
     """One token of each scope."""
     with Client(quiet_server.url, quiet_server.token) as client:
-        return {scope: client(calls.make_token(f"a {scope} token", scope)) for scope in SCOPES}
+        return {scope: client(calls.create_token(f"a {scope} token", scope)) for scope in SCOPES}
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_log_ins_log_outs_refusals_and_new_tokens_are_written_down(quiet_server,
         assert browser.post("/api/v1/tokens", json={"name": "mine", "scope": "admin"}).status_code == 403
         assert browser.post("/api/v1/logout").status_code == 204
     with Client(quiet_server.url, quiet_server.token) as owner:
-        owner(calls.make_token("written down"))
+        owner(calls.create_token("written down"))
         entries = owner(calls.audit(limit=4))
     assert [(e.who, e.token_id, e.action, e.status) for e in reversed(entries)] == [
         ("a read token", reading.id, "log in", 303),
@@ -161,7 +161,7 @@ def test_log_ins_log_outs_refusals_and_new_tokens_are_written_down(quiet_server,
 
 def test_a_token_named_owner_is_not_the_owner(quiet_server):
     with Client(quiet_server.url, quiet_server.token) as owner:
-        made = owner(calls.make_token("owner", "launch"))
+        made = owner(calls.create_token("owner", "launch"))
         with Client(quiet_server.url, made.token) as client:
             assert (client(calls.me()).scope, client(calls.me()).token_id) == ("launch", made.id)
             run = client(calls.launch(tiny(epochs=1).model_dump(mode="json")))

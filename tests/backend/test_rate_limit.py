@@ -72,15 +72,15 @@ def test_many_addresses_take_bounded_memory_and_free_nobody():
     failed = FailedLogins()
     for _ in range(ATTEMPTS):
         failed.add("192.0.2.1")
-    for i in range(3 * rate_limit.MOST_ADDRESSES):
+    for i in range(3 * rate_limit.MAX_ADDRESSES):
         failed.add(f"2001:db8:{i // 65536:x}:{i % 65536:x}::1")
     assert failed.wait_s("192.0.2.1") > 0, "wrong tokens from elsewhere shorten no wait"
-    assert len(failed) <= rate_limit.MOST_ADDRESSES + 1
+    assert len(failed) <= rate_limit.MAX_ADDRESSES + 1
     # Even where all of them wait, only the oldest are forgotten.
-    for i in range(2 * rate_limit.MOST_ADDRESSES):
+    for i in range(2 * rate_limit.MAX_ADDRESSES):
         for _ in range(ATTEMPTS):
             failed.add(f"10.{i // 65536}.{i // 256 % 256}.{i % 256}")
-    assert len(failed) <= 2 * rate_limit.MOST_ADDRESSES
+    assert len(failed) <= 2 * rate_limit.MAX_ADDRESSES
 
 
 def guess(http, number=ATTEMPTS, **headers):
@@ -123,7 +123,7 @@ def test_behind_a_proxy_each_client_counts_by_its_own_address(behind_proxy):
         return {"host": "lab.example", "x-forwarded-for": f"127.0.0.1, 203.0.113.9, {address}", **headers}
 
     with httpx.Client(base_url=behind_proxy.url) as http, Client(behind_proxy.url, behind_proxy.token) as owner:
-        made = owner(calls.make_token("co-author", "read"))
+        made = owner(calls.create_token("co-author", "read"))
         login = http.get(f"/?token={made.token}", headers=through("192.0.2.1"))
         cookie = {"cookie": login.headers["set-cookie"].partition(";")[0]}
         http.cookies.clear()
@@ -146,7 +146,7 @@ def test_behind_a_proxy_each_client_counts_by_its_own_address(behind_proxy):
 
 def test_a_reader_does_not_get_to_guess_behind_a_valid_cookie(behind_proxy):
     with Client(behind_proxy.url, behind_proxy.token) as owner:
-        made = owner(calls.make_token("co-author", "read"))
+        made = owner(calls.create_token("co-author", "read"))
     far = {"x-forwarded-for": "192.0.2.3"}
     with httpx.Client(base_url=behind_proxy.url) as http:
         http.get(f"/?token={made.token}", headers=far)

@@ -163,7 +163,7 @@ def test_a_restart_keeps_sessions_and_another_token_ends_those_of_the_old_one(st
         port = probe.getsockname()[1]
     server = start("the-first-token-long-enough")
     with Client(server.url, server.token) as owner:
-        made = owner(calls.make_token("co-author"))
+        made = owner(calls.create_token("co-author"))
     own, other = log_in(server, server.token), log_in(server, made.token)
     server.stop()
     server = start("the-first-token-long-enough")

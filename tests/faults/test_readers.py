@@ -84,7 +84,7 @@ def test_a_reader_that_never_reads_costs_bounded_memory_and_is_let_go(written):
     with server.client() as http:
         wait_for(
             lambda: "collapse_viewers 0.0" in http.get("/prometheus").text,
-            stream.PATIENCE_S + 30 - min(20, time.monotonic() - started),
+            stream.STALL_TIMEOUT_S + 30 - min(20, time.monotonic() - started),
             "the end of those who take nothing",
         )
     for line in lazy:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from backend.store.errors import Forbidden
 from backend.store.scopes import TokenScope, includes
 
-COMMAND_LINE = "command line"
-
 
 @dataclass(frozen=True, slots=True)
 class Caller:

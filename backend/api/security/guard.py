@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.api.problems import problem
-from backend.api.security.authority import CHECK_S, Authority
+from backend.api.security.authenticator import CHECK_S, Authenticator
 from backend.api.security.callers import Caller, caller
 from backend.api.security.headers import HEADERS, content_security_policy
 from backend.api.security.login import Login, scheme_of
@@ -39,9 +39,9 @@ class Guard:
     """Lets a request through where Host, Origin and caller are right, and answers it otherwise."""
 
     def __init__(
-        self, app: ASGIApp, *, authority: Authority, login: Login, hosts: Iterable[str], import_bytes: int = 0
+        self, app: ASGIApp, *, authenticator: Authenticator, login: Login, hosts: Iterable[str], import_bytes: int = 0
     ) -> None:
-        self._app, self._authority, self._login, self._hosts = app, authority, login, frozenset(hosts)
+        self._app, self._authenticator, self._login, self._hosts = app, authenticator, login, frozenset(hosts)
         self._import_bytes = import_bytes
         self.policy = content_security_policy()
 
@@ -72,7 +72,7 @@ class Guard:
         try:
             while not serving.done():
                 await asyncio.wait({serving}, timeout=CHECK_S)
-                if who is not None and not serving.done() and await self._authority.ended([who]):
+                if who is not None and not serving.done() and await self._authenticator.ended([who]):
                     await send({"type": "websocket.close", "code": 4401})
                     return
             serving.result()

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import Scope
 
 from backend.api.problems import problem
-from backend.api.security.authority import Authority
+from backend.api.security.authenticator import Authenticator
 from backend.api.security.callers import Caller
 from backend.api.security.rate_limit import ATTEMPTS, FailedLogins, is_loopback
 from backend.store import audit, sessions
@@ -35,8 +35,8 @@ def scheme_of(scope: Scope) -> str:
 class Login:
     """Identifies callers, logs browsers in, and makes those wait who send wrong tokens."""
 
-    def __init__(self, authority: Authority, store: Store, cookie: str) -> None:
-        self._authority, self._store, self._cookie = authority, store, cookie
+    def __init__(self, authenticator: Authenticator, store: Store, cookie: str) -> None:
+        self._authenticator, self._store, self._cookie = authenticator, store, cookie
         self._failed = FailedLogins()
 
     async def identify(self, scope: Scope, headers: Headers) -> Caller | Response:
@@ -53,11 +53,11 @@ class Login:
         cookie = self._cookie_in(headers)
         wait_s = self._failed.wait_s(address)
         if wait_s == 0 or is_loopback(address):
-            if given is not None and (found := await self._authority.of_token(given)) is not None:
+            if given is not None and (found := await self._authenticator.of_token(given)) is not None:
                 rest = [(key, value) for key, value in query if key != "token"]
                 return await self._logged_in(scope, found, given, cookie, rest)
             if bearer.startswith("Bearer "):
-                found = await self._authority.of_token(bearer.removeprefix("Bearer ").strip())
+                found = await self._authenticator.of_token(bearer.removeprefix("Bearer ").strip())
                 if found is not None:
                     return found
         guessed = bool(given or bearer)
@@ -65,7 +65,7 @@ class Login:
             # Counted beside a valid cookie too: who may only read does not get to guess another token.
             self._failed.add(address)
             log.warning("a wrong token", extra={"facts": {"address": address, "path": scope["path"]}})
-        if cookie is not None and (found := await self._authority.of_cookie(cookie)) is not None:
+        if cookie is not None and (found := await self._authenticator.of_cookie(cookie)) is not None:
             return found
         if guessed and wait_s:
             return _wait(wait_s)
@@ -81,7 +81,7 @@ class Login:
         self, scope: Scope, who: Caller, token: str, cookie: str | None, query: list[tuple[str, str]]
     ) -> Response:
         """Swap the token in the address for a session's cookie, so that it stays in no history and no log."""
-        value = await self._authority.log_in(who, token, cookie)
+        value = await self._authenticator.log_in(who, token, cookie)
         await asyncio.to_thread(audit.record, self._store, who.name, who.token_id, "log in", 303)
         local = "/" + scope["path"].lstrip("/\\")
         response = RedirectResponse(local + (f"?{urlencode(query)}" if query else ""), status_code=303)

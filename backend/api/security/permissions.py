@@ -77,6 +77,7 @@ ROUTES: dict[Needed, str] = {
         DELETE /api/v1/runs/{run_id}
         POST /api/v1/runs/{run_id}/restore
         POST /api/v1/gc
+        GET /api/v1/gc/{plan}
         POST /api/v1/gc/{plan}/delete
         POST /api/v1/trash/empty
         POST /api/v1/trash/restore

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from ipaddress import IPv6Address, ip_address
 
 ATTEMPTS, WINDOW_S = 20, 60.0
-MOST_ADDRESSES = 10_000
+MAX_ADDRESSES = 10_000
 """How many addresses are remembered of each kind, some 2 MB; the oldest are forgotten."""
 
 
@@ -57,7 +57,7 @@ class FailedLogins:
             self._waiting[network] = now + WINDOW_S
             self._waiting.move_to_end(network)
         for held in (self._counted, self._waiting):
-            while len(held) > MOST_ADDRESSES:
+            while len(held) > MAX_ADDRESSES:
                 held.popitem(last=False)
 
     def wait_s(self, address: str) -> float:

@@ -6,12 +6,12 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
-from backend.api.wire.base import Wire, example_config
+from backend.api.wire.base import WireModel, example_config
 from backend.store.scopes import TokenScope
 from backend.store.validation import Name
 
 
-class Me(Wire):
+class CallerWire(WireModel):
     """Who asks: the name and the rights of the token that was sent, or that the session was opened with."""
 
     name: str
@@ -25,7 +25,7 @@ class Me(Wire):
     """When the session or the token ends, UTC."""
 
 
-class NewToken(Wire):
+class TokenRequest(WireModel):
     """A token to make, of one scope, with an end or without."""
 
     model_config = example_config(name="a co-author", scope="read", expires_in_s=2_592_000)
@@ -38,7 +38,7 @@ class NewToken(Wire):
     """In how many seconds it ends, instead of `expires_at`."""
 
 
-class TokenWire(Wire):
+class TokenWire(WireModel):
     """A token, without what it says."""
 
     id: str
@@ -49,7 +49,7 @@ class TokenWire(Wire):
     revoked_at: str | None
 
 
-class TokenMade(TokenWire):
+class CreatedToken(TokenWire):
     """A new token with what it says, told this once."""
 
     token: str
@@ -57,7 +57,7 @@ class TokenMade(TokenWire):
     """The address to send to whoever is to use it."""
 
 
-class AuditEntry(Wire):
+class AuditEntry(WireModel):
     """Who did what, and how it was answered."""
 
     number: int

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any, Literal
 
-from backend.api.wire.base import Wire
+from backend.api.wire.base import WireModel
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-class TypedArray(Wire):
+class TypedArray(WireModel):
     """An array as Plotly.js reads it: `dtype` f4, i4 or u1, base64 of little-endian bytes, `shape` "rows,columns"."""
 
     dtype: Literal["f4", "i4", "u1"]

@@ -17,7 +17,7 @@ Summary = dict[str, dict[str, Number]]
 Item = TypeVar("Item")
 
 
-class Wire(BaseModel):
+class WireModel(BaseModel):
     """Base of wire models: unknown keys in a request are errors."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -28,13 +28,13 @@ def example_config(**fields: Any) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [fields]})
 
 
-class Items(Wire, Generic[Item]):
+class ItemList(WireModel, Generic[Item]):
     """A short list that is never paged."""
 
     items: list[Item]
 
 
-class Problem(Wire):
+class Problem(WireModel):
     """An error as RFC 9457 describes it."""
 
     model_config = ConfigDict(

@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from backend.api.wire.base import Number, Wire, example_config
+from backend.api.wire.base import Number, WireModel, example_config
 from backend.store.validation import FieldError
 from ncengine.config import RunConfig
 
 
-class MetricWire(Wire):
+class MetricWire(WireModel):
     """What a metric says about itself."""
 
     key: str
@@ -30,7 +30,7 @@ class MetricWire(Wire):
     """One of 0 … 1, read as per cent."""
 
 
-class PresetWire(Wire):
+class PresetWire(WireModel):
     """A ready-made config; `group` says whether it is quick, larger, or of a publication."""
 
     name: str
@@ -40,7 +40,7 @@ class PresetWire(Wire):
     config: RunConfig
 
 
-class ConfigCheck(Wire):
+class ConfigCheck(WireModel):
     """Whether a config could be launched, and how large it is."""
 
     errors: list[FieldError]
@@ -48,7 +48,7 @@ class ConfigCheck(Wire):
     facts: dict[str, Any]
 
 
-class Plan(Wire):
+class LaunchPlan(WireModel):
     """Runs that might be launched: a config, a grid of settings over it, and seeds."""
 
     model_config = example_config(
@@ -59,7 +59,7 @@ class Plan(Wire):
     seeds: Annotated[int, Field(ge=1, le=1000)] = 1
 
 
-class Estimate(Wire):
+class LaunchEstimate(WireModel):
     """What runs will take, from runs like them on this machine; null where there was none."""
 
     runs: int

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from backend.api.wire.base import Wire
+from backend.api.wire.base import WireModel
 
 
-class Origin(Wire):
+class FigureProvenance(WireModel):
     """Where a figure's file comes from."""
 
     address: str

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from backend.api.wire.base import Wire, example_config
+from backend.api.wire.base import WireModel, example_config
 
 
 def _require_preview(value: Any) -> Any:
@@ -19,7 +19,7 @@ def _require_preview(value: Any) -> Any:
     return value
 
 
-class GcRequest(Wire):
+class GcRequest(WireModel):
     """What a clean-up may remove beside runs deleted a week ago and files without a row; it is previewed, not done."""
 
     model_config = example_config(thin_geometry=10, checkpoints=True, q="group:rates")
@@ -35,7 +35,7 @@ class GcRequest(Wire):
     """Not needed any more: this request never removes anything."""
 
 
-class GcItem(Wire):
+class GcItem(WireModel):
     """Files that are removed, or restored, together."""
 
     kind: str
@@ -47,7 +47,7 @@ class GcItem(Wire):
     size_bytes: int
 
 
-class GcSkipped(Wire):
+class GcSkipped(WireModel):
     """Something that is left where it is."""
 
     kind: str
@@ -58,7 +58,7 @@ class GcSkipped(Wire):
     reason: str
 
 
-class GcPlan(Wire):
+class GcPlan(WireModel):
     """What a clean-up would remove; `POST /gc/{id}/delete` removes that, and nothing else."""
 
     id: str
@@ -73,7 +73,7 @@ class GcPlan(Wire):
     """What would be eligible, and is left alone for a reason."""
 
 
-class GcResult(Wire):
+class GcResult(WireModel):
     """What a clean-up moved to the trash, or a restore brought back."""
 
     count: int
@@ -85,7 +85,7 @@ class GcResult(Wire):
     """The entry of the trash that holds it now."""
 
 
-class TrashEntry(Wire):
+class TrashEntry(WireModel):
     """What one clean-up moved to the trash."""
 
     name: str
@@ -97,7 +97,7 @@ class TrashEntry(Wire):
     items: list[GcItem]
 
 
-class Trash(Wire):
+class Trash(WireModel):
     """What is in the trash, newest first; `digest` names this very content when it is emptied."""
 
     digest: str
@@ -106,14 +106,14 @@ class Trash(Wire):
     items: list[TrashEntry]
 
 
-class TrashRestore(Wire):
+class RestoreTrashRequest(WireModel):
     """Which entries of the trash to bring back."""
 
     model_config = example_config(entries=["20260131T120000Z-0123456789abcdef"])
     entries: Annotated[list[Annotated[str, Field(max_length=64)]], Field(min_length=1, max_length=1000)]
 
 
-class TrashEmpty(Wire):
+class EmptyTrashRequest(WireModel):
     """What to remove for good: the trash as it was listed."""
 
     model_config = example_config(digest="0123456789abcdef")
@@ -121,7 +121,7 @@ class TrashEmpty(Wire):
     """The digest of the list that was shown; another content of the trash is not emptied."""
 
 
-class TrashEmptied(Wire):
+class EmptyTrashResult(WireModel):
     """What was removed for good."""
 
     count: int

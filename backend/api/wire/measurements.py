@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from backend.api.wire.arrays import TypedArray
-from backend.api.wire.base import Number, Wire, example_config
+from backend.api.wire.base import Number, WireModel, example_config
 from backend.api.wire.runs import RunWire
 
 
-class EventPage(Wire):
+class EventPage(WireModel):
     """Events of a run in order; ask again with `after=next_after`."""
 
     model_config = example_config(
@@ -28,7 +28,7 @@ class EventPage(Wire):
     next_after: int
 
 
-class Series(Wire):
+class MetricSeries(WireModel):
     """Metrics over epochs: `values[split][key][i]` belongs to `epochs[i]`."""
 
     model_config = example_config(
@@ -47,7 +47,7 @@ class Series(Wire):
     """Of so many, each two places hold the extremes of a stretch of epochs; the first and the last are exact."""
 
 
-class Sparkline(Wire):
+class Sparkline(WireModel):
     """One metric of a run over its epochs."""
 
     run: str
@@ -57,7 +57,7 @@ class Sparkline(Wire):
     values: list[Number | None]
 
 
-class Overview(Wire):
+class RunOverview(WireModel):
     """All that a page of a run begins with; what comes later follows event `seq` on the stream."""
 
     run: RunWire
@@ -65,18 +65,18 @@ class Overview(Wire):
     """The last event that is in here."""
     started: dict[str, Any] | None
     """The payload of RunStarted: labels, views, vertices."""
-    series: Series
+    series: MetricSeries
     steps: dict[str, list[Number | None]]
     """Over steps: `step`, `loss`, `lr`, `samples_per_s`, and the most `memory_bytes` of any phase."""
     captures: TypedArray
     """The steps of the captures that have geometry, in order."""
     newest: dict[str, Any]
     """The newest event of each of some types, as they travel on the stream."""
-    geometry: Geometry | None
+    geometry: GeometryWire | None
     """The newest capture."""
 
 
-class Milestones(Wire):
+class Milestones(WireModel):
     """When a run got somewhere, in epochs; null where it has not (yet)."""
 
     run: str
@@ -92,7 +92,7 @@ class Milestones(Wire):
     """The first measured layer from which on the nearest class mean is right for 99 % of the training samples."""
 
 
-class Geometry(Wire):
+class GeometryWire(WireModel):
     """One capture: coordinates in the frame of the nearest ETF, ready to draw."""
 
     run: str
@@ -107,7 +107,7 @@ class Geometry(Wire):
     arrays: dict[str, TypedArray]
 
 
-class Samples(Wire):
+class SampleImages(WireModel):
     """Small pictures of the training samples whose features captures hold, in the captures' order.
 
     `images` is "n,height·width·channels" of 0 … 255 by row, pixel, channel (one is grey, three are RGB).
@@ -122,7 +122,7 @@ class Samples(Wire):
     """Under label noise."""
 
 
-class ArtifactWire(Wire):
+class ArtifactWire(WireModel):
     """A file of arrays of a run."""
 
     kind: str
@@ -133,7 +133,7 @@ class ArtifactWire(Wire):
     href: str
 
 
-class ReadingWire(Wire):
+class ResourceSampleWire(WireModel):
     """What a run's process took of the machine at one moment; per cent of one core."""
 
     at: str

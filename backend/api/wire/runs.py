@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from backend.api.wire.base import Status, Summary, Wire, example_config
+from backend.api.wire.base import Status, Summary, WireModel, example_config
 from backend.store.validation import Name, Tags
 from ncengine.config import RunConfig
 
 
-class RunWire(Wire):
+class RunWire(WireModel):
     """A run as it stands."""
 
     model_config = example_config(
@@ -70,7 +70,7 @@ class RunWire(Wire):
     """The run that a first start begins by itself."""
 
 
-class RunPage(Wire):
+class RunPage(WireModel):
     """A page of runs, newest first."""
 
     items: list[RunWire]
@@ -85,7 +85,7 @@ Seconds = Annotated[float, Field(ge=1, le=1e9, allow_inf_nan=False)]
 RunId = Annotated[str, Field(max_length=16)]
 
 
-class RunFacts(Wire):
+class LaunchOptions(WireModel):
     """What is said of a new run beside its config."""
 
     name: Name | None = None
@@ -97,14 +97,14 @@ class RunFacts(Wire):
     """Seconds of running, over all attempts, after which the run stops with a checkpoint."""
 
 
-class NewRun(RunFacts):
+class LaunchRequest(LaunchOptions):
     """A run to launch. Unknown config keys and impossible combinations are refused with the fields named."""
 
     model_config = example_config(config={"data": {"name": "digits"}, "epochs": 20}, tags=["first"])
     config: RunConfig
 
 
-class NewSweep(RunFacts):
+class SweepRequest(LaunchOptions):
     """Runs over a grid of settings, each with several seeds, queued together as one group."""
 
     model_config = example_config(
@@ -121,7 +121,7 @@ class NewSweep(RunFacts):
     group: Name
 
 
-class NewClone(RunFacts):
+class CloneRequest(LaunchOptions):
     """A run like another one, with some settings changed."""
 
     model_config = example_config(set={"seed": 1, "head.name": "linear"}, name="the same with a linear classifier")
@@ -129,7 +129,7 @@ class NewClone(RunFacts):
     """Changed settings by dotted name."""
 
 
-class RunChanges(Wire):
+class RunUpdate(WireModel):
     """What may be changed of a run at any time."""
 
     model_config = example_config(tags=["paper", "figure 2"], notes="Delta of 1e-3; see the runs of group *rates*.")
@@ -142,7 +142,7 @@ class RunChanges(Wire):
     time_limit_s: Seconds | None = None
 
 
-class Move(Wire):
+class QueueMove(WireModel):
     """Where in the queue a run goes."""
 
     model_config = example_config(before="r3k5q7w9x1")
@@ -150,7 +150,7 @@ class Move(Wire):
     """The queued run before which it goes, or null for the end."""
 
 
-class Sweep(Wire):
+class Sweep(WireModel):
     """A group of runs that were queued together."""
 
     group: str
@@ -160,7 +160,7 @@ class Sweep(Wire):
 BulkAction = Literal["cancel", "pause", "resume", "retry", "delete", "restore", "tag", "untag", "group", "priority"]
 
 
-class Bulk(Wire):
+class BulkRequest(WireModel):
     """One action on several runs, named by id or by a filter."""
 
     model_config = example_config(action="cancel", q="group:rates status:queued")
@@ -171,7 +171,7 @@ class Bulk(Wire):
     """The tag, the group, or the priority, where the action needs one."""
 
 
-class BulkResult(Wire):
+class BulkResult(WireModel):
     """What became of one run of a bulk action."""
 
     id: str
@@ -180,7 +180,7 @@ class BulkResult(Wire):
     """Why it was not done, or nothing."""
 
 
-class Group(Wire):
+class GroupSummary(WireModel):
     """Runs under one name, such as the seeds of a sweep."""
 
     group: str
@@ -189,7 +189,7 @@ class Group(Wire):
     """How many there are in each state."""
 
 
-class Spread(Wire):
+class MetricRangeWire(WireModel):
     """Median and range of a number over those runs of a fold that have it."""
 
     median: float
@@ -198,7 +198,7 @@ class Spread(Wire):
     runs: int
 
 
-class Fold(Wire):
+class RunGroupWire(WireModel):
     """Runs that a table shows as one row."""
 
     value: str | None
@@ -210,18 +210,18 @@ class Fold(Wire):
     """When the newest one was made."""
     shared: dict[str, str | None]
     """Name, group, head, data, backbone and seed, each null where they differ."""
-    spreads: dict[str, Spread]
+    spreads: dict[str, MetricRangeWire]
     """The metrics asked for, as `SPLIT.KEY`, and `duration` in seconds."""
 
 
-class Folds(Wire):
+class RunGroupPage(WireModel):
     """Runs folded into rows, the one with the newest run first; `total` counts the rows there are."""
 
-    items: list[Fold]
+    items: list[RunGroupWire]
     total: int
 
 
-class AttemptWire(Wire):
+class AttemptWire(WireModel):
     """One attempt at a run: a process from its start to its end."""
 
     number: int

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from backend.api.wire.base import Wire
+from backend.api.wire.base import WireModel
 
 
-class System(Wire):
+class SystemStatus(WireModel):
     """The machine and this server."""
 
     version: str
@@ -22,7 +22,7 @@ class System(Wire):
     queued: int
 
 
-class Finding(Wire):
+class CheckResultWire(WireModel):
     """One thing that the doctor looked at."""
 
     what: str
@@ -34,7 +34,7 @@ class Finding(Wire):
     """Runs or pages need it."""
 
 
-class Ready(Wire):
+class Readiness(WireModel):
     """Whether the server can take runs, and which of its parts say no."""
 
     ready: bool

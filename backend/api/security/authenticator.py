@@ -34,7 +34,7 @@ CHECK_S = 0.4
 """How often the callers of open streams and WebSockets are looked up again."""
 
 
-class Authority:
+class Authenticator:
     """Knows the server's own token, those in the store, and sessions; what was looked up is believed for a moment."""
 
     def __init__(self, token: str, store: Store) -> None:
