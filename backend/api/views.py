@@ -18,6 +18,7 @@ from backend.store import artifacts, curves, event_log, query, runs
 from backend.store.database import Store
 from backend.store.errors import Invalid, NotFound, Unusable
 from backend.store.models import artifact, event
+from backend.store.suggestions import did_you_mean
 from ncengine.events import STREAMED_ARRAYS
 from ncengine.geometry.seen import see
 from ncengine.metrics import METRICS
@@ -40,7 +41,8 @@ def series(store: Store, run_id: str, keys: list[str] | None = None, at_most: in
         unknown = [key for key in keys if found.points and not any(key in known for known in values.values())]
         if unknown:
             have = ", ".join(found.values.get("train", []))
-            raise NotFound(f"run {run_id} has no metric {unknown[0]!r}; it has {have}")
+            hint = did_you_mean(unknown[0], METRICS)
+            raise NotFound(f"run {run_id} has no metric {unknown[0]!r}{hint}; it has {have}")
     return wire.MetricSeries(
         run=run_id,
         epochs=[int(place) for place in found.positions],
@@ -209,7 +211,7 @@ def features(store: Store, run_id: str, epoch: float | None) -> tuple[float, Pat
 def milestones(store: Store, run_id: str, key: str, split: str, threshold: float) -> wire.Milestones:
     """Return when the terminal phase began, and from when on a metric stays at or beyond a threshold."""
     if key not in METRICS:
-        raise Invalid(f"key must be a metric, got {key!r}; GET /api/v1/metrics lists them")
+        raise Invalid(f"key must be a metric, got {key!r}{did_you_mean(key, METRICS)}; GET /api/v1/metrics lists them")
     found = series(store, run_id)
     if split not in found.values and found.epochs:
         raise NotFound(f"run {run_id} has no split {split!r}; it has {', '.join(found.values)}")

@@ -62,7 +62,8 @@ def load_config(what: str, assignments: list[str]) -> RunConfig:
     """Return the config of a preset or a JSON file, with `--set` assignments applied."""
     from backend.store.errors import Invalid
     from backend.store.suggestions import did_you_mean
-    from ncengine.config import RunConfig, with_overrides
+    from backend.store.validation import override_settings
+    from ncengine.config import RunConfig
     from ncengine.preset_configs import PRESETS
 
     if what in PRESETS:
@@ -75,7 +76,7 @@ def load_config(what: str, assignments: list[str]) -> RunConfig:
     overrides: dict[str, object] = {
         path: _parse_value(text) for path, text in (_parse_assignment(each, "--set") for each in assignments)
     }
-    return with_overrides(config, overrides) if overrides else config
+    return override_settings(config, overrides) if overrides else config
 
 
 def _parse_assignment(text: str, option: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from backend.api.configurations import group_by_configuration
 from backend.store import artifacts, event_log, runs
 from backend.store.database import Store
 from backend.store.errors import Invalid, NotFound
+from backend.store.suggestions import did_you_mean
 from ncengine.metrics import METRICS
 from ncfigures.camera import parse_camera
 from ncfigures.catalogue import FIGURES, LAYERS, VENUES, FigureName, Format
@@ -34,11 +35,12 @@ EXTRA_ARRAYS = {
 def check_figure(figure: str, format_: str, options: FigureOptions) -> None:
     """Raise Invalid where a name is not one that there is."""
     if figure not in FIGURES:
-        raise Invalid(f"the figure must be one of {', '.join(FIGURES)}, got {figure!r}")
+        raise Invalid(f"the figure must be one of {', '.join(FIGURES)}, got {figure!r}{did_you_mean(figure, FIGURES)}")
     if format_ not in get_args(Format):
         raise Invalid(f"the format must be one of {', '.join(get_args(Format))}, got {format_!r}")
     if options.venue not in VENUES:
-        raise Invalid(f"venue must be one of {', '.join(VENUES)}, got {options.venue!r}")
+        hint = did_you_mean(options.venue, VENUES)
+        raise Invalid(f"venue must be one of {', '.join(VENUES)}, got {options.venue!r}{hint}")
     unknown = [layer for layer in listed(options.layers) if layer not in LAYERS]
     if unknown:
         raise Invalid(f"layers must be among {', '.join(LAYERS)}, got {unknown[0]!r}")
@@ -155,7 +157,8 @@ def _series(
 ) -> wire.MetricSeries:
     unknown = [key for key in keys if key not in METRICS]
     if unknown:
-        raise Invalid(f"there is no metric {unknown[0]!r}; `nc.catalogue()` and GET /api/v1/metrics list them")
+        hint = did_you_mean(unknown[0], METRICS)
+        raise Invalid(f"there is no metric {unknown[0]!r}{hint}; `nc.catalogue()` and GET /api/v1/metrics list them")
     found = views.series(store, run_id, None, MAX_CURVE_POINTS)
     if not found.epochs:
         raise NotFound(f"run {run_id} has no measured epoch yet; wait until its first epoch is done")

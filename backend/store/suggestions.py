@@ -7,7 +7,13 @@ from collections.abc import Iterable
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    """Return " (did you mean 'x'?)" for the candidate most similar to `name`, or "" if none is similar."""
-    known = {each.lower(): each for each in candidates}
-    similar = difflib.get_close_matches(name.lower(), known, n=1)
+    """Return " (did you mean 'x'?)" for the candidate most similar to `name`, or "" if none is similar.
+
+    A dotted candidate is also found by its last part: `lr` suggests `optimiser.lr`.
+    """
+    known: dict[str, str] = {}
+    for candidate in candidates:
+        known.setdefault(candidate.rpartition(".")[2].lower(), candidate)
+    known |= {candidate.lower(): candidate for candidate in candidates}
+    similar = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.7)
     return f" (did you mean {known[similar[0]]!r}?)" if similar else ""

@@ -14,7 +14,7 @@ from backend.jobs import sweep
 from backend.store import bulk, query, run_filter, run_groups, run_queue, run_status, runs
 from backend.store.errors import Invalid, Unusable
 from backend.store.runs import RunDraft
-from ncengine.config import with_overrides
+from backend.store.validation import override_settings
 
 router = APIRouter(prefix="/api/v1", tags=["runs"], route_class=EncodedRoute)
 Key = Annotated[
@@ -77,7 +77,7 @@ def clone(
     """Queue a copy of a run with some settings changed."""
     original = runs.get(context.store, run_id)
     try:
-        config = with_overrides(runs.config_of(original), body.set)
+        config = override_settings(runs.config_of(original), body.set)
     except ValueError as error:
         raise context.config_error(error) from error
     options = _options(body) | {"name": body.name or original.name, "cloned_from": run_id}
