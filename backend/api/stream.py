@@ -29,7 +29,7 @@ from starlette.types import Receive, Scope, Send
 
 from backend.api.downloads import STALL_TIMEOUT_S, wait_for_disconnect
 from backend.api.run_views import event_json
-from backend.api.security.authenticator import CHECK_S
+from backend.api.security.authenticator import RECHECK_S
 from backend.api.security.callers import Caller
 from backend.api.views import typed_arrays
 from backend.store import event_log, runs
@@ -349,7 +349,7 @@ class StreamHub:
 
     async def _end_invalid_periodically(self) -> None:
         while True:
-            await asyncio.sleep(CHECK_S)
+            await asyncio.sleep(RECHECK_S)
             await self.end_invalid()
 
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from backend.api.app import Application
-from backend.api.security.permissions import NEEDED
+from backend.api.security.permissions import REQUIREMENTS
 from backend.client import ApiError, Client, calls
 from backend.settings import Settings
 from backend.store.scopes import SCOPES, includes
@@ -32,7 +32,7 @@ def operations(quiet_server):
 
 def test_every_operation_declares_its_scope(operations):
     assert len(operations) > 40
-    assert [operation for operation in operations if operation not in NEEDED] == []
+    assert [operation for operation in operations if operation not in REQUIREMENTS] == []
 
 
 def test_each_scope_does_what_it_is_for_and_nothing_beyond(quiet_server, tokens, operations):
@@ -44,8 +44,8 @@ def test_each_scope_does_what_it_is_for_and_nothing_beyond(quiet_server, tokens,
             for operation in operations:
                 method, path = operation.split()
                 answer = http.request(method, re.sub(r"\{\w+\}", "nothing", path), json={} if method != "GET" else None)
-                needed = NEEDED[operation]
-                allowed = needed == "nobody" or includes(scope, needed)
+                needed = REQUIREMENTS[operation]
+                allowed = needed == "none" or includes(scope, needed)
                 assert (answer.status_code != 403) == allowed, (scope, operation, answer.text)
                 if not allowed:
                     assert f"needs the scope '{needed}'" in answer.json()["detail"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from backend.api.server import free_socket
+from backend.api.server import open_socket
 from backend.store.errors import Unusable
 from tests.harness import COLLAPSE, wait_for
 
@@ -53,10 +53,10 @@ def test_a_port_is_one_servers_from_the_first_moment():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with free_socket("127.0.0.1", port, exact=True) as first:
+    with open_socket("127.0.0.1", port, exact=True) as first:
         with pytest.raises(Unusable, match="cannot be used"):
-            free_socket("127.0.0.1", port, exact=True)
-        with free_socket("127.0.0.1", port, exact=False) as second:
+            open_socket("127.0.0.1", port, exact=True)
+        with open_socket("127.0.0.1", port, exact=False) as second:
             assert second.getsockname()[1] != first.getsockname()[1] == port
 
 

@@ -79,7 +79,7 @@ def geometry(
     four = tuple(views.four_classes(classes)) if classes else ()
     names = tuple(name.strip() for name in arrays.split(",")) if arrays else ()
     runs.get(context.store, run_id)
-    seq = views.at_epoch(context.store, run_id, "GeometryCaptured", epoch).seq
+    seq = views.event_at_epoch(context.store, run_id, "GeometryCaptured", epoch).seq
     etag = make_etag(__version__, run_id, seq, view, four, names)
     if etag_matches(request, etag):
         return not_modified(etag)
@@ -90,7 +90,7 @@ def geometry(
 def samples(context: ContextDep, request: Request, run_id: str) -> Response:
     """Return thumbnails of the training samples in captures, for image data."""
     etag = make_etag(__version__, run_id)
-    row = views.pictured(context.store, run_id)
+    row = views.samples_row(context.store, run_id)
     if etag_matches(request, etag):
         return not_modified(etag)
     return cacheable_json(views.samples(context.store, row), etag)

@@ -17,7 +17,7 @@ from backend.api.pages import render_page
 from backend.api.problems import problem
 from backend.api.security.authenticator import Authenticator
 from backend.api.security.callers import Caller
-from backend.api.security.rate_limit import ATTEMPTS, FailedLogins, is_loopback
+from backend.api.security.rate_limit import MAX_ATTEMPTS, FailedLogins, is_loopback
 from backend.store import audit, sessions
 from backend.store.database import Store
 
@@ -95,7 +95,7 @@ class Login:
 
 
 def _wait(seconds: float) -> Response:
-    detail = f"{ATTEMPTS} wrong tokens came from this address within a minute; wait a minute and use the right one"
+    detail = f"{MAX_ATTEMPTS} wrong tokens came from this address within a minute; wait a minute and use the right one"
     response = problem(429, "Too many wrong tokens", detail)
     response.headers["retry-after"] = str(math.ceil(seconds))
     return response

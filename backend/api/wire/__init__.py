@@ -1,7 +1,7 @@
-"""What travels over HTTP: the typed shapes that pages, scripts and the command line share.
+"""Wire models: the typed requests and responses of the API, shared by pages, scripts and the command line.
 
-Numbers that JSON lacks travel as "NaN", "Infinity" and "-Infinity" (see `store.event_log.encode_numbers`). Arrays
-travel in Plotly's own typed form, so that a browser draws what the store sends with no conversion on the way.
+Numbers that JSON lacks are "NaN", "Infinity" and "-Infinity" (see `store.event_log.encode_numbers`). Arrays are in
+Plotly's typed form, so that a browser draws them without conversion.
 """
 
 from backend.api.wire.access import AuditEntry, CallerWire, CreatedToken, TokenRequest, TokenWire

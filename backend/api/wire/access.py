@@ -12,34 +12,34 @@ from backend.store.validation import Name
 
 
 class CallerWire(WireModel):
-    """Who asks: the name and the rights of the token that was sent, or that the session was opened with."""
+    """The authenticated caller: name and scope of its token, or of the token that opened its session."""
 
     name: str
-    """Free text, for people; `owner` for the server's own token, which has no `token_id`."""
+    """Free text; `owner` for the server's own token, which has no `token_id`."""
     scope: TokenScope
     may_change: bool
     token_id: str | None
     has_session: bool
-    """A browser that is logged in, and can log out."""
+    """Whether a browser session is used, which can log out."""
     ends_at: str | None
-    """When the session or the token ends, UTC."""
+    """Expiry of the session or token, UTC."""
 
 
 class TokenRequest(WireModel):
-    """A token to make, of one scope, with an end or without."""
+    """A token to create, with or without an expiry."""
 
     model_config = example_config(name="a co-author", scope="read", expires_in_s=2_592_000)
     name: Name
-    """Free text, for people: it gives no rights."""
+    """Free text; it gives no rights."""
     scope: TokenScope = "read"
     expires_at: AwareDatetime | None = None
-    """When it ends, ISO 8601 with an offset."""
+    """Expiry, ISO 8601 with an offset."""
     expires_in_s: Annotated[int, Field(ge=60, le=315_360_000)] | None = None
-    """In how many seconds it ends, instead of `expires_at`."""
+    """Lifetime in seconds, instead of `expires_at`."""
 
 
 class TokenWire(WireModel):
-    """A token, without what it says."""
+    """A token without its secret."""
 
     id: str
     name: str
@@ -50,20 +50,20 @@ class TokenWire(WireModel):
 
 
 class CreatedToken(TokenWire):
-    """A new token with what it says, told this once."""
+    """A new token with its secret, which is returned only once."""
 
     token: str
     url: str
-    """The address to send to whoever is to use it."""
+    """The URL to send to its user."""
 
 
 class AuditEntry(WireModel):
-    """Who did what, and how it was answered."""
+    """An entry of the audit log: caller, action and response status."""
 
     number: int
     at: str
     who: str
-    """The token's name, which is free text: `owner` with no `token_id` is the server's own token."""
+    """The token's name, free text; `owner` without `token_id` is the server's own token."""
     token_id: str | None
     action: str
     run_id: str | None

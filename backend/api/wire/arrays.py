@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class TypedArray(WireModel):
-    """An array as Plotly.js reads it: `dtype` f4, i4 or u1, base64 of little-endian bytes, `shape` "rows,columns"."""
+    """An array in Plotly's typed form: `dtype` f4, i4 or u1, base64 of little-endian bytes, `shape` "rows,columns"."""
 
     dtype: Literal["f4", "i4", "u1"]
     bdata: str
@@ -20,7 +20,7 @@ class TypedArray(WireModel):
 
 
 def typed_array(array: npt.NDArray[Any]) -> TypedArray:
-    """Return an array of floats or integers in Plotly's typed form, as f4 or i4, bytes as u1."""
+    """Encode an array in Plotly's typed form: floats as f4, integers as i4, uint8 as u1."""
     import numpy as np
 
     kind: Literal["f4", "i4", "u1"] = "i4" if np.issubdtype(array.dtype, np.integer) else "f4"
@@ -32,7 +32,7 @@ def typed_array(array: npt.NDArray[Any]) -> TypedArray:
 
 
 def from_typed(array: TypedArray) -> npt.NDArray[Any]:
-    """Return the NumPy array that a typed form describes."""
+    """Decode a typed array to NumPy."""
     import numpy as np
 
     flat = np.frombuffer(base64.b64decode(array.bdata), dtype=f"<{array.dtype}")

@@ -24,18 +24,18 @@ class WireModel(BaseModel):
 
 
 def example_config(**fields: Any) -> ConfigDict:
-    """Return a model's config with one example, which OpenAPI shows."""
+    """Return a model config with one example for OpenAPI."""
     return ConfigDict(json_schema_extra={"examples": [fields]})
 
 
 class ItemList(WireModel, Generic[Item]):
-    """A short list that is never paged."""
+    """A list without pages."""
 
     items: list[Item]
 
 
 class Problem(WireModel):
-    """An error as RFC 9457 describes it."""
+    """An error as RFC 9457 problem details."""
 
     model_config = ConfigDict(
         extra="allow",

@@ -12,7 +12,7 @@ from ncengine.config import RunConfig
 
 
 class MetricWire(WireModel):
-    """What a metric says about itself."""
+    """A metric's description."""
 
     key: str
     label: str
@@ -21,17 +21,17 @@ class MetricWire(WireModel):
     family: str
     direction: Literal["low", "high"]
     ideal: Number | None
-    """Its value at perfect collapse for the number of classes asked for, or null where there is none."""
+    """Value at perfect collapse for the requested number of classes; null if there is none."""
     source: str
     reading: str
     exact: bool
-    """Every sample counts, however many there are; otherwise those that were kept for a second pass do."""
+    """Computed from all samples; otherwise from a class-balanced subset."""
     share: bool
-    """One of 0 … 1, read as per cent."""
+    """A share in 0 … 1, shown in per cent."""
 
 
 class PresetWire(WireModel):
-    """A ready-made config; `group` says whether it is quick, larger, or of a publication."""
+    """A ready-made config; `group` is its size or publication."""
 
     name: str
     group: Literal["quick", "larger", "paper", "released-code"]
@@ -41,7 +41,7 @@ class PresetWire(WireModel):
 
 
 class ConfigCheck(WireModel):
-    """Whether a config could be launched, and how large it is."""
+    """Result of validating a config: its errors, or the completed config and derived facts."""
 
     errors: list[FieldError]
     config: RunConfig | None
@@ -49,7 +49,7 @@ class ConfigCheck(WireModel):
 
 
 class LaunchPlan(WireModel):
-    """Runs that might be launched: a config, a grid of settings over it, and seeds."""
+    """A launch to estimate: a config, a grid of settings, and seeds."""
 
     model_config = example_config(
         config={"data": {"name": "digits"}, "epochs": 20}, grid={"optimiser.lr": [0.05, 0.1]}, seeds=3
@@ -60,23 +60,23 @@ class LaunchPlan(WireModel):
 
 
 class LaunchEstimate(WireModel):
-    """What runs will take, from runs like them on this machine; null where there was none."""
+    """Estimate from similar runs on this machine; null if there are none."""
 
     runs: int
-    """How many runs it would be."""
+    """Number of runs."""
     seconds: float | None
-    """Of computing, for all of them."""
+    """Computing time of all runs."""
     wall_seconds: float | None
-    """From the first one's start to the last one's end, with as many at once as the device takes."""
+    """Time from the first start to the last end, with the device's number of slots."""
     memory_bytes: int | None
-    """The most that one of them will take."""
+    """Maximum memory of one run."""
     measured_runs: int
-    """From how many runs that is known; of the config that is known worst."""
+    """Number of runs the estimate is based on, for the least known config."""
     alike: str | None
-    """How these runs are like those."""
+    """How the runs are similar."""
     unknown: int
-    """Of how many runs nothing is known; they are not in the sums."""
+    """Number of runs without an estimate; the sums exclude them."""
     ahead: int
-    """Runs that wait already or run now."""
+    """Runs that are queued or running."""
     slots: int
-    """How many runs the device takes at once."""
+    """Number of runs the device takes at once."""

@@ -1,4 +1,4 @@
-"""Provenance of figure files."""
+"""Wire model of a figure file's provenance."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from backend.api.wire.base import WireModel
 
 
 class FigureProvenance(WireModel):
-    """Where a figure's file comes from."""
+    """Provenance of a figure file."""
 
     address: str
-    """The page that shows the same view."""
+    """Path of the page with the same view."""
     made_by: str
     figure: str
     format: str
     runs: list[dict[str, Any]]
-    """Id, name, config_hash, last_seq and versions of each run."""
+    """Id, name, config hash, last_seq and versions of each run."""
     options: dict[str, str]
     epochs: list[float]
-    """Of the captures that are drawn."""
+    """Epochs of the captures shown."""
     view_matrix: list[list[float]] | None
     command: str
-    """The command that makes the file again."""
+    """The command that recreates the file."""

@@ -1,4 +1,4 @@
-"""Clean-up: requests, plans, results and the trash."""
+"""Wire models of the clean-up: requests, plans, results and the trash."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from backend.api.wire.base import WireModel, example_config
 
 
 def _require_preview(value: Any) -> Any:
-    """Refuse the old `dry_run=false`, which removed files without naming what was previewed."""
+    """Refuse the former `dry_run=false`, which deleted files without naming a preview."""
     if value is not True:
         raise ValueError(
             "this request only previews: leave dry_run out, and delete the plan that comes back with "
@@ -20,85 +20,85 @@ def _require_preview(value: Any) -> Any:
 
 
 class GcRequest(WireModel):
-    """What a clean-up may remove beside runs deleted a week ago and files without a row; it is previewed, not done."""
+    """Rules of a clean-up preview, besides runs deleted a week ago and files without a row. Deletes nothing."""
 
     model_config = example_config(thin_geometry=10, checkpoints=True, q="group:rates")
     thin_geometry: Annotated[int, Field(ge=2, le=1_000_000)] | None = None
-    """Keep every n-th capture of finished runs, the first and the last; all where it is left out."""
+    """Keep every n-th capture of finished runs, the first and the last; by default all."""
     checkpoints: bool = False
-    """Remove the checkpoints of finished runs."""
+    """Delete the checkpoints of finished runs."""
     q: str = Field(default="", max_length=500)
     """Apply the two rules only to runs that match this filter."""
     dry_run: Annotated[Literal[True], BeforeValidator(_require_preview)] = Field(
         default=True, json_schema_extra={"deprecated": True}
     )
-    """Not needed any more: this request never removes anything."""
+    """Deprecated: this request never deletes anything."""
 
 
 class GcItem(WireModel):
-    """Files that are removed, or restored, together."""
+    """Files that are deleted or restored together."""
 
     kind: str
     what: str
-    """The kind, as people read it."""
+    """The kind's label."""
     run_id: str | None
     count: int
-    """How many files."""
+    """Number of files."""
     size_bytes: int
 
 
 class GcSkipped(WireModel):
-    """Something that is left where it is."""
+    """A file or item that is skipped."""
 
     kind: str
     what: str
     run_id: str | None
     path: str | None
-    """The file, relative to the data directory; null where the reason is about the item as a whole."""
+    """The file, relative to the data directory; null if the reason concerns the whole item."""
     reason: str
 
 
 class GcPlan(WireModel):
-    """What a clean-up would remove; `POST /gc/{id}/delete` removes that, and nothing else."""
+    """What a clean-up would delete; `POST /gc/{id}/delete` deletes exactly that."""
 
     id: str
     created_at: str
     expires_at: str
-    """Until then the plan can be used, once."""
+    """The plan can be used once until then."""
     count: int
-    """How many files."""
+    """Number of files."""
     size_bytes: int
     items: list[GcItem]
     skipped: list[GcSkipped]
-    """What would be eligible, and is left alone for a reason."""
+    """Eligible items that are skipped, with the reason."""
 
 
 class GcResult(WireModel):
-    """What a clean-up moved to the trash, or a restore brought back."""
+    """What a clean-up moved to the trash, or what was restored."""
 
     count: int
     size_bytes: int
     items: list[GcItem]
     skipped: list[GcSkipped]
-    """What was left, because it changed since the preview, say."""
+    """What was skipped, for example because it changed since the preview."""
     entry: str | None = None
-    """The entry of the trash that holds it now."""
+    """The trash entry that has the files now."""
 
 
 class TrashEntry(WireModel):
-    """What one clean-up moved to the trash."""
+    """An entry of the trash: what one clean-up moved there."""
 
     name: str
     created_at: str
     expires_at: str
-    """When it is removed for good."""
+    """When it is removed permanently."""
     count: int
     size_bytes: int
     items: list[GcItem]
 
 
 class Trash(WireModel):
-    """What is in the trash, newest first; `digest` names this very content when it is emptied."""
+    """The trash, newest entry first; `digest` identifies its content for emptying."""
 
     digest: str
     count: int
@@ -107,22 +107,22 @@ class Trash(WireModel):
 
 
 class RestoreTrashRequest(WireModel):
-    """Which entries of the trash to bring back."""
+    """Trash entries to restore."""
 
     model_config = example_config(entries=["20260131T120000Z-0123456789abcdef"])
     entries: Annotated[list[Annotated[str, Field(max_length=64)]], Field(min_length=1, max_length=1000)]
 
 
 class EmptyTrashRequest(WireModel):
-    """What to remove for good: the trash as it was listed."""
+    """Permanent removal of the trash as it was listed."""
 
     model_config = example_config(digest="0123456789abcdef")
     digest: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-    """The digest of the list that was shown; another content of the trash is not emptied."""
+    """Digest of the listed content; if the content has changed, nothing is removed."""
 
 
 class EmptyTrashResult(WireModel):
-    """What was removed for good."""
+    """What was removed permanently."""
 
     count: int
     size_bytes: int

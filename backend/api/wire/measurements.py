@@ -1,4 +1,4 @@
-"""What a run measured: events, metrics over epochs, captures of geometry, files, resources."""
+"""Wire models of a run's data: events, metrics over epochs, captures, artifacts, resource use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from backend.api.wire.runs import RunWire
 
 
 class EventPage(WireModel):
-    """Events of a run in order; ask again with `after=next_after`."""
+    """Events of a run in order; the next page is `after=next_after`."""
 
     model_config = example_config(
         items=[
@@ -42,58 +42,58 @@ class MetricSeries(WireModel):
     epochs: list[int]
     values: dict[str, dict[str, list[Number | None]]]
     measured: int
-    """How many epochs were measured."""
+    """Number of measured epochs."""
     decimated: bool
-    """Of so many, each two places hold the extremes of a stretch of epochs; the first and the last are exact."""
+    """Whether the curve is thinned: each two positions are the extremes of an interval; the ends are exact."""
 
 
 class Sparkline(WireModel):
-    """One metric of a run over its epochs."""
+    """One metric of a run over epochs, thinned for a small plot."""
 
     run: str
     last_seq: int
-    """The last event when it was read: of an unchanged run it need not be asked for again."""
+    """Sequence number of the run's last event; while it is unchanged, so are the values."""
     epochs: list[int]
     values: list[Number | None]
 
 
 class RunOverview(WireModel):
-    """All that a page of a run begins with; what comes later follows event `seq` on the stream."""
+    """Everything a run page needs to start; the stream continues after event `seq`."""
 
     run: RunWire
     seq: int
-    """The last event that is in here."""
+    """Sequence number of the last event included."""
     started: dict[str, Any] | None
-    """The payload of RunStarted: labels, views, vertices."""
+    """Payload of RunStarted: metric labels, view, vertices."""
     series: MetricSeries
     steps: dict[str, list[Number | None]]
-    """Over steps: `step`, `loss`, `lr`, `samples_per_s`, and the most `memory_bytes` of any phase."""
+    """Curves over steps: `step`, `loss`, `lr`, `samples_per_s`, and peak `memory_bytes`."""
     captures: TypedArray
-    """The steps of the captures that have geometry, in order."""
+    """Steps of all captures, in order."""
     newest: dict[str, Any]
-    """The newest event of each of some types, as they travel on the stream."""
+    """The newest event of some types, in the stream's format."""
     geometry: GeometryWire | None
     """The newest capture."""
 
 
 class Milestones(WireModel):
-    """When a run got somewhere, in epochs; null where it has not (yet)."""
+    """Epochs at which a run reached milestones; null if it has not (yet)."""
 
     run: str
     terminal_phase: int | None
-    """The first epoch with a training accuracy of 99.9 %: the terminal phase begins."""
+    """First epoch of the terminal phase: training accuracy of 99.9 %."""
     key: str
     split: str
     threshold: float
     direction: Literal["low", "high"]
     time_to_collapse: int | None
-    """The first measured epoch from which on the metric stays at or beyond the threshold."""
+    """First measured epoch from which on the metric stays at or beyond the threshold."""
     collapse_layer: str | None
-    """The first measured layer from which on the nearest class mean is right for 99 % of the training samples."""
+    """First measured layer from which on the nearest class mean classifies 99 % of the training samples correctly."""
 
 
 class GeometryWire(WireModel):
-    """One capture: coordinates in the frame of the nearest ETF, ready to draw."""
+    """One capture: coordinates in the frame of the nearest ETF, and a view."""
 
     run: str
     seq: int
@@ -108,7 +108,7 @@ class GeometryWire(WireModel):
 
 
 class SampleImages(WireModel):
-    """Small pictures of the training samples whose features captures hold, in the captures' order.
+    """Thumbnails of the training samples in captures, in the captures' order.
 
     `images` is "n,height·width·channels" of 0 … 255 by row, pixel, channel (one is grey, three are RGB).
     """
@@ -119,11 +119,11 @@ class SampleImages(WireModel):
     channels: int
     images: TypedArray
     true_labels: TypedArray | None
-    """Under label noise."""
+    """True labels, under label noise."""
 
 
 class ArtifactWire(WireModel):
-    """A file of arrays of a run."""
+    """A file of arrays of a run, with its address."""
 
     kind: str
     step: int
@@ -134,7 +134,7 @@ class ArtifactWire(WireModel):
 
 
 class ResourceSampleWire(WireModel):
-    """What a run's process took of the machine at one moment; per cent of one core."""
+    """Resource use of a run's process at one time; CPU in per cent of one core."""
 
     at: str
     attempt: int

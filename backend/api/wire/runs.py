@@ -1,4 +1,4 @@
-"""Runs: what is launched, listed, changed and grouped."""
+"""Wire models of runs: launch, list, update, bulk actions, groups, attempts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ncengine.config import RunConfig
 
 
 class RunWire(WireModel):
-    """A run as it stands."""
+    """A run and its current state."""
 
     model_config = example_config(
         id="r3k5q7w9x1",
@@ -53,13 +53,13 @@ class RunWire(WireModel):
     classes: int
     class_names: list[str]
     want: Literal["run", "pause", "cancel"]
-    """What the user has asked a running run for: it is about to pause or to stop where that is not `run`."""
+    """What the user requested of a running run: with `pause` or `cancel` it is about to stop."""
     priority: int
     """Runs of higher priority start first."""
     attempt: int
-    """How many attempts have begun."""
+    """Number of attempts so far."""
     running_s: float
-    """Seconds it has run, in all its attempts."""
+    """Running time over all attempts, in seconds."""
     time_limit_s: float | None
     cloned_from: str | None
     notes: str
@@ -67,7 +67,7 @@ class RunWire(WireModel):
     summary: Summary
     error: str | None
     demonstration: bool
-    """The run that a first start begins by itself."""
+    """Whether this is the run that the first start of a server queues."""
 
 
 class RunPage(WireModel):
@@ -86,7 +86,7 @@ RunId = Annotated[str, Field(max_length=16)]
 
 
 class LaunchOptions(WireModel):
-    """What is said of a new run beside its config."""
+    """Options of a new run besides its config."""
 
     name: Name | None = None
     tags: Tags = Field(default_factory=list)
@@ -94,11 +94,11 @@ class LaunchOptions(WireModel):
     priority: Priority = 0
     """Runs of higher priority start first."""
     time_limit_s: Seconds | None = None
-    """Seconds of running, over all attempts, after which the run stops with a checkpoint."""
+    """Running time over all attempts, in seconds, after which the run stops with a checkpoint."""
 
 
 class LaunchRequest(LaunchOptions):
-    """A run to launch. Unknown config keys and impossible combinations are refused with the fields named."""
+    """A run to launch. Unknown config keys and invalid combinations are refused, with the fields named."""
 
     model_config = example_config(config={"data": {"name": "digits"}, "epochs": 20}, tags=["first"])
     config: RunConfig
@@ -115,14 +115,14 @@ class SweepRequest(LaunchOptions):
     )
     config: RunConfig
     grid: dict[str, Annotated[list[Any], Field(min_length=1, max_length=1000)]] = Field(default_factory=dict)
-    """Values by dotted setting; every combination is run."""
+    """Values by dotted setting; every combination is launched."""
     seeds: Annotated[int, Field(ge=1, le=1000)] = 1
-    """How many seeds each combination gets, counted up from the config's own."""
+    """Number of seeds per combination, counted up from the config's own."""
     group: Name
 
 
 class CloneRequest(LaunchOptions):
-    """A run like another one, with some settings changed."""
+    """A copy of a run with some settings changed."""
 
     model_config = example_config(set={"seed": 1, "head.name": "linear"}, name="the same with a linear classifier")
     set: dict[str, Any] = Field(default_factory=dict)
@@ -130,7 +130,7 @@ class CloneRequest(LaunchOptions):
 
 
 class RunUpdate(WireModel):
-    """What may be changed of a run at any time."""
+    """Changes to a run; omitted fields stay as they are."""
 
     model_config = example_config(tags=["paper", "figure 2"], notes="Delta of 1e-3; see the runs of group *rates*.")
     name: Name | None = None
@@ -143,15 +143,15 @@ class RunUpdate(WireModel):
 
 
 class QueueMove(WireModel):
-    """Where in the queue a run goes."""
+    """A new position in the queue."""
 
     model_config = example_config(before="r3k5q7w9x1")
     before: RunId | None
-    """The queued run before which it goes, or null for the end."""
+    """The queued run to insert it before, or null for the end."""
 
 
 class Sweep(WireModel):
-    """A group of runs that were queued together."""
+    """Runs that were queued together as a group."""
 
     group: str
     items: list[RunWire]
@@ -161,36 +161,36 @@ BulkAction = Literal["cancel", "pause", "resume", "retry", "delete", "restore", 
 
 
 class BulkRequest(WireModel):
-    """One action on several runs, named by id or by a filter."""
+    """One action on several runs, given by ids or by a filter."""
 
     model_config = example_config(action="cancel", q="group:rates status:queued")
     action: BulkAction
     runs: Annotated[list[RunId], Field(max_length=10_000)] | None = None
     q: str | None = Field(default=None, min_length=1, max_length=500)
     value: Name | Priority | None = None
-    """The tag, the group, or the priority, where the action needs one."""
+    """The tag, group or priority, if the action needs one."""
 
 
 class BulkResult(WireModel):
-    """What became of one run of a bulk action."""
+    """Result of a bulk action for one run."""
 
     id: str
     done: bool
     detail: str
-    """Why it was not done, or nothing."""
+    """The reason if it was not done, else empty."""
 
 
 class GroupSummary(WireModel):
-    """Runs under one name, such as the seeds of a sweep."""
+    """A group of runs, such as a sweep, with run counts."""
 
     group: str
     created_at: str
     runs: dict[Status, int]
-    """How many there are in each state."""
+    """Number of runs by status."""
 
 
 class MetricRangeWire(WireModel):
-    """Median and range of a number over those runs of a fold that have it."""
+    """Median and range of a metric over the runs of a group that have it."""
 
     median: float
     least: float
@@ -199,30 +199,30 @@ class MetricRangeWire(WireModel):
 
 
 class RunGroupWire(WireModel):
-    """Runs that a table shows as one row."""
+    """Runs grouped by a shared value, or by everything except the seed."""
 
     value: str | None
-    """What they have in common of the field that was asked for; null for seeds, or where none of them has it."""
+    """The shared value of the grouping field; null when grouped by seeds, or if the runs lack the field."""
     runs: list[str]
-    """Their ids, newest first."""
+    """Run ids, newest first."""
     states: dict[Status, int]
     created_at: str
-    """When the newest one was made."""
+    """Creation time of the newest run."""
     shared: dict[str, str | None]
-    """Name, group, head, data, backbone and seed, each null where they differ."""
+    """Name, group, head, data, backbone and seed; null if they differ."""
     spreads: dict[str, MetricRangeWire]
-    """The metrics asked for, as `SPLIT.KEY`, and `duration` in seconds."""
+    """Requested metrics by `SPLIT.KEY`, and `duration` in seconds."""
 
 
 class RunGroupPage(WireModel):
-    """Runs folded into rows, the one with the newest run first; `total` counts the rows there are."""
+    """Groups of runs, ordered by their newest run; `total` is the number of groups."""
 
     items: list[RunGroupWire]
     total: int
 
 
 class AttemptWire(WireModel):
-    """One attempt at a run: a process from its start to its end."""
+    """One attempt at a run: one worker process."""
 
     number: int
     device: str
@@ -230,4 +230,4 @@ class AttemptWire(WireModel):
     claimed_at: str
     ended_at: str | None
     outcome: str | None
-    """How it ended: an event's name, or the reason why it failed."""
+    """The final event's type, or the reason of the failure."""

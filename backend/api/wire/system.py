@@ -6,36 +6,36 @@ from backend.api.wire.base import WireModel
 
 
 class SystemStatus(WireModel):
-    """The machine and this server."""
+    """The machine's resources and the server's load."""
 
     version: str
     devices: list[str]
     slots: dict[str, int]
-    """How many runs each device takes at once."""
+    """Number of runs at once by device."""
     cores: int
     memory_bytes: int
     server_memory_bytes: int
     disk_free_bytes: int
     disk_full: bool
-    """So little of the disk is free that no further run starts."""
+    """Whether too little of the disk is free to start runs."""
     running: int
     queued: int
 
 
 class CheckResultWire(WireModel):
-    """One thing that the doctor looked at."""
+    """Result of one diagnostic check."""
 
     what: str
     ok: bool
     found: str
     remedy: str
-    """What to do about it, or nothing."""
+    """What to do, or empty."""
     required: bool
-    """Runs or pages need it."""
+    """Whether runs or pages need it."""
 
 
 class Readiness(WireModel):
-    """Whether the server can take runs, and which of its parts say no."""
+    """Whether the server can take runs, and its problems if not."""
 
     ready: bool
     problems: list[str]
