@@ -1,6 +1,6 @@
 """The pages, natively on the FastAPI application. They speak to the service through its HTTP client alone.
 
-`attach` uses httpx's ASGI transport, so a callback's call stays inside the process; `create` with another transport
+`attach` uses httpx2's ASGI transport, so a callback's call stays inside the process; `create` with another transport
 serves the same pages for a remote server.
 """
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-import httpx
+import httpx2
 from dash import ClientsideFunction, Dash, Input, Output, State, html
 from fastapi import FastAPI
 
@@ -43,7 +43,7 @@ INDEX = """<!doctype html>
 
 def attach(api: FastAPI, settings: Settings) -> list[str]:
     """Mount the pages on the service's application; return the hashes of their inline scripts, for its policy."""
-    client = AsyncClient(settings.url, transport=httpx.ASGITransport(api), timeout_s=120, max_wait_s=0)
+    client = AsyncClient(settings.url, transport=httpx2.ASGITransport(api), timeout_s=120, max_wait_s=0)
     return list(create(api, client).csp_hashes())
 
 

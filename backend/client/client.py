@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-import httpx
+import httpx2
 
 from backend.api import wire
 from backend.client.operations import Answer, Call, problem_of, require_success
@@ -56,7 +56,7 @@ class RetryDeadline:
     def __init__(self, max_wait_s: float, on_wait: Callable[[RetryWait], None]) -> None:
         self._deadline, self._on_wait = time.monotonic() + max_wait_s, on_wait
 
-    def wait_s(self, response: httpx.Response) -> float | None:
+    def wait_s(self, response: httpx2.Response) -> float | None:
         """Return how long to wait before a retry, after calling `on_wait`; None if the response is final."""
         if response.status_code != 429:
             return None
@@ -83,7 +83,7 @@ class Client:
         max_wait_s: float = MAX_WAIT_S,
         on_wait: Callable[[RetryWait], None] = log_wait,
     ) -> None:
-        self.http = httpx.Client(
+        self.http = httpx2.Client(
             base_url=server, headers=_headers(token), timeout=TIMEOUT_S, verify=_ssl_verify(verify)
         )
         self._max_wait_s, self._on_wait = max_wait_s, on_wait
@@ -91,7 +91,7 @@ class Client:
     def __call__(self, call: Call[Answer]) -> Answer:
         return call.answer(self._sent(call))
 
-    def _sent(self, call: Call[Any], *, stream: bool = False) -> httpx.Response:
+    def _sent(self, call: Call[Any], *, stream: bool = False) -> httpx2.Response:
         retry = RetryDeadline(self._max_wait_s, self._on_wait)
         while True:
             response = self.http.send(call.request(self.http), stream=stream)
@@ -133,12 +133,12 @@ class AsyncClient:
         server: str,
         token: str | None = None,
         *,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
         timeout_s: float = TIMEOUT_S,
         max_wait_s: float = MAX_WAIT_S,
         on_wait: Callable[[RetryWait], None] = log_wait,
     ) -> None:
-        self.http = httpx.AsyncClient(base_url=server, headers=_headers(token), timeout=timeout_s, transport=transport)
+        self.http = httpx2.AsyncClient(base_url=server, headers=_headers(token), timeout=timeout_s, transport=transport)
         self._max_wait_s, self._on_wait = max_wait_s, on_wait
 
     async def __call__(self, call: Call[Answer]) -> Answer:
@@ -146,7 +146,7 @@ class AsyncClient:
         # In a thread: validating a large response would block the event loop.
         return await asyncio.to_thread(call.answer, response)
 
-    async def _sent(self, call: Call[Any], *, stream: bool = False) -> httpx.Response:
+    async def _sent(self, call: Call[Any], *, stream: bool = False) -> httpx2.Response:
         retry = RetryDeadline(self._max_wait_s, self._on_wait)
         while True:
             response = await self.http.send(call.request(self.http), stream=stream)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 from backend.api import wire
 from backend.client.client import Client, RetryWait, log_wait
@@ -33,7 +33,7 @@ def connect(
     try:
         with Client(server, token, verify=verify, on_wait=on_wait or log_wait) as client:
             yield HttpService(client, server)
-    except httpx.TransportError as error:
+    except httpx2.TransportError as error:
         raise Unusable(
             f"the server at {server} cannot be reached ({error}); is it running, and the tunnel open?"
         ) from error
@@ -90,7 +90,7 @@ class HttpService:
         del file
         call = calls.import_archive(chunks)
 
-        def read(response: httpx.Response) -> tuple[str, bool]:
+        def read(response: httpx2.Response) -> tuple[str, bool]:
             return call.read(response).id, response.status_code == 201
 
         return self._client(Call(read, call.method, call.path, headers=call.headers, content=call.content))

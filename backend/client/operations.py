@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-import httpx
+import httpx2
 import orjson
 from pydantic import BaseModel
 
@@ -33,7 +33,7 @@ class ApiError(CollapseError):
 class Call(Generic[Answer]):
     """A request, and how to read its response."""
 
-    read: Callable[[httpx.Response], Answer]
+    read: Callable[[httpx2.Response], Answer]
     method: str
     path: str
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Call(Generic[Answer]):
     timeout_s: float | None = None
     """Timeout, if it differs from the client's."""
 
-    def request(self, http: httpx.Client | httpx.AsyncClient) -> httpx.Request:
+    def request(self, http: httpx2.Client | httpx2.AsyncClient) -> httpx2.Request:
         """Build the request for a client."""
         options: dict[str, Any] = {"params": {key: value for key, value in self.params.items() if value is not None}}
         if self.json is not None:
@@ -54,19 +54,19 @@ class Call(Generic[Answer]):
             options["timeout"] = self.timeout_s
         return http.build_request(self.method, PREFIX + self.path, headers=dict(self.headers), **options)
 
-    def answer(self, response: httpx.Response) -> Answer:
+    def answer(self, response: httpx2.Response) -> Answer:
         """Parse a response; raises ApiError if it is an error."""
         require_success(response)
         return self.read(response)
 
 
-def require_success(response: httpx.Response) -> None:
+def require_success(response: httpx2.Response) -> None:
     """Raise ApiError unless the status is 2xx."""
     if not response.is_success:
         raise ApiError(problem_of(response))
 
 
-def problem_of(response: httpx.Response) -> wire.Problem:
+def problem_of(response: httpx2.Response) -> wire.Problem:
     """Return an error response's problem details, or generic ones if it has none."""
     if response.headers.get("content-type", "").startswith("application/problem+json"):
         return wire.Problem.model_validate_json(response.content)
@@ -74,22 +74,22 @@ def problem_of(response: httpx.Response) -> wire.Problem:
     return wire.Problem(title="Unexpected answer", status=response.status_code, detail=detail)
 
 
-def _model(kind: type[Model]) -> Callable[[httpx.Response], Model]:
+def _model(kind: type[Model]) -> Callable[[httpx2.Response], Model]:
     return lambda response: kind.model_validate_json(response.content)
 
 
-def _items(kind: type[Item]) -> Callable[[httpx.Response], list[Item]]:
-    def read(response: httpx.Response) -> list[Item]:
+def _items(kind: type[Item]) -> Callable[[httpx2.Response], list[Item]]:
+    def read(response: httpx2.Response) -> list[Item]:
         return [kind.model_validate(item) for item in orjson.loads(response.content)["items"]]
 
     return read
 
 
-def _nothing(_response: httpx.Response) -> None:
+def _nothing(_response: httpx2.Response) -> None:
     return None
 
 
-def _plain(response: httpx.Response) -> Any:
+def _plain(response: httpx2.Response) -> Any:
     return orjson.loads(response.content)
 
 

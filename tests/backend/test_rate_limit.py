@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import httpx
+import httpx2
 import pytest
 
 from backend.api.security import rate_limit
@@ -92,7 +92,7 @@ def guess(http, number=MAX_ATTEMPTS, **headers):
 
 def test_guessing_on_this_machine_is_slowed_down_and_the_right_token_still_opens(start_server):
     server = start_server(*QUIET)
-    with httpx.Client(base_url=server.url) as http:
+    with httpx2.Client(base_url=server.url) as http:
         # Nobody says where a request comes from, where no proxy is trusted.
         assert guess(http, 10, **{"x-forwarded-for": "192.0.2.1"}) == [401] * 10
         assert (
@@ -125,7 +125,7 @@ def test_behind_a_proxy_each_client_counts_by_its_own_address(behind_proxy):
         # A client may say what it likes; the proxy appends where the request really came from.
         return {"host": "lab.example", "x-forwarded-for": f"127.0.0.1, 203.0.113.9, {address}", **headers}
 
-    with httpx.Client(base_url=behind_proxy.url) as http, Client(behind_proxy.url, behind_proxy.token) as owner:
+    with httpx2.Client(base_url=behind_proxy.url) as http, Client(behind_proxy.url, behind_proxy.token) as owner:
         made = owner(calls.create_token("co-author", "read"))
         login = http.get(f"/?token={made.token}", headers=through("192.0.2.1"))
         cookie = {"cookie": login.headers["set-cookie"].partition(";")[0]}
@@ -151,7 +151,7 @@ def test_a_reader_does_not_get_to_guess_behind_a_valid_cookie(behind_proxy):
     with Client(behind_proxy.url, behind_proxy.token) as owner:
         made = owner(calls.create_token("co-author", "read"))
     far = {"x-forwarded-for": "192.0.2.3"}
-    with httpx.Client(base_url=behind_proxy.url) as http:
+    with httpx2.Client(base_url=behind_proxy.url) as http:
         http.get(f"/?token={made.token}", headers=far)
         assert guess(http, **far) == [200] * MAX_ATTEMPTS
         right = {"authorization": f"Bearer {behind_proxy.token}", **far}

@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 from types import SimpleNamespace
 
-import httpx
+import httpx2
 import psutil
 import pytest
 from playwright.sync_api import expect
@@ -214,8 +214,8 @@ def figures(run_id, count, first=0):
 
 def asynchronous(server):
     headers = {"authorization": f"Bearer {server.token}"}
-    limits = httpx.Limits(max_connections=None)
-    return httpx.AsyncClient(base_url=server.url, headers=headers, timeout=120, limits=limits)
+    limits = httpx2.Limits(max_connections=None)
+    return httpx2.AsyncClient(base_url=server.url, headers=headers, timeout=120, limits=limits)
 
 
 def test_others_are_answered_while_figures_wait_and_what_is_too_much_is_refused(served):

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 
-import httpx
+import httpx2
 import psutil
 import pytest
 
@@ -129,7 +129,7 @@ def test_thirty_readers_of_several_runs_hear_each_event_once(written):
     heard = [[] for _ in range(30)]
 
     def listen(into):
-        with httpx.Client(base_url=server.url, timeout=60) as http:
+        with httpx2.Client(base_url=server.url, timeout=60) as http:
             headers = {"authorization": f"Bearer {server.token}"}
             with http.stream("GET", f"/api/v1/stream?runs={run_id},{other}", headers=headers) as answer:
                 for _, number, data in messages(answer.iter_lines()):
