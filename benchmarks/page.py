@@ -30,7 +30,7 @@ WHOLE = """() => new Promise((resolve) => {
     const drawn = (id) => document.querySelector(`#${id} .js-plotly-plot`)?.data;
     const charts = [0, 1, 2, 3].every((i) => drawn(`chart-${i}`)?.[0].y.length === 200);
     const heat = drawn("angles-graph")?.[0].z?.[0]?.[1] != null;
-    const means = window.collapseLab?.picture()?.means?.[0].length === 10;
+    const means = window.collapseLab?.projection()?.means?.[0].length === 10;
     const rows = document.querySelectorAll('[data-part="details-body"] tbody tr').length === 10;
     const painted = () => requestAnimationFrame(() => resolve(performance.now()));
     if (charts && heat && means && rows) requestAnimationFrame(painted);
@@ -84,19 +84,19 @@ def _played(page: Page) -> tuple[float, list[float]]:
     """Return painted frames a second, and the milliseconds of every task that blocked the main thread."""
     page.get_by_role("button", name="1×").click()
     page.get_by_role("button", name="2×").click()
-    page.get_by_role("button", name="loop").click()
+    page.get_by_role("button", name="Loop").click()
     page.evaluate(LONG_TASKS)
-    page.get_by_role("button", name="Play the captures").click()
+    page.get_by_role("button", name="Play captures").click()
     time.sleep(1)
     before, start = _painted(page), time.monotonic()
     time.sleep(PLAYED_S)
     frames = (_painted(page) - before) / (time.monotonic() - start)
-    page.get_by_role("button", name="Pause the replay").click()
+    page.get_by_role("button", name="Pause playback").click()
     return frames, [float(each) for each in page.evaluate("() => window.long")]
 
 
 def _painted(page: Page) -> int:
-    return int(page.evaluate("() => window.collapseLab.painted()"))
+    return int(page.evaluate("() => window.collapseLab.paintCount()"))
 
 
 def _jumps(page: Page, url: str) -> list[float]:
@@ -146,12 +146,12 @@ def measure_soak() -> list[Figure]:
                     time.sleep(2)
                     server = ServerProcess(data, "--no-demonstration", "--no-warm", "--port", port)
                     cuts += 1
-                    page.get_by_text("live", exact=True).wait_for(timeout=30_000)
+                    page.locator('[data-part="connection"][data-state="live"]').wait_for(timeout=30_000)
                 time.sleep(max(0.0, started + clicks * SOAK_S / CLICKS - time.monotonic()))
             live = page.get_attribute('[data-part="connection"]', "data-state") == "live"
             heaps.append(_heap(session))
             _cancel(server, run)  # what is measured now is painting alone, on a page small enough to be quick
-            page.get_by_role("button", name="Tour", exact=True).click()
+            page.get_by_role("button", name="Grand tour", exact=True).click()
             page.set_viewport_size({"width": 500, "height": 400})
             page.locator(".scene canvas").first.scroll_into_view_if_needed()
             before, halfway = _painted(page), 0.0

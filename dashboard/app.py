@@ -1,29 +1,32 @@
-"""The pages, natively on the FastAPI application. They speak to the service through its HTTP client alone.
+"""The pages, on the service's FastAPI application. They use the service through its HTTP client alone.
 
-`attach` uses httpx2's ASGI transport, so a callback's call stays inside the process; `create` with another transport
-serves the same pages for a remote server.
+`attach` calls the service inside the same process, through httpx2's ASGI transport; `create` with another transport
+serves the same pages for a remote service.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 import httpx2
 from dash import ClientsideFunction, Dash, Input, Output, State, html
 from fastapi import FastAPI
 
-from backend.api import wire
+from backend.api import page_constants, wire
 from backend.client import ApiError, AsyncClient, calls
 from backend.settings import Settings
 from dashboard import ids
 from dashboard.components import shell
 from dashboard.dialogs import export
 from dashboard.pages import compare, new, run, runs, system
-from dashboard.plots.charts import overviews
+from dashboard.plots.charts import overview_groups
 
 ASSETS = Path(__file__).with_name("assets")
+APP_TITLE = "Collapse Lab"
+MAX_GROUP_RUNS = 200
+"""Runs that are read of a group to compare."""
 INDEX = """<!doctype html>
 <html lang="en">
   <head>
@@ -32,6 +35,7 @@ INDEX = """<!doctype html>
     <title>{%title%}</title>
     <link rel="icon" href="/assets/mark.svg" type="image/svg+xml">
     <style>/*palette*/</style>
+    <!--constants-->
     {%css%}
   </head>
   <body>
@@ -39,6 +43,13 @@ INDEX = """<!doctype html>
     <footer>{%config%}{%scripts%}{%renderer%}</footer>
   </body>
 </html>"""
+
+
+class Page(NamedTuple):
+    """A page's content and its title in the browser's tab."""
+
+    content: Any
+    title: str
 
 
 def attach(api: FastAPI, settings: Settings) -> list[str]:
@@ -52,84 +63,95 @@ def create(api: FastAPI, client: AsyncClient) -> Dash:
     app = Dash(
         "collapse-lab",
         server=api,
-        title="Collapse Lab",
+        title=APP_TITLE,
         update_title=None,
         assets_folder=str(ASSETS),
-        # Named here rather than found by walking the folder: the walk happens at the first visit of `/` alone.
+        # Listed here, because Dash would search the folder only at the first visit of `/`.
         include_assets_files=False,
         external_stylesheets=["/assets/style.css"],
         external_scripts=["/assets/js/callbacks.js", {"src": "/assets/js/main.mjs", "type": "module"}],
         suppress_callback_exceptions=True,
-        index_string=INDEX.replace("/*palette*/", shell.css_variables()),
+        index_string=INDEX.replace("/*palette*/", shell.css_variables()).replace(
+            "<!--constants-->", page_constants.script_element()
+        ),
     )
     app.layout = shell.layout()
+    _register_shell(app, client)
+    for module in (run, new, system, export):
+        module.register(app, client)
+    return app
+
+
+def _register_shell(app: Dash, client: AsyncClient) -> None:
+    """Register the callbacks that every page needs: routing, navigation, title, theme."""
 
     @app.callback(Output(ids.DEVICE, "children"), Input(ids.MANTINE, "id"))
-    async def device(_: str) -> str:
-        return shell.device_words(await client(calls.system()))
+    async def show_device(_: str) -> str:
+        return shell.device_text(await client(calls.system()))
 
     @app.callback(
         Output(ids.PAGE, "children"),
+        Output(ids.PAGE_TITLE, "data"),
         Output(ids.URL, "pathname"),
         Input(ids.URL, "pathname"),
         State(ids.URL, "search"),
     )
-    async def page(path: str | None, search: str | None) -> Any:
-        where = await _landing(client) if path in (None, "/") else str(path)
-        return await _page(client, where, search or ""), where
+    async def show_page(path: str | None, search: str | None) -> Any:
+        target = await _landing_path(client) if path in (None, "/") else str(path)
+        page = await _page(client, target, search or "")
+        return page.content, f"{page.title} · {APP_TITLE}", target
 
-    app.clientside_callback(
-        ClientsideFunction("collapse", "whereAmI"),
-        *(Output(shell.link_id(path), "className") for path, _ in shell.PAGES),
-        Input(ids.URL, "pathname"),
-    )
-    app.clientside_callback(
-        ClientsideFunction("collapse", "toggleScheme"),
+    def clientside(function: str, *arguments: Any, **options: Any) -> None:
+        app.clientside_callback(ClientsideFunction("collapse", function), *arguments, **options)
+
+    links = [Output(shell.link_id(path), "className") for path, _ in shell.PAGES]
+    clientside("updateNavigation", *links, Input(ids.URL, "pathname"))
+    clientside("updateTitle", Input(ids.PAGE_TITLE, "data"))
+    clientside(
+        "toggleScheme",
         Output(ids.SCHEME, "data"),
         Input(ids.SCHEME_TOGGLE, "n_clicks"),
         State(ids.SCHEME, "data"),
         prevent_initial_call=True,
     )
-    app.clientside_callback(
-        ClientsideFunction("collapse", "applyScheme"),
-        Output(ids.MANTINE, "forceColorScheme"),
-        Input(ids.SCHEME, "data"),
-    )
-    for page_module in (run, new, system, export):
-        page_module.register(app, client)
-    return app
+    clientside("applyScheme", Output(ids.MANTINE, "forceColorScheme"), Input(ids.SCHEME, "data"))
 
 
-async def _landing(client: AsyncClient) -> str:
-    """Return where `/` leads: a first start to the demonstration, later ones to the list."""
-    held = await client(calls.runs(limit=2))
-    only = held.items[0] if held.total == 1 else None
-    live = only is not None and only.demonstration and only.status in ("queued", "running")
-    return f"/runs/{only.id}" if only is not None and live else "/runs"
+async def _landing_path(client: AsyncClient) -> str:
+    """Return the path that `/` leads to: the page of an active demonstration that is the only run, else the list."""
+    found = await client(calls.runs(limit=2))
+    only = found.items[0] if found.total == 1 else None
+    is_live = only is not None and only.demonstration and only.status in ("queued", "running")
+    return f"/runs/{only.id}" if only is not None and is_live else "/runs"
 
 
-async def _page(client: AsyncClient, path: str, search: str) -> Any:
+async def _page(client: AsyncClient, path: str, search: str) -> Page:
     if path == "/runs":
-        return await _runs(client)
+        return Page(await _runs(client), "Runs")
     if path == "/system":
-        return system.layout(await client(calls.me()))
+        return Page(system.layout(await client(calls.me())), "System")
     if path == "/compare":
-        return await _compare(client, search)
+        return Page(await _compare(client, search), "Compare")
     if path == "/new":
-        return await _new(client, search)
+        return Page(await _new(client, search), "New run")
     if path.startswith("/runs/"):
-        run_id = path.removeprefix("/runs/").strip("/")
-        try:
-            found, me = await client(calls.run(run_id)), await client(calls.me())
-            return run.layout(found, await client(calls.metrics()), may_change=me.may_change)
-        except ApiError as error:
-            return run.missing(run_id, str(error))
-    return html.Div([html.H1("No such page"), html.P(f"There is nothing at {path}.")], className="panel empty")
+        return await _run(client, path.removeprefix("/runs/").strip("/"))
+    content = [html.H1("Page not found"), html.P(f"There is no page at {path}.")]
+    return Page(html.Div(content, className="panel empty"), "Page not found")
+
+
+async def _run(client: AsyncClient, run_id: str) -> Page:
+    try:
+        found, me = await client(calls.run(run_id)), await client(calls.me())
+        content = run.layout(found, await client(calls.metrics()), may_change=me.may_change)
+        return Page(content, found.name)
+    except ApiError as error:
+        return Page(run.not_found(run_id, str(error)), "Run not found")
 
 
 async def _new(client: AsyncClient, search: str) -> Any:
     if not (await client(calls.me())).may_change:
-        return new.refused()
+        return new.read_only()
     cloned = parse_qs(search.removeprefix("?")).get("clone")
     presets = await client(calls.presets())
     if not cloned:
@@ -138,30 +160,30 @@ async def _new(client: AsyncClient, search: str) -> Any:
         original = await client(calls.run(cloned[0]))
         return new.layout(presets, original)
     except ApiError as error:
-        return run.missing(cloned[0], str(error))
+        return run.not_found(cloned[0], str(error))
 
 
 async def _runs(client: AsyncClient) -> Any:
     schema, data = await client(calls.schema()), await client(calls.data())
-    shown = runs.columns(await client(calls.metrics()), schema)
-    words = runs.vocabulary(shown, await client(calls.presets()), await client(calls.groups()), data)
+    columns = runs.columns(await client(calls.metrics()), schema)
+    vocabulary = runs.vocabulary(columns, await client(calls.presets()), await client(calls.groups()), data)
     me = await client(calls.me())
-    return runs.layout(shown, words, may_change=me.may_change, may_delete=me.scope == "admin")
+    return runs.layout(columns, vocabulary, may_change=me.may_change, may_delete=me.scope == "admin")
 
 
 async def _compare(client: AsyncClient, search: str) -> Any:
-    """Return the comparison that an address names: `runs` by id, `groups` by name, in that order."""
-    asked = parse_qs(search.removeprefix("?"))
+    """Return the comparison of an address's runs: `runs` by id, then `groups` by name."""
+    query = parse_qs(search.removeprefix("?"))
     chosen: list[wire.RunWire] = []
     try:
-        for run_id in ",".join(asked.get("runs", [])).split(","):
+        for run_id in ",".join(query.get("runs", [])).split(","):
             if run_id:
                 chosen.append(await client(calls.run(run_id)))
-        for group in ",".join(asked.get("groups", [])).split(","):
+        for group in ",".join(query.get("groups", [])).split(","):
             if group:
-                chosen += (await client(calls.runs(q=f'group:"{group}"', limit=200))).items
+                chosen += (await client(calls.runs(q=f'group:"{group}"', limit=MAX_GROUP_RUNS))).items
     except ApiError as error:
-        return run.missing("", str(error))
+        return run.not_found("", str(error))
     metrics = await client(calls.metrics())
-    groups = [group for group in overviews(metrics) if any("key" in chart for chart in group["charts"])]
+    groups = [group for group in overview_groups(metrics) if any("key" in chart for chart in group["charts"])]
     return compare.layout(chosen, metrics, groups)

@@ -1,4 +1,4 @@
-"""Every id that a callback, a script or a test uses, in one place."""
+"""Ids of all elements that callbacks, scripts and tests refer to."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import Any
 
 URL = "url"
 PAGE = "page"
+PAGE_TITLE = "page-title"
 DEVICE = "device"
 MANTINE = "mantine"
 SCHEME = "scheme"
 SCHEME_TOGGLE = "scheme-toggle"
-HELP = "help"
-HELP_OPEN = "help-open"
+SHORTCUTS = "help"
+SHORTCUTS_OPEN = "help-open"
 TOAST = "toast"
 TOUR = "tour"
 
@@ -31,21 +32,21 @@ RUN_NOTES_SAVED = "run-notes-saved"
 EXPORT_OPEN = "export-open"
 EXPORT_CLOSE = "export-close"
 EXPORT_MODAL = "export-modal"
-EXPORT_MOMENT = "export-moment"
+EXPORT_VIEW_STATE = "export-view-state"
 EXPORT_RUNS = "export-runs"
 EXPORT_FIGURE = "export-figure"
-EXPORT_OF = "export-of"
+EXPORT_SCOPE = "export-scope"
 EXPORT_FORMAT = "export-format"
-EXPORT_SHOWN = "export-shown"
-EXPORT_PRINT = "export-print"
+EXPORT_MODE = "export-mode"
+EXPORT_PREVIEW_BOX = "export-preview-box"
 EXPORT_PREVIEW = "export-preview"
-EXPORT_TWIN = "export-twin"
-EXPORT_TWIN_BOX = "export-twin-box"
+EXPORT_INTERACTIVE = "export-interactive"
+EXPORT_INTERACTIVE_BOX = "export-interactive-box"
 EXPORT_SAVE = "export-save"
 EXPORT_COMMAND = "export-command"
 EXPORT_CAPTION = "export-caption"
 EXPORT_WAITING = "export-waiting"
-EXPORT_WAITING_LINE = "export-waiting-line"
+EXPORT_WAITING_TEXT = "export-waiting-text"
 EXPORT_CANCEL = "export-cancel"
 EXPORT_RETRY = "export-retry"
 EXPORT_SNIPPET = "export-snippet"
@@ -58,9 +59,9 @@ RUNS_COMPLETIONS = "runs-completions"
 FORM = "new-form"
 FORM_CONFIG = "new-config"
 FORM_CHECKED = "new-checked"
-FORM_AGAIN = "new-again"
+FORM_RECHECK = "new-recheck"
 FORM_PRESET = "new-preset"
-FORM_MORE = "new-more"
+FORM_MORE_PRESETS = "new-more-presets"
 FORM_NAME = "new-name"
 FORM_LAUNCH = "new-launch"
 FORM_SUMMARY = "new-summary"
@@ -68,47 +69,47 @@ FORM_MESSAGE = "new-message"
 FORM_SEEDS = "new-seeds"
 FORM_GRID = "new-grid"
 FORM_GRID_PROBLEM = "new-grid-problem"
-FORM_SAME = "new-same"
+FORM_EQUIVALENT = "new-equivalent"
 FORM_COMMAND = "new-command"
 FORM_FILE = "new-file"
 
 
-SYSTEM_TICK = "system-tick"
-SYSTEM_LINE = "system-line"
+SYSTEM_INTERVAL = "system-interval"
+SYSTEM_SUMMARY = "system-summary"
 SYSTEM_MESSAGE = "system-message"
 SYSTEM_DEVICES = "system-devices"
 SYSTEM_QUEUE = "system-queue"
-SYSTEM_SHARES = "system-shares"
+TOKENS = "tokens"
 SYSTEM_AUDIT = "system-audit"
 SYSTEM_LOG_OUT = "system-log-out"
-DOCTOR = "doctor"
-DOCTOR_FOUND = "doctor-found"
+DIAGNOSTICS_RUN = "diagnostics-run"
+DIAGNOSTICS_RESULTS = "diagnostics-results"
 STORAGE_THIN = "storage-thin"
 STORAGE_CHECKPOINTS = "storage-checkpoints"
 STORAGE_PREVIEW = "storage-preview"
 STORAGE_PLAN = "storage-plan"
 STORAGE_RESULT = "storage-result"
 STORAGE_TRASH = "storage-trash"
-SHARE_NAME = "share-name"
-SHARE_SCOPE = "share-scope"
-SHARE_EXPIRES = "share-expires"
-SHARE_MAKE = "share-make"
-SHARE_MADE = "share-made"
+TOKEN_NAME = "token-name"
+TOKEN_SCOPE = "token-scope"
+TOKEN_EXPIRY = "token-expiry"
+TOKEN_CREATE = "token-create"
+TOKEN_CREATED = "token-created"
 
 
-def queue_move(run_id: Any, where: Any) -> dict[str, Any]:
+def queue_move(run_id: Any, position: Any) -> dict[str, Any]:
     """Id of a button that moves a queued run `up`, `first` or `last`."""
-    return {"run": run_id, "where": where}
+    return {"run": run_id, "position": position}
 
 
 def token_revoke(token_id: Any) -> dict[str, Any]:
-    """Id of the button that ends a token."""
+    """Id of the button that revokes a token."""
     return {"token": token_id}
 
 
-def storage_action(action: Any, named: Any) -> dict[str, Any]:
-    """Id of a button that will `delete` a plan, `restore` an entry of the trash, or `empty` the trash as listed."""
-    return {"storage": action, "named": named}
+def storage_action(action: Any, target: Any) -> dict[str, Any]:
+    """Id of a button that deletes a plan (`delete`), restores an entry of the trash, or empties the trash as listed."""
+    return {"storage": action, "target": target}
 
 
 COMPARE_PAGE = "compare-page"
@@ -120,17 +121,17 @@ def compare_chart(index: int) -> str:
 
 
 def chart(index: int) -> str:
-    """Id of one of the four charts of the live page."""
+    """Id of one of the four charts of a run's page."""
     return f"chart-{index}"
 
 
 def field(path: Any, kind: str) -> dict[str, Any]:
-    """Id of a form field; `kind` is `value` for plain fields and `part` for those that choose a part's kind."""
+    """Id of a form field; `kind` is `value` for plain fields and `part` for those that change which fields apply."""
     return {"form": kind, "path": path}
 
 
 def problem(path: Any) -> dict[str, Any]:
-    """Id of the line under a field that says what is wrong with it."""
+    """Id of the error text below a field."""
     return {"form": "problem", "path": path}
 
 

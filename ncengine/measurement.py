@@ -20,16 +20,16 @@ from torch import Tensor
 from ncengine.geometry.views import block_size
 from ncengine.kept import KeptSamples
 from ncengine.metrics import METRICS, MetricSpec
-from ncengine.metrics.evaluation import Found, evaluate
+from ncengine.metrics.evaluation import EvaluationResult, evaluate
 from ncengine.metrics.pair_summary import (
     PairSummary,
     angle_matrix,
     block_cosines,
     cosine_matrix,
-    summarise,
+    summarise_pairs,
 )
-from ncengine.metrics.snapshot import Center, Outside, Reference, Snapshot
-from ncengine.metrics.spec import Which
+from ncengine.metrics.spectra import principal_directions, within_spectrum
+from ncengine.metrics.statistics import Center, OodFeatures, SplitStatistics, TrainingClasses, VectorSet
 from ncengine.moments import ClassMoments
 
 KEEP_BYTES = 256 * 2**20
@@ -90,13 +90,13 @@ class Measurement:
     errors: dict[str, float]
     sizes: dict[str, int]
     center: Center = "classes"
-    _snapshot: Snapshot | None = field(default=None, repr=False)
+    _statistics: SplitStatistics | None = field(default=None, repr=False)
 
-    def pairs(self, which: Which = "means", *, worst: int = 16) -> PairSummary:
+    def pairs(self, which: VectorSet = "means", *, worst: int = 16) -> PairSummary:
         """Return a bounded summary of the K'² cosines: quantiles, the `worst` pairs, block means; by tiles."""
-        if self._snapshot is None:
-            raise ValueError("this measurement has no snapshot to summarise; take it from Meter.compute or measure")
-        return summarise(self._snapshot, which, worst)
+        if self._statistics is None:
+            raise ValueError("this measurement has no statistics to summarise; take it from Meter.compute or measure")
+        return summarise_pairs(self._statistics, which, worst)
 
 
 class Meter:
@@ -196,20 +196,20 @@ class Meter:
         own = self._synced(sync)
         reference = training if training is None else training._synced(sync)
         other = outside if outside is None else outside._synced(sync)
-        snapshot = own._snapshot(weight_KD, bias_K, reference, other, center, frame_DR, previous_frame_DR)
+        statistics = own._compute_statistics(weight_KD, bias_K, reference, other, center, frame_DR, previous_frame_DR)
         own._lent = True
-        found = evaluate(snapshot, wanted)
+        result = evaluate(statistics, wanted)
         return Measurement(
-            scalars=found.scalars,
-            flags=self._flags(snapshot, found),
-            arrays=LazyArrays(_makers(snapshot, found, frame_DR)),
-            rank=len(snapshot.between[1]),
-            samples=len(snapshot.labels_N),
-            of=snapshot.count,
-            errors=found.errors,
-            sizes=found.sizes,
+            scalars=result.scalars,
+            flags=self._flags(statistics, result),
+            arrays=LazyArrays(_makers(statistics, result, frame_DR)),
+            rank=len(statistics.centred_means.spectrum.eigenvalues_R),
+            samples=len(statistics.labels_N),
+            of=statistics.count,
+            errors=result.errors,
+            sizes=result.sizes,
             center=center,
-            _snapshot=snapshot,
+            _statistics=statistics,
         )
 
     def _synced(self, sync: bool) -> Meter:
@@ -228,7 +228,7 @@ class Meter:
         found._kept = self._kept.reduced(device)
         return found
 
-    def _snapshot(
+    def _compute_statistics(
         self,
         weight_KD: Tensor | None,
         bias_K: Tensor | None,
@@ -237,52 +237,54 @@ class Meter:
         center: Center,
         frame_DR: Tensor | None,
         previous_DR: Tensor | None,
-    ) -> Snapshot:
+    ) -> SplitStatistics:
         device = self._moments.device
-        samples_ND, labels_N = self._kept.whole()
-        drift = None
+        features_ND, labels_N = self._kept.whole()
+        frame_distance = None
         if frame_DR is not None and previous_DR is not None:
-            drift = float(torch.linalg.vector_norm(frame_DR.double() - previous_DR.to(frame_DR.device).double()))
-        return Snapshot(
+            frame_distance = float(
+                torch.linalg.vector_norm(frame_DR.double() - previous_DR.to(frame_DR.device).double())
+            )
+        return SplitStatistics(
             moments=self._moments,
-            samples_ND=samples_ND.to(device),
+            features_ND=features_ND.to(device),
             labels_N=labels_N.to(device),
             weight_KD=_float64(weight_KD, device),
             bias_K=_float64(bias_K, device),
-            reference=None
+            training=None
             if training is None
-            else Reference(training._moments.means_KD.to(device), training.counts_K.to(device)),
-            outside=None if outside is None else self._outside(outside, training or self, center),
-            turned=drift,
+            else TrainingClasses(training._moments.means_KD.to(device), training.counts_K.to(device)),
+            ood=None if outside is None else self._outside(outside, training or self, center),
+            frame_distance=frame_distance,
             center=center,
         )
 
-    def _outside(self, outside: Meter, training: Meter, center: Center) -> Outside | None:
+    def _outside(self, outside: Meter, training: Meter, center: Center) -> OodFeatures | None:
         device, count = self._moments.device, float(outside.counts_K.sum())
         if not count:
             return None
-        split = training._snapshot(None, None, None, None, center, None, None)
-        return Outside(
+        split = training._compute_statistics(None, None, None, None, center, None, None)
+        return OodFeatures(
             mean_D=(outside.counts_K @ outside._moments.means_KD / count).to(device),
-            samples_ND=outside._kept.whole()[0].to(device),
-            principal_DR=split.principal_DR.to(device),
+            features_ND=outside._kept.whole()[0].to(device),
+            principal_DR=principal_directions(split).to(device),
             center_D=split.global_mean_D.to(device),
         )
 
-    def _flags(self, snapshot: Snapshot, found: Found) -> frozenset[str]:
-        most = min(self.features, max(0, snapshot.classes - 1))
+    def _flags(self, statistics: SplitStatistics, result: EvaluationResult) -> frozenset[str]:
+        largest_rank = min(self.features, max(0, statistics.classes - 1))
         named = {
-            "no-samples": snapshot.classes == 0,
-            "empty-class": 0 < snapshot.classes < self.classes,
-            "one-sample-class": bool((snapshot.counts_K == 1).any()),
-            "means-equal": snapshot.classes > 0 and snapshot.means.degenerate,
-            "means-coincide": found.means_coincide,
-            "weights-equal": snapshot.weights is not None and snapshot.weights.degenerate,
-            "features-below-rank": self.features < snapshot.classes - 1,
-            "rank-deficient": 0 < len(snapshot.between[1]) < most,
-            "overflow": found.overflowed,
-            "sampled": len(snapshot.labels_N) < snapshot.count,
-            "numerical-rank-sampled": "numerical_rank" in found.errors,
+            "no-samples": statistics.classes == 0,
+            "empty-class": 0 < statistics.classes < self.classes,
+            "one-sample-class": bool((statistics.counts_K == 1).any()),
+            "means-equal": statistics.classes > 0 and statistics.centred_means.coincide,
+            "means-coincide": result.means_coincide,
+            "weights-equal": statistics.centred_weights is not None and statistics.centred_weights.coincide,
+            "features-below-rank": self.features < statistics.classes - 1,
+            "rank-deficient": 0 < len(statistics.centred_means.spectrum.eigenvalues_R) < largest_rank,
+            "overflow": result.overflowed,
+            "sampled": len(statistics.labels_N) < statistics.count,
+            "numerical-rank-sampled": "numerical_rank" in result.errors,
         }
         return frozenset(name for name, holds in named.items() if holds)
 
@@ -349,15 +351,18 @@ def _float64(tensor: Tensor | None, device: torch.device) -> Tensor | None:
     return None if tensor is None else tensor.detach().to(device=device, dtype=torch.float64)
 
 
-def _makers(snapshot: Snapshot, found: Found, frame_DR: Tensor | None) -> dict[str, Callable[[], Tensor | Array]]:
-    means, weights, weight_KD, bias_K = snapshot.means, snapshot.weights, snapshot.weight_KD, snapshot.bias_K
+def _makers(
+    statistics: SplitStatistics, result: EvaluationResult, frame_DR: Tensor | None
+) -> dict[str, Callable[[], Tensor | Array]]:
+    means, weights = statistics.centred_means, statistics.centred_weights
+    weight_KD, bias_K = statistics.weight_KD, statistics.bias_K
     makers: dict[str, Callable[[], Tensor | Array]] = {
-        "means": lambda: snapshot.means_KD.mT.masked_fill(snapshot.counts_K == 0, torch.nan),
-        "global_mean": lambda: snapshot.global_mean_D,
-        "counts": lambda: snapshot.counts_K.long(),
-        "within_variance": lambda: snapshot.variances_K,
-        "spectrum_within": lambda: snapshot.within_spectrum,
-        "spectrum_between": lambda: snapshot.between[1],
+        "means": lambda: statistics.means_KD.mT.masked_fill(statistics.counts_K == 0, torch.nan),
+        "global_mean": lambda: statistics.global_mean_D,
+        "counts": lambda: statistics.counts_K.long(),
+        "within_variance": lambda: statistics.variances_K,
+        "spectrum_within": lambda: within_spectrum(statistics.within),
+        "spectrum_between": lambda: statistics.centred_means.spectrum.eigenvalues_R,
     }
     matrices = {"means": (means, means)}
     if weight_KD is not None:
@@ -369,12 +374,12 @@ def _makers(snapshot: Snapshot, found: Found, frame_DR: Tensor | None) -> dict[s
     for name, (left, right) in matrices.items():
         makers[f"cosines_{name}"] = partial(cosine_matrix, left, right)
         makers[f"angles_{name}"] = partial(angle_matrix, left, right)
-        makers[f"block_cosines_{name}"] = partial(block_cosines, left, right, max(1, block_size(snapshot.classes)))
-    decided = found.decisions
+        makers[f"block_cosines_{name}"] = partial(block_cosines, left, right, max(1, block_size(statistics.classes)))
+    samples = result.samples
     for name, array in (
-        ("margins", decided.margins),
-        ("accuracy", decided.accuracy),
-        ("confusion", decided.confusion),
+        ("margins", samples.margins),
+        ("accuracy", samples.accuracy),
+        ("confusion", samples.confusion),
     ):
         if array is not None:
             makers[name] = partial(np.asarray, array)

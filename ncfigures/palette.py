@@ -52,6 +52,8 @@ LOW, HIGH = "#2166ac", "#b2182b"
 """The ends of the cosine heatmap's diverging scale; its middle is the panel's tint (`neutral`)."""
 
 
+COLOURED_CLASSES = 30
+"""Classes up to which each has a colour of its own, and its name beside its mark."""
 LIGHTNESS, CHROMA = 0.68, 0.12
 """OKLCH lightness and chroma of even hues: readable on both themes, inside sRGB for every hue."""
 
@@ -60,7 +62,7 @@ def class_colours(classes: int) -> list[str]:
     """Return one colour a class: Petroff's ten, even hues at one OKLCH lightness up to 30, one grey beyond."""
     if classes <= len(CLASSES_10):
         return list(CLASSES_10[:classes])
-    if classes <= 30:
+    if classes <= COLOURED_CLASSES:
         return [oklch(LIGHTNESS, CHROMA, 360 * index / classes) for index in range(classes)]
     return [TOKENS["light"]["ink-3"]] * classes
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backend.api import run_views, views, wire
+from backend.api import page_constants, run_views, views, wire
 from backend.api.configurations import MAX_SCENES, Configuration, group_by_configuration
 from backend.store import artifacts, event_log, runs
 from backend.store.database import Store
@@ -60,6 +60,7 @@ def replay(store: Store, run_ids: Sequence[str]) -> bytes:
         views="" if any(len(run["class_names"]) > WHOLE_FRAME_UP_TO for run in told["runs"]) else _views(told),
         about=html.escape(_about(told)),
         imports=json.dumps({"imports": shims}),
+        constants=page_constants.script_element(),
         data=data,
         script=_bare(ENTRY, modules[ENTRY]),
     )
@@ -232,7 +233,7 @@ def _variables() -> str:
 
 def _views(told: dict[str, Any]) -> str:
     """Return the buttons of the views that all runs have."""
-    shown = {"spherical": "Spherical", "tetrahedron": "4 classes", "pca": "PCA", "tour": "Tour"}
+    shown = {"spherical": "Spherical"} | {view.id: view.label for view in page_constants.VIEWS}
     if not all("pca" in run["arrays"] for run in told["runs"]):
         del shown["pca"]
     buttons = [
@@ -267,7 +268,7 @@ button[aria-pressed=true]{background:var(--accent);color:var(--panel)}
 .keys svg{width:26px;height:8px;vertical-align:middle;margin-right:5px}
 .charts{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:8px}
 figure{margin:0}
-.charts svg{width:100%;display:block}.charts figure::after{content:attr(data-said);font-size:12px;color:var(--ink-2)}
+.charts svg{width:100%;display:block}.charts figure::after{content:attr(data-values);font-size:12px;color:var(--ink-2)}
 figure select{width:100%;font-size:12px}
 .axis{fill:none;stroke:var(--ink-3);stroke-width:.7}.line{fill:none;stroke-width:1.6}.band{opacity:.18}
 .dash{stroke-dasharray:6 3}.dot{stroke-dasharray:2 3}.dashdot{stroke-dasharray:6 2 1 2}
@@ -303,6 +304,7 @@ PAGE = """<!doctype html>
 </section>
 </main>
 <footer><p>{about}</p></footer>
+{constants}
 <script type="application/json" id="replay-data">{data}</script>
 <script type="module">{script}</script>
 </body>

@@ -20,6 +20,7 @@ from statistics import median
 from typing import NamedTuple
 
 from markdown_it import MarkdownIt
+from ncengine.config.base import ConfigModel
 
 from backend.api import views
 from backend.api.configurations import differences
@@ -28,7 +29,6 @@ from backend.store import event_log, runs
 from backend.store.database import Store
 from backend.studies.store_runner import Planned, found
 from ncengine import __version__
-from ncengine.config.part import Part
 from ncfigures.catalogue import FIGURES
 from ncfigures.figures import build_figure_spec
 from ncfigures.options import FigureOptions, parse_options
@@ -211,7 +211,7 @@ def _described(setting: Setting) -> str:
     config = setting.shared
     parts = [
         f"K = {config.classes}, d = {config.backbone.features}, N = {config.train_size:,}"
-        + (f" (test {config.facts.test:,})" if config.facts.test else ""),
+        + (f" (test {config.dataset_info.test:,})" if config.dataset_info.test else ""),
         f"network {config.backbone.name}",
         f"{config.epochs:,} epochs of {config.steps_per_epoch:,} steps with {config.batch_size:,} samples",
         f"optimiser {_told(config.optimiser)}",
@@ -222,7 +222,7 @@ def _described(setting: Setting) -> str:
     return "; ".join(parts) + "."
 
 
-def _told(part: Part) -> str:
+def _told(part: ConfigModel) -> str:
     """Return the name of a part of a config, with its settings."""
     held = part.model_dump(mode="json", exclude_none=True)
     name = held.pop("name")

@@ -90,7 +90,7 @@ def main() -> None:
             page = browser.new_page(viewport={"width": 1440, "height": 860})
             page.goto(f"{server.url}/?token={server.token}")
             page.wait_for_selector("#run-page")
-            page.get_by_role("button", name="Never again").click()  # the tour would stand before the picture
+            page.get_by_role("button", name="Don't show again").click()  # the tour would stand before the picture
             frames = watch(page)
             time.sleep(1)
             shot(page).save(PICTURES / "run.png", optimize=True)

@@ -105,7 +105,7 @@ def _make_supervisor(settings: Settings, store: Store) -> Supervisor:
         memory_bytes=settings.worker_memory_bytes,
         threads=threads,
     )
-    limits = JobLimits(slots, hang_s=settings.hang_s, least_free_bytes=settings.min_free_bytes)
+    limits = JobLimits(slots, hang_s=settings.hang_s, min_free_bytes=settings.min_free_bytes)
     return Supervisor(store, warm=settings.warm, data_access=data_access, limits=limits)
 
 

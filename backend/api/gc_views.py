@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from backend.api import wire
-from backend.store.clock import text_of
+from backend.store.clock import format_timestamp
 from backend.store.database import Store
 from backend.store.gc import plans, trash
 from backend.store.gc.plans import LABELS, CleanupPlan, CleanupResult, CleanupRules, MovedItem, SkippedItem
@@ -68,7 +68,7 @@ def _entry(entry: trash.TrashFolder) -> wire.TrashEntry:
     return wire.TrashEntry(
         name=entry.name,
         created_at=entry.manifest.created_at,
-        expires_at=text_of(entry.expires),
+        expires_at=format_timestamp(entry.expires),
         count=sum(item.count for item in contents),
         size_bytes=sum(item.size_bytes for item in contents),
         items=_items(contents),

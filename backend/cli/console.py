@@ -175,7 +175,7 @@ def check_store(store: Store) -> bool:
             )
             for fault in found:
                 faults += 1
-                print(f"{fault.run_id or 'store'}: {fault.what}")
+                print(f"{fault.run_id or 'store'}: {fault.description}")
             if run_id is not None:
                 bar.update(task, advance=1, description=f"run {run_id}")
     print(f"{len(ids)} runs looked through: " + (f"{faults} things are wrong" if faults else "all is as it should be"))

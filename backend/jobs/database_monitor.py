@@ -1,8 +1,7 @@
-"""Notices when the database in use is removed, replaced, read-only or of a newer schema, and saves a removed one.
+"""Monitor the database in use: detect that it was removed, replaced, made read-only or migrated; save a removed one.
 
-The content of a deleted SQLite file can still be read through connections that are open. The monitor keeps one for that
-case: the content is written to `collapse-rescued-TIME.db` in the data directory, from which `collapse store restore`
-brings it back.
+The content of a deleted SQLite file can still be read through open connections. The monitor keeps one for that case
+and writes the content to `collapse-rescued-TIME.db` in the data directory, for `collapse store restore`.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ log = logging.getLogger("collapse.store")
 
 INTERVAL_S = 0.5
 RESCUE_AFTER_S = 1.0
-"""A file that is put back sooner is not rescued."""
+"""How long a file must be missing before its content is saved."""
 
 
 class DatabaseMonitor:
-    """A thread that looks at a store's database twice a second; `problem` says what is wrong, or is empty."""
+    """A thread that checks the database of a store twice a second; `problem` is the current problem, or empty."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -60,7 +59,7 @@ class DatabaseMonitor:
             self._connection.close()
 
     def _update(self, problem: str) -> None:
-        """Remember what is wrong, and log what happened when that changes."""
+        """Store the current problem, and log it when it changes."""
         if problem == self.problem:
             return
         if problem:
@@ -70,7 +69,7 @@ class DatabaseMonitor:
         self.problem = problem
 
     def check(self) -> str:
-        """Look once; return what is wrong with the database and what to do, empty where nothing is."""
+        """Check once; return the problem of the database with its remedy, empty if there is none."""
         watch = self._store.watch
         try:
             self._keep_connection()
@@ -89,19 +88,19 @@ class DatabaseMonitor:
         return problem
 
     def _keep_connection(self) -> None:
-        """Have a connection to the file as it is, so that its content can be saved when the file is removed."""
+        """Keep a connection to the current file, so that its content can be saved when the file is removed."""
         watch = self._store.watch
         if watch.file is None or watch.is_missing() or self._generation == watch.generation:
             return
         if self._connection is not None:
             self._connection.close()
         self._connection = self._store.engine.raw_connection()
-        # A file is opened by the first statement, not by connecting.
+        # SQLite opens the file at the first statement, not when connecting.
         self._connection.cursor().execute("SELECT count(*) FROM sqlite_master").fetchone()
         self._generation = watch.generation
 
     def _while_missing(self, problem: str) -> str:
-        """Save the removed file's content once, and say where it is."""
+        """Save the content of the removed file once; return the problem with where it was saved."""
         moment = time.monotonic()
         self._missing_since = self._missing_since or moment
         if not self._rescued and self._connection is not None and moment - self._missing_since > RESCUE_AFTER_S:
@@ -109,7 +108,7 @@ class DatabaseMonitor:
         return f"{problem}. {self._rescued}" if self._rescued else problem
 
     def _rescue(self) -> str:
-        """Write the content of the file that was removed into a new one; return what to do with it, or why not."""
+        """Write the content of the removed file to a new one; return a sentence with the result and the remedy."""
         name = f"collapse-rescued-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.db"
         target = self._store.data_dir / name
         try:
@@ -118,7 +117,7 @@ class DatabaseMonitor:
             if shutil.disk_usage(self._store.data_dir).free < 2 * pages * page_bytes:
                 return "Its content could not be saved: the disk of the data directory has too little space"
             copy_sqlite(self._connection, target)
-        except Exception as error:  # the driver's errors are no common class; whatever it is, the monitor goes on
+        except Exception as error:  # the drivers' errors share no class, and the monitor must go on
             log.exception("the content of the removed database could not be saved")
             return f"Its content could not be saved: {error}"
         log.warning("the content of the removed database was saved in %s", target)

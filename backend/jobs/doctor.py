@@ -1,4 +1,4 @@
-"""What works on this machine, and what to do about the rest."""
+"""Diagnostics: check what runs and pages need on this machine, with a remedy for what is missing."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ PROBE = """
 import torch, json
 from ncengine.config import RunConfig
 from ncengine.data.loading import EMBEDDED
-held = {name: load() for name, load in EMBEDDED.items()}
-sizes = {name: [len(raw.train_labels), len(raw.test_labels)] for name, raw in held.items()}
+datasets = {name: load() for name, load in EMBEDDED.items()}
+sizes = {name: [len(raw.train_labels), len(raw.test_labels)] for name, raw in datasets.items()}
 print(json.dumps({"torch": torch.__version__, "cuda": torch.cuda.is_available(), "sizes": sizes}))
 """
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One thing looked at: whether it is as it should be, what was found, and the remedy where there is one."""
+    """Result of one check: what was checked, whether it passed, what was found, and a remedy."""
 
     what: str
     ok: bool
@@ -40,7 +40,7 @@ class CheckResult:
 
 
 def run_checks(data_dir: Path, database_url: str | None) -> list[CheckResult]:
-    """Look at everything a run and a page need."""
+    """Check everything that runs and pages need."""
     return [
         CheckResult(
             "Collapse Lab", True, f"{__version__}, Python {platform.python_version()} on {platform.platform()}"
@@ -54,7 +54,7 @@ def run_checks(data_dir: Path, database_url: str | None) -> list[CheckResult]:
 
 
 def _engine() -> list[CheckResult]:
-    """Ask torch and the data sets in a process of its own: a broken CUDA must not take the doctor with it."""
+    """Check torch and the data sets in a separate process, which a broken CUDA may crash."""
     import json
 
     probe = [sys.executable, "-P", "-W", "ignore", "-c", PROBE]
@@ -76,19 +76,19 @@ def _engine() -> list[CheckResult]:
 
 
 def _published(data_dir: Path) -> list[CheckResult]:
-    """Say which downloadable sets are here."""
+    """Check which downloadable data sets are present."""
     from ncengine.data.places import Places
     from ncengine.data.published import READERS, folders_of
 
     places = Places(directory=datasets_dir(data_dir))
-    here = [
+    present = [
         name
         for name in READERS
         if any(file.suffix != ".partial" for folder in folders_of(name, places) for file in folder.glob("*"))
     ]
-    others = ", ".join(name for name in READERS if name not in here)
+    others = ", ".join(name for name in READERS if name not in present)
     remedy = f"a run with data.download=true fetches what is not: {others}" if others else ""
-    return [CheckResult("further data sets here", bool(here), ", ".join(here) or "none", remedy, required=False)]
+    return [CheckResult("further data sets here", bool(present), ", ".join(present) or "none", remedy, required=False)]
 
 
 def _store(data_dir: Path, database_url: str | None) -> list[CheckResult]:
@@ -102,13 +102,13 @@ def _store(data_dir: Path, database_url: str | None) -> list[CheckResult]:
         import pysqlite3
 
         free = shutil.disk_usage(store.data_dir).free / 2**30
-        held = data_directory.server_lock_holder(store.data_dir)
+        holder = data_directory.server_lock_holder(store.data_dir)
         database = f"SQLite {pysqlite3.sqlite_version}" if store.is_sqlite else store.engine.dialect.name
         return [
             CheckResult("data directory", True, f"{store.data_dir}, {free:.1f} GiB free"),
             CheckResult("database", True, f"{database}, store {store.id}"),
             CheckResult(
-                "server", True, f"running at {held.get('url')} (pid {held.get('pid')})" if held else "not running"
+                "server", True, f"running at {holder.get('url')} (pid {holder.get('pid')})" if holder else "not running"
             ),
         ]
     finally:

@@ -1,7 +1,8 @@
-"""How long runs will take and how much memory, from what runs like them took on this machine: nothing is guessed.
+"""Estimate the duration and memory of runs from similar past runs on this machine.
 
-Seconds of running per sample seen, and the most memory, of the newest runs that are alike: first those with the same
-network, data, batches, classifier and measuring, else those with the same network on the same data.
+An estimate is the median, over the newest similar runs, of the seconds per training sample and of the peak memory.
+Similar runs have the same network, data, batch size, classifier and measurements; if there are none, the same network
+and data.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from backend.store.database import Store
 from backend.store.models import reading, run
 from ncengine.config import RunConfig
 
-CONSIDERED, MOST_ALIKE = 300, 9
-LEAST_S = 0.5
-"""Of a shorter run the start is most of it."""
+MAX_PAST_RUNS, MAX_SIMILAR_RUNS = 300, 9
+MIN_RUNNING_S = 0.5
+"""Shorter runs are ignored: most of their time is the start."""
 
 
 @dataclass(frozen=True, slots=True)
 class PastRun:
-    """A run of the past: what it took per sample."""
+    """A past run and its seconds per training sample."""
 
     run_id: str
     config: RunConfig
@@ -33,7 +34,7 @@ class PastRun:
 
 @dataclass(frozen=True, slots=True)
 class RunEstimate:
-    """Seconds and memory of one run, from how many runs, and how alike they are; None where nothing is known."""
+    """Estimated seconds and bytes of a run, the number of past runs used and how similar they are; None if unknown."""
 
     seconds: float | None
     memory_bytes: int | None
@@ -42,37 +43,37 @@ class RunEstimate:
 
 
 def estimate_runs(store: Store, configs: Sequence[RunConfig]) -> list[RunEstimate]:
-    """Return what each config will take; equal but for the seed, they are looked up once."""
-    known = _known(store, {config.data.name for config in configs})
+    """Return an estimate for each config; configs that differ only in the seed share one."""
+    past_runs = _past_runs(store, {config.data.name for config in configs})
     memory: dict[str, int] = {}
-    found: dict[str, RunEstimate] = {}
+    by_config: dict[str, RunEstimate] = {}
     results = []
     for config in configs:
         key = config.model_copy(update={"seed": 0}).hash()
-        if key not in found:
-            found[key] = _estimate(store, config, known, memory)
-        results.append(found[key])
+        if key not in by_config:
+            by_config[key] = _estimate(store, config, past_runs, memory)
+        results.append(by_config[key])
     return results
 
 
-def _known(store: Store, data: set[str]) -> list[PastRun]:
+def _past_runs(store: Store, data: set[str]) -> list[PastRun]:
     query = sa.select(run.c.id, run.c.config, run.c.epoch, run.c.running_s).where(
         run.c.config["data", "name"].as_string().in_(data),
-        run.c.running_s >= LEAST_S,
+        run.c.running_s >= MIN_RUNNING_S,
         run.c.epoch > 0,
     )
     with store.reading() as connection:
-        rows = connection.execute(query.order_by(run.c.created_at.desc()).limit(CONSIDERED)).all()
-    held = []
+        rows = connection.execute(query.order_by(run.c.created_at.desc()).limit(MAX_PAST_RUNS)).all()
+    past_runs = []
     for row in rows:
         config = RunConfig.model_validate(row.config)
-        held.append(PastRun(row.id, config, row.running_s / (row.epoch * config.train_size)))
-    return held
+        past_runs.append(PastRun(row.id, config, row.running_s / (row.epoch * config.train_size)))
+    return past_runs
 
 
-def _estimate(store: Store, config: RunConfig, known: Sequence[PastRun], memory: dict[str, int]) -> RunEstimate:
+def _estimate(store: Store, config: RunConfig, past_runs: Sequence[PastRun], memory: dict[str, int]) -> RunEstimate:
     for alike, parts in (("with the same settings", _settings), ("of the same network and data", _network)):
-        same = [each for each in known if parts(each.config) == parts(config)][:MOST_ALIKE]
+        same = [each for each in past_runs if parts(each.config) == parts(config)][:MAX_SIMILAR_RUNS]
         if same:
             pace = statistics.median(each.seconds_per_sample for each in same)
             return RunEstimate(pace * config.train_size * config.epochs, _memory(store, same, memory), len(same), alike)
@@ -88,11 +89,11 @@ def _network(config: RunConfig) -> Any:
 
 
 def _memory(store: Store, alike: Sequence[PastRun], memory: dict[str, int]) -> int | None:
-    """Return the median of the most memory that each of some runs took, where it was read."""
-    wanted = [each.run_id for each in alike if each.run_id not in memory]
-    query = sa.select(reading.c.run_id, sa.func.max(reading.c.memory_bytes).label("most"))
+    """Return the median of the peak memory of these runs, as far as it was sampled."""
+    missing = [each.run_id for each in alike if each.run_id not in memory]
+    query = sa.select(reading.c.run_id, sa.func.max(reading.c.memory_bytes).label("peak"))
     with store.reading() as connection:
-        rows = connection.execute(query.where(reading.c.run_id.in_(wanted)).group_by(reading.c.run_id))
-        memory |= {row.run_id: int(row.most) for row in rows}
-    found = [memory[each.run_id] for each in alike if each.run_id in memory]
-    return int(statistics.median(found)) if found else None
+        rows = connection.execute(query.where(reading.c.run_id.in_(missing)).group_by(reading.c.run_id))
+        memory |= {row.run_id: int(row.peak) for row in rows}
+    peaks = [memory[each.run_id] for each in alike if each.run_id in memory]
+    return int(statistics.median(peaks)) if peaks else None

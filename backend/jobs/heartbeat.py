@@ -1,7 +1,7 @@
-"""A worker's heartbeat: a thread that says every so often that the process is alive, and hears what the user wants.
+"""The heartbeat of a worker: a thread that records every second that it is alive, and reads the user's request.
 
-Events beat too, but may be minutes apart. The beat that finds the run owned by another attempt ends the process at
-once, whatever it computes; nothing that it would write later could be stored anyway.
+Events count as heartbeats too, but may be minutes apart. A heartbeat that finds the run owned by another attempt ends
+the process at once, because nothing that it would write could be stored.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from backend.store.database import Store, Unreachable
 HEARTBEAT_INTERVAL_S = 1.0
 SAMPLE_INTERVAL_S = 10.0
 MAX_LOG_BYTES = 8 * 2**20
-"""A worker's log is cut to half of this whenever it grows beyond it."""
+"""A larger log of a worker is cut to half of this size."""
 FENCED_EXIT_STATUS = 3
 """Exit status of a worker whose run belongs to another attempt."""
 
 
 class Heartbeat:
-    """The heartbeat of one attempt; `want` is what was last heard of the user's wishes."""
+    """The heartbeat of one attempt; `requested` is the user's latest request (`run`, `pause` or `cancel`)."""
 
     def __init__(
         self, store: Store, run_id: str, number: int, ran_before_s: float, log_path: Path | None = None
@@ -40,22 +40,22 @@ class Heartbeat:
         self._stop = threading.Event()
 
     def running_s(self) -> float:
-        """How long the run has run in all its attempts."""
+        """Return how long the run has been running, over all its attempts."""
         return self._ran_before_s + time.monotonic() - self._started
 
     def set_requested(self, requested: str) -> str:
-        """Take what an append heard; return it."""
+        """Store the request that an append returned; return it."""
         self.requested = requested
         return requested
 
     def stop(self) -> None:
-        """Beat no more: the attempt is about to end, and whatever is heard from now on means nothing."""
+        """Stop the heartbeat: the attempt is about to end, and later requests are ignored."""
         self._stop.set()
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Heartbeat]:
-        """Beat until the block is left."""
-        thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        """Record heartbeats in a thread until the block is left."""
+        thread = threading.Thread(target=self._loop, name="heartbeat", daemon=True)
         thread.start()
         try:
             yield self
@@ -63,17 +63,17 @@ class Heartbeat:
             self.stop()
             thread.join(timeout=5)
 
-    def _beat(self) -> None:
+    def _loop(self) -> None:
         process = psutil.Process()
-        process.cpu_percent()  # the first call only begins to count
-        read = time.monotonic()
+        process.cpu_percent()  # the first call only starts the measurement
+        sampled_at = time.monotonic()
         while not self._stop.wait(HEARTBEAT_INTERVAL_S):
             if self._log_path is not None:
                 with contextlib.suppress(OSError):
                     trim_log(self._log_path, MAX_LOG_BYTES)
-            # A database that is away is the main thread's matter: it waits, and says so.
+            # An unreachable database is handled by the main thread, which waits and logs it.
             with contextlib.suppress(*Unreachable):
-                # Of another store, or of a schema that is not known: nothing is written into such a database.
+                # Nothing is written into a database of another store or of an unknown schema.
                 if self._store.watch.inspect():
                     continue
                 requested = event_log.record_heartbeat(self._store, self._run_id, self._number, self.running_s())
@@ -82,22 +82,22 @@ class Heartbeat:
                     os._exit(FENCED_EXIT_STATUS)
                 if requested is not None:
                     self.requested = requested
-                if time.monotonic() - read >= SAMPLE_INTERVAL_S:
-                    read = time.monotonic()
+                if time.monotonic() - sampled_at >= SAMPLE_INTERVAL_S:
+                    sampled_at = time.monotonic()
                     resource_samples.insert(
                         self._store, self._run_id, self._number, resource_samples.sample_process(process)
                     )
 
 
-def trim_log(path: Path, most_bytes: int) -> None:
-    """Cut a log that others append to down to its last half, once it is longer than `most_bytes`."""
+def trim_log(path: Path, max_bytes: int) -> None:
+    """Cut a log that others append to down to its last `max_bytes / 2`, if it is longer than `max_bytes`."""
     size = path.stat().st_size
-    if size <= most_bytes:
+    if size <= max_bytes:
         return
     with path.open("r+b") as stream:
-        stream.seek(size - most_bytes // 2)
-        newest = stream.read(most_bytes // 2)
+        stream.seek(size - max_bytes // 2)
+        newest = stream.read(max_bytes // 2)
         stream.seek(0)
         stream.write(b"... earlier lines were left out, the log is kept short ...\n" + newest.partition(b"\n")[2])
-        # Whoever appends goes on at the new end.
+        # Processes that append continue at the new end.
         stream.truncate()

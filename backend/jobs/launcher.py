@@ -1,8 +1,8 @@
-"""The local job engine: one detached process an attempt, and one warm process that has torch imported already.
+"""Start workers as local processes: one detached process per attempt, and one warm process that has imported torch.
 
-A worker is the leader of its own session, so that a Ctrl-C or a crash of the server does not reach it; the next server
-adopts it by its identity. A warm worker waits on its standard input for one line naming the attempt; the end of that
-input (the server is gone) ends it.
+A worker leads its own session, so that Ctrl-C or a crash of the server does not reach it; the next server adopts it by
+its identity. A warm worker waits for one line on standard input that names the attempt, and exits at the end of input
+(the server has ended).
 """
 
 from __future__ import annotations
@@ -20,42 +20,42 @@ from backend.jobs.processes import ProcessIdentity, identity_of
 from backend.store.database import Store
 
 WARM_DELAY_S = 8.0
-"""How long after a launch the next warm worker is started, so that its imports do not slow the first epoch."""
+"""Delay of the next warm worker after a launch, so that its imports do not slow down the first epoch."""
 
 EXIT_WAIT_S = 5.0
-"""How long the end of a process that is gone is waited for, to learn how it ended."""
+"""How long to wait for the exit status of a process that is ending."""
 
 WORKER_ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
-    # OpenMP threads wait for each other by spinning, which brings training to a halt as soon as a browser wants the
-    # same cores; a short spin, then sleep, costs a few percent where they are free.
+    # OpenMP threads spin while they wait for each other, which stalls training when a browser needs the same cores. A
+    # short spin followed by sleep costs a few percent on free cores.
     "GOMP_SPINCOUNT": "5000",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class DataAccess:
-    """What workers may read: own files only below `roots` where they are `confined`, and a mirror for downloads."""
+    """Where workers may read data (only below `roots` if `confined`), a mirror for downloads, and resource limits."""
 
     roots: tuple[Path, ...] = ()
     mirror: str | None = None
     confined: bool = False
 
     memory_bytes: int | None = None
-    """How much private memory a worker may have; beyond it an allocation fails, and the run says so."""
+    """Limit of a worker's private memory; an allocation beyond it fails the run with a message."""
     threads: int | None = None
-    """How many threads a worker computes with, where several share the processor."""
+    """Number of compute threads of a worker, where several workers share the CPU."""
 
     def options(self) -> list[str]:
-        """Return the worker's command-line options."""
-        found = [option for root in self.roots for option in ("--data-root", str(root))]
-        found += ["--mirror", self.mirror] if self.mirror else []
-        found += ["--memory", str(self.memory_bytes)] if self.memory_bytes else []
-        return found + ["--confined"] * self.confined
+        """Return these settings as command-line options of the worker."""
+        options = [option for root in self.roots for option in ("--data-root", str(root))]
+        options += ["--mirror", self.mirror] if self.mirror else []
+        options += ["--memory", str(self.memory_bytes)] if self.memory_bytes else []
+        return options + ["--confined"] * self.confined
 
 
 class WorkerLauncher:
-    """Starts workers, and keeps one warm where `warm` is asked for."""
+    """Starts worker processes; with `warm` it keeps one started in advance."""
 
     def __init__(self, store: Store, *, warm: bool, data_access: DataAccess) -> None:
         self._store, self._keep_warm, self._data_access = store, warm, data_access
@@ -67,14 +67,14 @@ class WorkerLauncher:
         self._closed = False
 
     def warm_up(self) -> None:
-        """Start the waiting worker, if one is wanted and none waits."""
+        """Start the warm worker, if it is enabled and none is waiting."""
         with self._lock:
             if self._closed or not self._keep_warm or (self._waiting and self._waiting.poll() is None):
                 return
             self._waiting = self._spawn(["--warm"], stdin=subprocess.PIPE)
 
     def submit(self, run_id: str, number: int, device: str) -> ProcessIdentity:
-        """Run an attempt in a process of its own, the warm one if it waits, and return who that is."""
+        """Start an attempt in the warm worker, if there is one, or in a new process; return its identity."""
         with self._lock:
             waiting, self._waiting = self._waiting, None
         process = None
@@ -95,7 +95,7 @@ class WorkerLauncher:
         return identity_of(process.pid)
 
     def reap(self) -> None:
-        """Collect children that have ended, so that none stays a zombie."""
+        """Collect the exit status of children that have ended, so that none stays a zombie."""
         for pid, child in list(self._children.items()):
             status = child.poll()
             if status is not None:
@@ -103,17 +103,17 @@ class WorkerLauncher:
                 self._ended[pid] = status
 
     def exit_status(self, pid: int) -> int | None:
-        """Return how a child of ours ended (a signal as its negative number); None where nobody knows."""
+        """Return the exit status of a child (the negative number of a signal), or None where it is not known."""
         child = self._children.get(pid)
         if child is not None:
-            # A killed process is a zombie already while its last threads end; its status is there when they have.
+            # A killed process is a zombie until its last thread has ended; its status is available then.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(timeout=EXIT_WAIT_S)
             self.reap()
         return self._ended.get(pid)
 
     def close(self) -> None:
-        """Let the waiting worker go; running workers go on, without a parent that asks after them."""
+        """End the warm worker; running workers go on without this process."""
         with self._lock:
             self._closed = True
             waiting, self._waiting = self._waiting, None
@@ -121,7 +121,7 @@ class WorkerLauncher:
             self._timer.cancel()
         self.reap()
         for child in self._children.values():
-            child.returncode = 0  # Python would warn of a process left running; these are meant to go on
+            child.returncode = 0  # suppresses Python's warning about running processes, which are meant to go on
         if waiting is not None and waiting.stdin is not None:
             waiting.stdin.close()
             try:

@@ -1,8 +1,8 @@
-"""What a worker could not store while the database was away, in a local file, in order, delivered when it is back.
+"""A local file of the events that a worker cannot store while the database is unreachable, delivered in order later.
 
-The file `runs/ID/undelivered-aN.jsonl` of attempt N has one batch of events a line, with the number of the event that
-it follows, so that a delivery that was cut off can be repeated: what the database has already is passed over. The
-worker delivers; where it is gone, the supervisor that finds its attempt does.
+The file `runs/ID/undelivered-aN.jsonl` of attempt N has one batch of events per line, with the number of the event that
+it follows. An interrupted delivery can therefore be repeated: batches that the database has already are skipped. The
+worker delivers; if it has ended, the supervisor that finds its attempt does.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from backend.store.run_status import TRANSITIONS
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnd:
-    """How an attempt ended: the state that the run goes over to, its event, and what is told of it."""
+    """The end of an attempt: its event, which decides the status of the run, and its description."""
 
     entry: NewEvent
     error: str | None = None
@@ -41,13 +41,16 @@ class AttemptEnd:
 
     @property
     def entries(self) -> list[NewEvent]:
-        """The events that the end consists of."""
+        """All events of the end, in order."""
         return [*self.before, self.entry]
 
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
-    """Events that belong into one transaction, after event `follows`; or the end of the attempt."""
+    """Events of one transaction, after the event number `follows`; or the end of the attempt.
+
+    The names of the fields are the keys of the stored JSON.
+    """
 
     follows: int
     entries: Sequence[NewEvent] = ()
@@ -57,11 +60,11 @@ class EventBatch:
 
     @property
     def last_seq(self) -> int:
-        """The number of its last event."""
+        """Number of the last event of the batch."""
         return self.follows + len(self.entries) + (len(self.ending.entries) if self.ending else 0)
 
     def store(self, store: Store, run_id: str, number: int) -> AppendResult:
-        """Append it as the owner of the attempt; raises Fenced where another attempt owns the run."""
+        """Append the batch as the owner of the attempt; raises Fenced where another attempt owns the run."""
         if self.ending is None:
             return event_log.append(
                 store, run_id, number, self.entries, self.patch, buckets=self.buckets, follows=self.follows
@@ -74,64 +77,64 @@ class EventBatch:
         return AppendResult(self.last_seq, "run")
 
     def to_json(self) -> bytes:
-        """Return it as a line of JSON; NaN and infinities are spelled as in the store, and events have a time."""
-        found = asdict(self)
-        ending = found["ending"]
-        for event in [*found["entries"], *([*ending["before"], ending["entry"]] if ending else [])]:
+        """Return the batch as a line of JSON, with NaN and infinities as strings, and a time for each event."""
+        fields = asdict(self)
+        ending = fields["ending"]
+        for event in [*fields["entries"], *([*ending["before"], ending["entry"]] if ending else [])]:
             event["at"] = event["at"] or now()
         if ending is not None:
             ending["status"] = TRANSITIONS["running"][ending["entry"]["type"]]
-        return orjson.dumps(event_log.encode_numbers(found))
+        return orjson.dumps(event_log.encode_numbers(fields))
 
     @classmethod
     def from_json(cls, line: bytes) -> EventBatch:
-        """Return the batch of a line of JSON."""
-        found = orjson.loads(line)
-        ending = found["ending"]
+        """Parse a batch from a line of JSON."""
+        fields = orjson.loads(line)
+        ending = fields["ending"]
         if ending is not None:
             before = [_event(each) for each in ending["before"]]
             ending = AttemptEnd(_event(ending["entry"]), ending["error"], before, ending["outcome"])
         return cls(
-            found["follows"],
-            [_event(each) for each in found["entries"]],
-            found["patch"],
-            [Bucket(*each) for each in found["buckets"]],
+            fields["follows"],
+            [_event(each) for each in fields["entries"]],
+            fields["patch"],
+            [Bucket(*each) for each in fields["buckets"]],
             ending,
         )
 
 
-def _event(found: dict[str, Any]) -> NewEvent:
-    written = found["written"]
-    return NewEvent(found["type"], found["payload"], WrittenArtifact(**written) if written else None, found["at"])
+def _event(fields: dict[str, Any]) -> NewEvent:
+    written = fields["written"]
+    return NewEvent(fields["type"], fields["payload"], WrittenArtifact(**written) if written else None, fields["at"])
 
 
 MAX_WAIT_S = 300.0
-"""How long a worker waits for a database that is away, where it cannot go on without."""
+"""How long a worker waits for an unreachable database where it cannot continue without it."""
 RETRY_S = 1.0
-"""How long after an append that failed the next one is tried, while facts are kept in the local file."""
+"""Interval between attempts to deliver the local file."""
 Result = TypeVar("Result")
 
 
 class Outbox:
-    """The file of one attempt's undelivered batches."""
+    """The file of undelivered batches of one attempt."""
 
     def __init__(self, store: Store, run_id: str, number: int) -> None:
         self._store, self._run_id, self._number = store, run_id, number
         self.path: Path = artifacts.resolve(store, f"runs/{run_id}/undelivered-a{number}.jsonl")
 
     def is_empty(self) -> bool:
-        """Whether nothing waits to be delivered."""
+        """Return whether there is nothing to deliver."""
         return not self.path.exists()
 
     def grew_within(self, seconds: float) -> bool:
-        """Whether the worker added to the file of late: it is alive, whatever its heartbeat in the database says."""
+        """Return whether the worker wrote to the file lately, which shows that it is alive without a heartbeat."""
         try:
             return time.time() - self.path.stat().st_mtime < seconds
         except FileNotFoundError:
             return False
 
     def append(self, batch: EventBatch) -> None:
-        """Add a batch, durably; raises OSError where the disk cannot be written."""
+        """Append a batch durably; raises OSError where the disk cannot be written."""
         with self.path.open("ab") as stream:
             start = stream.tell()
             try:
@@ -139,16 +142,16 @@ class Outbox:
                 stream.flush()
                 os.fsync(stream.fileno())
             except OSError:
-                # No half line before the next one.
+                # Remove the incomplete line, so that the next one starts on a new line.
                 with contextlib.suppress(OSError):
                     os.truncate(self.path, start)
                 raise
 
     def deliver(self) -> AppendResult | None:
-        """Store all batches and remove the file; return what the last one's append result, None where there was none.
+        """Store all batches and remove the file; return the result of the last append, None where there was none.
 
-        Raises Fenced where another attempt owns the run, or the database is a copy that lacks earlier events: the file
-        stays then. Raises an error of the database while that is away.
+        Raises Fenced, and keeps the file, where another attempt owns the run, or the database is a copy that lacks
+        earlier events. Raises an error of `Unreachable` while the database is unreachable.
         """
         result = None
         for batch in self._batches():
@@ -167,7 +170,7 @@ class Outbox:
         try:
             with self.path.open("rb") as stream:
                 for line in stream:
-                    # A worker that was killed while it wrote leaves half a line, of which nothing was promised.
+                    # A worker that was killed while writing leaves an incomplete line, which was never acknowledged.
                     if line.endswith(b"\n"):
                         yield EventBatch.from_json(line)
         except FileNotFoundError:
@@ -176,14 +179,14 @@ class Outbox:
     def _stored(self) -> int:
         query = sa.select(run.c.last_seq).where(run.c.id == self._run_id, run.c.attempt == self._number)
         with self._store.reading() as connection:
-            found = connection.execute(query).scalar_one_or_none()
-        if found is None:
+            last_seq = connection.execute(query).scalar_one_or_none()
+        if last_seq is None:
             raise Fenced(f"attempt {self._number} no longer owns run {self._run_id}; {self.path} is kept")
-        return int(found)
+        return int(last_seq)
 
 
 class EventDelivery:
-    """Stores an attempt's batches, or keeps them in its outbox while the database is away."""
+    """Stores the batches of an attempt, or keeps them in its outbox while the database is unreachable."""
 
     def __init__(self, store: Store, run_id: str, number: int) -> None:
         self._store, self._run_id, self._number = store, run_id, number
@@ -192,13 +195,13 @@ class EventDelivery:
 
     @property
     def is_behind(self) -> bool:
-        """Whether facts wait in the local file."""
+        """Whether there are undelivered events in the local file."""
         return not self._outbox.is_empty()
 
     def send(self, batch: EventBatch) -> str | None:
-        """Store a batch after those that wait; return what the user wants, or None where it was kept.
+        """Store a batch after the undelivered ones; return the user's request, or None where it went into the outbox.
 
-        Raises Fenced where another attempt owns the run, and the database's error where the disk is full.
+        Raises Fenced where another attempt owns the run, and the error of the database where its disk is full.
         """
         if not self.is_behind:
             try:
@@ -211,7 +214,7 @@ class EventDelivery:
         return self.deliver() if time.monotonic() >= self._retry_at else None
 
     def deliver(self) -> str | None:
-        """Try to store what waits; return what the user wants, or None where the database is still away."""
+        """Try to deliver the outbox; return the user's request, or None if the database is still unreachable."""
         try:
             result = self._outbox.deliver()
         except Unreachable as error:
@@ -226,34 +229,34 @@ class EventDelivery:
         self._retry_at = time.monotonic() + RETRY_S
 
     def finish(self) -> None:
-        """Deliver the end of the attempt, waiting for the database a while; what is left the supervisor delivers."""
+        """Deliver the end of the attempt, waiting up to `MAX_WAIT_S`; else the supervisor delivers it."""
         deadline = time.monotonic() + MAX_WAIT_S
         while self.is_behind and time.monotonic() < deadline:
             self.deliver()
             time.sleep(RETRY_S)
         if self.is_behind:
-            print(f"the database is still away; {self._outbox.path} is delivered when it is back", file=sys.stderr)
+            print(f"the database is still unreachable; {self._outbox.path} is delivered later", file=sys.stderr)
 
 
-def retry(work: Callable[[], Result]) -> Result:
-    """Do something with the database or the disk, waiting while it cannot be written; the last error is raised.
+def retry(function: Callable[[], Result]) -> Result:
+    """Call a function that uses the database or the disk, again until they can be written; raise the last error.
 
-    A full disk is no matter of waiting: it is raised at once.
+    The error of a full disk is raised at once.
     """
     deadline = time.monotonic() + MAX_WAIT_S
     while True:
         try:
-            return work()
+            return function()
         except (*Unreachable, OSError) as error:
-            waitable = isinstance(error, Unreachable) or getattr(error, "errno", None) == errno.EROFS
-            if not waitable or is_full(error) or time.monotonic() > deadline:
+            is_transient = isinstance(error, Unreachable) or getattr(error, "errno", None) == errno.EROFS
+            if not is_transient or is_full(error) or time.monotonic() > deadline:
                 raise
             print(f"nothing can be written ({reason_of(error)}); waiting", file=sys.stderr)
             time.sleep(0.5)
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether an error says that the disk is full, be it a file's or the database's."""
+    """Return whether an error of a file or of the database means that the disk is full."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     text = str(getattr(error, "orig", ""))

@@ -1,6 +1,6 @@
-"""Who a process is: its pid, when it started, and the boot it started in; never a pid alone, which others inherit.
+"""Identity of a process: pid, start time and boot id, because a pid alone may be reused.
 
-A process of another machine (two servers may share one PostgreSQL) can only be judged by its heartbeat.
+Processes of another machine (two servers may share one PostgreSQL) can only be judged by their heartbeat.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """A process of this machine, told apart from a later one with the same pid."""
+    """A process of this machine, distinguishable from a later one with the same pid."""
 
     pid: int
     started: str
     boot_id: str
 
     def is_alive(self) -> bool:
-        """Whether that very process still runs (a zombie does not)."""
+        """Return whether the process is still running; a zombie is not."""
         if self.boot_id != boot_id():
             return False
         try:
@@ -33,20 +33,20 @@ class ProcessIdentity:
             return False
 
     def signal_group(self, number: signal.Signals) -> None:
-        """Send a signal to the process group that this process leads, if it is still that process."""
+        """Send a signal to the group that the process leads, if it is still running."""
         if self.is_alive():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
 
 
 def boot_id() -> str:
-    """Return what tells this boot of the machine from the last."""
+    """Return an id of the current boot of this machine."""
     path = Path("/proc/sys/kernel/random/boot_id")
     return path.read_text().strip() if path.exists() else str(int(psutil.boot_time()))
 
 
 def start_of(pid: int) -> str:
-    """Return when a process started, in the kernel's own clock where there is one, which no clock change moves."""
+    """Return the start time of a process, on Linux by the kernel's clock, which does not change with the wall clock."""
     stat = Path(f"/proc/{pid}/stat")
     if stat.exists():
         return stat.read_text().rpartition(")")[2].split()[19]
@@ -59,16 +59,16 @@ def identity_of(pid: int) -> ProcessIdentity:
 
 
 def out_of_memory_kills() -> int | None:
-    """Return how many processes the system has killed in our own memory group because memory ran out, or None."""
+    """Return how many processes of our memory cgroup the kernel has killed for lack of memory; None if unknown."""
     for line in _lines(Path("/proc/self/cgroup")):
         number, controllers, group = line.split(":", 2)
         if number == "0":
-            held = Path("/sys/fs/cgroup") / group.lstrip("/") / "memory.events"
+            counters = Path("/sys/fs/cgroup") / group.lstrip("/") / "memory.events"
         elif "memory" in controllers.split(","):
-            held = Path("/sys/fs/cgroup/memory") / group.lstrip("/") / "memory.oom_control"
+            counters = Path("/sys/fs/cgroup/memory") / group.lstrip("/") / "memory.oom_control"
         else:
             continue
-        for entry in _lines(held):
+        for entry in _lines(counters):
             name, _, count = entry.partition(" ")
             if name == "oom_kill":
                 return int(count)

@@ -1,4 +1,4 @@
-"""Device slots: what may run at once on this machine, and which slot a run takes."""
+"""Device slots: how many runs each device takes at the same time, and which slot a run gets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from backend.store.errors import Unusable
 
 
 def list_gpus() -> tuple[str, ...]:
-    """Return `cuda:0` … for each GPU that the driver's own tool lists; nothing is imported to find out."""
+    """Return `cuda:0`, … for each GPU that `nvidia-smi` lists, without importing torch."""
     if shutil.which("nvidia-smi") is None:
         return ()
     try:
@@ -23,37 +23,37 @@ def list_gpus() -> tuple[str, ...]:
     return tuple(f"cuda:{index}" for index in range(count))
 
 
-def device_capacities(wanted: Iterable[str] = ()) -> dict[str, int]:
-    """Return how many runs each device takes at once: one each, or as `wanted` says (`cpu=2`, `cuda:0=3`, `cpu=0`).
+def device_capacities(options: Iterable[str] = ()) -> dict[str, int]:
+    """Return how many runs each device takes at the same time: one, or as an option (`cpu=2`, `cuda:0=3`) states.
 
-    Raises Unusable where a device is not on this machine or the number is none of 0 … 64.
+    Raises Unusable where a device is not on this machine or the number is not in 0 … 64.
     """
-    found = dict.fromkeys([*list_gpus(), "cpu"], 1)
-    for text in wanted:
+    capacities = dict.fromkeys([*list_gpus(), "cpu"], 1)
+    for text in options:
         device, _, number = text.partition("=")
         if not re.fullmatch(r"\d{1,2}", number) or int(number) > 64:
             raise Unusable(f"--slots takes DEVICE=NUMBER with 0 to 64 runs at once, such as cpu=2, got {text!r}")
-        if device not in found:
-            raise Unusable(f"--slots names {device!r}, and this machine has {', '.join(found)}")
-        found[device] = int(number)
-    if not any(found.values()):
+        if device not in capacities:
+            raise Unusable(f"--slots names {device!r}, and this machine has {', '.join(capacities)}")
+        capacities[device] = int(number)
+    if not any(capacities.values()):
         raise Unusable("--slots leaves no device on which a run could start; give one of them a slot")
-    return found
+    return capacities
 
 
 def free_slots(capacity: Mapping[str, int], busy: Iterable[str]) -> list[str]:
-    """Return the free slots, a device as often as it could take another run, emptiest devices first."""
+    """Return the free slots: each device once per run that it can still take, devices with most free slots first."""
     taken = Counter(busy)
     left = {device: number - taken[device] for device, number in capacity.items()}
     rounds = range(max(left.values(), default=0), 0, -1)
     return [device for level in rounds for device, number in left.items() if number >= level]
 
 
-def pick_slot(wanted: str, open_slots: list[str]) -> str | None:
-    """Return the free device slot for a config's `device`, or None: `auto` prefers a GPU, `cuda` takes any."""
+def pick_slot(requested: str, open_slots: list[str]) -> str | None:
+    """Return the free slot for a config's `device`, or None: `auto` prefers a GPU, `cuda` takes any GPU."""
     on_gpu = [slot for slot in open_slots if slot.startswith("cuda")]
-    if wanted == "auto":
+    if requested == "auto":
         return on_gpu[0] if on_gpu else next(iter(open_slots), None)
-    if wanted == "cuda":
+    if requested == "cuda":
         return on_gpu[0] if on_gpu else None
-    return wanted if wanted in open_slots else None
+    return requested if requested in open_slots else None

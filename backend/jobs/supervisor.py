@@ -1,9 +1,9 @@
-"""Starts queued runs, watches running ones, and tells what happened when a process is gone or stands still.
+"""Start queued runs, watch running ones, and record how an attempt ended whose process has ended or hangs.
 
-It holds no truth: every decision is read from the store and made by a conditional update there, so that several
-supervisors (a server, a command line) can watch one store, and a restarted one goes on where the last stopped. What it
-remembers are times on its own monotonic clock, which no change of the wall clock moves: since when a heartbeat has not
-moved, since when somebody was asked to stop.
+The state is in the store: every decision is a conditional update there, so that several supervisors (a server, a
+command line) can watch one store, and a restarted one continues. A supervisor keeps only times of its own monotonic
+clock, which is independent of the wall clock: since when a heartbeat has not changed, and since when a worker was asked
+to stop.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ HANG_S = 60.0
 PROBE_S = 1.0
 SLOW_PROBE_S = 1.0
 OVERTIME_S = 60.0
-"""How long after its time limit a worker that did not stop by itself is ended."""
+"""How long after its time limit a worker is killed if it did not stop by itself."""
 MIN_FREE_BYTES = 2**30
 ELSEWHERE_S = 3600.0
-"""So long the supervisor of the directory that has a run's files is waited for, before another ends its attempt."""
+"""How long to wait for the supervisor of the directory that has a run's files before this one ends its attempt."""
 
 
 class AttemptKey(NamedTuple):
-    """Which attempt of which run."""
+    """The id of a run and the number of an attempt."""
 
     run_id: str
     number: int
@@ -56,24 +56,24 @@ class AttemptKey(NamedTuple):
 
 @dataclass(slots=True)
 class WatchedAttempt:
-    """What is remembered of a running attempt: the last heartbeat, and moments of our own clock."""
+    """The last heartbeat of a running attempt, when it changed, and when the worker was asked to stop (monotonic)."""
 
     heartbeat: int
-    moved: float
-    asked: float | None = None
+    changed_at: float
+    cancelled_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class JobLimits:
-    """What the operator allows: runs at once by device, the silence that counts as hanging, the disk to leave free."""
+    """Limits set by the operator: runs per device, seconds without a heartbeat before a kill, free disk space."""
 
     slots: Mapping[str, int] = field(default_factory=slots.device_capacities)
     hang_s: float = HANG_S
-    least_free_bytes: int = MIN_FREE_BYTES
+    min_free_bytes: int = MIN_FREE_BYTES
 
 
 class Supervisor:
-    """One thread that looks at the store five times a second, or when it is nudged."""
+    """A thread that checks the store five times a second, and whenever `wake` is called."""
 
     def __init__(
         self,
@@ -90,8 +90,8 @@ class Supervisor:
         self._host = machine_id()
         self._stop, self._wake = threading.Event(), threading.Event()
         self._watched: dict[AttemptKey, WatchedAttempt] = {}
-        self._probed = time.monotonic()
-        self._looked = time.monotonic()
+        self._probed_at = time.monotonic()
+        self._checked_at = time.monotonic()
         self._disk_full = False
         self._memory_kills = processes.out_of_memory_kills()
         self.database = DatabaseMonitor(store)
@@ -108,8 +108,8 @@ class Supervisor:
         return self._disk_full
 
     def is_alive(self) -> bool:
-        """Whether it has looked at the store of late."""
-        return self._thread.is_alive() and time.monotonic() - self._looked < 30
+        """Return whether the thread has checked the store lately."""
+        return self._thread.is_alive() and time.monotonic() - self._checked_at < 30
 
     def start(self) -> None:
         self.database.start()
@@ -117,7 +117,7 @@ class Supervisor:
         self._thread.start()
 
     def wake(self) -> None:
-        """Look now: something was queued or cancelled."""
+        """Check the store now, because a run was queued or cancelled."""
         self._wake.set()
 
     def close(self) -> None:
@@ -138,7 +138,7 @@ class Supervisor:
                 self._reset()
                 self._stop.wait(1.0)
             except (sa.exc.SQLAlchemyError, OSError):
-                # No process to be had, say; a run claimed meanwhile counts as a crash: tried again.
+                # For example, no process could be created. A run that was claimed counts as crashed and is tried again.
                 log.exception("a worker could not be started or watched; trying again")
                 self._reset()
                 self._stop.wait(1.0)
@@ -146,7 +146,7 @@ class Supervisor:
             self._wake.clear()
 
     def run_once(self) -> None:
-        """One round: who is gone or stands still, who is to be stopped, who can start."""
+        """Check once: end attempts whose worker has ended or hangs, stop cancelled ones, start queued runs."""
         self.launcher.reap()
         attempts = run_attempts.list_running(self.store)
         if attempts:
@@ -156,47 +156,49 @@ class Supervisor:
                 self._watch(row)
             except Unreachable:
                 raise
-            except Exception:  # one run holds up no other
+            except Exception:  # one run must not block others
                 log.exception("run %s attempt %d could not be watched; trying again", row.run_id, row.number)
         running = {AttemptKey(row.run_id, row.number) for row in attempts}
-        self._watched = {key: held for key, held in self._watched.items() if key in running}
+        self._watched = {key: watched for key, watched in self._watched.items() if key in running}
         open_slots = slots.free_slots(
             self.limits.slots, [row.device for row in attempts if row.host in (None, self._host)]
         )
-        if open_slots and not self.database.problem and self._has_room():
+        if open_slots and not self.database.problem and self._has_free_disk():
             for row in run_queue.list_startable(self.store):
                 if self._only is not None and row.id not in self._only:
                     continue
                 slot = slots.pick_slot(row.device, open_slots)
                 if slot is not None and self._start(row.id, slot):
                     open_slots.remove(slot)
-        self._looked = time.monotonic()
+        self._checked_at = time.monotonic()
 
-    def _has_room(self) -> bool:
+    def _has_free_disk(self) -> bool:
         free = shutil.disk_usage(self.store.data_dir).free
-        full = free < self.limits.least_free_bytes
+        full = free < self.limits.min_free_bytes
         if full != self._disk_full:
-            least = self.limits.least_free_bytes / 2**20
-            log.warning("%.0f MiB of the disk are free, %.0f are needed: %s", free / 2**20, least, _starts(full))
+            needed = self.limits.min_free_bytes / 2**20
+            log.warning(
+                "%.0f MiB of the disk are free, %.0f are needed: %s", free / 2**20, needed, _describe_starts(full)
+            )
         self._disk_full = full
         return not full
 
     def _probe(self) -> None:
-        """Write something small once a second: workers cannot beat while the database holds writers up.
+        """Measure once a second how long a small write takes: workers have no heartbeat while writes are blocked.
 
-        What is slow for us was slow for them; their time begins again then.
+        If it was slow here, it was slow for the workers, and their time without a heartbeat starts again.
         """
         before = time.monotonic()
-        if before - self._probed < PROBE_S:
+        if before - self._probed_at < PROBE_S:
             return
         run_queue.write_probe(self.store)
-        self._probed = time.monotonic()
-        if self._probed - before > SLOW_PROBE_S or before - self._looked > SLOW_PROBE_S + TICK_S + PROBE_S:
+        self._probed_at = time.monotonic()
+        if self._probed_at - before > SLOW_PROBE_S or before - self._checked_at > SLOW_PROBE_S + TICK_S + PROBE_S:
             self._reset()
 
     def _reset(self) -> None:
-        for held in self._watched.values():
-            held.moved = time.monotonic()
+        for watched in self._watched.values():
+            watched.changed_at = time.monotonic()
 
     def _start(self, run_id: str, slot: str) -> bool:
         number = run_attempts.claim(self.store, run_id, slot)
@@ -217,42 +219,44 @@ class Supervisor:
 
     def _watch(self, row: sa.Row[Any]) -> None:
         key, now = AttemptKey(row.run_id, row.number), time.monotonic()
-        held = self._watched.setdefault(key, WatchedAttempt(row.heartbeat, now))
-        if row.heartbeat != held.heartbeat:
-            held.heartbeat, held.moved = row.heartbeat, now
-        still = now - held.moved
+        watched = self._watched.setdefault(key, WatchedAttempt(row.heartbeat, now))
+        if row.heartbeat != watched.heartbeat:
+            watched.heartbeat, watched.changed_at = row.heartbeat, now
+        silent_s = now - watched.changed_at
         if row.pid is None:
-            # Claimed, and its process not yet written down: only a claimer that died leaves it so for long.
-            if still > START_GRACE_S:
-                self._gone(key, row, "no worker process could be started")
+            # Claimed, but the process is not recorded yet: it stays so only if the claiming supervisor has died.
+            if silent_s > START_GRACE_S:
+                self._end_attempt(key, row, "no worker process could be started")
             return
         identity = ProcessIdentity(row.pid, row.process_started, row.boot_id)
         if row.host not in (None, self._host):
-            # Another machine's process: that machine's supervisor sees more, and this one only the heartbeat.
+            # A process of another machine: this supervisor sees only its heartbeat.
             elsewhere = run_folders.is_elsewhere(self.store, row.run_id)
-            if still > (ELSEWHERE_S if elsewhere else 3 * self.limits.hang_s):
-                self._gone(key, row, f"the worker on another machine gave no sign for {still:.0f} s")
+            if silent_s > (ELSEWHERE_S if elsewhere else 3 * self.limits.hang_s):
+                self._end_attempt(key, row, f"the worker on another machine sent no heartbeat for {silent_s:.0f} s")
         elif not identity.is_alive() and run_folders.is_elsewhere(self.store, row.run_id):
-            # Another directory's supervisor sees what the worker kept there; this one waits for long.
-            if still > ELSEWHERE_S:
-                self._gone(key, row, f"the worker of another data directory gave no sign for {still:.0f} s")
+            # The supervisor of the other directory can deliver the worker's outbox; this one waits longer.
+            if silent_s > ELSEWHERE_S:
+                self._end_attempt(
+                    key, row, f"the worker of another data directory sent no heartbeat for {silent_s:.0f} s"
+                )
         elif not identity.is_alive():
             self._deliver(key)
-            self._gone(key, row, self._how_it_ended(row.pid))
+            self._end_attempt(key, row, self._exit_reason(row.pid))
         elif row.want == "cancel":
-            held.asked = held.asked or now
-            if now - held.asked > KILL_GRACE_S:
+            watched.cancelled_at = watched.cancelled_at or now
+            if now - watched.cancelled_at > KILL_GRACE_S:
                 identity.signal_group(signal.SIGKILL)
-            elif now - held.asked > CANCEL_GRACE_S:
+            elif now - watched.cancelled_at > CANCEL_GRACE_S:
                 identity.signal_group(signal.SIGTERM)
-        elif still > self.limits.hang_s:
+        elif silent_s > self.limits.hang_s:
             outbox = Outbox(self.store, *key)
             if outbox.grew_within(self.limits.hang_s):
-                return  # it goes on, and keeps what the database does not take from it
+                return  # the worker runs, and keeps events that the database does not accept
             if outbox.is_empty():
-                # Fenced first: whatever that process still does, it changes nothing.
-                self._gone(key, row, f"the worker process gave no sign for {still:.0f} s and was ended")
-            # Where it has kept something, that is delivered when the process is gone.
+                # The attempt is ended first, so that the process cannot write anything any more.
+                self._end_attempt(key, row, f"the worker process sent no heartbeat for {silent_s:.0f} s and was ended")
+            # A non-empty outbox is delivered when the process has ended.
             identity.signal_group(signal.SIGKILL)
         elif row.time_limit_s is not None and row.running_s > row.time_limit_s + OVERTIME_S:
             error = f"the time limit of {row.time_limit_s:g} s is used up and the worker did not stop by itself"
@@ -260,18 +264,18 @@ class Supervisor:
             identity.signal_group(signal.SIGKILL)
 
     def _deliver(self, key: AttemptKey) -> None:
-        """Store what a worker that is gone could not: the database was away. It may hold the end of the attempt."""
+        """Deliver the outbox of a worker that has ended; it may contain the end of the attempt."""
         outbox = Outbox(self.store, key.run_id, key.number)
         if outbox.is_empty():
             return
         try:
             outbox.deliver()
         except (Fenced, ValueError, TypeError, KeyError, OSError) as error:
-            log.warning("what run %s attempt %d kept cannot be stored (%s); the file is left", *key, error)
+            log.warning("undelivered events of run %s attempt %d cannot be stored (%s); the file is kept", *key, error)
         else:
-            log.info("run %s attempt %d: what its worker could not store is stored now", *key)
+            log.info("run %s attempt %d: the undelivered events of its worker are stored", *key)
 
-    def _how_it_ended(self, pid: int) -> str:
+    def _exit_reason(self, pid: int) -> str:
         status = self.launcher.exit_status(pid)
         before, self._memory_kills = self._memory_kills, processes.out_of_memory_kills()
         if status in (None, -signal.SIGKILL) and (self._memory_kills or 0) > (before or 0):
@@ -282,10 +286,10 @@ class Supervisor:
             return f"the worker process was ended by signal {-status} ({signal.strsignal(-status)})"
         if status:
             return f"the worker process ended with status {status}; the run's log says why"
-        return "the worker process ended without a word (killed, out of memory, or the machine restarted)"
+        return "the worker process ended for an unknown reason (killed, out of memory, or the machine restarted)"
 
-    def _gone(self, key: AttemptKey, row: sa.Row[Any], reason: str) -> None:
-        """An attempt's process is gone and the run still says running: cancelled, paused, tried again, or failed."""
+    def _end_attempt(self, key: AttemptKey, row: sa.Row[Any], reason: str) -> None:
+        """End an attempt without a process: the run is cancelled, paused, queued again, or failed."""
         run_id, number = key
         epoch = runs.get(self.store, run_id, deleted=True).epoch
         if row.want == "cancel":
@@ -311,5 +315,5 @@ class Supervisor:
             )
 
 
-def _starts(full: bool) -> str:
+def _describe_starts(full: bool) -> str:
     return "no further run starts until there is space again" if full else "queued runs start again"

@@ -1,4 +1,4 @@
-"""Sweeps: the configs of a grid over settings, each with several seeds."""
+"""Expand a sweep: the configs of a grid over settings, each with several seeds."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MAX_RUNS = 1000
 
 
 def expand_grid(config: RunConfig, grid: Mapping[str, Sequence[Any]], seeds: int) -> list[RunConfig]:
-    """Return every combination of the grid's values, each with `seeds` seeds counted up from the config's own.
+    """Return every combination of the grid's values, each with `seeds` consecutive seeds from the config's own.
 
-    Raises Invalid, naming the combination, where one of them is impossible, and where they are too many.
+    Raises Invalid where a combination is impossible, naming it, and where there are too many.
     """
     if "seed" in grid and seeds > 1:
         raise Invalid("give the seeds either as `seeds` or in the grid, not both")
@@ -27,13 +27,13 @@ def expand_grid(config: RunConfig, grid: Mapping[str, Sequence[Any]], seeds: int
         count *= len(values)
     if count > MAX_RUNS:
         raise Invalid(f"a sweep may have {MAX_RUNS} runs, and this one has {count}; split the grid")
-    found = []
+    configs = []
     for combination in itertools.product(*grid.values()):
         settings = dict(zip(grid, combination, strict=True))
         named = ", ".join(f"{path}={value}" for path, value in settings.items())
         try:
             one = override_settings(config, settings) if settings else config
-            found += [override_settings(one, {"seed": one.seed + i}) if i else one for i in range(seeds)]
+            configs += [override_settings(one, {"seed": one.seed + i}) if i else one for i in range(seeds)]
         except ValidationError as error:
             errors = field_errors(list(error.errors()))
             first = errors[0]
@@ -44,4 +44,4 @@ def expand_grid(config: RunConfig, grid: Mapping[str, Sequence[Any]], seeds: int
             ) from error
         except ValueError as error:
             raise Invalid(f"the grid's combination {named} is impossible: {error}") from error
-    return found
+    return configs

@@ -1,4 +1,4 @@
-"""Empties, in a server, what has been in the trash for a week: once a day, little by little, in a thread of its own."""
+"""Remove expired entries of the trash while a server runs: once a day, in small steps, in a thread."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ log = logging.getLogger("collapse.gc")
 DAY_S = 86_400.0
 RETRY_S = 300.0
 PAUSE_S = 1.0
-FILES_A_ROUND = 1000
+FILES_PER_STEP = 1000
 
 
 class TrashCleaner:
-    """One thread that empties expired entries of the trash."""
+    """A thread that removes expired entries of the trash."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -30,7 +30,7 @@ class TrashCleaner:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Empty the trash while the server runs."""
+        """Run the thread until the block is left."""
         self._thread.start()
         try:
             yield
@@ -43,10 +43,10 @@ class TrashCleaner:
         while not self._stop.wait(wait_s):
             try:
                 with trash.locked(self._store):
-                    some_left = trash.empty_expired(self._store, FILES_A_ROUND)
+                    some_left = trash.empty_expired(self._store, FILES_PER_STEP)
                 wait_s = PAUSE_S if some_left else DAY_S
             except Conflict:
-                wait_s = RETRY_S  # a clean-up is under way
+                wait_s = RETRY_S  # a clean-up is running
             except (CollapseError, SQLAlchemyError, OSError) as error:
                 log.warning("the trash could not be emptied (%s); trying again in %.0f s", error, RETRY_S)
                 wait_s = RETRY_S

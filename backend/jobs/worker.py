@@ -1,13 +1,12 @@
 """The worker: `python -m backend.jobs.worker RUN ATTEMPT`, the only place where the engine meets the store.
 
-It writes what the engine says: arrays as files, facts as events, an epoch's facts and its checkpoint in one
-transaction. It stops when the user wants it to, and at once when another attempt owns the run (the fence). A crash at
-any moment loses at most what came after the newest checkpoint; the next attempt repeats it, and facts that are already
-stored are not stored twice. While the database is away (restarting, removed) training goes on and facts are kept in a
-local file (`jobs.outbox`), delivered when the database is back.
+It runs one attempt of a run and records the engine's events (`jobs.recorder`). It stops when the user requests it, and
+at once when another attempt owns the run. A crash at any moment loses at most what followed the newest checkpoint; the
+next attempt repeats it, and events that are stored already are not stored twice. While the database is unreachable,
+training goes on and events are kept in a local file (`jobs.outbox`).
 
-A second thread beats the heart between the engine's events, which may be minutes apart, hears there what the user
-wants, and notes now and then what the process takes of the machine.
+A second thread records the heartbeat and the resource use, and reads the user's request (`jobs.heartbeat`), because the
+engine's events may be minutes apart.
 """
 
 from __future__ import annotations
@@ -48,17 +47,17 @@ FULL = "the disk of the data directory is full; the run continues from its check
 
 
 def newest_checkpoint(store: Store, run_id: str, recorder: EventRecorder) -> CheckpointSaved | None:
-    """Return the newest checkpoint whose file is whole; a damaged one is passed over, with an event."""
+    """Return the newest checkpoint whose file is whole; damaged ones are skipped, with an event."""
     for row in retry(lambda: artifacts.rows(store, run_id, "checkpoint")):
         loaded = artifacts.read(store, row)
         if loaded is not None:
             state = loaded.state
             return CheckpointSaved(epoch=state["epoch"], step=state["step"], tensors=loaded.arrays, state=state)
-        recorder.pass_over(row)
+        recorder.skip_checkpoint(row)
     return None
 
 
-def execute(store: Store, run_id: str, number: int, device: str, reading: DataAccess) -> int:
+def execute(store: Store, run_id: str, number: int, device: str, data_access: DataAccess) -> int:
     """Run one attempt to its end; return the process's exit status."""
     row = retry(lambda: runs.get(store, run_id, deleted=True))
     log_path = artifacts.log_path(store, run_id)
@@ -72,12 +71,12 @@ def execute(store: Store, run_id: str, number: int, device: str, reading: DataAc
 
             config = runs.config_of(row)
             datasets = datasets_dir(store.data_dir)
-            if reading.confined:
-                # Links may lead elsewhere since the run was launched.
-                require_paths_inside(config, (datasets, *reading.roots))
+            if data_access.confined:
+                # Symbolic links may have changed since the run was launched.
+                require_paths_inside(config, (datasets, *data_access.roots))
             resume = newest_checkpoint(store, run_id, recorder)
             placed = config if config.device == device else with_overrides(config, {"device": device})
-            places = Places(directory=datasets, mirror=reading.mirror)
+            places = Places(directory=datasets, mirror=data_access.mirror)
             return _drain(train(placed, resume=resume, places=places), recorder, heartbeat, row.time_limit_s)
         except Fenced as error:
             print(error, file=sys.stderr)
@@ -90,7 +89,7 @@ def execute(store: Store, run_id: str, number: int, device: str, reading: DataAc
                 else:
                     recorder.fail(_reason(error), traceback.format_exc()[-8000:])
             except (CollapseError, SQLAlchemyError) as second:
-                # Whoever watches finds this process gone, and says so once the database can be written.
+                # The supervisor finds that this process has ended, and records it when the database can be written.
                 print(second, file=sys.stderr)
             return 1
 
@@ -101,7 +100,7 @@ def _drain(
     heartbeat: Heartbeat,
     time_limit_s: float | None,
 ) -> int:
-    """Record events until the run ends, is stopped, paused, or out of its time; return the exit status."""
+    """Record events until the run ends, is cancelled, paused, or exceeds its time limit; return the exit status."""
     epoch, answer = 0.0, None
     while True:
         event = next(events) if answer is None else events.send(answer)
@@ -113,13 +112,13 @@ def _drain(
         if requested == "cancel":
             recorder.end(NewEvent("RunCancelled", {"epoch": int(epoch)}))
             return 0
-        late = time_limit_s is not None and heartbeat.running_s() >= time_limit_s
-        if requested != "pause" and not late:
+        is_over_time = time_limit_s is not None and heartbeat.running_s() >= time_limit_s
+        if requested != "pause" and not is_over_time:
             continue
         if isinstance(event, StepMeasured):
             answer = "checkpoint"
         elif isinstance(event, CheckpointSaved | DataProgressed | Resumed) and requested == "pause":
-            # Nothing was trained that is not saved.
+            # Everything that was trained is saved.
             recorder.end(NewEvent("Paused", {"epoch": int(epoch)}))
             return 0
         elif isinstance(event, CheckpointSaved | DataProgressed | Resumed):
@@ -132,7 +131,7 @@ def _drain(
 
 
 def _reason(error: Exception) -> str:
-    """Return the error in one line, with the remedy where one is known."""
+    """Return the message of an error in one line, with the remedy where one is known."""
     text = str(error).strip() or type(error).__name__
     if isinstance(error, MemoryError) and "out of memory" not in text:
         text = f"out of memory: {text}; set a smaller batch_size or backbone"
@@ -154,7 +153,7 @@ def main() -> int:
     given = parser.parse_args()
     if given.memory is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (given.memory, given.memory))
-    # Ctrl-C belongs to whoever started us; the user stops a run through the store.
+    # Ctrl-C is for the parent process; a run is stopped through the store.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     run_id, number, device = given.run, given.attempt, given.device
     if given.warm:
@@ -162,8 +161,8 @@ def main() -> int:
         line = sys.stdin.readline()
         if not line:
             return 0
-        order = json.loads(line)
-        run_id, number, device = order["run"], order["attempt"], order["device"]
+        attempt = json.loads(line)
+        run_id, number, device = attempt["run"], attempt["attempt"], attempt["device"]
     store = open_store(given.data, os.environ.get("COLLAPSE_DATABASE_URL"))
     retry(lambda: run_folders.register(store, run_id))
     log_path = artifacts.log_path(store, run_id)
@@ -178,12 +177,12 @@ def main() -> int:
 
 
 def _import_everything() -> None:
-    """Load what a run needs before there is one; what only some need, only as long as nobody waits."""
+    """Import what every run needs; import torchvision, which only some need, unless an attempt is waiting."""
     import torch
 
     import ncengine.train  # noqa: F401
 
-    torch.nn.functional.conv2d(torch.zeros(2, 1, 8, 8), torch.zeros(1, 1, 3, 3))  # the first kernels
+    torch.nn.functional.conv2d(torch.zeros(2, 1, 8, 8), torch.zeros(1, 1, 3, 3))  # initialises the first kernels
     if not select.select([sys.stdin], [], [], 0)[0]:
         import_module("torchvision")
 

@@ -84,12 +84,12 @@ def write(
 
 
 def is_local(store: Store, row: sa.Row[Any]) -> bool:
-    """Whether an artifact's file belongs into this data directory."""
+    """Return whether the file of an artifact is in this data directory."""
     return row.directory_id in (None, store.directory_id)
 
 
 def require_local(store: Store, row: sa.Row[Any]) -> None:
-    """Raise Unusable, naming the place, where another data directory of the store holds an artifact's file."""
+    """Raise Unusable, naming the directory, where an artifact's file is in another data directory of the store."""
     if is_local(store, row):
         return
     with store.reading() as connection:

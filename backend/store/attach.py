@@ -134,20 +134,20 @@ class RestorePlan:
 
     def lines(self) -> list[str]:
         """Describe what would change."""
-        found = [f"copy       {self.copy}: {len(self.copy_runs)} runs"]
+        lines = [f"copy       {self.copy}: {len(self.copy_runs)} runs"]
         if not self.target.exists():
-            found.append(f"database   {self.target}: is not there")
+            lines.append(f"database   {self.target}: is not there")
         elif self.current_runs is None:
-            found.append(f"database   {self.target}: cannot be read; it is kept beside")
+            lines.append(f"database   {self.target}: cannot be read; it is kept beside")
         else:
             lost = len(self.current_runs - self.copy_runs)
-            found.append(
+            lines.append(
                 f"database   {self.target}: {len(self.current_runs)} runs, {lost} of them not in the copy; it is kept "
                 "beside"
             )
         missing = len(self.copy_runs - self.folders)
-        found.append(f"directory  {self.data_dir}: {len(self.folders)} folders of runs; {missing} runs have none there")
-        return found
+        lines.append(f"directory  {self.data_dir}: {len(self.folders)} folders of runs; {missing} runs have none there")
+        return lines
 
 
 def plan_restore(data_dir: Path, url: str, copy: Path) -> RestorePlan:

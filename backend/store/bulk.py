@@ -49,8 +49,8 @@ def apply_action(store: Store, action: str, run_ids: Sequence[str], value: Actio
     """Apply an action to each run in turn; raises Invalid where `value` is not what the action takes."""
     function, kind = ACTIONS[action]
     if (kind is None) != (value is None) or (kind is not None and not isinstance(value, kind)):
-        wanted = "none" if kind is None else {"str": "a text", "int": "a whole number"}[kind.__name__]
-        raise Invalid(f"the action {action!r} takes {wanted} as `value`, got {value!r}")
+        expected = "none" if kind is None else {"str": "a text", "int": "a whole number"}[kind.__name__]
+        raise Invalid(f"the action {action!r} takes {expected} as `value`, got {value!r}")
     outcomes = []
     for run_id in dict.fromkeys(run_ids):
         try:

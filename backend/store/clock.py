@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 def now() -> str:
     """Return the current time in UTC, ISO 8601 with milliseconds, which sorts as text."""
-    return text_of(datetime.now(UTC))
+    return format_timestamp(datetime.now(UTC))
 
 
-def text_of(moment: datetime) -> str:
+def format_timestamp(time: datetime) -> str:
     """Return a time in UTC as ISO 8601 with milliseconds."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -118,7 +118,7 @@ class DatabaseWatch:
         """Return why the file at the path cannot replace the open one; empty if it can."""
         if self._file is not None and self._log is not None and _inode(_log_of(self._file)) == self._log:
             return (
-                "the write-ahead log of the one before still lies beside it, which SQLite would play into it: stop the "
+                "the write-ahead log of the previous file is still beside it, and SQLite would apply it: stop the "
                 "server and move the file elsewhere first"
             )
         self._engine.dispose()
@@ -193,7 +193,7 @@ def _log_of(file: Path) -> Path:
 def _inode(file: Path) -> tuple[int, int] | None:
     """Return a file's device and inode, or None where it does not exist."""
     try:
-        found = file.stat()
+        status = file.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino

@@ -163,7 +163,7 @@ def after(store: Store, run_id: str, seq: int, limit: int, types: Iterable[str] 
 
 def after_each(store: Store, seqs: Mapping[str, int], limit: int) -> dict[str, list[sa.Row[Any]]]:
     """Return up to `limit` events of each run with numbers above the one given, in order; one query for many runs."""
-    found: dict[str, list[sa.Row[Any]]] = {}
+    rows_by_run: dict[str, list[sa.Row[Any]]] = {}
     remaining = iter(seqs.items())
     with store.reading() as connection:
         while some := list(islice(remaining, MAX_RUNS_PER_QUERY)):
@@ -174,8 +174,8 @@ def after_each(store: Store, seqs: Mapping[str, int], limit: int) -> dict[str, l
             # SQLite allows ORDER BY and LIMIT only inside a subquery.
             query = sa.union_all(*(sa.select(part.subquery()) for part in parts))
             for row in connection.execute(query):
-                found.setdefault(row.run_id, []).append(row)
-    return {run_id: sorted(rows, key=lambda row: int(row.seq)) for run_id, rows in found.items()}
+                rows_by_run.setdefault(row.run_id, []).append(row)
+    return {run_id: sorted(rows, key=lambda row: int(row.seq)) for run_id, rows in rows_by_run.items()}
 
 
 def newest_event(store: Store, run_id: str, type_: str) -> sa.Row[Any] | None:

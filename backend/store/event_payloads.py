@@ -1,8 +1,8 @@
-"""What each type of event may hold: one strict model for the payload of each, for what workers write and for imports.
+"""Strict models of the payload of each type of event, which validate what workers write and what is imported.
 
-Fields and defaults of the engine's events are those of the dataclasses in `ncengine.events`; a test compares them. The
-models read payloads as the store holds them: JSON-able, with NaN and infinities spelt (`event_log.encode_numbers`).
-Every text, list and number is bounded, so that whatever reads a stored event later may rely on it.
+The fields and defaults of the engine's events are those of the dataclasses in `ncengine.events`; a test compares them.
+The models validate payloads as they are stored: JSON-able, with NaN and infinities as strings
+(`event_log.encode_numbers`). Every text, list and number is bounded, so that readers of stored events can rely on it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, FailFast, Field, Strict, ValidationError, model_validator
 
 from backend.store.errors import Invalid
-from backend.store.validation import format_validation_error
+from backend.store.validation import SHA256_PATTERN, format_validation_error
 from ncengine.config.data import MOST_CLASSES
 from ncengine.geometry.views import WHOLE_FRAME_UP_TO, view_name
 
@@ -29,7 +29,7 @@ Split = Literal["train", "test", "train_true"]
 
 
 NO_NULL = r"^[^\x00]*$"
-"""Databases refuse the null character."""
+"""Databases reject the null character."""
 ShortText = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_NULL)]
 TextLine = Annotated[str, Field(max_length=5000, pattern=NO_NULL)]
 LongText = Annotated[str, Field(max_length=50_000, pattern=NO_NULL)]
@@ -40,11 +40,11 @@ Rows = Annotated[list[Row], Field(max_length=MOST_CLASSES), FailFast()]
 QuantileKey = Annotated[str, Field(pattern=r"^[01](\.[0-9]{1,10})?$")]
 ClassPair = Annotated[list[Step], Field(min_length=2, max_length=2)]
 ClosePair = Annotated[tuple[Step, Step, Number], Strict(False)]
-"""Two classes and their cosine; JSON has lists for tuples."""
+"""Two classes and their cosine; JSON has lists instead of tuples."""
 
 
 class Payload(BaseModel):
-    """Base of all payloads: unknown fields and converted types are errors."""
+    """Base class of all payloads: unknown fields and values of another type are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -53,25 +53,25 @@ class Payload(BaseModel):
 
 
 class RunQueuedPayload(Payload):
-    """The run waits for a device."""
+    """The run was queued."""
 
-    config_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    config_hash: Annotated[str, Field(pattern=SHA256_PATTERN)]
 
 
 class PausedPayload(Payload):
-    """The run is held."""
+    """The run was paused."""
 
     epoch: Step
 
 
 class RunCancelledPayload(Payload):
-    """The run was stopped by the user."""
+    """The user cancelled the run."""
 
     epoch: Step
 
 
 class AttemptFailedPayload(Payload):
-    """A worker process ended before the run did."""
+    """A worker process ended before its run did."""
 
     attempt: Annotated[int, Field(ge=1, le=1_000_000)]
     reason: LongText
@@ -79,7 +79,7 @@ class AttemptFailedPayload(Payload):
 
 
 class RunFailedPayload(Payload):
-    """The run cannot go on."""
+    """The run failed."""
 
     error: LongText
 
@@ -88,7 +88,7 @@ class RunFailedPayload(Payload):
 
 
 class MetricDescription(Payload):
-    """What a run says of a metric that it measures."""
+    """Description of a metric that a run measures."""
 
     label: TextLine
     symbol: TextLine
@@ -117,8 +117,8 @@ class RunStartedPayload(Payload):
     versions: Annotated[dict[ShortText, TextLine], Field(max_length=100)]
 
     @model_validator(mode="after")
-    def _fitting(self) -> Self:
-        """Raise ValueError where lists are not as long as the number of classes makes them."""
+    def _check_lengths(self) -> Self:
+        """Raise ValueError where a list has not the length that the number of classes requires."""
         classes = self.classes
         rows = classes - 1 if classes <= WHOLE_FRAME_UP_TO else 3
         if len(self.class_names) != classes:
@@ -171,7 +171,7 @@ class StepMeasuredPayload(Payload):
 
 
 class MeasurementDetail(Payload):
-    """What a measurement says of itself."""
+    """Details of a measurement: samples used, rank, errors."""
 
     rank: Count
     samples: Count
@@ -196,7 +196,7 @@ class EpochMeasuredPayload(Payload):
     measure_s: Number | None = None
 
     @model_validator(mode="after")
-    def _with_training(self) -> Self:
+    def _check_splits(self) -> Self:
         """Raise ValueError where the training split is missing."""
         if "train" not in self.scalars:
             raise ValueError("scalars must have the split train")
@@ -270,11 +270,11 @@ PAYLOADS: dict[str, type[Payload]] = {
         RunFinishedPayload,
     )
 }
-"""By type of event; there are no others."""
+"""The model of each type of event; there are no other types."""
 
 
 def require_valid(type_: str, payload: Mapping[str, Any]) -> None:
-    """Raise Invalid, naming the field, where a payload is not what its type of event may hold."""
+    """Raise Invalid, naming the field, where a payload is not valid for its type of event."""
     model = PAYLOADS.get(type_)
     if model is None:
         raise Invalid(f"there is no type of event {type_[:100]!r}; there are {', '.join(PAYLOADS)}")

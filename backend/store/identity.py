@@ -206,9 +206,9 @@ def _joined_marker(connection: Connection, store_id: str, data_dir: Path, url: U
         inventory = take_inventory(connection, data_dir, None)
         raise Unusable(
             f"the database {database_name(url)} belongs to store {store_id}, and the data directory {data_dir} holds "
-            f"runs but no {MARKER} that names a store: {describe_difference(inventory)}. Choose the right directory "
-            f"with --data, copy {MARKER} along with it, or run `collapse store attach`, which shows what both hold and "
-            "asks"
+            f"runs but no {MARKER} that names a store: {describe_difference(inventory)}. Choose the right "
+            f"directory with --data, copy {MARKER} along with it, or run `collapse store attach`, which shows what "
+            "both hold and asks"
         )
     if not join:
         raise Unusable(

@@ -23,7 +23,7 @@ class IntegrityProblem(NamedTuple):
     """A problem of a run, or of the store as a whole (`run_id` is None)."""
 
     run_id: str | None
-    what: str
+    description: str
 
 
 def find_problems(store: Store, run_id: str | None = None) -> Iterator[IntegrityProblem]:
@@ -34,8 +34,8 @@ def find_problems(store: Store, run_id: str | None = None) -> Iterator[Integrity
     if run_id is None:
         yield from find_database_problems(store)
     for each in ids:
-        yield from (IntegrityProblem(each, what) for what in _events(store, each))
-        yield from (IntegrityProblem(each, what) for what in _files(store, each))
+        yield from (IntegrityProblem(each, problem) for problem in _event_problems(store, each))
+        yield from (IntegrityProblem(each, problem) for problem in _file_problems(store, each))
 
 
 def find_database_problems(store: Store) -> Iterator[IntegrityProblem]:
@@ -52,7 +52,7 @@ def find_database_problems(store: Store) -> Iterator[IntegrityProblem]:
                 yield IntegrityProblem(None, f"{count} rows of {table.name} belong to no run")
 
 
-def _events(store: Store, run_id: str) -> Iterator[str]:
+def _event_problems(store: Store, run_id: str) -> Iterator[str]:
     # The row and its newest event in one statement: a running run has more events by the next one.
     newest = sa.select(sa.func.max(event.c.seq)).where(event.c.run_id == run.c.id).scalar_subquery().label("newest")
     with store.reading() as connection:
@@ -80,50 +80,50 @@ def check_events(
     status: str, last_seq: int, epoch: int, events: Iterable[tuple[int, str, dict[str, Any]]]
 ) -> Iterator[str]:
     """Yield the problems of a run's events (number, type, payload), also compared with the columns of its row."""
-    state: RunStatus | None = None
+    current: RunStatus | None = None
     expected, measured, capture = 1, 0, -1
     for seq, type_, payload in events:
         if seq != expected:
             yield f"event {expected} is missing; the next is {seq}"
         expected = seq + 1
-        after = next_status(state, type_)
+        after = next_status(current, type_)
         if after is None:
-            yield f"event {seq}, {type_}, cannot follow the state {state or 'new'}"
-        state = after or state
-        place = payload.get({"EpochMeasured": "epoch", "GeometryCaptured": "step"}.get(type_, ""))
+            yield f"event {seq}, {type_}, cannot follow the status {current or 'new'}"
+        current = after or current
+        position = payload.get({"EpochMeasured": "epoch", "GeometryCaptured": "step"}.get(type_, ""))
         if type_ == "EpochMeasured":
-            if not isinstance(place, int) or place <= measured:
-                yield f"event {seq} measures epoch {place} after epoch {measured}"
+            if not isinstance(position, int) or position <= measured:
+                yield f"event {seq} measures epoch {position} after epoch {measured}"
             else:
-                measured = place
+                measured = position
         if type_ == "GeometryCaptured":
-            if not isinstance(place, int) or place <= capture:
-                yield f"event {seq} captures step {place} after step {capture}"
+            if not isinstance(position, int) or position <= capture:
+                yield f"event {seq} captures step {position} after step {capture}"
             else:
-                capture = place
+                capture = position
     if last_seq != expected - 1:
-        yield f"the run says that its last event is {last_seq}, and it is {expected - 1}"
-    if status != state and not (state == "queued" and status == "running"):
-        yield f"the run is {status}, and its events make it {state or 'nothing'}"
+        yield f"the last event of the run is {expected - 1}, and its row has {last_seq}"
+    if status != current and not (current == "queued" and status == "running"):
+        yield f"the status of the run is {status}, and its events result in {current or 'none'}"
     if epoch != measured:
-        yield f"the run is at epoch {epoch}, and its events are at {measured}"
+        yield f"the last epoch in the events is {measured}, and the row of the run has {epoch}"
 
 
-def _files(store: Store, run_id: str) -> Iterator[str]:
+def _file_problems(store: Store, run_id: str) -> Iterator[str]:
     same_event = sa.and_(event.c.run_id == artifact.c.run_id, event.c.seq == artifact.c.seq)
     query = sa.select(artifact, event.c.type.label("event_type")).outerjoin(event, same_event)
     with store.reading() as connection:
         rows = list(connection.execute(query.where(artifact.c.run_id == run_id)))
     for row in rows:
-        what = f"the {row.kind} at step {row.step}"
+        name = f"the {row.kind} at step {row.step}"
         if row.event_type is None:
-            yield f"{what} belongs to event {row.seq}, which is not there"
+            yield f"{name} belongs to event {row.seq}, which does not exist"
         if not artifacts.is_local(store, row):
             continue  # checked by a server of that directory
         problem = _file_problem(store, row)
         # A running run removes old checkpoints, the row first: the problem counts only while the row exists.
         if problem and any(current.path == row.path for current in artifacts.rows(store, run_id, row.kind)):
-            yield f"{what} {problem}"
+            yield f"{name} {problem}"
 
 
 def _file_problem(store: Store, row: sa.Row[Any]) -> str | None:

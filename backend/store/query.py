@@ -1,4 +1,4 @@
-"""Lists of runs: filtered, sorted, and in pages that stay in place while runs are added or deleted.
+"""Lists of runs: filtered, sorted, and in pages that stay stable while runs are added or deleted.
 
 The cursor of a page names the position of its last row in the order, not a count of rows: a run that is added meanwhile
 shifts nothing.
@@ -25,7 +25,7 @@ from backend.store.suggestions import did_you_mean
 
 @dataclass(frozen=True, slots=True)
 class QueryPage:
-    """Some runs in order, the cursor of the next page, and how many match in all."""
+    """A page of runs in order, the cursor of the next page, and the number of all matching runs."""
 
     rows: list[sa.Row[Any]]
     next_cursor: str | None
@@ -44,10 +44,10 @@ def list_runs(
     deleted: bool = False,
     only: Sequence[str] | None = None,
 ) -> QueryPage:
-    """Return a page of runs; raises Invalid where filter, order or cursor are not understood.
+    """Return a page of runs; raises Invalid for a malformed filter, order or cursor.
 
-    A page begins after a cursor, or after so many rows (`offset`), which a table needs that is scrolled anywhere.
-    `only` leaves those of the given ids.
+    A page starts after a cursor or after `offset` rows, which a table needs that can be scrolled to any position.
+    `only` restricts the result to these ids.
     """
     if offset and cursor is not None:
         raise Invalid("a page begins at `offset` or after a `cursor`, got both; leave one out")
@@ -58,29 +58,32 @@ def list_runs(
         matching.append(run.c.id.in_(only))
     key, descending = _order(sort)
     direction: Callable[[Column], Column] = sa.desc if descending else sa.asc
-    # The first page counts in the same pass over the runs; a later one sees only those after its cursor.
+    # The first page counts all matches in the same query; later ones only see the runs after their cursor.
     counted = sa.func.count().over() if cursor is None else sa.null()
     page = sa.select(run.c.id, key.label("key"), counted.label("total")).where(*matching)
     page = page.order_by(key.is_(None), direction(key), direction(run.c.id)).limit(limit + 1).offset(offset)
     if cursor is not None:
-        page = page.where(_beyond(key, descending, *_decoded(cursor, sort)))
+        page = page.where(_after_cursor(key, descending, *_decode_cursor(cursor, sort)))
     with store.reading() as connection:
-        found = list(connection.execute(page))
-        if cursor is None and (found or not offset):
-            total = found[0].total if found else 0
+        page_rows = list(connection.execute(page))
+        if cursor is None and (page_rows or not offset):
+            total = page_rows[0].total if page_rows else 0
         else:
             total = connection.execute(sa.select(sa.func.count()).select_from(run).where(*matching)).scalar_one()
-        more, found = len(found) > limit, found[:limit]
-        rows = {row.id: row for row in connection.execute(sa.select(run).where(run.c.id.in_([f.id for f in found])))}
+        more, page_rows = len(page_rows) > limit, page_rows[:limit]
+        rows = {
+            row.id: row
+            for row in connection.execute(sa.select(run).where(run.c.id.in_([each.id for each in page_rows])))
+        }
     return QueryPage(
-        [rows[each.id] for each in found],
-        _encoded(sort, found[-1].key, found[-1].id) if more else None,
+        [rows[each.id] for each in page_rows],
+        _encode_cursor(sort, page_rows[-1].key, page_rows[-1].id) if more else None,
         int(total),
     )
 
 
 def matching_ids(store: Store, q: str, limit: int) -> list[str]:
-    """Return the ids of the runs that a filter means, newest first."""
+    """Return the ids of the runs that match a filter, newest first."""
     query = sa.select(run.c.id).where(run.c.deleted_at.is_(None), *parse_filter(q))
     with store.reading() as connection:
         return list(connection.execute(query.order_by(run.c.created_at.desc(), run.c.id).limit(limit)).scalars())
@@ -95,8 +98,8 @@ def _order(sort: str) -> tuple[Column, bool]:
     return column, sort.startswith("-")
 
 
-def _beyond(key: Column, descending: bool, value: Any, last_id: str) -> Column:
-    """Return the condition for rows after (value, id) in an order that has rows without a value at its end."""
+def _after_cursor(key: Column, descending: bool, value: Any, last_id: str) -> Column:
+    """Return the condition for rows after (value, id) in an order that has rows without a value last."""
     after: Callable[[Any, Any], Any] = operator.lt if descending else operator.gt
     same: Column = after(run.c.id, last_id)
     if value is None:
@@ -104,29 +107,29 @@ def _beyond(key: Column, descending: bool, value: Any, last_id: str) -> Column:
     return sa.or_(key.is_(None), after(key, value), sa.and_(key == value, same))
 
 
-def _encoded(sort: str, value: Any, last_id: str) -> str:
+def _encode_cursor(sort: str, value: Any, last_id: str) -> str:
     return base64.urlsafe_b64encode(orjson.dumps([sort, value, last_id])).decode().rstrip("=")
 
 
-def _decoded(cursor: str, sort: str) -> tuple[Any, str]:
+def _decode_cursor(cursor: str, sort: str) -> tuple[Any, str]:
     try:
-        held = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        decoded = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (ValueError, binascii.Error):
-        held = None
+        decoded = None
     if (
-        not isinstance(held, list)
-        or len(held) != 3
-        or not isinstance(held[2], str)
-        or not isinstance(held[1], str | int | float | None)
+        not isinstance(decoded, list)
+        or len(decoded) != 3
+        or not isinstance(decoded[2], str)
+        or not isinstance(decoded[1], str | int | float | None)
     ):
         raise Invalid("`cursor` must be the next_cursor of the page before, unchanged")
-    if held[0] != sort:
-        raise Invalid(f"`cursor` belongs to sort={held[0]}, got sort={sort}; begin again without a cursor")
-    return held[1], held[2]
+    if decoded[0] != sort:
+        raise Invalid(f"`cursor` belongs to sort={decoded[0]}, got sort={sort}; begin again without a cursor")
+    return decoded[1], decoded[2]
 
 
 def list_groups(store: Store, names: Sequence[str] | None = None) -> list[sa.Row[Any]]:
-    """Return the groups with how many runs of each state they hold."""
+    """Return the groups, with the number of runs by status."""
     query = (
         sa.select(
             run.c.group, run.c.status, sa.func.count().label("runs"), sa.func.min(run.c.created_at).label("first")

@@ -46,10 +46,10 @@ def insert(store: Store, run_id: str, attempt: int, sample: ResourceSample) -> N
 
 def list_of_run(store: Store, run_id: str, max_count: int) -> list[sa.Row[Any]]:
     """Return at most `max_count` samples of a run in order: all of them, or evenly spaced ones including the newest."""
-    place = sa.func.row_number().over(order_by=reading.c.at.desc()).label("place")
-    numbered = sa.select(reading, place).where(reading.c.run_id == run_id).subquery()
+    index = sa.func.row_number().over(order_by=reading.c.at.desc()).label("index_from_end")
+    numbered = sa.select(reading, index).where(reading.c.run_id == run_id).subquery()
     with store.reading() as connection:
         counting = sa.select(sa.func.count()).select_from(reading).where(reading.c.run_id == run_id)
         every = max(1, -(-int(connection.execute(counting).scalar_one()) // max_count))
-        query = sa.select(numbered).where((numbered.c.place - 1) % every == 0).order_by(numbered.c.at)
+        query = sa.select(numbered).where((numbered.c.index_from_end - 1) % every == 0).order_by(numbered.c.at)
         return list(connection.execute(query))

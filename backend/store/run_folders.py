@@ -57,8 +57,8 @@ def registered(store: Store, *, before: str | None = None) -> frozenset[str]:
 def unregister(store: Store, run_id: str) -> None:
     """Remove the registration of a folder that was removed from this data directory."""
     with store.writing() as connection:
-        here = (run_folder.c.run_id == run_id, run_folder.c.directory_id == store.directory_id)
-        connection.execute(run_folder.delete().where(*here))
+        local = (run_folder.c.run_id == run_id, run_folder.c.directory_id == store.directory_id)
+        connection.execute(run_folder.delete().where(*local))
 
 
 def _own(store: Store) -> sa.Select[tuple[str]]:

@@ -50,11 +50,11 @@ def move_before(store: Store, run_id: str, before: str | None) -> None:
         if before == run_id:
             return
         rest = [row for row in waiting if row.id != run_id]
-        place = len(rest) if before is None else [row.id for row in rest].index(before)
+        index = len(rest) if before is None else [row.id for row in rest].index(before)
         last = rest[-1].priority if rest else 0
-        priority = last if before is None else rest[place].priority
-        ordered = [*((row.id, row.priority) for row in rest[:place]), (run_id, priority)]
-        ordered += [(row.id, row.priority) for row in rest[place:]]
+        priority = last if before is None else rest[index].priority
+        ordered = [*((row.id, row.priority) for row in rest[:index]), (run_id, priority)]
+        ordered += [(row.id, row.priority) for row in rest[index:]]
         current = {row.id: (row.priority, row.position) for row in waiting}
         first = min(row.position for row in waiting)
         for position, (moved, its_priority) in enumerate(ordered, first):

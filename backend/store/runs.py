@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from backend.store.clock import now
 from backend.store.database import Store
 from backend.store.errors import Conflict, NotFound
 from backend.store.event_log import NewEvent, insert_events
-from backend.store.models import run
+from backend.store.models import artifact, run
 from ncengine import __version__
 from ncengine.config import RunConfig
 
@@ -120,13 +121,13 @@ def _created_earlier(
     if keys[0] is None:
         return None
     query = sa.select(run.c.id, run.c.config_hash, run.c.idempotency_key).where(run.c.idempotency_key.in_(keys))
-    found = {row.idempotency_key: row for row in connection.execute(query)}
-    if not found:
+    row_by_key = {row.idempotency_key: row for row in connection.execute(query)}
+    if not row_by_key:
         return None
-    hashes = [found[key].config_hash if key in found else None for key in keys]
+    hashes = [row_by_key[key].config_hash if key in row_by_key else None for key in keys]
     if hashes != [draft.config.hash() for draft in drafts]:
         raise Conflict("this Idempotency-Key was used for another config; send a new key")
-    return [found[key].id for key in keys]
+    return [row_by_key[key].id for key in keys]
 
 
 def get(store: Store, run_id: str, *, deleted: bool = False) -> sa.Row[Any]:
@@ -195,3 +196,42 @@ def update(store: Store, run_id: str, changes: Mapping[str, Any]) -> None:
     get(store, run_id)
     with store.writing() as connection:
         connection.execute(sa.update(run).where(run.c.id == run_id).values(**changes))
+
+
+FINGERPRINT_FIELDS = (
+    "id",
+    "last_seq",
+    "name",
+    "status",
+    "group",
+    "tags",
+    "notes",
+    "config_hash",
+    "attempt",
+    "epoch",
+    "error",
+)
+"""Columns of a run on which results computed from it may depend."""
+
+
+def fingerprint(store: Store, run_ids: Sequence[str]) -> str:
+    """Return a hash of the current state of runs and their files; raises NotFound.
+
+    A result that was computed from the runs is valid while the hash does not change.
+    """
+    rows = sa.select(*(run.c[name] for name in FINGERPRINT_FIELDS)).where(
+        run.c.id.in_(run_ids), run.c.deleted_at.is_(None)
+    )
+    files = (
+        sa.select(artifact.c.run_id, sa.func.count().label("files"), sa.func.sum(artifact.c.step).label("steps"))
+        .where(artifact.c.run_id.in_(run_ids))
+        .group_by(artifact.c.run_id)
+        .order_by(artifact.c.run_id)
+    )
+    with store.reading() as connection:
+        row_by_id = {row.id: tuple(row) for row in connection.execute(rows)}
+        file_counts = [tuple(row) for row in connection.execute(files)]
+    for run_id in run_ids:
+        if run_id not in row_by_id:
+            raise not_found(run_id)
+    return hashlib.sha256(repr(([row_by_id[run_id] for run_id in run_ids], file_counts)).encode()).hexdigest()

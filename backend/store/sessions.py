@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from backend.store.clock import now, text_of
+from backend.store.clock import format_timestamp, now
 from backend.store.database import Store
 from backend.store.models import session, token
 from backend.store.models import store as store_table
@@ -24,12 +24,12 @@ MAX_PER_TOKEN = 1000
 
 def ago(age: timedelta) -> str:
     """Return the timestamp of the moment `age` ago."""
-    return text_of(datetime.now(UTC) - age)
+    return format_timestamp(datetime.now(UTC) - age)
 
 
 def latest_end(created_at: str) -> str:
     """Return when a session that was created at this time ends at the latest."""
-    return text_of(datetime.fromisoformat(created_at) + LIFETIME)
+    return format_timestamp(datetime.fromisoformat(created_at) + LIFETIME)
 
 
 def _is_open() -> sa.ColumnElement[bool]:

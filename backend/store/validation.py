@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 from backend.store.suggestions import did_you_mean
 from ncengine.config import RunConfig, with_overrides
 
+SHA256_PATTERN = r"^[0-9a-f]{64}$"
 JSON_KEY = re.compile(rb'"\s*:')
 """The end of a key in JSON text: counts keys without parsing."""
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]

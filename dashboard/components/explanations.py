@@ -1,4 +1,4 @@
-"""What am I seeing? A few sentences for every picture, in one place, opened beside its title."""
+"""Explanations of charts: a few sentences about each, which open beside its title."""
 
 from __future__ import annotations
 
@@ -6,71 +6,72 @@ from typing import Any
 
 from dash import html
 
-WORDS: dict[str, tuple[str, ...]] = {
+from backend.api.page_constants import MAX_FRAME_CLASSES
+
+TITLE = "About this chart"
+EXPLANATIONS: dict[str, tuple[str, ...]] = {
     "scene": (
-        "Each open ring is a vertex of the simplex ETF nearest to the class means; each filled dot is the mean of a "
-        "class's penultimate features, in the frame of that ETF. Small dots are training samples, diamonds the "
-        "classifier's rows. Neural collapse is when dots, rings and diamonds of a class become one.",
-        "Spherical: an orthogonal projection chosen so that all vertices lie on a sphere, spread as evenly as they can "
-        "be. It shows every class, and flattens K − 1 dimensions to three: what looks near may be far apart.",
-        "4 classes: the tetrahedron of four classes; between these four nothing is lost. PCA: the three directions in "
-        "which the class means spread most. Tour: a slow rotation through all dimensions; what stays together there "
-        "is together.",
-        "Above 128 classes no class is drawn by itself but those that are searched for, pointed at or nearest to each "
-        "other: samples are shown by their density, class means as fine dots.",
-        "mistakes: training samples that the classifier takes for another class, with their picture where they are "
-        "images. turn: where the vertices of the nearest ETF were in the captures before, in the coordinates of this "
-        "one; what has left its frame is cut off.",
-        "Everything is divided by the mean norm of the centred class means (the classifier's rows by theirs), so the "
-        "vertices stay at radius one while the features shrink or grow.",
+        "Open rings are the vertices of the simplex ETF nearest to the class means, filled dots the means of the "
+        "classes' penultimate features, both in the coordinates of that ETF's frame. Small dots are training samples, "
+        "diamonds the rows of the classifier. At neural collapse the dot, the ring and the diamond of each class "
+        "coincide.",
+        "Spherical: an orthogonal projection in which all vertices lie on a sphere, as evenly as possible. It shows "
+        "every class, but projects K − 1 dimensions to three: points that look close may be far apart.",
+        "Tetrahedron: four classes, between which nothing is distorted. PCA: the three directions of largest variance "
+        "of the class means. Grand tour: a slow rotation through all dimensions; points that stay together are close.",
+        f"Above {MAX_FRAME_CLASSES} classes, samples are shown as a density and class means as small dots; classes are "
+        "drawn individually if they are searched for, hovered, or the pair with the smallest angle.",
+        "Misclassified: training samples that the classifier predicts as another class, with their image if there is "
+        "one. ETF rotation: the vertices of the nearest ETF at previous captures, projected to the frame of this one.",
+        "Coordinates are divided by the mean norm of the centred class means (those of the classifier by the mean "
+        "norm of its rows), so the vertices stay at radius one while features shrink or grow.",
     ),
     "angles": (
-        "The cosine between every two centred class means. At collapse all of them are −1/(K − 1): the scale is "
-        "centred there, so a collapsed run fades to the colour of the page. Red pairs are nearer to each other than "
-        "they should be, blue ones further apart.",
+        "The cosine between every two centred class means. At collapse all are −1/(K − 1). The colour scale is centred "
+        "there: red pairs are closer to each other than at collapse, blue ones further apart.",
         "Source: Papyan, Han, Donoho 2020, NC2 (equal angles).",
     ),
     "readings": (
-        "The newest epoch, or the one that is pointed at: the large number is of the training split.",
-        "NC1 is the variability within classes, NC2 how far the angles are from equal, NC3 how far the classifier is "
-        "from the class means. All three go to zero at collapse (Papyan, Han, Donoho 2020).",
+        "The latest epoch, or the one that is hovered. The large number is of the training split.",
+        "NC1 is the variability within classes, NC2 the deviation from equal angles, NC3 the distance between the "
+        "classifier and the class means. All three are zero at collapse (Papyan, Han, Donoho 2020).",
     ),
     "classes": (
-        "One row a class, the class whose mean is nearest to another one first. The within-class variance is the "
-        "mean squared distance of a class's features from their mean (Galanti, György, Hutter 2021).",
+        "One row for each class; classes with the smallest angle to another one are first. The within-class variance "
+        "is the mean squared distance of a class's features from their mean (Galanti, György, Hutter 2021).",
     ),
-    "confusion": ("How many training samples of each class were taken for which other. Rows are the labels.",),
+    "confusion": ("The number of training samples of each class (rows) that are predicted as each class (columns).",),
     "margins": (
-        "P_CM: for every sample the cosine with its own class's row minus the largest with another one, in rising "
-        "order. At collapse all of them are K/(K − 1).",
+        "P_CM: for every sample the cosine with the classifier's row of its class minus the largest cosine with "
+        "another row, in ascending order. At collapse all are K/(K − 1).",
     ),
     "spectra": (
-        "Eigenvalues of the covariance between and within classes. At collapse K − 1 equal ones are left of the first, "
-        "and nothing of the second.",
+        "Eigenvalues of the covariance between and within classes. At collapse, the first has K − 1 equal eigenvalues, "
+        "and the second is zero.",
     ),
     "compare-scenes": (
-        "One scene for each entry: a run, or the first of several seeds. Cameras and the place on the axis are linked.",
+        "One scene for each configuration, of its first seed. All scenes share the camera and the position on the "
+        "axis.",
     ),
-    "compare-curves": (
-        "The median over an entry's runs, and the range between the least and the greatest of them as a band.",
-    ),
+    "compare-curves": ("The median over a configuration's runs, with a band from their minimum to their maximum.",),
     "time": (
-        "The first measured epoch from which on the metric stays at or beyond the threshold: one mark for each run, a "
-        "bar for the median. A run that never stays there has none, and is counted beside the bar.",
+        "The first measured epoch from which on a metric stays at or beyond the threshold: the bar is the median, each "
+        "mark a run. Runs that do not reach the threshold are counted beside the bar.",
     ),
     "difference": (
-        "Cosines between class means of the first entry minus those of the second, each the mean over its seeds, at "
-        "the place shown. Where both have collapsed, nothing is left.",
+        "Cosines between class means of the first configuration minus those of the second, each the mean over its "
+        "runs, at the position on the axis. The difference is zero where both have collapsed.",
     ),
 }
 
 
-def why(name: str, *more: Any) -> Any:
-    """Return the explanation of a picture, closed; `more` stands below its sentences."""
+def explanation(name: str, *more: Any) -> Any:
+    """Return the explanation of a chart, closed; `more` is appended to its sentences."""
+    sentences = [html.P(text) for text in EXPLANATIONS.get(name, ())]
     return html.Details(
         [
-            html.Summary("?", title="What am I seeing?", **{"aria-label": "What am I seeing?"}),
-            html.Div([html.B("What am I seeing?"), *(html.P(words) for words in WORDS.get(name, ())), *more]),
+            html.Summary("?", title=TITLE, **{"aria-label": TITLE}),
+            html.Div([html.B(TITLE), *sentences, *more]),
         ],
-        className="why",
+        className="explanation",
     )

@@ -1,7 +1,7 @@
-"""A form from RunConfig's JSON schema: sections, fields that apply, units and help; nothing here names a setting twice.
+"""The form of a run's config, generated from RunConfig's JSON schema: sections, fields that apply, units and help.
 
-The schema's unions (data set, backbone, classifier, optimiser, schedule, batches) become a choice of kind followed by
-that kind's own fields. A new setting or kind in the engine appears by itself.
+Each union of the schema (data set, backbone, classifier, optimiser, schedule, sampler) is a choice of kind followed by
+the fields of that kind. New settings and kinds of the engine need no change here.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Run", ("epochs", "seed", "device", "precision", "deterministic", "channels_last", "compile")),
     ("Measurement", ("measure",)),
 )
-RARE = ("device", "precision", "deterministic", "channels_last", "compile", "measure")
-"""Settings, or whole parts, that few change, beside those that the schema calls late."""
-SHORT_CHOICE = 4
-"""Up to this many kinds are shown side by side, more as a list."""
+ADVANCED = ("device", "precision", "deterministic", "channels_last", "compile", "measure")
+"""Settings and parts that are folded away, beside those that the schema marks as `late`."""
+MAX_SEGMENTS = 4
+"""Options up to which a choice is shown as segments, above as a list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of the form, as the schema describes it."""
+    """One field of the form."""
 
     path: str
     title: str
@@ -39,17 +39,16 @@ class Field:
     value: Any
     options: tuple[tuple[str, str], ...] = ()
     minimum: float | None = None
-    whole: bool = False
-    rare: bool = False
-    """Few change it: it is shown folded away, unless it was changed."""
-    usual: bool = True
-    """It has its default."""
-    chooses_part: bool = False
-    """Another value brings other fields: of another kind of part, or of those that apply beside it."""
+    is_integer: bool = False
+    is_advanced: bool = False
+    """It is folded away, unless its value is not the default."""
+    is_default: bool = True
+    changes_fields: bool = False
+    """Its value decides which other fields apply."""
 
 
 def fields(schema: Mapping[str, Any], config: Mapping[str, Any], path: str) -> list[Field]:
-    """Return the fields of one property of RunConfig, for the values in `config`; a part gives several."""
+    """Return the fields of one property of RunConfig for the values in `config`; a part has several."""
     node = schema["properties"][path]
     if "$ref" in node or "oneOf" in node:
         value = config[path]
@@ -59,25 +58,29 @@ def fields(schema: Mapping[str, Any], config: Mapping[str, Any], path: str) -> l
         if kinds:
             help_text = str(part.get("description", ""))
             title = node.get("title", path)
-            found.append(Field(f"{path}.name", title, help_text, "choice", value["name"], kinds, chooses_part=True))
+            found.append(Field(f"{path}.name", title, help_text, "choice", value["name"], kinds, changes_fields=True))
         governing = {name for inner in part["properties"].values() for name in inner.get("applies_if", {})}
         return found + [
             replace(
                 _field(f"{path}.{name}", inner, value.get(name)),
-                chooses_part=name in governing,
-                rare=path in RARE or inner.get("late", False),
-                usual=value.get(name) == inner.get("default"),
+                changes_fields=name in governing,
+                is_advanced=path in ADVANCED or inner.get("late", False),
+                is_default=value.get(name) == inner.get("default"),
             )
             for name, inner in sorted(part["properties"].items(), key=lambda item: item[1].get("late", False))
             if name != "name" and not inner.get("hidden") and _applies(inner, value)
         ]
     return [
-        replace(_field(path, node, config.get(path)), rare=path in RARE, usual=config.get(path) == node.get("default"))
+        replace(
+            _field(path, node, config.get(path)),
+            is_advanced=path in ADVANCED,
+            is_default=config.get(path) == node.get("default"),
+        )
     ]
 
 
 def _applies(node: Mapping[str, Any], part: Mapping[str, Any]) -> bool:
-    """Whether a setting means anything beside the others of its part, as the schema's `applies_if` says."""
+    """Return whether a setting applies with the other values of its part, by the schema's `applies_if`."""
     return all(part.get(name) in allowed for name, allowed in node.get("applies_if", {}).items())
 
 
@@ -98,7 +101,7 @@ def _kinds(schema: Mapping[str, Any], node: Mapping[str, Any]) -> tuple[tuple[st
 
 def _field(path: str, node: Mapping[str, Any], value: Any) -> Field:
     title, help_text = node.get("title", path), node.get("description", "")
-    # What may be left empty: the schema says "this or null".
+    # An optional setting: its schema is "this or null".
     node = {**node, **next((inner for inner in node.get("anyOf", []) if inner.get("type") != "null"), {})}
     if "enum" in node:
         return Field(path, title, help_text, "choice", value, tuple((str(v), str(v)) for v in node["enum"]))
@@ -106,7 +109,7 @@ def _field(path: str, node: Mapping[str, Any], value: Any) -> Field:
     if kind == "boolean":
         return Field(path, title, help_text, "switch", value)
     if kind in ("integer", "number"):
-        return Field(path, title, help_text, "number", value, minimum=node.get("minimum"), whole=kind == "integer")
+        return Field(path, title, help_text, "number", value, minimum=node.get("minimum"), is_integer=kind == "integer")
     if path == "data.classes":
         return Field(path, title, help_text, "classes", [str(label) for label in value or []])
     if kind == "array":
@@ -115,7 +118,7 @@ def _field(path: str, node: Mapping[str, Any], value: Any) -> Field:
 
 
 def settings(schema: Mapping[str, Any]) -> dict[str, str]:
-    """Return every dotted setting of the schema with its help, kinds of parts included."""
+    """Return the help of every setting by its dotted path, including kinds of parts."""
     found: dict[str, str] = {}
     for path, node in schema["properties"].items():
         if "oneOf" in node:
@@ -133,10 +136,12 @@ def settings(schema: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def changed(schema: Mapping[str, Any], config: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the config with what was chosen in fields that bring others, or None where all of it is so already.
+def with_choices(
+    schema: Mapping[str, Any], config: Mapping[str, Any], chosen: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Return the config with values of fields that change which fields apply, or None if the config has them already.
 
-    Another kind of a part starts from that kind's defaults; its other fields, drawn for the old kind, are left out.
+    A part of another kind starts from that kind's defaults; values of its other fields belong to the old kind.
     """
     tree = {key: dict(inner) if isinstance(inner, Mapping) else inner for key, inner in config.items()}
     kinds = {path.removesuffix(".name"): kind for path, kind in chosen.items() if path.endswith(".name")}
@@ -155,10 +160,10 @@ def defaults_of(schema: Mapping[str, Any], path: str, name: str) -> dict[str, An
     return {key: inner.get("default") for key, inner in part["properties"].items()} | {"name": name}
 
 
-def typed(field_path: str, value: Any, before: Any) -> Any:
-    """Return what a component holds as the config means it: labels as numbers, lists from text, nothing as none.
+def parse_value(field_path: str, value: Any, before: Any) -> Any:
+    """Convert a component's value to the config's type: labels to numbers, text to lists, empty to None.
 
-    `before` is the value that the field had, which tells a list from a text.
+    `before` is the config's value, whose type tells a list from a text.
     """
     if field_path == "data.classes":
         labels = value.split(",") if isinstance(value, str) else value or []
@@ -171,15 +176,15 @@ def typed(field_path: str, value: Any, before: Any) -> Any:
     return value
 
 
-def assembled(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config `base` with dotted values put in; values of parts that are not there are left out."""
+def assemble(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config `base` with values by dotted path; values that its parts do not have are ignored."""
     tree = {key: dict(inner) if isinstance(inner, Mapping) else inner for key, inner in base.items()}
     for path, value in values.items():
         part, dot, leaf = path.partition(".")
         if not dot:
-            tree[part] = typed(path, value, tree[part])
+            tree[part] = parse_value(path, value, tree[part])
         elif leaf in tree[part]:
-            tree[part][leaf] = typed(path, value, tree[part][leaf])
+            tree[part][leaf] = parse_value(path, value, tree[part][leaf])
     return tree
 
 
@@ -190,62 +195,23 @@ def render(
     sections = []
     for title, paths in SECTIONS:
         found = [item for path in paths for item in fields(schema, config, path)]
-        usual, rare = (
-            [_component(item, class_names, devices) for item in found if item.rare is which] for which in (False, True)
+        basic, advanced = (
+            [_component(item, class_names, devices) for item in found if item.is_advanced is which]
+            for which in (False, True)
         )
-        parts: list[Any] = [html.Div(usual, className="fields")] if usual else []
-        if rare:
-            changed = any(item.rare and not item.usual for item in found)
-            words = f"{len(rare)} more settings, rarely changed"
-            parts.append(
-                html.Details([html.Summary(words), html.Div(rare, className="fields")], className="rare", open=changed)
-            )
+        parts: list[Any] = [html.Div(basic, className="fields")] if basic else []
+        if advanced:
+            is_open = any(item.is_advanced and not item.is_default for item in found)
+            content = [html.Summary(f"Advanced ({len(advanced)})"), html.Div(advanced, className="fields")]
+            parts.append(html.Details(content, className="advanced", open=is_open))
         sections.append(html.Section([html.H2(title), *parts], className="panel form-section"))
     return sections
 
 
 def _component(field: Field, class_names: list[str], devices: list[str]) -> Any:
-    identity = ids.field(field.path, "part" if field.chooses_part else "value")
-    data = [{"value": value, "label": label} for value, label in field.options]
-    control: Any
-    named = {"label": field.title, "labelProps": {"className": "field-title"}}
-    if field.path == "device":
-        choices = ["auto", *devices]
-        control = dmc.Select(id=identity, data=choices, value=field.value, allowDeselect=False, **named)
-    elif field.kind == "classes" and not class_names:
-        control = dmc.TextInput(id=identity, value=", ".join(field.value), placeholder="all", **named)
-    elif field.kind == "classes":
-        names = [{"value": str(label), "label": name} for label, name in enumerate(class_names)]
-        control = dmc.MultiSelect(
-            id=identity, data=names, value=field.value, placeholder="all", clearable=True, **named
-        )
-    elif field.kind == "choice" and len(data) <= SHORT_CHOICE:
-        control = html.Div(
-            [
-                html.Span(field.title, className="field-title"),
-                dmc.SegmentedControl(id=identity, data=data, value=field.value, size="sm"),
-            ],
-            role="group",
-            **{"aria-label": field.title},
-        )
-    elif field.kind == "choice":
-        control = dmc.Select(id=identity, data=data, value=field.value, allowDeselect=False, **named)
-    elif field.kind == "switch":
-        control = html.Div(
-            [
-                html.Span(field.title, className="field-title"),
-                dmc.Switch(id=identity, checked=field.value, **{"aria-label": field.title}),
-            ]
-        )
-    elif field.kind == "number":
-        control = dmc.NumberInput(
-            id=identity, value=field.value, allowDecimal=not field.whole, step=_step(field), **named
-        )
-    else:
-        control = dmc.TextInput(id=identity, value=field.value, **named)
     return html.Div(
         [
-            control,
+            _control(field, class_names, devices),
             html.P("", id=ids.problem(field.path), className="field-problem", role="alert"),
             html.P(field.help, className="field-help"),
         ],
@@ -254,7 +220,42 @@ def _component(field: Field, class_names: list[str], devices: list[str]) -> Any:
     )
 
 
+def _control(field: Field, class_names: list[str], devices: list[str]) -> Any:
+    """Return the input of a field."""
+    identity = ids.field(field.path, "part" if field.changes_fields else "value")
+    common = {"id": identity, "label": field.title, "labelProps": {"className": "field-title"}}
+    if field.path == "device":
+        return dmc.Select(data=["auto", *devices], value=field.value, allowDeselect=False, **common)
+    if field.kind == "classes":
+        return _class_select(field, class_names, common)
+    if field.kind == "choice":
+        return _choice(field, common)
+    if field.kind == "switch":
+        switch = dmc.Switch(id=identity, checked=field.value, **{"aria-label": field.title})
+        return html.Div([html.Span(field.title, className="field-title"), switch])
+    if field.kind == "number":
+        return dmc.NumberInput(value=field.value, allowDecimal=not field.is_integer, step=_step(field), **common)
+    return dmc.TextInput(value=field.value, **common)
+
+
+def _class_select(field: Field, class_names: list[str], common: dict[str, Any]) -> Any:
+    if not class_names:
+        return dmc.TextInput(value=", ".join(field.value), placeholder="All", **common)
+    options = [{"value": str(label), "label": name} for label, name in enumerate(class_names)]
+    return dmc.MultiSelect(data=options, value=field.value, placeholder="All", clearable=True, **common)
+
+
+def _choice(field: Field, common: dict[str, Any]) -> Any:
+    options = [{"value": value, "label": label} for value, label in field.options]
+    if len(options) > MAX_SEGMENTS:
+        return dmc.Select(data=options, value=field.value, allowDeselect=False, **common)
+    title = html.Span(field.title, className="field-title")
+    segments = dmc.SegmentedControl(id=common["id"], data=options, value=field.value, size="sm")
+    return html.Div([title, segments], role="group", **{"aria-label": field.title})
+
+
 def _step(field: Field) -> float:
-    if field.whole or not isinstance(field.value, int | float) or field.value == 0:
+    """Return the step of a number field's buttons: one, or a tenth of the value."""
+    if field.is_integer or not isinstance(field.value, int | float) or field.value == 0:
         return 1
     return float(f"{abs(field.value) / 10:.0e}")

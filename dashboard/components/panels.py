@@ -1,4 +1,4 @@
-"""Panels and small tables of facts."""
+"""Panels, small tables, messages, and the hidden chart that loads Plotly early."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ def panel(title: str, *content: Any) -> Any:
     return html.Section([head, *content], className="panel facts", tabIndex="0", **{"aria-label": title})
 
 
-def table(heads: list[str], rows: list[list[Any]], empty: str) -> Any:
-    """Return a small table, or a sentence where it has no row."""
+def table(headings: list[str], rows: list[list[Any]], empty_text: str) -> Any:
+    """Return a small table, or `empty_text` if it has no rows."""
     if not rows:
-        return html.P(empty, className="ink-2")
-    head = html.Thead(html.Tr([html.Th(words, scope="col") if words else html.Td() for words in heads]))
+        return html.P(empty_text, className="ink-2")
+    head = html.Thead(html.Tr([html.Th(text, scope="col") if text else html.Td() for text in headings]))
     body = html.Tbody([html.Tr([html.Td(cell) for cell in row]) for row in rows])
-    return html.Table([head, body] if any(heads) else [body])
+    return html.Table([head, body] if any(headings) else [body])
 
 
-def message(words: str, *, bad: bool = False) -> Any:
-    """Return one line of news; errors are announced to screen readers at once."""
-    return html.Div(words, className="message bad" if bad else "message", role="alert" if bad else "status")
+def message(text: str, *, is_error: bool = False) -> Any:
+    """Return a message; screen readers announce errors at once."""
+    class_name = "message bad" if is_error else "message"
+    return html.Div(text, className=class_name, role="alert" if is_error else "status")
 
 
-def warm_up() -> Any:
-    """Return an unseen chart: Plotly is loaded before the first picture is wanted."""
+def plotly_preload() -> Any:
+    """Return a hidden chart, with which Dash loads Plotly before the next page needs it."""
     return html.Div(
         dcc.Graph(figure=chart_figure(1, ""), responsive=False, config={"staticPlot": True}),
-        className="warm-up",
+        className="plotly-preload",
         **{"aria-hidden": "true"},
     )

@@ -1,4 +1,4 @@
-"""The frame of every page: top bar, theme, and the colours as CSS variables."""
+"""The shell around every page: top bar, theme, dialogs, and the colours as CSS variables."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ BRAND = [
 DARK = [
     "#eceef2", "#a9b0bd", "#8b93a1", "#5c6370", "#282d36", "#1d2128", "#16191f", "#0f1115", "#0c0e12", "#08090c",
 ]  # fmt: skip
-"""Mantine's dark shades from text to body, so that fields and dialogs are of the same palette as the rest."""
+"""Mantine's dark shades from text to body, from the palette of the rest of the page."""
 
 
 def css_variables() -> str:
-    """Return the palette as CSS variables for both themes; a part of a page sets `--head` by its run's head."""
+    """Return the palette as CSS variables for both themes."""
 
     def block(theme: Theme) -> str:
         variables = "".join(f"--{name}:{value};" for name, value in TOKENS[theme].items())
@@ -41,15 +41,15 @@ def link_id(path: str) -> str:
     return f"nav{path.replace('/', '-')}"
 
 
-def device_words(system: wire.SystemStatus) -> str:
-    """Return where runs go on this server's machine."""
+def device_text(system: wire.SystemStatus) -> str:
+    """Return the devices of the server's machine that runs use."""
     gpus = [device for device in system.devices if device != "cpu"]
     return f"{len(gpus)} GPU" if gpus else f"CPU · {system.cores} cores"
 
 
 def layout() -> Any:
-    """Return the application's layout: the frame around a page that the address chooses."""
-    links = [dcc.Link(words, href=path, className="nav-link", id=link_id(path)) for path, words in PAGES]
+    """Return the application's layout; a callback fills it with the page of the address."""
+    links = [dcc.Link(label, href=path, className="nav-link", id=link_id(path)) for path, label in PAGES]
     bar = html.Header(
         [
             dcc.Link(
@@ -64,10 +64,16 @@ def layout() -> Any:
                 "◐",
                 id=ids.SCHEME_TOGGLE,
                 className="quiet",
-                title="Light or dark",
-                **{"aria-label": "Light or dark theme"},
+                title="Toggle theme",
+                **{"aria-label": "Toggle theme"},
             ),
-            html.Button("?", id=ids.HELP_OPEN, className="quiet", title="Keys (?)", **{"aria-label": "Keys"}),
+            html.Button(
+                "?",
+                id=ids.SHORTCUTS_OPEN,
+                className="quiet",
+                title="Keyboard shortcuts (?)",
+                **{"aria-label": "Keyboard shortcuts"},
+            ),
         ],
         className="top-bar",
     )
@@ -75,6 +81,7 @@ def layout() -> Any:
         [
             dcc.Location(id=ids.URL, refresh="callback-nav"),
             dcc.Store(id=ids.SCHEME, storage_type="local"),
+            dcc.Store(id=ids.PAGE_TITLE),
             bar,
             html.Main(id=ids.PAGE, className="page"),
             keyboard_shortcuts.dialog(),

@@ -1,4 +1,4 @@
-"""A dialog that asks for confirmation, or for one value, before something is done; its script fills it."""
+"""The dialog that confirms an action or asks for a value; assets/js/pages/bulk-actions.mjs fills it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,16 @@ from dash import html
 
 def dialog() -> Any:
     """Return the dialog, closed."""
+    buttons = [
+        html.Button("Cancel", className="quiet", value="no"),
+        html.Button("", className="primary", value="yes", **{"data-part": "ask-yes"}),
+    ]
+    content = [
+        html.H2("", **{"data-part": "ask-title"}),
+        html.P("", **{"data-part": "ask-words"}),
+        html.Div(**{"data-part": "ask-field"}),
+        html.Div(buttons, className="actions"),
+    ]
     return html.Dialog(
-        html.Form(
-            [
-                html.H2("", **{"data-part": "ask-title"}),
-                html.P("", **{"data-part": "ask-words"}),
-                html.Div(**{"data-part": "ask-field"}),
-                html.Div(
-                    [
-                        html.Button("Keep as it is", className="quiet", value="no"),
-                        html.Button("", className="primary", value="yes", **{"data-part": "ask-yes"}),
-                    ],
-                    className="actions",
-                ),
-            ],
-            method="dialog",
-        ),
-        className="help",
-        **{"data-part": "ask", "aria-label": "Before it is done"},
+        html.Form(content, method="dialog"), className="help", **{"data-part": "ask", "aria-label": "Confirm"}
     )

@@ -1,6 +1,6 @@
-"""The guided tour of a run's page: what to look at, in the order in which it makes sense. Two minutes, once.
+"""The guided tour of a run's page: what each part shows, in the order in which it is understood.
 
-It begins by itself on the demonstration's page and is dismissed for ever; the sheet of keys begins it again.
+It starts by itself on the demonstration's page until it is ended once; the dialog of shortcuts starts it again.
 """
 
 from __future__ import annotations
@@ -14,83 +14,80 @@ from dashboard import ids
 
 
 class Step(NamedTuple):
-    """One stop: the part of the page that is framed, and what is said of it."""
+    """A step of the tour: the `data-part` that is outlined, and what is said about it."""
 
     part: str
     title: str
-    words: str
+    text: str
 
 
 STEPS = (
     Step(
         "canvas",
-        "The class means, live",
-        "A network learns to tell classes apart. Each filled dot is the mean of one class's penultimate "
-        "features, each open ring the vertex of the nearest simplex ETF it moves to. When every ring is filled, the "
-        "network has collapsed. Drag to turn it, scroll to zoom, double-click to go home.",
+        "Class means, live",
+        "A network learns to separate classes. Each filled dot is the mean of one class's penultimate features, each "
+        "open ring the vertex of the nearest simplex ETF that it approaches. When dots and rings coincide, the network "
+        "has collapsed. Drag to rotate, scroll to zoom, double-click to reset the camera.",
     ),
     Step(
         "slider",
-        "Any epoch again",
-        "Scrub, or press space to play. The run goes on meanwhile; “back to live” returns to it. The address holds "
-        "what you see: copy it, and others see the same.",
+        "Replay of every epoch",
+        "Move the slider, or press space to play. The run continues meanwhile; “Go to live” returns to its latest "
+        "capture. The address contains the view: copy it to share what you see.",
     ),
     Step(
         "readings",
-        "How far it has come",
-        "NC1 is the spread inside classes, NC2 how unequal the angles are, NC3 how far the classifier is from the "
-        "means. All of them go to zero. Hover a name for its formula and source.",
+        "Degree of collapse",
+        "NC1 is the variability within classes, NC2 the deviation from equal angles, NC3 the distance between the "
+        "classifier and the class means. All of them tend to zero. Hover over a name for its formula.",
     ),
     Step(
         "angles",
-        "Every pair of classes",
-        "The cosine between every two class means. The scale is centred on −1/(K − 1): the picture fades as the run "
-        "collapses. What stays red is confused.",
+        "Angles between classes",
+        "The cosine between every two class means. The colour scale is centred on −1/(K − 1), its value at collapse: "
+        "the heatmap fades as the run collapses. Red pairs are too close to each other.",
     ),
     Step(
         "curves",
-        "All metrics over epochs",
-        "Point at an epoch in one chart: the others, the scene and the readings show it too. More metrics are in the "
-        "list; “?” explains those that are shown.",
+        "Metrics over epochs",
+        "Hover over an epoch in one chart: the other charts, the scene and the values above show it too. The list has "
+        "all metrics; “?” explains those that are shown.",
     ),
     Step(
         "legend",
-        "One class at a time",
-        "Click a class here, in the scene or in the table below: it stands out everywhere. Escape lets go.",
+        "Highlighting a class",
+        "Click a class here, in the scene or in the table below to highlight it everywhere. Escape clears the "
+        "selection.",
     ),
     Step(
         "details",
-        "Behind the picture",
-        "Classes, confusion, margins, spectra, the log, every attempt, files and your own notes.",
+        "Details",
+        "Classes, confusion, margins, spectra, the log, attempts, files, notes and the config of the run.",
     ),
     Step(
         "actions",
-        "Into a paper, or the next run",
-        "Export figure makes a vector figure of this very view. Clone begins a new run from these settings, New run "
-        "one from a preset; in Runs several are chosen to compare.",
+        "Export and next runs",
+        "Export figure saves this view as a vector figure. Clone starts a new run from these settings, New run from a "
+        "preset. Select several runs in Runs to compare them.",
     ),
 )
 
 
 def dialog() -> Any:
-    """Return the tour's panel, hidden; assets/js/pages/guided-tour.mjs leads through it."""
+    """Return the tour's panel, hidden; assets/js/pages/guided-tour.mjs shows the steps in it."""
+    buttons = [
+        html.Span("", className="ink-2", **{"data-tour": "position"}),
+        html.Button("Don't show again", type="button", className="quiet", **{"data-tour": "end"}),
+        html.Button("Back", type="button", className="quiet", **{"data-tour": "back"}),
+        html.Button("Next", type="button", className="primary", **{"data-tour": "next"}),
+    ]
+    content = [html.B("", **{"data-tour": "title"}), html.P("", **{"data-tour": "text"})]
+    steps = json.dumps([step._asdict() for step in STEPS])
     return html.Div(
-        [
-            html.B("", **{"data-tour": "title"}),
-            html.P("", **{"data-tour": "words"}),
-            html.Div(
-                [
-                    html.Span("", className="ink-2", **{"data-tour": "place"}),
-                    html.Button("Never again", type="button", className="quiet", **{"data-tour": "end"}),
-                    html.Button("Back", type="button", className="quiet", **{"data-tour": "back"}),
-                    html.Button("Next", type="button", className="primary", **{"data-tour": "next"}),
-                ],
-                className="row",
-            ),
-        ],
+        [*content, html.Div(buttons, className="row")],
         id=ids.TOUR,
         className="tour",
         hidden=True,
         role="dialog",
-        **{"aria-label": "Guided tour", "aria-live": "polite", "data-steps": json.dumps([s._asdict() for s in STEPS])},
+        **{"aria-label": "Guided tour", "aria-live": "polite", "data-steps": steps},
     )

@@ -6,40 +6,34 @@ from typing import Any
 
 from dash import html
 
+from backend.api.page_constants import LAYERS
 from dashboard import ids
 
-KEYS = (
-    ("space", "play and pause"),
-    ("← →", "one capture back or on; with shift ten"),
-    ("home end", "the first capture; back to the newest"),
-    ("1 2 3 …", "the picture: spherical, four classes, PCA, tour, angles"),
-    ("f t c n a m o", "features, trails, classifier, names, arrows, mistakes, own turn on or off"),
-    ("esc", "let no class stand out"),
-    ("e", "export a figure; a figure's file dropped on a page opens its view"),
-    ("g then r n c s", "go to runs, a new run, the comparison, the system"),
-    ("/", "filter the list of runs"),
-    ("arrows, + −, 0 in the picture", "turn it, zoom, and back"),
-    ("?", "this sheet"),
+TITLE = "Keyboard shortcuts"
+SHORTCUTS = (
+    ("space", "Play or pause"),
+    ("← →", "Previous or next capture; with shift, ten captures"),
+    ("home end", "First or latest capture"),
+    ("1 2 3 …", "Select the view"),
+    *((layer.shortcut, f"Toggle layer: {layer.label}") for layer in LAYERS),
+    ("esc", "Clear selection"),
+    ("e", "Export figure"),
+    ("g then r n c s", "Go to Runs, New run, Compare, System"),
+    ("/", "Filter runs"),
+    ("arrows + − 0", "In the scene: rotate, zoom, reset the camera"),
+    ("?", "Show shortcuts"),
 )
-"""Every key and what it does."""
+"""Every shortcut and what it does."""
 
 
 def dialog() -> Any:
-    """Return the sheet of keys, closed; assets/js/core/keyboard.mjs opens it."""
-    rows = [html.Div([html.Dt(html.Kbd(key)), html.Dd(words)]) for key, words in KEYS]
+    """Return the dialog, closed; assets/js/core/keyboard.mjs opens it."""
+    rows = [html.Div([html.Dt(html.Kbd(keys)), html.Dd(action)]) for keys, action in SHORTCUTS]
+    tour = html.Button("Start guided tour", className="quiet", **{"data-tour": "begin"})
+    close = html.Form(html.Button("Close", className="quiet"), method="dialog")
     return html.Dialog(
-        [
-            html.H2("Keys"),
-            html.Dl(rows),
-            html.Div(
-                [
-                    html.Button("Take the tour of a run's page", className="quiet", **{"data-tour": "begin"}),
-                    html.Form(html.Button("Close", className="quiet"), method="dialog"),
-                ],
-                className="row",
-            ),
-        ],
-        id=ids.HELP,
+        [html.H2(TITLE), html.Dl(rows), html.Div([tour, close], className="row")],
+        id=ids.SHORTCUTS,
         className="help",
-        **{"aria-label": "Keys"},
+        **{"aria-label": TITLE},
     )

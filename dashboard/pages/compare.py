@@ -1,6 +1,6 @@
-"""Runs side by side: scenes with one camera and one epoch, curves with the range over seeds, finals, settings.
+"""The comparison of configurations: scenes with one camera, curves with the range over seeds, final metrics, settings.
 
-Runs that differ in nothing but their seed are one entry: its curves are the median with the range of its runs.
+Runs that differ in their seed alone are one configuration: its curves are the median and the range of its runs.
 """
 
 from __future__ import annotations
@@ -12,43 +12,51 @@ from typing import Any
 from dash import dcc, html
 
 from backend.api import wire
-from backend.api.configurations import Configuration, differences, group_by_configuration
+from backend.api.configurations import MAX_CONFIGURATIONS, Configuration, differences, group_by_configuration
 from dashboard import ids
-from dashboard.components.explanations import why
+from dashboard.components.explanations import explanation
+from dashboard.components.formatting import format_count, format_number
 from dashboard.dialogs import export
-from dashboard.pages.run import FLAT_CONFIG
+from dashboard.pages.run import CHART_CONFIG
 from dashboard.plots.charts import READINGS, Group, compare_figure, difference_figure
 from ncfigures.catalogue import DEFAULT_THRESHOLDS
 from ncfigures.palette import HEADS, class_colours
 
-CHART_PX = 220
-MARKS = ("etf_distance_means", *READINGS)
+CHART_HEIGHT_PX = 220
+MAX_LISTED_VALUES = 6
+"""Values of a list that are shown; longer lists are counted."""
+FINAL_METRICS = ("etf_distance_means", *READINGS)
 
 
-def finals(entry: Configuration, key: str, split: str) -> tuple[float, float, float] | None:
-    """Return median, least and largest of a final metric over an entry's runs; None where none has it."""
-    values = [float(run.summary[split][key]) for run in entry.runs if key in run.summary.get(split, {})]
+MetricRange = tuple[float, float, float]
+"""Median, minimum and maximum."""
+
+
+def final_range(configuration: Configuration, key: str, split: str) -> MetricRange | None:
+    """Return median, minimum and maximum of a final metric over runs; None if no run has it."""
+    values = [float(run.summary[split][key]) for run in configuration.runs if key in run.summary.get(split, {})]
     return (median(values), min(values), max(values)) if values else None
 
 
-def best(values: list[tuple[float, float, float] | None], direction: str) -> set[int]:
-    """Return the entries whose median is best; none where nothing is better than anything else."""
+def best_indices(values: list[MetricRange | None], direction: str) -> set[int]:
+    """Return the indices with the best median; none if all are equal."""
     medians = {index: value[0] for index, value in enumerate(values) if value is not None}
     if len(set(medians.values())) < 2:
         return set()
-    leading = max(medians.values()) if direction == "high" else min(medians.values())
-    return {index for index, value in medians.items() if value == leading}
+    best = max(medians.values()) if direction == "high" else min(medians.values())
+    return {index for index, value in medians.items() if value == best}
 
 
 def empty() -> Any:
-    """Return the page before something is chosen."""
+    """Return the page without runs."""
     return html.Div(
         [
             html.H1("Compare"),
             html.P(
-                "Choose up to eight runs in the list, then press Compare. Runs that differ in their seed alone fold."
+                f"Select runs in the list, then Compare. Up to {MAX_CONFIGURATIONS} configurations are compared; "
+                "runs that differ in their seed alone are one configuration."
             ),
-            dcc.Link("Runs", href="/runs", className="primary-link"),
+            dcc.Link("Go to Runs", href="/runs", className="primary-link"),
         ],
         className="panel empty",
         **{"data-page": "compare"},
@@ -56,50 +64,52 @@ def empty() -> Any:
 
 
 def layout(runs: list[wire.RunWire], metrics: list[wire.MetricWire], groups: list[Group]) -> Any:
-    """Return the page of these runs; its script fills scenes and curves."""
+    """Return the page that compares runs; its script fills scenes and charts."""
     found = group_by_configuration(runs)
     if not found:
         return empty()
     known = {metric.key: metric for metric in metrics}
-    seeds = max(len(entry.runs) for entry in found)
-    words = f"{len(found)} {'entry' if len(found) == 1 else 'entries'}"
-    words += f", up to {seeds} seeds: median and range" if seeds > 1 else ""
+    seeds = max(len(configuration.runs) for configuration in found)
+    subtitle = format_count(len(found), "configuration")
+    subtitle += f", up to {seeds} seeds: median and range" if seeds > 1 else ""
     described = [
-        {"label": entry.label, "head": entry.head, "dash": entry.dash, "runs": [run.id for run in entry.runs]}
-        for entry in found
+        {"label": each.label, "head": each.head, "dash": each.dash, "runs": [run.id for run in each.runs]}
+        for each in found
     ]
     return html.Div(
         [
             html.Div(
                 [
                     html.H1("Compare"),
-                    html.Span(words, className="ink-2"),
+                    html.Span(subtitle, className="ink-2"),
                     html.Button("Export figure", id=ids.EXPORT_OPEN, type="button", className="primary"),
                 ],
                 className="page-head",
             ),
-            html.Div([_scene(entry, index) for index, entry in enumerate(found)], className="compare-scenes"),
+            html.Div(
+                [_scene(configuration, index) for index, configuration in enumerate(found)], className="compare-scenes"
+            ),
             _replay(),
             _curves(found, groups),
             html.Div([_times(found, known), *_difference(found)], className="system-grid"),
-            _finals(found, known),
+            _final_metrics(found, known),
             _settings(found),
-            export.modal([run for entry in found for run in entry.runs], metrics, "curves"),
+            export.modal([run for configuration in found for run in configuration.runs], metrics, "curves"),
         ],
         id=ids.COMPARE_PAGE,
         **{
             "data-page": "compare",
-            "data-entries": json.dumps(described),
-            "data-colours": json.dumps([class_colours(entry.runs[0].classes) for entry in found]),
+            "data-configurations": json.dumps(described),
+            "data-colours": json.dumps([class_colours(configuration.runs[0].classes) for configuration in found]),
             "data-charts": json.dumps(groups),
-            "data-names": json.dumps([entry.runs[0].class_names for entry in found]),
+            "data-names": json.dumps([configuration.runs[0].class_names for configuration in found]),
             "data-difference": json.dumps(difference_figure()),
         },
     )
 
 
-def _scene(entry: Configuration, index: int) -> Any:
-    name = html.H2([html.I(className="dot", style={"background": entry.colour()}), entry.label])
+def _scene(configuration: Configuration, index: int) -> Any:
+    name = html.H2([html.I(className="dot", style={"background": configuration.colour()}), configuration.label])
     return html.Section(
         [
             html.Div([name, html.Span("", className="ink-2", **{"data-shown": str(index)})], className="panel-head"),
@@ -110,18 +120,18 @@ def _scene(entry: Configuration, index: int) -> Any:
 
 
 def _replay() -> Any:
-    by = [("epoch", "by epoch"), ("step", "by step"), ("time", "by time")]
+    axes = [("epoch", "Epoch"), ("step", "Step"), ("time", "Time")]
     buttons = [
-        html.Button(words, type="button", **{"data-by": key, "aria-pressed": str(key == "epoch").lower()})
-        for key, words in by
+        html.Button(label, type="button", **{"data-by": key, "aria-pressed": str(key == "epoch").lower()})
+        for key, label in axes
     ]
     return html.Section(
         [
             html.Button("▶", type="button", className="play", title="Play (space)", **{"data-part": "play"}),
             html.Div(**{"data-part": "slider"}, className="slider"),
             html.Span("", className="shown", **{"data-part": "shown-epoch"}),
-            html.Div(buttons, className="segments"),
-            why("compare-scenes"),
+            html.Div(buttons, className="segments", role="group", **{"aria-label": "X axis"}),
+            explanation("compare-scenes"),
         ],
         className="panel replay",
     )
@@ -129,7 +139,9 @@ def _replay() -> Any:
 
 def _curves(found: list[Configuration], groups: list[Group]) -> Any:
     pressed = [
-        html.Button(group["name"], type="button", **{"data-group": str(index), "aria-pressed": str(index == 0).lower()})
+        html.Button(
+            group["title"], type="button", **{"data-group": str(index), "aria-pressed": str(index == 0).lower()}
+        )
         for index, group in enumerate(groups)
     ]
     cells = [
@@ -138,9 +150,14 @@ def _curves(found: list[Configuration], groups: list[Group]) -> Any:
                 html.H3(chart["title"], title=chart.get("help", ""), **{"data-chart-title": str(index)}),
                 dcc.Graph(
                     id=ids.compare_chart(index),
-                    figure=compare_figure([(entry.label, HEADS["light"][entry.head], entry.dash) for entry in found]),
-                    config=FLAT_CONFIG,
-                    style={"height": CHART_PX},
+                    figure=compare_figure(
+                        [
+                            (configuration.label, HEADS["light"][configuration.head], configuration.dash)
+                            for configuration in found
+                        ]
+                    ),
+                    config=CHART_CONFIG,
+                    style={"height": CHART_HEIGHT_PX},
                     responsive=True,
                 ),
             ]
@@ -149,7 +166,7 @@ def _curves(found: list[Configuration], groups: list[Group]) -> Any:
     ]
     return html.Section(
         [
-            html.Div([html.Div(pressed, className="segments"), why("compare-curves")], className="panel-head"),
+            html.Div([html.Div(pressed, className="segments"), explanation("compare-curves")], className="panel-head"),
             html.Div(cells, className="charts"),
         ],
         className="panel compare-curves",
@@ -158,21 +175,21 @@ def _curves(found: list[Configuration], groups: list[Group]) -> Any:
 
 
 def _times(found: list[Configuration], known: dict[str, wire.MetricWire]) -> Any:
-    """Return the bars of the time to collapse; their script fills them."""
-    offered = [
-        {"key": key, "words": known[key].label, "threshold": threshold, "direction": known[key].direction}
+    """Return the panel of the time to collapse; its script fills the bars."""
+    metrics = [
+        {"key": key, "label": known[key].label, "threshold": threshold, "direction": known[key].direction}
         for key, threshold in DEFAULT_THRESHOLDS.items()
     ]
     rows = [
         html.Div(
             [
-                html.Span(entry.label, className="time-name"),
-                html.Div(className="time-bar", style={"--bar": entry.colour()}, **{"data-time": str(index)}),
+                html.Span(configuration.label, className="time-name"),
+                html.Div(className="time-bar", style={"--bar": configuration.colour()}, **{"data-time": str(index)}),
                 html.Span("", className="time-words", **{"data-time-words": str(index)}),
             ],
             className="time-row",
         )
-        for index, entry in enumerate(found)
+        for index, configuration in enumerate(found)
     ]
     return html.Section(
         [
@@ -180,18 +197,19 @@ def _times(found: list[Configuration], known: dict[str, wire.MetricWire]) -> Any
             html.Div(rows),
         ],
         className="panel facts times",
-        **{"data-part": "times", "data-offered": json.dumps(offered)},
+        **{"data-part": "times", "data-metrics": json.dumps(metrics)},
     )
 
 
-def _head(title: str, options: str, explained: str) -> Any:
+def _head(title: str, options: str, explanation_name: str) -> Any:
     return html.Div(
-        [html.H2(title), html.Span(className="row", **{"data-part": options}), why(explained)], className="panel-head"
+        [html.H2(title), html.Span(className="row", **{"data-part": options}), explanation(explanation_name)],
+        className="panel-head",
     )
 
 
 def _difference(found: list[Configuration]) -> list[Any]:
-    """Return the place of the difference of two entries' angles, where there are two; its script fills it."""
+    """Return the panel of the difference of two configurations' cosines, if there are two; its script fills it."""
     if len(found) < 2:
         return []
     panel = html.Section(
@@ -205,48 +223,45 @@ def _difference(found: list[Configuration]) -> list[Any]:
     return [panel]
 
 
-def _number(value: float, *, share: bool) -> str:
-    return f"{100 * value:.2f} %" if share else f"{value:.3g}"
+def _final_metrics(found: list[Configuration], known: dict[str, wire.MetricWire]) -> Any:
+    columns = [(key, split) for key in FINAL_METRICS for split in ("train", "test")]
+    ranges = {column: [final_range(configuration, *column) for configuration in found] for column in columns}
+    ranges = {column: values for column, values in ranges.items() if any(values)}
+    best = {column: best_indices(values, known[column[0]].direction) for column, values in ranges.items()}
 
-
-def _finals(found: list[Configuration], known: dict[str, wire.MetricWire]) -> Any:
-    columns = [(key, split) for key in MARKS for split in ("train", "test")]
-    shown = {place: [finals(entry, *place) for entry in found] for place in columns}
-    shown = {place: values for place, values in shown.items() if any(values)}
-    leading = {place: best(values, known[place[0]].direction) for place, values in shown.items()}
-
-    def cell(place: tuple[str, str], index: int) -> Any:
-        value = shown[place][index]
+    def cell(column: tuple[str, str], index: int) -> Any:
+        value = ranges[column][index]
         if value is None:
             return html.Td("")
-        share = known[place[0]].share
-        middle, least, most = (_number(part, share=share) for part in value)
-        mark: Any = html.B(middle, title="the best of the medians") if index in leading[place] else middle
-        ranged = html.Span(f" [{least}, {most}]", className="ink-2") if len(found[index].runs) > 1 else None
-        return html.Td([mark, ranged])
+        is_share = known[column[0]].share
+        middle, low, high = (format_number(part, is_share=is_share) for part in value)
+        shown_median: Any = html.B(middle, title="Best median") if index in best[column] else middle
+        value_range = html.Span(f" [{low}, {high}]", className="ink-2") if len(found[index].runs) > 1 else None
+        return html.Td([shown_median, value_range])
 
-    head = html.Tr([html.Td(), *(html.Th(f"{known[key].label}, {split}", scope="col") for key, split in shown)])
+    head = html.Tr([html.Td(), *(html.Th(f"{known[key].label}, {split}", scope="col") for key, split in ranges)])
     rows = [
-        html.Tr([html.Th(entry.label, scope="row"), *(cell(place, index) for place in shown)])
-        for index, entry in enumerate(found)
+        html.Tr([html.Th(configuration.label, scope="row"), *(cell(column, index) for column in ranges)])
+        for index, configuration in enumerate(found)
     ]
     table = html.Table([html.Thead(head), html.Tbody(rows)])
     return html.Section(
-        [html.Div(html.H2("At the end: median [least, largest]"), className="panel-head"), table],
+        [html.Div(html.H2("Final metrics: median [min, max]"), className="panel-head"), table],
         className="panel facts",
         tabIndex="0",
-        **{"data-part": "finals", "aria-label": "Metrics at the end"},
+        **{"data-part": "finals", "aria-label": "Final metrics"},
     )
 
 
 def _settings(found: list[Configuration]) -> Any:
-    rows = differences([entry.runs[0].config for entry in found])
-    head = html.Tr([html.Td(), *(html.Th(entry.label, scope="col") for entry in found)])
-    body = [html.Tr([html.Th(key, scope="row"), *(html.Td(_words(value)) for value in values)]) for key, values in rows]
+    rows = differences([configuration.runs[0].config for configuration in found])
+    head = html.Tr([html.Td(), *(html.Th(configuration.label, scope="col") for configuration in found)])
+    body = [
+        html.Tr([html.Th(key, scope="row"), *(html.Td(_format_value(value)) for value in values)])
+        for key, values in rows
+    ]
     content = (
-        html.Table([html.Thead(head), html.Tbody(body)])
-        if rows
-        else html.P("They differ in nothing but the seed.", className="ink-2")
+        html.Table([html.Thead(head), html.Tbody(body)]) if rows else html.P("Only seeds differ", className="ink-2")
     )
     return html.Section(
         [html.Div(html.H2("Settings that differ"), className="panel-head"), content],
@@ -256,7 +271,7 @@ def _settings(found: list[Configuration]) -> Any:
     )
 
 
-def _words(value: Any) -> str:
-    if isinstance(value, list) and len(value) > 6:
+def _format_value(value: Any) -> str:
+    if isinstance(value, list) and len(value) > MAX_LISTED_VALUES:
         return f"{len(value)} values"
     return "" if value is None else str(value)

@@ -1,4 +1,4 @@
-"""The live page: the frame that assets/js/pages/run-page.mjs fills."""
+"""The page of a run: the layout that assets/js/pages/run-page.mjs fills."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ import dash_mantine_components as dmc
 from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from backend.api import wire
+from backend.api.page_constants import LAYERS, MAX_FRAME_CLASSES, MAX_ROTATION_CLASSES, VIEWS, Layer
 from backend.client import ApiError, AsyncClient, calls
 from dashboard import ids
-from dashboard.components.explanations import WORDS, why
+from dashboard.components.explanations import EXPLANATIONS, explanation
 from dashboard.dialogs import export
-from dashboard.plots.charts import READINGS, Group, angles_figure, chart_figure, families, overviews
+from dashboard.plots.charts import READINGS, Group, angles_figure, chart_figure, family_groups, overview_groups
 from dashboard.plots.details import confusion_figure, layers_figure, margins_figure, spectra_figure
-from ncfigures.palette import class_colours
+from ncfigures.palette import COLOURED_CLASSES, class_colours
 
-CONFIG = {"displayModeBar": False, "responsive": True, "scrollZoom": True}
-FLAT_CONFIG = {**CONFIG, "scrollZoom": False}
-CHART_PX, ANGLES_PX = 118, 236
+CHART_CONFIG = {"displayModeBar": False, "responsive": True, "scrollZoom": False}
+CHART_HEIGHT_PX, HEATMAP_HEIGHT_PX = 118, 236
 
 
 class Action(NamedTuple):
-    """A button that asks something of the run: the API's name for it, its words, when it shows, what is said then."""
+    """A button that changes a run: the API's action, label, CSS class of the statuses that show it, message."""
 
     name: str
-    words: str
-    when: str
-    said: str
+    label: str
+    shown_class: str
+    message: str
 
 
 ACTIONS = (
-    Action("pause", "Pause", "while-active", "Pausing: a checkpoint is saved and the device released."),
-    Action("resume", "Resume", "while-paused", "Queued again: it continues where it stopped."),
-    Action("cancel", "Cancel", "while-open", "Cancelling: the numbers so far are kept."),
-    Action("retry", "Retry", "while-broken", "Queued again: it continues from its newest checkpoint."),
+    Action("pause", "Pause", "while-active", "Pausing. A checkpoint is saved and the device is released."),
+    Action("resume", "Resume", "while-paused", "Queued. The run continues where it was paused."),
+    Action("cancel", "Cancel", "while-open", "Cancelling. Metrics and captures so far are kept."),
+    Action("retry", "Retry", "while-broken", "Queued. The run continues from its latest checkpoint."),
 )
 
 
 def layout(run: wire.RunWire, metrics: list[wire.MetricWire], *, may_change: bool) -> Any:
-    """Return the page of a run in any state; without the buttons that change it for those who may only read."""
+    """Return the page of a run in any status; buttons that change it are left out unless `may_change`."""
     head = run.config.head.name
-    first = overviews(metrics)
-    groups = [*first, *families(metrics)]
+    overview = overview_groups(metrics)
+    groups = [*overview, *family_groups(metrics)]
     return html.Div(
         [
             dcc.Store(id=ids.RUN_ID, data=run.id),
@@ -52,7 +52,7 @@ def layout(run: wire.RunWire, metrics: list[wire.MetricWire], *, may_change: boo
                 [
                     _scene(run),
                     html.Div(
-                        [_readings(metrics), _angles(run), _curves(run, groups, len(first))],
+                        [_readings(metrics), _angles(run), _curves(run, groups, len(overview))],
                         className="column",
                     ),
                 ],
@@ -76,34 +76,34 @@ def layout(run: wire.RunWire, metrics: list[wire.MetricWire], *, may_change: boo
     )
 
 
-def missing(run_id: str, words: str) -> Any:
-    """Return the page of a run that is not there."""
+def not_found(run_id: str, reason: str) -> Any:
+    """Return the page of a run that does not exist."""
     return html.Div(
-        [html.H1("No such run"), html.P(words), dcc.Link("All runs", href="/runs", className="link")],
+        [html.H1("Run not found"), html.P(reason), dcc.Link("All runs", href="/runs", className="link")],
         className="panel empty",
         **{"data-missing": run_id},
     )
 
 
 def _header(run: wire.RunWire, *, may_change: bool) -> Any:
-    clone = dcc.Link("Clone", href=f"/new?clone={run.id}", className="button", title="A new run with these settings")
+    clone = dcc.Link("Clone", href=f"/new?clone={run.id}", className="button", title="New run with these settings")
     return html.Div(
         [
             html.H1(run.name, title=f"run {run.id}"),
             html.Span(run.status, className="status", **{"data-part": "status", "aria-live": "polite"}),
             html.Div(html.Div(**{"data-part": "progress"}), className="progress"),
             html.Span("", className="ink-2", **{"data-part": "epoch"}),
-            html.Span("", className="bad-words", role="status", **{"data-part": "note"}),
+            html.Span("", className="error-text", role="status", **{"data-part": "note"}),
             html.Div(
                 [
                     *(
                         html.Button(
-                            each.words,
+                            action.label,
                             type="button",
-                            className=f"button {each.when}",
-                            **{"data-action": each.name, "data-said": each.said},
+                            className=f"button {action.shown_class}",
+                            **{"data-action": action.name, "data-message": action.message},
                         )
-                        for each in (ACTIONS if may_change else ())
+                        for action in (ACTIONS if may_change else ())
                     ),
                     *([clone] if may_change else []),
                     _features_link(run),
@@ -111,7 +111,7 @@ def _header(run: wire.RunWire, *, may_change: bool) -> Any:
                         "Archive",
                         href=f"/api/v1/runs/{run.id}/archive.zip",
                         download="",
-                        title="The whole run as one file, which another Collapse Lab imports",
+                        title="Download the run as one file, which another Collapse Lab can import",
                         className="button while-still",
                     ),
                     dmc.Button("Export figure", id=ids.EXPORT_OPEN, size="xs"),
@@ -125,68 +125,57 @@ def _header(run: wire.RunWire, *, may_change: bool) -> Any:
 
 
 def _features_link(run: wire.RunWire) -> Any:
-    """Return the download of what the run keeps of its features, where it keeps some."""
+    """Return the link that downloads the run's kept features, or None if it keeps none."""
     if run.config.measure.keep_features == "none":
         return None
     href = f"/api/v1/runs/{run.id}/features.npz"
-    words = "The penultimate features and labels of the newest capture, for NumPy"
-    return html.A("Features .npz", href=href, download="", title=words, className="button", **{"data-part": "features"})
-
-
-def _pressed(words: str, on: bool, *, title: str | None = None, **data: str) -> Any:
-    return html.Button(
-        words,
-        type="button",
-        title=title,
-        **{f"data-{key}": value for key, value in data.items()},
-        **{"aria-pressed": str(on).lower()},
+    title = "Download penultimate features and labels of the latest capture, for NumPy"
+    return html.A(
+        "Features (.npz)", href=href, download="", title=title, className="button", **{"data-part": "features"}
     )
 
 
-LAYERS = ("features", "trails", "classifier", "names", "arrows", "mistakes", "turn")
-USUAL = LAYERS[:4]
-TURNING_CLASSES = 30
-"""Above, the frames of captures are too large to be sent for a picture of how they turn."""
-LAYER_WORDS = {
-    "features": "Training samples, a fixed sample of each class",
-    "trails": "Where the class means were in the captures before",
-    "classifier": "The classifier's rows, as diamonds",
-    "names": "Names of the classes",
-    "arrows": "From each class mean to its vertex of the nearest ETF",
-    "mistakes": "A cross on each training sample that is classified wrongly, in the colour of that other class",
-    "turn": "Where the nearest ETF itself was in the captures before, as dashed lines to its vertices",
-}
-MODES = (
-    (
-        "tetrahedron",
-        "4 classes",
-        "Four classes' vertices at the corners of a tetrahedron: nothing between them is lost",
-    ),
-    ("pca", "PCA", "Along the three leading principal directions of the class means"),
-    ("tour", "Tour", "A slow random rotation through all dimensions of the ETF's frame"),
-)
-TRAVELLING_CLASSES = 128
-"""Above, coordinates travel in three dimensions: there is nothing to tour."""
+def _toggle(label: str, is_on: bool, *, title: str | None = None, **data: str) -> Any:
+    return html.Button(
+        label,
+        type="button",
+        title=title,
+        **{f"data-{key}": value for key, value in data.items()},
+        **{"aria-pressed": str(is_on).lower()},
+    )
 
 
-def modes(run: wire.RunWire) -> list[tuple[str, str, str]]:
-    """Return the pictures that a run can be seen in: value, words, explanation. The first is the run's own view."""
+class Mode(NamedTuple):
+    """What the large panel shows: an id in addresses (empty for the run's own view), its label and description."""
+
+    id: str
+    label: str
+    description: str
+
+
+def modes(run: wire.RunWire) -> list[Mode]:
+    """Return the modes of a run's large panel. The first is the run's own view."""
     own = {2: "Line", 3: "Triangle", 4: "Tetrahedron"}.get(run.classes, "Spherical")
-    exact = "Exact: nothing is projected away" if run.classes <= 4 else "All vertices on a sphere, spread evenly"
-    found = [("", own, exact)]
-    if run.classes > 4:
-        found += [mode for mode in MODES if mode[0] != "tour" or run.classes <= TRAVELLING_CLASSES]
-    found.append(("angles", "Angles", "Cosines or angles between all class means, large"))
+    is_exact = run.classes <= 4
+    found = [Mode("", own, "Exact, without projection" if is_exact else "All vertices on a sphere, spread evenly")]
+    if not is_exact:
+        # With more classes coordinates are sent in three dimensions: there is nothing to rotate through.
+        has_tour = run.classes <= MAX_FRAME_CLASSES
+        found += [Mode(*view) for view in VIEWS if has_tour or view.id != "tour"]
+    found.append(Mode("angles", "Angles", "Cosines or angles between all class means"))
     if run.config.measure.layers:
-        found.append(("layers", "Layers", "Collapse in the hidden layers that were measured"))
+        found.append(Mode("layers", "Layers", "Metrics of the measured hidden layers"))
     return found
 
 
+def _layer_toggle(layer: Layer) -> Any:
+    return _toggle(layer.label, layer.visible, layer=layer.id, title=f"{layer.description} ({layer.shortcut})")
+
+
 def _scene(run: wire.RunWire) -> Any:
-    layers = [layer for layer in LAYERS if layer != "turn" or run.classes <= TURNING_CLASSES]
-    chips = {layer: _pressed(layer, layer in USUAL, layer=layer, title=LAYER_WORDS[layer]) for layer in layers}
-    usual, rare = ([chip for layer, chip in chips.items() if (layer in USUAL) is part] for part in (True, False))
-    views = [_pressed(words, mode == "", mode=mode, title=why) for mode, words, why in modes(run)]
+    layers = [layer for layer in LAYERS if layer.id != "turn" or run.classes <= MAX_ROTATION_CLASSES]
+    usual, rare = ([_layer_toggle(layer) for layer in layers if layer.visible is part] for part in (True, False))
+    views = [_toggle(mode.label, mode.id == "", mode=mode.id, title=mode.description) for mode in modes(run)]
     canvas = html.Div(
         [
             html.Div(className="tip", hidden=True, **{"data-part": "tip"}),
@@ -199,7 +188,7 @@ def _scene(run: wire.RunWire) -> Any:
     return html.Section(
         [
             html.Div(
-                [html.Div(views, className="segments modes"), html.Div(usual, className="chips"), why("scene")],
+                [html.Div(views, className="segments modes"), html.Div(usual, className="chips"), explanation("scene")],
                 className="panel-head",
             ),
             canvas,
@@ -209,14 +198,16 @@ def _scene(run: wire.RunWire) -> Any:
             html.Div(
                 [
                     html.Button("▶", type="button", className="play", title="Play (space)", **{"data-part": "play"}),
-                    html.Button("1×", type="button", className="quiet", title="Speed", **{"data-part": "speed"}),
                     html.Button(
-                        "loop", type="button", className="quiet", **{"data-part": "loop", "aria-pressed": "false"}
+                        "1×", type="button", className="quiet", title="Playback speed", **{"data-part": "speed"}
+                    ),
+                    html.Button(
+                        "Loop", type="button", className="quiet", **{"data-part": "loop", "aria-pressed": "false"}
                     ),
                     html.Div(**{"data-part": "slider"}, className="slider"),
                     html.Span("", className="shown", **{"data-part": "shown-epoch"}),
-                    html.Button("follows the run", type="button", className="pill", **{"data-part": "follow"}),
-                    html.Span("", className="bad-words", role="alert", **{"data-part": "replay-note"}),
+                    html.Button("Live", type="button", className="pill", **{"data-part": "follow"}),
+                    html.Span("", className="error-text", role="alert", **{"data-part": "replay-note"}),
                 ],
                 className="replay",
             ),
@@ -227,13 +218,13 @@ def _scene(run: wire.RunWire) -> Any:
 
 
 def _large(graph: str, figure: dict[str, Any], name: str) -> Any:
-    inner = dcc.Graph(id=graph, figure=figure, config=FLAT_CONFIG, responsive=True, style={"height": "100%"})
+    inner = dcc.Graph(id=graph, figure=figure, config=CHART_CONFIG, responsive=True, style={"height": "100%"})
     return html.Div(inner, className=f"scene {name}")
 
 
 def _legend(run: wire.RunWire) -> Any:
-    """Return a button for each class that can be told by its colour; more are found by a search."""
-    if run.classes > 30:
+    """Return a button for each class, or a search where classes are too many to have colours."""
+    if run.classes > COLOURED_CLASSES:
         names = [html.Option(name, value=name) for name in run.class_names]
         return [
             html.Datalist(names, id=ids.CLASS_NAMES),
@@ -244,7 +235,7 @@ def _legend(run: wire.RunWire) -> Any:
         html.Button(
             [html.I(style={"background": colour}), name],
             type="button",
-            title="Click to let this class stand out everywhere",
+            title="Highlight class",
             **{"data-class": str(label), "aria-pressed": "false"},
         )
         for label, (name, colour) in enumerate(zip(run.class_names, class_colours(run.classes), strict=True))
@@ -265,7 +256,7 @@ TABS = (
 
 
 def _figures(run: wire.RunWire) -> dict[str, Any]:
-    """Return the figures that the tabs fill, without their data."""
+    """Return the figures of the tabs, without data."""
     return {
         "confusion": confusion_figure(run.class_names),
         "margins": margins_figure(run.classes),
@@ -274,8 +265,11 @@ def _figures(run: wire.RunWire) -> dict[str, Any]:
 
 
 def _details(run: wire.RunWire, *, may_change: bool) -> Any:
-    """Return the tabs below the first screen."""
-    tabs = [_pressed(words, index == 0, tab=tab) for index, (tab, words) in enumerate(TABS)]
+    """Return the tabs below the scene."""
+    tabs = [_toggle(label, index == 0, tab=tab) for index, (tab, label) in enumerate(TABS)]
+    explanations = [
+        html.Div(explanation(tab), hidden=True, **{"data-why": tab}) for tab, _ in TABS if tab in EXPLANATIONS
+    ]
     details = {"role": "region", "aria-label": "Details", "aria-live": "polite"}
     config = html.Pre(json.dumps(run.config.model_dump(mode="json"), indent=2), className="log")
     return html.Section(
@@ -283,7 +277,7 @@ def _details(run: wire.RunWire, *, may_change: bool) -> Any:
             html.Div(
                 [
                     html.Div(tabs, className="segments"),
-                    *(html.Div(why(tab), hidden=True, **{"data-why": tab}) for tab, _ in TABS if tab in WORDS),
+                    *explanations,
                 ],
                 className="panel-head",
             ),
@@ -299,27 +293,27 @@ def _details(run: wire.RunWire, *, may_change: bool) -> Any:
 
 
 def _notes(run: wire.RunWire, may_change: bool) -> Any:
-    """Return name, tags, group and notes: to change, or for those who only read to read."""
-    read = dcc.Markdown(run.notes, id=ids.RUN_NOTES_READ, className="markdown")
+    """Return name, tags, group and notes, as fields if `may_change`."""
+    rendered = dcc.Markdown(run.notes, id=ids.RUN_NOTES_READ, className="markdown")
     if not may_change:
         facts = html.P(f"{run.name} · group {run.group or 'none'} · tags {', '.join(run.tags) or 'none'}")
-        return [facts, read]
+        return [facts, rendered]
     fields = [
         dmc.TextInput(id=ids.RUN_NAME, label="Name", value=run.name, debounce=600),
-        dmc.TagsInput(id=ids.RUN_TAGS, label="Tags", value=run.tags, placeholder="a word, then Enter"),
+        dmc.TagsInput(id=ids.RUN_TAGS, label="Tags", value=run.tags, placeholder="Add tag"),
         dmc.TextInput(id=ids.RUN_GROUP, label="Group", value=run.group or "", debounce=600),
         dmc.Textarea(
             id=ids.RUN_NOTES,
-            label="Notes, in Markdown",
+            label="Notes (Markdown)",
             value=run.notes,
-            placeholder="What was this run for? What did it show?",
+            placeholder="Purpose and findings of this run",
             autosize=True,
             minRows=5,
             debounce=600,
         ),
         html.P("", id=ids.RUN_NOTES_SAVED, className="field-help", role="status"),
     ]
-    return html.Div([html.Div(fields, className="notes-fields"), read], className="notes")
+    return html.Div([html.Div(fields, className="notes-fields"), rendered], className="notes")
 
 
 def _readings(metrics: list[wire.MetricWire]) -> Any:
@@ -329,8 +323,8 @@ def _readings(metrics: list[wire.MetricWire]) -> Any:
         flag = {"data-percent": "1"} if known[key].share else {}
         value = html.Strong("", **{"data-value": "1"})
         note = html.Small("", **{"data-note": "1"})
-        words = f"{known[key].formula}. {known[key].reading}"
-        tiles.append(html.Div([html.Span(known[key].label, title=words), value, note], **{"data-reading": key}, **flag))
+        title = f"{known[key].formula}. {known[key].reading}"
+        tiles.append(html.Div([html.Span(known[key].label, title=title), value, note], **{"data-reading": key}, **flag))
     return html.Section(tiles, className="panel readings", **{"data-part": "readings"})
 
 
@@ -341,10 +335,10 @@ def _angles(run: wire.RunWire) -> Any:
                 [
                     html.H2("Cosines between class means"),
                     html.Div(
-                        [_pressed("cos", True, unit="cos"), _pressed("angle", False, unit="angle")],
+                        [_toggle("Cosine", True, unit="cos"), _toggle("Angle", False, unit="angle")],
                         className="segments",
                     ),
-                    why("angles"),
+                    explanation("angles"),
                 ],
                 className="panel-head",
             ),
@@ -353,9 +347,9 @@ def _angles(run: wire.RunWire) -> Any:
                     dcc.Graph(
                         id=ids.ANGLES_GRAPH,
                         figure=angles_figure(run.class_names, run.id),
-                        config=FLAT_CONFIG,
+                        config=CHART_CONFIG,
                         className="angles",
-                        style={"height": ANGLES_PX},
+                        style={"height": HEATMAP_HEIGHT_PX},
                         responsive=True,
                     ),
                     html.Div(className="sentence", **{"data-part": "sentence"}),
@@ -369,8 +363,8 @@ def _angles(run: wire.RunWire) -> Any:
 
 
 def _curves(run: wire.RunWire, groups: list[Group], buttons: int) -> Any:
-    """Return the charts: a few groups as buttons, and every metric of the catalogue, by family, in a list."""
-    pressed = [_pressed(group["name"], index == 0, group=str(index)) for index, group in enumerate(groups[:buttons])]
+    """Return the charts; the first `buttons` groups have a button, all others are in a list."""
+    pressed = [_toggle(group["title"], index == 0, group=str(index)) for index, group in enumerate(groups[:buttons])]
     more = html.Div(**{"data-part": "more-metrics", "data-first": str(buttons)}, className="more")
     cells = [
         html.Div(
@@ -379,23 +373,23 @@ def _curves(run: wire.RunWire, groups: list[Group], buttons: int) -> Any:
                 dcc.Graph(
                     id=ids.chart(index),
                     figure=chart_figure(run.config.epochs, run.id),
-                    config=FLAT_CONFIG,
-                    style={"height": CHART_PX},
+                    config=CHART_CONFIG,
+                    style={"height": CHART_HEIGHT_PX},
                     responsive=True,
                 ),
             ]
         )
         for index, chart in enumerate(groups[0]["charts"])
     ]
-    key = html.Span("— train ··· test - - ideal | terminal", className="ink-2 key")
+    legend = html.Span("— train ··· test - - ideal | terminal phase", className="ink-2 key")
     return html.Section(
         [
             html.Div(
                 [
                     html.Div(pressed, className="segments"),
                     more,
-                    key,
-                    why("curves", html.Dl(**{"data-part": "curves-why"})),
+                    legend,
+                    explanation("curves", html.Dl(**{"data-part": "curves-why"})),
                 ],
                 className="panel-head",
             ),
@@ -407,7 +401,7 @@ def _curves(run: wire.RunWire, groups: list[Group], buttons: int) -> Any:
 
 
 def register(app: Dash, client: AsyncClient) -> None:
-    """What is written of a run is kept while it is written."""
+    """Register the callback that saves name, tags, group and notes while they are typed."""
 
     @app.callback(
         Output(ids.RUN_NOTES_READ, "children"),
@@ -419,11 +413,11 @@ def register(app: Dash, client: AsyncClient) -> None:
         State(ids.RUN_ID, "data"),
         prevent_initial_call=True,
     )
-    async def keep(name: str, tags: list[str], group: str, notes: str, run_id: str) -> Any:
+    async def save(name: str, tags: list[str], group: str, notes: str, run_id: str) -> Any:
         if not any(each["prop_id"].startswith("run-") for each in ctx.triggered):
             return no_update, no_update
         try:
             run = await client(calls.change(run_id, name=name, tags=tags or [], group=group or None, notes=notes or ""))
         except ApiError as error:
             return no_update, f"Not saved: {error}"
-        return run.notes, "Saved."
+        return run.notes, "Saved"

@@ -1,4 +1,4 @@
-"""The list of runs: the frame that assets/js/pages/runs-page.mjs fills, with the columns and words that it needs."""
+"""The list of runs: the layout that assets/js/pages/runs-page.mjs fills, its columns, the filter's vocabulary."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dash import dcc, html
 from backend.api import wire
 from dashboard import ids
 from dashboard.components.form import settings
-from dashboard.components.panels import warm_up
+from dashboard.components.panels import plotly_preload
 from dashboard.dialogs import confirmation
 
 GRID_THEME = (
@@ -25,7 +25,7 @@ GRID_THEME = (
 
 
 class Column(TypedDict, total=False):
-    """A column of the table, named as the filter language names the field; `shown` unless a person chooses others."""
+    """A column of the table; `field` is its name in the filter language, `shown` whether it is shown by default."""
 
     field: str
     title: str
@@ -36,7 +36,7 @@ class Column(TypedDict, total=False):
     sort: str
 
 
-COLUMNS: tuple[Column, ...] = (
+LEADING_COLUMNS: tuple[Column, ...] = (
     {"field": "status", "title": "Status", "kind": "status", "width": 130, "shown": True, "sort": "status"},
     {"field": "name", "title": "Name", "kind": "name", "width": 190, "shown": True, "sort": "name"},
     {"field": "head", "title": "Head", "kind": "text", "width": 106, "shown": True, "sort": "head"},
@@ -45,55 +45,71 @@ COLUMNS: tuple[Column, ...] = (
     {"field": "seed", "title": "Seed", "kind": "number", "width": 70, "shown": True, "sort": "seed"},
     {"field": "spark", "title": "NC1 curve", "kind": "spark", "width": 118, "shown": True},
 )
-LATER: tuple[Column, ...] = (
-    {"field": "duration", "title": "Time", "kind": "duration", "width": 100, "shown": True, "sort": "duration"},
+TRAILING_COLUMNS: tuple[Column, ...] = (
+    {"field": "duration", "title": "Duration", "kind": "duration", "width": 100, "shown": True, "sort": "duration"},
     {"field": "tags", "title": "Tags", "kind": "text", "width": 120, "shown": True},
     {"field": "created_at", "title": "Created, UTC", "kind": "time", "width": 140, "shown": True, "sort": "created"},
     {"field": "group", "title": "Group", "kind": "text", "width": 120, "sort": "group"},
     {"field": "epoch", "title": "Epoch", "kind": "number", "width": 84, "sort": "epoch"},
-    {"field": "id", "title": "Id", "kind": "text", "width": 110, "sort": "id"},
+    {"field": "id", "title": "ID", "kind": "text", "width": 110, "sort": "id"},
 )
-SHORT = {"train.nc1": "NC1", "train.nc2_equiangular_means": "NC2 ∠", "train.nc3": "NC3"}
-SHOWN = (*SHORT, "train.top1", "test.top1")
-BULK = (
+METRIC_TITLES = {
+    "train.nc1": "NC1",
+    "train.nc2_equiangular_means": "NC2 ∠",
+    "train.nc3": "NC3",
+    "train.top1": "Train accuracy",
+    "test.top1": "Test accuracy",
+}
+"""Titles of the metrics that are shown by default."""
+SHOWN_METRICS = tuple(METRIC_TITLES)
+BULK_ACTIONS = (
     ("pause", "Pause"),
     ("resume", "Resume"),
     ("cancel", "Cancel"),
     ("retry", "Retry"),
     ("tag", "Tag"),
-    ("untag", "Remove a tag"),
-    ("group", "Group"),
+    ("untag", "Remove tag"),
+    ("group", "Set group"),
     ("delete", "Delete"),
 )
-"""What may be asked of several runs at once."""
-FOLDS = (("", "each run"), ("seeds", "fold seeds"))
-MORE_FOLDS = ("head", "dataset", "backbone", "group", "status", "optimiser.name", "optimiser.lr", "batch_size")
+"""Actions on several runs, with the labels of their buttons."""
+GROUPINGS = (("", "Ungrouped"), ("seeds", "Group by seed"))
+"""Groupings that have a button."""
+MORE_GROUPINGS = ("head", "dataset", "backbone", "group", "status", "optimiser.name", "optimiser.lr", "batch_size")
 
 
 def columns(metrics: list[wire.MetricWire], schema: Mapping[str, Any]) -> list[Column]:
-    """Return every column that the table can show: facts of a run, each metric by split, each setting."""
+    """Return every column of the table: facts of a run, metrics by split, settings."""
     measured: list[Column] = []
     for metric in metrics:
         for split in ("train", "test"):
             field = f"{split}.{metric.key}"
-            title = SHORT.get(field, f"{metric.label}, {split}" if field not in SHOWN else split)
+            title = METRIC_TITLES.get(field, f"{metric.label}, {split}")
             kind = "share" if metric.share else "number"
-            words = f"{metric.label}, {split}: {metric.formula}. {metric.reading}"
-            column: Column = {"field": field, "title": title, "kind": kind, "help": words, "width": 92, "sort": field}
-            measured.append({**column, "shown": field in SHOWN})
-    measured.sort(key=lambda column: SHOWN.index(column["field"]) if column["field"] in SHOWN else len(SHOWN))
-    known: list[Column] = [
-        {"field": path, "title": path, "kind": "number", "help": words, "width": 120, "sort": path}
-        for path, words in settings(schema).items()
+            help_text = f"{metric.label}, {split}: {metric.formula}. {metric.reading}"
+            column: Column = {
+                "field": field,
+                "title": title,
+                "kind": kind,
+                "help": help_text,
+                "width": 92,
+                "sort": field,
+            }
+            measured.append({**column, "shown": field in SHOWN_METRICS})
+    order = {field: index for index, field in enumerate(SHOWN_METRICS)}
+    measured.sort(key=lambda column: order.get(column["field"], len(order)))
+    settings_columns: list[Column] = [
+        {"field": path, "title": path, "kind": "number", "help": help_text, "width": 120, "sort": path}
+        for path, help_text in settings(schema).items()
         if path not in ("seed",)
     ]
-    return [*COLUMNS, *measured, *LATER, *known]
+    return [*LEADING_COLUMNS, *measured, *TRAILING_COLUMNS, *settings_columns]
 
 
 def vocabulary(
-    shown: list[Column], presets: list[wire.PresetWire], groups: list[wire.GroupSummary], data: Mapping[str, Any]
+    columns: list[Column], presets: list[wire.PresetWire], groups: list[wire.GroupSummary], data: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return what the filter completes: fields with their explanation, and the values of those that have few."""
+    """Return what the filter completes: fields with their explanations, and values of the fields that have few."""
     configs = [preset.config for preset in presets]
     values = {
         "status": list(get_args(wire.Status)),
@@ -105,23 +121,23 @@ def vocabulary(
         "loss": sorted({config.loss.name for config in configs}),
         "group": [group.group for group in groups],
     }
-    return {"fields": list(_fields(shown)), "values": values}
+    return {"fields": list(_fields(columns)), "values": values}
 
 
-def _fields(shown: list[Column]) -> Iterator[dict[str, str]]:
+def _fields(columns: list[Column]) -> Iterator[dict[str, str]]:
     yield from (
-        {"name": "status", "help": "queued, running, paused, finished, cancelled, failed", "sign": ":"},
-        {"name": "name", "help": "words of the name", "sign": ":"},
-        {"name": "head", "help": "the classifier", "sign": ":"},
-        {"name": "dataset", "help": "the data set", "sign": ":"},
-        {"name": "backbone", "help": "the network", "sign": ":"},
-        {"name": "tag", "help": "one of its tags", "sign": ":"},
-        {"name": "group", "help": "a sweep or another group", "sign": ":"},
-        {"name": "created", "help": "a date such as 2026-03-01", "sign": ">"},
-        {"name": "duration", "help": "seconds of running", "sign": "<"},
-        {"name": "epoch", "help": "the last epoch measured", "sign": ">"},
+        {"name": "status", "help": ", ".join(get_args(wire.Status)), "sign": ":"},
+        {"name": "name", "help": "Part of the name", "sign": ":"},
+        {"name": "head", "help": "Head", "sign": ":"},
+        {"name": "dataset", "help": "Data set", "sign": ":"},
+        {"name": "backbone", "help": "Backbone", "sign": ":"},
+        {"name": "tag", "help": "A tag", "sign": ":"},
+        {"name": "group", "help": "Sweep or other group", "sign": ":"},
+        {"name": "created", "help": "Date, such as 2026-03-01", "sign": ">"},
+        {"name": "duration", "help": "Seconds of running", "sign": "<"},
+        {"name": "epoch", "help": "Last measured epoch", "sign": ">"},
     )
-    for column in shown:
+    for column in columns:
         if "help" not in column:
             continue
         split, _, key = column["field"].partition(".")
@@ -132,8 +148,8 @@ def _fields(shown: list[Column]) -> Iterator[dict[str, str]]:
             yield {"name": column["field"], "help": column["help"], "sign": sign}
 
 
-def layout(shown: list[Column], words: Mapping[str, Any], *, may_change: bool, may_delete: bool) -> Any:
-    """Return the page; its rows come by its script. Those who may only read have no buttons that change."""
+def layout(columns: list[Column], vocabulary: Mapping[str, Any], *, may_change: bool, may_delete: bool) -> Any:
+    """Return the page; its script fetches the rows. Buttons that change runs are left out unless `may_change`."""
     return html.Div(
         [
             html.Div(
@@ -147,7 +163,7 @@ def layout(shown: list[Column], words: Mapping[str, Any], *, may_change: bool, m
                 ],
                 className="page-head",
             ),
-            html.Div([_filter(), _folding(shown), _chooser(shown)], className="table-tools"),
+            html.Div([_filter(), _grouping(columns), _column_chooser()], className="table-tools"),
             _selection(may_change, may_delete),
             dag.AgGrid(
                 id=ids.RUNS_GRID,
@@ -169,18 +185,18 @@ def layout(shown: list[Column], words: Mapping[str, Any], *, may_change: bool, m
             ),
             _empty(may_change),
             confirmation.dialog(),
-            warm_up(),
+            plotly_preload(),
         ],
         id=ids.RUNS_PAGE,
-        **{"data-page": "runs", "data-columns": json.dumps(shown), "data-vocabulary": json.dumps(words)},
+        **{"data-page": "runs", "data-columns": json.dumps(columns), "data-vocabulary": json.dumps(vocabulary)},
     )
 
 
 def _filter() -> Any:
-    place = "dataset:digits nc1<0.05 -tag:broken"
+    example = "dataset:digits nc1<0.05 -tag:broken"
     return html.Div(
         [
-            html.Span(**{"data-part": "filter", "data-placeholder": f"filter, such as {place}"}),
+            html.Span(**{"data-part": "filter", "data-placeholder": f"Filter, such as {example}"}),
             html.Ul(id=ids.RUNS_COMPLETIONS, role="listbox", hidden=True, **{"aria-label": "Completions"}),
             html.P("", className="field-problem", role="alert", **{"data-part": "filter-problem"}),
         ],
@@ -189,34 +205,34 @@ def _filter() -> Any:
     )
 
 
-def _folding(shown: list[Column]) -> Any:
-    """Return the choice of what is one row."""
+def _grouping(columns: list[Column]) -> Any:
+    """Return the choice of what runs are grouped by."""
     buttons = [
-        html.Button(words, type="button", **{"data-by": by, "aria-pressed": str(by == "").lower()})
-        for by, words in FOLDS
+        html.Button(label, type="button", **{"data-by": by, "aria-pressed": str(by == "").lower()})
+        for by, label in GROUPINGS
     ]
-    settings_first = [*MORE_FOLDS, *(c["field"] for c in shown if c.get("sort") == c["title"])]
+    fields = [*MORE_GROUPINGS, *(c["field"] for c in columns if c.get("sort") == c["title"])]
     return html.Div(
         [
-            html.Div(buttons, className="segments", role="group", **{"aria-label": "One row for"}),
+            html.Div(buttons, className="segments", role="group", **{"aria-label": "Grouping"}),
             html.Span(
-                **{"data-part": "more-folds", "data-fields": json.dumps(list(dict.fromkeys(settings_first)))},
+                **{"data-part": "more-folds", "data-fields": json.dumps(list(dict.fromkeys(fields)))},
             ),
         ],
         className="row",
     )
 
 
-def _chooser(shown: list[Column]) -> Any:
-    """Return the choice of columns; its script ticks those that are shown."""
+def _column_chooser() -> Any:
+    """Return the choice of columns; its script fills the list."""
     return html.Details(
         [
-            html.Summary("columns", className="pill"),
+            html.Summary("Columns", className="pill"),
             html.Div(
                 [
                     html.Div(**{"data-part": "column-search"}),
                     html.Ul(**{"data-part": "column-list"}),
-                    html.Button("as at first", className="quiet", **{"data-part": "columns-reset"}),
+                    html.Button("Reset columns", className="quiet", **{"data-part": "columns-reset"}),
                 ],
                 className="sheet",
             ),
@@ -226,8 +242,8 @@ def _chooser(shown: list[Column]) -> Any:
 
 
 def _selection(may_change: bool, may_delete: bool) -> Any:
-    """Return the line of what can be done with the selected runs; empty it says how to select."""
-    asked = [(action, words) for action, words in BULK if may_change and (may_delete or action != "delete")]
+    """Return the selection and the buttons of bulk actions."""
+    actions = [(action, label) for action, label in BULK_ACTIONS if may_change and (may_delete or action != "delete")]
     return html.Div(
         [
             html.Span("", **{"data-part": "selected"}),
@@ -236,8 +252,8 @@ def _selection(may_change: bool, may_delete: bool) -> Any:
                 [
                     html.Button("Compare", className="quiet", disabled=True, **{"data-part": "compare"}),
                     *(
-                        html.Button(words, className="quiet", disabled=True, **{"data-bulk": action})
-                        for action, words in asked
+                        html.Button(label, className="quiet", disabled=True, **{"data-bulk": action})
+                        for action, label in actions
                     ),
                 ],
                 className="row",
@@ -248,11 +264,11 @@ def _selection(may_change: bool, may_delete: bool) -> Any:
 
 
 def _empty(may_change: bool) -> Any:
-    """Return what stands there while no run does."""
-    words = "No run yet. The demonstration trains a small network on real digits and shows its class means collapse."
-    start = html.Button("Start the demonstration", className="primary", **{"data-part": "demonstrate"})
+    """Return what is shown while there are no runs."""
+    text = "No runs yet. The demonstration trains a small network on handwritten digits and shows its neural collapse."
+    start = html.Button("Start demonstration", className="primary", **{"data-part": "demonstrate"})
     return html.Div(
-        [html.P(words), start] if may_change else [html.P("No run yet.")],
+        [html.P(text), start] if may_change else [html.P("No runs yet.")],
         className="panel empty",
         hidden=True,
         **{"data-part": "empty"},

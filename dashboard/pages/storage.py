@@ -1,4 +1,4 @@
-"""The panel "Storage" of the system page: a clean-up is previewed, then deleted as it was previewed; the trash."""
+"""The panel "Storage" of the system page: preview a clean-up, delete what was previewed, and manage the trash."""
 
 from __future__ import annotations
 
@@ -10,101 +10,103 @@ from dash import ALL, Dash, Input, Output, ctx, html, no_update
 from backend.api import wire
 from backend.client import ApiError, AsyncClient, calls
 from dashboard import ids
-from dashboard.components.formatting import size
+from dashboard.components.formatting import format_bytes, format_count, format_time
 from dashboard.components.panels import message, table
 
-LISTED = 50
-THIN = "Keep every n-th capture of finished runs, the first and the last; empty keeps all."
+MAX_LISTED = 50
+"""Items of a clean-up that are listed; others are counted."""
+THIN_HELP = "Keep every n-th capture of finished runs, and the first and last one. Empty: keep all."
 
 
 def content() -> list[Any]:
-    """Return what is in the panel before anything is asked for."""
+    """Return the panel's content before a preview."""
     return [
         html.P(
-            "Runs deleted more than a week ago, files that belong to nothing, and what is chosen here. Deleted files "
-            "are kept in the trash for a week.",
+            "A clean-up deletes runs that were deleted more than a week ago, files that belong to no run, and what is "
+            "selected here. Deleted files are kept in the trash for a week.",
             className="ink-2",
         ),
         html.Div(
             [
                 dmc.NumberInput(
-                    id=ids.STORAGE_THIN, placeholder="all captures", min=2, size="xs", w=150, **{"aria-label": THIN}
+                    id=ids.STORAGE_THIN,
+                    placeholder="All captures",
+                    min=2,
+                    size="xs",
+                    w=150,
+                    **{"aria-label": THIN_HELP},
                 ),
                 dmc.Checkbox(id=ids.STORAGE_CHECKPOINTS, label="Checkpoints of finished runs", size="xs"),
                 dmc.Button("Preview clean-up", id=ids.STORAGE_PREVIEW, size="xs", variant="default"),
             ],
             className="row",
         ),
-        html.P(THIN, className="field-help"),
+        html.P(THIN_HELP, className="field-help"),
         html.Div(id=ids.STORAGE_PLAN),
         html.Div(id=ids.STORAGE_RESULT),
         html.Div(id=ids.STORAGE_TRASH),
     ]
 
 
-def files_of(count: int, size_bytes: int) -> str:
+def format_files(count: int, size_bytes: int) -> str:
     """Return "12 files (2.8 MB)"."""
-    return f"{count:,} {'file' if count == 1 else 'files'} ({size(size_bytes)})"
+    return f"{format_count(count, 'file')} ({format_bytes(size_bytes)})"
 
 
 def plan_view(plan: wire.GcPlan) -> Any:
-    """Return what a clean-up would delete, with the button that deletes exactly that."""
+    """Return what a clean-up would delete, and the button that deletes exactly that."""
     if not plan.items:
-        return [html.P("Nothing can be deleted.", className="ink-2"), *_skipped("Left alone", plan.skipped)]
-    label = f"Delete {files_of(plan.count, plan.size_bytes)}"
+        return [html.P("Nothing to delete", className="ink-2"), *_skipped("Not eligible", plan.skipped)]
+    label = f"Delete {format_files(plan.count, plan.size_bytes)}"
     button = dmc.Button(label, id=ids.storage_action("delete", plan.id), size="xs", color="red")
-    return [*_items(plan.items), *_skipped("Left alone", plan.skipped), button]
+    return [*_items(plan.items), *_skipped("Not eligible", plan.skipped), button]
 
 
-def result_view(done: str, result: wire.GcResult) -> Any:
-    """Return what was deleted or restored, and what was left with the reason."""
-    words = f"{done} {files_of(result.count, result.size_bytes)}."
+def result_view(action: str, result: wire.GcResult) -> Any:
+    """Return what was done ("Deleted", "Restored"), and what was not done with the reason."""
+    text = f"{action} {format_files(result.count, result.size_bytes)}."
     if result.entry:
-        words += " They are in the trash for a week; their space is free once it is emptied."
-    return [message(words), *_skipped("Left as it was", result.skipped)]
+        text += " They are in the trash for a week; emptying it frees the space."
+    return [message(text), *_skipped("Skipped", result.skipped)]
 
 
 def trash_view(trash: wire.Trash) -> Any:
-    """Return what is in the trash, with buttons that restore an entry or empty it all."""
+    """Return the entries of the trash, with buttons that restore an entry or empty the trash."""
     if not trash.items:
-        return [html.H3("Trash"), html.P("The trash is empty.", className="ink-2")]
+        return [html.H3("Trash"), html.P("Trash is empty", className="ink-2")]
     rows = [
         [
-            _moment(entry.created_at),
+            format_time(entry.created_at),
             f"{entry.count:,}",
-            size(entry.size_bytes),
-            _moment(entry.expires_at),
+            format_bytes(entry.size_bytes),
+            format_time(entry.expires_at),
             html.Button("Restore", id=ids.storage_action("restore", entry.name), className="quiet"),
         ]
         for entry in trash.items
     ]
-    label = f"Remove {files_of(trash.count, trash.size_bytes)} for good"
+    label = f"Permanently delete {format_files(trash.count, trash.size_bytes)}"
     button = dmc.Button(label, id=ids.storage_action("empty", trash.digest), size="xs", color="red")
     confirmation = [html.Summary("Empty trash"), html.P("This cannot be undone.", className="ink-2"), button]
-    heads = ["deleted, UTC", "files", "size", "kept until, UTC", ""]
-    return [html.H3("Trash"), table(heads, rows, ""), html.Details(confirmation, className="confirmation")]
+    headings = ["Deleted, UTC", "Files", "Size", "Kept until, UTC", ""]
+    return [html.H3("Trash"), table(headings, rows, ""), html.Details(confirmation, className="confirmation")]
 
 
 def _items(items: list[wire.GcItem]) -> list[Any]:
-    rows = [[item.what, item.run_id or "", f"{item.count:,}", size(item.size_bytes)] for item in items]
-    more = [html.P(f"and {len(rows) - LISTED:,} more", className="ink-2")] if len(rows) > LISTED else []
-    return [table(["what", "run", "files", "size"], rows[:LISTED], ""), *more]
+    rows = [[item.what, item.run_id or "", f"{item.count:,}", format_bytes(item.size_bytes)] for item in items]
+    more = [html.P(f"and {len(rows) - MAX_LISTED:,} more", className="ink-2")] if len(rows) > MAX_LISTED else []
+    return [table(["Content", "Run", "Files", "Size"], rows[:MAX_LISTED], ""), *more]
 
 
-def _skipped(words: str, skipped: list[wire.GcSkipped]) -> list[Any]:
+def _skipped(title: str, skipped: list[wire.GcSkipped]) -> list[Any]:
     if not skipped:
         return []
-    rows = [[each.path or f"{each.what} {each.run_id or ''}", each.reason] for each in skipped[:LISTED]]
-    head = f"{words}: {len(skipped):,}" + (f", of which {LISTED} are listed" if len(skipped) > LISTED else "")
-    return [html.P(head, className="ink-2"), table(["file", "reason"], rows, "")]
-
-
-def _moment(at: str) -> str:
-    return at[:16].replace("T", " ")
+    rows = [[each.path or f"{each.what} {each.run_id or ''}", each.reason] for each in skipped[:MAX_LISTED]]
+    head = f"{title}: {len(skipped):,}" + (f", the first {MAX_LISTED} are listed" if len(skipped) > MAX_LISTED else "")
+    return [html.P(head, className="ink-2"), table(["File", "Reason"], rows, "")]
 
 
 def register(app: Dash, client: AsyncClient) -> None:
-    """Preview a clean-up, carry out what was previewed, and list the trash."""
+    """Register the callbacks that preview a clean-up, carry it out, and list the trash."""
 
     @app.callback(
         Output(ids.STORAGE_PLAN, "children"),
@@ -117,11 +119,11 @@ def register(app: Dash, client: AsyncClient) -> None:
     )
     async def preview(_clicks: int | None, thin: Any, checkpoints: bool | None, _result: Any) -> Any:
         if f"{ids.STORAGE_PREVIEW}.n_clicks" not in ctx.triggered_prop_ids:
-            return None  # the fields changed, or the plan was used: it is not shown any more
+            return None  # a field changed or the plan was used: it is no longer valid
         try:
             return plan_view(await client(calls.preview_gc(thin_geometry=thin or None, checkpoints=bool(checkpoints))))
         except ApiError as error:
-            return message(str(error), bad=True)
+            return message(str(error), is_error=True)
 
     @app.callback(
         Output(ids.STORAGE_RESULT, "children"),
@@ -132,9 +134,9 @@ def register(app: Dash, client: AsyncClient) -> None:
         if not ctx.triggered_id or not ctx.triggered[0]["value"]:
             return no_update
         try:
-            return await _carried_out(client, ctx.triggered_id["storage"], ctx.triggered_id["named"])
+            return await _carry_out(client, ctx.triggered_id["storage"], ctx.triggered_id["target"])
         except ApiError as error:
-            return message(str(error), bad=True)
+            return message(str(error), is_error=True)
 
     @app.callback(
         Output(ids.STORAGE_TRASH, "children"),
@@ -145,11 +147,11 @@ def register(app: Dash, client: AsyncClient) -> None:
         return trash_view(await client(calls.trash()))
 
 
-async def _carried_out(client: AsyncClient, action: str, named: str) -> Any:
-    """Do what a button says, with the plan, entry or listing that it was shown with; return what came of it."""
+async def _carry_out(client: AsyncClient, action: str, target: str) -> Any:
+    """Carry out a button's action on its plan, entry or listing; return the result to show."""
     if action == "delete":
-        return result_view("Deleted", await client(calls.delete_plan(named)))
+        return result_view("Deleted", await client(calls.delete_plan(target)))
     if action == "restore":
-        return result_view("Restored", await client(calls.restore_trash([named])))
-    emptied = await client(calls.empty_trash(named))
-    return message(f"Removed {files_of(emptied.count, emptied.size_bytes)} for good.")
+        return result_view("Restored", await client(calls.restore_trash([target])))
+    emptied = await client(calls.empty_trash(target))
+    return message(f"Permanently deleted {format_files(emptied.count, emptied.size_bytes)}")

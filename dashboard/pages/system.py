@@ -1,4 +1,4 @@
-"""The machine and this server: devices, the queue, disk, further tokens, and who did what."""
+"""The system page: devices, queue, session, access tokens, storage, diagnostics, audit log."""
 
 from __future__ import annotations
 
@@ -12,25 +12,33 @@ from backend.api import wire
 from backend.client import ApiError, AsyncClient, calls
 from backend.store.scopes import OWNER
 from dashboard import ids
-from dashboard.components.formatting import size
+from dashboard.components.audit_text import describe_action
+from dashboard.components.formatting import format_bytes, format_time
 from dashboard.components.panels import message, panel, table
 from dashboard.pages import storage
 
-TICK_MS = 3000
-AUDITED = 30
+REFRESH_INTERVAL_MS = 3000
+AUDIT_ENTRIES = 30
+SCOPES = {"read": "Read-only", "launch": "Launch", "admin": "Full"}
+"""Labels of scopes."""
+EXPIRIES = {"": "No expiry", "86400": "1 day", "604800": "7 days", "2592000": "30 days", "31536000": "1 year"}
+"""Labels of expiries, by seconds as text, which is what the field holds."""
+DEFAULT_EXPIRY = "2592000"
+DEFAULT_RECIPIENT = "co-author"
 
 
 def layout(me: wire.CallerWire) -> Any:
-    """Return the page; its parts come with the first tick. Tokens, storage and the audit are for the scope `admin`."""
+    """Return the page; callbacks fill its panels. Tokens, storage, diagnostics and audit need the scope `admin`."""
     left = [panel("Devices", html.Div(id=ids.SYSTEM_DEVICES)), panel("Queue", html.Div(id=ids.SYSTEM_QUEUE))]
     right: list[Any] = [_session(me)]
     if me.scope == "admin":
-        left += [_tokens(), panel("Storage", *storage.content())]
-        right += [_doctor(), panel("Audit log", html.Div(id=ids.SYSTEM_AUDIT))]
+        left += [_tokens_panel(), panel("Storage", *storage.content())]
+        right += [_diagnostics_panel(), panel("Audit log", html.Div(id=ids.SYSTEM_AUDIT))]
+    head = [html.H1("System"), html.Span("", id=ids.SYSTEM_SUMMARY, className="ink-2")]
     return html.Div(
         [
-            dcc.Interval(id=ids.SYSTEM_TICK, interval=TICK_MS),
-            html.Div([html.H1("System"), html.Span("", id=ids.SYSTEM_LINE, className="ink-2")], className="page-head"),
+            dcc.Interval(id=ids.SYSTEM_INTERVAL, interval=REFRESH_INTERVAL_MS),
+            html.Div(head, className="page-head"),
             html.Div(id=ids.SYSTEM_MESSAGE),
             html.Div([html.Div(column) for column in (left, right) if column], className="system-grid"),
         ],
@@ -38,170 +46,132 @@ def layout(me: wire.CallerWire) -> Any:
     )
 
 
-SCOPES = {"read": "Read", "launch": "Launch", "admin": "Admin"}
-EXPIRIES = {"": "No expiry", "86400": "1 day", "604800": "7 days", "2592000": "30 days", "31536000": "1 year"}
-"""Seconds, as the field's values are text, and what they are called."""
-
-
-def who_is(name: str, token_id: str | None) -> str:
-    """Return how people read who did something: names are free text, so that other tokens carry their id."""
+def caller_name(name: str, token_id: str | None) -> str:
+    """Return the name of whoever sent a request; names are free text, so that of a token has its id beside it."""
     if token_id is not None:
         return f"{name} ({token_id})"
     return "server token" if name == OWNER else name
 
 
 def _session(me: wire.CallerWire) -> Any:
-    facts = [["Logged in as", who_is(me.name, me.token_id)], ["Scope", SCOPES[me.scope]]]
+    facts = [["Logged in as", caller_name(me.name, me.token_id)], ["Scope", SCOPES[me.scope]]]
     if me.ends_at is not None:
-        facts.append(["Ends at the latest, UTC", me.ends_at[:16].replace("T", " ")])
+        facts.append(["Expires, UTC", format_time(me.ends_at)])
     log_out = dmc.Button("Log out", id=ids.SYSTEM_LOG_OUT, size="xs", variant="default") if me.has_session else None
     return panel("Session", html.Div(table(["", ""], facts, "")), log_out)
 
 
-def _tokens() -> Any:
+def _tokens_panel() -> Any:
+    help_text = "Read-only: view runs. Launch: also start and change runs. Full: also delete runs and manage tokens."
+    fields = [
+        dmc.TextInput(id=ids.TOKEN_NAME, placeholder="Recipient", size="xs", w=130, **{"aria-label": "Recipient"}),
+        dmc.SegmentedControl(id=ids.TOKEN_SCOPE, data=_options(SCOPES), value="read", size="xs"),
+        dmc.Select(
+            id=ids.TOKEN_EXPIRY,
+            data=_options(EXPIRIES),
+            value=DEFAULT_EXPIRY,
+            allowDeselect=False,
+            size="xs",
+            w=110,
+            **{"aria-label": "Expiry"},
+        ),
+        dmc.Button("Create token", id=ids.TOKEN_CREATE, size="xs", variant="default"),
+    ]
     return panel(
         "Access tokens",
-        html.P(
-            "Read: see runs live. Launch: start and change runs too. Admin: delete runs and manage tokens too.",
-            className="ink-2",
-        ),
-        html.Div(
-            [
-                dmc.TextInput(
-                    id=ids.SHARE_NAME, placeholder="Recipient", size="xs", w=130, **{"aria-label": "Recipient"}
-                ),
-                dmc.SegmentedControl(
-                    id=ids.SHARE_SCOPE,
-                    data=[{"value": scope, "label": label} for scope, label in SCOPES.items()],
-                    value="read",
-                    size="xs",
-                ),
-                dmc.Select(
-                    id=ids.SHARE_EXPIRES,
-                    data=[{"value": value, "label": label} for value, label in EXPIRIES.items()],
-                    value="2592000",
-                    allowDeselect=False,
-                    size="xs",
-                    w=110,
-                    **{"aria-label": "Expiry"},
-                ),
-                dmc.Button("Create token", id=ids.SHARE_MAKE, size="xs", variant="default"),
-            ],
-            className="row",
-        ),
-        html.Div(id=ids.SHARE_MADE),
-        html.Div(id=ids.SYSTEM_SHARES),
+        html.P(help_text, className="ink-2"),
+        html.Div(fields, className="row"),
+        html.Div(id=ids.TOKEN_CREATED),
+        html.Div(id=ids.TOKENS),
     )
 
 
-def _doctor() -> Any:
-    return panel(
-        "Does everything work?",
-        html.Div(
-            [
-                dmc.Button("Examine", id=ids.DOCTOR, size="xs", variant="default"),
-                html.Span("what runs and pages need on this machine; a few seconds", className="ink-2"),
-            ],
-            className="row",
-        ),
-        html.Div(id=ids.DOCTOR_FOUND),
-    )
+def _options(labels: dict[str, str]) -> list[dict[str, str]]:
+    return [{"value": value, "label": label} for value, label in labels.items()]
 
 
-def findings(found: list[wire.CheckResultWire]) -> Any:
-    """Return what the doctor found, what is wrong first."""
-
-    def words(finding: wire.CheckResultWire) -> str:
-        return "works" if finding.ok else "missing" if finding.required else "not here, not needed"
-
-    ordered = sorted(found, key=lambda finding: (finding.ok, not finding.required))
-    rows = [
-        [
-            html.Span(words(each), className="" if each.ok or not each.required else "bad-words"),
-            each.what,
-            each.found,
-            each.remedy,
-        ]
-        for each in ordered
-    ]
-    return table(["", "what", "found", "what to do"], rows, "Nothing was looked at.")
+def _diagnostics_panel() -> Any:
+    run = dmc.Button("Run checks", id=ids.DIAGNOSTICS_RUN, size="xs", variant="default")
+    help_text = html.Span("What runs and pages need on this machine. Takes a few seconds.", className="ink-2")
+    return panel("Diagnostics", html.Div([run, help_text], className="row"), html.Div(id=ids.DIAGNOSTICS_RESULTS))
 
 
-def devices(system: wire.SystemStatus) -> Any:
-    """Return what runs may use, and what of it is left."""
+def diagnostics_view(results: list[wire.CheckResultWire]) -> Any:
+    """Return the results of the checks, failed ones first."""
+
+    def status(result: wire.CheckResultWire) -> str:
+        return "OK" if result.ok else "Missing" if result.required else "Optional, missing"
+
+    def row(result: wire.CheckResultWire) -> list[Any]:
+        is_failed = result.required and not result.ok
+        mark = html.Span(status(result), className="error-text" if is_failed else "")
+        return [mark, result.what, result.found, result.remedy]
+
+    ordered = sorted(results, key=lambda result: (result.ok, not result.required))
+    return table(["Status", "Check", "Result", "Remedy"], [row(result) for result in ordered], "No checks")
+
+
+def devices_view(system: wire.SystemStatus) -> Any:
+    """Return the devices with their slots, and the machine's resources."""
     slots = [[device, str(count)] for device, count in system.slots.items()]
     facts = [
-        ["cores", str(system.cores)],
-        ["memory", size(system.memory_bytes)],
-        ["this server's memory", size(system.server_memory_bytes)],
-        ["free on disk", size(system.disk_free_bytes)],
-        ["version", system.version],
+        ["Cores", str(system.cores)],
+        ["Memory", format_bytes(system.memory_bytes)],
+        ["Server memory", format_bytes(system.server_memory_bytes)],
+        ["Free disk space", format_bytes(system.disk_free_bytes)],
+        ["Version", system.version],
     ]
-    full = message(
-        "The disk is nearly full: no further run starts. Preview a clean-up under Storage, and empty the trash.",
-        bad=True,
+    disk_full = (
+        "The disk is nearly full: no more runs are started. Preview a clean-up under Storage, and empty the trash."
     )
     return [
-        full if system.disk_full else None,
-        table(["device", "runs at once"], slots, "none"),
+        message(disk_full, is_error=True) if system.disk_full else None,
+        table(["Device", "Slots"], slots, "No devices"),
         table(["", ""], facts, ""),
     ]
 
 
-def queue(runs: list[wire.RunWire], *, may_change: bool) -> Any:
-    """Return the waiting runs in the order in which they start, with buttons that move them."""
+def queue_view(runs: list[wire.RunWire], *, may_change: bool) -> Any:
+    """Return the queued runs in the order in which they start, with buttons that move them."""
+    if not runs:
+        return html.P("Queue empty", className="ink-2")
+    headings = [html.Td(), *(html.Th(text, scope="col") for text in ("Run", "Priority", "Move"))]
+    body = []
+    for index, run in enumerate(runs):
+        link = dcc.Link(run.name, href=f"/runs/{run.id}", className="link")
+        move = _move_buttons(run.id, index, len(runs)) if may_change else ""
+        cells = [html.Td(cell) for cell in (str(index + 1), link, str(run.priority), move)]
+        body.append(html.Tr(cells, draggable=str(may_change).lower(), **{"data-queued": run.id}))
+    return html.Table([html.Thead(html.Tr(headings)), html.Tbody(body)], className="queue")
 
-    def move(run: wire.RunWire, index: int) -> Any:
-        if not may_change:
-            return ""
-        up = html.Button("↑", id=ids.queue_move(run.id, "up"), className="quiet", disabled=index == 0)
-        first = html.Button("first", id=ids.queue_move(run.id, "first"), className="quiet", disabled=index == 0)
-        last = html.Button(
-            "last", id=ids.queue_move(run.id, "last"), className="quiet", disabled=index == len(runs) - 1
-        )
-        return html.Span([up, first, last], className="row")
 
-    rows = [
-        [
-            str(index + 1),
-            dcc.Link(run.name, href=f"/runs/{run.id}", className="link"),
-            str(run.priority),
-            move(run, index),
-        ]
-        for index, run in enumerate(runs)
+def _move_buttons(run_id: str, index: int, count: int) -> Any:
+    def button(label: str, title: str, position: str, *, disabled: bool) -> Any:
+        button_id = ids.queue_move(run_id, position)
+        return html.Button(label, id=button_id, title=title, className="quiet", disabled=disabled)
+
+    buttons = [
+        button("↑", "Move up", "up", disabled=index == 0),
+        button("First", "Move to the front", "first", disabled=index == 0),
+        button("Last", "Move to the end", "last", disabled=index == count - 1),
     ]
-    if not rows:
-        return html.P("Nothing waits.", className="ink-2")
-    heads = [html.Td(), *(html.Th(words, scope="col") for words in ("run", "priority", "move, or drag"))]
-    head = html.Thead(html.Tr(heads))
-    body = [
-        html.Tr([html.Td(cell) for cell in row], draggable=str(may_change).lower(), **{"data-queued": run.id})
-        for row, run in zip(rows, runs, strict=True)
-    ]
-    return html.Table([head, html.Tbody(body)], className="queue")
+    return html.Span(buttons, className="row")
 
 
-def _link(run: wire.RunWire) -> Any:
-    return dcc.Link(run.name, href=f"/runs/{run.id}", className="link")
-
-
-def target(order: list[str], run_id: str, where: str) -> str | None:
-    """Return the run before which a queued one goes; None is the end. Raises ValueError where it waits no more."""
+def successor(order: list[str], run_id: str, position: str) -> str | None:
+    """Return the run before which a queued run is moved; None is the end. Raises ValueError if it is not queued."""
     index = order.index(run_id)
-    if where == "last":
+    if position == "last":
         return None
-    return order[0 if where == "first" else max(0, index - 1)]
+    return order[0 if position == "first" else max(0, index - 1)]
 
 
-def tokens(found: list[wire.TokenWire]) -> Any:
-    """Return the further tokens, those that open something with a button that ends them."""
-
-    def moment(text: str) -> str:
-        return text[:16].replace("T", " ")
+def tokens_view(tokens: list[wire.TokenWire]) -> Any:
+    """Return the additional tokens; valid ones have a button that revokes them."""
 
     def state(token: wire.TokenWire) -> Any:
         if token.revoked_at:
-            return f"Revoked {moment(token.revoked_at)}"
+            return f"Revoked {format_time(token.revoked_at)}"
         if token.expires_at and token.expires_at <= f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}":
             return "Expired"
         return html.Button("Revoke", id=ids.token_revoke(token.id), className="quiet")
@@ -210,61 +180,68 @@ def tokens(found: list[wire.TokenWire]) -> Any:
         [
             html.Span(token.name, title=f"token {token.id}"),
             SCOPES[token.scope],
-            moment(token.created_at),
-            moment(token.expires_at) if token.expires_at else "Never",
+            format_time(token.created_at),
+            format_time(token.expires_at) if token.expires_at else "Never",
             state(token),
         ]
-        for token in found
+        for token in tokens
     ]
     return table(["Recipient", "Scope", "Created, UTC", "Expires, UTC", ""], rows, "No additional tokens")
 
 
-def audit(entries: list[wire.AuditEntry]) -> Any:
-    """Return who did what, newest first."""
+def audit_view(entries: list[wire.AuditEntry]) -> Any:
+    """Return the audit log, newest entries first."""
     rows = [
         [
-            entry.at[:19].replace("T", " "),
-            who_is(entry.who, entry.token_id),
-            entry.action,
+            format_time(entry.at, seconds=True),
+            caller_name(entry.who, entry.token_id),
+            html.Span(describe_action(entry.action), title=entry.action),
             entry.run_id or "",
             str(entry.status),
         ]
         for entry in entries
     ]
-    return table(["Time, UTC", "Who", "Action", "Run", "Status"], rows, "No changes yet")
+    return table(["Time, UTC", "Caller", "Action", "Run", "Status"], rows, "No changes yet")
 
 
 def register(app: Dash, client: AsyncClient) -> None:
-    """Keep the page up to date; move what waits, make and revoke tokens."""
+    """Register the page's callbacks."""
     app.clientside_callback(
         ClientsideFunction("collapse", "logOut"),
         Output(ids.SYSTEM_LOG_OUT, "loading"),
         Input(ids.SYSTEM_LOG_OUT, "n_clicks"),
         prevent_initial_call=True,
     )
+    _register_refresh(app, client)
+    _register_actions(app, client)
+    storage.register(app, client)
 
+
+def _register_refresh(app: Dash, client: AsyncClient) -> None:
     @app.callback(
-        Output(ids.SYSTEM_LINE, "children"),
+        Output(ids.SYSTEM_SUMMARY, "children"),
         Output(ids.SYSTEM_DEVICES, "children"),
         Output(ids.SYSTEM_QUEUE, "children"),
-        Input(ids.SYSTEM_TICK, "n_intervals"),
+        Input(ids.SYSTEM_INTERVAL, "n_intervals"),
         Input(ids.SYSTEM_MESSAGE, "children"),
     )
-    async def refresh(_tick: int, _news: Any) -> Any:
-        system, waiting, me = await client(calls.system()), await client(calls.queue()), await client(calls.me())
-        line = f"{system.running} running, {system.queued} queued"
-        return line, devices(system), queue(waiting, may_change=me.may_change)
+    async def refresh(_intervals: int, _message: Any) -> Any:
+        system, queued, me = await client(calls.system()), await client(calls.queue()), await client(calls.me())
+        summary = f"{system.running} running, {system.queued} queued"
+        return summary, devices_view(system), queue_view(queued, may_change=me.may_change)
 
     @app.callback(
-        Output(ids.SYSTEM_SHARES, "children"),
+        Output(ids.TOKENS, "children"),
         Output(ids.SYSTEM_AUDIT, "children"),
-        Input(ids.SYSTEM_LINE, "children"),
-        Input(ids.SHARE_MADE, "children"),
+        Input(ids.SYSTEM_SUMMARY, "children"),
+        Input(ids.TOKEN_CREATED, "children"),
         Input(ids.SYSTEM_MESSAGE, "children"),
     )
-    async def owned(_line: str, _made: Any, _news: Any) -> Any:
-        return tokens(await client(calls.tokens())), audit(await client(calls.audit(limit=AUDITED)))
+    async def refresh_admin(_summary: str, _created: Any, _message: Any) -> Any:
+        return tokens_view(await client(calls.tokens())), audit_view(await client(calls.audit(limit=AUDIT_ENTRIES)))
 
+
+def _register_actions(app: Dash, client: AsyncClient) -> None:
     @app.callback(
         Output(ids.SYSTEM_MESSAGE, "children"),
         Input(ids.queue_move(ALL, ALL), "n_clicks"),
@@ -275,50 +252,48 @@ def register(app: Dash, client: AsyncClient) -> None:
         if not ctx.triggered_id or not ctx.triggered[0]["value"]:
             return no_update
         try:
-            return message(await _acted(client, dict(ctx.triggered_id)))
+            return message(await _act(client, dict(ctx.triggered_id)))
         except ApiError as error:
-            return message(str(error), bad=True)
+            return message(str(error), is_error=True)
 
     @app.callback(
-        Output(ids.SHARE_MADE, "children"),
-        Input(ids.SHARE_MAKE, "n_clicks"),
-        State(ids.SHARE_NAME, "value"),
-        State(ids.SHARE_SCOPE, "value"),
-        State(ids.SHARE_EXPIRES, "value"),
+        Output(ids.TOKEN_CREATED, "children"),
+        Input(ids.TOKEN_CREATE, "n_clicks"),
+        State(ids.TOKEN_NAME, "value"),
+        State(ids.TOKEN_SCOPE, "value"),
+        State(ids.TOKEN_EXPIRY, "value"),
         prevent_initial_call=True,
     )
-    async def make(clicks: int | None, name: str | None, scope: str, expires: str | None) -> Any:
+    async def create_token(clicks: int | None, name: str | None, scope: str, expiry: str | None) -> Any:
         if not clicks:
             return no_update
         try:
-            seconds = int(expires) if expires else None
-            made = await client(calls.create_token(name or "a co-author", scope, expires_in_s=seconds))
+            seconds = int(expiry) if expiry else None
+            made = await client(calls.create_token(name or DEFAULT_RECIPIENT, scope, expires_in_s=seconds))
         except ApiError as error:
-            return message(str(error), bad=True)
-        told = html.P("Send this link; it is shown this once.", className="ink-2")
-        return [told, html.Pre(made.url, className="command"), dcc.Clipboard(content=made.url, title="Copy")]
+            return message(str(error), is_error=True)
+        notice = html.P("Copy this link now. It is not shown again.", className="ink-2")
+        return [notice, html.Pre(made.url, className="command"), dcc.Clipboard(content=made.url, title="Copy")]
 
     @app.callback(
-        Output(ids.DOCTOR_FOUND, "children"),
-        Input(ids.DOCTOR, "n_clicks"),
+        Output(ids.DIAGNOSTICS_RESULTS, "children"),
+        Input(ids.DIAGNOSTICS_RUN, "n_clicks"),
         prevent_initial_call=True,
-        running=[(Output(ids.DOCTOR, "loading"), True, False)],
+        running=[(Output(ids.DIAGNOSTICS_RUN, "loading"), True, False)],
     )
-    async def examine(clicks: int | None) -> Any:
-        return findings(await client(calls.doctor())) if clicks else no_update
-
-    storage.register(app, client)
+    async def run_diagnostics(clicks: int | None) -> Any:
+        return diagnostics_view(await client(calls.doctor())) if clicks else no_update
 
 
-async def _acted(client: AsyncClient, pressed: dict[str, str]) -> str:
-    """Revoke a token or move a run that waits, as the button that was pressed says; return what to tell."""
-    if "token" in pressed:
-        await client(calls.revoke_token(pressed["token"]))
+async def _act(client: AsyncClient, button: dict[str, str]) -> str:
+    """Revoke a token or move a queued run, as a button's id says; return the message to show."""
+    if "token" in button:
+        await client(calls.revoke_token(button["token"]))
         return "Token revoked"
     order = [run.id for run in await client(calls.queue())]
     try:
-        place = target(order, pressed["run"], pressed["where"])
+        before = successor(order, button["run"], button["position"])
     except ValueError:
-        return "It has started meanwhile."
-    await client(calls.move(pressed["run"], place))
-    return "Moved."
+        return "Run not moved: already started"
+    await client(calls.move(button["run"], before))
+    return "Run moved"

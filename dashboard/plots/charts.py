@@ -1,6 +1,6 @@
-"""The heatmap and the curves without their data, and which metrics stand together.
+"""The heatmap and the charts of metrics without their data, and the groups of metrics.
 
-Figures are dictionaries as Plotly.js reads them: `plotly.graph_objects` would cost the server 13 MB of validators.
+Figures are dictionaries as Plotly.js reads them: `plotly.graph_objects` would cost the server 13 MB.
 """
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 from backend.api import wire
+from ncfigures.palette import COLOURED_CLASSES
 
 TRANSPARENT = "rgba(0,0,0,0)"
 FONT = {"family": "Inter Variable, sans-serif", "size": 11}
 
 
-CHARTS = 4
-"""Charts that are looked at together."""
+GROUP_SIZE = 4
+"""Charts that are shown together."""
 
 
 class Chart(TypedDict, total=False):
@@ -28,88 +29,97 @@ class Chart(TypedDict, total=False):
 
 
 class Group(TypedDict):
-    """Up to four charts that are looked at together."""
+    """Up to four charts that are shown together."""
 
     name: str
+    """Its name in addresses."""
+    title: str
     charts: list[Chart]
 
 
-OVERVIEWS: dict[str, tuple[str, ...]] = {
+OVERVIEW_KEYS: dict[str, tuple[str, ...]] = {
     "Collapse": ("nc1", "etf_distance_means", "nc3", "top1"),
     "Angles": ("nc2_equiangular_means", "nc2_equinorm_means", "nc4_ncc_mismatch", "cosine_margin"),
 }
-"""Metrics of several families side by side, by key; what they are called stands in the catalogue."""
+"""Groups of metrics of several families, by key."""
 TRAINING: Group = {
     "name": "Loss",
+    "title": "Training",
     "charts": [
         {"title": "Cross-entropy", "key": "loss"},
-        {"title": "Loss of the training steps", "steps": "loss"},
+        {"title": "Step loss", "steps": "loss"},
         {"title": "Top-1 accuracy", "key": "top1", "percent": True},
         {"title": "Learning rate", "steps": "lr"},
     ],
 }
 COST: Group = {
     "name": "Time",
+    "title": "Throughput and memory",
     "charts": [
-        {"title": "Training speed, samples/s", "steps": "speed", "help": "Samples that training steps take a second."},
-        {"title": "Memory, GB", "steps": "memory", "help": "The most of any phase: on a CPU of the whole process."},
+        {"title": "Throughput, samples/s", "steps": "speed", "help": "Samples per second of training steps."},
+        {
+            "title": "Memory, GB",
+            "steps": "memory",
+            "help": "Peak memory over all phases; on a CPU, of the whole process.",
+        },
     ],
 }
 READINGS = ("nc1", "nc2_equiangular_means", "nc3", "top1")
-"""The metrics of the tiles."""
+"""Metrics of the tiles."""
 
 
-def overviews(metrics: list[wire.MetricWire]) -> list[Group]:
-    """Return the groups that are one click away."""
+def overview_groups(metrics: list[wire.MetricWire]) -> list[Group]:
+    """Return the groups that have a button."""
     known = {metric.key: metric for metric in metrics}
     chosen: list[Group] = [
-        {"name": name, "charts": [_chart(known[key]) for key in keys]} for name, keys in OVERVIEWS.items()
+        {"name": name, "title": name, "charts": [_chart(known[key]) for key in keys]}
+        for name, keys in OVERVIEW_KEYS.items()
     ]
     return [*chosen, TRAINING, COST]
 
 
-def families(metrics: list[wire.MetricWire]) -> list[Group]:
-    """Return groups that together hold every metric of the catalogue, by family, in parts of four."""
+def family_groups(metrics: list[wire.MetricWire]) -> list[Group]:
+    """Return every metric of the catalogue in groups of up to four, by family."""
     found: list[Group] = []
     for family in dict.fromkeys(metric.family for metric in metrics):
         members = [metric for metric in metrics if metric.family == family]
-        parts = [members[first : first + CHARTS] for first in range(0, len(members), CHARTS)]
+        parts = [members[first : first + GROUP_SIZE] for first in range(0, len(members), GROUP_SIZE)]
         for number, part in enumerate(parts, start=1):
             name = family if len(parts) == 1 else f"{family}, {number} of {len(parts)}"
-            found.append({"name": name, "charts": [_chart(metric) for metric in part]})
+            found.append({"name": name, "title": name, "charts": [_chart(metric) for metric in part]})
     return found
 
 
 def _chart(metric: wire.MetricWire) -> Chart:
-    words = f"{metric.formula} ({metric.source}). {metric.reading}"
-    return {"title": metric.label, "help": words, "key": metric.key, "percent": metric.share}
+    help_text = f"{metric.formula} ({metric.source}). {metric.reading}"
+    return {"title": metric.label, "help": help_text, "key": metric.key, "percent": metric.share}
 
 
 def angles_figure(class_names: list[str], uirevision: str) -> dict[str, Any]:
-    """Return the K×K heatmap of cosines between class means, empty; names on both sides up to 30 classes."""
-    few = len(class_names) <= 30
+    """Return the K×K heatmap of cosines between class means, empty; with few classes, names on both sides."""
+    is_named = len(class_names) <= COLOURED_CLASSES
     last = len(class_names) - 0.5
     axis: dict[str, Any] = {
         "automargin": True,
         "constrain": "domain",
         "showgrid": False,
         "showline": False,
-        "showticklabels": few,
+        "showticklabels": is_named,
         "ticks": "",
         "type": "category",
         "zeroline": False,
     }
     heatmap = {
         "type": "heatmap",
-        # Empty cells hold the place of few classes' pictures; a thousand classes' would be ten megabytes of nothing.
-        "z": [[None] * len(class_names)] * len(class_names) if few else [[None]],
+        # Empty cells reserve the layout of few classes; those of a thousand classes would be ten megabytes.
+        "z": [[None] * len(class_names)] * len(class_names) if is_named else [[None]],
         "zmin": -1,
         "zmax": 1,
-        "showscale": False,  # Plotly cannot tick a colour bar without a value; the first drawing switches it on
+        "showscale": False,  # Plotly cannot tick a colour bar without values; the first drawing turns it on
         "x": class_names,
         "y": class_names,
-        "xgap": 1 if few else 0,
-        "ygap": 1 if few else 0,
+        "xgap": 1 if is_named else 0,
+        "ygap": 1 if is_named else 0,
         "colorbar": {"thickness": 10, "len": 0.9, "outlinewidth": 0, "x": 1.04, "tickfont": {"size": 11}},
     }
     layout = _layout({"l": 56, "r": 8, "t": 4, "b": 52}, uirevision) | {
@@ -130,7 +140,7 @@ def chart_figure(epochs: int, uirevision: str) -> dict[str, Any]:
     ]
     layout = _layout({"l": 38, "r": 10, "t": 4, "b": 20}, uirevision) | {
         "hovermode": "x",
-        # One chart is pointed at, all four answer: the line says where, the labels stay small.
+        # Hovering shows labels in all four charts: a line marks the epoch, and the labels are small.
         "hoverlabel": {"font": FONT, "namelength": 5},
         "xaxis": {
             "range": [0, epochs],
@@ -147,16 +157,16 @@ def chart_figure(epochs: int, uirevision: str) -> dict[str, Any]:
     return {"data": lines, "layout": layout}
 
 
-def compare_figure(entries: list[tuple[str, str, str]]) -> dict[str, Any]:
-    """Return one chart of several entries (label, colour, dash), empty: for each a band of its range and a median."""
+def compare_figure(configurations: list[tuple[str, str, str]]) -> dict[str, Any]:
+    """Return one chart of configurations (label, colour, dash), empty: for each its range as a band, and its median."""
     data: list[dict[str, Any]] = []
-    for label, colour, dash in entries:
+    for label, colour, dash in configurations:
         line: dict[str, Any] = {"type": "scatter", "mode": "lines", "x": [], "y": []}
         quiet = {**line, "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
         template = "%{y:.3~g}<extra>" + label.replace("<", "&lt;") + "</extra>"
         data += [
             quiet,
-            {**quiet, "fill": "tonexty", "fillcolor": faded(colour)},
+            {**quiet, "fill": "tonexty", "fillcolor": band_colour(colour)},
             {**line, "name": label, "line": {"width": 1.7, "color": colour, "dash": dash}, "hovertemplate": template},
         ]
     layout = _layout({"l": 44, "r": 12, "t": 6, "b": 24}, "compare") | {
@@ -169,7 +179,7 @@ def compare_figure(entries: list[tuple[str, str, str]]) -> dict[str, Any]:
 
 
 def difference_figure() -> dict[str, Any]:
-    """Return the heatmap of the difference of two entries' cosines, empty; its colours are centred on nothing."""
+    """Return the heatmap of the difference of two configurations' cosines, empty; its colours are centred on zero."""
     axis: dict[str, Any] = {"type": "category", "showgrid": False, "zeroline": False, "ticks": "", "dtick": 1}
     heatmap = {
         "type": "heatmap",
@@ -187,9 +197,9 @@ def difference_figure() -> dict[str, Any]:
     return {"data": [heatmap], "layout": layout}
 
 
-def faded(colour: str) -> str:
+def band_colour(colour: str) -> str:
     """Return a hexadecimal colour at the opacity of a band."""
-    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.16)"
 
 

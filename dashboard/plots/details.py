@@ -1,11 +1,11 @@
-"""The figures of the tabs and of the layers, without their data; details.mjs and layer-chart.mjs fill them."""
+"""The figures of the tabs and of the layers, without data; details.mjs and layer-chart.mjs fill them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from dashboard.plots.charts import FONT, TRANSPARENT
-from ncfigures.palette import CLASSES_10
+from ncfigures.palette import CLASSES_10, COLOURED_CLASSES
 
 MARGIN = {"l": 56, "r": 20, "t": 10, "b": 42}
 QUIET_AXIS: dict[str, Any] = {"zeroline": False, "automargin": True}
@@ -17,8 +17,8 @@ def _layout(**more: Any) -> dict[str, Any]:
 
 
 def confusion_figure(class_names: list[str]) -> dict[str, Any]:
-    """Return the K×K counts of training samples: rows are the labels, columns what was predicted."""
-    few = len(class_names) <= 30
+    """Return the K×K counts of training samples: rows are the labels, columns the predictions."""
+    is_named = len(class_names) <= COLOURED_CLASSES
     heatmap = {
         "type": "heatmap",
         "z": [[None]],
@@ -26,15 +26,15 @@ def confusion_figure(class_names: list[str]) -> dict[str, Any]:
         "zmax": 1,
         "colorscale": [[0, TRANSPARENT], [1, CLASSES_10[2]]],
         "showscale": False,
-        "hovertemplate": "%{y} taken for %{x}: %{z:.0f}<extra></extra>",
-        **({"x": class_names, "y": class_names, "xgap": 1, "ygap": 1} if few else {}),
+        "hovertemplate": "%{y} predicted as %{x}: %{z:.0f}<extra></extra>",
+        **({"x": class_names, "y": class_names, "xgap": 1, "ygap": 1} if is_named else {}),
     }
-    axis = {**QUIET_AXIS, "type": "category", "showgrid": False, "showticklabels": few, "constrain": "domain"}
+    axis = {**QUIET_AXIS, "type": "category", "showgrid": False, "showticklabels": is_named, "constrain": "domain"}
     return {
         "data": [heatmap],
         "layout": _layout(
-            xaxis={**axis, "title": {"text": "predicted"}, "tickangle": -90},
-            yaxis={**axis, "title": {"text": "label"}, "autorange": "reversed", "scaleanchor": "x"},
+            xaxis={**axis, "title": {"text": "Predicted class"}, "tickangle": -90},
+            yaxis={**axis, "title": {"text": "Label"}, "autorange": "reversed", "scaleanchor": "x"},
         ),
     }
 
@@ -43,15 +43,15 @@ def margins_figure(classes: int) -> dict[str, Any]:
     """Return P_CM: cosine margins of all samples in rising order, with the ideal K/(K−1)."""
     line: dict[str, Any] = {"type": "scatter", "mode": "lines", "x": [], "y": []}
     ideal = {**line, "x": [0, 1], "y": [classes / (classes - 1)] * 2, "line": {"dash": "dash", "width": 1}}
-    share = "%{x:.1%} of samples have at most %{y:.3f}<extra></extra>"
+    hover = "%{x:.1%} of samples: at most %{y:.3f}<extra></extra>"
     return {
         "data": [
-            {**line, "name": "train", "line": {"width": 1.5, "color": CLASSES_10[0]}, "hovertemplate": share},
+            {**line, "name": "train", "line": {"width": 1.5, "color": CLASSES_10[0]}, "hovertemplate": hover},
             {
                 **line,
                 "name": "test",
                 "line": {"width": 1.5, "dash": "dot", "color": CLASSES_10[0]},
-                "hovertemplate": share,
+                "hovertemplate": hover,
             },
             {
                 **ideal,
@@ -61,8 +61,8 @@ def margins_figure(classes: int) -> dict[str, Any]:
             },
         ],
         "layout": _layout(
-            xaxis={**QUIET_AXIS, "title": {"text": "share of samples"}, "tickformat": ".0%", "range": [0, 1]},
-            yaxis={**QUIET_AXIS, "title": {"text": "cosine margin"}},
+            xaxis={**QUIET_AXIS, "title": {"text": "Share of samples"}, "tickformat": ".0%", "range": [0, 1]},
+            yaxis={**QUIET_AXIS, "title": {"text": "Cosine margin"}},
         ),
     }
 
@@ -77,8 +77,8 @@ def spectra_figure(classes: int) -> dict[str, Any]:
             {**line, "name": "within classes", "line": {"width": 1.5, "color": CLASSES_10[6]}, "hovertemplate": hover},
         ],
         "layout": _layout(
-            xaxis={**QUIET_AXIS, "title": {"text": f"number (collapse leaves {classes - 1} between classes)"}},
-            yaxis={**QUIET_AXIS, "title": {"text": "eigenvalue"}, "type": "log", "exponentformat": "power"},
+            xaxis={**QUIET_AXIS, "title": {"text": f"Index (at collapse, {classes - 1} between classes)"}},
+            yaxis={**QUIET_AXIS, "title": {"text": "Eigenvalue"}, "type": "log", "exponentformat": "power"},
         ),
     }
 
@@ -110,7 +110,7 @@ def layers_figure(uirevision: str) -> dict[str, Any]:
                 "tickformat": ".0%",
                 "showgrid": False,
                 "zeroline": False,
-                "title": {"text": "accuracy of the nearest class mean"},
+                "title": {"text": "Nearest-class-mean accuracy"},
             },
         },
     }

@@ -1,69 +1,82 @@
-"""Minority collapse: what becomes of the classes with few samples (Fang et al. 2021).
+"""Minority collapse on long-tailed data: metrics of the classes with many and with few samples (Fang et al. 2021).
 
-Classes are parted by their number of training samples: head above the geometric mean of the largest and the smallest,
-tail below. Absent on training data whose classes are within a factor of two. Under strong imbalance the tail's
-classifier rows, and then its class means, become parallel: their cosine goes to 1.
+Classes are divided by their number of training samples: the head is above the geometric mean of the largest and the
+smallest class, the tail below (`statistics.split_head_and_tail`). The metrics are absent on training data whose classes
+are within a factor of two. Under strong imbalance the tail's classifier rows, and then its class means, become
+parallel: their cosine goes to 1.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from ncengine.metrics.spec import MetricSpec, Moments, Samples, Which, for_both, one, rows_of, simplex_cosine
+from ncengine.metrics.pairs import simplex_cosine
+from ncengine.metrics.registry import FromStatistics, MetricSpec, for_means_and_weights, one
+from ncengine.metrics.samples import OverSamples, SampleBatch
+from ncengine.metrics.vectors import CentredVectors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ncengine.metrics.samples import Block
-    from ncengine.metrics.snapshot import Snapshot
+    from ncengine.metrics.statistics import SplitStatistics, VectorSet
+    from ncengine.metrics.vectors import Vectors
 
 Group = Literal["head", "tail"]
 SOURCE = "Fang et al. 2021"
 
 
-def classes_of(snapshot: Snapshot, group: Group) -> Tensor | None:
-    """Return the positions of a group among the classes present; None on balanced training data."""
-    return None if snapshot.groups is None else snapshot.groups[0 if group == "head" else 1]
+def group_cosine(vectors: Vectors, positions: Tensor) -> float | None:
+    """Compute the mean cosine over pairs i ≠ j of some of the vectors (K, D), in [−1, 1]; None with fewer than two."""
+    return CentredVectors.of_centred(vectors).mean_cosine_among(positions) if len(positions) >= 2 else None
 
 
-def mean_cosine(group: Group, which: Which) -> Moments:
-    """Return how the mean cosine within a group is read; absent for a group of one class."""
+def norm_ratio(vectors: Vectors, head: Tensor, tail: Tensor) -> float | None:
+    """Compute the mean norm over the head divided by that over the tail; None if all of the tail's are zero."""
+    norms_K = CentredVectors.of_centred(vectors).norms_K
+    if not bool((norms_K[tail] > 0).any()):
+        return None
+    head_norm, tail_norm = (float(norms_K[positions].mean()) for positions in (head, tail))
+    return head_norm / tail_norm
 
-    def value(snapshot: Snapshot) -> float | None:
-        rows, members = rows_of(snapshot, which), classes_of(snapshot, group)
-        return None if rows is None or members is None or len(members) < 2 else rows.mean_cosine_among(members)
 
-    return Moments(value)
+def group_correct(predictions_B: Tensor, labels_B: Tensor, group_labels: Tensor) -> Tensor:
+    """Return 1 for samples classified right and 0 for others (B,); NaN for samples of other classes."""
+    correct_B = (predictions_B == labels_B).double()
+    return correct_B.masked_fill(~(labels_B[:, None] == group_labels).any(1), float("nan"))
 
 
-def norm_ratio(which: Which) -> Moments:
-    """Return how the ratio of mean norms, head over tail, is read."""
+def _positions(statistics: SplitStatistics, group: Group) -> Tensor | None:
+    groups = statistics.head_and_tail
+    return None if groups is None else groups[0 if group == "head" else 1]
 
-    def value(snapshot: Snapshot) -> float | None:
-        rows, groups = rows_of(snapshot, which), snapshot.groups
-        if rows is None or groups is None or not bool((rows.norms_K[groups[1]] > 0).any()):
+
+def _group_cosine(group: Group, which: VectorSet) -> FromStatistics:
+    def compute(statistics: SplitStatistics) -> float | None:
+        vectors, positions = statistics.vectors(which), _positions(statistics, group)
+        return None if vectors is None or positions is None else group_cosine(vectors, positions)
+
+    return FromStatistics(compute)
+
+
+def _norm_ratio(which: VectorSet) -> FromStatistics:
+    def compute(statistics: SplitStatistics) -> float | None:
+        vectors, groups = statistics.vectors(which), statistics.head_and_tail
+        return None if vectors is None or groups is None else norm_ratio(vectors, *groups)
+
+    return FromStatistics(compute)
+
+
+def _group_accuracy(group: Group) -> OverSamples:
+    def term(batch: SampleBatch) -> Tensor | None:
+        positions = _positions(batch.statistics, group)
+        if positions is None or batch.predictions_B is None:
             return None
-        head, tail = (float(rows.norms_K[members].mean()) for members in groups)
-        return head / tail
+        return group_correct(batch.predictions_B, batch.labels_B, batch.statistics.present[positions])
 
-    return Moments(value)
-
-
-def accuracy(group: Group) -> Samples:
-    """Return how a group's accuracy is read: samples of other classes are left out."""
-
-    def value(block: Block) -> Tensor | None:
-        members = classes_of(block.snapshot, group)
-        if members is None or block.predicted_B is None:
-            return None
-        right_B = (block.predicted_B == block.labels_B).double()
-        labels = block.snapshot.present[members]
-        return right_B.masked_fill(~(block.labels_B[:, None] == labels).any(1), float("nan"))
-
-    return Samples(value)
+    return OverSamples(term)
 
 
-def _cosine_spec(group: Group, which: Which, of: str) -> MetricSpec:
+def _cosine_spec(group: Group, which: VectorSet, of: str) -> MetricSpec:
     vector = "m" if which == "means" else "w"
     return MetricSpec(
         key=f"{group}_cosine_{which}",
@@ -75,11 +88,11 @@ def _cosine_spec(group: Group, which: Which, of: str) -> MetricSpec:
         ideal=simplex_cosine,
         source=SOURCE,
         reading=f"How close in angle the {group}'s classes are; 1 when they have become one (minority collapse).",
-        how=mean_cosine(group, which),
+        computation=_group_cosine(group, which),
     )
 
 
-def _ratio_spec(which: Which, of: str) -> MetricSpec:
+def _ratio_spec(which: VectorSet, of: str) -> MetricSpec:
     vector = "m_c" if which == "means" else "w_c"
     return MetricSpec(
         key=f"head_tail_norm_ratio_{which}",
@@ -91,7 +104,7 @@ def _ratio_spec(which: Which, of: str) -> MetricSpec:
         ideal=one,
         source=SOURCE,
         reading="How much longer the vectors of classes with many samples are; 1 when all are as long.",
-        how=norm_ratio(which),
+        computation=_norm_ratio(which),
     )
 
 
@@ -107,15 +120,15 @@ def _accuracy_spec(group: Group) -> MetricSpec:
         source=SOURCE,
         reading=f"Share of the samples of classes with {'many' if group == 'head' else 'few'} training samples that "
         "are classified right.",
-        how=accuracy(group),
+        computation=_group_accuracy(group),
         share=True,
     )
 
 
-LONG_TAIL: tuple[MetricSpec, ...] = (
-    *for_both(lambda which, of: _cosine_spec("head", which, of)),
-    *for_both(lambda which, of: _cosine_spec("tail", which, of)),
-    *for_both(_ratio_spec),
+SPECS = (
+    *for_means_and_weights(lambda which, of: _cosine_spec("head", which, of)),
+    *for_means_and_weights(lambda which, of: _cosine_spec("tail", which, of)),
+    *for_means_and_weights(_ratio_spec),
     _accuracy_spec("head"),
     _accuracy_spec("tail"),
 )

@@ -11,7 +11,7 @@ from ncfigures.figures import seed_statistics as seeds
 
 ARRAYS = {"train": "margins", "test": "margins_test"}
 SHARES = 401
-"""Places at which several seeds' order statistics are put beside each other."""
+"""DataPaths at which several seeds' order statistics are put beside each other."""
 
 
 def margins(request: FigureRequest) -> FigureSpec:

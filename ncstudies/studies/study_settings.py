@@ -13,7 +13,7 @@ from ncengine.config import (
     Agd,
     Cifar10,
     Cifar100,
-    Constant,
+    ConstantSchedule,
     DataConfig,
     Digits,
     FashionMnistMini,
@@ -49,7 +49,9 @@ def arms(base: RunConfig, *names: str) -> dict[str, RunConfig]:
 
 
 def _small(data: DataConfig, epochs: int) -> RunConfig:
-    return RunConfig(data=data, optimiser=Agd(), schedule=Constant(), batch_size=100, epochs=epochs, measure=SPARE)
+    return RunConfig(
+        data=data, optimiser=Agd(), schedule=ConstantSchedule(), batch_size=100, epochs=epochs, measure=SPARE
+    )
 
 
 def fashion(data: Mapping[str, object] | None = None, *, epochs: int = 40) -> RunConfig:

@@ -16,7 +16,7 @@ from backend.store import artifacts, curves, event_log, query, run_attempts, run
 from backend.store.archive import reader, writer
 from backend.store.database import open_store
 from backend.store.errors import Conflict, Invalid, Unusable
-from backend.store.models import bucket, event
+from backend.store.models import artifact, bucket, event
 from ncfigures.options import FigureOptions
 from ncfigures.render import render_figure
 from tests.conftest import BOTH
@@ -70,6 +70,22 @@ def test_an_imported_run_is_the_same_to_the_byte(origin, store, tmp_path):
     assert bring_in(store, content, tmp_path) == (run_id, False), "the same run twice is one run"
     assert query.list_runs(store, q="nc1<1000").total == 1, "its numbers are found"
     assert list((store.data_dir / "imports").iterdir()) == []
+
+
+def test_the_manifest_has_the_hash_and_size_of_every_other_part(origin):
+    parts = parts_of(origin[2])
+    manifest = json.loads(parts.pop("manifest.json"))
+    expected = {
+        name: {"sha256": hashlib.sha256(part).hexdigest(), "size_bytes": len(part)} for name, part in parts.items()
+    }
+    assert manifest["parts"] == expected
+    assert {"run.json", "events.jsonl", "metrics.csv"} < set(expected)
+    facts = json.loads(parts["run.json"])
+    with origin[0].reading() as connection:
+        query = sa.select(artifact.c.kind, artifact.c.step, artifact.c.sha256).where(artifact.c.run_id == origin[1])
+        stored = {(row.kind, row.step): row.sha256 for row in connection.execute(query)}
+    archived = {(each["kind"], each["step"]): expected[each["part"]]["sha256"] for each in facts["artifacts"]}
+    assert archived == stored, "the files of arrays are those of the store"
 
 
 def test_a_taken_id_gives_way(origin, store, tmp_path):
@@ -189,6 +205,18 @@ def swapped(parts, new):
     return packed(parts | {first_array(parts): new})
 
 
+def flipped(prefix):
+    """Return what changes one bit of a part, and leaves the manifest as it is."""
+
+    def edit(parts):
+        name = next(name for name in parts if name.startswith(prefix))
+        content = bytearray(parts[name])
+        content[len(content) // 2] ^= 1
+        return packed(parts | {name: bytes(content)}, sealed=False)
+
+    return edit
+
+
 def bomb(parts):
     return packed(parts | {"metrics.csv": b"\0" * (64 * 2**20)})
 
@@ -228,7 +256,10 @@ HOSTILE = {
     "no class names": (event_of("RunStarted", lambda p: p.pop("class_names")), "line 2 .*class_names: Field required"),
     "a class name less": (event_of("RunStarted", lambda p: p["class_names"].pop()), "class_names must name the 10"),
     "no metrics": (event_of("RunStarted", lambda p: p.pop("metrics")), "metrics: Field required"),
-    "empty metrics": (event_of("RunStarted", lambda p: p.update(metrics={})), "metrics: "),
+    "empty metrics": (
+        event_of("RunStarted", lambda p: p.update(metrics={})),
+        "line 2 .*metrics: Dictionary should have",
+    ),
     "zero classes": (event_of("RunStarted", lambda p: p.update(classes=0)), "classes: Input should be greater"),
     "more classes than the config": (
         event_of("RunStarted", lambda p: p.update(classes=4, class_names=list("abcd"), view="tetrahedron")),
@@ -240,7 +271,10 @@ HOSTILE = {
     "an unknown event": (with_events(lambda lines: lines[4].update(type="Surprise")), "no type of event"),
     "another summary": (with_run(lambda r: r["summary"]["train"].update(nc1=0.0)), "summary must be the scalars"),
     "attempts twice": (with_run(lambda r: r["attempts"].append(r["attempts"][0])), "attempts must be numbered"),
-    "a moment that is none": (with_run(lambda r: r.update(created_at="2026-02-31T00:00:00Z")), "created_at"),
+    "a moment that is none": (
+        with_run(lambda r: r.update(created_at="2026-02-31T00:00:00Z")),
+        "run.json is not valid: created_at: ",
+    ),
     "own data of nothing": (
         with_config(
             lambda c: c.update(data={**c["data"], "name": "arrays", "path": "/x", "test_share": 0.2, "found": None})
@@ -264,18 +298,38 @@ HOSTILE = {
         "no manifest",
     ),
     "bomb": (bomb, "from few: refused"),
-    "wrong hash": (with_manifest(lambda m: m["parts"]["run.json"].update(sha256="0" * 64)), "size or hash differ"),
-    "wrong size": (with_manifest(lambda m: m["parts"]["events.jsonl"].update(size_bytes=10)), "size or hash differ"),
+    "wrong hash": (
+        with_manifest(lambda m: m["parts"]["run.json"].update(sha256="0" * 64)),
+        "the part run.json of the archive is not what its manifest says: size or hash differ",
+    ),
+    "wrong size": (
+        with_manifest(lambda m: m["parts"]["events.jsonl"].update(size_bytes=10)),
+        "the part events.jsonl of the archive is not what its manifest says: size or hash differ",
+    ),
+    "a bit of the events": (flipped("events.jsonl"), "the part events.jsonl .* size or hash differ"),
+    "a bit of an array": (flipped("artifacts/"), "the part artifacts/.* size or hash differ"),
     "unnamed part": (with_manifest(lambda m: m["parts"].pop("metrics.csv")), "does not name the parts"),
-    "other format": (with_manifest(lambda m: m.update(format=2)), "format"),
-    "id with a path": (with_manifest(lambda m: m.update(run="../../evil")), "run"),
+    "other format": (
+        with_manifest(lambda m: m.update(format=2)),
+        "manifest.json is not valid: format: Input should be 1",
+    ),
+    "id with a path": (
+        with_manifest(lambda m: m.update(run="../../evil")),
+        "manifest.json is not valid: run: String should match pattern",
+    ),
     "lacks events": (lambda parts: packed({k: v for k, v in parts.items() if k != "events.jsonl"}), "lacks events"),
     "changed config": (with_run(lambda r: r["config"].update(epochs=99)), "does not have the hash"),
-    "impossible config": (with_run(lambda r: r["config"].update(batch_size=-1)), "run.json is not valid"),
-    "extra field": (with_run(lambda r: r.update(want="cancel")), "run.json is not valid"),
-    "still running": (with_run(lambda r: r.update(status="running")), "run.json is not valid"),
-    "wrong state": (with_run(lambda r: r.update(status="failed")), "events make it finished"),
-    "wrong count": (with_run(lambda r: r.update(last_seq=10_000)), "events"),
+    "impossible config": (with_run(lambda r: r["config"].update(batch_size=-1)), "run.json is not valid: batch_size: "),
+    "extra field": (with_run(lambda r: r.update(want="cancel")), "run.json is not valid: want: Extra inputs"),
+    "still running": (with_run(lambda r: r.update(status="running")), "run.json is not valid: status: Input should be"),
+    "wrong state": (
+        with_run(lambda r: r.update(status="failed")),
+        "the status of the run is failed, and its events result in finished",
+    ),
+    "wrong count": (
+        with_run(lambda r: r.update(last_seq=10_000)),
+        "the last event of the run is [0-9]+, and its row has 10000",
+    ),
     "event missing": (with_events(lambda lines: lines.pop(3)), "event 4 is missing"),
     "epoch twice": (
         with_events(lambda lines: next(e for e in lines if e["type"] == "EpochMeasured")["payload"].update(epoch=3)),
@@ -283,9 +337,12 @@ HOSTILE = {
     ),
     "after the end": (
         with_events(lambda lines: lines.append({**lines[3], "seq": len(lines) + 1})),
-        "cannot follow the state finished",
+        "cannot follow the status finished",
     ),
-    "no event": (with_events(lambda lines: lines[2].update(payload=[1])), "line 3 of events.jsonl"),
+    "no event": (
+        with_events(lambda lines: lines[2].update(payload=[1])),
+        "line 3 of events.jsonl is not valid: payload: Input should be a valid dictionary",
+    ),
     "array of another kind": (lambda parts: swapped(parts, b"\x08" + b"\0" * 7 + b"{}      "), "holds no arrays"),
     "array with a huge header": (lambda parts: swapped(parts, b"\xff" * 64), "holds no arrays"),
     "array cut short": (lambda parts: swapped(parts, parts[first_array(parts)][:-8]), "holds no arrays"),

@@ -68,7 +68,7 @@ def test_random_requests_find_no_5xx_and_no_answer_outside_the_description(start
         assert int(sent[1]) == int(sent[2]) > least, report[-3000:]
     assert "Traceback" not in server.log.read_text() + (server.data / "server.log").read_text()
     store = open_store(server.data, url)
-    wait_for(lambda: not [f for f in integrity.find_problems(store) if "is running" in f.what], 10)
+    wait_for(lambda: not [f for f in integrity.find_problems(store) if "is running" in f.description], 10)
     assert list(integrity.find_problems(store)) == []
     end_workers(store)
     store.close()

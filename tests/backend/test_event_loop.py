@@ -194,7 +194,7 @@ def drive_pages(server, held, window):
 def _use_run_page(window, url, held):
     window.goto(f"{url}/runs/{held.long}?tab=notes")
     expect(window.locator("#run-page[data-shown-step]")).to_be_visible(timeout=PATIENCE_MS)
-    window.get_by_label("Notes, in Markdown").fill("A *long* run.")
+    window.get_by_label("Notes (Markdown)").fill("A *long* run.")
     expect(window.locator("#run-notes-read em")).to_have_text("long", timeout=PATIENCE_MS)
     window.get_by_role("button", name="Export figure").click()
     expect(window.locator("#export-preview")).to_have_attribute("src", re.compile(r"\.svg"), timeout=PATIENCE_MS)
@@ -202,7 +202,7 @@ def _use_run_page(window, url, held):
 
 def _use_system_page(window, url):
     window.goto(f"{url}/system")
-    for button in (window.locator("#doctor"), window.locator("#share-make")):
+    for button in (window.locator("#diagnostics-run"), window.locator("#token-create")):
         expect(button).to_be_visible(timeout=PATIENCE_MS)
         with window.expect_response(re.compile("_dash-update-component"), timeout=PATIENCE_MS):
             button.click()
@@ -210,9 +210,9 @@ def _use_system_page(window, url):
     window.get_by_role("button", name="Preview clean-up").click()
     window.get_by_role("button", name=re.compile("^Delete .* files? ")).click(timeout=PATIENCE_MS)
     window.get_by_role("button", name="Restore").click(timeout=PATIENCE_MS)
-    expect(window.locator("#storage-trash")).to_contain_text("The trash is empty.", timeout=PATIENCE_MS)
-    expect(window.locator("#doctor-found")).not_to_be_empty(timeout=PATIENCE_MS)
-    window.locator("#system-shares button", has_text="Revoke").first.click(timeout=PATIENCE_MS)
+    expect(window.locator("#storage-trash")).to_contain_text("Trash is empty", timeout=PATIENCE_MS)
+    expect(window.locator("#diagnostics-results")).not_to_be_empty(timeout=PATIENCE_MS)
+    window.locator("#tokens button", has_text="Revoke").first.click(timeout=PATIENCE_MS)
 
 
 def _use_new_page(window, url):

@@ -22,6 +22,12 @@ def filled(quiet_server):
     store.close()
 
 
+def trashed_bytes(store):
+    """Return the size of all files that were moved to the trash."""
+    files = (store.data_dir / "trash").glob("*/files/**/*")
+    return sum(path.stat().st_size for path in files if path.is_file())
+
+
 def test_a_preview_removes_nothing_and_deleting_names_it(filled):
     client, store, run_id = filled
     before = gc_store.files(store)
@@ -30,14 +36,18 @@ def test_a_preview_removes_nothing_and_deleting_names_it(filled):
         ("captures", run_id, 4),
         ("checkpoints", run_id, 2),
     ]
-    assert plan.size_bytes == sum(item.size_bytes for item in plan.items) > 0
+    assert plan.size_bytes == sum(item.size_bytes for item in plan.items)
     assert plan.expires_at[:10] > plan.created_at[:10]
     assert gc_store.files(store) == before
     done = client(calls.delete_plan(plan.id))
     assert (done.count, done.skipped, done.items) == (6, [], plan.items)
-    assert len(gc_store.files(store)) == len(before) - 6
+    after = gc_store.files(store)
+    assert len(after) == len(before) - 6
+    freed = sum(map(len, before.values())) - sum(map(len, after.values()))
+    assert plan.size_bytes == done.size_bytes == freed > 0, "the bytes of the files that are gone"
     (entry,) = client(calls.trash()).items
     assert (entry.name, entry.count, entry.items) == (done.entry, 6, plan.items)
+    assert sum(item.size_bytes for item in entry.items) == freed
     with pytest.raises(ApiError, match="was used at") as told:
         client(calls.delete_plan(plan.id))
     assert told.value.problem.status == 409
@@ -56,7 +66,10 @@ def test_emptying_names_what_was_listed(filled):
         client(calls.empty_trash(listed.digest))
     assert told.value.problem.status == 409
     assert len(client(calls.trash()).items) == 2
-    assert client(calls.empty_trash(client(calls.trash()).digest)).count == 2 + 3
+    in_trash = trashed_bytes(store)
+    emptied = client(calls.empty_trash(client(calls.trash()).digest))
+    assert (emptied.count, emptied.size_bytes) == (2 + 3, in_trash)
+    assert trashed_bytes(store) == 0, "the disk has them back"
     assert client(calls.trash()).items == []
     with pytest.raises(ApiError, match="no entry") as told:
         client(calls.restore_trash([listed.items[0].name]))

@@ -210,6 +210,7 @@ def test_an_older_store_is_adopted_once_where_both_name_the_same_runs(pair):
     without_ids(a)
     with closing(open_store(a)) as store:
         ids = frozenset(runs.list_ids(store))
+        assert ids == {path.name for path in (a / "runs").iterdir()} != set()
         assert run_folders.registered(store) == ids
         assert all(artifacts.rows(store, each, "geometry")[0].directory_id == store.directory_id for each in ids)
         adopted = store.id

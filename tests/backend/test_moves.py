@@ -6,11 +6,13 @@ import itertools
 import threading
 
 import pytest
+import sqlalchemy as sa
 
 from backend.jobs import slots, sweep
 from backend.store import bulk, event_log, integrity, query, run_attempts, run_queue, run_status, runs
 from backend.store.errors import Conflict, Invalid, NotFound
 from backend.store.event_log import NewEvent
+from backend.store.models import run
 from backend.store.runs import RunDraft
 from tests.conftest import BOTH
 from tests.harness import tiny
@@ -47,6 +49,35 @@ def test_states_move_only_legally(store):
     run_status.restore(store, run_id)
     assert runs.get(store, run_id).status == "cancelled"
     assert list(integrity.find_problems(store)) == []
+
+
+ACTIONS = {
+    run_status.request_cancel: ("RunCancelled", {"queued", "paused"}),
+    run_status.request_pause: ("Paused", {"queued"}),
+    run_status.resume: ("RunQueued", {"paused"}),
+    run_status.retry: ("RunQueued", {"failed", "cancelled"}),
+}
+"""What users ask for: the event, and the statuses without a worker in which it is allowed."""
+
+
+@pytest.mark.parametrize("status", run_status.STATUSES)
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.__name__)
+def test_each_action_does_what_the_table_of_transitions_says(store, action, status):
+    event, allowed = ACTIONS[action]
+    run_id, _ = runs.create(store, tiny())
+    with store.writing() as connection:
+        connection.execute(sa.update(run).where(run.c.id == run_id).values(status=status))
+    if status in allowed:
+        action(store, run_id)
+        assert runs.get(store, run_id).status == run_status.TRANSITIONS[status][event]
+        assert event_log.newest_event(store, run_id, event).seq == 2
+    elif status == "running" and action is not run_status.retry and action is not run_status.resume:
+        action(store, run_id)
+        assert runs.get(store, run_id).status == "running", "its worker is asked"
+    else:
+        with pytest.raises(Conflict):
+            action(store, run_id)
+        assert (runs.get(store, run_id).status, runs.get(store, run_id).last_seq) == (status, 1)
 
 
 @BOTH

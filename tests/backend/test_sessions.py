@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from backend.client import Client, calls
 from backend.store import runs, sessions, tokens
-from backend.store.clock import text_of
+from backend.store.clock import format_timestamp
 from backend.store.database import open_store
 from backend.store.models import session, token
 from tests.conftest import BOTH
@@ -29,7 +29,7 @@ SOON_S = 20
 
 
 def ago(**units):
-    return text_of(datetime.now(UTC) - timedelta(**units))
+    return format_timestamp(datetime.now(UTC) - timedelta(**units))
 
 
 @pytest.fixture
@@ -191,7 +191,9 @@ def test_logging_out_ends_the_session_and_its_streams(served, log_in):
 def test_a_token_that_ends_takes_its_sessions_and_streams_along(served, log_in, connect, how):
     server, store = served
     run_id = quiet_run(store)
-    row, secret = tokens.create(store, "for a while", "read", text_of(datetime.now(UTC) + timedelta(seconds=600)))
+    row, secret = tokens.create(
+        store, "for a while", "read", format_timestamp(datetime.now(UTC) + timedelta(seconds=600))
+    )
     browser = log_in(server, secret)
     script = connect(server, headers={"authorization": f"Bearer {secret}"})
     listeners = [Listener(browser, run_id), Listener(script, run_id)]
@@ -207,7 +209,7 @@ def test_a_token_that_ends_takes_its_sessions_and_streams_along(served, log_in, 
         else:
             with store.writing() as connection:
                 ending = sa.update(token).where(token.c.id == row.id)
-                connection.execute(ending.values(expires_at=text_of(datetime.now(UTC))))
+                connection.execute(ending.values(expires_at=format_timestamp(datetime.now(UTC))))
         since = time.monotonic()
         took = [listener.ends_within(since) for listener in listeners]
         wait_for(lambda: (status(browser), status(script)) == (401, 401), SOON_S, "the refusal")
@@ -222,7 +224,7 @@ def test_a_token_that_runs_out_by_itself(served, log_in):
     server, store = served
     run_id = quiet_run(store)
     end = datetime.now(UTC) + timedelta(seconds=4)
-    row, secret = tokens.create(store, "for four seconds", "read", text_of(end))
+    row, secret = tokens.create(store, "for four seconds", "read", format_timestamp(end))
     browser = log_in(server, secret)
     assert browser.get("/api/v1/me").json()["ends_at"] == row.expires_at
     Listener(browser, run_id).ends_within(time.monotonic())
@@ -286,7 +288,7 @@ def test_a_websocket_ends_with_its_session(quiet_server, log_in):
 
 @BOTH
 def test_a_token_has_at_most_a_thousand_sessions(store, monkeypatch):
-    monkeypatch.setattr(sessions, "MOST_PER_TOKEN", 3)
+    monkeypatch.setattr(sessions, "MAX_PER_TOKEN", 3)
     for _ in range(5):
         sessions.create(store, "mine", None)
         time.sleep(0.002)

@@ -348,7 +348,7 @@ def test_the_export_dialog_waits_says_so_and_can_be_cancelled(served, browser):
     page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
     page.goto(f"{server.url}/runs/{run_id}?token={server.token}")
     expect(page.locator("#run-page[data-shown-step]")).to_be_visible(timeout=PATIENCE_MS)
-    line, cancel = page.locator("#export-waiting-line"), page.locator("#export-cancel")
+    line, cancel = page.locator("#export-waiting-text"), page.locator("#export-cancel")
     try:
         with busy(server, run_id) as go_on:
             page.get_by_role("button", name="Export figure").click()

@@ -10,7 +10,7 @@ from backend.api import wire
 from backend.api.configurations import differences, group_by_configuration
 from backend.api.routes.catalogue import metrics
 from dashboard.pages import compare
-from dashboard.plots.charts import compare_figure, overviews
+from dashboard.plots.charts import compare_figure, overview_groups
 from tests.harness import tiny
 
 
@@ -51,21 +51,21 @@ def test_settings_that_differ_are_told_and_no_others():
 
 def test_finals_have_median_and_range_and_the_best_is_marked():
     found = group_by_configuration(of_heads())
-    values = [compare.finals(entry, "nc1", "train") for entry in found]
+    values = [compare.final_range(entry, "nc1", "train") for entry in found]
     assert values == [(2, 1, 3), (4, 2, 6)]
-    assert compare.best(values, "low") == {0}
-    assert compare.best(values, "high") == {1}
-    assert compare.best([*values, values[0]], "low") == {0, len(values)}, "equals are marked alike"
-    assert compare.best([values[0], None], "low") == set(), "one alone is not best"
-    assert compare.best([values[0], values[0]], "low") == set(), "where all are equal none is best"
-    assert compare.finals(found[0], "nc3", "train") is None
+    assert compare.best_indices(values, "low") == {0}
+    assert compare.best_indices(values, "high") == {1}
+    assert compare.best_indices([*values, values[0]], "low") == {0, len(values)}, "equals are marked alike"
+    assert compare.best_indices([values[0], None], "low") == set(), "one alone is not best"
+    assert compare.best_indices([values[0], values[0]], "low") == set(), "where all are equal none is best"
+    assert compare.final_range(found[0], "nc3", "train") is None
 
 
 @pytest.mark.parametrize("runs", [of_heads(), of_heads()[:1]])
 def test_the_page_holds_what_its_script_needs(runs):
     listed = metrics(10).items
-    page = compare.layout(runs, listed, overviews(listed)).to_plotly_json()["props"]
-    entries = json.loads(page["data-entries"])
+    page = compare.layout(runs, listed, overview_groups(listed)).to_plotly_json()["props"]
+    entries = json.loads(page["data-configurations"])
     assert [run_id for entry in entries for run_id in entry["runs"]] == [each.id for each in runs]
     assert len(json.loads(page["data-colours"])) == len(entries)
     figure = compare_figure([(entry["label"], "#2457c5", entry["dash"]) for entry in entries])

@@ -7,8 +7,15 @@ import pytest
 import ncengine.config as config_module
 from backend.api import wire
 from dashboard.components import form
-from dashboard.pages import new
-from ncengine.config import AdamW, Cifar10, MultiStep, NearestETFHead, RunConfig, with_overrides
+from dashboard.pages import launch
+from ncengine.config import (
+    AdamW,
+    Cifar10,
+    MultiStepSchedule,
+    NearestETFHeadConfig,
+    RunConfig,
+    with_overrides,
+)
 from ncengine.preset_configs import PRESETS
 
 SCHEMA = RunConfig.model_json_schema()
@@ -50,24 +57,24 @@ def test_rare_settings_are_folded_unless_one_was_changed():
 
 
 def test_a_grid_is_read_line_by_line():
-    assert new.parsed_grid(" optimiser.lr = 0.05, 0.1\n\nhead.name=linear,nearest-etf\nepochs=3") == {
+    assert launch.parse_grid(" optimiser.lr = 0.05, 0.1\n\nhead.name=linear,nearest-etf\nepochs=3") == {
         "optimiser.lr": [0.05, 0.1], "head.name": ["linear", "nearest-etf"], "epochs": [3]
     }  # fmt: skip
-    assert new.parsed_grid(None) == new.parsed_grid("") == {}
+    assert launch.parse_grid(None) == launch.parse_grid("") == {}
     for wrong in ("optimiser.lr", "=1", "optimiser.lr=", "optimiser.lr = , "):
         with pytest.raises(ValueError, match="a setting and its values, such as"):
-            new.parsed_grid(wrong)
+            launch.parse_grid(wrong)
 
 
 def test_the_command_is_what_is_launched():
-    preset = new.Start("digits-nearest", "digits-nearest", {})
-    line = new.command(preset, {"epochs": (20, 5)}, {"head.name": ["linear", "fixed-etf"]}, 3)
+    preset = launch.Start("digits-nearest", "digits-nearest", {})
+    line = launch.command(preset, {"epochs": (20, 5)}, {"head.name": ["linear", "fixed-etf"]}, 3)
     assert line.replace(" \\\n  ", " ") == (
         "collapse run digits-nearest --set epochs=5 --grid head.name=linear,fixed-etf --seeds 3"
     )
-    of_run = new.Start("run:r1", "first", {})
+    of_run = launch.Start("run:r1", "first", {})
     assert of_run.run_id == "r1"
-    assert new.command(of_run, {"epochs": (20, 5)}, {}, 1) == "collapse run config.json"
+    assert launch.command(of_run, {"epochs": (20, 5)}, {}, 1) == "collapse run config.json"
 
 
 def words(parts: object) -> str:
@@ -87,16 +94,16 @@ def estimate(**changes: object) -> wire.LaunchEstimate:
 def test_what_it_takes_is_said_before_the_launch():
     facts = {"classes": 10, "train": 1000, "steps": 200, "kept_captures": 0, "kept_bytes_each": 0}
     check = wire.ConfigCheck(errors=[], config=RunConfig(), facts=facts)
-    said = words(new.summary(check, estimate()))
+    said = words(launch.summary_view(check, estimate()))
     assert "6 runs, about  1 min" in said
     assert "420 MB" in said
     assert "Starts  now" in said
-    assert "As 3 runs with the same settings" in said
-    assert "after 5" in words(new.summary(check, estimate(ahead=5)))
-    unknown = words(new.summary(check, estimate(seconds=None, wall_seconds=None, measured_runs=0, unknown=6)))
-    assert "No run like this was measured" in unknown
+    assert "Estimated from 3 runs with the same settings" in said
+    assert "Queue:  5 ahead" in words(launch.summary_view(check, estimate(ahead=5)))
+    unknown = words(launch.summary_view(check, estimate(seconds=None, wall_seconds=None, measured_runs=0, unknown=6)))
+    assert "no similar run was measured" in unknown
     wrong = wire.ConfigCheck(errors=[wire.FieldError(path="epochs", message="x")], config=None, facts={})
-    assert "do not fit" in words(new.summary(wrong, None))
+    assert "Fix the highlighted fields" in words(launch.summary_view(wrong, None))
 
 
 def kinds() -> list[tuple[str, str]]:
@@ -122,23 +129,23 @@ def test_every_setting_of_every_kind_has_a_field_and_no_other(part, kind):
 
 def test_a_setting_that_governs_others_brings_them():
     tree = RunConfig().model_dump(mode="json")
-    changed = form.changed(SCHEMA, tree, {"data.name": "fashion-mnist-mini", "data.label_noise": "pairwise"})
+    changed = form.with_choices(SCHEMA, tree, {"data.name": "fashion-mnist-mini", "data.label_noise": "pairwise"})
     assert changed is not None
     assert "data.noise_rate" in {field.path for field in form.fields(SCHEMA, changed, "data")}
-    assert form.changed(SCHEMA, changed, {"data.label_noise": "pairwise"}) is None
-    other = form.changed(SCHEMA, changed, {"data.name": "cifar10", "data.label_noise": "pairwise"})
+    assert form.with_choices(SCHEMA, changed, {"data.label_noise": "pairwise"}) is None
+    other = form.with_choices(SCHEMA, changed, {"data.name": "cifar10", "data.label_noise": "pairwise"})
     assert other is not None
     assert other["data"] == Cifar10().model_dump(mode="json"), "another kind starts from its own defaults"
 
 
 def test_lists_and_empty_numbers_come_back_as_what_they_are():
-    tree = RunConfig(schedule=MultiStep()).model_dump(mode="json")
+    tree = RunConfig(schedule=MultiStepSchedule()).model_dump(mode="json")
     held = {"schedule.milestones": "10, 20", "optimiser.clip_norm": "", "measure.layers": "0, 3", "data.classes": []}
-    config = RunConfig.model_validate(form.assembled(tree, held))
+    config = RunConfig.model_validate(form.assemble(tree, held))
     assert config.schedule.milestones == (10, 20)
     assert config.optimiser.clip_norm is None
-    assert form.typed("measure.layers", "layer1, layer2.0", []) == ["layer1", "layer2.0"]
-    assert form.typed("data.path", "", "") == ""
+    assert form.parse_value("measure.layers", "layer1, layer2.0", []) == ["layer1", "layer2.0"]
+    assert form.parse_value("data.path", "", "") == ""
 
 
 def test_every_field_has_words():
@@ -152,7 +159,7 @@ def test_every_field_has_words():
 
 def test_a_setting_that_means_nothing_is_not_shown():
     assert "head.half_life_steps" not in paths(RunConfig())
-    assert "head.half_life_steps" in paths(RunConfig(head=NearestETFHead(averaging="ema")))
+    assert "head.half_life_steps" in paths(RunConfig(head=NearestETFHeadConfig(averaging="ema")))
 
 
 @pytest.mark.parametrize("name", list(PRESETS))
@@ -164,9 +171,9 @@ def test_what_the_form_holds_is_the_config(name):
         for _, names in form.SECTIONS
         for part in names
         for field in form.fields(SCHEMA, tree, part)
-        if not field.chooses_part
+        if not field.changes_fields
     }
-    assert RunConfig.model_validate(form.assembled(tree, held)) == config
+    assert RunConfig.model_validate(form.assemble(tree, held)) == config
 
 
 def test_another_kind_starts_from_its_own_defaults():
@@ -178,8 +185,10 @@ def test_the_command_makes_the_same_config():
     """What the page prints as `--set` gives the config that the form holds."""
     preset = PRESETS["fashion-nearest"]()
     wanted = with_overrides(preset, {"head.name": "linear", "head.bias": False, "optimiser.lr": 0.02, "epochs": 7})
-    different = new.changes(wanted.model_dump(mode="json"), preset.model_dump(mode="json"))
+    different = launch.changes(wanted.model_dump(mode="json"), preset.model_dump(mode="json"))
     from backend.cli.runs import load_config
 
-    again = load_config("fashion-nearest", [f"{path}={new.setting(to)}" for path, (_, to) in different.items()])
+    again = load_config(
+        "fashion-nearest", [f"{path}={launch.format_setting(to)}" for path, (_, to) in different.items()]
+    )
     assert again == wanted

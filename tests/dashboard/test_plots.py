@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import pytest
 
 from backend.api.routes.catalogue import metrics
-from dashboard.plots.charts import CHARTS, READINGS, angles_figure, chart_figure, families, overviews
+from dashboard.plots.charts import GROUP_SIZE, READINGS, angles_figure, chart_figure, family_groups, overview_groups
 from dashboard.plots.details import confusion_figure, layers_figure, margins_figure, spectra_figure
 from ncengine.metrics import METRICS
 from ncfigures import palette
@@ -33,7 +33,7 @@ def test_plotly_knows_every_setting(figure):
 
 def test_margins_and_spectra_say_their_ideals():
     assert FIGURES["margins"]["data"][2]["y"] == [12 / 11] * 2
-    assert "leaves 11" in FIGURES["spectra"]["layout"]["xaxis"]["title"]["text"]
+    assert "at collapse, 11 between classes" in FIGURES["spectra"]["layout"]["xaxis"]["title"]["text"]
 
 
 def test_names_are_written_up_to_thirty_classes():
@@ -46,10 +46,10 @@ def catalogue():
 
 
 def test_every_metric_has_a_chart_with_the_catalogue_s_words():
-    groups = families(catalogue())
+    groups = family_groups(catalogue())
     charts = [chart for group in groups for chart in group["charts"]]
     assert [chart["key"] for chart in charts] == [metric.key for metric in sorted_by_family(catalogue())]
-    assert all(1 <= len(group["charts"]) <= CHARTS for group in groups)
+    assert all(1 <= len(group["charts"]) <= GROUP_SIZE for group in groups)
     assert len({group["name"] for group in groups}) == len(groups)
     shown = next(chart for chart in charts if chart["key"] == "nc1")
     assert shown["title"] == METRICS["nc1"].label
@@ -64,8 +64,8 @@ def sorted_by_family(items):
 
 
 def test_every_chart_and_reading_is_a_metric_that_there_is():
-    charts = [chart for group in overviews(catalogue()) for chart in group["charts"]]
-    assert len(charts) == 3 * CHARTS + 2
+    charts = [chart for group in overview_groups(catalogue()) for chart in group["charts"]]
+    assert len(charts) == 3 * GROUP_SIZE + 2
     assert {*(c["key"] for c in charts if "key" in c), *READINGS} <= set(METRICS)
 
 

@@ -24,7 +24,7 @@ def test_every_column_can_be_sorted_by_what_it_is_named_after():
         if "sort" in column:
             assert run_filter.field_column(column["sort"]) is not None, column["field"]
     assert [column["title"] for column in shown if column.get("shown")][6:12] == [
-        "NC1 curve", "NC1", "NC2 ∠", "NC3", "train", "test"
+        "NC1 curve", "NC1", "NC2 ∠", "NC3", "Train accuracy", "Test accuracy"
     ]  # fmt: skip
 
 

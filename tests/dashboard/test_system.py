@@ -5,17 +5,30 @@ from __future__ import annotations
 import pytest
 
 from backend.api import wire
+from backend.api.routes import access, archives, catalogue, figures, gc, runs
+from backend.api.security.audit import QUESTIONS, SAFE_METHODS
+from dashboard.components.audit_text import describe_action
 from dashboard.pages import storage, system
 
 
 def test_where_a_queued_run_goes():
     order = ["a", "b", "c"]
-    assert system.target(order, "c", "up") == "b"
-    assert system.target(order, "c", "first") == "a"
-    assert system.target(order, "a", "last") is None
-    assert system.target(order, "a", "up") == "a"
+    assert system.successor(order, "c", "up") == "b"
+    assert system.successor(order, "c", "first") == "a"
+    assert system.successor(order, "a", "last") is None
+    assert system.successor(order, "a", "up") == "a"
     with pytest.raises(ValueError, match="x"):
-        system.target(order, "x", "up")
+        system.successor(order, "x", "up")
+
+
+def test_the_audit_log_describes_every_request_that_changes_something():
+    routes = [route for module in (access, archives, catalogue, figures, gc, runs) for route in module.router.routes]
+    actions = [f"{method} {route.path}" for route in routes for method in route.methods - SAFE_METHODS]
+    changing = [action for action in actions if action.partition(" ")[2] not in QUESTIONS]
+    assert len(changing) >= 20
+    assert [action for action in changing if describe_action(action) == action] == []
+    assert describe_action("POST /api/v1/runs/abc/cancel") == "Cancelled run"
+    assert describe_action("POST /api/v1/else") == "POST /api/v1/else"
 
 
 def rows(table) -> list[list[str]]:
@@ -33,10 +46,10 @@ def test_what_is_wrong_stands_first():
         wire.CheckResultWire(what="GPU", ok=False, found="none", remedy="install its driver", required=False),
         wire.CheckResultWire(what="data directory", ok=False, found="not writable", remedy="chmod", required=True),
     ]
-    assert [(row[0], row[1]) for row in rows(system.findings(found))] == [
-        ("missing", "data directory"),
-        ("not here, not needed", "GPU"),
-        ("works", "PyTorch"),
+    assert [(row[0], row[1]) for row in rows(system.diagnostics_view(found))] == [
+        ("Missing", "data directory"),
+        ("Optional, missing", "GPU"),
+        ("OK", "PyTorch"),
     ]
 
 
@@ -54,11 +67,11 @@ def test_a_preview_s_button_says_what_it_deletes_and_carries_the_plan():
     listed, button = storage.plan_view(plan)
     assert rows(listed) == [["captures of a finished run", "abc", "12", "2.8 MB"]]
     assert button.children == "Delete 12 files (2.8 MB)"
-    assert button.id == {"storage": "delete", "named": "0123456789abcdef"}
+    assert button.id == {"storage": "delete", "target": "0123456789abcdef"}
     many = storage.plan_view(plan.model_copy(update={"items": [item] * 60}))
     assert words(many[1]) == "and 10 more", "what is deleted and not listed is told"
     nothing = storage.plan_view(plan.model_copy(update={"items": []}))
-    assert [words(part) for part in nothing] == ["Nothing can be deleted."]
+    assert [words(part) for part in nothing] == ["Nothing to delete"]
 
 
 def test_what_was_left_is_told_with_its_reason():

@@ -47,8 +47,8 @@ def test_what_is_chosen_is_what_is_saved(filled, open_window):
     choose(page, "Metrics over epochs")
     expect(page.locator("#export-preview")).to_have_attribute("src", re.compile(r"curves\.svg"))
     previewed(page)
-    page.get_by_text("sans", exact=True).click()
-    page.get_by_text("grid", exact=True).click()
+    page.get_by_text("Sans-serif", exact=True).click()
+    page.get_by_text("Grid", exact=True).click()
     command = page.locator("#export-command")
     expect(command).to_have_text(f"collapse export {found['few']} curves -o curves.pdf --until 6 --sans --axes grid")
     expect(page.locator("#export-caption")).to_contain_text("NC1 variability: tr(Σ_W Σ_B†)/K")
@@ -62,8 +62,8 @@ def test_what_is_chosen_is_what_is_saved(filled, open_window):
     wrong = [f"{each['id']}: {node['html'][:300]}" for each in found_wrong for node in each["nodes"]]
     assert not wrong, "\n".join(wrong)
     page.get_by_text("Interactive", exact=True).click()
-    expect(page.locator("#export-twin .js-plotly-plot")).to_be_visible()
-    drawn = page.evaluate("() => document.querySelector('#export-twin .js-plotly-plot').data.length")
+    expect(page.locator("#export-interactive .js-plotly-plot")).to_be_visible()
+    drawn = page.evaluate("() => document.querySelector('#export-interactive .js-plotly-plot').data.length")
     assert drawn == 8, "four metrics on two splits"
     page.get_by_text("TEX", exact=True).click()
     expect(page.locator("#export-snippet")).to_contain_text(r"\toprule")

@@ -83,11 +83,12 @@ def test_every_button_and_field_is_reached_by_keyboard(filled, open_window):
             }"""
         )
         reached.add(told[0])
-        if told[0] in ("Play the captures", "Export figure", "arrows", "4 classes"):
+        if told[0] in ("Play captures", "Export figure", "Mean to vertex", "Tetrahedron (4 classes)"):
             assert told[1], f"{told[0]} shows that it has the focus"
-    wanted = {"Clone", "Archive", "Export figure", "4 classes", "features", "arrows", "Play the captures", "loop"}
+    wanted = {"Clone", "Archive", "Export figure", "Tetrahedron (4 classes)", "Samples", "Mean to vertex"}
     assert wanted <= reached
-    assert {"Epoch shown", "What am I seeing?", "angle", "Loss", "More metrics", "Confusion", "Notes"} <= reached
+    assert {"Play captures", "Loop", "Epoch", "About this chart", "Angle"} <= reached
+    assert {"Training", "More metrics", "Confusion", "Notes"} <= reached
     page.keyboard.press("?")
     expect(page.locator("dialog#help")).to_be_visible()
     page.keyboard.press("Escape")
@@ -125,15 +126,15 @@ def test_runs_are_found_folded_tagged_and_compared(filled, open_window):
         expect(row(found["few"])).to_be_visible()
     field.press("Escape")
     # Seeds fold into one row, which opens.
-    page.get_by_role("button", name="fold seeds").click()
+    page.get_by_role("button", name="Group by seed").click()
     fold = page.locator("button.fold")
     expect(fold).to_have_count(1)
     fold.click()
     expect(page.locator("a.row-link.inside")).to_have_count(2)
-    page.get_by_role("button", name="each run").click()
+    page.get_by_role("button", name="Ungrouped").click()
     # A column that was chosen is still there after a reload.
     page.locator(".columns summary").click()
-    page.get_by_label("Find a column").fill("optimiser.lr")
+    page.get_by_label("Search columns").fill("optimiser.lr")
     page.locator('.columns input[data-field="optimiser.lr"]').check()
     page.keyboard.press("Escape")
     page.reload()
@@ -144,8 +145,8 @@ def test_runs_are_found_folded_tagged_and_compared(filled, open_window):
     for run in (found["few"], found["linear"]):
         row(run).locator(".ag-selection-checkbox input").check()
     page.get_by_role("button", name="Tag", exact=True).click()
-    page.get_by_label("tag", exact=True).fill("both")
-    page.locator("dialog[open]").get_by_role("button", name="Tag").click()
+    page.get_by_label("Tag name", exact=True).fill("both")
+    page.locator("dialog[open]").get_by_role("button", name="Add tag").click()
     expect(page.get_by_text("Tagged 2 runs.")).to_be_visible()
     with server.client() as http:
         assert http.get("/api/v1/runs?q=tag:both").json()["total"] == 2
@@ -188,16 +189,16 @@ def test_notes_are_kept_and_read_by_those_who_only_read(filled, open_window):
     window = open_window(f"{server.url}/runs/{found['few']}?tab=notes&token={server.token}", server.url)
     page: Page = window.page
     page.goto(f"{server.url}/runs/{found['few']}?tab=notes")
-    page.get_by_label("Notes, in Markdown").fill("A *first* look.")
+    page.get_by_label("Notes (Markdown)").fill("A *first* look.")
     expect(page.locator("#run-notes-read em")).to_have_text("first")
-    expect(page.get_by_text("Saved.")).to_be_visible()
+    expect(page.get_by_text("Saved", exact=True)).to_be_visible()
     reader = open_window(f"{server.url}/runs/{found['few']}?token={reading.token}", server.url)
     reader.page.goto(f"{server.url}/runs/{found['few']}?tab=notes")
     expect(reader.page.locator("#run-notes-read em")).to_have_text("first")
-    expect(reader.page.get_by_label("Notes, in Markdown")).to_have_count(0)
+    expect(reader.page.get_by_label("Notes (Markdown)")).to_have_count(0)
     expect(reader.page.get_by_role("link", name="Clone")).to_have_count(0)
     reader.page.goto(f"{server.url}/new")
-    expect(reader.page.get_by_text("may only read")).to_be_visible()
+    expect(reader.page.get_by_role("heading", name="Read-only access")).to_be_visible()
     reader.page.goto(f"{server.url}/runs")
     expect(reader.page.locator("a.row-link").first).to_be_visible()
     expect(reader.page.get_by_role("button", name="Delete")).to_have_count(0)
@@ -209,7 +210,7 @@ def test_mistakes_are_marked_and_pictured_and_the_frame_s_own_turn_is_drawn(fill
     window = open_window(f"{server.url}/runs?token={server.token}", server.url)
     page: Page = window.page
     page.goto(f"{server.url}/runs/{found['few']}?epoch=0")
-    page.get_by_role("button", name="mistakes").click()
+    page.get_by_role("button", name="Misclassified").click()
     wrong = "() => window.collapseLab.marks().filter((mark) => mark.wrong)"
     wait_for(lambda: len(page.evaluate(wrong)) > 50, 20, "before training most samples are wrong")
     wait_for(lambda: "mistakes" in page.evaluate("() => location.search"), 5, "the layer in the address")
@@ -218,9 +219,9 @@ def test_mistakes_are_marked_and_pictured_and_the_frame_s_own_turn_is_drawn(fill
     tip = page.locator('[data-part="tip"]')
     for mark in page.evaluate(wrong)[:20]:
         page.mouse.move(box["x"] + mark["x"], box["y"] + mark["y"])
-        if "classified as" in (tip.text_content() or ""):
+        if "predicted as" in (tip.text_content() or ""):
             break
-    expect(tip).to_contain_text("classified as")
+    expect(tip).to_contain_text("predicted as")
     expect(tip.locator("canvas")).to_be_visible()
     shades = tip.locator("canvas").evaluate(
         "c => [...new Set(c.getContext('2d').getImageData(0, 0, 8, 8).data)].length"
@@ -228,14 +229,14 @@ def test_mistakes_are_marked_and_pictured_and_the_frame_s_own_turn_is_drawn(fill
     assert shades > 4, "the picture of a digit, not of nothing"
     # The frame's turn: its captures are fetched with their frames, and a vertex says by how much it turned.
     page.keyboard.press("ArrowRight")
-    page.get_by_role("button", name="turn", exact=True).click()
+    page.get_by_role("button", name="ETF rotation", exact=True).click()
     for vertex in 3 * page.evaluate("() => window.collapseLab.marks().filter((mark) => mark.kind === 'vertices')"):
         page.mouse.move(0, 0)
         page.mouse.move(box["x"] + vertex["x"], box["y"] + vertex["y"])
         page.wait_for_timeout(200)
-        if "turned by" in (tip.text_content() or ""):
+        if "rotated by" in (tip.text_content() or ""):
             break
-    expect(tip).to_contain_text("since the capture before")
+    expect(tip).to_contain_text("since the previous capture")
     # Both are part of the view: a reload shows them again.
     page.reload()
     expect(page.locator('button[data-layer="turn"]')).to_have_attribute("aria-pressed", "true")

@@ -8,7 +8,6 @@ from playwright.sync_api import Page, expect
 
 from backend.store.database import open_store
 from backend.store.gc import trash
-from dashboard.pages import storage as storage_panel
 from tests.backend import gc_store
 from tests.backend.gc_store import delete_long_ago, finished_run
 from tests.e2e.test_pages import PICTURES
@@ -30,9 +29,7 @@ def store(tmp_path):
 
 def panel(page: Page):
     found = page.get_by_role("region", name="Storage")
-    expect(found.get_by_text("The trash is empty.").or_(found.get_by_text("Empty trash"))).to_be_visible(
-        timeout=PATIENCE_MS
-    )
+    expect(found.get_by_text("Trash is empty").or_(found.get_by_text("Empty trash"))).to_be_visible(timeout=PATIENCE_MS)
     return found
 
 
@@ -44,8 +41,8 @@ def test_the_button_deletes_what_was_previewed_and_nothing_else(store, start_ser
     sizes = {path: len(content) for path, content in before.items()}
     whole = {path for path in sizes if path.startswith(f"runs/{first}/")}
     more = whole | {path for path in sizes if path.startswith(f"runs/{second}/checkpoint")}
-    ten, twelve = (storage_panel.files_of(len(paths), sum(map(sizes.get, paths))) for paths in (whole, more))
     assert (len(whole), len(more)) == (10, 12)
+    ten, twelve = (f"{len(paths)} files ({sum(map(sizes.get, paths)) / 1e3:.3g} kB)" for paths in (whole, more))
     server = start_server("--no-demonstration", "--no-warm")
     window = open_window(f"{server.url}/system?token={server.token}", server.url, color_scheme=scheme)
     page: Page = window.page
@@ -85,20 +82,22 @@ def test_the_button_deletes_what_was_previewed_and_nothing_else(store, start_ser
     # The trash: an entry comes back; emptying asks.
     storage.get_by_role("button", name="Restore").click()
     expect(storage.get_by_text(f"Restored {ten}.")).to_be_visible(timeout=PATIENCE_MS)
-    expect(storage.get_by_text("The trash is empty.")).to_be_visible()
+    expect(storage.get_by_text("Trash is empty")).to_be_visible()
     assert gc_store.files(store) == before
     preview.click()
     delete.click()
     expect(storage.get_by_text(f"Deleted {ten}.")).to_be_visible(timeout=PATIENCE_MS)
-    remove = storage.get_by_role("button", name=f"Remove {ten} for good")
+    remove = storage.get_by_role("button", name=f"Permanently delete {ten}")
     expect(remove).to_be_hidden()
     storage.get_by_text("Empty trash").click()
     _look(page, f"storage-empty-{scheme}")
     assert len(trash.list_entries(store)) == 1
     remove.click()
-    expect(storage.get_by_text(f"Removed {ten} for good.")).to_be_visible(timeout=PATIENCE_MS)
+    expect(storage.get_by_text(f"Permanently deleted {ten}")).to_be_visible(timeout=PATIENCE_MS)
     wait_for(lambda: trash.list_entries(store) == [], 5, "the trash's end")
-    expect(storage.get_by_text("The trash is empty.")).to_be_visible()
+    left = [path for path in (store.data_dir / "trash").rglob("*") if path.is_file()]
+    assert left == [], "the disk has the bytes back"
+    expect(storage.get_by_text("Trash is empty")).to_be_visible()
     assert window.complaints == []
 
 

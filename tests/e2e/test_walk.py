@@ -22,7 +22,7 @@ from tests.harness import wait_for
 
 def points(page: Page, name: str) -> np.ndarray:
     """Coordinates (n, 3) of vertices, means, weights or features that the scene draws, before the camera."""
-    script = "name => (window.collapseLab?.picture()?.[name] ?? [[], [], []]).map(axis => Array.from(axis))"
+    script = "name => (window.collapseLab?.projection()?.[name] ?? [[], [], []]).map(axis => Array.from(axis))"
     return np.array(page.evaluate(script, name), dtype=float).T
 
 
@@ -62,7 +62,7 @@ def test_the_walk(server, open_window, tmp_path):
     page.wait_for_url(re.compile(r"/runs/[0-9a-z]{10}$"))
     assert "token" not in page.url
     wait_for(lambda: len(points(page, "means")) == 10, 40, "the first class means")
-    expect(part(page, "connection")).to_have_text("live")
+    expect(part(page, "connection")).to_have_text("Live")
     vertices = points(page, "vertices")
     assert np.allclose(np.linalg.norm(vertices, axis=1), 1, atol=0.01), "the vertices lie on a sphere"
     before, first_step = points(page, "means"), shown_step(page)
@@ -83,7 +83,7 @@ def test_the_walk(server, open_window, tmp_path):
     assert np.array_equal(points(page, "vertices"), vertices), "the vertices never move"
     demonstration = page.get_attribute("#run-page", "data-run")
     page.get_by_role("button", name="Cancel").click()
-    expect(page.get_by_text("the numbers so far are kept")).to_be_visible()
+    expect(page.get_by_text("Metrics and captures so far are kept")).to_be_visible()
     expect(part(page, "status")).to_have_text("cancelled", timeout=15_000)
 
     # 3. New run: a preset, an impossible value with the error at its field, and Launch.
@@ -144,7 +144,7 @@ def test_the_walk(server, open_window, tmp_path):
     low, high = figure(page, "angles-graph", "data.0.zmin"), figure(page, "angles-graph", "data.0.zmax")
     assert (low + high) / 2 == pytest.approx(-1 / 9), "centred at −1/(K−1)"
     expect(part(page, "sentence")).to_contain_text(f"{newest['facts']['smallest_angle_deg']:.1f}°")
-    expect(part(page, "sentence")).to_contain_text("Target 96.4°")
+    expect(part(page, "sentence")).to_contain_text("Ideal 96.4°")
     captures = [event for event in events if event["type"] == "GeometryCaptured"]
     last = points(page, "means")
     slider = part(page, "slider").locator("input")
@@ -170,7 +170,7 @@ def test_the_walk(server, open_window, tmp_path):
         page.keyboard.press("ArrowLeft")
     wait_for(lambda: shown_step(page) == captures[-4]["step"], 10, "three captures back")
     assert np.allclose(camera(page), turned, atol=1e-3), "the camera survives a reload"
-    page.get_by_role("button", name="angle", exact=True).click()
+    page.get_by_role("button", name="Angle", exact=True).click()
     centre = (figure(page, "angles-graph", "data.0.zmin") + figure(page, "angles-graph", "data.0.zmax")) / 2
     assert centre == pytest.approx(96.379, abs=1e-3)
     page.locator("button[data-group]", has_text="Angles").click()
@@ -190,7 +190,7 @@ def test_the_walk(server, open_window, tmp_path):
     expect(page.locator("[data-chart-title='1']")).to_be_hidden()
     page.locator("button[data-group]", has_text="Collapse").click()
     expect(page.locator("[data-chart-title='1']")).to_have_text("NC2 distance to the nearest ETF")
-    page.get_by_role("button", name="Light or dark theme").click()
+    page.get_by_role("button", name="Toggle theme").click()
     expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", "dark")
     assert page.evaluate("() => getComputedStyle(document.body).backgroundColor") == "rgb(15, 17, 21)"
 
@@ -238,7 +238,7 @@ def test_features_that_are_kept_are_announced_and_downloaded(start_server, open_
     epochs.fill("2")
     expect(page.locator(".command").first).to_contain_text("--set epochs=2")
     # An answer to what stood there before is not the last word: what stands there now is checked again.
-    with page.expect_request(lambda request: '"changedPropIds":["new-again.data"]' in (request.post_data or "")):
+    with page.expect_request(lambda request: '"changedPropIds":["new-recheck.data"]' in (request.post_data or "")):
         page.evaluate("() => dash_clientside.set_props('new-checked', {data: {}})")
     page.locator(".form-section", has_text="Measurement").locator("summary").click()
     page.locator('[data-field="measure.keep_features"]').get_by_text("all", exact=True).click()
@@ -311,10 +311,10 @@ def test_a_lost_server_shows_and_heals(start_server, open_window):
     wait_for(lambda: (shown_step(page) or 0) > 0, 40, "movement")
     port = server.url.rpartition(":")[2]
     server.kill()
-    expect(part(page, "connection")).to_have_text("reconnecting, nothing is lost")
+    expect(part(page, "connection")).to_have_text("Reconnecting…")
     lost_at = shown_step(page)
     start_server("--no-demonstration", "--no-warm", "--port", port, data=server.data)
-    expect(part(page, "connection")).to_have_text("live", timeout=20_000)
+    expect(part(page, "connection")).to_have_text("Live", timeout=20_000)
     wait_for(lambda: shown_step(page) > lost_at, 40, "movement after the server came back")
     epochs = figure(page, "chart-0", "data.0.x")
     assert epochs == list(range(1, len(epochs) + 1)), "no epoch is lost or doubled"
@@ -322,7 +322,7 @@ def test_a_lost_server_shows_and_heals(start_server, open_window):
 
 def test_a_run_that_is_not_there_says_so(quiet_server, open_window):
     window = open_window(f"{quiet_server.url}/runs/nosuchrun0?token={quiet_server.token}", quiet_server.url)
-    expect(window.page.get_by_text("No such run")).to_be_visible()
+    expect(window.page.get_by_role("heading", name="Run not found")).to_be_visible()
     assert window.complaints == []
 
 

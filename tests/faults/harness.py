@@ -26,7 +26,7 @@ from tests.harness import wait_for
 @contextlib.contextmanager
 def supervising(store: Store, *, warm: bool = False, **limits: object) -> Iterator[Supervisor]:
     """Run a supervisor over a store; `limits` are those of the operator, with a CPU slot unless `slots` says more."""
-    settings: dict[str, object] = {"slots": device_capacities(), "least_free_bytes": 0} | limits
+    settings: dict[str, object] = {"slots": device_capacities(), "min_free_bytes": 0} | limits
     supervisor = Supervisor(store, warm=warm, limits=JobLimits(**settings))  # type: ignore[arg-type]
     supervisor.start()
     try:

@@ -86,7 +86,7 @@ def test_a_worker_that_stands_still_is_fenced(store, monkeypatch, killable):
         os.killpg(stopped.pid, signal.SIGSTOP)
         wait_for(lambda: runs.get(store, run_id).attempt == 2, 30, "the second attempt")
         reason = run_attempts.list_of_run(store, run_id)[0].outcome
-        assert "gave no sign for 5 s" in reason
+        assert "sent no heartbeat for 5 s" in reason
         if killable:
             wait_for(lambda: not stopped.is_alive(), 10, "the end of the stopped process")
         else:
@@ -195,6 +195,7 @@ def test_a_server_killed_three_times_leaves_the_run_going_and_the_next_adopts_it
     run_id = launched(server, epochs=400)
     store, token = open_store(server.data), server.token
     worker = owner(store, run_id)
+    assert worker is not None
     for _ in range(3):
         server.kill()
         before = runs.get(store, run_id).epoch
@@ -202,7 +203,11 @@ def test_a_server_killed_three_times_leaves_the_run_going_and_the_next_adopts_it
         server = start_server(*QUIET, data=server.data)
         assert server.token == token, "pages that are open go on"
         time.sleep(1)
-        assert owner(store, run_id) in (worker, None), "adopted, not started again"
+        current = owner(store, run_id)
+        # A fast machine may finish the run within that second; otherwise it must be the same process.
+        assert current == worker or (current is None and runs.get(store, run_id).status == "finished"), (
+            "adopted, not started again"
+        )
     with server.client() as http:
         wait_for(lambda: http.get(f"/api/v1/runs/{run_id}").json()["status"] == "finished", 120, "the end")
         readings = http.get(f"/api/v1/runs/{run_id}/readings").json()["items"]

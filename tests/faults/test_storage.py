@@ -110,7 +110,7 @@ def test_a_full_disk_ends_the_attempt_and_the_run_goes_on_when_there_is_space(sm
     run_id, _ = runs.create(store, config)
     ballast = small_disk / "ballast"
     try:
-        with supervising(store, least_free_bytes=100 * 2**20) as supervisor:
+        with supervising(store, min_free_bytes=100 * 2**20) as supervisor:
             wait_epoch(store, run_id, 2)
             with contextlib.suppress(OSError), ballast.open("wb") as stream:
                 left = 300_000 if moment == "checkpoint" else 0
@@ -134,11 +134,11 @@ def test_a_full_disk_ends_the_attempt_and_the_run_goes_on_when_there_is_space(sm
 def test_queued_runs_wait_while_the_disk_is_nearly_full(store, monkeypatch):
     run_id, _ = runs.create(store, tiny(epochs=1, device="cpu"))
     free = shutil.disk_usage(store.data_dir).free
-    with supervising(store, least_free_bytes=2 * free) as supervisor:
+    with supervising(store, min_free_bytes=2 * free) as supervisor:
         wait_for(lambda: supervisor.is_disk_full, 10, "the watermark")
         time.sleep(1)
         assert status(store, run_id) == "queued"
-        supervisor.limits = type(supervisor.limits)(slots=supervisor.limits.slots, least_free_bytes=0)
+        supervisor.limits = type(supervisor.limits)(slots=supervisor.limits.slots, min_free_bytes=0)
         wait_status(store, run_id, "finished")
     require_whole(store, run_id)
 
@@ -175,7 +175,9 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(store, damage):
         else:
             path.write_bytes(content if damage == "one bit" else content[:-10])
         words = {"cut short": "bytes and should have", "one bit": "hash differs", "gone": "is missing"}[damage]
-        assert [words in fault.what for fault in integrity.find_problems(store)] == [True], "the doctor sees it too"
+        assert [words in problem.description for problem in integrity.find_problems(store)] == [True], (
+            "the doctor sees it too"
+        )
         run_status.retry(store, run_id)
         wait_status(store, run_id, "finished")
     lines = [e.payload["text"] for e in event_log.after(store, run_id, 0, 10_000, ["LogLine"])]
@@ -281,8 +283,8 @@ def test_a_run_that_goes_on_is_whole_whenever_one_looks(store):
     for wrong in (last - 1, last + 1):
         with store.writing() as connection:
             connection.execute(sa.update(run).where(run.c.id == run_id).values(last_seq=wrong))
-        assert [fault.what for fault in integrity.find_problems(store)] == [
-            f"the run says that its last event is {wrong}, and it is {last}"
+        assert [problem.description for problem in integrity.find_problems(store)] == [
+            f"the last event of the run is {last}, and its row has {wrong}"
         ]
 
 
@@ -348,8 +350,8 @@ def test_two_programs_that_open_an_old_database_at_once(tmp_path):
 
 
 def test_a_worker_waits_for_a_database_that_comes_back(store, monkeypatch):
-    """`patiently` raises what waiting cannot mend at once, and the rest only in the end."""
-    from backend.jobs.worker import patiently
+    """`retry` raises errors that waiting cannot resolve at once, and others only at its deadline."""
+    from backend.jobs.outbox import retry
 
     tries = []
 
@@ -359,10 +361,10 @@ def test_a_worker_waits_for_a_database_that_comes_back(store, monkeypatch):
             raise sa.exc.OperationalError("UPDATE", {}, Exception("database is locked"))
         return "done"
 
-    assert patiently(sometimes) == "done"
+    assert retry(sometimes) == "done"
 
     def full():
         raise sa.exc.OperationalError("INSERT", {}, Exception("database or disk is full"))
 
     with pytest.raises(sa.exc.OperationalError, match="disk is full"):
-        patiently(full)
+        retry(full)

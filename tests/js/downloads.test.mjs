@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import test from "node:test";
 
-import { patiently, waitingLine } from "../../dashboard/assets/js/core/api.mjs";
-import { fileName } from "../../dashboard/assets/js/core/downloads.mjs";
+import { fetchWithRetry, formatQueueWait } from "../../dashboard/assets/js/core/api.mjs";
+import { fileNameOf } from "../../dashboard/assets/js/core/downloads.mjs";
 
 const BUSY = JSON.stringify({ title: "Too many requests", status: 429, detail: "full", ahead: 3, retry_after_s: 1 });
 
@@ -29,28 +29,28 @@ test("what is refused is asked for again, with a line for each wait", async () =
   const busy = [429, { "retry-after": "0.01", "content-type": "application/problem+json" }, BUSY];
   await serving([busy, busy, [200, {}, "there"]], async (url, asked) => {
     const lines = [];
-    const response = await patiently(url, {}, (line) => lines.push(line));
+    const response = await fetchWithRetry(url, {}, (line) => lines.push(line));
     assert.equal(await response.text(), "there");
     assert.equal(asked.length, 3);
-    assert.deepEqual(lines, [waitingLine(3, 0.01), waitingLine(3, 0.01)]);
+    assert.deepEqual(lines, [formatQueueWait(3, 0.01), formatQueueWait(3, 0.01)]);
   });
 });
 
 test("a wait can be cancelled, and other refusals are final", async () => {
   await serving([[429, { "retry-after": "30" }, BUSY]], async (url, asked) => {
     const leaving = new AbortController();
-    const waiting = patiently(url, { signal: leaving.signal }, () => setTimeout(() => leaving.abort(), 1));
+    const waiting = fetchWithRetry(url, { signal: leaving.signal }, () => setTimeout(() => leaving.abort(), 1));
     await assert.rejects(waiting, { name: "AbortError" });
     assert.equal(asked.length, 1);
   });
   await serving([[429, { "retry-after": "60" }, JSON.stringify({ detail: "20 wrong tokens" })]], async (url, asked) => {
-    assert.equal((await patiently(url)).status, 429);
+    assert.equal((await fetchWithRetry(url)).status, 429);
     assert.equal(asked.length, 1);
   });
 });
 
 test("lines and names", () => {
-  assert.equal(waitingLine(1, 2), "Waiting for the server: 1 request ahead; asking again in 2 s");
-  assert.equal(fileName('attachment; filename="tiny-curves.pdf"', "x"), "tiny-curves.pdf");
-  assert.equal(fileName(null, "x"), "x");
+  assert.equal(formatQueueWait(1, 2), "Waiting for the server: 1 request ahead; asking again in 2 s");
+  assert.equal(fileNameOf('attachment; filename="tiny-curves.pdf"', "x"), "tiny-curves.pdf");
+  assert.equal(fileNameOf(null, "x"), "x");
 });

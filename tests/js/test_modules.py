@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ncengine.geometry.projections import project_capture
 
-from ncengine.geometry.seen import see
+from backend.api.page_constants import page_constants
 from ncengine.geometry.views import simplex_rows, tetrahedron_matrix
 from ncfigures.camera import parse_camera
 
@@ -24,18 +25,20 @@ def vectors() -> dict[str, object]:
     for classes in (5, 10, 100):
         pca = np.linalg.qr(rng.normal(size=(classes - 1, 3)))[0].astype(np.float32)
         arrays = {"means": np.zeros((classes, classes - 1), np.float32), "pca": pca}
-        principal.append({"classes": classes, "pca": pca.tolist(), "matrix": see(arrays, "pca", ()).matrix.tolist()})
+        principal.append(
+            {"classes": classes, "pca": pca.tolist(), "matrix": project_capture(arrays, "pca", ()).matrix.tolist()}
+        )
     seen = []
     for text in cameras:
         xy, depth = parse_camera(text).project(points)
         seen.append({"text": text, "points": points.tolist(), "xy": xy.tolist(), "depth": depth.tolist()})
     frames = [np.linalg.qr(rng.normal(size=(20, 4)))[0] for _ in range(2)]
-    corners = simplex_rows(5)
+    vertices = simplex_rows(5)
     return {
-        "turn": {
-            "corners": corners.tolist(),
+        "rotation": {
+            "vertices": vertices.tolist(),
             "frames": [frame.tolist() for frame in frames],
-            "turned": (corners @ frames[0].T @ frames[1]).tolist(),
+            "rotated": (vertices @ frames[0].T @ frames[1]).tolist(),
         },
         "tetrahedra": [
             {"classes": classes, "four": four, "matrix": tetrahedron_matrix(classes, four).tolist()}
@@ -56,11 +59,16 @@ def vectors() -> dict[str, object]:
     shutil.which("node") is None, reason="node is not on this machine; the browser walk covers the modules"
 )
 def test_modules_pass_their_own_tests(tmp_path):
-    held = tmp_path / "vectors.json"
-    held.write_text(json.dumps(vectors()))
+    vectors_file, constants_file = tmp_path / "vectors.json", tmp_path / "constants.json"
+    vectors_file.write_text(json.dumps(vectors()))
+    constants_file.write_text(json.dumps(page_constants()))
     here = Path(__file__).parent
     tests = sorted(str(path) for path in here.glob("*.test.mjs"))
     assert tests
-    environment = os.environ | {"COLLAPSE_VECTORS": str(held)}
+    environment = os.environ | {
+        "COLLAPSE_VECTORS": str(vectors_file),
+        "COLLAPSE_CONSTANTS": str(constants_file),
+        "NODE_OPTIONS": f"--import={(here / 'setup.mjs').as_uri()}",
+    }
     done = subprocess.run(["node", "--test", *tests], capture_output=True, text=True, timeout=120, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,34 +1,34 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { Calm } from "../../dashboard/assets/js/core/throttle.mjs";
+import { Throttle } from "../../dashboard/assets/js/core/throttle.mjs";
 
-test("the first wish is fulfilled at once, a burst once more at its end", async () => {
+test("the first request is served at once, a burst once more at its end", async () => {
   let done = 0;
-  const calm = new Calm(30, () => { done += 1; });
-  for (let i = 0; i < 10; i += 1) calm.draw();
+  const throttle = new Throttle(30, () => { done += 1; });
+  for (let i = 0; i < 10; i += 1) throttle.request();
   assert.equal(done, 1);
   await new Promise((resolve) => setTimeout(resolve, 80));
   assert.equal(done, 2);
 });
 
-test("what is asked for now is done now, and once", async () => {
+test("a flush calls at once, and drops the pending call", async () => {
   let done = 0;
-  const calm = new Calm(30, () => { done += 1; });
-  calm.draw();
-  calm.draw();
-  calm.run();
+  const throttle = new Throttle(30, () => { done += 1; });
+  throttle.request();
+  throttle.request();
+  throttle.flush();
   assert.equal(done, 2);
   await new Promise((resolve) => setTimeout(resolve, 80));
   assert.equal(done, 2);
 });
 
-test("a closed one stays quiet", async () => {
+test("a cancelled call is not made", async () => {
   let done = 0;
-  const calm = new Calm(20, () => { done += 1; });
-  calm.draw();
-  calm.draw();
-  calm.close();
+  const throttle = new Throttle(20, () => { done += 1; });
+  throttle.request();
+  throttle.request();
+  throttle.cancel();
   await new Promise((resolve) => setTimeout(resolve, 50));
   assert.equal(done, 1);
 });

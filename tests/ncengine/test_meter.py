@@ -58,9 +58,9 @@ def test_large_batches_are_taken_in_parts(monkeypatch):
     data, labels, weight, bias = problem()
     whole = measured(data, labels, weight, bias)
     monkeypatch.setattr("ncengine.moments.CHUNK_BYTES", 50 * 12 * 8)
-    monkeypatch.setattr("ncengine.metrics.samples.BLOCK_BYTES", 30 * 12 * 8)
+    monkeypatch.setattr("ncengine.metrics.samples.BATCH_BYTES", 30 * 12 * 8)
     monkeypatch.setattr("ncengine.metrics.pairs.TILE_BYTES", 2 * 5 * 8)
-    monkeypatch.setattr("ncengine.metrics.classwise.CHUNK_BYTES", 100 * 12 * 8)
+    monkeypatch.setattr("ncengine.metrics.spectra.CHUNK_BYTES", 100 * 12 * 8)
     same(measured(data, labels, weight, bias), whole)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ncengine as nc
-from ncengine.metrics import METRICS
-from ncengine.metrics.spec import Moments
+from ncengine.metrics import METRICS, classification, long_tail, margins, nc1, nc2, nc3, nc4, norms, ood, spectra
+from ncengine.metrics.registry import FromStatistics
 from tests.reference import formulas
 
 LONG_TAIL = {key for key, spec in METRICS.items() if spec.family == "Long tail"}
@@ -74,6 +75,75 @@ def test_long_tail_metrics_agree_with_the_formula(key):
     data, labels, weight, bias = problem(classes=6, tail=0.5, seed=2)
     expected = formulas.long_tail(data.astype(np.float64), labels, weight, bias, 6)[key]
     assert measured(data, labels, weight, bias).scalars[key] == pytest.approx(expected, rel=1e-9)
+
+
+ALONE = {
+    "nc1": lambda s: nc1.nc1(s.m, s.within),
+    "nc1_truncated": lambda s: nc1.nc1_truncated(s.m, s.within),
+    "nc1_pinv": lambda s: nc1.nc1_pinv(s.m, s.within),
+    "nc1_ratio": lambda s: nc1.nc1_ratio(float(s.within.trace()), float((s.m**2).sum() / len(s.m))),
+    "vci": lambda s: nc1.vci(s.m, s.within),
+    "cdnv": lambda s: nc1.cdnv(s.m, s.variances),
+    "cdnv_log": lambda s: nc1.cdnv_log(s.m, s.variances),
+    "numerical_rank": lambda s: spectra.numerical_rank(s.h, s.y, 6).value,
+    "nc2_equinorm_means": lambda s: nc2.equinorm(s.m),
+    "nc2_equinorm_weights": lambda s: nc2.equinorm(s.w - s.w.mean(0)),
+    "nc2_equiangular_means": lambda s: nc2.equiangular(s.m),
+    "nc2_angle_std_weights": lambda s: nc2.angle_std(s.w - s.w.mean(0)),
+    "nc2_etf_means": lambda s: nc2.gram_distance_means(s.m),
+    "nc2_etf_weights": lambda s: nc2.gram_distance_weights(s.w),
+    "gnc2_means": lambda s: nc2.gnc2(s.m),
+    "etf_distance_weights": lambda s: nc2.etf_distance(s.w - s.w.mean(0)),
+    "nc3": lambda s: nc3.nc3(s.m, s.w),
+    "nc3_distance": lambda s: nc3.nc3_distance(s.m, s.w),
+    "nc3_cosine": lambda s: nc3.nc3_cosine(s.m, s.w),
+    "nc3_uniform": lambda s: nc3.nc3_uniform(s.m, s.w),
+    "nc4_bias": lambda s: nc4.nc4_bias(s.w @ s.center + s.b),
+    "nc4_ncc_mismatch": lambda s: nc4.ncc_mismatch(s.logits.argmax(1), s.nearest).double().mean(),
+    "cosine_margin": lambda s: margins.cosine_margins(s.h - s.center, s.y, s.w).mean(),
+    "wh_equinorm_gap": lambda s: norms.equinorm_gap(s.m, s.w - s.w.mean(0)),
+    "loss": lambda s: classification.cross_entropy(s.logits, s.y).mean(),
+    "top5": lambda s: classification.topk_correct(s.logits, s.y, 5).double().mean(),
+    "tail_cosine_means": lambda s: long_tail.group_cosine(s.m, s.tail),
+    "head_tail_norm_ratio_weights": lambda s: long_tail.norm_ratio(s.w - s.w.mean(0), s.head, s.tail),
+    "head_top1": lambda s: long_tail.group_correct(s.logits.argmax(1), s.y, s.head).nanmean(),
+}
+"""Metrics as functions of plain tensors: features h, labels y, W, b, centred class means m."""
+
+
+@pytest.mark.parametrize("key", list(ALONE))
+def test_a_metric_can_be_called_alone_with_plain_tensors(key):
+    data, labels, weight, bias = problem(classes=6, tail=0.5, seed=2)
+    h, y, w, b = torch.tensor(data).double(), torch.tensor(labels), torch.tensor(weight), torch.tensor(bias)
+    means = torch.stack([h[y == c].mean(0) for c in range(6)])
+    deviations = h - means[y]
+    head, tail = (torch.tensor(positions) for positions in formulas.groups(labels, 6))
+    statistics = SimpleNamespace(
+        h=h,
+        y=y,
+        w=w,
+        b=b,
+        center=means.mean(0),
+        m=means - means.mean(0),
+        within=deviations.mT @ deviations / len(h),
+        variances=torch.stack([(deviations[y == c] ** 2).sum(1).mean() for c in range(6)]),
+        logits=h @ w.mT + b,
+        nearest=torch.cdist(h, means).argmin(1),
+        head=head,
+        tail=tail,
+    )
+    # Two ways to the same statistics in float64: the order of summation differs.
+    expected = measured(data, labels, weight, bias).scalars[key]
+    assert float(ALONE[key](statistics)) == pytest.approx(expected, rel=1e-8, abs=1e-12)
+
+
+def test_scores_of_other_data_can_be_computed_alone():
+    scores = torch.tensor([0.1, 0.5, 0.5, 0.9])
+    # Of the 8 pairs 0.1 wins none, each 0.5 one and a tie, 0.9 both.
+    assert ood.auroc(scores, torch.tensor([0.2, 0.5])).value == 5 / 8
+    along, across = torch.eye(3)[:2], torch.eye(3)[2:]
+    assert ood.neco_scores(along, torch.eye(3)[:, :2].double(), torch.zeros(3)).tolist() == [1, 1]
+    assert ood.nc5_ood(along, across[0]) == 0
 
 
 def test_balanced_data_has_no_head_and_no_tail():
@@ -313,7 +383,7 @@ def test_equal_classifier_rows_have_no_angles_and_a_flag():
 
 def test_what_does_not_fit_into_a_float64_is_absent_and_said(monkeypatch):
     data, labels, weight, bias = problem()
-    broken = dataclasses.replace(METRICS["nc1"], how=Moments(lambda _: math.inf))
+    broken = dataclasses.replace(METRICS["nc1"], computation=FromStatistics(lambda _: math.inf))
     monkeypatch.setitem(METRICS, "nc1", broken)
     found = measured(data, labels, weight, bias)
     assert "nc1" not in found.scalars

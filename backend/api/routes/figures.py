@@ -16,7 +16,7 @@ from backend.api.routes.encoding import EncodedRoute
 from backend.figures.collect import MAX_RUNS, check_figure, listed
 from backend.figures.process import FigureJob, Job, LabelledFile, ReplayJob
 from backend.store.errors import Invalid
-from backend.store.fingerprint import fingerprint
+from backend.store.runs import fingerprint
 from ncfigures.catalogue import MEDIA_TYPES, FigureName, Format
 from ncfigures.options import FigureOptions
 from ncfigures.provenance import read_provenance

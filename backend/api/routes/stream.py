@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 
+from backend.api.page_constants import MAX_STREAMED_RUNS
 from backend.api.routes.context import ContextDep
 from backend.api.routes.encoding import EncodedRoute
 from backend.api.security.callers import current_caller
@@ -16,7 +17,6 @@ from backend.store import runs
 from backend.store.errors import Invalid
 
 router = APIRouter(prefix="/api/v1", tags=["stream"], route_class=EncodedRoute)
-MAX_RUNS = 32
 
 
 @router.get(
@@ -38,8 +38,8 @@ async def stream(
     must skip sequence numbers that it has. Deletion of a run is announced by an event `deleted` without an id.
     """
     run_ids = list(dict.fromkeys(filter(None, runs_.split(","))))
-    if not 1 <= len(run_ids) <= MAX_RUNS:
-        raise Invalid(f"`runs` must name 1 to {MAX_RUNS} runs, got {len(run_ids)}")
+    if not 1 <= len(run_ids) <= MAX_STREAMED_RUNS:
+        raise Invalid(f"`runs` must name 1 to {MAX_STREAMED_RUNS} runs, got {len(run_ids)}")
     existing = await asyncio.to_thread(runs.last_seqs, context.store, run_ids)
     for run_id in run_ids:
         if run_id not in existing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from backend.store.clock import text_of
+from backend.store.clock import format_timestamp
 from backend.store.errors import Invalid
 
 MAX_LIFETIME = timedelta(days=3650)
@@ -39,4 +39,4 @@ def expiry(moment: datetime) -> str:
             f"the end must be in the future and at most {MAX_LIFETIME.days} days away, got {moment.isoformat()}; "
             "leave it out for a token without an end"
         )
-    return text_of(moment.astimezone(UTC))
+    return format_timestamp(moment.astimezone(UTC))

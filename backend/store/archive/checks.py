@@ -1,7 +1,7 @@
-"""Whether a file is the archive of a run that every reader can rely on; all of it is bounded while it is read.
+"""Validation of an archive before it is imported; every size is bounded while it is read.
 
-The table of contents is looked at before zipfile reads it, parts are unpacked piece by piece into a folder of their
-own, events are read line by line. What is wrong is told with the part, and in a part of lines with the line.
+The table of contents is checked before zipfile reads it, parts are unpacked in chunks into a folder of their own, and
+events are read line by line. Errors name the part, and the line of events.jsonl.
 """
 
 from __future__ import annotations
@@ -47,31 +47,31 @@ from ncengine.array_file import Damaged
 from ncengine.config import RunConfig
 from ncengine.zip_table import require_table
 
-BROKEN = (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError, zlib.error, struct.error)
-"""What zipfile raises for files that are no zip files, or are damaged, encrypted or packed in an unknown way."""
+ZIP_ERRORS = (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError, zlib.error, struct.error)
+"""What zipfile raises for files that are no zip files, or are damaged, encrypted or compressed in an unknown way."""
 
 
-def unpack(path: Path, work: Path, most_bytes: int) -> ArchiveManifest:
-    """Unpack an archive's parts into `work` and return its manifest; raises Invalid where one is not as that says."""
+def unpack(path: Path, work: Path, max_bytes: int) -> ArchiveManifest:
+    """Unpack an archive into `work`; return its manifest. Raises Invalid where a part does not match the manifest."""
     try:
         with path.open("rb") as stream:
             require_table(stream, MAX_PARTS)
             with zipfile.ZipFile(stream) as archive:
-                manifest = _require_manifest(archive, most_bytes)
-                _unpack(archive, manifest, work)
+                manifest = _require_manifest(archive, max_bytes)
+                _unpack_parts(archive, manifest, work)
                 return manifest
-    except BROKEN as error:
+    except ZIP_ERRORS as error:
         raise Invalid(f"this is no archive of a run, or a damaged one: {str(error)[:300]}") from error
 
 
-def _require_manifest(archive: zipfile.ZipFile, most_bytes: int) -> ArchiveManifest:
-    """Return the manifest of an archive whose table of contents is as it should be; nothing else is read yet."""
+def _require_manifest(archive: zipfile.ZipFile, max_bytes: int) -> ArchiveManifest:
+    """Validate an archive's table of contents; return its manifest. No other part is read."""
     infos = archive.infolist()
     names = [info.filename for info in infos]
-    strange = [info for info in infos if not _is_part(info)]
-    if strange:
+    unknown = [info for info in infos if not _is_part(info)]
+    if unknown:
         raise Invalid(
-            f"an archive has no part named {strange[0].orig_filename[:100]!r}; it was not made by Collapse Lab, or "
+            f"an archive has no part named {unknown[0].orig_filename[:100]!r}; it was not made by Collapse Lab, or "
             "changed"
         )
     if len(set(names)) != len(names):
@@ -82,17 +82,17 @@ def _require_manifest(archive: zipfile.ZipFile, most_bytes: int) -> ArchiveManif
         if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise Invalid(f"the part {info.filename} is encrypted or packed in a way that archives of runs are not")
     total = sum(info.file_size for info in infos)
-    if total > most_bytes:
-        raise Invalid(f"the archive unpacks to {total:,} bytes, and at most {most_bytes:,} are taken")
+    if total > max_bytes:
+        raise Invalid(f"the archive unpacks to {total:,} bytes, and at most {max_bytes:,} are taken")
     for info in infos:
         if info.file_size > SMALL_BYTES and info.file_size > MAX_RATIO * max(1, info.compress_size):
             raise Invalid(f"the part {info.filename} is said to unpack to {info.file_size:,} bytes from few: refused")
-    _require_apart(archive, infos)
+    _require_no_overlap(archive, infos)
     missing = {"run.json", "events.jsonl"} - set(names)
     if missing:
         raise Invalid(f"the archive lacks {min(missing)}")
-    content = _content(archive.open("manifest.json"), "manifest.json", MAX_MANIFEST_BYTES)
-    manifest = _manifest(content, set(names) - {"manifest.json"})
+    content = _read_bounded(archive.open("manifest.json"), "manifest.json", MAX_MANIFEST_BYTES)
+    manifest = _parse_manifest(content, set(names) - {"manifest.json"})
     for info in infos:
         part = manifest.parts.get(info.filename)
         if part is not None and part.size_bytes != info.file_size:
@@ -101,58 +101,58 @@ def _require_manifest(archive: zipfile.ZipFile, most_bytes: int) -> ArchiveManif
 
 
 def _is_part(info: zipfile.ZipInfo) -> bool:
-    # zipfile cuts a name at a null character; the original name is compared with that in front of the part.
+    # zipfile cuts names at a null character, but compares the original name with that in front of the part.
     known = info.filename == "manifest.json" or PART_NAME.fullmatch(info.filename) is not None
     return known and info.filename == info.orig_filename
 
 
-def _require_apart(archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo]) -> None:
-    """Raise Invalid where the bytes of two parts overlap: few bytes could then be unpacked many times."""
+def _require_no_overlap(archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo]) -> None:
+    """Raise Invalid where the bytes of two parts overlap, so that few bytes could be unpacked many times."""
     ends = [*sorted(info.header_offset for info in infos)[1:], archive.start_dir]
     for info, end in zip(sorted(infos, key=lambda info: info.header_offset), ends, strict=True):
         if info.header_offset + 30 + len(info.filename) + info.compress_size > end:
             raise Invalid(f"the part {info.filename} of the archive overlaps another one: refused")
 
 
-def _manifest(content: bytes, names: set[str]) -> ArchiveManifest:
-    """Return the manifest of an archive that has the parts `names`."""
+def _parse_manifest(content: bytes, names: set[str]) -> ArchiveManifest:
+    """Parse and validate the manifest of an archive that has the parts `names`."""
     what = "the archive's manifest.json"
-    found = _json(content, what, values=10 * MAX_PARTS, lists=2 * MAX_PARTS)
-    parts = found.get("parts") if isinstance(found, dict) else None
+    parsed = _parse_json(content, what, values=10 * MAX_PARTS, lists=2 * MAX_PARTS)
+    parts = parsed.get("parts") if isinstance(parsed, dict) else None
     if not isinstance(parts, dict) or set(parts) != names:
-        raise Invalid("the archive's manifest does not name the parts that it has")
-    _require_few_keys({**found, "parts": list(parts.values())}, what)
+        raise Invalid("the archive's manifest does not name the parts of the archive")
+    _require_few_keys({**parsed, "parts": list(parts.values())}, what)
     try:
-        # One after another: of fifty thousand that are wrong the first is told.
+        # Part by part: of fifty thousand wrong ones only the first is reported.
         return ArchiveManifest.model_validate(
-            {**found, "parts": {name: ArchivePart.model_validate(part) for name, part in parts.items()}}
+            {**parsed, "parts": {name: ArchivePart.model_validate(part) for name, part in parts.items()}}
         )
     except ValidationError as error:
         raise Invalid(f"{what} is not valid: {format_validation_error(error)}") from error
 
 
 def _require_few_keys(tree: Any, what: str) -> None:
-    """Raise Invalid where an object has more keys than any should have, each of which would become an error."""
-    left = [tree]
-    while left:
-        here = left.pop()
-        if isinstance(here, dict) and len(here) > MAX_KEYS:
-            raise Invalid(f"{what} is not valid: an object may have {MAX_KEYS:,} keys, and one has {len(here):,}")
-        left += here.values() if isinstance(here, dict) else here if isinstance(here, list) else ()
+    """Raise Invalid where an object has more than `MAX_KEYS` keys, each of which could become a validation error."""
+    remaining = [tree]
+    while remaining:
+        node = remaining.pop()
+        if isinstance(node, dict) and len(node) > MAX_KEYS:
+            raise Invalid(f"{what} is not valid: an object may have {MAX_KEYS:,} keys, and one has {len(node):,}")
+        remaining += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
 
 
-def _content(stream: Any, name: str, most_bytes: int) -> bytes:
+def _read_bounded(stream: Any, name: str, max_bytes: int) -> bytes:
     with stream:
-        content: bytes = stream.read(most_bytes + 1)
-    if len(content) > most_bytes:
-        raise Invalid(f"the archive's {name} is larger than the {most_bytes:,} bytes that it may have")
+        content: bytes = stream.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise Invalid(f"the archive's {name} is larger than the {max_bytes:,} bytes that it may have")
     return content
 
 
-def _json(content: bytes, what: str, *, values: int, lists: int) -> Any:
-    """Return JSON that holds at most so many values, lists and objects."""
-    lists_here = content.count(b"[") + content.count(b"{")
-    if lists_here > lists or lists_here + content.count(b",") > values:
+def _parse_json(content: bytes, what: str, *, values: int, lists: int) -> Any:
+    """Parse JSON that has at most `values` values, and `lists` lists and objects."""
+    containers = content.count(b"[") + content.count(b"{")
+    if containers > lists or containers + content.count(b",") > values:
         raise Invalid(f"{what} holds more than {values:,} values, or {lists:,} lists and objects")
     try:
         return orjson.loads(content)
@@ -160,8 +160,8 @@ def _json(content: bytes, what: str, *, values: int, lists: int) -> Any:
         raise Invalid(f"{what} is not valid: {error}") from error
 
 
-def _unpack(archive: zipfile.ZipFile, manifest: ArchiveManifest, work: Path) -> None:
-    """Unpack every part into `work`, never more of it than it was said to have, and compare its hash."""
+def _unpack_parts(archive: zipfile.ZipFile, manifest: ArchiveManifest, work: Path) -> None:
+    """Unpack every part into `work`, never more bytes than the manifest states, and verify its hash."""
     (work / "artifacts").mkdir()
     for name, part in manifest.parts.items():
         digest, size = hashlib.sha256(), 0
@@ -176,37 +176,37 @@ def _unpack(archive: zipfile.ZipFile, manifest: ArchiveManifest, work: Path) -> 
             raise Invalid(f"the part {name} of the archive is not what its manifest says: size or hash differ")
 
 
-# ── unpacked ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── after unpacking ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def validate_run(manifest: ArchiveManifest, work: Path) -> tuple[ArchivedRun, RunConfig]:
-    """Return an unpacked archive's run and its config, which every reader of runs can read then.
+    """Validate an unpacked archive; return its run and config, on which readers of runs can rely.
 
-    Raises Invalid where a part, or what the parts say together, is wrong.
+    Raises Invalid where a part is invalid, or the parts contradict each other.
     """
     facts, config = _require_facts(work)
     _require_named(facts, manifest)
-    history = ConsistencyChecker(facts, config)
-    story = ((each.seq, each.type, each.payload) for each in history.require(_events(work)))
-    for fault in integrity.check_events(facts.status, facts.last_seq, facts.epoch, story):
-        raise Invalid(f"events.jsonl of the archive does not tell a run: {fault}")
-    history.require_end()
+    checker = ConsistencyChecker(facts, config)
+    events = ((each.seq, each.type, each.payload) for each in checker.check(_read_events(work)))
+    for problem in integrity.check_events(facts.status, facts.last_seq, facts.epoch, events):
+        raise Invalid(f"events.jsonl of the archive is not the log of a run: {problem}")
+    checker.check_end()
     for each in facts.artifacts:
-        _require_arrays(each, history, work)
+        _require_arrays(each, checker, work)
     return facts, config
 
 
 def _require_facts(work: Path) -> tuple[ArchivedRun, RunConfig]:
     what = "the archive's run.json"
-    content = _content((work / "run.json").open("rb"), "run.json", MAX_RUN_BYTES)
-    found = _json(content, what, values=10 * MAX_PARTS, lists=2 * MAX_PARTS)
-    _require_few_keys(found, what)
+    content = _read_bounded((work / "run.json").open("rb"), "run.json", MAX_RUN_BYTES)
+    parsed = _parse_json(content, what, values=10 * MAX_PARTS, lists=2 * MAX_PARTS)
+    _require_few_keys(parsed, what)
     try:
-        facts = ArchivedRun.model_validate(found)
+        facts = ArchivedRun.model_validate(parsed)
         config = RunConfig.model_validate(facts.config)
     except (ValidationError, ValueError) as error:
-        words = format_validation_error(error) if isinstance(error, ValidationError) else str(error)[:300]
-        raise Invalid(f"{what} is not valid: {words}") from error
+        reason = format_validation_error(error) if isinstance(error, ValidationError) else str(error)[:300]
+        raise Invalid(f"{what} is not valid: {reason}") from error
     if config.hash() != facts.config_hash:
         raise Invalid("the archive's config does not have the hash that run.json says")
     if config.model_dump(mode="json") != facts.config:
@@ -232,23 +232,23 @@ def _require_named(facts: ArchivedRun, manifest: ArchiveManifest) -> None:
 
 
 class EventLine(NamedTuple):
-    """An event as JSON has it, and the bytes of its line."""
+    """A parsed event, and the size of its line."""
 
     event: dict[str, Any]
     size_bytes: int
 
 
 def read_lines(work: Path) -> Iterator[EventLine]:
-    """Yield the events of an unpacked archive; raises Invalid, with the line, for what is too large or no JSON."""
+    """Yield the events of an unpacked archive; raises Invalid, naming the line, if one is too large or no JSON."""
     with (work / "events.jsonl").open("rb") as stream:
         for number, line in enumerate(_lines(stream), 1):
             what = f"line {number} of events.jsonl"
             if sum(1 for _ in itertools.islice(JSON_KEY.finditer(line), MAX_LINE_KEYS + 1)) > MAX_LINE_KEYS:
                 raise Invalid(f"{what} holds more than {MAX_LINE_KEYS:,} keys")
-            found = _json(line, what, values=MAX_LINE_VALUES, lists=MAX_LINE_LISTS)
-            if not isinstance(found, dict):
+            parsed = _parse_json(line, what, values=MAX_LINE_VALUES, lists=MAX_LINE_LISTS)
+            if not isinstance(parsed, dict):
                 raise Invalid(f"{what} is not valid: it must be a JSON object")
-            yield EventLine(found, len(line))
+            yield EventLine(parsed, len(line))
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
@@ -262,21 +262,21 @@ def _lines(stream: BinaryIO) -> Iterator[bytes]:
         yield line
 
 
-def _events(work: Path) -> Iterator[ArchivedEvent]:
+def _read_events(work: Path) -> Iterator[ArchivedEvent]:
     for number, line in enumerate(read_lines(work), 1):
         try:
-            found = ArchivedEvent.model_validate(line.event)
-            require_valid(found.type, found.payload)
+            event = ArchivedEvent.model_validate(line.event)
+            require_valid(event.type, event.payload)
         except ValidationError as error:
             raise Invalid(f"line {number} of events.jsonl is not valid: {format_validation_error(error)}") from error
         except Invalid as error:
             raise Invalid(f"line {number} of events.jsonl is not valid: {error}") from error
-        yield found
+        yield event
 
 
-def _require_arrays(each: ArchivedArtifact, history: ConsistencyChecker, work: Path) -> None:
+def _require_arrays(each: ArchivedArtifact, checker: ConsistencyChecker, work: Path) -> None:
     try:
-        header, lengths = array_layouts.require_layout(work / each.part, each.kind, history.sizes)
-        history.require_file(each, header, lengths)
+        header, lengths = array_layouts.require_layout(work / each.part, each.kind, checker.sizes)
+        checker.check_file(each, header, lengths)
     except Damaged as error:
         raise Invalid(f"the archive's {each.part} holds no arrays of a run: {error}") from error

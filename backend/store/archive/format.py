@@ -1,6 +1,6 @@
-"""What an archive consists of, and how much of everything: models of its JSON, names of its parts, limits.
+"""The format of an archive: models of its JSON, names of its parts, and limits.
 
-Everything is bounded while it is read: what a limit refuses was never in memory or on the disk.
+The limits hold while an archive is read: content beyond a limit is never in memory or on disk.
 """
 
 from __future__ import annotations
@@ -12,46 +12,45 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field
 
 from backend.store import artifacts
-from backend.store.event_payloads import NO_NULL, Scalars, Split
-from backend.store.validation import Name, Tags
+from backend.store.event_payloads import NO_NULL, Scalars, Split, Step
+from backend.store.validation import SHA256_PATTERN, Name, Tags
 
 FORMAT = 1
 MAX_PARTS = 50_000
 MAX_EVENTS = 500_000
 MAX_LINE_BYTES = 4 * 2**20
-"""Of an event. The largest is RunStarted of 25,000 classes, with two or three."""
+"""Size of one event. The largest, RunStarted of 25,000 classes, has two to three MiB."""
 MAX_LINE_VALUES, MAX_LINE_LISTS, MAX_LINE_KEYS = 200_000, 30_000, 25_000
-"""Values, lists and objects, and keys in an event: in memory each takes much more than the few bytes that it may have,
-and each key that should not be there becomes an error with a description."""
+"""Values, lists and objects, and keys in one event: in memory each takes much more than the few bytes in the file, and
+each unknown key becomes a validation error with a description."""
 MAX_KEYS = 1000
-"""In one object of run.json or manifest.json, but for the list of parts."""
+"""Keys in one object of run.json or manifest.json, except the list of parts."""
 MAX_RUN_BYTES, MAX_MANIFEST_BYTES = 8 * 2**20, 12 * 2**20
-"""Of run.json and manifest.json with as many parts as there may be."""
+"""Sizes of run.json and manifest.json with the maximum number of parts."""
 MAX_RATIO = 200
-"""So many times its packed size may a part grow to; what is said to grow more is a bomb."""
+"""Maximum ratio of the unpacked to the packed size of a part; a higher one is a zip bomb."""
 SMALL_BYTES = 2**20
-"""A part up to this size may be packed as tightly as can be."""
-DIGEST = r"^[0-9a-f]{64}$"
+"""`MAX_RATIO` does not apply to parts up to this size."""
 PART_NAME = re.compile(
     rf"run\.json|events\.jsonl|metrics\.csv|artifacts/({'|'.join(artifacts.KINDS)})-[0-9]{{9}}-a[0-9]{{1,6}}\.safetensors"
 )
 
 
 class ArchiveModel(BaseModel):
-    """Base of what is read from an archive."""
+    """Base class of what is read from an archive."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class ArchivePart(ArchiveModel):
-    """What the manifest says of a part."""
+    """Hash and size of a part in the manifest."""
 
-    sha256: Annotated[str, Field(pattern=DIGEST)]
+    sha256: Annotated[str, Field(pattern=SHA256_PATTERN)]
     size_bytes: Annotated[int, Field(ge=0, le=2**45)]
 
 
 class ArchiveManifest(ArchiveModel):
-    """The list of parts."""
+    """The manifest: format, run and the list of parts."""
 
     format: Literal[1]
     code_version: Annotated[str, Field(max_length=100, pattern=NO_NULL)]
@@ -59,7 +58,7 @@ class ArchiveManifest(ArchiveModel):
     parts: dict[str, ArchivePart]
 
 
-def _require_moment(text: str) -> str:
+def _validate_timestamp(text: str) -> str:
     datetime.fromisoformat(text)  # raises ValueError for the 31st of February
     return text
 
@@ -67,13 +66,12 @@ def _require_moment(text: str) -> str:
 Timestamp = Annotated[
     str,
     Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z$"),
-    AfterValidator(_require_moment),
+    AfterValidator(_validate_timestamp),
 ]
-Step = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class ArchivedArtifact(ArchiveModel):
-    """A file of arrays: which event speaks of it, and the part that it is."""
+    """A file of arrays: its kind, step and event, and the part of the archive that has it."""
 
     kind: artifacts.ArtifactKind
     step: Step
@@ -82,7 +80,7 @@ class ArchivedArtifact(ArchiveModel):
 
 
 class ArchivedAttempt(ArchiveModel):
-    """An attempt, without the process that it was."""
+    """An attempt, without its process."""
 
     number: Annotated[int, Field(ge=1, le=1_000_000)]
     device: Annotated[str, Field(max_length=16, pattern=NO_NULL)]
@@ -100,7 +98,7 @@ class ArchivedRun(ArchiveModel):
     tags: Tags
     notes: Annotated[str, Field(max_length=100_000, pattern=NO_NULL)]
     config: dict[str, Any]
-    config_hash: Annotated[str, Field(pattern=DIGEST)]
+    config_hash: Annotated[str, Field(pattern=SHA256_PATTERN)]
     code_version: Annotated[str, Field(max_length=100, pattern=NO_NULL)]
     created_at: Timestamp
     started_at: Timestamp | None

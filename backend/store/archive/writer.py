@@ -1,9 +1,9 @@
-"""Write a run as one zip file: its config, all events, its arrays, and a manifest with the hash of each part.
+"""Archive a run as one zip file: its config, all events, its arrays, and a manifest with the hash of each part.
 
-run.json          config, name, tags, state, summary, attempts, and the list of files of arrays
-events.jsonl      every event, a line each, in order
-metrics.csv       the metrics over epochs, for those who have no Collapse Lab
-artifacts/…       the files of arrays as they are
+run.json          config, name, tags, status, summary, attempts, and the list of files of arrays
+events.jsonl      every event in order, one per line
+metrics.csv       the metrics over epochs, for use without Collapse Lab
+artifacts/…       the files of arrays, unchanged
 manifest.json     format, and the SHA-256 and size of every other part; the last member
 """
 
@@ -26,34 +26,34 @@ from backend.store.errors import Conflict, Unusable
 from ncengine import __version__
 
 PAGE = 2000
-"""Events that are read at once."""
+"""Events per query."""
 
 
 def archive_run(store: Store, run_id: str) -> Iterator[bytes]:
-    """Return a run as the bytes of a zip file, chunk by chunk.
+    """Return the archive of a run in chunks.
 
-    Raises, before the first chunk, Conflict where the run is queued or running, and Unusable where a file of it is
+    Raises, before the first chunk, Conflict where the run is queued or running, and Unusable where one of its files is
     damaged.
     """
     row = runs.get(store, run_id)
     if row.status in ("queued", "running"):
         raise Conflict(f"run {run_id} is {row.status}: pause it, or wait for its end, before it is put into an archive")
-    held = [each for kind in artifacts.KINDS for each in artifacts.rows(store, run_id, kind)]
-    if len(held) > MAX_PARTS - 3 or row.last_seq > MAX_EVENTS:
+    files = [each for kind in artifacts.KINDS for each in artifacts.rows(store, run_id, kind)]
+    if len(files) > MAX_PARTS - 3 or row.last_seq > MAX_EVENTS:
         raise Conflict(
-            f"run {run_id} has {len(held):,} files and {row.last_seq:,} events, and an archive takes at most "
+            f"run {run_id} has {len(files):,} files and {row.last_seq:,} events, and an archive takes at most "
             f"{MAX_PARTS - 3:,} and {MAX_EVENTS:,}; thin its geometry first (`collapse gc --thin-geometry`)"
         )
-    for each in held:
+    for each in files:
         if artifacts.verified_path(store, each) is None:
             raise Unusable(
                 f"the {each.kind} of run {run_id} at step {each.step} is damaged or missing on disk, and an archive "
                 "would carry the damage on; `collapse doctor --check` lists all that is"
             )
-    return stream_zip(_members(store, row, held))
+    return stream_zip(_members(store, row, files))
 
 
-def _members(store: Store, row: sa.Row[Any], held: list[sa.Row[Any]]) -> Iterator[ZipMember]:
+def _members(store: Store, row: sa.Row[Any], files: list[sa.Row[Any]]) -> Iterator[ZipMember]:
     parts: dict[str, dict[str, Any]] = {}
 
     def hashed(name: str, chunks: Iterator[bytes], *, compressed: bool) -> ZipMember:
@@ -67,7 +67,7 @@ def _members(store: Store, row: sa.Row[Any], held: list[sa.Row[Any]]) -> Iterato
 
         return ZipMember(name, passing(), compressed)
 
-    named = [(each, f"artifacts/{Path(each.path).name}") for each in held]
+    named = [(each, f"artifacts/{Path(each.path).name}") for each in files]
     facts = {name: getattr(row, name) for name in ArchivedRun.model_fields if name not in ("attempts", "artifacts")}
     facts["attempts"] = [
         {name: getattr(each, name) for name in ArchivedAttempt.model_fields}
@@ -80,7 +80,7 @@ def _members(store: Store, row: sa.Row[Any], held: list[sa.Row[Any]]) -> Iterato
     for each, part in named:
         yield hashed(part, file_chunks(artifacts.resolve(store, each.path)), compressed=False)
     manifest = {"format": FORMAT, "code_version": __version__, "run": row.id, "parts": parts}
-    # Asked for last, when every part has been hashed on its way.
+    # Last, because the hash of each part is complete when it has been read.
     yield ZipMember("manifest.json", iter([orjson.dumps(manifest, option=orjson.OPT_INDENT_2)]), compressed=True)
 
 
@@ -99,7 +99,7 @@ def _event_lines(store: Store, run_id: str, last_seq: int) -> Iterator[bytes]:
 
 
 def file_chunks(path: Path) -> Iterator[bytes]:
-    """Yield a file's content piece by piece."""
+    """Yield the content of a file in chunks."""
     with path.open("rb") as stream:
         while chunk := stream.read(CHUNK_BYTES):
             yield chunk

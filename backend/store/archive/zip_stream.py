@@ -1,4 +1,4 @@
-"""Zip files while they are sent: made chunk by chunk, never whole in memory; the same contents give the same bytes."""
+"""Zip files created in chunks while they are sent, never whole in memory; equal contents give equal bytes."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 2**20
 EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The time of every member."""
+"""Timestamp of every member."""
 
 
 class ZipMember(NamedTuple):
-    """A file of a zip: its name, its content in chunks, and whether it is worth compressing."""
+    """A member of a zip file: its name, its content in chunks, and whether to compress it."""
 
     name: str
     chunks: Iterable[bytes]
     compressed: bool = False
 
 
-class _Outbox(io.RawIOBase):
-    """A file that can only be written, and handed out in parts."""
+class _ChunkBuffer(io.RawIOBase):
+    """A write-only file whose content is taken out in chunks."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -45,18 +45,18 @@ class _Outbox(io.RawIOBase):
 
 
 def stream_zip(members: Iterable[ZipMember]) -> Iterator[bytes]:
-    """Yield the bytes of a zip file with these members, in this order; each is asked for when its turn comes."""
-    outbox = _Outbox()
-    with zipfile.ZipFile(outbox, "w") as archive:
+    """Yield the bytes of a zip file with these members in this order; the iterator of members is advanced lazily."""
+    buffer = _ChunkBuffer()
+    with zipfile.ZipFile(buffer, "w") as archive:
         for member in members:
             info = zipfile.ZipInfo(member.name, EPOCH)
             info.compress_type = zipfile.ZIP_DEFLATED if member.compressed else zipfile.ZIP_STORED
             with archive.open(info, "w", force_zip64=True) as entry:
                 for chunk in member.chunks:
                     entry.write(chunk)
-                    yield outbox.take()
-            yield outbox.take()
-    yield outbox.take()
+                    yield buffer.take()
+            yield buffer.take()
+    yield buffer.take()
 
 
 def stream_npz(arrays: Mapping[str, npt.NDArray[Any]]) -> Iterator[bytes]:

@@ -1,10 +1,10 @@
-"""Clean-up of a data directory: a plan shows what can be removed, deleting moves it to the trash, a restore undoes it.
+"""Clean-up of a data directory: a plan lists what can be removed, deletion moves it to the trash, restore undoes it.
 
-plans.py      plans as they were shown: their shapes, kept a day in the database, each used once
-eligible.py   what can be removed now, and what is left alone with the reason
-delete.py     a plan's items are checked once more and moved to the trash; what a killed clean-up left in its place
-trash.py      the folders of `DATA/trash`: their manifests, what is in them, emptying
-restore.py    files and rows from the trash back to where they were
-rows.py       database rows as JSON lines, out and in
-files.py      looking at and moving files without following symbolic links
+plans.py      plans: their models and their rows in the database, valid for a day and for one use
+eligible.py   finds what can be removed now, and why the rest is skipped
+delete.py     checks the items of a plan again and moves them to the trash; completes an interrupted deletion
+trash.py      the folders of `DATA/trash`: manifests, contents, emptying
+restore.py    moves files and rows from the trash back
+rows.py       writes and reads database rows as JSON lines
+files.py      checks and moves files without following symbolic links
 """

@@ -1,10 +1,10 @@
-"""Carrying a plan out: each item is checked once more and moved to the trash, rows before files.
+"""Execute a plan: check each item again and move it to the trash, rows before files.
 
-The order, for items with database rows: the manifest and the rows are durable in the trash; one transaction checks the
-item again and deletes the rows; then the files are moved. So no row ever names a missing file, and a crash at any
-moment leaves everything either in its place or in the trash: the next clean-up moves what a crash left behind, a
-restore brings back what is there. (A machine that loses power may forget SQLite's last commit: the rows are back then
-and the files in the trash, and a restore brings those to them.)
+The order for items with database rows: the manifest and the rows are made durable in the trash; one transaction checks
+the item again and deletes its rows; then its files are moved. Therefore no row ever names a missing file, and a crash
+at any moment leaves everything either in its place or in the trash: the next clean-up completes an interrupted one, and
+a restore moves back what is in the trash. (After a power failure SQLite may lose its last commit: the rows exist then
+and the files are in the trash, from which a restore moves them back.)
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from backend.store import run_folders
-from backend.store.clock import text_of
+from backend.store.clock import format_timestamp
 from backend.store.database import Store
 from backend.store.gc import eligible, files, plans, restore, rows, trash
 from backend.store.gc.files import Ineligible
@@ -38,7 +38,7 @@ from backend.store.models import artifact, run
 from backend.store.run_status import ENDED
 
 Progress = Callable[[int, int], None]
-"""Is told how many items are done, of how many."""
+"""Called with the number of items done and their total."""
 
 
 def delete(
@@ -48,9 +48,9 @@ def delete(
     stopped: Callable[[], bool] = lambda: False,
     progress: Progress = lambda _done, _all: None,
 ) -> CleanupResult:
-    """Move what a plan names to the trash, as far as it is still eligible, and empty what is there for a week.
+    """Move the items of a plan to the trash, as far as they are still eligible, and empty expired entries.
 
-    `stopped` is asked between items. Raises NotFound or Conflict where the plan cannot be used.
+    `stopped` is called between items. Raises NotFound or Conflict where the plan cannot be used.
     """
     with trash.locked(store):
         plan = plans.get(store, plan_id)
@@ -59,10 +59,10 @@ def delete(
         for item in plan.items:
             if stopped():
                 return CleanupResult(moved=(), skipped=(), stopped=True)
-            checked.append(_checked(store, item, len(checked)))
+            checked.append(_check_item(store, item, len(checked)))
         plan = plans.claim(store, plan_id)
         done = _move_items(store, plan, checked, stopped, progress)
-        unregister_gone(store)
+        unregister_removed(store)
         trash.empty_expired(store)
         return done
 
@@ -70,29 +70,29 @@ def delete(
 def _move_items(
     store: Store, plan: CleanupPlan, checked: Sequence[CheckedItem], stopped: Callable[[], bool], progress: Progress
 ) -> CleanupResult:
-    outcomes = [CleanupResult(moved=(), skipped=tuple(each.skipped)) for each in checked]
-    wanted = [each for each in checked if each.trashed is not None]
-    if not wanted:
-        return merge_results(outcomes)
-    entry = trash.make_entry(store, plan, [each.trashed for each in wanted if each.trashed is not None])
-    ended = False
-    for number, each in enumerate(wanted):
-        progress(number, len(wanted))
-        ended = stopped()
-        if ended:
+    results = [CleanupResult(moved=(), skipped=tuple(each.skipped)) for each in checked]
+    movable = [each for each in checked if each.trashed is not None]
+    if not movable:
+        return merge_results(results)
+    entry = trash.create_entry(store, plan, [each.trashed for each in movable if each.trashed is not None])
+    was_stopped = False
+    for number, each in enumerate(movable):
+        progress(number, len(movable))
+        was_stopped = stopped()
+        if was_stopped:
             break
-        outcomes.append(_move_item(store, entry, each))
+        results.append(_move_item(store, entry, each))
     else:
-        progress(len(wanted), len(wanted))
+        progress(len(movable), len(movable))
     if entry.is_empty():
         trash.discard(entry)
-        return merge_results(outcomes, stopped=ended)
-    return merge_results(outcomes, entry=entry.name, stopped=ended)
+        return merge_results(results, stopped=was_stopped)
+    return merge_results(results, entry=entry.name, stopped=was_stopped)
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedItem:
-    """An item that was looked at again: what of it goes to the trash, and what does not."""
+    """An item that was checked again: the part that is moved to the trash, and the files that are skipped."""
 
     item: PlannedItem
     trashed: TrashedItem | None
@@ -100,16 +100,16 @@ class CheckedItem:
 
     @property
     def files(self) -> list[PlannedFile]:
-        """The files of the item that go to the trash."""
+        """The files of the item that are moved to the trash."""
         paths = {file.path for file in self.trashed.files} if self.trashed else set()
         return [file for file in self.item.files if file.path in paths]
 
 
-def _checked(store: Store, item: PlannedItem, number: int) -> CheckedItem:
-    """Look at an item's files again and find out the hashes of those that are as they were."""
-    found: list[TrashedFile] = []
+def _check_item(store: Store, item: PlannedItem, number: int) -> CheckedItem:
+    """Check the files of an item again and compute the hashes of those that did not change."""
+    movable: list[TrashedFile] = []
     skipped: list[SkippedItem] = []
-    device = trash.make_folder(store).stat().st_dev
+    device = trash.create_folder(store).stat().st_dev
     for file in item.files:
         try:
             files.require_unchanged(store.data_dir, file)
@@ -117,7 +117,7 @@ def _checked(store: Store, item: PlannedItem, number: int) -> CheckedItem:
                 raise Ineligible("it is on another file system than the trash; remove it by hand")
             path = files.resolve_inside(store.data_dir, file.path)
             sha256 = file.sha256 or files.hash_file(path)
-            found.append(
+            movable.append(
                 TrashedFile(
                     path=file.path,
                     size_bytes=file.size_bytes,
@@ -129,15 +129,15 @@ def _checked(store: Store, item: PlannedItem, number: int) -> CheckedItem:
         except Ineligible as error:
             skipped.append(SkippedItem(kind=item.kind, run_id=item.run_id, path=file.path, reason=str(error)))
     whole = item.kind in ("deleted-run", "folder-without-run")
-    if (whole and skipped) or not (found or item.kind == "deleted-run"):
+    if (whole and skipped) or not (movable or item.kind == "deleted-run"):
         return CheckedItem(item, None, skipped)
     with_rows = item.kind in ("deleted-run", "captures", "checkpoints")
     name = f"{number:06d}.jsonl" if with_rows else None
-    return CheckedItem(item, TrashedItem(kind=item.kind, run_id=item.run_id, files=tuple(found), rows=name), skipped)
+    return CheckedItem(item, TrashedItem(kind=item.kind, run_id=item.run_id, files=tuple(movable), rows=name), skipped)
 
 
 def _move_item(store: Store, entry: TrashFolder, checked: CheckedItem) -> CleanupResult:
-    """Move one item to the trash, or leave it and say why."""
+    """Move one item to the trash, or skip it with the reason."""
     item = checked.item
     try:
         if item.kind == "deleted-run":
@@ -151,21 +151,21 @@ def _move_item(store: Store, entry: TrashFolder, checked: CheckedItem) -> Cleanu
             moved=(), skipped=(SkippedItem(kind=item.kind, run_id=item.run_id, path=None, reason=str(error)),)
         )
     if item.kind in ("deleted-run", "folder-without-run"):
-        forget_folder(store, str(item.run_id))
+        remove_run_folder(store, str(item.run_id))
     elif item.kind == "unfinished-import":
         for name in {PurePosixPath(file.path).parts[1] for file in item.files}:
             files.remove_empty_folders(store.data_dir / "imports" / name)
     return done
 
 
-def _outcome(item: PlannedItem, moved: Sequence[PlannedFile], skipped: Sequence[SkippedItem] = ()) -> CleanupResult:
+def _result(item: PlannedItem, moved: Sequence[PlannedFile], skipped: Sequence[SkippedItem] = ()) -> CleanupResult:
     size = sum(file.size_bytes for file in moved)
-    held = (MovedItem(kind=item.kind, run_id=item.run_id, count=len(moved), size_bytes=size),)
-    return CleanupResult(moved=held if moved or item.kind == "deleted-run" else (), skipped=tuple(skipped))
+    summary = (MovedItem(kind=item.kind, run_id=item.run_id, count=len(moved), size_bytes=size),)
+    return CleanupResult(moved=summary if moved or item.kind == "deleted-run" else (), skipped=tuple(skipped))
 
 
 def _delete_run(store: Store, entry: TrashFolder, checked: CheckedItem) -> CleanupResult:
-    """Move a deleted run with all its rows and files; it is left whole where anything differs from the preview."""
+    """Move a deleted run with all its rows and files, or nothing where anything differs from the preview."""
     item, trashed = checked.item, checked.trashed
     path = entry.rows(trashed) if trashed else None
     if trashed is None or path is None or item.run_id is None:
@@ -177,15 +177,15 @@ def _delete_run(store: Store, entry: TrashFolder, checked: CheckedItem) -> Clean
             _require_own_folder(store, connection, item)
             connection.execute(run.delete().where(run.c.id == item.run_id))
     except Ineligible:
-        # Only where nothing was deleted for certain: after a broken commit the rows may be in this file alone.
+        # Safe: nothing was deleted. After a failed commit, the rows may exist only in this file, which is kept then.
         path.unlink()
         raise
     _move_files(store, entry, trashed, trashed.files)
-    return _outcome(item, item.files)
+    return _result(item, item.files)
 
 
 def _require_still_deleted(store: Store, connection: Connection, item: PlannedItem, line: rows.RowLine | None) -> None:
-    """Raise Ineligible where a run is not the one that was previewed, deleted and in no use."""
+    """Raise Ineligible where a run is not the one in the preview, still deleted and not in use."""
     current = _locked_run(connection, item.run_id)
     if current is None or line is None:
         raise Ineligible("the run is gone already")
@@ -198,12 +198,12 @@ def _require_still_deleted(store: Store, connection: Connection, item: PlannedIt
 
 
 def _require_own_folder(store: Store, connection: Connection, item: PlannedItem) -> None:
-    """Raise Ineligible where a run's folder is not this directory's, or is not what was previewed."""
-    here = run_folders.is_registered_in(connection, store, str(item.run_id))
-    if item.files and not here:
+    """Raise Ineligible where a run's folder is not registered here, or differs from the preview."""
+    registered = run_folders.is_registered_in(connection, store, str(item.run_id))
+    if item.files and not registered:
         raise Ineligible("this data directory does not have the run's folder registered any more")
     present = files.files_below(store.data_dir, f"runs/{item.run_id}")
-    if not here and present:
+    if not registered and present:
         raise Ineligible("this data directory did not register the run's folder")
     if present != sorted(file.path for file in item.files):
         raise Ineligible("files came or went since the preview")
@@ -212,16 +212,16 @@ def _require_own_folder(store: Store, connection: Connection, item: PlannedItem)
 
 
 def _delete_artifacts(store: Store, entry: TrashFolder, checked: CheckedItem) -> CleanupResult:
-    """Move captures or checkpoints of a finished run with their rows; files that changed are left."""
+    """Move captures or checkpoints of a finished run with their rows; files that changed are skipped."""
     item, trashed = checked.item, checked.trashed
     path = entry.rows(trashed) if trashed else None
     if trashed is None or path is None:
         raise Ineligible("nothing of it can be moved")
     with store.reading() as connection:
-        own = sa.select(artifact).where(artifact.c.run_id == item.run_id)
-        held = {row.path: row for row in connection.execute(own)}
-    wanted = [file for file in trashed.files if file.path in held]
-    rows.write(path, (rows.line_of("artifact", held[file.path]) for file in wanted))
+        of_run = sa.select(artifact).where(artifact.c.run_id == item.run_id)
+        row_by_path = {row.path: row for row in connection.execute(of_run)}
+    present = [file for file in trashed.files if file.path in row_by_path]
+    rows.write(path, (rows.line_of("artifact", row_by_path[file.path]) for file in present))
     moved: list[PlannedFile] = []
     skipped: list[SkippedItem] = []
     try:
@@ -234,7 +234,7 @@ def _delete_artifacts(store: Store, entry: TrashFolder, checked: CheckedItem) ->
             for file in checked.files:
                 try:
                     files.require_unchanged(store.data_dir, file)
-                    if not connection.execute(_artifact_row(store, item, file)).rowcount:
+                    if not connection.execute(_delete_artifact_row(store, item, file)).rowcount:
                         raise Ineligible("its row in the database is gone or changed since the preview")
                     moved.append(file)
                 except Ineligible as error:
@@ -246,26 +246,26 @@ def _delete_artifacts(store: Store, entry: TrashFolder, checked: CheckedItem) ->
     _move_files(store, entry, trashed, [file for file in trashed.files if file.path in paths])
     if not moved:
         path.unlink()
-    return _outcome(item, moved, skipped)
+    return _result(item, moved, skipped)
 
 
-def _artifact_row(store: Store, item: PlannedItem, file: PlannedFile) -> sa.Delete:
+def _delete_artifact_row(store: Store, item: PlannedItem, file: PlannedFile) -> sa.Delete:
     key = (artifact.c.run_id == item.run_id, artifact.c.kind == file.artifact, artifact.c.step == file.step)
-    own = sa.or_(artifact.c.directory_id.is_(None), artifact.c.directory_id == store.directory_id)
-    return artifact.delete().where(*key, artifact.c.path == file.path, artifact.c.sha256 == file.sha256, own)
+    is_local = sa.or_(artifact.c.directory_id.is_(None), artifact.c.directory_id == store.directory_id)
+    return artifact.delete().where(*key, artifact.c.path == file.path, artifact.c.sha256 == file.sha256, is_local)
 
 
 def _delete_strays(store: Store, entry: TrashFolder, checked: CheckedItem) -> CleanupResult:
-    """Move files that no row names, while the transaction keeps the run from being queued again."""
+    """Move files without a row; the transaction prevents the run from being queued meanwhile."""
     item = checked.item
     moved: list[PlannedFile] = []
     skipped: list[SkippedItem] = []
     with store.writing() as connection:
-        named = _require_no_writer(store, connection, item)
+        with_row = _require_no_writer(store, connection, item)
         for file in checked.files:
             try:
                 files.require_unchanged(store.data_dir, file)
-                if file.path in named:
+                if file.path in with_row:
                     raise Ineligible("it got its row since the preview")
                 if not files.is_old(store.data_dir, file.path):
                     raise Ineligible("it is younger than a day")
@@ -273,11 +273,11 @@ def _delete_strays(store: Store, entry: TrashFolder, checked: CheckedItem) -> Cl
                 moved.append(file)
             except (Ineligible, OSError) as error:
                 skipped.append(SkippedItem(kind=item.kind, run_id=item.run_id, path=file.path, reason=str(error)))
-    return _outcome(item, moved, skipped)
+    return _result(item, moved, skipped)
 
 
 def _require_no_writer(store: Store, connection: Connection, item: PlannedItem) -> frozenset[str]:
-    """Return the files of the item's run that have a row; raises Ineligible where something may still write there."""
+    """Return the files of the item's run that have a row; raises Ineligible where a worker may still write."""
     if item.run_id is None:
         return frozenset()
     if not run_folders.is_registered_in(connection, store, item.run_id):
@@ -295,14 +295,14 @@ def _require_no_writer(store: Store, connection: Connection, item: PlannedItem) 
 
 
 def _locked_run(connection: Connection, run_id: str | None) -> sa.Row[Any] | None:
-    """Return a run's row, which nobody else changes until the transaction ends."""
+    """Return a run's row, locked until the transaction ends."""
     return connection.execute(sa.select(run).where(run.c.id == run_id).with_for_update()).one_or_none()
 
 
-def _move_files(store: Store, entry: TrashFolder, item: TrashedItem, wanted: Sequence[TrashedFile]) -> None:
-    """Move files whose rows are gone; where one cannot be moved, all of the item comes back with its rows."""
+def _move_files(store: Store, entry: TrashFolder, item: TrashedItem, selected: Sequence[TrashedFile]) -> None:
+    """Move files whose rows are deleted; where one cannot be moved, restore the whole item with its rows."""
     try:
-        for file in wanted:
+        for file in selected:
             files.move(files.resolve_inside(store.data_dir, file.path), entry.file(file.path))
     except (Ineligible, OSError) as error:
         restore.restore_item(store, entry, item, undo=True)
@@ -310,36 +310,36 @@ def _move_files(store: Store, entry: TrashFolder, item: TrashedItem, wanted: Seq
 
 
 def complete_interrupted(store: Store) -> None:
-    """Move to the trash what an earlier clean-up left in place when it was killed after it had deleted the rows.
+    """Move to the trash the files that a clean-up left in place because it was killed after it had deleted the rows.
 
     The caller holds the lock of the trash.
     """
     for entry in trash.list_entries(store):
         for item in entry.manifest.items:
             if entry.has_rows(item):
-                _finish_item(store, entry, item)
+                _complete_item(store, entry, item)
 
 
-def _finish_item(store: Store, entry: TrashFolder, item: TrashedItem) -> None:
+def _complete_item(store: Store, entry: TrashFolder, item: TrashedItem) -> None:
     with store.reading() as connection:
         current = connection.execute(sa.select(run.c.id).where(run.c.id == item.run_id)).one_or_none()
         named = set(connection.execute(sa.select(artifact.c.path).where(artifact.c.run_id == item.run_id)).scalars())
     if item.kind == "deleted-run" and current is not None:
-        return  # its rows were never deleted
+        return  # its rows were not deleted
     for file in item.files:
-        # Only the very file that the manifest names; anything else is left.
+        # Only a file with the hash in the manifest; anything else is left.
         if file.path not in named and restore.is_unchanged(store.data_dir, file.path, file):
             path = files.resolve_inside(store.data_dir, file.path)
             if restore.is_unchanged(entry.folder, f"files/{file.path}", file):
-                path.unlink()  # moved halfway, both names are of it
+                path.unlink()  # the move was interrupted: both names are this file
             elif not os.path.lexists(entry.file(file.path)):
                 files.move(path, entry.file(file.path))
     if item.kind == "deleted-run":
-        forget_folder(store, str(item.run_id))
+        remove_run_folder(store, str(item.run_id))
 
 
-def forget_folder(store: Store, run_id: str) -> None:
-    """Remove a run's folder once it is empty, and its registration with it; nothing where a link is in the way."""
+def remove_run_folder(store: Store, run_id: str) -> None:
+    """Remove the folder of a run, if it is empty, and its registration; do nothing where a link is in its path."""
     try:
         folder = files.resolve_inside(store.data_dir, f"runs/{run_id}")
     except Ineligible:
@@ -348,10 +348,10 @@ def forget_folder(store: Store, run_id: str) -> None:
         run_folders.unregister(store, run_id)
 
 
-def unregister_gone(store: Store) -> None:
-    """Unregister folders that are gone together with their run; those of existing runs may be unmounted."""
+def unregister_removed(store: Store) -> None:
+    """Remove the registrations of folders whose run is removed too; a missing folder of an existing run is kept."""
     with store.reading() as connection:
         known = set(connection.execute(sa.select(run.c.id)).scalars())
-    # An import registers its folder some moments before there is anything in it.
-    for run_id in run_folders.registered(store, before=text_of(datetime.now(UTC) - timedelta(days=1))) - known:
-        forget_folder(store, run_id)
+    # An import registers its folder shortly before it fills it, so younger registrations are kept.
+    for run_id in run_folders.registered(store, before=format_timestamp(datetime.now(UTC) - timedelta(days=1))) - known:
+        remove_run_folder(store, run_id)

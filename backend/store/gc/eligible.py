@@ -1,4 +1,4 @@
-"""What can be removed from a data directory now: only files that this directory registered, nothing that is in use."""
+"""Find what can be removed from a data directory: only files in registered folders, and nothing that is in use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from backend.store import artifacts, data_directory, query, run_folders
-from backend.store.clock import now, text_of
+from backend.store.clock import format_timestamp, now
 from backend.store.database import Store
 from backend.store.errors import Invalid
 from backend.store.gc import files, plans
@@ -20,23 +20,23 @@ from backend.store.models import artifact, event, run, run_folder
 from backend.store.run_status import ENDED
 
 RESTORABLE_DAYS = 7
-"""So long can a deleted run be restored before clean-up may take it."""
+"""How long a deleted run can be restored before clean-up may remove it."""
 MAX_RUNS = 100_000
 PLANNED_SUFFIXES = (".safetensors", ".partial")
-"""Only such files of a run are taken for files that an event should name."""
+"""Suffixes of the files that an artifact row should name; other files of a run are kept."""
 ELSEWHERE = "it has files in another data directory of this store; delete one directory's files at a time there"
 
 
 @dataclass(frozen=True, slots=True)
 class EligibleItems:
-    """What can be removed, and what was left out with the reason."""
+    """What can be removed, and what was skipped with the reason."""
 
     items: tuple[PlannedItem, ...]
     skipped: tuple[SkippedItem, ...]
 
 
 def find_eligible(store: Store, rules: CleanupRules) -> EligibleItems:
-    """Return what can be removed now under the rules; nothing is changed."""
+    """Return what can be removed now under the rules; change nothing."""
     items: list[PlannedItem] = []
     skipped: list[SkippedItem] = []
     registered = run_folders.registered(store)
@@ -54,14 +54,14 @@ def find_eligible(store: Store, rules: CleanupRules) -> EligibleItems:
 
 
 def has_foreign_files(store: Store, run_id: str) -> sa.Select[Any]:
-    """Return the query for a row of a file of the run that another data directory holds."""
+    """Return the query for a file of the run that is in another data directory."""
     foreign = (artifact.c.directory_id.is_not(None), artifact.c.directory_id != store.directory_id)
     return sa.select(artifact.c.path).where(artifact.c.run_id == run_id, *foreign).limit(1)
 
 
 def _deleted_runs(store: Store, registered: frozenset[str]) -> Iterator[PlannedItem | SkippedItem]:
-    """Yield runs that were deleted a week ago, whole, where this directory alone has their files."""
-    before = text_of(datetime.now(UTC) - timedelta(days=RESTORABLE_DAYS))
+    """Yield runs, as a whole, that were deleted a week ago and have all their files in this directory."""
+    before = format_timestamp(datetime.now(UTC) - timedelta(days=RESTORABLE_DAYS))
     old = sa.select(run.c.id, run.c.deleted_at).where(run.c.deleted_at < before, run.c.status.in_(ENDED))
     with store.reading() as connection:
         rows = list(connection.execute(old.order_by(run.c.deleted_at)))
@@ -75,24 +75,24 @@ def _deleted_runs(store: Store, registered: frozenset[str]) -> Iterator[PlannedI
                 raise Ineligible(ELSEWHERE)
             if row.id not in registered:
                 if row.id in elsewhere:
-                    continue  # the business of the directory that has its folder
+                    continue  # left to the directory that has its folder
                 if row.id in with_files or files.resolve_inside(store.data_dir, folder).exists():
                     raise Ineligible(f"this data directory did not register the folder {folder}")
-            found = [files.plan_file(store.data_dir, path) for path in files.files_below(store.data_dir, folder)]
-            yield PlannedItem(kind="deleted-run", run_id=row.id, files=tuple(found), deleted_at=row.deleted_at)
+            planned = [files.plan_file(store.data_dir, path) for path in files.files_below(store.data_dir, folder)]
+            yield PlannedItem(kind="deleted-run", run_id=row.id, files=tuple(planned), deleted_at=row.deleted_at)
         except Ineligible as error:
             yield SkippedItem(kind="deleted-run", run_id=row.id, path=None, reason=str(error))
 
 
 def _files_without_row(store: Store, registered: frozenset[str]) -> Iterator[PlannedItem | SkippedItem]:
-    """Yield, of registered folders, files older than a day that no row names; nothing of runs that still write."""
+    """Yield the files in registered folders that are older than a day and have no row, except of runs in use."""
     with store.reading() as connection:
         known = {row.id: row for row in connection.execute(sa.select(run.c.id, run.c.status, run.c.deleted_at))}
     for run_id in sorted(registered):
         row, folder = known.get(run_id), f"runs/{run_id}"
         kind: ItemKind = "folder-without-run" if row is None else "files-without-row"
         if row is not None and (row.status not in ENDED or row.deleted_at is not None):
-            continue  # it may still write; or its folder goes as a whole
+            continue  # a worker may still write, or the folder is removed as a whole
         try:
             paths = files.files_below(store.data_dir, folder)
             if row is None:
@@ -103,8 +103,8 @@ def _files_without_row(store: Store, registered: frozenset[str]) -> Iterator[Pla
                 paths = [path for path in paths if path.endswith(PLANNED_SUFFIXES) and path not in named]
                 paths = [path for path in paths if files.is_old(store.data_dir, path)]
             if paths:
-                found = tuple(files.plan_file(store.data_dir, path) for path in paths)
-                yield PlannedItem(kind=kind, run_id=run_id, files=found)
+                planned = tuple(files.plan_file(store.data_dir, path) for path in paths)
+                yield PlannedItem(kind=kind, run_id=run_id, files=planned)
         except Ineligible as error:
             yield SkippedItem(kind=kind, run_id=run_id, path=None, reason=str(error))
 
@@ -115,7 +115,7 @@ def _named(store: Store, run_id: str) -> frozenset[str]:
 
 
 def _unfinished_imports(store: Store) -> Iterator[PlannedItem | SkippedItem]:
-    """Yield what interrupted imports left, once all of it is older than a day."""
+    """Yield the folders of interrupted imports in which everything is older than a day."""
     try:
         folder = files.resolve_inside(store.data_dir, "imports")
         if folder.is_symlink():
@@ -130,15 +130,15 @@ def _unfinished_imports(store: Store) -> Iterator[PlannedItem | SkippedItem]:
             is_folder = files.resolve_inside(store.data_dir, relative).is_dir()
             paths = files.files_below(store.data_dir, relative) if is_folder else [relative]
             if paths and all(files.is_old(store.data_dir, path) for path in paths):
-                found = tuple(files.plan_file(store.data_dir, path) for path in paths)
-                yield PlannedItem(kind="unfinished-import", run_id=None, files=found)
+                planned = tuple(files.plan_file(store.data_dir, path) for path in paths)
+                yield PlannedItem(kind="unfinished-import", run_id=None, files=planned)
         except Ineligible as error:
             path = files.readable(relative)
             yield SkippedItem(kind="unfinished-import", run_id=None, path=path, reason=str(error))
 
 
 def _by_rule(store: Store, registered: frozenset[str], rules: CleanupRules) -> Iterator[PlannedItem | SkippedItem]:
-    """Yield captures and checkpoints of finished runs, as far as the rules say so."""
+    """Yield the captures and checkpoints of finished runs that the rules select."""
     if rules.thin_geometry is None and not rules.checkpoints:
         return
     for run_id in query.matching_ids(store, f"{rules.q} status:finished", MAX_RUNS):
@@ -151,19 +151,21 @@ def _by_rule(store: Store, registered: frozenset[str], rules: CleanupRules) -> I
 
 
 def _between(store: Store, run_id: str, every: int) -> list[sa.Row[Any]]:
-    """Return the captures that thinning removes: neither every n-th that the run made, nor the last one."""
+    """Return the captures that thinning removes: all but every n-th that the run ever made, and the last one."""
     made = sa.select(event.c.seq).where(event.c.run_id == run_id, event.c.type == "GeometryCaptured")
     with store.reading() as connection:
-        # Counted among all that were ever made, so that thinning twice by one number removes nothing more.
-        order = {seq: place for place, seq in enumerate(connection.execute(made.order_by(event.c.seq)).scalars())}
-    held = artifacts.rows(store, run_id, "geometry")[::-1]
-    return [row for row in held[:-1] if order.get(row.seq, 0) % every]
+        # Counted among all captures ever made, so that applying the same rule twice removes nothing more.
+        index_by_seq = {
+            seq: index for index, seq in enumerate(connection.execute(made.order_by(event.c.seq)).scalars())
+        }
+    captures = artifacts.rows(store, run_id, "geometry")[::-1]
+    return [row for row in captures[:-1] if index_by_seq.get(row.seq, 0) % every]
 
 
 def _artifacts(
     store: Store, run_id: str, kind: ItemKind, rows: Sequence[sa.Row[Any]]
 ) -> Iterator[PlannedItem | SkippedItem]:
-    found: list[PlannedFile] = []
+    planned: list[PlannedFile] = []
     for row in rows:
         try:
             if row.directory_id not in (None, store.directory_id):
@@ -171,31 +173,31 @@ def _artifacts(
             file = files.plan_file(store.data_dir, row.path)
             if file.size_bytes != row.size_bytes:
                 raise Ineligible(f"it has {file.size_bytes} bytes and should have {row.size_bytes}")
-            found.append(file.model_copy(update={"artifact": row.kind, "step": row.step, "sha256": row.sha256}))
+            planned.append(file.model_copy(update={"artifact": row.kind, "step": row.step, "sha256": row.sha256}))
         except Ineligible as error:
             yield SkippedItem(kind=kind, run_id=run_id, path=row.path, reason=str(error))
-    if found:
-        yield PlannedItem(kind=kind, run_id=run_id, files=tuple(found))
+    if planned:
+        yield PlannedItem(kind=kind, run_id=run_id, files=tuple(planned))
 
 
 def create_plan(store: Store, rules: CleanupRules) -> CleanupPlan:
-    """Find out what can be removed, and keep it as a plan; nothing is removed.
+    """Find what can be removed and store it as a plan; nothing is removed.
 
-    Raises Invalid for a filter without a rule that it could apply to.
+    Raises Invalid for a filter without a rule to which it applies.
     """
     if rules.q and rules.thin_geometry is None and not rules.checkpoints:
         raise Invalid(
             f"the filter {rules.q!r} says to which runs a rule applies, and there is none; give thin_geometry or "
             "checkpoints too"
         )
-    found = find_eligible(store, rules)
+    eligible = find_eligible(store, rules)
     plan = CleanupPlan(
         id=data_directory.new_id(),
         directory_id=store.directory_id,
         created_at=now(),
         rules=rules,
-        items=found.items,
-        skipped=found.skipped,
+        items=eligible.items,
+        skipped=eligible.skipped,
     )
     plans.save(store, plan)
     return plan

@@ -1,4 +1,4 @@
-"""Looking at files and moving them, without ever following a symbolic link out of the data directory."""
+"""Check and move files without following symbolic links out of the data directory."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from pydantic import ValidationError
 from backend.store.gc.plans import PlannedFile
 
 MIN_AGE_S = 86_400.0
-"""A file without a row may be about to get one; after a day it will not."""
+"""Minimum age of a file without a row, in seconds: a younger one may still get its row."""
 
 
 class Ineligible(Exception):
-    """A file or folder that is left alone; the message is the reason."""
+    """A file or folder must not be removed; the message is the reason."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(readable(reason))
 
 
 def readable(text: str) -> str:
-    """Return text with names of files that are no UTF-8 made printable, so that it can travel as JSON."""
+    """Return text in which file names that are not UTF-8 are escaped, so that it can be encoded as JSON."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def resolve_inside(data_dir: Path, relative: str) -> Path:
-    """Return the path of something below the data directory; raises Ineligible where a link or `..` leads elsewhere.
+    """Return a path below the data directory; raises Ineligible where a link or `..` leads elsewhere.
 
-    The last part itself may be missing, and may be a link: whoever uses it looks at it with `lstat`.
+    The last component may be missing or a link; callers check it with `lstat`.
     """
     parts = PurePosixPath(relative).parts
     if not parts or relative.startswith("/") or ".." in parts:
@@ -48,44 +48,44 @@ def resolve_inside(data_dir: Path, relative: str) -> Path:
 
 
 def stat_file(data_dir: Path, relative: str) -> os.stat_result:
-    """Return what the file system says of a regular file; raises Ineligible where it is none or is missing."""
+    """Return the `lstat` of a regular file; raises Ineligible where it is missing or of another type."""
     try:
-        found = resolve_inside(data_dir, relative).lstat()
+        status = resolve_inside(data_dir, relative).lstat()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise Ineligible("it is missing") from error
-    if stat.S_ISLNK(found.st_mode):
+    if stat.S_ISLNK(status.st_mode):
         raise Ineligible("it is a symbolic link; links are not followed")
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise Ineligible("it is no regular file")
-    return found
+    return status
 
 
 def plan_file(data_dir: Path, relative: str) -> PlannedFile:
-    """Return a file as a plan names it; raises Ineligible where it is no regular file."""
-    found = stat_file(data_dir, relative)
+    """Return a file as it is stored in a plan; raises Ineligible where it is no regular file."""
+    status = stat_file(data_dir, relative)
     try:
-        return PlannedFile(path=relative, size_bytes=found.st_size, mtime_ns=found.st_mtime_ns)
+        return PlannedFile(path=relative, size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
     except ValidationError as error:
         raise Ineligible(f"{relative} is no name that this program gives; remove it by hand") from error
 
 
 def require_unchanged(data_dir: Path, file: PlannedFile) -> None:
-    """Raise Ineligible where a file is not what it was when the plan was made."""
-    found = stat_file(data_dir, file.path)
-    if (found.st_size, found.st_mtime_ns) != (file.size_bytes, file.mtime_ns):
+    """Raise Ineligible where a file changed after the plan was made."""
+    status = stat_file(data_dir, file.path)
+    if (status.st_size, status.st_mtime_ns) != (file.size_bytes, file.mtime_ns):
         raise Ineligible("it changed since the preview")
 
 
 def is_old(data_dir: Path, relative: str) -> bool:
-    """Whether a file was neither written nor renamed within the last day."""
-    found = stat_file(data_dir, relative)
-    return max(found.st_mtime, found.st_ctime) < time.time() - MIN_AGE_S
+    """Return whether a file was neither written nor renamed within the last day."""
+    status = stat_file(data_dir, relative)
+    return max(status.st_mtime, status.st_ctime) < time.time() - MIN_AGE_S
 
 
 def files_below(data_dir: Path, relative: str) -> list[str]:
-    """Return the regular files in a folder, in order; none where it is missing.
+    """Return the paths of the regular files in a folder, sorted; none where it is missing.
 
-    Raises Ineligible where the folder is a link, or something in it is neither a folder nor a regular file.
+    Raises Ineligible where the folder is a link, or contains something other than folders and regular files.
     """
     folder = resolve_inside(data_dir, relative)
     if folder.is_symlink():
@@ -106,25 +106,25 @@ def _walk(data_dir: Path, folder: Path) -> Iterator[str]:
 
 
 def hash_file(path: Path) -> str:
-    """Return a file's SHA-256 in hexadecimal digits."""
+    """Return the SHA-256 of a file as hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def move(source: Path, target: Path) -> None:
-    """Move a file by renaming it; raises FileExistsError where something else is at the target already."""
+    """Move a file within a file system; raises FileExistsError where the target exists."""
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
-        # A link fails where a name is taken; a rename would overwrite it.
+        # Creating a link fails where the name exists; a rename would overwrite it.
         os.link(source, target, follow_symlinks=False)
     except FileExistsError:
         if not os.path.samestat(source.lstat(), target.lstat()):
             raise
-        source.unlink()  # this very file: an earlier move ended halfway
+        source.unlink()  # both names are this file: an earlier move was interrupted
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
-        # A file system without hard links: nobody but the holder of the clean-up's lock writes these names.
+        # A file system without hard links: only the holder of the clean-up lock creates these names.
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
         source.rename(target)
@@ -133,7 +133,7 @@ def move(source: Path, target: Path) -> None:
 
 
 def remove_empty_folders(folder: Path) -> bool:
-    """Remove a folder and those below it as far as they are empty; return whether it is gone."""
+    """Remove a folder and its subfolders as far as they are empty; return whether it was removed."""
     if folder.is_symlink() or not folder.is_dir():
         return not os.path.lexists(folder)
     for child in list(folder.iterdir()):

@@ -1,4 +1,4 @@
-"""Plans of a clean-up: their shapes, and the database rows that keep them for a day, for one use in one directory."""
+"""Clean-up plans: their models and their rows in the database; valid for a day, for one use, in one data directory."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Annotated, Any, Literal
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.store.clock import now, text_of
+from backend.store.clock import format_timestamp, now
 from backend.store.database import Store
 from backend.store.errors import Conflict, NotFound
 from backend.store.models import directory, gc_plan
 
 VALID_HOURS = 24
 KEPT_DAYS = 7
-"""After so long the row of a plan goes, used or not."""
-AGAIN = "preview again with `collapse gc` or POST /api/v1/gc"
+"""Age after which the row of a plan is removed, used or not."""
+PREVIEW_AGAIN = "preview again with `collapse gc` or POST /api/v1/gc"
 ItemKind = Literal[
     "deleted-run", "captures", "checkpoints", "files-without-row", "folder-without-run", "unfinished-import"
 ]
@@ -29,25 +29,25 @@ LABELS: dict[ItemKind, str] = {
     "folder-without-run": "files of a run that is gone",
     "unfinished-import": "files of an unfinished import",
 }
-"""What each kind is called where people read it."""
+"""Name of each kind for people."""
 RelativePath = Annotated[str, Field(pattern=r"^(runs|imports)(/[^/\x00]{1,255}){1,16}$")]
-"""A file's path relative to the data directory; `files.inside` refuses `..` in it."""
+"""Path of a file relative to the data directory; `files.resolve_inside` refuses `..` in it."""
 
 
 class GcRecord(BaseModel):
-    """Base of what is stored of a clean-up."""
+    """Base class of the stored records of a clean-up."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class PlannedFile(GcRecord):
-    """A file as it was when the plan was made. `artifact` files have a row, which says their hash."""
+    """A file at the time of the plan. Files with `artifact` have a row, which has their hash."""
 
     path: RelativePath
     size_bytes: int
     mtime_ns: int
     artifact: str | None = None
-    """`geometry` or `checkpoint`; the others are told by their path alone."""
+    """`geometry` or `checkpoint`; None for files without a row."""
     step: int | None = None
     sha256: str | None = None
 
@@ -67,17 +67,17 @@ class PlannedItem(GcRecord):
 
 
 class SkippedItem(GcRecord):
-    """Something that is left where it is, with the reason."""
+    """An item or file that is not removed, with the reason."""
 
     kind: ItemKind
     run_id: str | None
     path: str | None
-    """The file, or None where the reason is about all files of the item."""
+    """The file, or None where the reason concerns all files of the item."""
     reason: str
 
 
 class MovedItem(GcRecord):
-    """What became of an item: so many files of it were moved, between the data directory and the trash."""
+    """Number and size of the files of an item that were moved between the data directory and the trash."""
 
     kind: ItemKind
     run_id: str | None
@@ -86,10 +86,10 @@ class MovedItem(GcRecord):
 
 
 class CleanupRules(GcRecord):
-    """What may be removed beside deleted runs and files without a row."""
+    """What to remove besides deleted runs and files without a row."""
 
     thin_geometry: Annotated[int, Field(ge=2, le=1_000_000)] | None = None
-    """Keep every n-th capture of finished runs, the first and the last; all where it is left out."""
+    """Keep the first, the last and every n-th capture of finished runs; None keeps all."""
     checkpoints: bool = False
     """Remove the checkpoints of finished runs."""
     q: Annotated[str, Field(max_length=500)] = ""
@@ -97,7 +97,7 @@ class CleanupRules(GcRecord):
 
 
 class CleanupPlan(GcRecord):
-    """What a clean-up would remove from one data directory, as it was shown."""
+    """What a clean-up would remove from one data directory."""
 
     id: str
     directory_id: str
@@ -116,14 +116,14 @@ class CleanupPlan(GcRecord):
 
 
 class CleanupResult(GcRecord):
-    """What a clean-up, or a restore, did."""
+    """Result of a clean-up or a restore."""
 
     moved: tuple[MovedItem, ...]
     skipped: tuple[SkippedItem, ...]
     entry: str | None = None
-    """The folder of the trash that the files went to."""
+    """Name of the folder in the trash to which the files were moved."""
     stopped: bool = False
-    """It was stopped between two items; the rest is as it was."""
+    """True where it was stopped between two items; the rest is unchanged."""
 
     @property
     def size_bytes(self) -> int:
@@ -135,47 +135,49 @@ class CleanupResult(GcRecord):
 
 
 def merge_results(
-    outcomes: Sequence[CleanupResult], *, entry: str | None = None, stopped: bool = False
+    results: Sequence[CleanupResult], *, entry: str | None = None, stopped: bool = False
 ) -> CleanupResult:
-    """Return several items' outcomes as one."""
+    """Return the results of several items as one."""
     return CleanupResult(
-        moved=tuple(moved for each in outcomes for moved in each.moved),
-        skipped=tuple(skipped for each in outcomes for skipped in each.skipped),
+        moved=tuple(moved for each in results for moved in each.moved),
+        skipped=tuple(skipped for each in results for skipped in each.skipped),
         entry=entry,
         stopped=stopped,
     )
 
 
 def save(store: Store, plan: CleanupPlan) -> None:
-    """Keep a plan, and forget those that are older than a week."""
+    """Store a plan, and remove those that are older than a week."""
     content = plan.model_dump(mode="json")
-    held = {"items": content["items"], "skipped": content["skipped"]}
+    items = {"items": content["items"], "skipped": content["skipped"]}
     row = {"id": plan.id, "directory_id": plan.directory_id, "created_at": plan.created_at, "rules": content["rules"]}
     with store.writing() as connection:
         connection.execute(gc_plan.delete().where(gc_plan.c.created_at < _ago(hours=24 * KEPT_DAYS)))
-        connection.execute(gc_plan.insert().values(**row, items=held))
+        connection.execute(gc_plan.insert().values(**row, items=items))
 
 
 def get(store: Store, plan_id: str) -> CleanupPlan:
-    """Return a plan that can still be used; raises NotFound or Conflict, with what to do, where it cannot."""
+    """Return a plan that can still be used; raises NotFound or Conflict, with the remedy, where it cannot."""
     with store.reading() as connection:
         row = connection.execute(sa.select(gc_plan).where(gc_plan.c.id == plan_id)).one_or_none()
         if row is None:
-            raise NotFound(f"there is no clean-up plan {plan_id!r}; {AGAIN}")
+            raise NotFound(f"there is no clean-up plan {plan_id!r}; {PREVIEW_AGAIN}")
         where = sa.select(directory.c.path, directory.c.host).where(directory.c.id == row.directory_id)
         other = connection.execute(where).one_or_none()
     if row.directory_id != store.directory_id:
         place = f"{other.path} on {other.host}" if other else f"directory {row.directory_id}"
-        raise Conflict(f"clean-up plan {plan_id} is for another data directory, {place}; use it there, or {AGAIN}")
+        raise Conflict(
+            f"clean-up plan {plan_id} is for another data directory, {place}; use it there, or {PREVIEW_AGAIN}"
+        )
     if row.deleted_at is not None:
-        raise Conflict(f"clean-up plan {plan_id} was used at {row.deleted_at}; {AGAIN}")
+        raise Conflict(f"clean-up plan {plan_id} was used at {row.deleted_at}; {PREVIEW_AGAIN}")
     if row.created_at < _ago(hours=VALID_HOURS):
-        raise Conflict(f"clean-up plan {plan_id} was made at {row.created_at}, more than a day ago; {AGAIN}")
+        raise Conflict(f"clean-up plan {plan_id} was made at {row.created_at}, more than a day ago; {PREVIEW_AGAIN}")
     return _plan(row)
 
 
 def claim(store: Store, plan_id: str) -> CleanupPlan:
-    """Take a plan for deleting, so that nobody else does; raises as `get`."""
+    """Mark a plan as used, so that it is used once; raises like `get`."""
     plan = get(store, plan_id)
     unused = (gc_plan.c.id == plan_id, gc_plan.c.deleted_at.is_(None))
     with store.writing() as connection:
@@ -184,8 +186,8 @@ def claim(store: Store, plan_id: str) -> CleanupPlan:
 
 
 def expires_at(plan: CleanupPlan) -> str:
-    """Return until when a plan can be used."""
-    return text_of(datetime.fromisoformat(plan.created_at) + timedelta(hours=VALID_HOURS))
+    """Return the time until which a plan can be used."""
+    return format_timestamp(datetime.fromisoformat(plan.created_at) + timedelta(hours=VALID_HOURS))
 
 
 def _plan(row: sa.Row[Any]) -> CleanupPlan:
@@ -200,4 +202,4 @@ def _plan(row: sa.Row[Any]) -> CleanupPlan:
 
 
 def _ago(*, hours: float) -> str:
-    return text_of(datetime.now(UTC) - timedelta(hours=hours))
+    return format_timestamp(datetime.now(UTC) - timedelta(hours=hours))

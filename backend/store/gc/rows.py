@@ -1,4 +1,4 @@
-"""A run's database rows as JSON lines `{"table": …, "row": …}`: written before they are deleted, inserted again."""
+"""Database rows of a run as JSON lines `{"table": …, "row": …}`: written before deletion, inserted by a restore."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from backend.store.models import artifact, attempt, bucket, event, reading, run
 from ncengine import durable
 
 TABLES = {table.name: table for table in (run, attempt, event, artifact, bucket, reading)}
-"""In the order in which rows are inserted: a run first."""
+"""In the order of insertion: the run first."""
 BATCH = 1000
 RowLine = Mapping[str, Any]
 
 
 def run_lines(store: Store, run_id: str) -> Iterator[RowLine]:
-    """Yield every row of a run, its own first; none where there is no such run."""
+    """Yield every row of a run, that of the table `run` first; none where the run does not exist."""
     with store.reading() as connection:
         for name, table in TABLES.items():
-            own = table.c.id if table is run else table.c.run_id
-            query = sa.select(table).where(own == run_id).order_by(*table.primary_key.columns)
+            of_run = table.c.id if table is run else table.c.run_id
+            query = sa.select(table).where(of_run == run_id).order_by(*table.primary_key.columns)
             for row in connection.execution_options(yield_per=BATCH).execute(query):
                 yield line_of(name, row)
 
 
 def line_of(table: str, row: sa.Row[Any]) -> RowLine:
-    """Return a row as a line of a file."""
-    # Names of columns are a kind of string of SQLAlchemy's own, which orjson does not take.
+    """Return the line of a row."""
+    # Column names are a string subclass of SQLAlchemy, which orjson does not accept.
     return {"table": table, "row": {str(column): value for column, value in row._mapping.items()}}
 
 
 def write(path: Path, lines: Iterable[RowLine]) -> None:
-    """Write rows to a file, whole or not at all, and durable."""
+    """Write rows to a file, atomically and durably."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with durable.writing(path) as stream:
         for line in lines:
@@ -53,7 +53,7 @@ def read(path: Path) -> Iterator[RowLine]:
 
 
 def insert(connection: Connection, lines: Iterable[RowLine]) -> None:
-    """Insert rows, in the caller's transaction; columns that this version does not have are left out."""
+    """Insert rows in the caller's transaction, without columns that this version does not have."""
     for name, group in groupby(lines, key=lambda line: str(line["table"])):
         table = TABLES[name]
         while batch := [_known(table, line["row"]) for line in islice(group, BATCH)]:
@@ -61,7 +61,7 @@ def insert(connection: Connection, lines: Iterable[RowLine]) -> None:
 
 
 def is_stored(current: sa.Row[Any] | None, line: RowLine, *, but: Sequence[str] = ()) -> bool:
-    """Whether a row of the database is the one of the file; columns in `but` are not compared."""
+    """Return whether a row of the database equals that of the file, except for the columns in `but`."""
     if current is None:
         return False
     known = {key: value for key, value in _known(TABLES[line["table"]], line["row"]).items() if key not in but}

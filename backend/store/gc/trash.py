@@ -1,7 +1,7 @@
 """The trash of a data directory: `DATA/trash/TIME-PLAN/` with a manifest, the files under `files/`, rows under `rows/`.
 
-The manifest is durable before anything is moved. What an entry holds is what lies in it: an item whose files are not
-there was left where it was.
+The manifest is durable before anything is moved. An entry contains the files that are in its folder; an item of the
+manifest whose files are not there was not moved.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Literal
 import orjson
 from pydantic import ValidationError
 
-from backend.store.clock import text_of
+from backend.store.clock import format_timestamp
 from backend.store.database import Store
 from backend.store.errors import Conflict, NotFound, Unusable
 from backend.store.gc import files
@@ -34,13 +34,13 @@ LOCK = "gc.lock"
 MANIFEST = "manifest.json"
 EMPTYING = ".emptying-"
 KEPT_DAYS = 7
-"""So long is what was removed kept in the trash."""
+"""How long an entry is kept in the trash."""
 NAME = re.compile(r"^\d{8}T\d{6}Z-[0-9a-f]{16}$")
 log = logging.getLogger("collapse.gc")
 
 
 class TrashedFile(GcRecord):
-    """A file of an entry, at `files/PATH` once it was moved."""
+    """A file of an entry; it is at `files/PATH` after it was moved."""
 
     path: RelativePath
     size_bytes: int
@@ -50,7 +50,7 @@ class TrashedFile(GcRecord):
 
 
 class TrashedItem(GcRecord):
-    """Files that are removed, and restored, together; `rows` names the file of their database rows."""
+    """Files that are removed and restored together; `rows` is the name of the file with their database rows."""
 
     kind: ItemKind
     run_id: str | None
@@ -59,7 +59,7 @@ class TrashedItem(GcRecord):
 
 
 class TrashManifest(GcRecord):
-    """What an entry of the trash was made for, written before anything is moved into it."""
+    """Manifest of an entry of the trash, written before anything is moved into it."""
 
     format: Literal[1] = 1
     plan: str
@@ -71,7 +71,7 @@ class TrashManifest(GcRecord):
 
 @dataclass(frozen=True, slots=True)
 class TrashFolder:
-    """A folder of the trash."""
+    """An entry of the trash: the folder of one clean-up, with its manifest."""
 
     folder: Path
     manifest: TrashManifest
@@ -82,40 +82,40 @@ class TrashFolder:
 
     @property
     def expires(self) -> datetime:
-        """When the entry is emptied."""
-        return _moment(self.name) + timedelta(days=KEPT_DAYS)
+        """When the entry expires."""
+        return _timestamp_of(self.name) + timedelta(days=KEPT_DAYS)
 
     def file(self, path: str) -> Path:
-        """Return where a file lies in the entry."""
+        """Return the path of a file in the entry."""
         return self.folder / "files" / path
 
     def rows(self, item: TrashedItem) -> Path | None:
-        """Return where an item's database rows are, or None where it has none."""
+        """Return the path of the file with an item's database rows, or None where it has none."""
         return None if item.rows is None else self.folder / "rows" / item.rows
 
     def has_rows(self, item: TrashedItem) -> bool:
-        """Whether an item's database rows are in the entry."""
+        """Return whether an item's database rows are in the entry."""
         path = self.rows(item)
         return path is not None and path.exists()
 
     def contents(self) -> list[MovedItem]:
-        """Return the items of which something is in the entry."""
-        found = []
+        """Return the items of which files or rows are in the entry."""
+        items = []
         for item in self.manifest.items:
             sizes = [size for file in item.files if (size := _size(self.file(file.path))) is not None]
             if sizes or (item.kind == "deleted-run" and self.has_rows(item)):
-                found.append(MovedItem(kind=item.kind, run_id=item.run_id, count=len(sizes), size_bytes=sum(sizes)))
-        return found
+                items.append(MovedItem(kind=item.kind, run_id=item.run_id, count=len(sizes), size_bytes=sum(sizes)))
+        return items
 
     def is_empty(self) -> bool:
-        """Whether neither files nor rows are left in the entry."""
+        """Return whether neither files nor rows are left in the entry."""
         rows = any(self.has_rows(item) for item in self.manifest.items)
         return not rows and not any(os.path.lexists(self.file(f.path)) for i in self.manifest.items for f in i.files)
 
 
 @contextlib.contextmanager
 def locked(store: Store) -> Iterator[None]:
-    """Let one program at a time move things into or out of the trash; raises Conflict where another one does."""
+    """Hold the lock for moving files into or out of the trash; raises Conflict where another program holds it."""
     with (store.data_dir / LOCK).open("a") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -127,7 +127,7 @@ def locked(store: Store) -> Iterator[None]:
         yield
 
 
-def make_folder(store: Store) -> Path:
+def create_folder(store: Store) -> Path:
     """Return the folder of the trash; raises Unusable where it is a link."""
     folder = store.data_dir / FOLDER
     if folder.is_symlink():
@@ -138,13 +138,17 @@ def make_folder(store: Store) -> Path:
     return folder
 
 
-def make_entry(store: Store, plan: CleanupPlan, items: Sequence[TrashedItem]) -> TrashFolder:
-    """Make the entry of a plan that is about to be carried out; its manifest is durable afterwards."""
-    moment = datetime.now(UTC)
-    folder = make_folder(store) / f"{moment:%Y%m%dT%H%M%SZ}-{plan.id}"
+def create_entry(store: Store, plan: CleanupPlan, items: Sequence[TrashedItem]) -> TrashFolder:
+    """Create the entry for a plan before it is executed; its manifest is durable afterwards."""
+    created_at = datetime.now(UTC)
+    folder = create_folder(store) / f"{created_at:%Y%m%dT%H%M%SZ}-{plan.id}"
     folder.mkdir(mode=0o700)
     manifest = TrashManifest(
-        plan=plan.id, store=store.id, directory=store.directory_id, created_at=text_of(moment), items=tuple(items)
+        plan=plan.id,
+        store=store.id,
+        directory=store.directory_id,
+        created_at=format_timestamp(created_at),
+        items=tuple(items),
     )
     durable.write(folder / MANIFEST, orjson.dumps(manifest.model_dump(mode="json"), option=orjson.OPT_INDENT_2))
     durable.sync_folder(folder.parent)
@@ -152,16 +156,16 @@ def make_entry(store: Store, plan: CleanupPlan, items: Sequence[TrashedItem]) ->
 
 
 def list_entries(store: Store) -> list[TrashFolder]:
-    """Return the entries of the trash, newest first; raises Unusable where a manifest cannot be understood."""
+    """Return the entries of the trash, newest first; raises Unusable where a manifest is invalid."""
     folder = store.data_dir / FOLDER
     if folder.is_symlink() or not folder.is_dir():
         return []
-    found = []
+    entries = []
     for path in folder.iterdir():
-        # A folder without a manifest is of a clean-up that ended before it moved anything.
+        # A folder without a manifest belongs to a clean-up that was interrupted before it moved anything.
         if NAME.fullmatch(path.name) and not path.is_symlink() and (path / MANIFEST).is_file():
-            found.append(TrashFolder(path, _read(path / MANIFEST)))
-    return sorted(found, key=lambda entry: (entry.manifest.created_at, entry.name), reverse=True)
+            entries.append(TrashFolder(path, _read(path / MANIFEST)))
+    return sorted(entries, key=lambda entry: (entry.manifest.created_at, entry.name), reverse=True)
 
 
 def _read(path: Path) -> TrashManifest:
@@ -179,41 +183,41 @@ def _read(path: Path) -> TrashManifest:
 
 
 def find_entries(store: Store, names: Sequence[str] | None) -> list[TrashFolder]:
-    """Return the entries of these names, or all, newest first; raises NotFound where there is no such entry."""
-    found = list_entries(store)
-    missing = sorted(set(names or ()) - {entry.name for entry in found})
+    """Return the entries with these names, or all, newest first; raises NotFound for an unknown name."""
+    entries = list_entries(store)
+    missing = sorted(set(names or ()) - {entry.name for entry in entries})
     if missing:
         raise NotFound(
             f"there is no entry {missing[0]!r} in the trash; `collapse gc --empty-trash` lists what there is"
         )
-    return [entry for entry in found if names is None or entry.name in names]
+    return [entry for entry in entries if names is None or entry.name in names]
 
 
-def hash_entries(found: Sequence[TrashFolder]) -> str:
-    """Return a digest of what is in entries, which names a preview of emptying them."""
-    held = [[entry.name, [item.model_dump(mode="json") for item in entry.contents()]] for entry in found]
-    return hashlib.sha256(orjson.dumps(held)).hexdigest()[:16]
+def hash_entries(entries: Sequence[TrashFolder]) -> str:
+    """Return a hash of the contents of entries, which identifies a preview of emptying them."""
+    contents = [[entry.name, [item.model_dump(mode="json") for item in entry.contents()]] for entry in entries]
+    return hashlib.sha256(orjson.dumps(contents)).hexdigest()[:16]
 
 
 def empty(store: Store, listed: str) -> list[MovedItem]:
-    """Remove for good what was listed under this digest; raises Conflict where the trash is another one by now."""
+    """Remove for good the entries that were listed with this hash; raises Conflict where the trash has changed."""
     with locked(store):
-        found = list_entries(store)
-        if hash_entries(found) != listed:
+        entries = list_entries(store)
+        if hash_entries(entries) != listed:
             raise Conflict(
                 "the trash has changed since it was listed; look again (`collapse gc --empty-trash`, GET /api/v1/trash)"
             )
-        gone = [item for entry in found for item in entry.contents()]
-        for entry in found:
+        removed_items = [item for entry in entries for item in entry.contents()]
+        for entry in entries:
             discard(entry)
         remove_discarded(store)
-    return gone
+    return removed_items
 
 
 def empty_expired(store: Store, limit: int | None = None) -> bool:
-    """Remove for good the entries that are older than a week; return whether some of it is left for another call.
+    """Remove for good at most `limit` files of entries older than a week; return whether some are left.
 
-    At most `limit` files are removed. The caller holds the lock.
+    The caller holds the lock.
     """
     now = datetime.now(UTC)
     old = [entry for entry in list_entries(store) if entry.expires < now]
@@ -224,12 +228,12 @@ def empty_expired(store: Store, limit: int | None = None) -> bool:
 
 
 def discard(entry: TrashFolder) -> None:
-    """Take an entry out of the trash at once; its files are removed by `remove_discarded`."""
+    """Take an entry out of the trash by renaming it; `remove_discarded` removes its files."""
     entry.folder.rename(entry.folder.with_name(EMPTYING + entry.name))
 
 
 def remove_discarded(store: Store, limit: int | None = None) -> bool:
-    """Remove the files of entries that were taken out of the trash; return whether some are left, beyond `limit`."""
+    """Remove at most `limit` files of discarded entries; return whether some are left."""
     folder = store.data_dir / FOLDER
     if folder.is_symlink() or not folder.is_dir():
         return False
@@ -247,20 +251,20 @@ def remove_discarded(store: Store, limit: int | None = None) -> bool:
         discarded.rmdir()
     for path in folder.iterdir():
         if NAME.fullmatch(path.name) and not path.is_symlink() and not (path / MANIFEST).exists():
-            # Of a clean-up that ended before it moved anything.
+            # Left by a clean-up that was interrupted before it moved anything.
             (path / f"{MANIFEST}.partial").unlink(missing_ok=True)
             files.remove_empty_folders(path)
     return False
 
 
-def _moment(name: str) -> datetime:
+def _timestamp_of(name: str) -> datetime:
     return datetime.strptime(name.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
 
 
 def _size(path: Path) -> int | None:
-    """Return a regular file's size, or None where there is none."""
+    """Return the size of a regular file, or None where there is none."""
     try:
-        found = path.lstat()
+        status = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None

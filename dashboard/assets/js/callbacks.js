@@ -1,29 +1,36 @@
-// Clientside callbacks: what a click changes in the browser alone.
+// Dash's clientside callbacks.
 
 window.dash_clientside = Object.assign({}, window.dash_clientside, {
   collapse: {
-    openExport(clicks, closed) {
-      if (closed && window.dash_clientside.callback_context.triggered_id === "export-close") return [false, window.dash_clientside.no_update];
-      if (!clicks) return [window.dash_clientside.no_update, window.dash_clientside.no_update];
-      const name = () => {
-        // Mantine names a dialog after its own header alone, which would be a second banner of the page.
+    /** Open or close the export dialog; it opens with the state of the page's view. */
+    openExport(openClicks, closeClicks) {
+      const { no_update: unchanged, callback_context: context } = window.dash_clientside;
+      if (closeClicks && context.triggered_id === "export-close") return [false, unchanged];
+      if (!openClicks) return [unchanged, unchanged];
+      const labelDialog = () => {
+        // Mantine labels a dialog by its own header alone, which we replace.
         const dialog = document.querySelector("section[role=dialog]");
         if (dialog) dialog.setAttribute("aria-label", "Export figure");
-        else requestAnimationFrame(name);
+        else requestAnimationFrame(labelDialog);
       };
-      requestAnimationFrame(name);
-      return [true, window.collapseLab?.moment() ?? {}];
+      requestAnimationFrame(labelDialog);
+      return [true, window.collapseLab?.viewState() ?? {}];
     },
-    whereAmI(path) {
+    /** Mark the navigation link of the current page. */
+    updateNavigation(path) {
       return ["/runs", "/new", "/compare", "/system"].map((page) => {
-        const here = path?.startsWith(page) || (page === "/runs" && path === "/");
-        return here ? "nav-link here" : "nav-link";
+        const isCurrent = path?.startsWith(page) || (page === "/runs" && path === "/");
+        return isCurrent ? "nav-link here" : "nav-link";
       });
     },
+    /** Set the title of the browser's tab. */
+    updateTitle(title) {
+      if (title) document.title = title;
+    },
+    /** End the session; the page that follows asks for a token. */
     async logOut(clicks) {
       if (!clicks) return window.dash_clientside.no_update;
       await fetch("/api/v1/logout", { method: "POST" });
-      // The page itself says that it needs a token again.
       window.location.assign("/");
       return true;
     },

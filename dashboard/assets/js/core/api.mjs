@@ -1,22 +1,22 @@
-// What the pages' scripts ask of the service: JSON in, JSON out, problems as errors with the server's words.
+// Requests to the service: JSON in, JSON out, problem details as errors.
 
 const PREFIX = "/api/v1";
+const RETRY_DEADLINE_MS = 600_000;
 
-export class Problem extends Error {
+/** An answer of the service that is no success; its message is the problem's detail. */
+export class ApiError extends Error {
   constructor(status, detail) {
     super(detail);
     this.status = status;
   }
 }
 
-const PATIENCE_MS = 600000;
-
-/** How many requests are ahead, in words. */
-export function waitingLine(ahead, seconds) {
+/** Describe a wait for the server's queue of long work. */
+export function formatQueueWait(ahead, seconds) {
   return `Waiting for the server: ${ahead} ${ahead === 1 ? "request" : "requests"} ahead; asking again in ${seconds} s`;
 }
 
-function pause(milliseconds, signal) {
+function abortableSleep(milliseconds, signal) {
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
     const timer = setTimeout(resolve, milliseconds);
@@ -24,39 +24,43 @@ function pause(milliseconds, signal) {
   });
 }
 
-/** Fetch; where the server has too much long work to do (429 that says how much is ahead), say so with `waiting`, wait
- * as long as it was told, and ask again, for ten minutes in all. */
-export async function patiently(url, options = {}, waiting = () => {}) {
-  const deadline = Date.now() + PATIENCE_MS;
+/**
+ * Fetch, and ask again after each answer 429 that says how many requests are ahead, for ten minutes in all.
+ * @param {(text: string) => void} onWait receives a line for each wait
+ */
+export async function fetchWithRetry(url, options = {}, onWait = () => {}) {
+  const deadlineMs = Date.now() + RETRY_DEADLINE_MS;
   for (;;) {
     const response = await fetch(url, options);
     if (response.status !== 429) return response;
     const seconds = Number(response.headers.get("retry-after"));
     const { ahead } = await response.clone().json();
-    if (ahead === undefined || !(seconds > 0) || Date.now() + 1000 * seconds > deadline) return response;
-    waiting(waitingLine(ahead, seconds));
-    await pause(1000 * seconds, options.signal);
+    if (ahead === undefined || !(seconds > 0) || Date.now() + 1000 * seconds > deadlineMs) return response;
+    onWait(formatQueueWait(ahead, seconds));
+    await abortableSleep(1000 * seconds, options.signal);
   }
 }
 
-async function answered(response) {
-  const held = response.headers.get("content-type")?.includes("json") ? await response.json() : null;
-  if (!response.ok) throw new Problem(response.status, held?.detail ?? `the server answered ${response.status}`);
-  return held;
+async function readJson(response) {
+  const body = response.headers.get("content-type")?.includes("json") ? await response.json() : null;
+  if (!response.ok) throw new ApiError(response.status, body?.detail ?? `The server answered with status ${response.status}.`);
+  return body;
 }
 
-/** An address with its query; what is null or empty is left out. */
-export function address(path, query = {}) {
+/** Return the address of an API path with its query; null and empty values are left out. */
+export function apiUrl(path, query = {}) {
   const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
   const text = new URLSearchParams(given.map(([key, value]) => [key, String(value)])).toString();
   return `${PREFIX}${path}${text ? `?${text}` : ""}`;
 }
 
-export async function ask(path, query, { signal } = {}) {
-  return answered(await fetch(address(path, query), { signal }));
+/** GET a path of the API and return its JSON. Throws ApiError. */
+export async function getJson(path, query, { signal } = {}) {
+  return readJson(await fetch(apiUrl(path, query), { signal }));
 }
 
-export async function send(method, path, body) {
+/** Send JSON to a path of the API and return the JSON of the answer. Throws ApiError. */
+export async function sendJson(method, path, body) {
   const headers = { "content-type": "application/json" };
-  return answered(await fetch(address(path), { method, headers, body: body === undefined ? undefined : JSON.stringify(body) }));
+  return readJson(await fetch(apiUrl(path), { method, headers, body: body === undefined ? undefined : JSON.stringify(body) }));
 }

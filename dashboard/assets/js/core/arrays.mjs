@@ -1,33 +1,38 @@
-// Plotly's typed arrays ({dtype, bdata, shape}) to numbers, and coordinates in the ETF's frame to a picture.
+// Plotly's typed arrays ({dtype, bdata, shape}) as numbers, and products of coordinates with a view's matrix.
 
-const KINDS = { f4: Float32Array, i4: Int32Array, u1: Uint8Array };
+const ARRAY_TYPES = { f4: Float32Array, i4: Int32Array, u1: Uint8Array };
 
-/** Return {data, rows, columns} of a typed array; one-dimensional arrays have one column. */
-export function decode({ dtype, bdata, shape }) {
+/** Decode a typed array to {data, rows, columns}; a one-dimensional array has one column. */
+export function decodeArray({ dtype, bdata, shape }) {
   const bytes = Uint8Array.from(atob(bdata), (c) => c.charCodeAt(0));
   const [rows, columns = 1] = String(shape).split(",").map(Number);
-  return { data: new KINDS[dtype](bytes.buffer), rows, columns };
+  return { data: new ARRAY_TYPES[dtype](bytes.buffer), rows, columns };
 }
 
-/** Return [x, y, z] of rows (n × r) seen through a view matrix given as r rows of three numbers. */
-export function project({ data, rows, columns }, view) {
-  const out = [new Float32Array(rows), new Float32Array(rows), new Float32Array(rows)];
+/** Multiply rows (N, R) with a view's matrix, R rows of three numbers; returns [x, y, z], each of length N. */
+export function project({ data, rows, columns }, matrix) {
+  const axes = [new Float32Array(rows), new Float32Array(rows), new Float32Array(rows)];
   for (let i = 0; i < rows; i += 1) {
     for (let axis = 0; axis < 3; axis += 1) {
       let sum = 0;
-      for (let j = 0; j < columns; j += 1) sum += data[i * columns + j] * view[j][axis];
-      out[axis][i] = sum;
+      for (let j = 0; j < columns; j += 1) sum += data[i * columns + j] * matrix[j][axis];
+      axes[axis][i] = sum;
     }
   }
-  return out;
+  return axes;
 }
 
-/** Return {data, rows, columns} of nested rows. */
-export function fromRows(rows) {
+/** Convert nested rows to {data, rows, columns}. */
+export function arrayFromRows(rows) {
   return { data: Float32Array.from(rows.flat()), rows: rows.length, columns: rows[0].length };
 }
 
-/** Read a number that travels as "NaN", "Infinity" or "-Infinity"; null stays null. */
-export function number(value) {
+/** Convert nested rows of three numbers to [x, y, z]. */
+export function axesFromRows(rows) {
+  return [0, 1, 2].map((axis) => Float32Array.from(rows, (row) => row[axis]));
+}
+
+/** Convert a number that JSON may hold as "NaN", "Infinity" or "-Infinity"; null stays null. */
+export function toNumber(value) {
   return value === null || value === undefined ? null : Number(value);
 }

@@ -1,60 +1,63 @@
-// Files that take long to make: while the server has too much to do, the page says so, and asks again when it was told to.
+// Downloads and previews of files that take long to make: while the server is busy, the page shows how long it waits.
 
-import { Problem, patiently } from "./api.mjs";
-import { toast } from "./toast.mjs";
+import { ApiError, fetchWithRetry } from "./api.mjs";
+import { createElement } from "./dom.mjs";
+import { showToast } from "./toast.mjs";
 
-const LONG = /^\/api\/v1\/(.*\/)?(figures\/|replay\.html|archive\.zip)/;
+const LONG_WORK_PATHS = /^\/api\/v1\/(.*\/)?(figures\/|replay\.html|archive\.zip)/;
+const REVOKE_URL_AFTER_MS = 60_000;
 
-/** The name that an answer gives its file. */
-export function fileName(disposition, fallback) {
+/** Return the file name of a Content-Disposition header. */
+export function fileNameOf(disposition, fallback) {
   return disposition?.match(/filename="([^"]+)"/)?.[1] ?? fallback;
 }
 
-async function answered(href) {
-  const leaving = new AbortController();
-  const waiting = (line) => toast(line, { words: "Cancel", work: () => leaving.abort() });
-  toast("Asking the server for the file…", { words: "Cancel", work: () => leaving.abort() });
-  const response = await patiently(href, { signal: leaving.signal }, waiting);
-  if (!response.ok) throw new Problem(response.status, (await response.json()).detail);
+async function fetchFile(href) {
+  const abort = new AbortController();
+  const cancel = { label: "Cancel", onClick: () => abort.abort() };
+  showToast("Preparing the file…", cancel);
+  const response = await fetchWithRetry(href, { signal: abort.signal }, (text) => showToast(text, cancel));
+  if (!response.ok) throw new ApiError(response.status, (await response.json()).detail);
   return response;
 }
 
-async function save(link) {
+async function download(link) {
   try {
-    const response = await answered(link.href);
+    const response = await fetchFile(link.href);
     const content = await response.blob();
-    const name = fileName(response.headers.get("content-disposition"), link.download || "download");
-    const made = Object.assign(document.createElement("a"), { href: URL.createObjectURL(content), download: name });
-    made.click();
-    setTimeout(() => URL.revokeObjectURL(made.href), 60000);
-    toast(`Saved ${name}.`);
+    const name = fileNameOf(response.headers.get("content-disposition"), link.download || "download");
+    const anchor = createElement("a", { href: URL.createObjectURL(content), download: name });
+    anchor.click();
+    setTimeout(() => URL.revokeObjectURL(anchor.href), REVOKE_URL_AFTER_MS);
+    showToast(`Saved ${name}`);
   } catch (error) {
-    toast(error.name === "AbortError" ? "Cancelled; nothing was saved." : `Nothing was saved: ${error.message}`);
+    showToast(error.name === "AbortError" ? "Download cancelled; nothing was saved" : `Download failed, nothing was saved: ${error.message}`);
   }
 }
 
-/** A picture that the server refused is asked for again when there is room; it is made once, so then it is there. */
-async function show(image) {
+/** Load a picture that the server refused because it was busy, as soon as it is made. */
+async function reloadPreview(image) {
   const source = image.getAttribute("src");
   try {
-    const response = await answered(source);
+    const response = await fetchFile(source);
     if (image.getAttribute("src") !== source) return;
     if (response.ok) image.src = source;
-    toast("The figure is there.");
+    showToast("Preview loaded");
   } catch (error) {
-    toast(error.name === "AbortError" ? "Cancelled." : `The preview cannot be shown: ${error.message}`);
+    showToast(error.name === "AbortError" ? "Preview cancelled" : `Preview failed: ${error.message}`);
   }
 }
 
-export function listen() {
+/** Handle the page's download links and the export preview. */
+export function listenForDownloads() {
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.("a[download]");
-    if (!link || event.defaultPrevented || !LONG.test(new URL(link.href, location.href).pathname)) return;
+    if (!link || event.defaultPrevented || !LONG_WORK_PATHS.test(new URL(link.href, location.href).pathname)) return;
     event.preventDefault();
-    save(link);
+    download(link);
   });
-  const failing = (event) => {
-    if (event.target.id === "export-preview" && event.target.getAttribute("src")) show(event.target);
+  const onError = (event) => {
+    if (event.target.id === "export-preview" && event.target.getAttribute("src")) reloadPreview(event.target);
   };
-  document.addEventListener("error", failing, true);
+  document.addEventListener("error", onError, true);
 }

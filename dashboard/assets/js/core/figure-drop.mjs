@@ -1,32 +1,33 @@
-// A figure's file dropped anywhere on a page opens the view that it was made of: its run, epoch, view and camera.
+// Opens the view of an exported figure that is dropped on a page: its run, epoch, view and camera.
 
-import { go } from "./url-state.mjs";
-import { toast } from "./toast.mjs";
+import { showToast } from "./toast.mjs";
+import { navigate } from "./url-state.mjs";
 
 const holdsFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
 
-/** Ask the service where a file comes from, and go there. */
-async function follow(file) {
-  toast(`Reading ${file.name} …`);
+async function openFigure(file) {
+  showToast(`Reading ${file.name}…`);
   try {
-    const answer = await fetch("/api/v1/figures/origin", { method: "POST", body: file, headers: { "content-type": "application/octet-stream" } });
-    const told = await answer.json();
-    if (!answer.ok) throw new Error(told.detail);
-    toast(`${file.name}: ${told.figure} of ${told.runs.map((run) => run.name).join(", ")}, made by ${told.made_by}`);
-    go(told.address);
+    const headers = { "content-type": "application/octet-stream" };
+    const response = await fetch("/api/v1/figures/origin", { method: "POST", body: file, headers });
+    const origin = await response.json();
+    if (!response.ok) throw new Error(origin.detail);
+    showToast(`${file.name}: ${origin.figure} of ${origin.runs.map((run) => run.name).join(", ")}, made by ${origin.made_by}`);
+    navigate(origin.address);
   } catch (error) {
-    toast(`${file.name} cannot be opened: ${error.message}`);
+    showToast(`Cannot open ${file.name}: ${error.message}`);
   }
 }
 
-export function listen() {
+/** Handle files that are dropped anywhere on the page. */
+export function listenForFigureDrops() {
   document.addEventListener("dragover", (event) => {
-    if (holdsFiles(event)) event.preventDefault(); // or the browser would leave the page for the file
+    if (holdsFiles(event)) event.preventDefault(); // otherwise the browser leaves the page and opens the file
   });
   document.addEventListener("drop", (event) => {
     if (!holdsFiles(event)) return;
     event.preventDefault();
     const [file] = event.dataTransfer.files;
-    if (file) follow(file);
+    if (file) openFigure(file);
   });
 }

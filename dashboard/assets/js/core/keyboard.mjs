@@ -1,48 +1,49 @@
-// Keys that work on every page, and the sheet that lists all of them.
+// Keyboard shortcuts that work on every page, and the dialog that lists all of them.
 
-const PLACES = { r: "nav-runs", n: "nav-new", c: "nav-compare", s: "nav-system" };
-const PREFIX_MS = 1200;
+const NAVIGATION_LINKS = { r: "nav-runs", n: "nav-new", c: "nav-compare", s: "nav-system" };
+const PREFIX_TIMEOUT_MS = 1200;
+const TEXT_FIELDS = "input:not([type=range]), textarea, select, [contenteditable=true], [role=dialog], dialog, .ag-root";
 
-/** Whether a key belongs to what is typed, to a dialog, or to the browser. */
-export function typing(event) {
-  const { target } = event;
+/** Whether a key press belongs to a text field, a dialog, the table or the browser, and is no shortcut. */
+export function isTyping(event) {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return true;
-  return Boolean(target.closest?.("input:not([type=range]), textarea, select, [contenteditable=true], [role=dialog], dialog, .ag-root"));
+  return Boolean(event.target.closest?.(TEXT_FIELDS));
 }
 
-export class Keys {
+/** Handles "?", "/" and "g" followed by a page's letter. */
+export class KeyboardShortcuts {
   constructor() {
-    this.prefix = -Infinity;
-    document.addEventListener("keydown", (event) => this.key(event));
+    this.prefixedAtMs = -Infinity;
+    document.addEventListener("keydown", (event) => this.onKey(event));
     document.addEventListener("click", (event) => {
-      if (event.target.closest("#help-open")) this.help();
+      if (event.target.closest("#help-open")) this.toggleDialog();
     });
   }
 
-  help() {
-    const sheet = document.getElementById("help");
-    if (!sheet) return;
-    if (sheet.open) sheet.close();
-    else sheet.showModal();
+  toggleDialog() {
+    const dialog = document.getElementById("help");
+    if (!dialog) return;
+    if (dialog.open) dialog.close();
+    else dialog.showModal();
   }
 
-  key(event) {
-    if (event.key === "?" && document.getElementById("help")?.open) this.help();
-    if (typing(event)) return;
+  onKey(event) {
+    if (event.key === "?" && document.getElementById("help")?.open) this.toggleDialog();
+    if (isTyping(event)) return;
     if (event.key === "?") {
       event.preventDefault();
-      this.help();
+      this.toggleDialog();
     } else if (event.key === "/") {
       const filter = document.querySelector("[data-filter] input");
       if (!filter) return;
       event.preventDefault();
       filter.focus();
-    } else if (event.key === "g") this.prefix = performance.now();
-    else if (performance.now() - this.prefix < PREFIX_MS && PLACES[event.key]) {
+    } else if (event.key === "g") this.prefixedAtMs = performance.now();
+    else if (performance.now() - this.prefixedAtMs < PREFIX_TIMEOUT_MS && NAVIGATION_LINKS[event.key]) {
       event.preventDefault();
       event.stopImmediatePropagation();
-      this.prefix = -Infinity;
-      document.getElementById(PLACES[event.key])?.click();
+      this.prefixedAtMs = -Infinity;
+      document.getElementById(NAVIGATION_LINKS[event.key])?.click();
     }
   }
 }

@@ -1,78 +1,86 @@
-// One EventSource a page: follows runs, each from an event on, at most one hand-over a paint.
+// Server-sent events: one EventSource follows several runs, each from an event on, and hands over once per frame.
 
-export const TYPES = [
-  "RunQueued", "RunStarted", "Resumed", "StepMeasured", "EpochMeasured", "GeometryCaptured", "CheckpointSaved",
-  "AttemptFailed", "Paused", "DataProgressed", "SamplesPictured", "RunFinished", "RunCancelled", "RunFailed", "LogLine",
-];
+import { EVENT_TYPES } from "./constants.mjs";
+import { findPart } from "./dom.mjs";
 
-/** Drop what was seen, keep order, and let only the newest capture of a run carry arrays: newest wins. */
-export function merge(pending, event, lastSeq) {
+const RECONNECT_DELAY_MS = 1000;
+const HIDDEN_PAGE_DELAY_MS = 250;
+const CONNECTION_LABELS = { live: "Live", reconnecting: "Reconnecting…", deleted: "Run deleted" };
+
+/**
+ * Append an event to `pending` unless it is known. Only the newest capture of a run keeps its arrays.
+ * @returns the last sequence number that is known now
+ */
+export function mergeEvent(pending, event, lastSeq) {
   if (event.seq <= lastSeq) return lastSeq;
-  if (event.arrays) for (const held of pending) if (held.run === event.run) delete held.arrays;
+  if (event.arrays) for (const earlier of pending) if (earlier.run === event.run) delete earlier.arrays;
   pending.push(event);
   return event.seq;
 }
 
-/** Say in the top bar whether what is shown is live. */
-export function connection(state) {
-  const dot = document.querySelector('[data-part="connection"]');
-  if (!dot) return;
-  dot.dataset.state = state;
-  dot.textContent = { live: "live", reconnecting: "reconnecting, nothing is lost", deleted: "this run was deleted" }[state] ?? "";
+/** Show in the top bar whether the page is live: "live", "reconnecting", "deleted", or "" for nothing. */
+export function showConnection(state) {
+  const label = findPart(document, "connection");
+  if (!label) return;
+  label.dataset.state = state;
+  label.textContent = CONNECTION_LABELS[state] ?? "";
 }
 
+/** Follows runs and passes their events to `onEvents`, in order, at most once per frame. */
 export class RunStream {
-  /** `seen` is a map from each run's id to the last of its events that is known. */
-  constructor(seen, onEvents) {
-    this.seen = seen;
-    this.onEvents = onEvents;
+  /**
+   * @param {Map<string, number>} lastSeqs the last known sequence number by run
+   * @param {(events: object[]) => void} onEvents
+   */
+  constructor(lastSeqs, onEvents) {
+    Object.assign(this, { lastSeqs, onEvents });
     this.pending = [];
-    this.scheduled = false;
-    this.closed = false;
+    this.isScheduled = false;
+    this.isClosed = false;
     this.connect();
   }
 
   connect() {
-    if (this.closed) return;
-    const after = [...this.seen].map(([run, seq]) => `${run}:${seq}`);
-    this.source = new EventSource(`/api/v1/stream?runs=${[...this.seen.keys()]}&after=${after}`);
-    this.source.onopen = () => connection("live");
+    if (this.isClosed) return;
+    const after = [...this.lastSeqs].map(([run, seq]) => `${run}:${seq}`);
+    this.source = new EventSource(`/api/v1/stream?runs=${[...this.lastSeqs.keys()]}&after=${after}`);
+    this.source.onopen = () => showConnection("live");
     this.source.onerror = () => {
-      if (this.closed) return;
-      connection("reconnecting");
-      // A refused connection is not tried again by the browser itself.
-      if (this.source.readyState === EventSource.CLOSED) this.timer = setTimeout(() => this.connect(), 1000);
+      if (this.isClosed) return;
+      showConnection("reconnecting");
+      // The browser itself does not try again after a refused connection.
+      if (this.source.readyState === EventSource.CLOSED) this.timer = setTimeout(() => this.connect(), RECONNECT_DELAY_MS);
     };
     this.source.addEventListener("deleted", (message) => this.forget(JSON.parse(message.data).run));
-    for (const type of TYPES) this.source.addEventListener(type, (message) => this.take(JSON.parse(message.data)));
+    for (const type of EVENT_TYPES) this.source.addEventListener(type, (message) => this.receive(JSON.parse(message.data)));
   }
 
-  /** A run that was deleted is followed no longer; with the last one the stream ends. */
+  /** Stop following a deleted run; the stream ends with the last one. */
   forget(run) {
-    this.seen.delete(run);
-    if (this.seen.size > 0) return;
+    this.lastSeqs.delete(run);
+    if (this.lastSeqs.size > 0) return;
     this.close();
-    connection("deleted");
+    showConnection("deleted");
   }
 
-  take(event) {
-    this.seen.set(event.run, merge(this.pending, event, this.seen.get(event.run)));
-    if (this.scheduled || this.pending.length === 0) return;
-    this.scheduled = true;
-    // A hidden page paints nothing; a timer then keeps what it knows up to date.
-    if (document.hidden) setTimeout(() => this.hand(), 250);
-    else requestAnimationFrame(() => this.hand());
+  receive(event) {
+    this.lastSeqs.set(event.run, mergeEvent(this.pending, event, this.lastSeqs.get(event.run)));
+    if (this.isScheduled || this.pending.length === 0) return;
+    this.isScheduled = true;
+    // A hidden page gets no animation frames; a timer keeps its state up to date.
+    if (document.hidden) setTimeout(() => this.flush(), HIDDEN_PAGE_DELAY_MS);
+    else requestAnimationFrame(() => this.flush());
   }
 
-  hand() {
-    this.scheduled = false;
+  flush() {
+    this.isScheduled = false;
     const events = this.pending;
     this.pending = [];
-    if (!this.closed && events.length) this.onEvents(events);
+    if (!this.isClosed && events.length) this.onEvents(events);
   }
 
   close() {
-    this.closed = true;
+    this.isClosed = true;
     clearTimeout(this.timer);
     this.source.close();
   }

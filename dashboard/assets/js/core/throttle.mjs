@@ -1,29 +1,35 @@
-// Work that is done at once, and then at most every so many milliseconds, the last wish always fulfilled.
+// Runs a callback at most once in an interval.
 
-export class Calm {
-  constructor(milliseconds, work, now = () => performance.now()) {
-    this.milliseconds = milliseconds;
-    this.work = work;
-    this.now = now;
-    this.last = -Infinity;
+/** Calls `callback` at once for the first request, and once more at the end of the interval for all that follow. */
+export class Throttle {
+  /**
+   * @param {number} intervalMs the shortest time between two calls
+   * @param {() => void} callback
+   * @param {() => number} now the clock, in milliseconds
+   */
+  constructor(intervalMs, callback, now = () => performance.now()) {
+    Object.assign(this, { intervalMs, callback, now });
+    this.lastCallMs = -Infinity;
     this.timer = null;
   }
 
-  draw() {
+  /** Ask for a call, now or when the interval is over. */
+  request() {
     if (this.timer !== null) return;
-    const wait = this.last + this.milliseconds - this.now();
-    if (wait <= 0) this.run();
-    else this.timer = setTimeout(() => this.run(), wait);
+    const waitMs = this.lastCallMs + this.intervalMs - this.now();
+    if (waitMs <= 0) this.flush();
+    else this.timer = setTimeout(() => this.flush(), waitMs);
   }
 
-  /** Do it now: what a person asked for does not wait. */
-  run() {
-    this.close();
-    this.last = this.now();
-    this.work();
+  /** Call now, whatever the interval, and drop a pending call. */
+  flush() {
+    this.cancel();
+    this.lastCallMs = this.now();
+    this.callback();
   }
 
-  close() {
+  /** Drop a pending call. */
+  cancel() {
     clearTimeout(this.timer);
     this.timer = null;
   }

@@ -1,26 +1,30 @@
-// One line of news at the foot of the page; it moves nothing, and goes away unless it offers something.
+// A message at the bottom of the page. It does not move the page's content.
 
-const STAYS_MS = 7000;
+import { createElement } from "./dom.mjs";
+
+const VISIBLE_MS = 7000;
 let timer = null;
 
-/** Say something; `offer` is `{ words, work }` of a button beside it, for as long as the line stands there. */
-export function toast(text, offer = null) {
-  const line = document.getElementById("toast");
-  if (!line) return;
+/**
+ * Show a message. With an action it stays until it is used or closed, otherwise it disappears after seven seconds.
+ * @param {string} text
+ * @param {{label: string, onClick: () => void} | null} action a button beside the text
+ */
+export function showToast(text, action = null) {
+  const toast = document.getElementById("toast");
+  if (!toast) return;
   clearTimeout(timer);
-  const children = [Object.assign(document.createElement("span"), { textContent: text })];
-  if (offer) {
-    const button = Object.assign(document.createElement("button"), { type: "button", textContent: offer.words });
-    button.addEventListener("click", () => {
-      line.hidden = true;
-      offer.work();
-    });
-    children.push(button);
+  const hide = () => (toast.hidden = true);
+  const children = [createElement("span", { textContent: text })];
+  if (action) {
+    const onclick = () => {
+      hide();
+      action.onClick();
+    };
+    children.push(createElement("button", { type: "button", textContent: action.label, onclick }));
   }
-  const away = Object.assign(document.createElement("button"), { type: "button", textContent: "×" });
-  away.setAttribute("aria-label", "Close");
-  away.addEventListener("click", () => (line.hidden = true));
-  line.replaceChildren(...children, away);
-  line.hidden = false;
-  if (!offer) timer = setTimeout(() => (line.hidden = true), STAYS_MS);
+  const close = createElement("button", { type: "button", textContent: "×", "aria-label": "Close", onclick: hide });
+  toast.replaceChildren(...children, close);
+  toast.hidden = false;
+  if (!action) timer = setTimeout(hide, VISIBLE_MS);
 }

@@ -1,37 +1,43 @@
-// The state of a view in the page's address, so that a link, a reload, back and forward show the same again.
+// The state of a page in its address: a link, a reload, back and forward show the same view again.
 
-const READ = {
-  view: (text) => text,
-  classes: (text) => numbers(text),
-  epoch: (text) => (Number.isFinite(Number(text)) ? Number(text) : null),
-  camera: (text) => text,
-  layers: (text) => text.split(",").filter(Boolean),
-  class: (text) => numbers(text),
-  charts: (text) => text,
+const toText = (text) => text;
+const toNumber = (text) => (Number.isFinite(Number(text)) ? Number(text) : null);
+const toList = (text) => text.split(",").filter(Boolean);
+
+function toLabels(text) {
+  const labels = text.split(",").map(Number);
+  return text !== "" && labels.every((label) => Number.isInteger(label) && label >= 0) ? labels : [];
+}
+
+/** Every parameter of every page, with the function that parses it. */
+const PARSERS = {
+  view: toText,
+  classes: toLabels,
+  epoch: toNumber,
+  camera: toText,
+  layers: toList,
+  class: toLabels,
+  charts: toText,
   unit: (text) => (text === "angle" ? "angle" : "cos"),
-  tab: (text) => text,
-  by: (text) => text,
-  at: (text) => (Number.isFinite(Number(text)) ? Number(text) : null),
-  metric: (text) => text,
-  threshold: (text) => (Number.isFinite(Number(text)) ? Number(text) : null),
+  tab: toText,
+  q: toText,
+  by: toText,
+  at: toNumber,
+  metric: toText,
+  threshold: toNumber,
 };
 
-function numbers(text) {
-  const found = text.split(",").map(Number);
-  return text !== "" && found.every((n) => Number.isInteger(n) && n >= 0) ? found : [];
+/** Parse an address's query; parameters that it does not have are absent from the result. */
+export function parseUrlState(search) {
+  const state = {};
+  for (const [key, value] of new URLSearchParams(search)) if (PARSERS[key]) state[key] = PARSERS[key](value);
+  return state;
 }
 
-/** Read what an address says of a view; what it does not say is absent. */
-export function read(search) {
-  const found = {};
-  for (const [key, value] of new URLSearchParams(search)) if (READ[key]) found[key] = READ[key](value);
-  return found;
-}
-
-/** Write a view's state into an address; what is null, empty or as it is by default is left out. */
-export function write(search, state) {
+/** Return the query for a state. Null and empty values are left out; parameters of others stay. */
+export function formatUrlState(search, state) {
   const query = new URLSearchParams(search);
-  for (const key of Object.keys(READ)) {
+  for (const key of Object.keys(PARSERS)) {
     const value = state[key];
     const text = Array.isArray(value) ? value.join(",") : String(value ?? "");
     if (text === "") query.delete(key);
@@ -41,22 +47,31 @@ export function write(search, state) {
   return text ? `?${text}` : "";
 }
 
+/** Read the state of the page's address. */
+export const readUrlState = () => parseUrlState(window.location.search);
+
 /**
- * Put a state into the address: as a new entry of the history where a person chose something, in its place where
- * something moved. Dash's own Location is told, or it would bring back the address that it knows.
+ * Write a state into the page's address.
+ * @param {object} state values by parameter
+ * @param {{addEntry: boolean}} options whether back returns to the address before: for choices, not for movement
  */
-export function put(state, { entry = false } = {}) {
-  const search = write(window.location.search, state);
+export function writeUrlState(state, { addEntry = false } = {}) {
+  const search = formatUrlState(window.location.search, state);
   if (search === window.location.search) return;
   const url = window.location.pathname + search + window.location.hash;
-  if (entry) window.history.pushState(null, "", url);
+  if (addEntry) window.history.pushState(null, "", url);
   else window.history.replaceState(null, "", url);
-  window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
+  notifyDash();
 }
 
-/** Go to another page without loading everything anew, as Dash's own links do it. */
-export function go(href) {
+/** Go to another page without reloading the application, like Dash's own links. */
+export function navigate(href) {
   window.history.pushState({}, "", href);
-  window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
+  notifyDash();
   window.scrollTo(0, 0);
+}
+
+/** Tell Dash's Location about a change; otherwise it restores the address that it knows. */
+function notifyDash() {
+  window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
 }

@@ -1,15 +1,16 @@
-// Which capture is shown: the newest while the run is followed, or one that the slider, a key, or a chart points at.
+// Playback of a run's captures: which one is shown, and their arrays, fetched on demand and cached.
 
-import { prepare, TRAIL } from "../scene/scene.mjs";
+import { axesFromRows, decodeArray } from "../core/arrays.mjs";
 
-const CACHE = 600;
-const WARMED = 300; // captures of a run that are fetched before anybody asks
-const AHEAD = 8; // captures fetched before they are wanted while playing
+const CACHED_FRAMES = 600;
+const PREFETCH_INITIAL = 300; // a run with at most so many captures is fetched whole once its page is idle
+const PREFETCH_AHEAD = 8; // captures fetched in advance during playback
+const PLAYBACK_INTERVAL_MS = 90; // between two captures at speed 1
+export const TRAIL_CAPTURES = 8; // captures before the one shown whose class means make the trajectories
 export const SPEEDS = [0.5, 1, 2, 4];
-const PLAY_MS = 90; // a capture, at speed one
 
-/** The last capture at or before an epoch; the first where all are later; -1 where there is none. */
-export function captureAt(captures, epoch) {
+/** Index of the last capture at or before an epoch; the first where all are later; -1 where there is none. */
+export function captureIndexAt(captures, epoch) {
   if (captures.length === 0) return -1;
   let [low, high] = [0, captures.length];
   while (high - low > 1) {
@@ -20,155 +21,178 @@ export function captureAt(captures, epoch) {
   return low;
 }
 
-export class Replay {
-  /** `run` is the run's model; `seen()` names the view that the server must cut, or null; `turns()` whether frames are wanted too; `heard` has show, words, failed. */
-  constructor(run, { signal, seen, turns = () => false, heard }) {
-    Object.assign(this, { run, signal, seen, turns, heard });
+/**
+ * Decode a capture's arrays to a frame that the scene shows.
+ * @param {{key: string, vertices: Float32Array[]} | null} serverView the view that the server has projected them to
+ */
+function decodeFrame(arrays, serverView = null) {
+  const [means, weights, features] = ["means", "weights", "features"].map((name) => decodeArray(arrays[name]));
+  return {
+    means, weights, features, serverView, labels: decodeArray(arrays.labels).data, cosines: decodeArray(arrays.cosines_means),
+    pca: arrays.pca ? decodeArray(arrays.pca) : null, predictions: arrays.predictions ? decodeArray(arrays.predictions).data : null,
+    etfFrame: arrays.frame ? decodeArray(arrays.frame) : null, projections: new Map(),
+  };
+}
+
+/** Follows the latest capture, or shows the one that is selected, played, or hovered in a chart. */
+export class Playback {
+  /**
+   * @param {object} run the run's model
+   * @param {{signal: AbortSignal, getServerView: () => {key: string, query: string} | null, needsFrames: () => boolean,
+   *          callbacks: {onShow: (frame, index: number, trail: object[]) => void, onChange: () => void,
+   *                      onError: (text: string) => void}}} options `getServerView` names the view that the server must
+   *   project captures to; `needsFrames` says whether the ETF's frames are fetched too
+   */
+  constructor(run, { signal, getServerView, needsFrames = () => false, callbacks }) {
+    Object.assign(this, { run, signal, getServerView, needsFrames, callbacks });
     this.frames = new Map();
-    this.wanted = new Map();
-    this.index = -1; // the capture chosen
-    this.peeked = null; // the capture pointed at, for as long as it is
-    this.follows = true;
+    this.requests = new Map();
+    this.selectedIndex = -1;
+    this.hoveredIndex = null;
+    this.isLive = true;
     this.speed = 1;
-    this.loop = false;
-    this.player = null;
+    this.isLooping = false;
+    this.animation = null;
   }
 
   close() {
-    cancelAnimationFrame(this.player);
-    this.player = null;
+    cancelAnimationFrame(this.animation);
+    this.animation = null;
   }
 
-  get last() {
+  get lastIndex() {
     return this.run.captures.length - 1;
   }
 
-  get at() {
-    return this.peeked ?? this.index;
+  get shownIndex() {
+    return this.hoveredIndex ?? this.selectedIndex;
   }
 
+  /** The capture that is shown. */
   get capture() {
-    return this.run.captures[this.at];
+    return this.run.captures[this.shownIndex];
   }
 
-  get playing() {
-    return this.player !== null;
+  get isPlaying() {
+    return this.animation !== null;
   }
 
-  key(step) {
-    return `${step} ${this.seen()?.key ?? ""}`;
+  cacheKey(step, serverView) {
+    return `${step} ${serverView?.key ?? ""}`;
   }
 
-  frame(capture) {
-    const held = this.frames.get(this.key(capture.step));
-    return held && this.turns() && !held.axes ? undefined : held;
+  /** A capture's frame if it is cached and has all that is needed. */
+  getFrame(capture) {
+    const frame = this.frames.get(this.cacheKey(capture.step, this.getServerView()));
+    return frame && this.needsFrames() && !frame.etfFrame ? undefined : frame;
   }
 
-  /** Keep a capture's arrays, given as they travel in the run's own view, or cut by the server. */
-  keep(step, arrays, cut = null) {
-    const frame = prepare(arrays, cut);
-    this.frames.set(cut ? `${step} ${cut.key}` : `${step} `, frame);
-    if (this.frames.size > CACHE) this.frames.delete(this.frames.keys().next().value);
+  /** Decode and cache a capture's arrays, as the run's own view has them or projected by the server. */
+  addFrame(step, arrays, serverView = null) {
+    const frame = decodeFrame(arrays, serverView);
+    this.frames.set(this.cacheKey(step, serverView), frame);
+    if (this.frames.size > CACHED_FRAMES) this.frames.delete(this.frames.keys().next().value);
     return frame;
   }
 
-  /** Choose a capture; beyond the last one of a running run the run is followed. */
-  scrub(index, ended) {
-    this.follows = index >= this.last && !ended;
-    return this.choose(Math.max(0, Math.min(index, this.last)));
+  /** Select a capture; the last one of a run that has not ended makes the page live again. */
+  seek(index, hasEnded) {
+    this.isLive = index >= this.lastIndex && !hasEnded;
+    return this.select(Math.max(0, Math.min(index, this.lastIndex)));
   }
 
-  choose(index) {
-    this.index = index;
-    this.peeked = null;
+  select(index) {
+    this.selectedIndex = index;
+    this.hoveredIndex = null;
     return this.refresh();
   }
 
-  /** Show a capture for as long as it is pointed at; null goes back. */
-  peek(index) {
-    const next = index === null || index === this.index || index < 0 ? null : index;
-    if (next === this.peeked) return;
-    this.peeked = next;
+  /** Show a capture while it is hovered; null returns to the selected one. */
+  hover(index) {
+    const next = index === null || index === this.selectedIndex || index < 0 ? null : index;
+    if (next === this.hoveredIndex) return;
+    this.hoveredIndex = next;
     this.refresh();
   }
 
-  /** Show the capture chosen or pointed at, fetching it if it is not here; the newest wish wins. */
+  /** Show the selected or hovered capture, fetching it first if needed; the newest request wins. */
   async refresh() {
-    const { at, capture } = this;
-    this.heard.words();
+    const { shownIndex: index, capture } = this;
+    this.callbacks.onChange();
     if (!capture) return;
-    const frame = this.frame(capture) ?? (await this.fetch(capture));
-    if (!frame || this.at !== at) return;
-    this.heard.show(frame, at, this.trailTo(at));
-    // Trails run through the captures before. While the run goes on they are of those that were drawn; else what of
-    // them is missing is fetched behind the picture.
-    if (this.follows && this.peeked === null && this.run.status === "running") return;
-    const missing = this.run.captures.slice(Math.max(0, at - TRAIL), at).filter((each) => !this.frame(each));
+    const frame = this.getFrame(capture) ?? (await this.fetch(capture));
+    if (!frame || this.shownIndex !== index) return;
+    this.callbacks.onShow(frame, index, this.trailTo(index));
+    // A live page draws trajectories through the frames it has; otherwise missing ones are fetched after the first drawing.
+    if (this.isLive && this.hoveredIndex === null && this.run.status === "running") return;
+    const missing = this.trailCaptures(index).filter((each) => !this.getFrame(each));
     if (missing.length === 0) return;
     await Promise.all(missing.map((each) => this.fetch(each)));
-    if (this.at === at) this.heard.show(frame, at, this.trailTo(at));
+    if (this.shownIndex === index) this.callbacks.onShow(frame, index, this.trailTo(index));
   }
 
-  trailTo(at) {
-    return this.run.captures.slice(Math.max(0, at - TRAIL), at).map((each) => this.frame(each)).filter(Boolean);
+  trailCaptures(index) {
+    return this.run.captures.slice(Math.max(0, index - TRAIL_CAPTURES), index);
   }
 
-  /** Fetch a capture once, however many ask. */
+  trailTo(index) {
+    return this.trailCaptures(index).map((each) => this.getFrame(each)).filter(Boolean);
+  }
+
+  /** Fetch a capture's frame; requests for the same frame share one answer. */
   fetch(capture) {
-    const key = `${this.key(capture.step)} ${this.turns()}`;
-    if (!this.wanted.has(key)) this.wanted.set(key, this.load(capture).finally(() => this.wanted.delete(key)));
-    return this.wanted.get(key);
+    const key = `${this.cacheKey(capture.step, this.getServerView())} ${this.needsFrames()}`;
+    if (!this.requests.has(key)) this.requests.set(key, this.load(capture).finally(() => this.requests.delete(key)));
+    return this.requests.get(key);
   }
 
   async load(capture) {
-    const cut = this.seen();
+    const serverView = this.getServerView();
     try {
-      const answer = await fetch(capture.href + (cut?.query ?? "") + (this.turns() ? "&arrays=frame" : ""), { signal: this.signal });
-      if (!answer.ok) throw new Error((await answer.json()).detail);
-      const { arrays, facts, vertices } = await answer.json();
+      const address = capture.href + (serverView?.query ?? "") + (this.needsFrames() ? "&arrays=frame" : "");
+      const response = await fetch(address, { signal: this.signal });
+      if (!response.ok) throw new Error((await response.json()).detail);
+      const { arrays, facts, vertices } = await response.json();
       Object.assign(capture, facts);
-      return this.keep(capture.step, arrays, cut && { key: cut.key, vertices: columns(vertices) });
+      return this.addFrame(capture.step, arrays, serverView && { key: serverView.key, vertices: axesFromRows(vertices) });
     } catch (error) {
-      if (error.name !== "AbortError") this.heard.failed(error.message);
+      if (error.name !== "AbortError") this.callbacks.onError(error.message);
       return null;
     }
   }
 
-  /** Fetch the captures of a run that is not long, two at a time, while nothing else is wanted: then it plays at once. */
-  async warm() {
-    const wanted = this.run.captures.length <= WARMED ? [...this.run.captures] : [];
-    const next = async () => {
-      for (let capture = wanted.shift(); capture && !this.signal.aborted; capture = wanted.shift()) {
+  /** Fetch all captures of a short run, two at a time and while the browser is idle, so that playback starts at once. */
+  async prefetch() {
+    const remaining = this.run.captures.length <= PREFETCH_INITIAL ? [...this.run.captures] : [];
+    const worker = async () => {
+      for (let capture = remaining.shift(); capture && !this.signal.aborted; capture = remaining.shift()) {
         await new Promise((resolve) => (window.requestIdleCallback ?? setTimeout)(resolve));
-        if (!this.frame(capture) && !this.seen()) await this.fetch(capture);
+        if (!this.getFrame(capture) && !this.getServerView()) await this.fetch(capture);
       }
     };
-    await Promise.all([next(), next()]);
+    await Promise.all([worker(), worker()]);
   }
 
-  play(ended) {
-    if (this.playing) {
+  /** Start playback, from the first capture if the last one is shown, or stop it. */
+  togglePlay(hasEnded) {
+    if (this.isPlaying) {
       this.close();
-      this.heard.words();
+      this.callbacks.onChange();
       return;
     }
-    if (this.index >= this.last) this.scrub(0, ended);
-    let due = performance.now() + PLAY_MS / this.speed;
-    const turn = (now) => {
-      this.player = requestAnimationFrame(turn);
-      for (const each of this.run.captures.slice(this.index + 1, this.index + 1 + AHEAD)) if (!this.frame(each)) this.fetch(each);
-      if (now < due || !this.capture || !this.frame(this.capture)) return;
-      due = Math.max(due + PLAY_MS / this.speed, now);
-      if (this.index < this.last) this.scrub(this.index + 1, ended);
-      else if (this.loop) this.scrub(0, ended);
-      else this.play(ended);
+    if (this.selectedIndex >= this.lastIndex) this.seek(0, hasEnded);
+    let dueMs = performance.now() + PLAYBACK_INTERVAL_MS / this.speed;
+    const onFrame = (nowMs) => {
+      this.animation = requestAnimationFrame(onFrame);
+      const next = this.selectedIndex + 1;
+      for (const each of this.run.captures.slice(next, next + PREFETCH_AHEAD)) if (!this.getFrame(each)) this.fetch(each);
+      if (nowMs < dueMs || !this.capture || !this.getFrame(this.capture)) return;
+      dueMs = Math.max(dueMs + PLAYBACK_INTERVAL_MS / this.speed, nowMs);
+      if (this.selectedIndex < this.lastIndex) this.seek(next, hasEnded);
+      else if (this.isLooping) this.seek(0, hasEnded);
+      else this.togglePlay(hasEnded);
     };
-    this.player = requestAnimationFrame(turn);
-    this.heard.words();
+    this.animation = requestAnimationFrame(onFrame);
+    this.callbacks.onChange();
   }
-}
-
-/** Rows of three numbers as [x, y, z]. */
-function columns(rows) {
-  return [0, 1, 2].map((axis) => Float32Array.from(rows, (row) => row[axis]));
 }

@@ -1,106 +1,106 @@
-// Several runs as one: the median of a metric over them, and the range.
+// Statistics over the runs of a configuration that differ in their seed alone: median, range, time to a threshold.
 
-/** Median of numbers, as statistics.median has it. */
+/** Median of numbers; the mean of the two in the middle for an even count. */
 export function median(values) {
   const sorted = [...values].sort((a, b) => a - b);
   const half = sorted.length >> 1;
   return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
+/** A run's epoch on an x axis: epochs, training steps, or seconds of training (null where unknown). */
+export const xAxes = {
+  epoch: (run, epoch) => epoch,
+  step: (run, epoch) => epoch * (run.started?.steps_per_epoch ?? 1),
+  time: (run, epoch) => trainingSeconds(run, epoch),
+};
+
 /**
- * {x, middle, least, most} of a metric over runs, at every place that one of them was measured at; `place` turns a
- * run's epoch into a place on the axis. Values that are no number are left out. Where runs share no places, such as
- * seconds, `grid` gives places for all: each run has there what it measured last by then.
+ * Median and range of a metric over runs, at every x that any of them was measured at; non-finite values are left out.
+ * @param {(run, epoch: number) => number | null} toX one of `xAxes`
+ * @param {number[] | null} grid x values for all runs where they share none, such as seconds: each run contributes the
+ *   value that it measured last by then
+ * @returns {{x: number[], median: number[], min: number[], max: number[]}}
  */
-export function band(runs, split, key, place, grid = null) {
-  const at = new Map();
-  if (grid) return spread(sampled(runs, split, key, place, grid));
-  for (const run of runs) {
-    const values = run.series[split]?.[key] ?? [];
-    values.forEach((value, i) => {
-      if (value === null || !Number.isFinite(value)) return;
-      const x = place(run, run.measuredEpochs[i]);
-      if (x === null) return;
-      if (!at.has(x)) at.set(x, []);
-      at.get(x).push(value);
-    });
-  }
-  return spread(at);
-}
-
-function sampled(runs, split, key, place, grid) {
-  const at = new Map();
-  for (const run of runs) {
-    const known = (run.series[split]?.[key] ?? []).flatMap((value, i) => {
-      const x = value === null || !Number.isFinite(value) ? null : place(run, run.measuredEpochs[i]);
-      return x === null ? [] : [[x, value]];
-    });
-    let i = -1;
-    for (const x of grid) {
-      while (i + 1 < known.length && known[i + 1][0] <= x) i += 1;
-      if (i < 0 || x > known.at(-1)[0]) continue;
-      if (!at.has(x)) at.set(x, []);
-      at.get(x).push(known[i][1]);
-    }
-  }
-  return at;
-}
-
-function spread(at) {
-  const x = [...at.keys()].sort((a, b) => a - b);
-  return {
-    x, middle: x.map((each) => median(at.get(each))), least: x.map((each) => Math.min(...at.get(each))), most: x.map((each) => Math.max(...at.get(each))),
+export function medianAndRange(runs, split, key, toX, grid = null) {
+  const valuesByX = new Map();
+  const add = (x, value) => {
+    if (!valuesByX.has(x)) valuesByX.set(x, []);
+    valuesByX.get(x).push(value);
   };
+  for (const run of runs) {
+    const points = finitePoints(run, split, key, toX);
+    for (const [x, value] of grid ? sampleAt(points, grid) : points) add(x, value);
+  }
+  const x = [...valuesByX.keys()].sort((a, b) => a - b);
+  const over = (statistic) => x.map((each) => statistic(valuesByX.get(each)));
+  return { x, median: over(median), min: over((values) => Math.min(...values)), max: over((values) => Math.max(...values)) };
 }
 
-/** The first place from which on a curve stays at or beyond a threshold; null where it does not. */
-export function timeTo({ x, middle }, threshold, direction) {
-  const beyond = (value) => (direction === "high" ? value >= threshold : value <= threshold);
+function finitePoints(run, split, key, toX) {
+  return (run.series[split]?.[key] ?? []).flatMap((value, i) => {
+    const x = value === null || !Number.isFinite(value) ? null : toX(run, run.measuredEpochs[i]);
+    return x === null ? [] : [[x, value]];
+  });
+}
+
+/** The last value at or before each x of the grid, between the first and the last point. */
+function sampleAt(points, grid) {
+  const samples = [];
+  let i = -1;
+  for (const x of grid) {
+    while (i + 1 < points.length && points[i + 1][0] <= x) i += 1;
+    if (i >= 0 && x <= points.at(-1)[0]) samples.push([x, points[i][1]]);
+  }
+  return samples;
+}
+
+/** The first x from which on a curve stays at or beyond a threshold; null where it does not. */
+export function thresholdCrossing({ x, values }, threshold, direction) {
+  const isBeyond = (value) => (direction === "high" ? value >= threshold : value <= threshold);
   let first = null;
   for (let i = 0; i < x.length; i += 1) {
-    if (!beyond(middle[i])) first = null;
+    if (!isBeyond(values[i])) first = null;
     else if (first === null) first = x[i];
   }
   return first;
 }
 
 /**
- * Seconds of training steps until an epoch, from the speed that the steps report: without measuring, and without the
- * start. Between and beyond what was reported the speed is the nearest one; where none was, null.
+ * Find for each run the x at which it reaches a threshold for good.
+ * @returns {{median: number | null, crossings: number[], runs: number}} of the runs that reach it, and of how many
  */
-export function seconds(run, epoch) {
+export function thresholdCrossings(runs, key, threshold, direction, toX) {
+  const crossings = runs.flatMap((run) => {
+    const epoch = thresholdCrossing({ x: run.measuredEpochs, values: run.series.train?.[key] ?? [] }, threshold, direction);
+    const x = epoch === null ? null : toX(run, epoch);
+    return x === null ? [] : [x];
+  });
+  return { median: crossings.length ? median(crossings) : null, crossings, runs: runs.length };
+}
+
+/**
+ * Seconds of training steps until an epoch, from the speed that steps report: without measuring and without the start.
+ * Between and beyond reports the nearest speed holds; null where no speed was reported.
+ */
+export function trainingSeconds(run, epoch) {
   const { steps, started } = run;
-  const perEpoch = (started?.steps_per_epoch ?? 1) * (run.batch ?? 0);
-  let [at, total, known] = [0, 0, 0];
+  const samplesPerEpoch = (started?.steps_per_epoch ?? 1) * (run.batchSize ?? 0);
+  let [atEpoch, total, speed] = [0, 0, 0];
   for (let i = 0; i < steps.epoch.length; i += 1) {
     if (!(steps.speed[i] > 0)) continue;
     const end = Math.min(epoch, steps.epoch[i]);
-    known = steps.speed[i];
-    if (end > at) total += ((end - at) * perEpoch) / known;
-    at = Math.max(at, end);
+    speed = steps.speed[i];
+    if (end > atEpoch) total += ((end - atEpoch) * samplesPerEpoch) / speed;
+    atEpoch = Math.max(atEpoch, end);
   }
-  if (!known) return null;
-  return epoch > at ? total + ((epoch - at) * perEpoch) / known : total;
+  if (!speed) return null;
+  return epoch > atEpoch ? total + ((epoch - atEpoch) * samplesPerEpoch) / speed : total;
 }
 
-/** A run's epoch on the axis chosen: epochs, training steps, or seconds of training. */
-export const PLACES = {
-  epoch: (run, epoch) => epoch,
-  step: (run, epoch) => epoch * (run.started?.steps_per_epoch ?? 1),
-  time: (run, epoch) => seconds(run, epoch),
-};
-
-/** For each entry when its runs get there: the median of those that do, each of them, and of how many. */
-export function timesTo(runs, key, threshold, direction, place) {
-  const reached = runs.map((run) => timeTo({ x: run.measuredEpochs, middle: run.series.train?.[key] ?? [] }, threshold, direction));
-  const places = runs.flatMap((run, i) => (reached[i] === null ? [] : [place(run, reached[i])])).filter((each) => each !== null);
-  return { median: places.length ? median(places) : null, places, runs: runs.length };
-}
-
-/** The mean of matrices of one size ({data, rows, columns}); null where their sizes differ. */
+/** The mean of matrices {data, rows, columns}; null where their shapes differ. */
 export function meanMatrix(matrices) {
   const [{ rows, columns }] = matrices;
   if (matrices.some((each) => each.rows !== rows || each.columns !== columns)) return null;
-  const data = Float32Array.from({ length: rows * columns }, (_, i) => matrices.reduce((sum, each) => sum + each.data[i], 0) / matrices.length);
-  return { data, rows, columns };
+  const mean = (i) => matrices.reduce((sum, each) => sum + each.data[i], 0) / matrices.length;
+  return { data: Float32Array.from({ length: rows * columns }, (_, i) => mean(i)), rows, columns };
 }

@@ -1,383 +1,313 @@
-// Runs side by side: one camera and one place on the axis for all scenes, medians and ranges in the charts.
+// The comparison of configurations: a scene for each, with one camera and one position on the x axis for all; median
+// and range over seeds in the charts.
 
-import { put, read } from "../core/url-state.mjs";
-import { Calm } from "../core/throttle.mjs";
-import { axesTheme, wantsLog } from "../panels/charts.mjs";
-import { band, meanMatrix, PLACES, timesTo } from "../model/seed-statistics.mjs";
-import { typing } from "../core/keyboard.mjs";
-import { captureAt, Replay } from "../model/playback.mjs";
-import { apply, digits, duration, ENDED, emptyRun, known, restore } from "../model/run-model.mjs";
+import { ENDED_STATUSES, LIMITS } from "../core/constants.mjs";
+import { createElement, cssReader, findPart, observeTheme, pressButton, setText, sleep } from "../core/dom.mjs";
+import { formatDuration, formatEpoch } from "../core/formatting.mjs";
+import { isTyping } from "../core/keyboard.mjs";
+import { RunStream, showConnection } from "../core/stream.mjs";
+import { Throttle } from "../core/throttle.mjs";
+import { readUrlState, writeUrlState } from "../core/url-state.mjs";
+import { captureIndexAt, Playback } from "../model/playback.mjs";
+import { applyEvent, createRun, hasEvent, loadOverview } from "../model/run-model.mjs";
+import { medianAndRange, xAxes } from "../model/seed-statistics.mjs";
+import { axesTheme, needsLogAxis } from "../panels/charts.mjs";
+import { AngleDifference } from "../panels/angle-difference.mjs";
+import { TimeToCollapse } from "../panels/time-to-collapse.mjs";
+import { parseCamera } from "../scene/camera.mjs";
 import { Scene } from "../scene/scene.mjs";
-import { connection, RunStream } from "../core/stream.mjs";
 
-const FOLLOWED = 32; // runs that one stream may follow
-const POINTS = 400;
-const PLAY_MS = 120;
-const NOTCHES = 400; // of the slider
-const GRID = 300; // places of an axis of seconds
+const CURVE_POINTS = 400; // at most, for each curve
+const PLAYBACK_INTERVAL_MS = 120;
+const PLAYBACK_SHARE = 1 / 100; // of the axis, for each step of playback and each arrow key
+const SLIDER_STEPS = 400;
+const TIME_GRID_STEPS = 300; // points of curves over seconds, an axis on which runs share no values
+const DRAW_INTERVAL_MS = 250;
+const URL_INTERVAL_MS = 300;
+const MOUNT_POLL_MS = 30;
+const MIN_AXIS_END = 1e-9;
+const BISECTION_STEPS = 40;
+const CHART_INDICES = [0, 1, 2, 3];
 
+/** The page that compares configurations. */
 export class ComparePage {
+  /** @param {HTMLElement} root the element that the server's layout marks as the comparison's page */
   constructor(root) {
     this.root = root;
     this.abort = new AbortController();
     this.streams = [];
-    const { signal } = this.abort;
-    this.css = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
+    this.css = cssReader(root);
     this.groups = JSON.parse(root.dataset.charts);
-    const wanted = read(window.location.search);
-    this.group = Math.max(0, this.groups.findIndex(({ name }) => name === wanted.charts));
-    this.by = PLACES[wanted.by] ? wanted.by : "epoch";
-    this.share = Math.max(0, Math.min(1, wanted.at ?? 1)); // of the axis: all scenes stand there
-    this.camera = wanted.camera ?? null;
+    const state = readUrlState();
+    this.groupIndex = Math.max(0, this.groups.findIndex(({ name }) => name === state.charts));
+    this.axis = xAxes[state.by] ? state.by : "epoch";
+    this.position = Math.max(0, Math.min(1, state.at ?? 1)); // on the axis, as a share of its length
+    this.initialCamera = state.camera ? parseCamera(state.camera) : null;
     const colours = JSON.parse(root.dataset.colours);
-    this.entries = JSON.parse(root.dataset.entries).map((entry, i) => this.entry(entry, colours[i], root.querySelector(`[data-scene="${i}"]`)));
-    this.slider = Object.assign(document.createElement("input"), { type: "range", min: 0, max: NOTCHES, value: NOTCHES });
-    this.slider.setAttribute("aria-label", "Place on the axis that all scenes show");
-    root.querySelector('[data-part="slider"]').replaceChildren(this.slider);
-    this.slider.addEventListener("input", () => this.go(Number(this.slider.value) / NOTCHES));
-    root.addEventListener("click", (event) => this.click(event), { signal });
-    document.addEventListener("keydown", (event) => this.key(event), { signal });
-    this.curves = new Calm(250, () => this.drawCurves());
-    this.rest = new Calm(250, () => this.drawRest());
-    this.address = new Calm(300, () => this.put());
-    this.buildTimes(wanted);
-    this.buildDifference();
-    this.press("by", this.by);
-    this.press("group", String(this.group));
-    this.titles();
-    this.themeWatch = new MutationObserver(() => this.theme());
-    this.themeWatch.observe(document.documentElement, { attributeFilter: ["data-mantine-color-scheme"] });
+    this.configurations = JSON.parse(root.dataset.configurations).map((each, i) => this.createConfiguration(each, colours[i], i));
+    this.chartsThrottle = new Throttle(DRAW_INTERVAL_MS, () => this.drawCharts());
+    this.panelsThrottle = new Throttle(DRAW_INTERVAL_MS, () => this.drawPanels());
+    this.urlThrottle = new Throttle(URL_INTERVAL_MS, () => this.writeUrl());
+    this.times = new TimeToCollapse(this, state);
+    this.difference = this.part("difference") ? new AngleDifference(this) : null;
+    this.bindControls(this.abort.signal);
+    pressButton(root, "by", this.axis);
+    this.updateChartTitles();
+    this.themeObserver = observeTheme(() => this.updateTheme());
     this.begin();
   }
 
-  entry(entry, colours, host) {
-    const scene = new Scene(host, {
-      colours, css: this.css, heard: { moved: () => this.follow(scene), hover: (mark) => this.stand(mark ? [mark.label] : []) },
-    });
-    const quiet = { show: () => {}, words: () => {}, failed: () => {} };
-    const heard = { ...quiet, show: (frame, at, before) => this.shown(scene, frame, before), words: () => this.words() };
-    const runs = entry.runs.map((id, i) => {
-      const model = emptyRun(1);
-      return { id, model, replay: new Replay(model, { signal: this.abort.signal, seen: () => null, heard: i ? quiet : heard }) };
-    });
-    return { ...entry, runs, scene, replay: runs[0].replay, first: runs[0].model };
+  part(name) {
+    return findPart(this.root, name);
   }
 
-  shown(scene, frame, before) {
-    scene.draw(frame, before);
-    this.rest?.draw();
+  /** Create a configuration's scene and the models of its runs; the scene shows the first seed. */
+  createConfiguration(configuration, colours, index) {
+    const scene = new Scene(this.root.querySelector(`[data-scene="${index}"]`), {
+      colours, css: this.css, callbacks: { onCameraMove: () => this.syncCamera(scene), onHover: (mark) => this.highlight(mark ? [mark.label] : []) },
+    });
+    const ignore = { onShow: () => {}, onChange: () => {}, onError: () => {} };
+    const onShow = (frame, _, trail) => {
+      scene.show(frame, trail);
+      this.panelsThrottle?.request();
+    };
+    const runs = configuration.runs.map((id, i) => {
+      const model = createRun(1);
+      const callbacks = i ? ignore : { ...ignore, onShow, onChange: () => this.updateTexts() };
+      return { id, model, playback: new Playback(model, { signal: this.abort.signal, getServerView: () => null, callbacks }) };
+    });
+    return { ...configuration, runs, scene, playback: runs[0].playback, firstRun: runs[0].model };
   }
 
   async begin() {
     await this.load();
-    while (!this.abort.signal.aborted && !(window.Plotly && this.graphs().every((graph) => graph?._fullLayout))) {
-      await new Promise((resolve) => setTimeout(resolve, 30));
-    }
+    const isMounted = () => window.Plotly && this.graphs().every((graph) => graph?._fullLayout);
+    while (!this.abort.signal.aborted && !isMounted()) await sleep(MOUNT_POLL_MS);
     if (this.abort.signal.aborted) return;
-    const first = this.entries[0].scene;
-    if (this.camera && first.parse(this.camera)) for (const { scene } of this.entries) scene.setCamera(scene.parse(this.camera));
-    this.theme();
-    this.go(this.share);
-    this.begun = true;
-    this.byRun = new Map(this.entries.flatMap((entry) => entry.runs.map((run) => [run.id, [entry, run]])));
-    const seen = this.entries.flatMap(({ runs }) => runs).filter(({ model }) => !ENDED.has(model.status)).map(({ id, model }) => [id, model.seq]);
-    for (let i = 0; i < seen.length; i += FOLLOWED) {
-      this.streams.push(new RunStream(new Map(seen.slice(i, i + FOLLOWED)), (events) => this.take(events)));
-    }
+    if (this.initialCamera) for (const { scene } of this.configurations) scene.setCamera(this.initialCamera);
+    this.updateTheme();
+    this.seek(this.position);
+    this.hasBegun = true;
+    this.follow();
   }
 
   graphs() {
-    return [0, 1, 2, 3].map((i) => document.getElementById(`compare-chart-${i}`)?.querySelector(".js-plotly-plot"));
+    return CHART_INDICES.map((i) => document.getElementById(`compare-chart-${i}`)?.querySelector(".js-plotly-plot"));
   }
 
   async load() {
-    await Promise.all(this.entries.flatMap((entry) => entry.runs.map(async (run) => {
-      try {
-        const answer = await fetch(`/api/v1/runs/${run.id}/overview?points=${POINTS}`, { signal: this.abort.signal });
-        if (!answer.ok) return;
-        const overview = await answer.json();
-        run.model.epochs = overview.run.config.epochs;
-        run.model.batch = overview.run.config.batch_size;
-        restore(run.model, overview);
-        if (run.model !== entry.first || !overview.started) return;
-        entry.scene.begin(overview.started);
-        if (overview.geometry) entry.replay.keep(overview.geometry.step, overview.geometry.arrays);
-      } catch (error) {
-        if (error.name !== "AbortError") throw error;
-      }
-    })));
+    await Promise.all(this.configurations.flatMap((configuration) => configuration.runs.map((run) => this.loadRun(configuration, run))));
   }
 
-  /** What has happened to the runs that go on. */
-  take(events) {
-    for (const event of events) {
-      const [entry, { model, replay }] = this.byRun.get(event.run);
-      if (known(model, event)) continue;
-      apply(model, event);
-      if (event.type === "RunStarted" && model === entry.first) entry.scene.begin(event);
-      if (event.arrays) replay.keep(event.step, event.arrays);
+  async loadRun({ firstRun, scene, playback }, { id, model }) {
+    try {
+      const response = await fetch(`/api/v1/runs/${id}/overview?points=${CURVE_POINTS}`, { signal: this.abort.signal });
+      if (!response.ok) return;
+      const overview = await response.json();
+      model.epochs = overview.run.config.epochs;
+      model.batchSize = overview.run.config.batch_size;
+      loadOverview(model, overview);
+      if (model !== firstRun || !overview.started) return;
+      scene.begin(overview.started);
+      if (overview.geometry) playback.addFrame(overview.geometry.step, overview.geometry.arrays);
+    } catch (error) {
+      if (error.name !== "AbortError") throw error;
     }
-    this.go(this.share);
+  }
+
+  /** Follow the events of runs that have not ended. */
+  follow() {
+    this.byRun = new Map(this.configurations.flatMap((configuration) => configuration.runs.map((run) => [run.id, { configuration, run }])));
+    const open = [...this.byRun.values()].filter(({ run }) => !ENDED_STATUSES.has(run.model.status)).map(({ run }) => [run.id, run.model.seq]);
+    for (let i = 0; i < open.length; i += LIMITS.streamed_runs) {
+      this.streams.push(new RunStream(new Map(open.slice(i, i + LIMITS.streamed_runs)), (events) => this.onEvents(events)));
+    }
+  }
+
+  onEvents(events) {
+    for (const event of events) {
+      const { configuration, run: { model, playback } } = this.byRun.get(event.run);
+      if (hasEvent(model, event)) continue;
+      applyEvent(model, event);
+      if (event.type === "RunStarted" && model === configuration.firstRun) configuration.scene.begin(event);
+      if (event.arrays) playback.addFrame(event.step, event.arrays);
+    }
+    this.seek(this.position);
   }
 
   close() {
     this.abort.abort();
     for (const stream of this.streams) stream.close();
-    connection("");
+    showConnection("");
     clearInterval(this.player);
-    this.themeWatch.disconnect();
-    for (const calm of [this.curves, this.rest, this.address]) calm.close();
-    for (const { scene } of this.entries) scene.close();
+    this.themeObserver.disconnect();
+    for (const throttle of [this.chartsThrottle, this.panelsThrottle, this.urlThrottle]) throttle.cancel();
+    for (const { scene } of this.configurations) scene.close();
   }
 
-  /** How far the axis goes: the longest run's end. */
-  get end() {
-    return Math.max(1e-9, ...this.entries.flatMap((entry) => entry.runs.map(({ model }) => PLACES[this.by](model, model.epochs) ?? 0)));
+  // ── the x axis ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  get toX() {
+    return xAxes[this.axis];
   }
 
-  /** Let all scenes show the same share of the axis. */
-  go(share) {
-    this.share = Math.max(0, Math.min(1, share));
-    this.slider.value = Math.round(this.share * NOTCHES);
-    for (const { first, replay } of this.entries) {
-      if (first.captures.length === 0) continue;
-      replay.choose(captureAt(first.captures, this.epochOf(first, this.share * this.end)));
+  /** The end of the x axis: that of the longest run. */
+  get axisEnd() {
+    const ends = this.configurations.flatMap(({ runs }) => runs.map(({ model }) => this.toX(model, model.epochs) ?? 0));
+    return Math.max(MIN_AXIS_END, ...ends);
+  }
+
+  get shownX() {
+    return this.position * this.axisEnd;
+  }
+
+  /** Show the same share of the axis in all scenes. */
+  seek(position) {
+    this.position = Math.max(0, Math.min(1, position));
+    this.slider.value = Math.round(this.position * SLIDER_STEPS);
+    for (const { firstRun, playback } of this.configurations) {
+      if (firstRun.captures.length > 0) playback.select(captureIndexAt(firstRun.captures, this.epochAt(firstRun, this.shownX)));
     }
-    this.words();
-    this.curves.draw();
-    this.rest.draw();
-    this.address.draw();
+    this.updateTexts();
+    this.chartsThrottle.request();
+    this.panelsThrottle.request();
+    this.urlThrottle.request();
   }
 
-  /** The epoch of a run at a place of the axis, by halving: places rise with epochs. */
-  epochOf(run, place) {
+  /** The epoch of a run at an x, by bisection: x increases with the epoch. */
+  epochAt(run, x) {
     let [low, high] = [0, run.epochs];
-    for (let i = 0; i < 40; i += 1) {
+    for (let i = 0; i < BISECTION_STEPS; i += 1) {
       const middle = (low + high) / 2;
-      if ((PLACES[this.by](run, middle) ?? 0) <= place) low = middle;
+      if ((this.toX(run, middle) ?? 0) <= x) low = middle;
       else high = middle;
     }
     return low + 1e-6;
   }
 
-  place(at) {
-    if (this.by === "time") return at < 10 ? `${at.toFixed(2)} s` : duration(at);
-    return `${this.by} ${Number(at.toFixed(this.by === "epoch" ? 1 : 0))}`;
+  formatX(x) {
+    if (this.axis === "time") return x < 10 ? `${x.toFixed(2)} s` : formatDuration(x);
+    return `${this.axis} ${Number(x.toFixed(this.axis === "epoch" ? 1 : 0))}`;
   }
 
-  words() {
-    const at = this.share * this.end;
-    const place = this.root.querySelector('[data-part="shown-epoch"]');
-    if (place) place.textContent = this.place(at);
-    this.entries?.forEach(({ replay }, i) => {
-      const shown = this.root.querySelector(`[data-shown="${i}"]`);
-      if (shown) shown.textContent = replay.capture ? `epoch ${Number(replay.capture.epoch.toFixed(2))}` : "nothing captured yet";
+  updateTexts() {
+    setText(this.part("shown-epoch"), this.formatX(this.shownX));
+    this.configurations?.forEach(({ playback: { capture } }, i) => {
+      setText(this.root.querySelector(`[data-shown="${i}"]`), capture ? formatEpoch(capture.epoch) : "No captures yet");
     });
   }
 
-  /** One camera for all: what one scene is turned to, the others turn to. */
-  follow(source) {
-    if (this.following) return;
-    this.following = true;
-    for (const { scene } of this.entries) if (scene !== source) scene.setCamera(source.camera);
-    this.following = false;
-    this.address.draw();
+  /** Give all scenes the camera of one. */
+  syncCamera(source) {
+    if (this.isSyncing) return;
+    this.isSyncing = true;
+    for (const { scene } of this.configurations) if (scene !== source) scene.setCamera(source.camera);
+    this.isSyncing = false;
+    this.urlThrottle.request();
   }
 
-  put(entry = false) {
-    if (!this.begun || this.abort.signal.aborted) return;
-    const { scene } = this.entries[0];
-    put({
-      by: this.by === "epoch" ? null : this.by, at: this.share < 1 ? Number(this.share.toFixed(4)) : null, camera: scene.isHome() ? null : scene.cameraText(),
-      charts: this.group ? this.groups[this.group].name : null, metric: this.metric.value === this.offered[0].key ? null : this.metric.value,
-      threshold: Number(this.threshold.value) === this.timed.threshold ? null : Number(this.threshold.value),
-    }, { entry });
+  highlight(labels) {
+    for (const { scene } of this.configurations) scene.highlight(labels);
   }
 
-  // ── time to collapse, and the difference of angles ────────────────────────────────────────────────────────────────
-
-  buildTimes(wanted) {
-    this.offered = JSON.parse(this.root.querySelector('[data-part="times"]').dataset.offered);
-    this.metric = document.createElement("select");
-    this.metric.setAttribute("aria-label", "Metric");
-    this.metric.append(...this.offered.map(({ key, words }) => new Option(words, key)));
-    if (this.offered.some(({ key }) => key === wanted.metric)) this.metric.value = wanted.metric;
-    this.threshold = Object.assign(document.createElement("input"), { type: "number", step: "any", value: wanted.threshold ?? this.timed.threshold });
-    this.threshold.setAttribute("aria-label", "Threshold");
-    this.metric.addEventListener("change", () => {
-      this.threshold.value = this.timed.threshold;
-      this.drawTimes();
-      this.put();
-    });
-    this.threshold.addEventListener("input", () => {
-      this.drawTimes();
-      this.put();
-    });
-    this.sign = document.createElement("span");
-    this.root.querySelector('[data-part="time-options"]').replaceChildren(this.metric, this.sign, this.threshold);
+  writeUrl({ addEntry = false } = {}) {
+    if (!this.hasBegun || this.abort.signal.aborted) return;
+    const { scene } = this.configurations[0];
+    const state = {
+      by: this.axis === "epoch" ? null : this.axis, at: this.position < 1 ? Number(this.position.toFixed(4)) : null,
+      camera: scene.hasDefaultCamera ? null : scene.cameraText, charts: this.groupIndex ? this.groups[this.groupIndex].name : null,
+      ...this.times.urlState(),
+    };
+    writeUrlState(state, { addEntry });
   }
 
-  get timed() {
-    return this.offered.find(({ key }) => key === this.metric.value);
+  // ── charts ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  drawPanels() {
+    this.times.draw();
+    this.difference?.draw();
   }
 
-  drawTimes() {
-    const { key, direction } = this.timed;
-    const threshold = Number(this.threshold.value);
-    this.sign.textContent = direction === "high" ? "≥" : "≤";
-    const times = this.entries.map((entry) => timesTo(entry.runs.map(({ model }) => model), key, threshold, direction, PLACES[this.by]));
-    times.forEach((time, i) => {
-      const bar = this.root.querySelector(`[data-time="${i}"]`);
-      const share = (place) => `${Math.min(100, (100 * place) / this.end).toFixed(2)}%`;
-      bar.replaceChildren(...(time.median === null ? [] : [element("i", { width: share(time.median) }), ...(time.runs > 1 ? time.places.map((place) => element("u", { left: share(place) })) : [])]));
-      const missing = time.runs - time.places.length;
-      const words = time.median === null ? "not reached" : this.place(time.median).replace(/^epoch /, "epoch ");
-      this.root.querySelector(`[data-time-words="${i}"]`).textContent = time.median !== null && missing ? `${words}, ${missing} of ${time.runs} runs not` : words;
-    });
-  }
-
-  buildDifference() {
-    const place = this.root.querySelector('[data-part="difference-options"]');
-    if (!place) return;
-    this.pair = [0, 1].map((first) => {
-      const select = document.createElement("select");
-      select.setAttribute("aria-label", first ? "Second entry" : "First entry");
-      select.append(...this.entries.map(({ label }, i) => new Option(label, i)));
-      select.value = String(first);
-      select.addEventListener("change", () => this.rest.run());
-      return select;
-    });
-    place.replaceChildren(this.pair[0], "−", this.pair[1]);
-  }
-
-  /** The mean cosines of an entry's runs at the place shown; null where one of them has no capture. */
-  async cosines({ runs }) {
-    const frames = await Promise.all(runs.map(({ model, replay }) => {
-      const capture = model.captures[captureAt(model.captures, this.epochOf(model, this.share * this.end))];
-      return capture && (replay.frame(capture) ?? replay.fetch(capture));
-    }));
-    return frames.every(Boolean) ? meanMatrix(frames.map(({ cosines }) => cosines)) : null;
-  }
-
-  async drawDifference() {
-    if (!this.pair || !window.Plotly) return;
-    const words = this.root.querySelector('[data-part="difference-words"]');
-    const [a, b] = this.pair.map(({ value }) => this.entries[Number(value)]);
-    const asked = (this.askedDifference = {});
-    const [x, y] = await Promise.all([a, b].map((entry) => this.cosines(entry)));
-    if (asked !== this.askedDifference || this.abort.signal.aborted) return;
-    const place = this.root.querySelector('[data-part="difference"]');
-    if (!x || !y || x.rows !== y.rows) {
-      words.textContent = !x || !y ? "Waiting for a capture of both." : "They have different numbers of classes.";
-      place.hidden = true;
-      return;
-    }
-    place.hidden = false;
-    const difference = Array.from({ length: x.rows }, (_, i) => Array.from({ length: x.rows }, (__, j) => (i === j ? null : x.data[i * x.rows + j] - y.data[i * y.rows + j])));
-    let most = [0, 0, 1];
-    difference.forEach((row, i) => row.forEach((value, j) => {
-      if (value !== null && Math.abs(value) > Math.abs(most[0])) most = [value, i, j];
-    }));
-    const names = JSON.parse(this.root.dataset.names)[this.entries.indexOf(a)];
-    const labels = x.rows === names.length ? names : null;
-    const bound = Math.max(0.05, Math.abs(most[0]));
-    const change = { z: [difference], zmin: -bound, zmax: bound, colorscale: [[[0, "#2166ac"], [0.5, this.css("neutral")], [1, "#b2182b"]]], ...(labels && labels.length <= 30 ? { x: [labels], y: [labels] } : {}) };
-    if (place._fullLayout) window.Plotly.update(place, change, axesTheme(this.css), [0]);
-    else {
-      const { data, layout } = JSON.parse(this.root.dataset.difference);
-      const first = Object.fromEntries(Object.entries(change).map(([name, value]) => [name, Array.isArray(value) ? value[0] : value]));
-      window.Plotly.newPlot(place, [{ ...data[0], ...first }], layout, { displayModeBar: false, responsive: true });
-      window.Plotly.relayout(place, axesTheme(this.css));
-    }
-    const [value, i, j] = most;
-    words.textContent = `Largest difference ${digits(value)}${labels ? `, ${labels[i]} and ${labels[j]}` : ""}.`;
-  }
-
-  drawRest() {
-    this.drawTimes();
-    this.drawDifference();
-  }
-
-  stand(labels) {
-    for (const { scene } of this.entries) scene.emphasise(labels);
-  }
-
-  drawCurves() {
-    const place = PLACES[this.by];
-    // Runs are measured at epochs: seconds are no places that they share.
-    const grid = this.by === "time" ? Array.from({ length: GRID + 1 }, (_, i) => (this.end * i) / GRID) : null;
+  drawCharts() {
+    const end = this.axisEnd;
+    const grid = this.axis === "time" ? Array.from({ length: TIME_GRID_STEPS + 1 }, (_, i) => (end * i) / TIME_GRID_STEPS) : null;
+    const colours = this.configurations.flatMap(({ head }) => Array(3).fill(this.css(`head-${head}`)));
+    const line = { color: this.css("accent"), width: 1, dash: "dot" };
+    const shapes = this.position < 1 ? [{ type: "line", x0: this.shownX, x1: this.shownX, y0: 0, y1: 1, yref: "paper", line }] : [];
     this.graphs().forEach((graph, i) => {
-      const chart = this.groups[this.group].charts[i];
+      const chart = this.groups[this.groupIndex].charts[i];
       if (!graph || !chart?.key) return;
-      const bands = this.entries.map((entry) => band(entry.runs.map(({ model }) => model), "train", chart.key, place, grid));
-      const [x, y] = [bands.flatMap((b) => [b.x, b.x, b.x]), bands.flatMap((b) => [b.least, b.most, b.middle])];
-      const log = wantsLog(bands.flatMap((b) => b.least));
-      const mark = { type: "line", x0: this.share * this.end, x1: this.share * this.end, y0: 0, y1: 1, yref: "paper", line: { color: this.css("accent"), width: 1, dash: "dot" } };
-      window.Plotly.update(graph, { x, y, "line.color": this.entries.flatMap(({ head }) => Array(3).fill(this.css(`head-${head}`))) }, {
-        "yaxis.type": log ? "log" : "linear", "yaxis.tickformat": chart.percent ? ".0%" : "", "xaxis.range": [0, this.end], shapes: this.share < 1 ? [mark] : [], ...axesTheme(this.css),
+      const curves = this.configurations.map(({ runs }) => medianAndRange(runs.map(({ model }) => model), "train", chart.key, this.toX, grid));
+      const [x, y] = [curves.flatMap((curve) => [curve.x, curve.x, curve.x]), curves.flatMap(({ min, max, median }) => [min, max, median])];
+      const isLog = needsLogAxis(curves.flatMap(({ min }) => min));
+      window.Plotly.update(graph, { x, y, "line.color": colours }, {
+        "yaxis.type": isLog ? "log" : "linear", "yaxis.tickformat": chart.percent ? ".0%" : "", "xaxis.range": [0, end], shapes, ...axesTheme(this.css),
       });
     });
   }
 
-  theme() {
-    for (const { scene } of this.entries) scene.recolour();
-    this.curves.run();
-    this.rest.run();
-  }
-
-  play() {
-    const button = this.root.querySelector('[data-part="play"]');
-    if (this.player) {
-      clearInterval(this.player);
-      this.player = null;
-    } else {
-      if (this.share >= 1) this.go(0);
-      this.player = setInterval(() => (this.share >= 1 ? this.play() : this.go(this.share + 1 / 100)), PLAY_MS);
-    }
-    button.textContent = this.player ? "❚❚" : "▶";
-  }
-
-  click(event) {
-    const button = event.target.closest("button");
-    if (!button) return;
-    if (button.dataset.by) {
-      this.by = button.dataset.by;
-      this.press("by", this.by);
-      this.go(this.share);
-      this.put(true);
-    } else if (button.dataset.group) {
-      this.group = Number(button.dataset.group);
-      this.press("group", button.dataset.group);
-      this.titles();
-      this.curves.run();
-      this.put(true);
-    } else if (button.dataset.part === "play") this.play();
-  }
-
-  press(name, value) {
-    for (const each of this.root.querySelectorAll(`button[data-${name}]`)) each.setAttribute("aria-pressed", String(each.dataset[name] === value));
-  }
-
-  titles() {
+  updateChartTitles() {
+    pressButton(this.root, "group", String(this.groupIndex));
     this.root.querySelectorAll("[data-chart-title]").forEach((title, i) => {
-      const chart = this.groups[this.group].charts[i];
+      const chart = this.groups[this.groupIndex].charts[i];
       title.textContent = chart?.title ?? "";
       title.title = chart?.help ?? "";
       title.parentElement.style.visibility = chart?.key ? "" : "hidden";
     });
   }
 
-  key(event) {
-    if (typing(event)) return;
-    const keys = { " ": () => this.play(), ArrowLeft: () => this.go(this.share - 0.01), ArrowRight: () => this.go(this.share + 0.01), Home: () => this.go(0), End: () => this.go(1) };
-    if (!keys[event.key] || (event.target.closest("button, a") && event.key === " ")) return;
-    event.preventDefault();
-    keys[event.key]();
+  updateTheme() {
+    for (const { scene } of this.configurations) scene.updateColours();
+    this.chartsThrottle.flush();
+    this.panelsThrottle.flush();
   }
-}
 
-function element(name, style) {
-  const made = document.createElement(name);
-  Object.assign(made.style, style);
-  return made;
+  // ── controls ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  bindControls(signal) {
+    this.slider = createElement("input", { type: "range", min: 0, max: SLIDER_STEPS, value: SLIDER_STEPS, "aria-label": "Position on the axis" });
+    this.part("slider").replaceChildren(this.slider);
+    this.slider.addEventListener("input", () => this.seek(Number(this.slider.value) / SLIDER_STEPS));
+    this.root.addEventListener("click", (event) => this.onClick(event), { signal });
+    document.addEventListener("keydown", (event) => this.onKey(event), { signal });
+  }
+
+  togglePlay() {
+    if (this.player) {
+      clearInterval(this.player);
+      this.player = null;
+    } else {
+      if (this.position >= 1) this.seek(0);
+      this.player = setInterval(() => (this.position >= 1 ? this.togglePlay() : this.seek(this.position + PLAYBACK_SHARE)), PLAYBACK_INTERVAL_MS);
+    }
+    this.part("play").textContent = this.player ? "❚❚" : "▶";
+  }
+
+  onClick(event) {
+    const button = event.target.closest("button");
+    if (!button) return;
+    const { by, group, part } = button.dataset;
+    if (by) {
+      this.axis = by;
+      pressButton(this.root, "by", by);
+      this.seek(this.position);
+      this.writeUrl({ addEntry: true });
+    } else if (group) {
+      this.groupIndex = Number(group);
+      this.updateChartTitles();
+      this.chartsThrottle.flush();
+      this.writeUrl({ addEntry: true });
+    } else if (part === "play") this.togglePlay();
+  }
+
+  onKey(event) {
+    if (isTyping(event)) return;
+    const actions = {
+      " ": () => this.togglePlay(), ArrowLeft: () => this.seek(this.position - PLAYBACK_SHARE), ArrowRight: () => this.seek(this.position + PLAYBACK_SHARE),
+      Home: () => this.seek(0), End: () => this.seek(1),
+    };
+    if (!actions[event.key] || (event.target.closest("button, a") && event.key === " ")) return;
+    event.preventDefault();
+    actions[event.key]();
+  }
 }

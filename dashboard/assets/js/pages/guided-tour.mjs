@@ -1,19 +1,15 @@
-// Leads through a run's page, part by part; once, unless it is asked for again.
+// The guided tour of a run's page. It starts by itself on the demonstration's page, until somebody ends it.
 
-const KEPT = "collapse-lab toured";
+const STORAGE_KEY = "collapse-lab toured";
 
+/** The panel that explains one part of the page after the other. */
 export class GuidedTour {
   constructor() {
-    this.at = -1;
-    document.addEventListener("click", (event) => {
-      const { tour } = event.target.closest("[data-tour]")?.dataset ?? {};
-      if (tour === "next") this.go(this.at + 1);
-      else if (tour === "back") this.go(this.at - 1);
-      else if (tour === "end") this.end();
-      else if (tour === "begin") this.begin();
-    });
+    this.stepIndex = -1;
+    const actions = { next: () => this.show(this.stepIndex + 1), back: () => this.show(this.stepIndex - 1), end: () => this.end(), begin: () => this.begin() };
+    document.addEventListener("click", (event) => actions[event.target.closest("[data-tour]")?.dataset.tour]?.());
     document.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && this.at >= 0) this.end();
+      if (event.key === "Escape" && this.stepIndex >= 0) this.end();
     });
   }
 
@@ -21,51 +17,52 @@ export class GuidedTour {
     return document.getElementById("tour");
   }
 
-  /** A run's page has come: begin by itself on the demonstration's, where nobody has ended it yet. */
+  /** Start on the demonstration's page, unless the tour was ended before. */
   offer(root) {
-    if (root.dataset.demonstration === "true" && !window.localStorage.getItem(KEPT)) this.go(0);
+    if (root.dataset.demonstration === "true" && !window.localStorage.getItem(STORAGE_KEY)) this.show(0);
   }
 
-  /** The page is gone. */
-  leave() {
-    this.frame(null);
-    this.at = -1;
+  /** Start on request; nothing happens on other pages. */
+  begin() {
+    document.getElementById("help")?.close();
+    if (document.getElementById("run-page")) this.show(0);
+  }
+
+  /** End the tour and do not start it by itself again. */
+  end() {
+    window.localStorage.setItem(STORAGE_KEY, "yes");
+    this.hide();
+  }
+
+  hide() {
+    this.outline(null);
+    this.stepIndex = -1;
     if (this.panel) this.panel.hidden = true;
   }
 
-  begin() {
-    document.getElementById("help")?.close();
-    if (document.getElementById("run-page")) this.go(0);
-  }
-
-  end() {
-    window.localStorage.setItem(KEPT, "yes");
-    this.leave();
-  }
-
-  go(index) {
+  show(index) {
     const steps = JSON.parse(this.panel.dataset.steps);
     if (index >= steps.length) {
       this.end();
       return;
     }
-    this.at = Math.max(0, index);
-    const { part, title, words } = steps[this.at];
-    const say = (name, text) => (this.panel.querySelector(`[data-tour="${name}"]`).textContent = text);
-    say("title", title);
-    say("words", words);
-    say("place", `${this.at + 1} of ${steps.length}`);
-    say("next", this.at + 1 === steps.length ? "Done" : "Next");
-    this.panel.querySelector('[data-tour="back"]').disabled = this.at === 0;
+    this.stepIndex = Math.max(0, index);
+    const { part, title, text } = steps[this.stepIndex];
+    const find = (name) => this.panel.querySelector(`[data-tour="${name}"]`);
+    find("title").textContent = title;
+    find("text").textContent = text;
+    find("position").textContent = `${this.stepIndex + 1} of ${steps.length}`;
+    find("next").textContent = this.stepIndex + 1 === steps.length ? "Done" : "Next";
+    find("back").disabled = this.stepIndex === 0;
     this.panel.hidden = false;
-    const framed = document.querySelector(`#run-page [data-part="${part}"]`);
-    this.frame(framed);
-    if (this.at > 0) framed?.scrollIntoView({ block: "nearest" });
+    const target = document.querySelector(`#run-page [data-part="${part}"]`);
+    this.outline(target);
+    if (this.stepIndex > 0) target?.scrollIntoView({ block: "nearest" });
   }
 
-  frame(part) {
-    this.framed?.classList.remove("toured");
-    this.framed = part;
-    part?.classList.add("toured");
+  outline(element) {
+    this.outlined?.classList.remove("toured");
+    this.outlined = element;
+    element?.classList.add("toured");
   }
 }

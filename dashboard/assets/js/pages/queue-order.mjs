@@ -1,31 +1,30 @@
-// The queue's order by dragging: a row goes before the one that it is dropped on.
+// Reordering of the queue by dragging: a run is moved before the one that it is dropped on.
 
-import { send } from "../core/api.mjs";
-import { toast } from "../core/toast.mjs";
+import { sendJson } from "../core/api.mjs";
+import { showToast } from "../core/toast.mjs";
 
-const row = (event) => event.target.closest?.("[data-queued]");
+const runAt = (event) => event.target.closest?.("[data-queued]")?.dataset.queued ?? null;
 
-/** Listen for as long as the page is open: the rows come and go with the queue. */
-export function listen(target = document) {
+/** Handle dragged rows of the queue. */
+export function listenForQueueDrags(target = document) {
   let dragged = null;
   target.addEventListener("dragstart", (event) => {
-    dragged = row(event)?.dataset.queued ?? null;
+    dragged = runAt(event);
     if (dragged) event.dataTransfer.effectAllowed = "move";
   });
   target.addEventListener("dragover", (event) => {
     if (dragged && event.target.closest?.(".queue")) event.preventDefault();
   });
   target.addEventListener("drop", async (event) => {
-    const before = row(event)?.dataset.queued ?? null;
-    const run = dragged;
+    const [run, before] = [dragged, runAt(event)];
     dragged = null;
     if (!run || !event.target.closest?.(".queue") || before === run) return;
     event.preventDefault();
     try {
-      await send("POST", `/runs/${run}/move`, { before });
-      toast("Moved.");
+      await sendJson("POST", `/runs/${run}/move`, { before });
+      showToast("Run moved");
     } catch (error) {
-      toast(error.message);
+      showToast(error.message);
     }
   });
 }

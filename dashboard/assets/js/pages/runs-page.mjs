@@ -1,355 +1,292 @@
-// The list of runs: rows fetched while one scrolls, kept up to date, folded, chosen from, and acted on.
+// The list of runs: rows that are fetched on scrolling and kept up to date, a filter, groups, and bulk actions.
 
-import { ask, send } from "../core/api.mjs";
-import { Columns, definitions } from "../table/columns.mjs";
-import { Completed } from "../table/completions.mjs";
-import { go } from "../core/url-state.mjs";
-import { sorted } from "../table/run-rows.mjs";
-import { toast } from "../core/toast.mjs";
+import { getJson, sendJson } from "../core/api.mjs";
+import { LIMITS } from "../core/constants.mjs";
+import { createElement, findPart, pressButton, setText, sleep } from "../core/dom.mjs";
+import { formatCount, formatInteger } from "../core/formatting.mjs";
+import { showToast } from "../core/toast.mjs";
+import { navigate, readUrlState, writeUrlState } from "../core/url-state.mjs";
+import { columnDefinitions, ColumnChooser } from "../table/columns.mjs";
+import { CompletionInput } from "../table/completions.mjs";
+import { sortGroups } from "../table/run-rows.mjs";
+import { BulkActions } from "./bulk-actions.mjs";
 
-const AGAIN_MS = 2000;
-const MOST_COMPARED = 8;
-const ASKED = {
-  tag: { title: "Tag the runs", words: "A word that you will filter by.", field: "tag", yes: "Tag" },
-  untag: { title: "Remove a tag", words: "From those of the runs that have it.", field: "tag", yes: "Remove" },
-  group: { title: "Put the runs into a group", words: "Runs of one group are compared and folded together.", field: "group", yes: "Group" },
-};
-const SAID = {
-  pause: "Pausing", resume: "Queued again", cancel: "Cancelling", retry: "Queued again", delete: "Deleted", restore: "Brought back", tag: "Tagged",
-  untag: "Tag removed", group: "Grouped",
-};
+const REFRESH_INTERVAL_MS = 2000;
+const MOUNT_POLL_MS = 30;
+const MAX_GROUPS = 2000;
+const MAX_MEMBERS = 500; // runs of an open group
+const SEEDS_PER_CONFIGURATION = 25; // rows that may be compared for each configuration that a comparison shows
+const GROUP_BUTTONS = ["", "seeds"]; // groupings that have a button; others are in a list
 
-const count = (number, what) => `${number.toLocaleString("en")} ${what}${number === 1 ? "" : "s"}`;
-
+/** The page of the list of runs. */
 export class RunsPage {
+  /** @param {HTMLElement} root the element that the server's layout marks as the list's page */
   constructor(root) {
     this.root = root;
     this.abort = new AbortController();
     const { signal } = this.abort;
-    const address = new URLSearchParams(window.location.search);
-    this.q = address.get("q") ?? "";
-    this.by = address.get("by") ?? "";
-    this.folds = null; // what is held of the folds, and which of them are open
-    this.open = new Map();
+    this.readUrl();
+    this.groups = null; // as last fetched
+    this.openGroups = new Map(); // the member runs of open groups, by group
     this.total = 0;
-    this.input = Object.assign(document.createElement("input"), { type: "text", value: this.q, autocomplete: "off", spellcheck: false });
-    for (const [name, value] of Object.entries({
-      "aria-label": "Filter runs", role: "combobox", "aria-controls": "runs-completions", "aria-expanded": "false", "aria-autocomplete": "list",
-      placeholder: this.part("filter").dataset.placeholder,
-    })) this.input.setAttribute(name, value);
-    this.part("filter").replaceChildren(this.input);
-    new Completed(this.input, root.querySelector("#runs-completions"), JSON.parse(root.dataset.vocabulary), (text) => this.filter(text));
-    this.buildFolds();
-    this.columns = new Columns(root, JSON.parse(root.dataset.columns), signal);
-    root.addEventListener("click", (event) => this.click(event), { signal });
+    this.createFilter();
+    this.createGroupSelect();
+    this.columns = new ColumnChooser(root, JSON.parse(root.dataset.columns), { signal, onMetricsChange: () => this.refresh() });
+    this.bulkActions = new BulkActions(this);
+    root.addEventListener("click", (event) => this.onClick(event), { signal });
     window.addEventListener("popstate", () => this.restore(), { signal });
     this.begin();
   }
 
   part(name) {
-    return this.root.querySelector(`[data-part="${name}"]`);
+    return findPart(this.root, name);
   }
 
   async begin() {
-    const { signal } = this.abort;
-    let api = null;
-    while (!signal.aborted && !api) {
-      try {
-        const found = window.dash_ag_grid?.getApi("runs-grid");
-        api = found?.getGridOption("datasource") ? found : null; // its own one, which asks Python, gives way to ours
-      } catch {
-        api = null; // the grid is not there yet
-      }
-      if (!api) await new Promise((resolve) => setTimeout(resolve, 30));
-    }
-    if (signal.aborted) return;
-    this.api = api;
-    this.press();
-    const shared = { by: () => this.by, isOpen: (key) => this.open.has(key), spark: (ids) => this.sparks(ids) };
-    api.setGridOption("columnDefs", definitions(this.columns.specs, shared));
+    this.api = await this.gridMounted();
+    if (!this.api) return;
+    const { api } = this;
+    this.updateGroupButtons();
+    const fetchSparklines = (ids) => getJson("/sparklines", { runs: ids.join(",") }, { signal: this.abort.signal }).then(({ items }) => items);
+    const table = { groupedBy: () => this.groupBy, isOpen: (id) => this.openGroups.has(id), fetchSparklines };
+    api.setGridOption("columnDefs", columnDefinitions(this.columns.columns, table));
     this.columns.begin(api);
-    this.columns.changed = () => this.again(); // folds know of the metrics that are shown
-    this.columns.fold(this.by !== "");
-    api.setGridOption("datasource", { getRows: (wanted) => this.rows(wanted) });
-    api.addEventListener("selectionChanged", () => this.selected());
+    this.columns.setGrouped(this.groupBy !== "");
+    api.setGridOption("datasource", { getRows: (request) => this.loadRows(request) });
+    api.addEventListener("selectionChanged", () => this.updateSelection());
     api.addEventListener("cellKeyDown", ({ event, data }) => {
-      if (event.key === "Enter" && data) this.enter(data);
+      if (event.key === "Enter" && data) this.open(data);
     });
-    this.selected();
-    this.clock = setInterval(() => this.again(), AGAIN_MS);
+    this.updateSelection();
+    this.timer = setInterval(() => this.refresh(), REFRESH_INTERVAL_MS);
+  }
+
+  /** Wait for the grid, until it has its own data source, which asks Python; ours replaces it. */
+  async gridMounted() {
+    while (!this.abort.signal.aborted) {
+      try {
+        const api = window.dash_ag_grid?.getApi("runs-grid");
+        if (api?.getGridOption("datasource")) return api;
+      } catch {
+        // not mounted yet
+      }
+      await sleep(MOUNT_POLL_MS);
+    }
+    return null;
   }
 
   close() {
     this.abort.abort();
-    clearInterval(this.clock);
+    clearInterval(this.timer);
   }
 
   // ── rows ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Give the grid the rows that it asks for. */
-  async rows({ startRow, endRow, sortModel, successCallback, failCallback }) {
-    const order = sortModel[0];
-    const spec = order && this.columns.spec(order.colId);
+  async loadRows({ startRow, endRow, sortModel, successCallback, failCallback }) {
+    const [order] = sortModel;
+    const column = order && this.columns.column(order.colId);
+    const isDescending = order?.sort === "desc";
     try {
-      const held = this.by
-        ? await this.foldedRows(spec, order?.sort === "desc")
-        : await this.plainRows(startRow, endRow - startRow, spec ? `${order.sort === "desc" ? "-" : ""}${spec.sort}` : null);
+      const page = this.groupBy
+        ? await this.fetchGroupRows(column, isDescending)
+        : await this.fetchRuns(startRow, endRow - startRow, column ? `${isDescending ? "-" : ""}${column.sort}` : null);
       if (this.abort.signal.aborted) return;
-      this.say("filter-problem", "");
-      this.total = held.total;
-      successCallback(this.by ? held.rows.slice(startRow, endRow) : held.rows, held.total);
-      this.counted();
+      setText(this.part("filter-problem"), "");
+      this.total = page.total;
+      successCallback(this.groupBy ? page.rows.slice(startRow, endRow) : page.rows, page.total);
+      this.updateCount();
     } catch (error) {
       if (error.name === "AbortError") return;
       failCallback();
-      this.say("filter-problem", error.message);
+      setText(this.part("filter-problem"), error.message);
       if (error.status === 422) successCallback([], 0);
     }
   }
 
-  async plainRows(offset, limit, sort) {
-    const page = await ask("/runs", { q: this.q, sort, offset: offset || null, limit }, { signal: this.abort.signal });
+  async fetchRuns(offset, limit, sort) {
+    const page = await getJson("/runs", { q: this.query, sort, offset: offset || null, limit }, { signal: this.abort.signal });
     return { rows: page.items, total: page.total };
   }
 
-  async foldedRows(spec, descending) {
-    if (!this.folds) {
-      const keys = this.columns.shown().filter((field) => /^(train|test)\./.test(field)).join(",");
-      this.folds = await ask("/folds", { by: this.by, q: this.q, keys, limit: 2000 }, { signal: this.abort.signal });
-      for (const fold of this.folds.items) fold.id = `fold ${fold.value ?? fold.runs[0]}`;
+  async fetchGroupRows(column, isDescending) {
+    if (!this.groups) {
+      const query = { by: this.groupBy, q: this.query, keys: this.columns.shownMetrics().join(","), limit: MAX_GROUPS };
+      this.groups = await getJson("/folds", query, { signal: this.abort.signal });
+      for (const group of this.groups.items) group.id = `fold ${group.value ?? group.runs[0]}`;
     }
-    const ordered = spec ? sorted(this.folds.items, spec.field, descending, this.by) : this.folds.items;
-    const rows = ordered.flatMap((fold) => (this.open.has(fold.id) ? [fold, ...this.open.get(fold.id).map((run) => ({ ...run, inside: true }))] : [fold]));
+    const sorted = column ? sortGroups(this.groups.items, column.field, isDescending, this.groupBy) : this.groups.items;
+    const rows = sorted.flatMap((group) => [group, ...(this.openGroups.get(group.id) ?? []).map((run) => ({ ...run, inside: true }))]);
     return { rows, total: rows.length };
   }
 
-  again() {
+  fetchMembers(ids) {
+    const query = { runs: ids.slice(0, MAX_MEMBERS).join(","), limit: MAX_MEMBERS };
+    return getJson("/runs", query, { signal: this.abort.signal }).then((page) => page.items);
+  }
+
+  /** Fetch the rows that are shown again. */
+  refresh() {
     if (document.hidden) return;
-    this.folds = null;
-    for (const [key, runs] of this.open) this.members(runs.map(({ id }) => id)).then((found) => this.open.has(key) && this.open.set(key, found));
+    this.groups = null;
+    for (const [id, runs] of this.openGroups) {
+      this.fetchMembers(runs.map((run) => run.id)).then((members) => this.openGroups.has(id) && this.openGroups.set(id, members));
+    }
     this.api.refreshInfiniteCache();
   }
 
-  /** Begin anew: another filter, order or folding. */
-  reload(entry) {
-    this.folds = null;
-    this.open.clear();
+  /** Start again from the first row, after a change of filter or grouping. */
+  reload({ addEntry }) {
+    this.groups = null;
+    this.openGroups.clear();
     this.api?.deselectAll();
     this.api?.purgeInfiniteCache();
     this.api?.ensureIndexVisible?.(0);
-    const query = new URLSearchParams(window.location.search);
-    for (const [key, value] of [["q", this.q], ["by", this.by]]) {
-      if (value) query.set(key, value);
-      else query.delete(key);
-    }
-    const text = query.toString();
-    const url = window.location.pathname + (text ? `?${text}` : "");
-    if (url !== window.location.pathname + window.location.search) {
-      window.history[entry ? "pushState" : "replaceState"](null, "", url);
-      window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
-    }
+    writeUrlState({ q: this.query, by: this.groupBy }, { addEntry });
   }
 
+  readUrl() {
+    const { q, by } = readUrlState();
+    [this.query, this.groupBy] = [q ?? "", by ?? ""];
+  }
+
+  /** Show what the address says after the history moved back or forward. */
   restore() {
     if (!window.location.pathname.startsWith("/runs")) return;
-    const address = new URLSearchParams(window.location.search);
-    [this.q, this.by] = [address.get("q") ?? "", address.get("by") ?? ""];
-    this.input.value = this.q;
-    this.press();
-    this.columns.fold(this.by !== "");
-    this.reload(false);
+    this.readUrl();
+    this.filterInput.value = this.query;
+    this.updateGroupButtons();
+    this.columns.setGrouped(this.groupBy !== "");
+    this.reload({ addEntry: false });
   }
 
-  filter(text) {
-    if (text.trim() === this.q) return;
-    this.q = text.trim();
-    this.reload(true);
+  // ── filter and groups ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  createFilter() {
+    const place = this.part("filter");
+    this.filterInput = createElement("input", {
+      type: "text", value: this.query, autocomplete: "off", spellcheck: false, placeholder: place.dataset.placeholder,
+      role: "combobox", "aria-label": "Filter runs", "aria-controls": "runs-completions", "aria-expanded": "false", "aria-autocomplete": "list",
+    });
+    place.replaceChildren(this.filterInput);
+    const vocabulary = JSON.parse(this.root.dataset.vocabulary);
+    new CompletionInput(this.filterInput, this.root.querySelector("#runs-completions"), vocabulary, (text) => this.setFilter(text));
   }
 
-  members(ids) {
-    return ask("/runs", { runs: ids.slice(0, 500).join(","), limit: 500 }, { signal: this.abort.signal }).then((page) => page.items);
+  setFilter(text) {
+    if (text.trim() === this.query) return;
+    this.query = text.trim();
+    this.reload({ addEntry: true });
   }
 
-  async sparks(ids) {
-    const found = await ask("/sparklines", { runs: ids.join(",") }, { signal: this.abort.signal });
-    return found.items;
+  createGroupSelect() {
+    const place = this.part("more-folds");
+    const options = JSON.parse(place.dataset.fields).map((field) => new Option(`Group by ${field}`, field));
+    this.groupSelect = createElement("select", { "aria-label": "Group by a field" }, [new Option("Group by …", ""), ...options]);
+    this.groupSelect.addEventListener("change", () => this.setGroupBy(this.groupSelect.value));
+    place.replaceChildren(this.groupSelect);
   }
 
-  // ── what a row does ───────────────────────────────────────────────────────────────────────────────────────────────
+  setGroupBy(field) {
+    this.groupBy = field;
+    this.updateGroupButtons();
+    this.columns.setGrouped(field !== "");
+    this.reload({ addEntry: true });
+  }
 
-  /** Open a run's page, or a fold's runs below it. */
-  async enter(row) {
+  updateGroupButtons() {
+    pressButton(this.root, "by", this.groupBy);
+    this.groupSelect.value = GROUP_BUTTONS.includes(this.groupBy) ? "" : this.groupBy;
+  }
+
+  /** Open a run's page, or show and hide a group's runs below it. */
+  async open(row) {
     if (!row.runs) {
-      go(`/runs/${row.id}`);
+      navigate(`/runs/${row.id}`);
       return;
     }
-    if (this.open.has(row.id)) this.open.delete(row.id);
-    else this.open.set(row.id, await this.members(row.runs));
+    if (this.openGroups.has(row.id)) this.openGroups.delete(row.id);
+    else this.openGroups.set(row.id, await this.fetchMembers(row.runs));
     this.api.refreshInfiniteCache();
     this.api.redrawRows();
   }
 
-  buildFolds() {
-    const place = this.part("more-folds");
-    const select = document.createElement("select");
-    select.setAttribute("aria-label", "Fold by a field");
-    select.append(new Option("fold by …", ""), ...JSON.parse(place.dataset.fields).map((field) => new Option(field, field)));
-    select.addEventListener("change", () => this.fold(select.value));
-    place.replaceChildren(select);
-    this.more = select;
-  }
+  // ── texts and selection ───────────────────────────────────────────────────────────────────────────────────────────
 
-  fold(by) {
-    this.by = by;
-    this.press();
-    this.columns.fold(by !== "");
-    this.reload(true);
-  }
-
-  press() {
-    for (const button of this.root.querySelectorAll("button[data-by]")) button.setAttribute("aria-pressed", String(button.dataset.by === this.by));
-    this.more.value = ["", "seeds"].includes(this.by) ? "" : this.by;
-  }
-
-  // ── words ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  say(name, text) {
-    const place = this.part(name);
-    if (place.textContent !== text) place.textContent = text;
-  }
-
-  async counted() {
-    const system = await ask("/system", {}, { signal: this.abort.signal }).catch(() => null);
+  /** Update the number of runs, and what is shown where there are none. */
+  async updateCount() {
+    const system = await getJson("/system", {}, { signal: this.abort.signal }).catch(() => null);
     if (!system || this.abort.signal.aborted) return;
-    const words = [this.by ? count(this.folds?.total ?? 0, "row") : count(this.total, "run")];
-    if (this.q) words[0] += " that match";
-    for (const state of ["running", "queued"]) if (system[state]) words.push(`${system[state]} ${state}`);
-    this.say("count", words.join(", "));
-    const empty = this.total === 0;
-    this.part("empty").hidden = !empty || this.q !== "";
-    if (empty && this.q && !this.part("filter-problem").textContent) this.say("filter-problem", "No run matches this filter.");
+    const parts = [this.groupBy ? formatCount(this.groups?.total ?? 0, "group") : formatCount(this.total, "run")];
+    if (this.query) parts[0] += " matching";
+    for (const status of ["running", "queued"]) if (system[status]) parts.push(`${system[status]} ${status}`);
+    setText(this.part("count"), parts.join(", "));
+    const isEmpty = this.total === 0;
+    this.part("empty").hidden = !isEmpty || this.query !== "";
+    if (isEmpty && this.query && !this.part("filter-problem").textContent) setText(this.part("filter-problem"), "No runs match this filter.");
   }
 
-  // ── what is done with several ─────────────────────────────────────────────────────────────────────────────────────
-
-  chosen() {
+  selectedRows() {
     return this.api.getSelectedNodes().map((node) => node.data).filter(Boolean);
   }
 
-  /** The runs that are selected: ids, or the filter where all that match are meant. */
-  meant() {
-    if (this.all) return { q: this.q || "epoch>=0" };
-    return { runs: [...new Set(this.chosen().flatMap((row) => row.runs ?? [row.id]))] };
+  /** What bulk actions apply to: the ids of selected runs, or the filter where all matching runs are selected. */
+  selection() {
+    if (this.areAllSelected) return { q: this.query || "epoch>=0" };
+    return { runs: [...new Set(this.selectedRows().flatMap((row) => row.runs ?? [row.id]))] };
   }
 
-  selected() {
-    const rows = this.chosen();
-    if (rows.length === 0) this.all = false;
-    const runs = this.all ? this.total : this.meant().runs.length;
-    this.say("selected", rows.length ? `${count(runs, "run")} selected` : "Select rows to compare them or to do something with all of them.");
-    const offer = this.part("select-all");
-    offer.hidden = rows.length === 0 || this.all || this.by !== "" || this.total <= rows.length;
-    offer.textContent = `all ${this.total.toLocaleString("en")} that match`;
+  updateSelection() {
+    const rows = this.selectedRows();
+    if (rows.length === 0) this.areAllSelected = false;
+    const runCount = this.areAllSelected ? this.total : this.selection().runs.length;
+    setText(this.part("selected"), rows.length ? `${formatCount(runCount, "run")} selected` : "Select runs for bulk actions.");
+    const selectAll = this.part("select-all");
+    selectAll.hidden = rows.length === 0 || this.areAllSelected || this.groupBy !== "" || this.total <= rows.length;
+    selectAll.textContent = `Select all ${formatInteger(this.total)}`;
     for (const button of this.root.querySelectorAll("button[data-bulk]")) button.disabled = rows.length === 0;
     const compare = this.part("compare");
-    compare.disabled = rows.length === 0 || this.all || rows.length > MOST_COMPARED * 25;
+    compare.disabled = rows.length === 0 || this.areAllSelected || rows.length > LIMITS.compared_configurations * SEEDS_PER_CONFIGURATION;
     compare.textContent = rows.length ? `Compare ${rows.length}` : "Compare";
     const remove = this.root.querySelector('[data-bulk="delete"]');
-    if (remove) remove.textContent = rows.length ? `Delete ${runs}` : "Delete";
+    if (remove) remove.textContent = rows.length ? `Delete ${runCount}` : "Delete";
   }
 
-  async bulk(action) {
-    const meant = this.meant();
-    let value = null;
-    if (ASKED[action]) {
-      value = await this.ask(ASKED[action]);
-      if (!value) return;
-    }
-    const active = this.all || this.chosen().some((row) => (row.runs ? (row.states.running ?? 0) > 0 : row.status === "running"));
-    if (action === "delete" && active) {
-      const words = "Some of these runs may still be running; they are cancelled first. What was measured so far can be brought back with Undo for a week.";
-      if (!(await this.ask({ title: "Delete running work?", words, yes: "Delete" }))) return;
-      await this.acted("cancel", meant, null);
-    }
-    const done = await this.acted(action, meant, value);
-    if (!done) return;
-    const undo = { words: "Undo", work: () => this.undo(done.map(({ id }) => id)) };
-    const refused = this.refused ? ` ${this.refused}` : "";
-    toast(`${SAID[action]}${done.length ? ` ${count(done.length, "run")}` : ": nothing was changed"}.${refused}`, action === "delete" && done.length ? undo : null);
-    if (action === "delete") this.api.deselectAll();
-  }
-
-  async undo(runs) {
-    const back = await this.acted("restore", { runs }, null);
-    if (back) toast(`Brought back ${count(back.length, "run")}.`);
-  }
-
-  /** Ask the service for it; what it did not do is said with its reason. Returns what was done. */
-  async acted(action, meant, value) {
-    try {
-      const { items } = await send("POST", "/runs/bulk", { action, ...meant, value });
-      const failed = items.filter((item) => !item.done);
-      this.refused = failed.length ? `${count(failed.length, "run")} not: ${failed[0].detail}` : "";
-      this.again();
-      return items.filter((item) => item.done);
-    } catch (error) {
-      toast(error.message);
-      return null;
-    }
-  }
-
-  /** A question in a dialog; returns what was typed, true, or null. */
-  ask({ title, words, field, yes }) {
-    const dialog = this.part("ask");
-    this.say("ask-title", title);
-    this.say("ask-words", words);
-    this.say("ask-yes", yes);
-    const input = field ? Object.assign(document.createElement("input"), { type: "text", maxLength: field === "tag" ? 50 : 200, required: true, className: "field-input" }) : null;
-    input?.setAttribute("aria-label", field);
-    this.part("ask-field").replaceChildren(...(input ? [input] : []));
-    dialog.querySelector('[value="no"]').formNoValidate = true;
-    dialog.returnValue = "no";
-    dialog.showModal();
-    input?.focus();
-    return new Promise((resolve) => {
-      dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes" ? (input ? input.value.trim() : true) : null), { once: true });
-    });
-  }
+  // ── actions ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
   compare() {
-    const rows = this.chosen();
-    go(`/compare?runs=${rows.flatMap((row) => row.runs ?? [row.id]).join(",")}`);
+    navigate(`/compare?runs=${this.selectedRows().flatMap((row) => row.runs ?? [row.id]).join(",")}`);
   }
 
-  async demonstrate() {
+  async startDemonstration() {
     try {
-      const { items } = await ask("/presets");
+      const { items } = await getJson("/presets");
       const { config } = items.find(({ name }) => name === "first-light");
-      go(`/runs/${(await send("POST", "/runs", { config, name: "first-light" })).id}`);
+      navigate(`/runs/${(await sendJson("POST", "/runs", { config, name: "first-light" })).id}`);
     } catch (error) {
-      toast(error.message);
+      showToast(error.message);
     }
   }
 
-  click(event) {
+  onClick(event) {
     if (!event.target.closest(".columns")) this.root.querySelector(".columns").open = false;
     const link = event.target.closest("a.row-link");
     if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
       event.preventDefault();
-      go(link.getAttribute("href"));
+      navigate(link.getAttribute("href"));
       return;
     }
     const button = event.target.closest("button");
     if (!button) return;
     const { by, bulk, part, fold } = button.dataset;
-    if (by !== undefined) this.fold(by);
-    else if (bulk) this.bulk(bulk);
-    else if (fold) this.enter(this.folds?.items.find(({ id }) => id === fold) ?? { id: fold, runs: [] });
+    if (by !== undefined) this.setGroupBy(by);
+    else if (bulk) this.bulkActions.run(bulk);
+    else if (fold) this.open(this.groups?.items.find(({ id }) => id === fold) ?? { id: fold, runs: [] });
     else if (part === "compare") this.compare();
-    else if (part === "demonstrate") this.demonstrate();
+    else if (part === "demonstrate") this.startDemonstration();
     else if (part === "select-all") {
-      this.all = true;
-      this.selected();
+      this.areAllSelected = true;
+      this.updateSelection();
     }
   }
 }

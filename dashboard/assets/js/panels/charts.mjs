@@ -1,134 +1,140 @@
-// The heatmap of cosines and the curves over epochs, filled into the figures that the server sent.
+// Fills the Plotly figures that the server sends: the heatmap of cosines and the charts of metrics over epochs.
 
-import { digits } from "../model/run-model.mjs";
+import { COLOURS } from "../core/constants.mjs";
+import { angleDegrees, formatAngle, formatNumber } from "../core/formatting.mjs";
 
-const DEGREES = 180 / Math.PI;
-// The colour scale never spans less than this around the ideal, so that a collapsed run fades to calm.
-const LEAST_SPREAD = { cos: 0.25, angle: 15 };
+// The colour scale never spans less than this around the ideal: the heatmap of a collapsed run is nearly uniform.
+const MIN_COLOUR_RANGE = { cos: 0.25, angle: 15 };
+const MIN_LOG_RATIO = 20; // of the largest to the smallest value, for a logarithmic axis
+const MAX_MINOR_TICK_DECADES = 1.8;
+const SHARE_AXIS_LIMITS = [-0.03, 1.03]; // without limits Plotly surrounds a constant curve with as much again
+
+/** Colours of differences of cosines, from low over neutral to high. */
+export const divergingScale = (css) => [[0, COLOURS.cosine_low], [0.5, css("neutral")], [1, COLOURS.cosine_high]];
 
 /**
- * Return the values to show, null on the diagonal, with the ideal of `classes` and the largest distance from it. Where
- * rows stand for blocks of neighbouring classes, the diagonal is a value like others.
+ * The heatmap's values, null on the diagonal, with the ideal of `classCount` classes as centre and the largest distance
+ * from it. Where rows are blocks of neighbouring classes, the diagonal is a value like others.
  */
-export function heatmapValues({ data, rows }, unit, classes = rows) {
-  const ideal = -1 / (classes - 1);
-  const convert = unit === "angle" ? (v) => Math.acos(Math.max(-1, Math.min(1, v))) * DEGREES : (v) => v;
-  const centre = convert(ideal);
-  let spread = LEAST_SPREAD[unit];
+export function heatmapValues({ data, rows }, unit, classCount = rows) {
+  const convert = unit === "angle" ? angleDegrees : (cosine) => cosine;
+  const centre = convert(-1 / (classCount - 1));
+  let range = MIN_COLOUR_RANGE[unit];
   const z = Array.from({ length: rows }, (_, i) =>
     Array.from({ length: rows }, (_, j) => {
-      if (i === j && rows === classes) return null;
+      if (i === j && rows === classCount) return null;
       const value = convert(data[i * rows + j]);
-      spread = Math.max(spread, Math.abs(value - centre));
+      range = Math.max(range, Math.abs(value - centre));
       return value;
     }),
   );
-  return { z, centre, spread };
+  return { z, centre, range };
 }
 
-/** Names of blocks of neighbouring classes: "1–16", "17–32" … */
-export function blockNames(rows, classes) {
-  const size = Math.ceil(classes / rows);
-  return Array.from({ length: rows }, (_, i) => `${i * size + 1}–${Math.min(classes, (i + 1) * size)}`);
+/** Labels of blocks of neighbouring classes: "1–16", "17–32" … */
+function blockLabels(rows, classCount) {
+  const size = Math.ceil(classCount / rows);
+  return Array.from({ length: rows }, (_, i) => `${i * size + 1}–${Math.min(classCount, (i + 1) * size)}`);
 }
 
-/** Outlines of the rows and columns of classes that stand out. */
-export function crosses(labels, classes, css) {
+/** Outlines of the heatmap's rows and columns of highlighted classes, as Plotly shapes. */
+export function highlightShapes(labels, classCount, css) {
   const line = { color: css("ink-3"), width: 1 };
   const box = (x0, x1, y0, y1) => ({ type: "rect", x0, x1, y0, y1, line });
-  const end = classes - 0.5;
+  const end = classCount - 0.5;
   return labels.flatMap((i) => [box(-0.5, end, i - 0.5, i + 0.5), box(i - 0.5, i + 0.5, -0.5, end)]);
 }
 
-export function drawHeatmap(graph, cosines, unit, css, k) {
-  const { z, centre, spread } = heatmapValues(cosines, unit, k);
-  if (cosines.rows !== k && graph.data[0].x.length !== cosines.rows) {
-    const names = blockNames(cosines.rows, k);
-    const range = [-0.5, cosines.rows - 0.5];
-    window.Plotly.update(graph, { x: [names], y: [names] }, { "xaxis.range": range, "yaxis.range": [...range].reverse() }, [0]);
+/** Draw cosines or angles between class means. */
+export function drawHeatmap(graph, cosines, unit, css, classCount) {
+  const { z, centre, range } = heatmapValues(cosines, unit, classCount);
+  if (cosines.rows !== classCount && graph.data[0].x.length !== cosines.rows) {
+    const labels = blockLabels(cosines.rows, classCount);
+    const limits = [-0.5, cosines.rows - 0.5];
+    window.Plotly.update(graph, { x: [labels], y: [labels] }, { "xaxis.range": limits, "yaxis.range": [...limits].reverse() }, [0]);
   }
-  const scale = [[0, "#2166ac"], [0.5, css("neutral")], [1, "#b2182b"]];
-  const ends = unit === "angle" ? [centre - spread, centre + spread].map((v) => `${v.toFixed(1)}°`)
-    : [centre - spread, centre + spread].map((v) => v.toFixed(2));
+  const isAngle = unit === "angle";
+  const [low, high] = [centre - range, centre + range];
+  const tick = (value) => (isAngle ? formatAngle(value) : value.toFixed(2));
   const change = {
-    z: [z], showscale: true, zmin: centre - spread, zmax: centre + spread,
-    colorscale: [scale], reversescale: unit === "angle",
-    "colorbar.tickvals": [[centre - spread, centre, centre + spread]],
-    "colorbar.ticktext": [[ends[0], unit === "angle" ? `${centre.toFixed(1)}°` : `−1/${k - 1}`, ends[1]]],
-    hovertemplate: unit === "angle" ? "%{y}, %{x}: %{z:.1f}°<extra></extra>" : "%{y}, %{x}: %{z:.3f}<extra></extra>",
+    z: [z], showscale: true, zmin: low, zmax: high, colorscale: [divergingScale(css)], reversescale: isAngle,
+    "colorbar.tickvals": [[low, centre, high]],
+    "colorbar.ticktext": [[tick(low), isAngle ? tick(centre) : `−1/${classCount - 1}`, tick(high)]],
+    hovertemplate: isAngle ? "%{y}, %{x}: %{z:.1f}°<extra></extra>" : "%{y}, %{x}: %{z:.3f}<extra></extra>",
   };
   window.Plotly.restyle(graph, change, [0]);
 }
 
-/** A logarithmic axis is right where all values are positive and span more than a factor of twenty. */
-export function wantsLog(values) {
-  const known = values.filter((v) => v !== null && Number.isFinite(v));
-  return known.length > 1 && known.every((v) => v > 0) && Math.max(...known) > 20 * Math.min(...known);
+/** Whether values need a logarithmic axis: all positive, over more than a factor of twenty. */
+export function needsLogAxis(values) {
+  const finite = values.filter((v) => v !== null && Number.isFinite(v));
+  return finite.length > 1 && finite.every((v) => v > 0) && Math.max(...finite) > MIN_LOG_RATIO * Math.min(...finite);
 }
 
-/** Whether positive values span more than so many powers of ten: minor ticks are then too many. */
-export function spansDecades(values, decades) {
-  return Math.log10(Math.max(...values) / Math.min(...values)) > decades;
+/** A logarithmic axis has minor ticks (1, 2, 5) unless its values span too many decades. */
+function logTicks(values) {
+  const finite = values.filter((v) => v !== null && Number.isFinite(v));
+  return Math.log10(Math.max(...finite) / Math.min(...finite)) > MAX_MINOR_TICK_DECADES ? 1 : "D2";
 }
 
-/** What one chart shows of a run: train, test, ideal, and where the terminal phase began. */
-export function chartData(run, spec) {
-  if (spec.steps) return { x: [run.steps.epoch, [], []], y: [run.steps[spec.steps], [], []], log: false, ideal: null };
-  const [train, test] = ["train", "test"].map((split) => run.series[split][spec.key] ?? []);
-  const ideal = run.started?.metrics[spec.key]?.ideal ?? null;
-  const log = wantsLog([...train, ...test]);
-  // Without a value there is no axis to draw the ideal on; on a logarithmic one there is no place for zero.
-  const line = ideal === null || log || train.length === 0 ? [[], []] : [[0, run.epochs], [ideal, ideal]];
-  return { x: [run.measuredEpochs, run.measuredEpochs, line[0]], y: [train, test, line[1]], log, ideal };
+/** What one chart shows of a run: x and y of train, test and ideal, and whether its axis is logarithmic. */
+export function chartData(run, chart) {
+  if (chart.steps) return { x: [run.steps.epoch, [], []], y: [run.steps[chart.steps], [], []], isLog: false, ideal: null };
+  const [train, test] = ["train", "test"].map((split) => run.series[split][chart.key] ?? []);
+  const ideal = run.started?.metrics[chart.key]?.ideal ?? null;
+  const isLog = needsLogAxis([...train, ...test]);
+  // Without values there is no axis for the ideal; on a logarithmic axis there is no zero.
+  const line = ideal === null || isLog || train.length === 0 ? [[], []] : [[0, run.epochs], [ideal, ideal]];
+  return { x: [run.measuredEpochs, run.measuredEpochs, line[0]], y: [train, test, line[1]], isLog, ideal };
 }
 
-/** The point of a curve nearest to an epoch, or -1. */
-export function nearestPoint(epochs, epoch) {
-  let best = -1;
+/** Index of the point nearest to an epoch, or -1. */
+export function nearestPointIndex(epochs, epoch) {
+  let nearest = -1;
   for (let i = 0; i < epochs.length; i += 1) {
-    if (best < 0 || Math.abs(epochs[i] - epoch) < Math.abs(epochs[best] - epoch)) best = i;
+    if (nearest < 0 || Math.abs(epochs[i] - epoch) < Math.abs(epochs[nearest] - epoch)) nearest = i;
   }
-  return best;
+  return nearest;
 }
 
-/** Let a chart show what it says of an epoch, as if it were pointed at; null lets it say nothing. */
-export function pointAt(graph, epoch) {
+/** Show a chart's hover labels at an epoch; null hides them. */
+export function showHover(graph, epoch) {
   const { Fx } = window.Plotly;
   const points = epoch === null ? [] : [0, 1].flatMap((curveNumber) => {
     const { x, y } = graph.data[curveNumber];
-    const pointNumber = nearestPoint(x, epoch);
+    const pointNumber = nearestPointIndex(x, epoch);
     return pointNumber >= 0 && y[pointNumber] !== null ? [{ curveNumber, pointNumber }] : [];
   });
   if (points.length) Fx.hover(graph, points, "xy", true);
   else Fx.unhover(graph, undefined, undefined, true);
 }
 
-/** Draw what a chart shows of a run, and return it. */
-export function drawChart(graph, run, spec, css) {
-  const shown = chartData(run, spec);
-  const { x, y, log, ideal } = shown;
-  const known = y.flat().filter((v) => v !== null && Number.isFinite(v));
-  const shapes = [];
-  if (run.terminalPhase !== null) {
-    const line = { color: css("ink-3"), width: 0.8 };
-    shapes.push({ type: "line", x0: run.terminalPhase, x1: run.terminalPhase, y0: 0, y1: 1, yref: "paper", layer: "below", line });
-  }
-  const annotations = log && ideal !== null
-    ? [{ x: 0.01, y: 0, xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom", showarrow: false,
-         text: `ideal ${digits(ideal)} ↓`, font: { size: 10, color: css("ink-3") } }]
-    : [];
-  const colour = { "line.color": [css("head"), css("head"), css("ink-3")] };
-  // No share is below nothing or above all; where a line is constant Plotly would show as much again around it.
-  const [least, most] = spec.percent ? [-0.03, 1.03] : [null, null];
-  const percent = { "yaxis.tickformat": spec.percent ? ".0%" : "", "yaxis.minallowed": least, "yaxis.maxallowed": most };
-  window.Plotly.update(graph, { x, y, ...colour }, {
-    "yaxis.type": log ? "log" : "linear", "yaxis.dtick": log ? (spansDecades(known, 1.8) ? 1 : "D2") : null, "xaxis.range": [0, run.epochs], shapes, annotations,
-    "yaxis.autorange": true, "yaxis.showticklabels": known.length > 0, ...percent, ...axesTheme(css),
+/** Draw a chart of a run and return its data. */
+export function drawChart(graph, run, chart, css) {
+  const data = chartData(run, chart);
+  const { x, y, isLog, ideal } = data;
+  const values = y.flat();
+  const [min, max] = chart.percent ? SHARE_AXIS_LIMITS : [null, null];
+  window.Plotly.update(graph, { x, y, "line.color": [css("head"), css("head"), css("ink-3")] }, {
+    "yaxis.type": isLog ? "log" : "linear", "yaxis.dtick": isLog ? logTicks(values) : null, "xaxis.range": [0, run.epochs],
+    "yaxis.autorange": true, "yaxis.showticklabels": values.some((v) => v !== null && Number.isFinite(v)),
+    "yaxis.tickformat": chart.percent ? ".0%" : "", "yaxis.minallowed": min, "yaxis.maxallowed": max,
+    shapes: terminalPhaseShapes(run, css), annotations: isLog && ideal !== null ? [idealAnnotation(ideal, css)] : [], ...axesTheme(css),
   });
-  return shown;
+  return data;
 }
 
-/** The colours of words and grid lines, as a change of a graph's layout. */
+function terminalPhaseShapes({ terminalPhaseEpoch: epoch }, css) {
+  if (epoch === null) return [];
+  return [{ type: "line", x0: epoch, x1: epoch, y0: 0, y1: 1, yref: "paper", layer: "below", line: { color: css("ink-3"), width: 0.8 } }];
+}
+
+function idealAnnotation(ideal, css) {
+  const place = { x: 0.01, y: 0, xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom" };
+  return { ...place, showarrow: false, text: `ideal ${formatNumber(ideal)} ↓`, font: { size: 10, color: css("ink-3") } };
+}
+
+/** The colours of text and grid lines, as a change of a Plotly layout. */
 export function axesTheme(css) {
   const change = { "font.color": css("ink-2") };
   for (const axis of ["xaxis", "yaxis"]) {

@@ -1,85 +1,93 @@
-// The four charts that are looked at together, the groups that can be chosen, and what is pointed at in them.
+// The four charts over epochs, the groups of metrics to choose from, and linked hovering.
 
-import { drawChart, pointAt } from "./charts.mjs";
+import { createElement, findPart, pressButton } from "../core/dom.mjs";
 import { hasCharts } from "../model/run-model.mjs";
-import { chartWords } from "./run-text.mjs";
+import { drawChart, showHover } from "./charts.mjs";
+import { chartDescription } from "./run-text.mjs";
 
+/** A group of up to four charts of a run. */
 export class Curves {
-  /** `graphs` are the charts' Plotly divs; `heard` has point(epoch | null) and chosen(). */
-  constructor(root, groups, run, { css, signal, heard }) {
-    Object.assign(this, { root, groups, run, css, heard });
-    this.group = 0;
+  /**
+   * @param {HTMLElement} root the run's page
+   * @param {{name: string, title: string, charts: object[]}[]} groups `name` is that in addresses
+   * @param {object} run the run's model
+   * @param {{css: (name: string) => string, signal: AbortSignal,
+   *          callbacks: {onHover: (epoch: number | null) => void, onGroupChange: () => void}}} options
+   */
+  constructor(root, groups, run, { css, signal, callbacks }) {
+    Object.assign(this, { root, groups, run, css, callbacks });
+    this.groupIndex = 0;
     this.graphs = [];
-    this.more = document.createElement("select");
-    this.more.setAttribute("aria-label", "More metrics");
-    this.more.append(new Option("more", ""));
-    const place = root.querySelector('[data-part="more-metrics"]');
-    for (let i = Number(place.dataset.first); i < groups.length; i += 1) this.more.append(new Option(groups[i].name, i));
-    this.more.addEventListener("change", () => this.choose(Number(this.more.value), true), { signal });
-    place.replaceChildren(this.more);
+    this.hoveredEpoch = null;
+    this.markedEpoch = null;
+    const place = findPart(root, "more-metrics");
+    const options = groups.map(({ title }, i) => new Option(title, i)).slice(Number(place.dataset.first));
+    this.select = createElement("select", { "aria-label": "More metrics" }, [new Option("More metrics", ""), ...options]);
+    this.select.addEventListener("change", () => this.chooseGroup(Number(this.select.value), { byUser: true }), { signal });
+    place.replaceChildren(this.select);
   }
 
-  get name() {
-    return this.groups[this.group].name;
+  get group() {
+    return this.groups[this.groupIndex];
   }
 
+  /** Take the charts' Plotly elements once Dash has mounted them. */
   begin(graphs) {
     this.graphs = graphs;
     for (const [i, graph] of graphs.entries()) {
-      // Dash draws its graphs again when the theme changes, from a layout that knows nothing of our shapes.
+      // Dash draws its graphs again when the theme changes, from a layout without our shapes.
       graph.on("plotly_react", () => requestAnimationFrame(() => this.drawOne(i)));
       graph.on("plotly_hover", ({ points }) => {
-        if (points.length) this.point(points[0].x, i);
+        if (points.length) this.hover(points[0].x, i);
       });
-      graph.on("plotly_unhover", () => this.point(null, i));
+      graph.on("plotly_unhover", () => this.hover(null, i));
     }
   }
 
-  /** An epoch is pointed at in chart `own`: the others, and whoever listens, show it too. */
-  point(epoch, own = -1) {
-    if (epoch === this.pointed) return;
-    this.pointed = epoch;
+  /** An epoch is hovered in one chart: show it in the others too. */
+  hover(epoch, source) {
+    if (epoch === this.hoveredEpoch) return;
+    this.hoveredEpoch = epoch;
     this.graphs.forEach((graph, i) => {
-      if (i !== own && this.groups[this.group].charts[i]) pointAt(graph, epoch);
+      if (i !== source && this.group.charts[i]) showHover(graph, epoch);
     });
-    this.heard.point(epoch);
+    this.callbacks.onHover(epoch);
   }
 
-  /** Offer only groups of which the run has something. */
-  offer() {
-    for (const option of this.more.options) {
+  /** Hide groups of which the run has no metric. */
+  updateOptions() {
+    for (const option of this.select.options) {
       option.hidden = option.disabled = option.value !== "" && !hasCharts(this.run, this.groups[Number(option.value)]);
     }
   }
 
-  choose(group, byHand = false) {
-    this.group = group;
-    for (const button of this.root.querySelectorAll("button[data-group]")) {
-      button.setAttribute("aria-pressed", String(Number(button.dataset.group) === group));
-    }
-    this.more.value = [...this.more.options].some((option) => option.value === String(group)) ? String(group) : "";
+  chooseGroup(index, { byUser = false } = {}) {
+    this.groupIndex = index;
+    pressButton(this.root, "group", String(index));
+    const isListed = [...this.select.options].some((option) => option.value === String(index));
+    this.select.value = isListed ? String(index) : "";
     this.root.querySelectorAll("[data-chart-title]").forEach((title, i) => {
-      const chart = this.groups[group].charts[i];
+      const chart = this.group.charts[i];
       title.textContent = chart?.title ?? "";
       title.title = chart?.help ?? "";
       title.parentElement.style.visibility = chart ? "" : "hidden";
     });
-    this.explain();
+    this.updateExplanations();
     this.draw();
-    if (byHand) this.heard.chosen();
+    if (byUser) this.callbacks.onGroupChange();
   }
 
-  /** What the charts shown are: formula, source, how to read it. */
-  explain() {
-    const charts = this.groups[this.group].charts.filter((chart) => chart?.title);
-    this.root.querySelector('[data-part="curves-why"]')?.replaceChildren(...charts.flatMap((chart) => [
-      Object.assign(document.createElement("dt"), { textContent: chart.title }), Object.assign(document.createElement("dd"), { textContent: chart.help ?? "As the training steps report it." }),
+  chooseGroupByName(name) {
+    this.chooseGroup(Math.max(0, this.groups.findIndex((group) => group.name === name)));
+  }
+
+  /** Explain the charts that are shown: formula, source, how to read them. */
+  updateExplanations() {
+    const charts = this.group.charts.filter((chart) => chart?.title);
+    findPart(this.root, "curves-why")?.replaceChildren(...charts.flatMap((chart) => [
+      createElement("dt", { textContent: chart.title }),
+      createElement("dd", { textContent: chart.help ?? "As reported by the training steps." }),
     ]));
-  }
-
-  chooseByName(name) {
-    const group = this.groups.findIndex((each) => each.name === name);
-    this.choose(Math.max(0, group));
   }
 
   draw() {
@@ -87,21 +95,21 @@ export class Curves {
   }
 
   drawOne(i) {
-    const chart = this.groups[this.group].charts[i];
+    const chart = this.group.charts[i];
     if (!chart) return;
     const graph = this.graphs[i];
-    const shown = drawChart(graph, this.run, chart, this.css);
+    const data = drawChart(graph, this.run, chart, this.css);
     graph.setAttribute("role", "img");
-    graph.setAttribute("aria-label", chartWords(shown, chart));
-    this.mark();
+    graph.setAttribute("aria-label", chartDescription(data, chart));
+    this.markEpoch();
   }
 
-  /** Mark an epoch in all charts, or none. A line over them: Plotly would draw everything again for one of its own. */
-  mark(epoch = this.epoch ?? null) {
-    this.epoch = epoch;
+  /** Mark an epoch in all charts, null for none. An element above each chart: Plotly would redraw all for a shape. */
+  markEpoch(epoch = this.markedEpoch) {
+    this.markedEpoch = epoch;
     for (const graph of this.graphs) {
       let line = graph.querySelector(":scope > .epoch-mark");
-      if (!line) graph.append((line = Object.assign(document.createElement("i"), { className: "epoch-mark" })));
+      if (!line) graph.append((line = createElement("i", { className: "epoch-mark" })));
       const { xaxis, yaxis } = graph._fullLayout;
       line.hidden = epoch === null;
       if (epoch !== null) Object.assign(line.style, { left: `${xaxis._offset + xaxis.d2p(epoch)}px`, top: `${yaxis._offset}px`, height: `${yaxis._length}px` });

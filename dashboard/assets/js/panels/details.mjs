@@ -1,198 +1,204 @@
-// The tabs below the picture: what a capture says class by class, and what the service knows of the run's work.
-// A tab is filled when it is opened, and again when another capture is shown or the run has news of its kind.
+// The tabs below the scene: what a capture has class by class, and the run's log, attempts and files. A tab is filled
+// when it is opened, and again when another capture is shown or an event concerns it.
 
-import { axesTheme } from "./charts.mjs";
-import { Calm } from "../core/throttle.mjs";
+import { decodeArray } from "../core/arrays.mjs";
+import { createElement, pressButton } from "../core/dom.mjs";
+import { angleDegrees, formatAngle, formatBytes, formatDuration, formatNumber, formatPercent, formatTime } from "../core/formatting.mjs";
+import { Throttle } from "../core/throttle.mjs";
 import { nearestClass } from "../scene/tooltips.mjs";
-import { digits, duration, percent } from "../model/run-model.mjs";
-import { decode } from "../core/arrays.mjs";
+import { axesTheme } from "./charts.mjs";
 
-const CALM_MS = 900;
-const ROWS = 200; // of the table of classes; more are told by a search
-const BYTES = [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]];
+const REFRESH_INTERVAL_MS = 900;
+const MAX_ROWS = 200;
+const SHA256_DIGITS = 16;
 
-export function size(bytes) {
-  const [unit, scale] = BYTES.find(([, least]) => bytes >= least) ?? ["bytes", 1];
-  return `${Number((bytes / scale).toPrecision(3))} ${unit}`;
-}
-
-/** Rows of the table of classes, worst angle first: what a capture says of each class. */
+/** Rows of the table of classes, the smallest angle to another class first. */
 export function classRows(names, frame, arrays) {
-  const accuracy = arrays.accuracy && decode(arrays.accuracy).data;
-  const spread = arrays.within_variance && decode(arrays.within_variance).data;
+  const accuracy = arrays.accuracy && decodeArray(arrays.accuracy).data;
+  const variance = arrays.within_variance && decodeArray(arrays.within_variance).data;
   return names.map((name, label) => {
     const nearest = nearestClass(frame.cosines, label, names.length);
     return {
-      label, name, accuracy: accuracy ? accuracy[label] : null, spread: spread ? spread[label] : null,
-      nearest: nearest ? names[nearest.label] : null, angle: nearest ? (Math.acos(Math.max(-1, Math.min(1, nearest.cosine))) * 180) / Math.PI : null,
+      label, name, accuracy: accuracy ? accuracy[label] : null, variance: variance ? variance[label] : null,
+      nearest: nearest ? names[nearest.label] : null, angleDeg: nearest ? angleDegrees(nearest.cosine) : null,
     };
-  }).sort((a, b) => (a.angle ?? 0) - (b.angle ?? 0));
+  }).sort((a, b) => (a.angleDeg ?? 0) - (b.angleDeg ?? 0));
 }
 
-function table(heads, rows) {
-  const made = document.createElement("table");
-  const head = made.createTHead().insertRow();
-  for (const words of heads) head.append(Object.assign(document.createElement("th"), { textContent: words, scope: "col" }));
-  const body = made.createTBody();
+function createTable(headings, rows) {
+  const table = createElement("table");
+  table.createTHead().insertRow().append(...headings.map((text) => createElement("th", { textContent: text, scope: "col" })));
+  const body = table.createTBody();
   for (const cells of rows) {
     const row = body.insertRow();
-    for (const cell of cells) {
-      if (cell instanceof Node) row.insertCell().append(cell);
-      else row.insertCell().textContent = cell ?? "";
-    }
+    for (const cell of cells) row.insertCell().append(cell ?? "");
   }
-  return made;
+  return table;
 }
 
-const text = (words, className = "ink-2") => Object.assign(document.createElement("p"), { textContent: words, className });
-const link = (words, href) => Object.assign(document.createElement("a"), { textContent: words, href, className: "link", download: "" });
+const paragraph = (text, className = "ink-2") => createElement("p", { textContent: text, className });
+const tableOr = (items, headings, toRow, emptyText) => [items.length ? createTable(headings, items.map(toRow)) : paragraph(emptyText)];
 
-/** Each tab: the arrays it needs of the capture shown, or the address it reads, and how it is drawn. */
+function drawClasses(page, { arrays }) {
+  const rows = classRows(page.names, page.frame, arrays);
+  const headings = ["Class", "Train accuracy", "Within-class variance", "Nearest class", "Angle"];
+  const table = createTable(headings, rows.slice(0, MAX_ROWS).map((row) => {
+    const button = createElement("button", { type: "button", className: "class-name", textContent: row.name, title: "Highlight class", "data-class": row.label });
+    button.style.setProperty("--class", page.scene.colours[row.label]);
+    return [button, formatPercent(row.accuracy), formatNumber(row.variance), row.nearest, row.angleDeg === null ? "" : formatAngle(row.angleDeg)];
+  }));
+  return rows.length > MAX_ROWS ? [paragraph(`The ${MAX_ROWS} classes with the smallest angles, of ${rows.length}.`), table] : [table];
+}
+
+function confusionData({ arrays }) {
+  const { data, rows, columns } = decodeArray(arrays.confusion);
+  const z = Array.from({ length: rows }, (_, i) => Array.from(data.subarray(i * columns, (i + 1) * columns)));
+  // Correct predictions would hide all others: the colour scale ends at the largest confusion.
+  const max = Math.max(1, ...z.flatMap((row, i) => row.filter((_, j) => j !== i)));
+  return [{ z: [z], zmax: max }, {}];
+}
+
+function marginsData({ arrays }) {
+  const curves = ["margins", "margins_test"].map((name) => (arrays[name] ? Array.from(decodeArray(arrays[name]).data) : []));
+  return [{ x: curves.map((curve) => curve.map((_, i) => i / Math.max(1, curve.length - 1))), y: curves }, {}, [0, 1]];
+}
+
+function spectraData({ arrays }) {
+  const curves = ["spectrum_between", "spectrum_within"].map((name) => Array.from(decodeArray(arrays[name]).data).map((v) => (v > 0 ? v : null)));
+  return [{ x: curves.map((curve) => curve.map((_, i) => i + 1)), y: curves }, {}, [0, 1]];
+}
+
+function drawAttempts(page, { items }) {
+  const toRow = (attempt) => {
+    const { claimed_at: start, ended_at: end } = attempt;
+    const duration = end ? formatDuration((Date.parse(end) - Date.parse(start)) / 1000) : "";
+    return [attempt.number, attempt.device, attempt.pid, formatTime(start, { seconds: true }), duration, outcomeText(attempt.outcome)];
+  };
+  return tableOr(items, ["Attempt", "Device", "Process", "Started, UTC", "Duration", "Outcome"], toRow, "Queued: no attempt yet.");
+}
+
+/** An attempt's outcome, which the service gives as the event that ended it: "RunFinished" reads "Finished". */
+function outcomeText(outcome) {
+  const labels = { RunFinished: "Finished", RunCancelled: "Cancelled", RunFailed: "Failed", Paused: "Paused" };
+  return outcome ? (labels[outcome] ?? outcome) : "Running";
+}
+
+function drawFiles(page, { items }) {
+  const toRow = (file) => [
+    file.kind, file.step, formatBytes(file.size_bytes), file.sha256.slice(0, SHA256_DIGITS),
+    createElement("a", { textContent: "Download", href: file.href, className: "link", download: "" }),
+  ];
+  return tableOr(items.slice(-MAX_ROWS).reverse(), ["Kind", "Step", "Size", "SHA-256", ""], toRow, "No files yet.");
+}
+
+const drawLog = (page, text) => [text ? createElement("pre", { textContent: text, className: "log" }) : paragraph("Log is empty.")];
+
+/** Each tab: the arrays of a capture that it needs or the path that it reads, how it is drawn, and the events it follows. */
 const TABS = {
-  classes: {
-    arrays: ["accuracy", "within_variance"],
-    draw(page, { arrays }) {
-      const rows = classRows(page.names, page.shown, arrays);
-      const made = table(["class", "train accuracy", "within-class variance", "nearest class", "angle between them"], rows.slice(0, ROWS).map((row) => {
-        const name = document.createElement("button");
-        Object.assign(name, { type: "button", className: "class-name", textContent: row.name });
-        name.dataset.class = row.label;
-        name.style.setProperty("--class", page.scene.colours[row.label]);
-        return [name, percent(row.accuracy), digits(row.spread), row.nearest, row.angle === null ? "" : `${row.angle.toFixed(1)}°`];
-      }));
-      return rows.length > ROWS ? [text(`The ${ROWS} classes with the smallest angles of ${rows.length}.`), made] : [made];
-    },
-  },
-  confusion: { arrays: ["confusion"], figure: "confusion", fill: ({ arrays }) => {
-    const { data, rows, columns } = decode(arrays.confusion);
-    const z = Array.from({ length: rows }, (_, i) => Array.from(data.subarray(i * columns, (i + 1) * columns)));
-    // Right answers would hide all others: the scale ends at the largest confusion.
-    const most = Math.max(1, ...z.flatMap((row, i) => row.filter((_, j) => j !== i)));
-    return [{ z: [z], zmax: most }, {}];
-  } },
-  margins: { arrays: ["margins"], ofTest: ["margins_test"], figure: "margins", fill: ({ arrays }) => {
-    const lines = ["margins", "margins_test"].map((name) => (arrays[name] ? Array.from(decode(arrays[name]).data) : []));
-    return [{ x: lines.map((line) => line.map((_, i) => i / Math.max(1, line.length - 1))), y: lines }, {}, [0, 1]];
-  } },
-  spectra: { arrays: ["spectrum_within", "spectrum_between"], figure: "spectra", fill: ({ arrays }) => {
-    const lines = ["spectrum_between", "spectrum_within"].map((name) => Array.from(decode(arrays[name]).data).map((v) => (v > 0 ? v : null)));
-    return [{ x: lines.map((line) => line.map((_, i) => i + 1)), y: lines }, {}, [0, 1]];
-  } },
-  log: {
-    path: "/log?tail=20000", plain: true, news: ["LogLine", "AttemptFailed", "RunFailed"],
-    draw: (page, words) => [words ? Object.assign(document.createElement("pre"), { textContent: words, className: "log" }) : text("The worker has written nothing.")],
-  },
-  attempts: {
-    path: "/attempts", news: ["Resumed", "AttemptFailed", "Paused", "RunFinished", "RunCancelled", "RunFailed"],
-    draw: (page, { items }) => [items.length
-      ? table(["attempt", "device", "process", "began", "took", "how it ended"], items.map((each) => [
-          each.number, each.device, each.pid, each.claimed_at.slice(0, 19).replace("T", " "),
-          each.ended_at ? duration((Date.parse(each.ended_at) - Date.parse(each.claimed_at)) / 1000) : "", each.outcome ?? "it runs",
-        ]))
-      : text("No attempt yet: it waits for a free device.")],
-  },
-  files: {
-    path: "/artifacts", news: ["CheckpointSaved", "FeaturesKept"],
-    draw: (page, { items }) => [items.length
-      ? table(["kind", "step", "size", "SHA-256", ""], items.slice(-ROWS).reverse().map((each) => [each.kind, each.step, size(each.size_bytes), each.sha256.slice(0, 16), link("download", each.href)]))
-      : text("No file yet.")],
-  },
+  classes: { arrays: ["accuracy", "within_variance"], draw: drawClasses },
+  confusion: { arrays: ["confusion"], figure: "confusion", toData: confusionData },
+  margins: { arrays: ["margins"], testArrays: ["margins_test"], figure: "margins", toData: marginsData },
+  spectra: { arrays: ["spectrum_within", "spectrum_between"], figure: "spectra", toData: spectraData },
+  log: { path: "/log?tail=20000", isText: true, draw: drawLog, events: ["LogLine", "AttemptFailed", "RunFailed"] },
+  attempts: { path: "/attempts", draw: drawAttempts, events: ["Resumed", "AttemptFailed", "Paused", "RunFinished", "RunCancelled", "RunFailed"] },
+  files: { path: "/artifacts", draw: drawFiles, events: ["CheckpointSaved", "FeaturesKept"] },
 };
 
+/** The panel of tabs of a run's page. */
 export class Details {
+  /** @param {import("../pages/run-page.mjs").RunPage} page */
   constructor(page) {
     this.page = page;
-    this.tab = "";
-    this.place = page.part("details");
-    this.again = new Calm(CALM_MS, () => this.fill());
+    this.tab = ""; // as in the address: empty for the first one
+    this.panel = page.part("details");
+    this.refresh = new Throttle(REFRESH_INTERVAL_MS, () => this.fill());
   }
 
   open(tab) {
-    const first = this.place?.dataset.first ?? "";
-    this.tab = TABS[tab] || this.place?.querySelector(`[data-static="${tab}"]`) ? tab : "";
-    const shown = this.tab || first;
-    this.page.pressed("tab", shown);
-    for (const each of this.place?.querySelectorAll("[data-static]") ?? []) each.hidden = each.dataset.static !== shown;
-    for (const each of this.place?.querySelectorAll("[data-why]") ?? []) each.hidden = each.dataset.why !== shown;
-    this.now = shown;
-    this.again.run();
+    this.tab = TABS[tab] || this.panel?.querySelector(`[data-static="${tab}"]`) ? tab : "";
+    this.openTab = this.tab || (this.panel?.dataset.first ?? "");
+    pressButton(this.page.root, "tab", this.openTab);
+    for (const each of this.panel?.querySelectorAll("[data-static]") ?? []) each.hidden = each.dataset.static !== this.openTab;
+    for (const each of this.panel?.querySelectorAll("[data-why]") ?? []) each.hidden = each.dataset.why !== this.openTab;
+    this.refresh.flush();
   }
 
   /** Another capture is shown. */
-  shown() {
-    if (TABS[this.now]?.arrays) this.again.draw();
+  onCapture() {
+    if (TABS[this.openTab]?.arrays) this.refresh.request();
   }
 
-  heard(events) {
-    if (TABS[this.now]?.news && events.some((event) => TABS[this.now].news.includes(event.type))) this.again.draw();
+  onEvents(events) {
+    const types = TABS[this.openTab]?.events;
+    if (types && events.some((event) => types.includes(event.type))) this.refresh.request();
   }
 
   async fill() {
-    const { page } = this;
-    const tab = this.now;
-    const kind = TABS[tab];
+    const { page, openTab } = this;
+    const tab = TABS[openTab];
     const body = page.part("details-body");
     if (!body) return;
-    body.hidden = !kind;
-    if (!kind) return;
-    const capture = page.replay.capture;
-    if (kind.arrays && (!capture || !page.shown || !window.Plotly)) {
-      if (page.run.captures.length === 0) body.replaceChildren(text(page.restored ? "Nothing is captured yet." : ""));
-      return; // it is on its way
+    body.hidden = !tab;
+    if (!tab) return;
+    const { capture } = page.playback;
+    if (tab.arrays && (!capture || !page.frame || !window.Plotly)) {
+      if (page.run.captures.length === 0) body.replaceChildren(paragraph(page.isRestored ? "No captures yet." : ""));
+      return; // filled when the capture is there
     }
-    const address = kind.path ? `/api/v1/runs/${page.runId}${kind.path}` : `${capture.href}&arrays=${kind.arrays}`;
     try {
-      const answer = await fetch(address, { signal: page.abort.signal });
-      if (!answer.ok) throw new Error((await answer.json()).detail);
-      const found = await (kind.plain ? answer.text() : answer.json());
-      if (kind.ofTest && Object.keys(page.run.series.test ?? {}).length) await this.more(kind, capture, found);
-      if (this.now !== tab) return;
-      if (kind.figure) this.picture(body, kind, found);
-      else body.replaceChildren(...kind.draw(page, found));
+      const content = await this.load(tab, capture);
+      if (this.openTab !== openTab) return;
+      if (tab.figure) this.drawFigure(body, tab, content);
+      else body.replaceChildren(...tab.draw(page, content));
     } catch (error) {
-      if (error.name !== "AbortError" && this.now === tab) body.replaceChildren(text(error.message, "bad-words"));
+      if (error.name !== "AbortError" && this.openTab === openTab) body.replaceChildren(paragraph(error.message, "error-text"));
     }
   }
 
-  /** Arrays of the test split, where the run has one. */
-  async more(kind, capture, found) {
-    const answer = await fetch(`${capture.href}&arrays=${kind.ofTest}`, { signal: this.page.abort.signal });
-    if (answer.ok) Object.assign(found.arrays, (await answer.json()).arrays);
+  async load(tab, capture) {
+    const { page } = this;
+    const { signal } = page.abort;
+    const response = await fetch(tab.path ? `/api/v1/runs/${page.runId}${tab.path}` : `${capture.href}&arrays=${tab.arrays}`, { signal });
+    if (!response.ok) throw new Error((await response.json()).detail);
+    const content = await (tab.isText ? response.text() : response.json());
+    if (tab.testArrays && Object.keys(page.run.series.test ?? {}).length) {
+      const test = await fetch(`${capture.href}&arrays=${tab.testArrays}`, { signal });
+      if (test.ok) Object.assign(content.arrays, (await test.json()).arrays);
+    }
+    return content;
   }
 
-  picture(body, kind, found) {
-    const [traces, layout, which] = kind.fill(found);
-    if (body.firstChild?.dataset?.figure === kind.figure) {
-      window.Plotly.update(body.firstChild, traces, layout, which);
+  drawFigure(body, tab, content) {
+    const [traces, layout, indices] = tab.toData(content);
+    if (body.firstChild?.dataset?.figure === tab.figure) {
+      window.Plotly.update(body.firstChild, traces, layout, indices);
       return;
     }
-    const place = document.createElement("div");
-    place.dataset.figure = kind.figure;
-    place.className = "detail-graph";
-    body.replaceChildren(place);
-    // With its data from the start: Plotly cannot lay out an axis that is tied to another one and has none.
-    const figure = structuredClone(this.page.figures[kind.figure]);
+    const graph = createElement("div", { className: "detail-graph", "data-figure": tab.figure });
+    body.replaceChildren(graph);
+    // The data is set from the start: Plotly cannot lay out an empty axis that is tied to another one.
+    const figure = structuredClone(this.page.figures[tab.figure]);
     figure.data.forEach((trace, i) => {
-      const at = (which ?? figure.data.map((_, j) => j)).indexOf(i);
+      const at = (indices ?? figure.data.map((_, j) => j)).indexOf(i);
       if (at < 0) return;
       for (const [key, value] of Object.entries(traces)) trace[key] = Array.isArray(value) ? value[at] : value;
     });
-    window.Plotly.newPlot(place, figure.data, figure.layout, { displayModeBar: false, responsive: true });
-    this.theme();
+    window.Plotly.newPlot(graph, figure.data, figure.layout, { displayModeBar: false, responsive: true });
+    this.updateTheme();
   }
 
-  theme() {
+  updateTheme() {
     const graph = this.page.part("details-body")?.querySelector(".detail-graph");
     if (graph?._fullLayout) window.Plotly.relayout(graph, axesTheme(this.page.css));
   }
 
-  focus(labels) {
-    for (const each of this.place?.querySelectorAll(".class-name") ?? []) {
-      each.closest("tr").classList.toggle("stands-out", labels.includes(Number(each.dataset.class)));
+  highlight(labels) {
+    for (const each of this.panel?.querySelectorAll(".class-name") ?? []) {
+      each.closest("tr").classList.toggle("highlighted", labels.includes(Number(each.dataset.class)));
     }
   }
 
   close() {
-    this.again.close();
+    this.refresh.cancel();
   }
 }

@@ -1,28 +1,29 @@
-// How collapse goes through the network: metrics of hidden layers, in the order of the forward pass.
+// The chart of metrics over the network's layers, in the order of the forward pass.
 
-import { axesTheme, wantsLog } from "./charts.mjs";
+import { axesTheme, needsLogAxis } from "./charts.mjs";
 
-/** Layers of a run's series, in order, and the values of a metric in each at or before an epoch. */
+const TRACES = [["nc1", "train"], ["nc1", "test"], ["ncc_accuracy", "train"], ["ncc_accuracy", "test"]];
+
+/** The layers that a run measured, in order, and a metric's values in each at or before an epoch (null: the latest). */
 export function layerValues(run, key, split, epoch) {
   const prefix = split === "train" ? "layer:" : "layer-test:";
-  const names = Object.keys(run.series).filter((name) => name.startsWith(prefix));
+  const layers = Object.keys(run.series).filter((name) => name.startsWith(prefix));
   const index = epoch === null ? run.measuredEpochs.length - 1 : run.measuredEpochs.findLastIndex((each) => each <= epoch);
-  const values = names.map((name) => run.series[name][key]?.[index] ?? null);
-  const last = run.series[split]?.[key]?.[index] ?? null;
-  return { names: [...names.map((name) => name.slice(prefix.length)), "penultimate"], values: [...values, last] };
+  const values = [...layers, split].map((name) => run.series[name]?.[key]?.[index] ?? null);
+  return { names: [...layers.map((name) => name.slice(prefix.length)), "penultimate"], values };
 }
 
-export const hasLayers = (run) => Object.keys(run.series).some((name) => name.startsWith("layer:"));
-
-export function drawLayers(graph, run, epoch, css) {
-  if (!graph || !hasLayers(run)) return;
-  const lines = [["nc1", "train"], ["nc1", "test"], ["ncc_accuracy", "train"], ["ncc_accuracy", "test"]].map(([key, split]) => layerValues(run, key, split, epoch));
-  const log = wantsLog([...lines[0].values, ...lines[1].values]);
+/** Draw NC1 and nearest-class-mean accuracy over the layers; nothing where the run measured none. */
+export function drawLayerChart(graph, run, epoch, css) {
+  if (!graph || !Object.keys(run.series).some((name) => name.startsWith("layer:"))) return;
+  const traces = TRACES.map(([key, split]) => layerValues(run, key, split, epoch));
+  const isLog = needsLogAxis([...traces[0].values, ...traces[1].values]);
+  const colours = [css("head"), css("head"), css("ink"), css("ink")];
   window.Plotly.update(
     graph,
-    { x: lines.map((line) => line.names), y: lines.map((line) => line.values), "line.color": [css("head"), css("head"), css("ink"), css("ink")], "marker.color": [css("head"), css("head"), css("ink"), css("ink")] },
-    // Names may look like numbers, and an axis that was empty at first has become one of numbers.
-    { "xaxis.type": "category", "yaxis.type": log ? "log" : "linear", ...axesTheme(css), "yaxis2.gridcolor": css("line") },
+    { x: traces.map(({ names }) => names), y: traces.map(({ values }) => values), "line.color": colours, "marker.color": colours },
+    // Names may look like numbers: without an explicit type an axis that was empty becomes numeric.
+    { "xaxis.type": "category", "yaxis.type": isLog ? "log" : "linear", ...axesTheme(css), "yaxis2.gridcolor": css("line") },
   );
   window.Plotly.Plots.resize(graph);
 }

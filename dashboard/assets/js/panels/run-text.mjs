@@ -1,85 +1,105 @@
-// The words of a run's page: status, progress, readings, and the sentence a person would say of the angles.
+// Texts of a run's page: status, progress, metric tiles, angle statistics, and descriptions for screen readers.
 
-import { digits, ENDED, percent, progressWords, statusWords } from "../model/run-model.mjs";
+import { ENDED_STATUSES } from "../core/constants.mjs";
+import { createElement, findPart, setText } from "../core/dom.mjs";
+import { formatAngle, formatDuration, formatEpoch, formatInteger, formatNumber, formatPercent, formatSpeed } from "../core/formatting.mjs";
+import { secondsLeft } from "../model/run-model.mjs";
 
-export function say(root, name, text) {
-  const place = root.querySelector(`[data-part="${name}"]`);
-  if (place && place.textContent !== text) place.textContent = text;
+const DEGREES_PER_RADIAN = 180 / Math.PI;
+const isValue = (value) => value !== null && value !== undefined;
+
+/** The status, with the share of epochs of a running run. */
+export function statusText(run) {
+  return run.status === "running" ? `running ${Math.floor((100 * run.epoch) / run.epochs)} %` : run.status;
 }
 
-/** What stands in the header. */
-export function header(root, run, now) {
+/** "epoch 2 of 10 · 5,200 samples/s · about 32 s left"; the error of a failed run; the progress of its data. */
+export function progressText(run, nowMs) {
+  const progress = `epoch ${run.epoch} of ${run.epochs}`;
+  if (run.status === "failed") return run.error ?? progress;
+  if (run.status === "running" && run.dataProgress) return dataProgressText(run.dataProgress);
+  const parts = [progress];
+  if (run.status === "running" && run.speed !== null) parts.push(formatSpeed(run.speed));
+  const left = secondsLeft(run, nowMs);
+  if (left !== null) parts.push(`about ${formatDuration(left)} left`);
+  return parts.join(" · ");
+}
+
+/** "downloading cifar-10-binary.tar.gz: 34 of 170 MB · about 12 s left". */
+export function dataProgressText({ what, done, total, unit, remaining_s: secondsRemaining }) {
+  const [scale, unitName] = unit === "bytes" ? [1e6, "MB"] : [1, unit];
+  const amount = (count) => formatInteger(Math.round(count / scale));
+  const ofTotal = total === null ? "" : ` of ${amount(total)}`;
+  return `${what}: ${amount(done)}${ofTotal} ${unitName}${secondsRemaining === null ? "" : ` · about ${formatDuration(secondsRemaining)} left`}`;
+}
+
+/** Update status, progress and note in the page's header. */
+export function updateHeader(root, run, nowMs) {
   root.dataset.status = run.status;
-  say(root, "status", statusWords(run));
-  say(root, "epoch", progressWords(run, now));
-  say(root, "note", run.note ?? "");
-  const bar = root.querySelector('[data-part="progress"]');
+  setText(findPart(root, "status"), statusText(run));
+  setText(findPart(root, "epoch"), progressText(run, nowMs));
+  setText(findPart(root, "note"), run.note ?? "");
+  const bar = findPart(root, "progress");
   if (bar) bar.style.width = `${(100 * run.epoch) / run.epochs}%`;
 }
 
-export function epochWords(run, capture) {
-  if (!capture) return ENDED.has(run.status) ? "no capture" : "waiting for the first capture";
-  return `epoch ${Number.isInteger(capture.epoch) ? capture.epoch : capture.epoch.toFixed(2)}`;
+/** The epoch of a capture, or why there is none. */
+export function captureText(run, capture) {
+  if (!capture) return ENDED_STATUSES.has(run.status) ? "No captures" : "Waiting for the first capture";
+  return formatEpoch(capture.epoch);
 }
 
-/** Fill the tiles with what was measured at or before an epoch; null is the newest. */
-export function readings(root, run, epoch) {
+/** Fill the metric tiles with the values measured at or before an epoch; null is the latest. */
+export function updateReadings(root, run, epoch) {
   const epochs = run.measuredEpochs;
   const index = epoch === null ? epochs.length - 1 : epochs.findLastIndex((each) => each <= epoch);
   for (const tile of root.querySelectorAll("[data-reading]")) {
     const key = tile.dataset.reading;
-    const form = tile.dataset.percent ? percent : digits;
+    const format = tile.dataset.percent ? formatPercent : formatNumber;
     const [train, test] = ["train", "test"].map((split) => run.series[split][key]?.[index]);
     const ideal = run.started?.metrics[key]?.ideal;
-    const notes = index < 0 || test === undefined ? [] : [`test ${form(test)}`];
-    if (ideal !== undefined && ideal !== null && !tile.dataset.percent) notes.push(`ideal ${digits(ideal)}`);
-    tile.querySelector("[data-value]").textContent = index < 0 ? "" : form(train);
+    const notes = index < 0 || test === undefined ? [] : [`test ${format(test)}`];
+    if (isValue(ideal) && !tile.dataset.percent) notes.push(`ideal ${formatNumber(ideal)}`);
+    tile.querySelector("[data-value]").textContent = index < 0 ? "" : format(train);
     tile.querySelector("[data-note]").textContent = notes.join(" · ");
   }
 }
 
-/** The lines beside the heatmap, as [words, value] each. */
-export function angleLines(run, capture) {
+/** The statistics of angles beside the heatmap, as [label, value] each. */
+function angleStatistics(run, capture) {
   const names = run.started.class_names;
-  const target = (Math.acos(-1 / (names.length - 1)) * 180) / Math.PI;
+  const idealDegrees = Math.acos(-1 / (names.length - 1)) * DEGREES_PER_RADIAN;
   const lines = [
-    ["Smallest angle", `${capture.smallest_angle_deg.toFixed(1)}°`], [capture.smallest_pair.map((i) => names[i]).join(" and "), ""],
-    ["Target", `${target.toFixed(1)}°`], ["Mean off by", `${capture.mean_angle_error_deg.toFixed(1)}°`],
+    ["Smallest angle", formatAngle(capture.smallest_angle_deg)], [capture.smallest_pair.map((i) => names[i]).join(" and "), ""],
+    ["Ideal", formatAngle(idealDegrees)], ["Mean angle error", formatAngle(capture.mean_angle_error_deg)],
   ];
-  if (run.terminalPhase !== null) lines.push([`Terminal phase since epoch ${run.terminalPhase}`, ""]);
-  if (run.collapseLayer !== null) {
-    const layer = run.collapseLayer === "penultimate" ? "the penultimate layer" : `layer ${run.collapseLayer}`;
-    lines.push([`Classes are separated from ${layer} on`, ""]);
-  }
+  if (run.terminalPhaseEpoch !== null) lines.push([`Terminal phase since epoch ${run.terminalPhaseEpoch}`, ""]);
+  if (run.collapseLayer !== null) lines.push([`Collapse layer: ${run.collapseLayer}`, ""]);
   return lines;
 }
 
-/** The picture in words, for those who do not see it. */
-export function alternative(run, capture) {
-  const [smallest, pair, target, off] = angleLines(run, capture);
-  return `Class means at ${epochWords(run, capture)}. ${smallest.join(" ")} between ${pair[0]}, target ${target[1]}. ${off.join(" ")}.`;
+/** Update the statistics beside the heatmap. */
+export function updateAngleStatistics(root, run, capture) {
+  const place = findPart(root, "sentence");
+  const lines = angleStatistics(run, capture);
+  const content = JSON.stringify(lines);
+  if (place.dataset.content === content) return;
+  place.dataset.content = content;
+  place.replaceChildren(...lines.map(([label, value]) => createElement("p", {}, value ? [label, " ", createElement("b", { textContent: value })] : [label])));
 }
 
-/** A chart in words: what it ends with, from where, and its ideal. */
-export function chartWords({ x, y, ideal }, { title, percent: shares }) {
-  const form = shares ? percent : digits;
-  const told = ["train", "test"].flatMap((split, i) => {
-    const last = y[i].findLastIndex((value) => value !== null && value !== undefined);
-    return last < 0 ? [] : [`${split} from ${form(y[i].find((value) => value !== null && value !== undefined))} to ${form(y[i][last])} at epoch ${digits(x[i][last])}`];
+/** Describe a capture for screen readers. */
+export function captureDescription(run, capture) {
+  const [smallest, pair, ideal, error] = angleStatistics(run, capture);
+  return `Class means at ${captureText(run, capture)}. ${smallest.join(" ")} between ${pair[0]}, ideal ${ideal[1]}. ${error.join(" ")}.`;
+}
+
+/** Describe a chart for screen readers: first and last value of each split, and the ideal. */
+export function chartDescription({ x, y, ideal }, { title, percent: isShare }) {
+  const format = isShare ? formatPercent : formatNumber;
+  const parts = ["train", "test"].flatMap((split, i) => {
+    const last = y[i].findLastIndex(isValue);
+    return last < 0 ? [] : [`${split} from ${format(y[i].find(isValue))} to ${format(y[i][last])} at epoch ${formatNumber(x[i][last])}`];
   });
-  return `${title}: ${told.join(", ") || "nothing measured yet"}${ideal === null ? "" : `, ideal ${form(ideal)}`}.`;
-}
-
-export function sentence(root, run, capture) {
-  const place = root.querySelector('[data-part="sentence"]');
-  const lines = angleLines(run, capture);
-  const text = JSON.stringify(lines);
-  if (place.dataset.said === text) return;
-  place.dataset.said = text;
-  place.replaceChildren(...lines.map(([words, value]) => {
-    const line = document.createElement("p");
-    line.append(words);
-    if (value) line.append(" ", Object.assign(document.createElement("b"), { textContent: value }));
-    return line;
-  }));
+  return `${title}: ${parts.join(", ") || "no measurements yet"}${ideal === null ? "" : `, ideal ${format(ideal)}`}.`;
 }

@@ -1,48 +1,48 @@
-// How the nearest ETF itself turns: where its vertices were in an earlier capture, seen from a later one's frame.
+// Rotation of the nearest ETF between captures: the vertices of an earlier capture in a later one's coordinates.
 
-const found = new WeakMap();
+const rotatedVerticesCache = new WeakMap();
 
-/** RᵀQ (r × r, by rows) of two frames R, Q (d × r): what turns coordinates in Q into coordinates in R. */
-export function turnBetween(to, from) {
+/** RᵀQ (R, R) of two ETF frames R, Q (D, R): maps coordinates in Q to coordinates in R. */
+function frameRotation(to, from) {
   const r = to.columns;
-  const out = new Float32Array(r * r);
+  const data = new Float32Array(r * r);
   for (let row = 0; row < to.rows; row += 1) {
     for (let i = 0; i < r; i += 1) {
       const v = to.data[row * r + i];
-      for (let j = 0; j < r; j += 1) out[i * r + j] += v * from.data[row * r + j];
+      for (let j = 0; j < r; j += 1) data[i * r + j] += v * from.data[row * r + j];
     }
   }
-  return { data: out, rows: r, columns: r };
+  return { data, rows: r, columns: r };
 }
 
-/** The vertices (K × r) of an earlier capture's nearest ETF in the coordinates of a later one; what left is cut off. */
-export function turnedCorners(corners, earlier, later) {
-  if (earlier === later) return corners;
-  if (!found.has(later)) found.set(later, new WeakMap());
-  const known = found.get(later);
-  if (!known.has(earlier)) {
-    const turn = turnBetween(later.axes, earlier.axes);
-    const [r, data] = [turn.rows, new Float32Array(corners.data.length)];
-    for (let k = 0; k < corners.rows; k += 1) {
+/** The vertices (K, R) of an earlier capture's nearest ETF in a later one's coordinates; what is outside is cut off. */
+export function rotatedVertices(vertices, earlier, later) {
+  if (earlier === later) return vertices;
+  if (!rotatedVerticesCache.has(later)) rotatedVerticesCache.set(later, new WeakMap());
+  const cache = rotatedVerticesCache.get(later);
+  if (!cache.has(earlier)) {
+    const rotation = frameRotation(later.etfFrame, earlier.etfFrame);
+    const [r, data] = [rotation.rows, new Float32Array(vertices.data.length)];
+    for (let k = 0; k < vertices.rows; k += 1) {
       for (let i = 0; i < r; i += 1) {
         let sum = 0;
-        for (let j = 0; j < r; j += 1) sum += turn.data[i * r + j] * corners.data[k * r + j];
+        for (let j = 0; j < r; j += 1) sum += rotation.data[i * r + j] * vertices.data[k * r + j];
         data[k * r + i] = sum;
       }
     }
-    known.set(earlier, { data, rows: corners.rows, columns: r });
+    cache.set(earlier, { data, rows: vertices.rows, columns: r });
   }
-  return known.get(earlier);
+  return cache.get(earlier);
 }
 
-/** The angle in degrees by which a vertex has turned between two captures. */
-export function turnOf(corners, earlier, later, label) {
-  const before = turnedCorners(corners, earlier, later);
-  let [dot, norm] = [0, 0];
-  for (let i = 0; i < corners.columns; i += 1) {
-    const v = corners.data[label * corners.columns + i];
-    dot += v * before.data[label * corners.columns + i];
+/** The angle in degrees by which a class's vertex rotated between two captures. */
+export function vertexRotationDegrees(vertices, earlier, later, label) {
+  const before = rotatedVertices(vertices, earlier, later);
+  let [product, norm] = [0, 0];
+  for (let i = 0; i < vertices.columns; i += 1) {
+    const v = vertices.data[label * vertices.columns + i];
+    product += v * before.data[label * vertices.columns + i];
     norm += v * v;
   }
-  return (Math.acos(Math.max(-1, Math.min(1, dot / norm))) * 180) / Math.PI;
+  return (Math.acos(Math.max(-1, Math.min(1, product / norm))) * 180) / Math.PI;
 }

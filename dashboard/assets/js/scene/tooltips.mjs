@@ -1,6 +1,6 @@
-// What a mark of the scene says when it is pointed at.
+// Texts of the scene's tooltips.
 
-const DEGREES = 180 / Math.PI;
+import { angleDegrees, formatAngle } from "../core/formatting.mjs";
 
 function cosine(a, i, b, j) {
   let [ab, aa, bb] = [0, 0, 0];
@@ -11,47 +11,57 @@ function cosine(a, i, b, j) {
   return aa && bb ? ab / Math.sqrt(aa * bb) : null;
 }
 
-const angle = (cos) => `${(Math.acos(Math.max(-1, Math.min(1, cos))) * DEGREES).toFixed(1)}°`;
+const formatCosineAsAngle = (cos) => formatAngle(angleDegrees(cos));
 
-function norm({ data, columns }, i) {
+function rowNorm({ data, columns }, i) {
   return Math.hypot(...data.subarray(i * columns, (i + 1) * columns));
 }
 
-/** The class whose mean is nearest to a class's in angle, and the cosine; null where cosines are of blocks. */
-export function nearestClass({ data, rows }, label, classes) {
-  if (rows !== classes) return null;
-  let best = label === 0 ? 1 : 0;
-  for (let j = 0; j < classes; j += 1) if (j !== label && data[label * rows + j] > data[label * rows + best]) best = j;
-  return { label: best, cosine: data[label * rows + best] };
+/** The class whose mean has the smallest angle to a class's mean, and the cosine; null where rows are blocks of classes. */
+export function nearestClass({ data, rows }, label, classCount) {
+  if (rows !== classCount) return null;
+  let nearest = label === 0 ? 1 : 0;
+  for (let j = 0; j < classCount; j += 1) if (j !== label && data[label * rows + j] > data[label * rows + nearest]) nearest = j;
+  return { label: nearest, cosine: data[label * rows + nearest] };
 }
 
 /**
- * Lines about a mark: what it is, then what is known of it in this frame; of a sample its `truth` where its label may be
- * wrong, of a vertex its `turn` in degrees since the capture before.
+ * Return the lines of a mark's tooltip: what it is, then what is known of it in this frame.
+ * @param {{kind: string, index: number, label: number}} mark
+ * @param {{trueLabel?: number | null, rotationDeg?: number | null}} known of a sample its true label, where labels may be
+ *   wrong; of a vertex its rotation since the previous capture
  */
-export function describe({ kind, index, label }, frame, started, { truth = null, turn = null } = {}) {
-  const name = started.class_names[label];
-  const whole = started.vertices[0].length === frame.means.columns && !frame.seen && frame.means.columns > 3;
-  const corner = { data: Float32Array.from(started.vertices[label]), columns: started.vertices[label].length };
-  const exact = whole || started.class_names.length <= 4;
-  if (kind === "vertices") return [`vertex of ${name}`, "of the nearest simplex ETF", ...(turn === null ? [] : [`turned by ${turn.toFixed(1)}° since the capture before`])];
-  if (kind === "weights") {
-    const cos = exact ? cosine(frame.weights, index, frame.means, index) : null;
-    return [`classifier row of ${name}`, ...(cos === null ? [] : [`${angle(cos)} from its class mean`])];
+export function tooltipLines({ kind, index, label }, frame, started, { trueLabel = null, rotationDeg = null } = {}) {
+  const names = started.class_names;
+  // Angles are exact only if all coordinates of the ETF's frame are here.
+  const hasAllCoordinates = started.vertices[0].length === frame.means.columns && !frame.serverView && frame.means.columns > 3;
+  const isExact = hasAllCoordinates || names.length <= 4;
+  const angleFromMean = (points) => {
+    const cos = isExact ? cosine(points, index, frame.means, label) : null;
+    return cos === null ? [] : [`${formatCosineAsAngle(cos)} from its class mean`];
+  };
+  if (kind === "vertices") {
+    const rotation = rotationDeg === null ? [] : [`rotated by ${formatAngle(rotationDeg)} since the previous capture`];
+    return [`Vertex of ${names[label]}`, "of the nearest simplex ETF", ...rotation];
   }
+  if (kind === "weights") return [`Classifier weights of ${names[label]}`, ...angleFromMean(frame.weights)];
   if (kind === "features") {
-    const cos = exact ? cosine(frame.features, index, frame.means, label) : null;
-    const seen = frame.predictions?.[index] ?? label;
-    const wrong = seen === label ? [] : [`classified as ${started.class_names[seen]}`];
-    const noisy = truth === null || truth === label ? [] : [`its true class is ${started.class_names[truth]}`];
-    return [`training sample of ${name}`, ...wrong, ...noisy, ...(cos === null ? [] : [`${angle(cos)} from its class mean`])];
+    const predicted = frame.predictions?.[index] ?? label;
+    const prediction = predicted === label ? [] : [`predicted as ${names[predicted]}`];
+    const truth = trueLabel === null || trueLabel === label ? [] : [`true class: ${names[trueLabel]}`];
+    return [`Training sample of ${names[label]}`, ...prediction, ...truth, ...angleFromMean(frame.features)];
+  }
+  return classMeanLines({ index, label }, frame, started, isExact);
+}
+
+function classMeanLines({ index, label }, frame, started, isExact) {
+  const vertex = { data: Float32Array.from(started.vertices[label]), columns: started.vertices[label].length };
+  const lines = [`Class mean of ${started.class_names[label]}`];
+  if (isExact) {
+    const cos = cosine(frame.means, index, vertex, 0);
+    if (cos !== null) lines.push(`${formatCosineAsAngle(cos)} from its vertex`, `Relative norm ${rowNorm(frame.means, index).toFixed(2)}`);
   }
   const nearest = nearestClass(frame.cosines, label, started.class_names.length);
-  const lines = [`class mean of ${name}`];
-  if (exact) {
-    const cos = cosine(frame.means, index, corner, 0);
-    if (cos !== null) lines.push(`${angle(cos)} from its vertex, norm ${norm(frame.means, index).toFixed(2)} of the average`);
-  }
-  if (nearest) lines.push(`nearest: ${started.class_names[nearest.label]}, ${angle(nearest.cosine)}`);
+  if (nearest) lines.push(`Nearest class: ${started.class_names[nearest.label]}, ${formatCosineAsAngle(nearest.cosine)}`);
   return lines;
 }

@@ -1,13 +1,10 @@
-// Views of the ETF's frame: (K−1)×3 matrices, as rows of three numbers, that coordinates are multiplied by. The matrix
-// of the spherical view (and the exact ones of K ≤ 4) comes with the run; ncengine/geometry has the same formulas.
+// Views: matrices (K−1, 3), as rows of three numbers, that multiply coordinates in the ETF's frame. The spherical view and
+// the exact ones of K ≤ 4 are computed by the engine and sent with the run; the others have the same formulas there.
 
-export const VIEWS = ["spherical", "tetrahedron", "pca", "tour"];
-export const TRAVELLING_CLASSES = 128; // above, coordinates travel in three dimensions, and the server cuts views
-
-/** Rows of the Helmert basis (n × K−1): the simplex's vertices are √(K/(K−1)) times these. */
-export function basisRows(classes, rows) {
+/** Rows of the Helmert basis (N, K−1); the simplex's vertices are √(K/(K−1)) times these. */
+export function helmertRows(classCount, rows) {
   return rows.map((row) =>
-    Array.from({ length: classes - 1 }, (_, j) => {
+    Array.from({ length: classCount - 1 }, (_, j) => {
       const index = j + 1;
       const entry = row < index ? 1 : row === index ? -index : 0;
       return entry / Math.sqrt(index * (index + 1));
@@ -15,23 +12,23 @@ export function basisRows(classes, rows) {
   );
 }
 
-/** The view of four classes: their vertices at the corners of a tetrahedron, all others at the centre. */
-export function tetrahedron(classes, four) {
-  const scale = Math.sqrt((4 * (classes - 1)) / (3 * classes));
-  const [from, to] = [basisRows(classes, four), basisRows(4, [0, 1, 2, 3])];
-  return Array.from({ length: classes - 1 }, (_, j) =>
+/** The view of four classes: their vertices form a tetrahedron, all others lie at the centre. */
+export function tetrahedronView(classCount, labels) {
+  const scale = Math.sqrt((4 * (classCount - 1)) / (3 * classCount));
+  const [from, to] = [helmertRows(classCount, labels), helmertRows(4, [0, 1, 2, 3])];
+  return Array.from({ length: classCount - 1 }, (_, j) =>
     [0, 1, 2].map((axis) => scale * from.reduce((sum, row, c) => sum + row[j] * to[c][axis], 0)),
   );
 }
 
-/** Principal directions (rows of three) scaled so that vertices of norm one are seen at one on average. */
-export function principal({ data, rows, columns }, classes) {
-  const scale = Math.sqrt(Math.max(1, (classes - 1) / 3));
+/** The view along principal directions (K−1, 3), scaled so that vertices of norm one have norm one on average. */
+export function pcaView({ data, rows, columns }, classCount) {
+  const scale = Math.sqrt(Math.max(1, (classCount - 1) / 3));
   return Array.from({ length: rows }, (_, i) => [0, 1, 2].map((j) => scale * data[i * columns + j]));
 }
 
-/** A generator of numbers in 0 … 1 from a seed, so that a tour is the same for everyone (Mulberry32). */
-export function numbersFrom(seed) {
+/** Create a seeded random generator of numbers in [0, 1) (Mulberry32), so that a grand tour is reproducible. */
+export function seededRandom(seed) {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;
@@ -41,12 +38,13 @@ export function numbersFrom(seed) {
   };
 }
 
-function gaussian(next) {
-  return Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next());
+/** Draw a standard normal number (Box–Muller). */
+function gaussian(random) {
+  return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
 }
 
-/** Make the three columns of `frame` (n rows of three) orthonormal, in order. */
-export function orthonormal(frame) {
+/** Orthonormalize the three columns of a frame (N, 3) by Gram–Schmidt. */
+export function orthonormalize(frame) {
   const out = frame.map((row) => [...row]);
   for (let c = 0; c < 3; c += 1) {
     for (let before = 0; before < c; before += 1) {
@@ -59,42 +57,49 @@ export function orthonormal(frame) {
   return out;
 }
 
+const [TOUR_SPEED, TOUR_DRIFT] = [0.5, 0.35]; // radians per second, and the rate at which the direction changes
+const TOUR_MAX_STEP_S = 0.25; // a page that was hidden continues where it was
+const TOUR_SUBSTEP_S = 1 / 60;
+const norm = (rows) => Math.sqrt(rows.reduce((sum, row) => sum + row[0] ** 2 + row[1] ** 2 + row[2] ** 2, 0)) || 1;
+
 /**
- * A grand tour (Asimov 1985): a smooth random path of orthonormal 3-frames through R^n. The velocity is a random
- * direction of the Stiefel manifold's tangent space that itself wanders slowly, so the picture never jerks.
+ * A grand tour (Asimov 1985): a smooth random path of orthonormal 3-frames through R^n. The velocity is a tangent vector
+ * of the Stiefel manifold that follows an Ornstein–Uhlenbeck process, so the picture never jerks.
  */
-export class Tour {
+export class GrandTour {
+  /** @param {number} dimensions K−1 */
   constructor(dimensions, seed = 1) {
-    this.next = numbersFrom(seed);
-    const random = () => Array.from({ length: dimensions }, () => [0, 1, 2].map(() => gaussian(this.next)));
-    this.random = random;
-    this.frame = orthonormal(random());
-    this.velocity = random();
+    const random = seededRandom(seed);
+    this.randomDirection = () => Array.from({ length: dimensions }, () => [0, 1, 2].map(() => gaussian(random)));
+    this.frame = orthonormalize(this.randomDirection());
+    this.velocity = this.randomDirection();
     this.scale = Math.sqrt(Math.max(1, dimensions / 3));
   }
 
-  /** Go on by so many seconds; return the view's matrix. */
-  step(seconds, speed = 0.5, wander = 0.35) {
-    let left = Math.min(seconds, 0.25); // a page that slept goes on where it was
+  /** Advance by some seconds and return the view's matrix. */
+  step(seconds) {
+    let left = Math.min(seconds, TOUR_MAX_STEP_S);
     while (left > 0) {
-      const dt = Math.min(left, 1 / 60);
-      const kick = this.random();
-      const keep = Math.exp(-wander * dt);
-      const fresh = Math.sqrt(1 - keep * keep);
-      this.velocity = this.velocity.map((row, i) => row.map((v, c) => keep * v + fresh * kick[i][c]));
-      // The part of the velocity that leaves the span of the frame turns the picture into new dimensions.
-      const inside = [0, 1, 2].map((a) => [0, 1, 2].map((b) => this.frame.reduce((s, row, i) => s + row[a] * this.velocity[i][b], 0)));
-      const tangent = this.velocity.map((row, i) => row.map((v, c) => v - [0, 1, 2].reduce((s, a) => s + this.frame[i][a] * inside[a][c], 0)));
-      const norm = Math.sqrt(tangent.reduce((s, row) => s + row[0] ** 2 + row[1] ** 2 + row[2] ** 2, 0)) || 1;
-      this.frame = orthonormal(this.frame.map((row, i) => row.map((v, c) => v + (speed * dt * tangent[i][c]) / norm * Math.sqrt(3))));
-      left -= dt;
+      this.advance(Math.min(left, TOUR_SUBSTEP_S));
+      left -= TOUR_SUBSTEP_S;
     }
     return this.frame.map((row) => row.map((v) => v * this.scale));
   }
+
+  advance(seconds) {
+    const [kept, noise] = [Math.exp(-TOUR_DRIFT * seconds), this.randomDirection()];
+    const renewed = Math.sqrt(1 - kept * kept);
+    this.velocity = this.velocity.map((row, i) => row.map((v, c) => kept * v + renewed * noise[i][c]));
+    // Only the part of the velocity that leaves the frame's span turns the picture into new dimensions.
+    const inside = [0, 1, 2].map((a) => [0, 1, 2].map((b) => this.frame.reduce((s, row, i) => s + row[a] * this.velocity[i][b], 0)));
+    const tangent = this.velocity.map((row, i) => row.map((v, c) => v - [0, 1, 2].reduce((s, a) => s + this.frame[i][a] * inside[a][c], 0)));
+    const step = (TOUR_SPEED * seconds * Math.sqrt(3)) / norm(tangent);
+    this.frame = orthonormalize(this.frame.map((row, i) => row.map((v, c) => v + step * tangent[i][c])));
+  }
 }
 
-/** Between two matrices of one size, for the moment in which one view turns into another. */
-export function between(from, to, share) {
+/** Interpolate smoothly between two matrices of the same shape; `share` goes from 0 to 1. */
+export function interpolate(from, to, share) {
   const eased = share * share * (3 - 2 * share);
   return to.map((row, i) => row.map((v, c) => from[i][c] + (v - from[i][c]) * eased));
 }

@@ -1,73 +1,59 @@
-// A run or a fold of runs as a row of the table: the value of each column, and how it reads.
-// Columns are named as the filter language names fields, so that what is shown can be sorted and filtered by.
+// A run or a group of runs as a row of the table: the value of each column. Columns have the names of the filter
+// language's fields, so that what is shown can be sorted and filtered by.
 
-import { digits, duration, percent } from "../model/run-model.mjs";
-import { number } from "../core/arrays.mjs";
+import { toNumber } from "../core/arrays.mjs";
 
-const ASKED = { cancel: "stopping", pause: "pausing" };
-const PARTS = { head: "head", dataset: "data", backbone: "backbone", optimiser: "optimiser" };
-const SHARED = { head: "head", dataset: "data", backbone: "backbone", name: "name", group: "group", seed: "seed" };
+const REQUESTED_STATUS = { cancel: "stopping", pause: "pausing" };
+const CONFIG_PARTS = { head: "head", dataset: "data", backbone: "backbone", optimiser: "optimiser" };
+const SHARED_FIELDS = { head: "head", dataset: "data", backbone: "backbone", name: "name", group: "group", seed: "seed" };
+const SPARKLINE_LOG_RATIO = 10; // of the largest to the smallest value, for a logarithmic sparkline
 
 /** "running 55 %", "failed: out of memory". */
-export function statusWords(run) {
-  if (run.status === "running") return ASKED[run.want] ?? `running ${Math.floor((100 * run.epoch) / run.config.epochs)} %`;
+export function rowStatusText(run) {
+  if (run.status === "running") return REQUESTED_STATUS[run.want] ?? `running ${Math.floor((100 * run.epoch) / run.config.epochs)} %`;
   return run.status === "failed" && run.error ? `failed: ${run.error}` : run.status;
 }
 
-/** "2 finished, 1 running" */
-export function stateWords(states) {
-  return Object.entries(states).map(([state, count]) => `${count} ${state}`).join(", ");
+/** "2 finished, 1 running". */
+export function statusCountsText(counts) {
+  return Object.entries(counts).map(([status, count]) => `${count} ${status}`).join(", ");
 }
 
-/** What a run has in a column: text, a number, or null. */
-export function valueOf(run, field, now = Date.now()) {
-  if (field === "status") return statusWords(run);
+/** A run's value in a column: text, a number, or null. */
+export function runValue(run, field, nowMs = Date.now()) {
+  if (field === "status") return rowStatusText(run);
   if (field === "tags") return run.tags.join(", ");
-  if (field === "duration") return run.started_at ? ranFor(run, now) : null;
-  if (PARTS[field]) return run.config[PARTS[field]].name.replace("etf", "ETF");
+  if (field === "duration") return run.started_at ? runningSeconds(run, nowMs) : null;
+  if (CONFIG_PARTS[field]) return run.config[CONFIG_PARTS[field]].name;
   if (field in run && field !== "config") return run[field];
   const [split, ...rest] = field.split(".");
-  if ((split === "train" || split === "test") && rest.length === 1) return number(run.summary[split]?.[rest[0]] ?? null);
+  if ((split === "train" || split === "test") && rest.length === 1) return toNumber(run.summary[split]?.[rest[0]] ?? null);
   const setting = field.split(".").reduce((part, name) => part?.[name], run.config);
   return setting === undefined || setting === null ? null : typeof setting === "object" ? JSON.stringify(setting) : setting;
 }
 
-function ranFor(run, now) {
-  const end = run.ended_at ? Date.parse(run.ended_at) : now;
-  return Math.max(run.running_s, run.status === "running" ? (end - Date.parse(run.started_at)) / 1000 : 0);
+function runningSeconds(run, nowMs) {
+  const endMs = run.ended_at ? Date.parse(run.ended_at) : nowMs;
+  return Math.max(run.running_s, run.status === "running" ? (endMs - Date.parse(run.started_at)) / 1000 : 0);
 }
 
-/** What a fold has in a column: text, the spread of a number, or null. */
-export function foldValue(fold, field, by) {
-  if (field === "status") return stateWords(fold.states);
-  if (field === "created_at") return fold.created_at;
-  if (field === by) return fold.value ?? "none";
-  if (SHARED[field]) return fold.shared[SHARED[field]]?.replace("etf", "ETF") ?? "";
-  return fold.spreads[field] ?? null;
+/** A group's value in a column: text, {median, least, most, runs} of a metric as the service sends it, or null. */
+export function groupValue(group, field, groupedBy) {
+  if (field === "status") return statusCountsText(group.states);
+  if (field === "created_at") return group.created_at;
+  if (field === groupedBy) return group.value ?? "none";
+  if (SHARED_FIELDS[field]) return group.shared[SHARED_FIELDS[field]] ?? "";
+  return group.spreads[field] ?? null;
 }
 
-/** How a value reads in a column of a kind: "number", "share", "duration", "time", "text". */
-export function words(value, kind) {
-  if (value === null || value === undefined || value === "") return "";
-  if (typeof value === "object") {
-    const { median, least, most, runs } = value;
-    return runs === 1 || least === most ? words(median, kind) : `${words(median, kind)} [${words(least, kind)}, ${words(most, kind)}]`;
-  }
-  if (kind === "share") return typeof value === "number" ? percent(value) : String(value);
-  if (kind === "duration") return duration(value);
-  if (kind === "time") return value.slice(0, 16).replace("T", " ");
-  if (kind === "number" && typeof value === "number") return Number.isInteger(value) ? String(value) : digits(value);
-  return String(value);
-}
-
-/** Order folds by a column; those without a value come last either way. */
-export function sorted(folds, field, descending, by) {
-  const key = (fold) => {
-    const value = foldValue(fold, field, by);
+/** Sort groups by a column; those without a value are last in either direction. */
+export function sortGroups(groups, field, isDescending, groupedBy) {
+  const key = (group) => {
+    const value = groupValue(group, field, groupedBy);
     return value !== null && typeof value === "object" ? value.median : value;
   };
-  const sign = descending ? -1 : 1;
-  return [...folds].sort((a, b) => {
+  const sign = isDescending ? -1 : 1;
+  return [...groups].sort((a, b) => {
     const [x, y] = [key(a), key(b)];
     if (x === y) return 0;
     if (x === null || x === "") return 1;
@@ -76,21 +62,25 @@ export function sorted(folds, field, descending, by) {
   });
 }
 
-/** Points of a small picture of curves in a box, on a shared scale: one list of "x,y x,y" for each; logarithmic if wide. */
-export function sparkPoints(curves, width, height) {
-  const held = curves.map(({ epochs, values }) => values.flatMap((value, i) => {
-    const y = number(value);
+/**
+ * The polylines of sparklines that share one scale, which is logarithmic where values span more than a factor of ten.
+ * @param {{epochs: number[], values: (number | string | null)[]}[]} curves
+ * @returns {string[]} "x,y x,y …" in pixels, for each curve of at least two finite values
+ */
+export function sparklinePoints(curves, width, height) {
+  const finite = curves.map(({ epochs, values }) => values.flatMap((value, i) => {
+    const y = toNumber(value);
     return y !== null && Number.isFinite(y) ? [[epochs[i], y]] : [];
   }));
-  const all = held.flat();
+  const all = finite.flat();
   if (all.length === 0) return [];
-  const least = Math.min(...all.map(([, y]) => y));
-  const most = Math.max(...all.map(([, y]) => y));
-  const form = least > 0 && most / least > 10 ? Math.log : (y) => y;
-  const [low, high, last] = [form(least), form(most), Math.max(...all.map(([x]) => x))];
-  const place = ([x, y]) => {
-    const up = high > low ? (form(y) - low) / (high - low) : 0.5;
-    return `${((width * x) / Math.max(1, last)).toFixed(1)},${(1 + (height - 2) * (1 - up)).toFixed(1)}`;
+  const min = Math.min(...all.map(([, y]) => y));
+  const max = Math.max(...all.map(([, y]) => y));
+  const scale = min > 0 && max / min > SPARKLINE_LOG_RATIO ? Math.log : (y) => y;
+  const [low, high, lastEpoch] = [scale(min), scale(max), Math.max(...all.map(([x]) => x))];
+  const toPixels = ([x, y]) => {
+    const share = high > low ? (scale(y) - low) / (high - low) : 0.5;
+    return `${((width * x) / Math.max(1, lastEpoch)).toFixed(1)},${(1 + (height - 2) * (1 - share)).toFixed(1)}`;
   };
-  return held.filter((points) => points.length > 1).map((points) => points.map(place).join(" "));
+  return finite.filter((points) => points.length > 1).map((points) => points.map(toPixels).join(" "));
 }

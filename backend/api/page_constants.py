@@ -1,0 +1,90 @@
+"""Constants that Python and the browser share, as one JSON that is embedded into each page.
+
+`dashboard/assets/js/core/constants.mjs` reads it. A constant that both need is defined here, or where it belongs in the
+backend, and never in JavaScript.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from backend.api import configurations
+from backend.store.event_payloads import PAYLOADS
+from backend.store.run_status import ENDED
+from ncengine.geometry.views import WHOLE_FRAME_UP_TO
+from ncfigures import palette
+
+ELEMENT_ID = "page-constants"
+MAX_STREAMED_RUNS = 32
+"""Runs that one stream of events may follow."""
+MAX_FRAME_CLASSES = WHOLE_FRAME_UP_TO
+"""Classes up to which coordinates are sent in all K−1 dimensions; above, in three."""
+MAX_ROTATION_CLASSES = 30
+"""Classes up to which the ETF's frames are sent to draw its rotation; above, they are too large."""
+
+
+class Layer(NamedTuple):
+    """A layer of the scene: its id in addresses, label, description, shortcut, and whether it is shown at first."""
+
+    id: str
+    label: str
+    description: str
+    shortcut: str
+    visible: bool
+
+
+LAYERS = (
+    Layer("features", "Samples", "Training samples: the same samples of each class at every capture", "f", True),
+    Layer("trails", "Trajectories", "Trajectories of the class means over the previous captures", "t", True),
+    Layer("classifier", "Classifier weights", "Rows of the classifier's weight matrix, as diamonds", "c", True),
+    Layer("names", "Labels", "Names of the classes", "n", True),
+    Layer("arrows", "Mean to vertex", "Arrows from each class mean to its vertex of the nearest ETF", "a", False),
+    Layer(
+        "mistakes",
+        "Misclassified",
+        "Crosses on misclassified training samples, in the colour of the predicted class",
+        "m",
+        False,
+    ),
+    Layer(
+        "turn", "ETF rotation", "Rotation of the nearest ETF over the previous captures, as dashed lines", "o", False
+    ),
+)
+
+
+class View(NamedTuple):
+    """A view of the scene besides the run's own one: its id in addresses, its label and description."""
+
+    id: str
+    label: str
+    description: str
+
+
+VIEWS = (
+    View("tetrahedron", "Tetrahedron (4 classes)", "Vertices of four classes as a tetrahedron, without distortion"),
+    View("pca", "PCA", "The three leading principal directions of the class means"),
+    View("tour", "Grand tour", "A slow random rotation through all dimensions of the ETF's frame"),
+)
+
+
+def page_constants() -> dict[str, Any]:
+    """Return everything that the browser's scripts need, as JSON holds it."""
+    return {
+        "layers": [layer._asdict() for layer in LAYERS],
+        "limits": {
+            "named_classes": palette.COLOURED_CLASSES,
+            "frame_classes": MAX_FRAME_CLASSES,
+            "compared_configurations": configurations.MAX_CONFIGURATIONS,
+            "streamed_runs": MAX_STREAMED_RUNS,
+        },
+        "colours": {"cosine_low": palette.LOW, "cosine_high": palette.HIGH},
+        "ended_statuses": list(ENDED),
+        "event_types": list(PAYLOADS),
+    }
+
+
+def script_element() -> str:
+    """Return the HTML element that embeds the constants into a page."""
+    text = json.dumps(page_constants(), separators=(",", ":")).replace("<", "\\u003c")
+    return f'<script type="application/json" id="{ELEMENT_ID}">{text}</script>'

@@ -1,0 +1,44 @@
+// Small helpers for elements of the page.
+
+/** Create an element with properties, attributes ("role" and names with a hyphen), and children (elements or text). */
+export function createElement(tag, properties = {}, children = []) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name === "role" || name.includes("-")) element.setAttribute(name, value);
+    else element[name] = value;
+  }
+  element.append(...children);
+  return element;
+}
+
+/** Set an element's text, only if it differs: screen readers announce each change of a live region. */
+export function setText(element, text) {
+  if (element && element.textContent !== text) element.textContent = text;
+}
+
+/** Find the element that is marked with `data-part`. */
+export function findPart(root, name) {
+  return root.querySelector(`[data-part="${name}"]`);
+}
+
+/** Mark the button whose `data-NAME` has a value as pressed, and all others of that name as not pressed. */
+export function pressButton(root, name, value) {
+  for (const button of root.querySelectorAll(`button[data-${name}]`)) {
+    button.setAttribute("aria-pressed", String(button.dataset[name] === value));
+  }
+}
+
+/** Return a function that reads a CSS variable of an element, such as "accent". */
+export function cssReader(element) {
+  return (name) => getComputedStyle(element).getPropertyValue(`--${name}`).trim();
+}
+
+/** Call `onChange` whenever the page's theme changes; returns the observer, to disconnect. */
+export function observeTheme(onChange) {
+  const observer = new MutationObserver(onChange);
+  observer.observe(document.documentElement, { attributeFilter: ["data-mantine-color-scheme"] });
+  return observer;
+}
+
+/** Resolve after some milliseconds. */
+export const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));

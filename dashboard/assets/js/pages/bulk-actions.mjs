@@ -1,0 +1,97 @@
+// Actions on several runs at once: asked for, confirmed where needed, undone where possible.
+
+import { sendJson } from "../core/api.mjs";
+import { createElement, setText } from "../core/dom.mjs";
+import { formatCount } from "../core/formatting.mjs";
+import { showToast } from "../core/toast.mjs";
+
+/** Actions that ask for a value first. */
+const QUESTIONS = {
+  tag: { title: "Tag runs", text: "Runs can be filtered by their tags.", field: "Tag name", maxLength: 50, confirm: "Add tag" },
+  untag: { title: "Remove tag", text: "The tag is removed from the selected runs that have it.", field: "Tag name", maxLength: 50, confirm: "Remove tag" },
+  group: { title: "Set group", text: "Runs of a group can be listed and compared together.", field: "Group name", maxLength: 200, confirm: "Set group" },
+};
+const DELETE_ACTIVE = {
+  title: "Delete active runs?", confirm: "Delete",
+  text: "Some of these runs may be active. They are cancelled first. Undo restores what was measured, for a week.",
+};
+const DONE = {
+  pause: "Pausing", resume: "Queued", cancel: "Cancelling", retry: "Queued", delete: "Deleted", restore: "Restored", tag: "Tagged",
+  untag: "Tag removed from", group: "Group set for",
+};
+
+/** The bulk actions of the list of runs. */
+export class BulkActions {
+  /** @param {import("./runs-page.mjs").RunsPage} page */
+  constructor(page) {
+    this.page = page;
+  }
+
+  /** Run an action on the selected runs: "pause", "resume", "cancel", "retry", "tag", "untag", "group" or "delete". */
+  async run(action) {
+    const { page } = this;
+    const selection = page.selection();
+    let value = null;
+    if (QUESTIONS[action]) {
+      value = await this.ask(QUESTIONS[action]);
+      if (!value) return;
+    }
+    if (action === "delete" && this.mayBeActive()) {
+      if (!(await this.ask(DELETE_ACTIVE))) return;
+      await this.request("cancel", selection, null);
+    }
+    const result = await this.request(action, selection, value);
+    if (!result) return;
+    const { done, failure } = result;
+    const canUndo = action === "delete" && done.length > 0;
+    const text = done.length ? `${DONE[action]} ${formatCount(done.length, "run")}.` : "No runs were changed.";
+    showToast(`${text}${failure}`, canUndo ? { label: "Undo", onClick: () => this.undoDelete(done.map(({ id }) => id)) } : null);
+    if (action === "delete") page.api.deselectAll();
+  }
+
+  mayBeActive() {
+    const { page } = this;
+    return page.areAllSelected || page.selectedRows().some((row) => (row.runs ? (row.states.running ?? 0) > 0 : row.status === "running"));
+  }
+
+  async undoDelete(runs) {
+    const result = await this.request("restore", { runs }, null);
+    if (result) showToast(`${DONE.restore} ${formatCount(result.done.length, "run")}.${result.failure}`);
+  }
+
+  /**
+   * Ask the service for an action.
+   * @returns {Promise<{done: {id: string}[], failure: string} | null>} the changed runs and why others were not
+   */
+  async request(action, selection, value) {
+    try {
+      const { items } = await sendJson("POST", "/runs/bulk", { action, ...selection, value });
+      const failed = items.filter((item) => !item.done);
+      this.page.refresh();
+      const failure = failed.length ? ` ${formatCount(failed.length, "run")} failed: ${failed[0].detail}` : "";
+      return { done: items.filter((item) => item.done), failure };
+    } catch (error) {
+      showToast(error.message);
+      return null;
+    }
+  }
+
+  /** Show the confirmation dialog; returns the value typed, true where none is asked for, or null if cancelled. */
+  ask({ title, text, field, maxLength, confirm }) {
+    const { page } = this;
+    const dialog = page.part("ask");
+    setText(page.part("ask-title"), title);
+    setText(page.part("ask-words"), text);
+    setText(page.part("ask-yes"), confirm);
+    const input = field ? createElement("input", { type: "text", maxLength, required: true, className: "field-input", placeholder: field, "aria-label": field }) : null;
+    page.part("ask-field").replaceChildren(...(input ? [input] : []));
+    dialog.querySelector('[value="no"]').formNoValidate = true;
+    dialog.returnValue = "no";
+    dialog.showModal();
+    input?.focus();
+    const answer = () => (dialog.returnValue === "yes" ? (input ? input.value.trim() : true) : null);
+    return new Promise((resolve) => {
+      dialog.addEventListener("close", () => resolve(answer()), { once: true });
+    });
+  }
+}
