@@ -22,8 +22,8 @@ from torch import Tensor, nn
 import ncengine as nc
 from benchmarks.report import Figure, side_by_side
 from benchmarks.trust_region import TrustRegion
-from ncengine.geometry.nearest import pull_back, solve
-from ncengine.geometry.polar import PolarFactor, polar_by_products, polar_factor, polar_gradient
+from ncengine.geometry.nearest_etf import nearest_etf_vjp, solve
+from ncengine.geometry.polar import PolarFactor, newton_schulz_factor, polar_factor, polar_vjp
 from ncengine.geometry.riemannian import geoopt, maximise_alignment, stiefel
 
 BATCH = 256
@@ -131,7 +131,7 @@ def _beside_iterations(features: int, classes: int, bound: float, accuracy: floa
         return float((found_DR - exact[index]).norm() / exact[index].norm()) <= accuracy
 
     def ours(index: int) -> None:
-        pull_back(solve(means[index], previous_DR, DELTA, "polar"), DELTA, upstream_DR)
+        nearest_etf_vjp(solve(means[index], previous_DR, DELTA, "polar"), DELTA, upstream_DR)
 
     # The paper's variable U has one column more: the previous frame, and a direction that M removes.
     spare_DK = torch.linalg.qr(torch.cat([previous_DR, torch.randn(features, 1, dtype=torch.float64)], 1)).Q[:, -1:]
@@ -147,7 +147,7 @@ def _beside_iterations(features: int, classes: int, bound: float, accuracy: floa
 
     def trust_region(index: int) -> None:
         problem = problems[index]
-        problem.pull_back(problem.solve(TOLERANCE), upstream_DK)
+        problem.vjp(problem.solve(TOLERANCE), upstream_DK)
 
     def of_geoopt(name: str, rate: float) -> float:
         manifold = stiefel()
@@ -163,7 +163,7 @@ def _beside_iterations(features: int, classes: int, bound: float, accuracy: floa
                     break
             else:
                 raise RuntimeError(f"geoopt's {name} at {rate} did not arrive")
-            pull_back(solve(means[index], previous_DR, DELTA, "polar"), DELTA, upstream_DR)
+            nearest_etf_vjp(solve(means[index], previous_DR, DELTA, "polar"), DELTA, upstream_DR)
 
         return _median_seconds(descend, repeat=1)
 
@@ -174,7 +174,7 @@ def _beside_iterations(features: int, classes: int, bound: float, accuracy: floa
 
     def steps(index: int) -> None:
         reference(loosest)(index)
-        pull_back(solve(means[index], previous_DR, DELTA, "polar"), DELTA, upstream_DR)
+        nearest_etf_vjp(solve(means[index], previous_DR, DELTA, "polar"), DELTA, upstream_DR)
 
     closed = _median_seconds(ours, repeat=20)
     paper = _median_seconds(trust_region, repeat=2)
@@ -210,13 +210,13 @@ def _solvers() -> list[Figure]:
             way: Callable[[Tensor], PolarFactor], matrix: Tensor = matrix_DR, upstream: Tensor = upstream_DR
         ) -> Callable[[], None]:
             def run() -> None:
-                polar_gradient(way(matrix), upstream)
+                polar_vjp(way(matrix), upstream)
                 if device == "cuda":
                     torch.cuda.synchronize()
 
             return run
 
-        calls = {"decomposition": both(polar_factor), "products": both(polar_by_products)}
+        calls = {"decomposition": both(polar_factor), "products": both(newton_schulz_factor)}
         rounds, repeat = (5, 20) if classes < 150 else (3, 1)
         seconds = side_by_side(calls, rounds=rounds, repeat=repeat)
         note = f"d={features}, K={classes}, {device}"

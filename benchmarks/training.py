@@ -21,22 +21,22 @@ from ncengine.backbones import make_backbone
 from ncengine.config import (
     BackboneConfig,
     CnnSmall,
-    LinearHead,
+    LinearHeadConfig,
     MeasureConfig,
-    NearestETFHead,
+    NearestETFHeadConfig,
     ResNet18,
     RunConfig,
     Sgd,
 )
-from ncengine.data import settle
+from ncengine.data import resolve_config
 from ncengine.data.augment import Augmentation
-from ncengine.data.loading import load
-from ncengine.data.order import epoch_order
-from ncengine.data.places import Places
+from ncengine.data.batch_order import epoch_order
+from ncengine.data.loader import load
+from ncengine.data.paths import DataPaths
 from ncengine.data.split import Split, make_source
 from ncengine.heads import make_head
 from ncengine.losses import loss_of
-from ncengine.optim import lr_factor, make_optimiser
+from ncengine.training.optim import lr_factor, make_optimiser
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
@@ -66,7 +66,7 @@ def _steps(config: BackboneConfig, shape: tuple[int, ...], bound: float, *, roun
     images = torch.randn(256, *shape, device=DEVICE).to(memory_format=torch.channels_last)
     labels = torch.arange(256, device=DEVICE) % 10
 
-    def step(head_config: LinearHead | NearestETFHead) -> Callable[[], None]:
+    def step(head_config: LinearHeadConfig | NearestETFHeadConfig) -> Callable[[], None]:
         backbone = make_backbone(config, shape, 256).to(DEVICE, memory_format=torch.channels_last)
         head = make_head(head_config, config.features, 10, 0).to(DEVICE)
         optimiser = make_optimiser(Sgd(), backbone, head)
@@ -78,7 +78,7 @@ def _steps(config: BackboneConfig, shape: tuple[int, ...], bound: float, *, roun
 
         return _synchronised(run)
 
-    calls = {"linear": step(LinearHead()), "nearest": step(NearestETFHead())}
+    calls = {"linear": step(LinearHeadConfig()), "nearest": step(NearestETFHeadConfig())}
     seconds = side_by_side(calls, rounds=rounds, repeat=repeat)
     what = f"training step of {config.name}, nearest-ETF head / linear head"
     note = f"batch 256, {shape[1]}×{shape[2]}, {DEVICE.type}"
@@ -141,7 +141,7 @@ def _pipeline() -> list[Figure]:
 
 def _engine() -> list[Figure]:
     """Steps by `run` with all its events but measurements, beside the same steps written out."""
-    config = settle(
+    config = resolve_config(
         RunConfig(
             epochs=3,
             batch_size=128,
@@ -161,20 +161,20 @@ def _engine() -> list[Figure]:
         return (last[1] - first[1]) / (last[0] - first[0])
 
     def bare() -> float:
-        generator = load(config, DEVICE, Places())
+        generator = load(config, DEVICE, DataPaths())
         try:
             while True:
                 next(generator)
         except StopIteration as end:
             train, _ = end.value
         torch.manual_seed(config.seed)
-        backbone = make_backbone(config.backbone, config.facts.shape, len(train))
+        backbone = make_backbone(config.backbone, config.dataset_info.shape, len(train))
         backbone = backbone.to(DEVICE, memory_format=torch.channels_last)
         head = make_head(config.head, config.backbone.features, config.classes, config.seed).to(DEVICE)
         optimiser = make_optimiser(config.optimiser, backbone, head)
         steps, samples = config.steps_per_epoch, train.source.samples
         report_every = steps // 8
-        mean, std = config.facts.mean[0], config.facts.std[0]
+        mean, std = config.dataset_info.mean[0], config.dataset_info.std[0]
         marks = []
         for epoch in range(1, config.epochs + 1):
             order = epoch_order(train.labels, config.sampler.name, config.seed, epoch).to(DEVICE)

@@ -62,7 +62,7 @@ class TrustRegion:
         found: F64 = optimiser.run(problem, initial_point=prox.copy()).point
         return found
 
-    def pull_back(self, solution_DK: F64, upstream_DK: F64) -> F64:
+    def vjp(self, solution_DK: F64, upstream_DK: F64) -> F64:
         """Return the gradient with respect to H̃ by implicit differentiation at the solution."""
         u, c, m = solution_DK, self.scale, self.projector_KK
         features, classes = u.shape

@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 from ncengine.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from ncengine.checkpoint import load_checkpoint as load_checkpoint
-    from ncengine.checkpoint import save_checkpoint as save_checkpoint
     from ncengine.config import RunConfig as RunConfig
-    from ncengine.data.places import Places as Places
-    from ncengine.geometry.nearest import etf_weights as etf_weights
-    from ncengine.geometry.nearest import nearest_etf as nearest_etf
+    from ncengine.data.paths import DataPaths as DataPaths
+    from ncengine.geometry.nearest_etf import etf_weights as etf_weights
+    from ncengine.geometry.nearest_etf import nearest_etf as nearest_etf
     from ncengine.geometry.polar import polar as polar
     from ncengine.geometry.simplex import simplex_basis as simplex_basis
     from ncengine.geometry.simplex import simplex_etf as simplex_etf
@@ -25,43 +23,46 @@ if TYPE_CHECKING:
     from ncengine.heads import LearnedETFHead as LearnedETFHead
     from ncengine.heads import LinearHead as LinearHead
     from ncengine.heads import NearestETFHead as NearestETFHead
-    from ncengine.measurement import Measurement as Measurement
-    from ncengine.measurement import Meter as Meter
-    from ncengine.measurement import measure as measure
+    from ncengine.measurement.meter import Meter as Meter
+    from ncengine.measurement.meter import measure as measure
+    from ncengine.measurement.observer import Observation as Observation
+    from ncengine.measurement.observer import Observer as Observer
+    from ncengine.measurement.result import Measurement as Measurement
     from ncengine.metrics import catalogue as catalogue
     from ncengine.milestones import time_to_collapse as time_to_collapse
-    from ncengine.observe import Observation as Observation
-    from ncengine.observe import Observer as Observer
     from ncengine.preset_configs import PRESETS as presets
-    from ncengine.train import run as run
+    from ncengine.training.checkpoint import load_checkpoint as load_checkpoint
+    from ncengine.training.checkpoint import save_checkpoint as save_checkpoint
+    from ncengine.training.loop import run as run
 
 _WHERE = {
     "simplex_basis": ("ncengine.geometry.simplex", "simplex_basis"),
     "simplex_etf": ("ncengine.geometry.simplex", "simplex_etf"),
     "polar": ("ncengine.geometry.polar", "polar"),
-    "nearest_etf": ("ncengine.geometry.nearest", "nearest_etf"),
-    "etf_weights": ("ncengine.geometry.nearest", "etf_weights"),
+    "nearest_etf": ("ncengine.geometry.nearest_etf", "nearest_etf"),
+    "etf_weights": ("ncengine.geometry.nearest_etf", "etf_weights"),
     "NearestETFHead": ("ncengine.heads", "NearestETFHead"),
     "FixedETFHead": ("ncengine.heads", "FixedETFHead"),
     "LearnedETFHead": ("ncengine.heads", "LearnedETFHead"),
     "LinearHead": ("ncengine.heads", "LinearHead"),
-    "measure": ("ncengine.measurement", "measure"),
-    "Meter": ("ncengine.measurement", "Meter"),
+    "measure": ("ncengine.measurement.meter", "measure"),
+    "Meter": ("ncengine.measurement.meter", "Meter"),
     "catalogue": ("ncengine.metrics", "catalogue"),
-    "Measurement": ("ncengine.measurement", "Measurement"),
-    "Observation": ("ncengine.observe", "Observation"),
-    "Observer": ("ncengine.observe", "Observer"),
+    "Measurement": ("ncengine.measurement.result", "Measurement"),
+    "Observation": ("ncengine.measurement.observer", "Observation"),
+    "Observer": ("ncengine.measurement.observer", "Observer"),
     "time_to_collapse": ("ncengine.milestones", "time_to_collapse"),
-    "Places": ("ncengine.data.places", "Places"),
+    "DataPaths": ("ncengine.data.paths", "DataPaths"),
     "RunConfig": ("ncengine.config", "RunConfig"),
-    "load_checkpoint": ("ncengine.checkpoint", "load_checkpoint"),
-    "save_checkpoint": ("ncengine.checkpoint", "save_checkpoint"),
+    "load_checkpoint": ("ncengine.training.checkpoint", "load_checkpoint"),
+    "save_checkpoint": ("ncengine.training.checkpoint", "save_checkpoint"),
     "presets": ("ncengine.preset_configs", "PRESETS"),
-    "run": ("ncengine.train", "run"),
+    "run": ("ncengine.training.loop", "run"),
     # By name alone: the engine knows nothing of the store, and works without it.
     "load": ("backend.client.notebook", "load"),
 }
 __all__ = [
+    "DataPaths",
     "FixedETFHead",
     "LearnedETFHead",
     "LinearHead",
@@ -70,7 +71,6 @@ __all__ = [
     "NearestETFHead",
     "Observation",
     "Observer",
-    "Places",
     "RunConfig",
     "catalogue",
     "etf_weights",

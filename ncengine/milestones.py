@@ -1,4 +1,4 @@
-"""When a run got somewhere: time to collapse, and the layer where collapse starts. No torch is loaded."""
+"""Time to collapse, and the layer at which collapse begins. No torch is loaded."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def time_to_collapse(
     threshold: float,
     direction: Literal["low", "high"] = "low",
 ) -> int | None:
-    """Return the first of `epochs` from which on all of `values` stay at or beyond `threshold`; None where none does.
+    """Return the first of `epochs` from which on all `values` are at or beyond `threshold`; None if there is none.
 
-    Beyond is below for `low`, above for `high`. An epoch without a value (None, NaN) does not stay. Raises ValueError
-    where there are not as many values as epochs.
+    Beyond is below for `low`, above for `high`. An epoch without a value (None, NaN) is not beyond. Raises ValueError
+    if epochs and values have different lengths.
     """
     if len(epochs) != len(values):
         raise ValueError(f"epochs and values must be equally many, got {len(epochs)} and {len(values)}")
@@ -35,7 +35,7 @@ def collapse_layer(layers: Mapping[str, Mapping[str, float]], last: Mapping[str,
     """Return the first layer from which on the nearest class mean is right for 99 % of the samples.
 
     `layers` maps names, in the order of the forward pass, to metrics with `ncc_accuracy`; `last` are those of the
-    penultimate features, returned as `name` where no earlier layer qualifies; None where they do not either.
+    penultimate features, returned as `name` if no earlier layer qualifies; None if they do not either.
     """
     found = None
     for layer, scalars in reversed([*layers.items(), (name, last)]):

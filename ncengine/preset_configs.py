@@ -18,22 +18,22 @@ from ncengine.config import (
     Cifar10,
     Cifar100,
     CnnSmall,
-    Constant,
-    Cosine,
+    ConstantSchedule,
+    CosineSchedule,
     DataConfig,
     Digits,
     FashionMnist,
     FashionMnistMini,
-    FixedETFHead,
-    FreeFeatures,
+    FixedETFHeadConfig,
+    FreeFeaturesConfig,
     HeadConfig,
     ImageNet,
-    LearnedETFHead,
-    LinearHead,
+    LearnedETFHeadConfig,
+    LinearHeadConfig,
     MeasureConfig,
     Mlp,
     Mnist,
-    NearestETFHead,
+    NearestETFHeadConfig,
     ResNet18,
     ResNet50,
     RunConfig,
@@ -53,48 +53,51 @@ Group = Literal["quick", "larger", "paper", "released-code"]
 
 def first_light() -> RunConfig:
     """Fashion-MNIST, small CNN, nearest-ETF head: the demonstration."""
-    return _fashion(NearestETFHead())
+    return _fashion(NearestETFHeadConfig())
 
 
 def fashion_nearest() -> RunConfig:
     """Fashion-MNIST, small CNN, nearest-ETF head."""
-    return _fashion(NearestETFHead())
+    return _fashion(NearestETFHeadConfig())
 
 
 def fashion_fixed() -> RunConfig:
     """Fashion-MNIST, small CNN, fixed simplex ETF."""
-    return _fashion(FixedETFHead())
+    return _fashion(FixedETFHeadConfig())
 
 
 def fashion_learned() -> RunConfig:
     """Fashion-MNIST, small CNN, a simplex ETF with a learned rotation."""
-    return _fashion(LearnedETFHead())
+    return _fashion(LearnedETFHeadConfig())
 
 
 def fashion_linear() -> RunConfig:
     """Fashion-MNIST, small CNN, learned linear head."""
-    return _fashion(LinearHead())
+    return _fashion(LinearHeadConfig())
 
 
 def digits_nearest() -> RunConfig:
     """Handwritten digits, small CNN, nearest-ETF head."""
-    return _digits(NearestETFHead())
+    return _digits(NearestETFHeadConfig())
 
 
 def digits_fixed() -> RunConfig:
     """Handwritten digits, small CNN, fixed simplex ETF."""
-    return _digits(FixedETFHead())
+    return _digits(FixedETFHeadConfig())
 
 
 def digits_linear() -> RunConfig:
     """Handwritten digits, small CNN, learned linear head."""
-    return _digits(LinearHead())
+    return _digits(LinearHeadConfig())
 
 
 def four_classes() -> RunConfig:
     """Shirt, sandal, bag and trouser in three features: a real tetrahedron, nothing projected away."""
     return RunConfig(
-        data=FashionMnistMini(classes=(6, 5, 8, 1)), backbone=CnnSmall(features=3), head=NearestETFHead(), epochs=20
+        data=FashionMnistMini(classes=(6, 5, 8, 1)),
+        backbone=CnnSmall(features=3),
+        head=NearestETFHeadConfig(),
+        epochs=20,
     )
 
 
@@ -102,7 +105,7 @@ def long_tail() -> RunConfig:
     """Fashion-MNIST with fifty times fewer images of the last class than of the first, linear head."""
     return RunConfig(
         data=FashionMnistMini(imbalance="exponential", imbalance_factor=0.02),
-        head=LinearHead(),
+        head=LinearHeadConfig(),
         sampler=Shuffled(),
         batch_size=64,
         epochs=60,
@@ -177,9 +180,9 @@ def _ufm(classes: int, *, per_class: int, lr: float, weight_decay: float, featur
     """All features in each step, 2,000 steps as in the paper; measured ever further apart."""
     return RunConfig(
         data=Ufm(class_count=classes, per_class=per_class),
-        backbone=FreeFeatures(features=features),
+        backbone=FreeFeaturesConfig(features=features),
         optimiser=Sgd(lr=lr, weight_decay=weight_decay),
-        schedule=Cosine(),
+        schedule=CosineSchedule(),
         batch_size=classes * per_class,
         epochs=2000,
         measure=MeasureConfig(cadence="geometric", growth=1.2, dense_epochs=5, checkpoint_every=500),
@@ -219,9 +222,9 @@ PAPER_DATA: dict[str, tuple[DataConfig, BackboneConfig]] = {
 }
 RELEASED_DATA = PAPER_DATA | {"mnist-resnet18": (Mnist(), ResNet18())}
 PAPER_HEADS: dict[str, tuple[HeadConfig, HeadConfig]] = {
-    "nearest": (NearestETFHead(), NearestETFHead()),
-    "fixed": (FixedETFHead(rotation="canonical"), FixedETFHead(rotation="canonical")),
-    "linear": (LinearHead(bias=False), LinearHead(bias=False, renormalise=True)),
+    "nearest": (NearestETFHeadConfig(), NearestETFHeadConfig()),
+    "fixed": (FixedETFHeadConfig(rotation="canonical"), FixedETFHeadConfig(rotation="canonical")),
+    "linear": (LinearHeadConfig(bias=False), LinearHeadConfig(bias=False, renormalise=True)),
 }
 """Heads as the paper has them, and as the released code does."""
 
@@ -237,7 +240,7 @@ def _of_paper(setting: str, head: str, *, released: bool) -> Preset:
             backbone=backbone,
             head=PAPER_HEADS[head][released],
             optimiser=Agd(),
-            schedule=Constant(),
+            schedule=ConstantSchedule(),
             sampler=Stratified() if stratified else Shuffled(),
             batch_size=256,
             epochs=200,

@@ -20,7 +20,6 @@ from statistics import median
 from typing import NamedTuple
 
 from markdown_it import MarkdownIt
-from ncengine.config.base import ConfigModel
 
 from backend.api import views
 from backend.api.configurations import differences
@@ -29,6 +28,7 @@ from backend.store import event_log, runs
 from backend.store.database import Store
 from backend.studies.store_runner import Planned, found
 from ncengine import __version__
+from ncengine.config.base import ConfigModel
 from ncfigures.catalogue import FIGURES
 from ncfigures.figures import build_figure_spec
 from ncfigures.options import FigureOptions, parse_options

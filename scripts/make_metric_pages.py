@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 from metric_drawings import DRAWINGS, INK, Moment, words
 
 import ncengine as nc
-from ncengine import checkpoint
 from ncengine.config import RunConfig, with_overrides
-from ncengine.data.loading import load
-from ncengine.data.outside import load_outside
-from ncengine.trainer import Trainer
+from ncengine.data.loader import load
+from ncengine.data.ood import load_ood
+from ncengine.training import checkpoint
+from ncengine.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "metrics.md"
@@ -67,37 +67,37 @@ def moments(name: str) -> list[Moment]:
             saved[event.epoch] = event
     if phase is None:
         raise RuntimeError(f"the {name} run did not reach its terminal phase")
-    splits = drained(load(config, CPU, nc.Places()))
-    outside = drained(load_outside(config, CPU, nc.Places()))
-    return [_moment(config, splits, outside, saved[epoch], saved.get(epoch - 1)) for epoch in (1, phase, last)]
+    splits = drained(load(config, CPU, nc.DataPaths()))
+    ood = drained(load_ood(config, CPU, nc.DataPaths()))
+    return [_moment(config, splits, ood, saved[epoch], saved.get(epoch - 1)) for epoch in (1, phase, last)]
 
 
-def _moment(config: RunConfig, splits: Any, outside: Any, saved: Any, before: Any) -> Moment:
-    trainer = Trainer(config, CPU, splits, outside, lambda: 0.0)
+def _moment(config: RunConfig, splits: Any, ood: Any, saved: Any, before: Any) -> Moment:
+    trainer = Trainer(config, CPU, splits, ood, lambda: 0.0)
     checkpoint.restore(trainer, saved)
-    trainer.set_training(False)
+    trainer.model.eval()
     train, test = splits
     features = {}
-    for name, split in (("train", train), ("test", test), ("outside", outside)):
-        features[name] = torch.cat([part for part, _ in trainer.penultimate(split, split.all_rows())])
+    for name, split in (("train", train), ("test", test), ("ood", ood)):
+        features[name] = torch.cat([part for part, _ in trainer.evaluator.penultimate(split, step=trainer.step)])
     meters = {name: nc.Meter(config.classes, features["train"].shape[1]) for name in ("train", "test")}
     meters["train"].update(features["train"], train.labels)
     meters["test"].update(features["test"], test.labels)
     other = nc.Meter(1, features["train"].shape[1])
-    other.update(features["outside"], outside.labels)
-    weight, bias = trainer.head.weight.detach(), trainer.head.bias.detach()
-    frame = trainer.frame_DR
+    other.update(features["ood"], ood.labels)
+    weight, bias = trainer.model.head.weight.detach(), trainer.model.head.bias.detach()
+    frame = trainer.evaluator.frame_DR
     previous = None if before is None else torch.tensor(before.tensors["frame"])
-    found = meters["train"].compute(weight, bias, outside=other, frame_DR=frame, previous_frame_DR=previous)
+    found = meters["train"].compute(weight, bias, ood=other, frame_DR=frame, previous_frame_DR=previous)
     return Moment(
         epoch=saved.epoch,
         features_ND=features["train"].double().numpy(),
         labels_N=train.labels.numpy(),
-        outside_ND=features["outside"].double().numpy(),
+        ood_ND=features["ood"].double().numpy(),
         weight_KD=weight.double().numpy(),
         bias_K=bias.double().numpy(),
         train=found,
-        test=meters["test"].compute(weight, bias, training=meters["train"], outside=other),
+        test=meters["test"].compute(weight, bias, training=meters["train"], ood=other),
         frame_DR=frame.numpy(),
         previous_DR=None if previous is None else previous.numpy(),
         counts_K=found.arrays["counts"],

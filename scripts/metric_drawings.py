@@ -12,7 +12,7 @@ import torch
 from matplotlib.axes import Axes
 
 import ncengine as nc
-from ncengine.measurement import Measurement
+from ncengine.measurement.result import Measurement
 from ncfigures.palette import CLASSES_10, HIGH, LOW, TOKENS
 
 INK = TOKENS["light"]
@@ -26,7 +26,7 @@ class Moment:
     epoch: int
     features_ND: np.ndarray
     labels_N: np.ndarray
-    outside_ND: np.ndarray
+    ood_ND: np.ndarray
     weight_KD: np.ndarray
     bias_K: np.ndarray
     train: Measurement
@@ -282,18 +282,18 @@ def both_norms(axes: Axes, moment: Moment) -> None:
     axes.plot(np.arange(len(rows)), rows / rows.mean(), "D", color=DARK, ms=3)
 
 
-def outside_cosines(axes: Axes, moment: Moment) -> None:
+def ood_cosines(axes: Axes, moment: Moment) -> None:
     """|cos| of each class mean with the mean of the other data."""
-    other = moment.outside_ND.mean(axis=0)
+    other = moment.ood_ND.mean(axis=0)
     lengths_K = np.linalg.norm(moment.means_KD, axis=1) * np.linalg.norm(other)
     _bars(axes, np.abs(moment.means_KD @ other) / lengths_K, 0.0)
     axes.set_ylim(0, 1)
 
 
-def _two_histograms(axes: Axes, inside: np.ndarray, outside: np.ndarray) -> None:
-    edges = np.linspace(min(inside.min(), outside.min()), max(inside.max(), outside.max()), 40)
-    axes.hist(inside, edges, density=True, color=ACCENT, alpha=0.75)
-    axes.hist(outside, edges, density=True, color=HIGH, alpha=0.6)
+def _two_histograms(axes: Axes, positive: np.ndarray, negative: np.ndarray) -> None:
+    edges = np.linspace(min(positive.min(), negative.min()), max(positive.max(), negative.max()), 40)
+    axes.hist(positive, edges, density=True, color=ACCENT, alpha=0.75)
+    axes.hist(negative, edges, density=True, color=HIGH, alpha=0.6)
     axes.set_yticks([])
 
 
@@ -304,14 +304,14 @@ def neco(axes: Axes, moment: Moment) -> None:
     directions = np.linalg.eigh(around.T @ around)[1][:, -(len(moment.means_KD) - 1) :]
     scores = [
         np.linalg.norm((h - centre) @ directions, axis=1) / np.linalg.norm(h - centre, axis=1)
-        for h in (moment.features_ND, moment.outside_ND)
+        for h in (moment.features_ND, moment.ood_ND)
     ]
     _two_histograms(axes, *scores)
 
 
 def largest_logits(axes: Axes, moment: Moment) -> None:
     """Largest logits of the run's own data (blue) and of other data (red)."""
-    other = moment.outside_ND @ moment.weight_KD.T + moment.bias_K
+    other = moment.ood_ND @ moment.weight_KD.T + moment.bias_K
     _two_histograms(axes, moment.logits_NK.max(axis=1), other.max(axis=1))
 
 
@@ -411,7 +411,7 @@ DRAWINGS: dict[str, Drawing] = {
     "wh_equinorm_gap": both_norms,
     "feature_norm_mean": lengths,
     "feature_norm_std": lengths,
-    "nc5_ood": outside_cosines,
+    "nc5_ood": ood_cosines,
     "ood_auroc_neco": neco,
     "ood_auroc_logit": largest_logits,
     **_both("head_cosine", tail_cosines),

@@ -16,7 +16,7 @@ from backend.store.models import run
 from ncengine.config import RunConfig
 from ncengine.events import RunFinished
 from ncengine.metrics import METRICS
-from ncengine.train import run as train
+from ncengine.training.loop import run as train
 from tests.harness import tiny
 
 CLASSES = 100

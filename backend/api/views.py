@@ -20,7 +20,7 @@ from backend.store.errors import Invalid, NotFound, Unusable
 from backend.store.models import artifact, event
 from backend.store.suggestions import did_you_mean
 from ncengine.events import STREAMED_ARRAYS
-from ncengine.geometry.seen import see
+from ncengine.geometry.projections import project_capture
 from ncengine.metrics import METRICS
 from ncengine.milestones import time_to_collapse
 
@@ -153,7 +153,7 @@ def geometry(
     shown: dict[str, Any] = {key: started.payload[key] for key in ("view", "view_matrix", "vertices")}
     if view is not None and view != shown["view"]:
         try:
-            seen = see(known, view, four)
+            seen = project_capture(known, view, four)
         except ValueError as error:
             raise Invalid(str(error)) from error
         shown = {"view": view, "view_matrix": seen.matrix.tolist(), "vertices": seen.vertices.tolist()}

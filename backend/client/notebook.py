@@ -18,7 +18,7 @@ from backend.client.service import Service, open_service
 from backend.figures.export import FigureOrder
 from backend.store.errors import Invalid
 from backend.store.suggestions import did_you_mean
-from ncengine import durable
+from ncengine.files import atomic_write
 from ncengine.metrics import METRICS
 from ncfigures.catalogue import MEDIA_TYPES
 
@@ -61,7 +61,7 @@ class NotebookFigure:
         format_ = target.suffix.removeprefix(".").lower()
         if format_ not in MEDIA_TYPES:
             raise Invalid(f"the file's name must end in one of {', '.join(MEDIA_TYPES)}, got {target.name!r}")
-        durable.write(target, self._render(format_))
+        atomic_write.write_atomically(target, self._render(format_))
         return target
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:

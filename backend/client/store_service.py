@@ -79,10 +79,10 @@ class StoreService:
         from backend.jobs.launcher import DataAccess
         from backend.jobs.supervisor import Supervisor
         from backend.store import data_directory, runs
-        from ncengine.data import settle
+        from ncengine.data import resolve_config
 
         holder = data_directory.server_lock_holder(self.store.data_dir)
-        run_id, _ = runs.create(self.store, settle(config), name=name, group=group)
+        run_id, _ = runs.create(self.store, resolve_config(config), name=name, group=group)
         if holder:
             yield run_id
             return

@@ -23,7 +23,7 @@ MAX_RUNS = 200
 MAX_EPOCHS = 6
 """Captures side by side."""
 MAX_CURVE_POINTS = 2000
-"""Places of a curve, at most: more than a printer's dots in a column."""
+"""DataPaths of a curve, at most: more than a printer's dots in a column."""
 MAX_COST_REPORTS = 200
 EXTRA_ARRAYS = {
     "margins": ("margins", "margins_test"),

@@ -15,13 +15,13 @@ from backend.store import data_directory
 from backend.store.database import open_store
 from backend.store.errors import CollapseError
 from ncengine import __version__
-from ncengine.data.facts import FACTS
+from ncengine.data.dataset_info import DATASETS
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "firefox")
 PROBE = """
 import torch, json
 from ncengine.config import RunConfig
-from ncengine.data.loading import EMBEDDED
+from ncengine.data.loader import EMBEDDED
 datasets = {name: load() for name, load in EMBEDDED.items()}
 sizes = {name: [len(raw.train_labels), len(raw.test_labels)] for name, raw in datasets.items()}
 print(json.dumps({"torch": torch.__version__, "cuda": torch.cuda.is_available(), "sizes": sizes}))
@@ -66,7 +66,7 @@ def _engine() -> list[CheckResult]:
     sets = [
         CheckResult(
             f"data set {name}",
-            sizes == [FACTS[name].train, FACTS[name].test],
+            sizes == [DATASETS[name].train, DATASETS[name].test],
             f"{sizes[0]} training and {sizes[1]} test samples",
         )
         for name, sizes in facts["sizes"].items()
@@ -77,14 +77,14 @@ def _engine() -> list[CheckResult]:
 
 def _published(data_dir: Path) -> list[CheckResult]:
     """Check which downloadable data sets are present."""
-    from ncengine.data.places import Places
-    from ncengine.data.published import READERS, folders_of
+    from ncengine.data.paths import DataPaths
+    from ncengine.data.public_datasets import READERS, folders_of
 
-    places = Places(directory=datasets_dir(data_dir))
+    data_paths = DataPaths(directory=datasets_dir(data_dir))
     present = [
         name
         for name in READERS
-        if any(file.suffix != ".partial" for folder in folders_of(name, places) for file in folder.glob("*"))
+        if any(file.suffix != ".partial" for folder in folders_of(name, data_paths) for file in folder.glob("*"))
     ]
     others = ", ".join(name for name in READERS if name not in present)
     remedy = f"a run with data.download=true fetches what is not: {others}" if others else ""

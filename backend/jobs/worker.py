@@ -65,9 +65,9 @@ def execute(store: Store, run_id: str, number: int, device: str, data_access: Da
         recorder = retry(lambda: EventRecorder(store, run_id, number, heartbeat))
         try:
             from ncengine.config import with_overrides
-            from ncengine.data.places import Places
-            from ncengine.data.settling import require_paths_inside
-            from ncengine.train import run as train
+            from ncengine.data.paths import DataPaths
+            from ncengine.data.resolve import require_paths_inside
+            from ncengine.training.loop import run as train
 
             config = runs.config_of(row)
             datasets = datasets_dir(store.data_dir)
@@ -76,8 +76,8 @@ def execute(store: Store, run_id: str, number: int, device: str, data_access: Da
                 require_paths_inside(config, (datasets, *data_access.roots))
             resume = newest_checkpoint(store, run_id, recorder)
             placed = config if config.device == device else with_overrides(config, {"device": device})
-            places = Places(directory=datasets, mirror=data_access.mirror)
-            return _drain(train(placed, resume=resume, places=places), recorder, heartbeat, row.time_limit_s)
+            data_paths = DataPaths(directory=datasets, mirror=data_access.mirror)
+            return _drain(train(placed, resume=resume, data_paths=data_paths), recorder, heartbeat, row.time_limit_s)
         except Fenced as error:
             print(error, file=sys.stderr)
             return FENCED_EXIT_STATUS
@@ -180,7 +180,7 @@ def _import_everything() -> None:
     """Import what every run needs; import torchvision, which only some need, unless an attempt is waiting."""
     import torch
 
-    import ncengine.train  # noqa: F401
+    import ncengine.training.loop  # noqa: F401
 
     torch.nn.functional.conv2d(torch.zeros(2, 1, 8, 8), torch.zeros(1, 1, 3, 3))  # initialises the first kernels
     if not select.select([sys.stdin], [], [], 0)[0]:

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ncengine import array_file
-from ncengine.array_file import Damaged, Header
 from ncengine.events import EIGENVALUES, MARGINS, PICTURE_BYTES
+from ncengine.files import array_file
+from ncengine.files.array_file import CorruptFileError, Header
 from ncengine.geometry.views import WHOLE_FRAME_UP_TO, block_size
 
 ValueCheck = Callable[[npt.NDArray[Any], "RunSizes"], bool]
@@ -143,7 +143,7 @@ Lengths = dict[str, int]
 def require_layout(path: Path, kind: str, sizes: RunSizes) -> tuple[Header, Lengths]:
     """Validate a file of a run in pieces; return its header and the lengths of its dimensions.
 
-    Raises Damaged where the file is not whole, or differs from what a run with these sizes writes.
+    Raises CorruptFileError where the file is not whole, or differs from what a run with these sizes writes.
     """
     layouts = {
         "geometry": WIDE_GEOMETRY if sizes.wide else GEOMETRY,
@@ -162,7 +162,7 @@ def require_layout(path: Path, kind: str, sizes: RunSizes) -> tuple[Header, Leng
     def look(name: str, piece: npt.NDArray[Any]) -> None:
         layout = layouts.get(name)
         if layout is not None and not layout.is_valid(piece, sizes):
-            raise Damaged(f"the array {name} must hold {layout.description}, and holds others")
+            raise CorruptFileError(f"the array {name} must hold {layout.description}, and holds others")
 
     array_file.require_whole(path, look)
     return header, lengths
@@ -171,19 +171,19 @@ def require_layout(path: Path, kind: str, sizes: RunSizes) -> tuple[Header, Leng
 def _require_names(header: Header, layouts: Mapping[str, ArrayLayout], kind: str) -> None:
     unknown = sorted(set(header.arrays) - set(layouts))
     if unknown:
-        raise Damaged(f"a file of {kind} has no array {unknown[0][:100]!r}; it has {', '.join(layouts)}")
+        raise CorruptFileError(f"a file of {kind} has no array {unknown[0][:100]!r}; it has {', '.join(layouts)}")
     missing = [name for name, layout in layouts.items() if not layout.optional and name not in header.arrays]
     missing += [name for pair in TOGETHER for name in pair if len(set(pair) & set(header.arrays)) == 1]
     missing = [name for name in missing if name not in header.arrays]
     if missing:
-        raise Damaged(f"a file of {kind} must have the array {missing[0]}")
+        raise CorruptFileError(f"a file of {kind} must have the array {missing[0]}")
 
 
-def _require_shape(name: str, entry: array_file.Entry, layout: ArrayLayout, lengths: Lengths) -> None:
-    """Raise Damaged where an array has another type or shape; add the lengths of new letters to `lengths`."""
+def _require_shape(name: str, entry: array_file.ArrayEntry, layout: ArrayLayout, lengths: Lengths) -> None:
+    """Raise CorruptFileError where an array has another type or shape; add the lengths of new letters to `lengths`."""
     expected = [lengths.get(each, each) if isinstance(each, str) else each for each in layout.dimensions]
     if entry.dtype != layout.dtype or len(entry.shape) != len(expected):
-        raise Damaged(
+        raise CorruptFileError(
             f"the array {name} must be {np.dtype(layout.dtype)} of {len(expected)} dimensions, "
             f"got {entry.dtype} of {entry.shape}"
         )
@@ -191,19 +191,21 @@ def _require_shape(name: str, entry: array_file.Entry, layout: ArrayLayout, leng
         letter = layout.dimensions[number]
         known = lengths.setdefault(letter, length) if isinstance(letter, str) else dimension
         if length != known:
-            raise Damaged(f"the array {name} must be {tuple(expected)}, got {entry.shape}")
+            raise CorruptFileError(f"the array {name} must be {tuple(expected)}, got {entry.shape}")
 
 
 def _require_bounded(kind: str, lengths: Lengths, sizes: RunSizes) -> None:
     # If all class means coincide, Σ_B has no eigenvalue.
     if any(not length for letter, length in lengths.items() if letter != "s"):
-        raise Damaged(f"a file of {kind} has arrays without any element")
+        raise CorruptFileError(f"a file of {kind} has arrays without any element")
     for letter, maximum in sizes.maxima().items():
         if lengths.get(letter, 0) > maximum:
-            raise Damaged(f"a file of {kind} may have arrays of {maximum} elements, got {lengths[letter]}")
+            raise CorruptFileError(f"a file of {kind} may have arrays of {maximum} elements, got {lengths[letter]}")
     if kind == "geometry" and lengths.get("e", 0) > sizes.classes:
-        raise Damaged(f"the array confusion must be of at most {sizes.classes} classes, got {lengths['e']}")
+        raise CorruptFileError(f"the array confusion must be of at most {sizes.classes} classes, got {lengths['e']}")
     if kind == "samples":
         size = math.prod(lengths[letter] for letter in "phvc")
         if lengths["c"] not in (1, 3) or size > PICTURE_BYTES:
-            raise Damaged(f"pictures must have 1 or 3 channels and at most {PICTURE_BYTES:,} bytes, got {size:,}")
+            raise CorruptFileError(
+                f"pictures must have 1 or 3 channels and at most {PICTURE_BYTES:,} bytes, got {size:,}"
+            )

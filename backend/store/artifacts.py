@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from backend.store.database import Store
 from backend.store.errors import Unusable
 from backend.store.models import artifact, directory
-from ncengine import durable
+from ncengine.files import atomic_write
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -72,13 +72,13 @@ def write(
     state: Mapping[str, Any] | None = None,
 ) -> WrittenArtifact:
     """Write arrays durably and return the values of the row."""
-    from ncengine import array_file  # NumPy is imported only where arrays are read or written
+    from ncengine.files import array_file  # NumPy is imported only where arrays are read or written
 
     content = array_file.encode(arrays, state or {})
     relative = f"runs/{run_id}/{kind}-{step:09d}-a{attempt}.safetensors"
     path = resolve(store, relative)
     path.parent.mkdir(parents=True, exist_ok=True)
-    durable.write(path, content)
+    atomic_write.write_atomically(path, content)
     digest = hashlib.sha256(content).hexdigest()
     return WrittenArtifact(kind, step, relative, digest, len(content), store.directory_id)
 
@@ -113,7 +113,7 @@ def read(store: Store, row: sa.Row[Any]) -> LoadedArtifact | None:
         return None
     if hashlib.sha256(content).hexdigest() != row.sha256:
         return None
-    from ncengine import array_file
+    from ncengine.files import array_file
 
     return LoadedArtifact(*array_file.decode(content, row.path))
 

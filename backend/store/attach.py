@@ -37,7 +37,7 @@ from backend.store.identity import (
 from backend.store.migrate import HEAD_REVISION, migrate, revision_of
 from backend.store.models import directory, run, store
 from backend.store.sqlite_copy import copy_sqlite, unused_path
-from ncengine import durable
+from ncengine.files import atomic_write
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ def restore(plan: RestorePlan) -> Path | None:
             if old.exists():
                 old.rename(kept.with_name(kept.name + suffix))
         aside.rename(plan.target)
-        durable.sync_folder(plan.target.parent)
+        atomic_write.sync_directory(plan.target.parent)
     attached = plan_attach(plan.data_dir, sqlite_url(plan.target))
     if attached.is_needed:
         attach(attached)

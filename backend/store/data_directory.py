@@ -14,7 +14,7 @@ from typing import Annotated, TextIO
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from backend.store.errors import Unusable
-from ncengine import durable
+from ncengine.files import atomic_write
 
 SERVER_LOCK = "server.lock"
 """Held by the server that uses a data directory, with its pid and URL; the kernel drops it when the server is gone."""
@@ -56,7 +56,7 @@ def read_marker(data_dir: Path) -> StoreMarker | None:
 
 def write_marker(data_dir: Path, marker: StoreMarker) -> None:
     """Write `store.json` atomically; the caller holds the lock of `hold_migration_lock`."""
-    durable.write(data_dir / MARKER, f"{marker.model_dump_json(indent=2)}\n".encode())
+    atomic_write.write_atomically(data_dir / MARKER, f"{marker.model_dump_json(indent=2)}\n".encode())
 
 
 @contextlib.contextmanager

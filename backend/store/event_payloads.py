@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, Strict, ValidationE
 
 from backend.store.errors import Invalid
 from backend.store.validation import SHA256_PATTERN, format_validation_error
-from ncengine.config.data import MOST_CLASSES
+from ncengine.config.data import MAX_CLASSES
 from ncengine.geometry.views import WHOLE_FRAME_UP_TO, view_name
 
 MAX_LAYERS = 64
@@ -35,8 +35,8 @@ TextLine = Annotated[str, Field(max_length=5000, pattern=NO_NULL)]
 LongText = Annotated[str, Field(max_length=50_000, pattern=NO_NULL)]
 Scalars = Annotated[dict[ShortText, Number], Field(max_length=MAX_METRICS)]
 ByLayer = Annotated[dict[ShortText, Scalars], Field(max_length=MAX_LAYERS)]
-Row = Annotated[list[Finite], Field(max_length=MOST_CLASSES), FailFast()]
-Rows = Annotated[list[Row], Field(max_length=MOST_CLASSES), FailFast()]
+Row = Annotated[list[Finite], Field(max_length=MAX_CLASSES), FailFast()]
+Rows = Annotated[list[Row], Field(max_length=MAX_CLASSES), FailFast()]
 QuantileKey = Annotated[str, Field(pattern=r"^[01](\.[0-9]{1,10})?$")]
 ClassPair = Annotated[list[Step], Field(min_length=2, max_length=2)]
 ClosePair = Annotated[tuple[Step, Step, Number], Strict(False)]
@@ -103,8 +103,8 @@ class MetricDescription(Payload):
 class RunStartedPayload(Payload):
     """See `ncengine.events.RunStarted`."""
 
-    classes: Annotated[int, Field(ge=2, le=MOST_CLASSES)]
-    class_names: Annotated[list[TextLine], Field(max_length=MOST_CLASSES), FailFast()]
+    classes: Annotated[int, Field(ge=2, le=MAX_CLASSES)]
+    class_names: Annotated[list[TextLine], Field(max_length=MAX_CLASSES), FailFast()]
     features: Annotated[int, Field(ge=1, le=1_000_000)]
     parameters: Count
     steps_per_epoch: Annotated[int, Field(ge=1, lt=2**31)]

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ncengine import durable
+from ncengine.files import atomic_write
 
 
 def copy_sqlite(connection: Any, target: Path) -> None:
@@ -24,7 +24,7 @@ def copy_sqlite(connection: Any, target: Path) -> None:
         aside.replace(target)
     finally:
         aside.unlink(missing_ok=True)
-    durable.sync_folder(target.parent)
+    atomic_write.sync_directory(target.parent)
 
 
 def unused_path(path: Path) -> Path:

@@ -28,7 +28,7 @@ from backend.store.errors import Conflict, Unusable
 from backend.store.models import run
 from ncengine import __version__
 from ncengine.config import RunConfig, with_overrides
-from ncengine.data import settle
+from ncengine.data import resolve_config
 from ncstudies.study import Setting, Size, Study
 
 POLL_S = 0.3
@@ -65,7 +65,7 @@ def _seeded(config: RunConfig, seed: int, download: bool) -> RunConfig:
     changes: dict[str, object] = {"seed": seed}
     if download and hasattr(config.data, "download"):
         changes["data.download"] = True
-    return settle(with_overrides(config, changes))
+    return resolve_config(with_overrides(config, changes))
 
 
 def found(store: Store, plan: Sequence[Planned]) -> dict[Key, sa.Row[Any]]:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from torch import nn
 
 from ncengine import config as cfg
-from ncengine.backbones.free import FreeFeatures
-from ncengine.backbones.published import resnet, torchvision_model, vgg, vit_tiny
-from ncengine.backbones.small import Shape, cnn_small, mlp
+from ncengine.backbones.small_networks import Shape, cnn_small, mlp
+from ncengine.backbones.torchvision_models import resnet, torchvision_model, vgg, vit_tiny
+from ncengine.backbones.unconstrained import FreeFeatures
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "cnn-small": cnn_small,
@@ -29,7 +29,7 @@ def make_backbone(
     `samples` is the number of training samples, which free features need; `linear_maps_only` leaves out biases and the
     scales of normalisations (AGD steps weights of rank ≥ 2 alone).
     """
-    if isinstance(config, cfg.FreeFeatures):
+    if isinstance(config, cfg.FreeFeaturesConfig):
         return FreeFeatures(samples, config.features, config.scale)
     network = BACKBONES[config.name](config, shape)
     if linear_maps_only:

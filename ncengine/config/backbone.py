@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ncengine.config.part import Part
+from ncengine.config.base import ConfigModel
 
 Stem = Literal["cifar", "imagenet"]
 TorchvisionName = Literal[
@@ -91,7 +91,7 @@ TorchvisionName = Literal[
 ]
 
 
-class _Backbone(Part):
+class _Backbone(ConfigModel):
     features: int = Field(default=64, ge=1, le=8192, title="Features d")
     """Dimension of the penultimate features, by a last projection; an ETF head needs at least K − 1."""
 
@@ -206,7 +206,7 @@ class TorchvisionModel(_Backbone):
     """Dimension of the penultimate features."""
 
 
-class FreeFeatures(_Backbone):
+class FreeFeaturesConfig(_Backbone):
     """No network: the features themselves are the parameters (the unconstrained-features model, data set ufm)."""
 
     name: Literal["free-features"] = "free-features"
@@ -231,6 +231,6 @@ BackboneConfig = Annotated[
     | Vgg19
     | VitTiny
     | TorchvisionModel
-    | FreeFeatures,
+    | FreeFeaturesConfig,
     Field(discriminator="name", title="Backbone"),
 ]

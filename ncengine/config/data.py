@@ -1,8 +1,7 @@
 """Data sets as a config names them: embedded, downloadable, generated, and one's own files.
 
-What is known of a set without opening it stands in `ncengine.data.facts`. Of one's own files nothing is known until
-somebody has looked: `ncengine.data.settle` looks, and writes what it found into `found`, so that a stored config says
-by itself what the run was of.
+`ncengine.data.dataset_info` holds what is known of a data set without opening it. Own files have to be read first:
+`ncengine.data.resolve_config` writes what it found into `found`, so that a stored config describes its data completely.
 """
 
 from __future__ import annotations
@@ -11,13 +10,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ncengine.config.part import LATE, Part, applies_if
+from ncengine.config.base import LATE, ConfigModel, applies_if
 
-MOST_CLASSES, MOST_NAME = 25_000, 500
+MAX_CLASSES, MAX_NAME = 25_000, 500
 """Of any data: classes, and characters of a class's name."""
 
 
-class _Data(Part):
+class _Data(ConfigModel):
     imbalance: Literal["none", "exponential", "step"] = Field(default="none", title="Long tail", json_schema_extra=LATE)
     """Fewer training samples in later classes: exponential falls from class to class, step in the second half."""
     imbalance_factor: float = Field(
@@ -43,7 +42,7 @@ class _Data(Part):
 
 
 class _Labelled(_Data):
-    classes: Annotated[tuple[int, ...], Field(max_length=MOST_CLASSES)] | None = Field(
+    classes: Annotated[tuple[int, ...], Field(max_length=MAX_CLASSES)] | None = Field(
         default=None, title="Classes", json_schema_extra=LATE
     )
     """Labels to keep, in this order; empty keeps all. Four classes make an exact tetrahedron."""
@@ -157,10 +156,10 @@ class Ufm(_Data):
     """Free features in each class; there is no test split."""
 
 
-class Found(Part):
+class OwnDataInfo(ConfigModel):
     """What was found when somebody looked at one's own files."""
 
-    class_names: tuple[Annotated[str, Field(max_length=MOST_NAME)], ...] = Field(max_length=MOST_CLASSES)
+    class_names: tuple[Annotated[str, Field(max_length=MAX_NAME)], ...] = Field(max_length=MAX_CLASSES)
     train_per_class: tuple[Annotated[int, Field(ge=1, le=10**9)], ...]
     test: int = Field(ge=0, le=10**12)
     shape: tuple[Annotated[int, Field(ge=1, le=10**7)], ...] = Field(min_length=1, max_length=3)
@@ -180,11 +179,11 @@ class _Own(_Images):
     """Where the data lies on the machine that trains, under a folder that the operator allows."""
     test_share: float = Field(default=0.2, gt=0, lt=1, title="Test share")
     """Share of each class held out for testing where the data has no test part of its own."""
-    found: Found | None = Field(default=None, json_schema_extra={"hidden": True})
+    found: OwnDataInfo | None = Field(default=None, json_schema_extra={"hidden": True})
     """What the data was found to be; filled in when a run is launched."""
 
 
-class Folder(_Own):
+class FolderConfig(_Own):
     """What image-folder and imagenet share."""
 
     image_size: int = Field(default=32, ge=4, le=1024, title="Image size")
@@ -199,13 +198,13 @@ class Folder(_Own):
     """Processes that read images beside the training, where they are not kept in memory."""
 
 
-class ImageFolder(Folder):
+class ImageFolder(FolderConfig):
     """One's own images: a folder a class, or train/ and test/ (or val/) with a folder a class each."""
 
     name: Literal["image-folder"] = "image-folder"
 
 
-class ImageNet(Folder):
+class ImageNet(FolderConfig):
     """ImageNet from its folders train/ and val/, one folder a class."""
 
     name: Literal["imagenet"] = "imagenet"

@@ -6,17 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ncengine.config.part import Part, applies_if
+from ncengine.config.base import ConfigModel, applies_if
 
 
-class _Head(Part):
+class _Head(ConfigModel):
     temperature: float = Field(default=5.0, gt=0, le=1000, title="Temperature τ")
     """Features are scaled onto a sphere of radius τ."""
     normalise: bool = Field(default=True, title="Normalise features")
     """Scale features onto the sphere; off leaves them as the backbone makes them."""
 
 
-class NearestETFHead(_Head):
+class NearestETFHeadConfig(_Head):
     """At every step the simplex ETF nearest to the class means (Guiding Neural Collapse)."""
 
     name: Literal["nearest-etf"] = "nearest-etf"
@@ -38,7 +38,7 @@ class NearestETFHead(_Head):
     """polar: exact; matmul: products alone, for GPUs; riemannian: geoopt's iteration; auto: what suits the device."""
 
 
-class FixedETFHead(_Head):
+class FixedETFHeadConfig(_Head):
     """A simplex ETF that never moves."""
 
     name: Literal["fixed-etf"] = "fixed-etf"
@@ -46,7 +46,7 @@ class FixedETFHead(_Head):
     """haar: a random rotation from the run's seed; canonical: the first K − 1 axes."""
 
 
-class LearnedETFHead(_Head):
+class LearnedETFHeadConfig(_Head):
     """A simplex ETF whose rotation is learned on the Stiefel manifold."""
 
     name: Literal["learned-etf"] = "learned-etf"
@@ -58,7 +58,7 @@ class LearnedETFHead(_Head):
     """Learning rate of the rotation; the run's schedule applies to it too."""
 
 
-class LinearHead(_Head):
+class LinearHeadConfig(_Head):
     """A learned linear classifier."""
 
     name: Literal["linear"] = "linear"
@@ -69,5 +69,6 @@ class LinearHead(_Head):
 
 
 HeadConfig = Annotated[
-    NearestETFHead | FixedETFHead | LearnedETFHead | LinearHead, Field(discriminator="name", title="Classifier")
+    NearestETFHeadConfig | FixedETFHeadConfig | LearnedETFHeadConfig | LinearHeadConfig,
+    Field(discriminator="name", title="Classifier"),
 ]

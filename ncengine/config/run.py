@@ -12,23 +12,23 @@ from typing import Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from ncengine.config.backbone import BackboneConfig, CnnSmall
+from ncengine.config.base import ConfigModel
 from ncengine.config.data import DataConfig, FashionMnistMini
-from ncengine.config.head import HeadConfig, NearestETFHead
-from ncengine.config.part import Part
+from ncengine.config.head import HeadConfig, NearestETFHeadConfig
 from ncengine.config.training import (
-    OWN_OUTSIDE,
+    OWN_OOD,
     CrossEntropy,
     LossConfig,
     MeasureConfig,
-    OneCycle,
+    OneCycleSchedule,
     OptimiserConfig,
     SamplerConfig,
     ScheduleConfig,
     Sgd,
     Stratified,
 )
-from ncengine.data.counts import class_counts
-from ncengine.data.facts import DataFacts, facts_of
+from ncengine.data.dataset_info import DatasetInfo, dataset_info
+from ncengine.data.imbalance import class_counts
 
 SAMPLE_PER_CLASS = 50
 """Training samples a class whose means stand in for the whole split's within the first epoch, and which are kept."""
@@ -43,15 +43,15 @@ class KeptFeatures(NamedTuple):
     captures: int
 
 
-class RunConfig(Part):
+class RunConfig(ConfigModel):
     """A whole run: data, network, classifier, training and measurement."""
 
     data: DataConfig = FashionMnistMini()
     backbone: BackboneConfig = CnnSmall()
-    head: HeadConfig = NearestETFHead()
+    head: HeadConfig = NearestETFHeadConfig()
     loss: LossConfig = CrossEntropy()
     optimiser: OptimiserConfig = Sgd()
-    schedule: ScheduleConfig = OneCycle()
+    schedule: ScheduleConfig = OneCycleSchedule()
     sampler: SamplerConfig = Stratified()
     batch_size: int = Field(default=128, ge=2, le=65_536, title="Batch size")
     """Samples in a step; at most the training set."""
@@ -73,24 +73,24 @@ class RunConfig(Part):
     """The same config gives the same numbers on the same machine."""
 
     @property
-    def settled(self) -> bool:
-        """Whether what the data holds is known; of one's own files it is once `ncengine.data.settle` has looked."""
+    def is_resolved(self) -> bool:
+        """Whether the content of the data is known; of own files it is after `ncengine.data.resolve_config`."""
         return getattr(self.data, "found", True) is not None
 
     @property
-    def facts(self) -> DataFacts:
+    def dataset_info(self) -> DatasetInfo:
         """What is known of the data set before loading it; raises ValueError where nobody has looked at own files."""
-        return facts_of(self.data)
+        return dataset_info(self.data)
 
     @property
     def labels(self) -> tuple[int, ...]:
         """The data set's labels that take part, in the order of this run's classes."""
         chosen = getattr(self.data, "classes", None)
-        return tuple(range(len(self.facts.class_names))) if chosen is None else chosen
+        return tuple(range(len(self.dataset_info.class_names))) if chosen is None else chosen
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        names = self.facts.class_names  # once: of generated data they are made each time
+        names = self.dataset_info.class_names  # once: of generated data they are made each time
         return tuple(names[label] for label in self.labels)
 
     @property
@@ -101,7 +101,7 @@ class RunConfig(Part):
     @property
     def train_per_class(self) -> tuple[int, ...]:
         """Training samples of each of this run's classes, after limits and the long tail."""
-        per_class = self.facts.train_per_class
+        per_class = self.dataset_info.train_per_class
         counts = [per_class[label] for label in self.labels]
         limit = None if self.data.name in ("ufm", "synthetic") else getattr(self.data, "per_class", None)
         data = self.data
@@ -125,7 +125,7 @@ class RunConfig(Part):
         epochs = sum(measure.measured(epoch, self.epochs) for epoch in range(1, self.epochs + 1))
         row = 4 * self.backbone.features + 4
         if measure.keep_features == "all":
-            return KeptFeatures(row * (self.train_size + self.facts.test), epochs)
+            return KeptFeatures(row * (self.train_size + self.dataset_info.test), epochs)
         rows = sum(min(SAMPLE_PER_CLASS, count) for count in self.train_per_class)
         early = min(measure.first_epoch_captures, max(0, self.steps_per_epoch - 1))
         return KeptFeatures(row * rows, epochs + early + 1)
@@ -133,7 +133,7 @@ class RunConfig(Part):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         _require_fitting_parts(self)
-        if self.settled:
+        if self.is_resolved:
             _require_fitting_data(self)
         return self
 
@@ -175,7 +175,7 @@ def _require_fitting_parts(config: RunConfig) -> None:
             f"measure.outside must be none for {config.data.name}, whose samples are no images, "
             f"got {config.measure.outside}; set measure.outside=none"
         )
-    if config.measure.outside in OWN_OUTSIDE and not config.measure.outside_path:
+    if config.measure.outside in OWN_OOD and not config.measure.outside_path:
         raise ValueError("measure.outside_path must say where the other data lies, got nothing")
     if len(set(config.measure.layers)) != len(config.measure.layers):
         raise ValueError(f"measure.layers must be different names, got {list(config.measure.layers)}")
@@ -183,8 +183,8 @@ def _require_fitting_parts(config: RunConfig) -> None:
 
 def _require_fitting_data(config: RunConfig) -> None:
     """Raise ValueError where a config asks of its data what that does not have."""
-    facts = config.facts
-    known = len(facts.class_names)
+    info = config.dataset_info
+    known = len(info.class_names)
     chosen = getattr(config.data, "classes", None)
     if chosen is not None:
         bad = [label for label in chosen if not 0 <= label < known]
@@ -194,17 +194,17 @@ def _require_fitting_data(config: RunConfig) -> None:
                 "leave it empty for all classes"
             )
     if known < 2:
-        raise ValueError(f"data.path must hold at least 2 classes, got {known} ({', '.join(facts.class_names)})")
-    if len(facts.shape) == 1 and config.backbone.name != "mlp":
+        raise ValueError(f"data.path must hold at least 2 classes, got {known} ({', '.join(info.class_names)})")
+    if len(info.shape) == 1 and config.backbone.name != "mlp":
         raise ValueError(
             f"backbone.name must be mlp for vectors such as {config.data.name}, got {config.backbone.name}; "
             "set backbone.name=mlp"
         )
-    if len(facts.shape) == 1 and any(getattr(config.data, name, 0) for name in ("flip", "crop_padding", "cutout")):
+    if len(info.shape) == 1 and any(getattr(config.data, name, 0) for name in ("flip", "crop_padding", "cutout")):
         raise ValueError("data.flip must be off, and crop_padding and cutout 0, for vectors: they are for images")
-    if config.backbone.name == "vit-tiny" and any(side % config.backbone.patch for side in facts.shape[1:]):
+    if config.backbone.name == "vit-tiny" and any(side % config.backbone.patch for side in info.shape[1:]):
         raise ValueError(
-            f"backbone.patch must divide the image's sides {facts.shape[1:]}, got {config.backbone.patch}; "
+            f"backbone.patch must divide the image's sides {info.shape[1:]}, got {config.backbone.patch}; "
             "7 divides 28, 4 divides 32"
         )
     if config.head.name != "linear" and config.backbone.features < config.classes - 1:
@@ -212,13 +212,13 @@ def _require_fitting_data(config: RunConfig) -> None:
             f"backbone.features must be at least {config.classes - 1} for a {config.head.name} head with "
             f"{config.classes} classes, got {config.backbone.features}; set backbone.features={config.classes - 1}"
         )
-    same = config.measure.outside == config.data.name and config.data.name not in OWN_OUTSIDE
+    same = config.measure.outside == config.data.name and config.data.name not in OWN_OOD
     if same and config.classes == known:
         raise ValueError(
             f"measure.outside must be another data set than {config.data.name}, of which all classes take part; "
             "choose another, or leave classes out with data.classes"
         )
-    if config.measure.outside != "none" and len(facts.shape) != 3:
+    if config.measure.outside != "none" and len(info.shape) != 3:
         raise ValueError("measure.outside must be none for vectors: other data is brought to the shape of images")
     kept = config.kept_features.bytes
     if kept > KEPT_BYTES:

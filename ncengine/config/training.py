@@ -6,10 +6,10 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from ncengine.config.part import LATE, Part, applies_if
+from ncengine.config.base import LATE, ConfigModel, applies_if
 
 
-class CrossEntropy(Part):
+class CrossEntropy(ConfigModel):
     """Cross-entropy of the softmax."""
 
     name: Literal["cross-entropy"] = "cross-entropy"
@@ -17,7 +17,7 @@ class CrossEntropy(Part):
     """Share of the target spread evenly over all classes (Szegedy et al. 2016)."""
 
 
-class MeanSquaredError(Part):
+class MeanSquaredError(ConfigModel):
     """Squares of the logits' distances from their targets (Hui, Belkin 2021)."""
 
     name: Literal["mse"] = "mse"
@@ -30,7 +30,7 @@ class MeanSquaredError(Part):
 LossConfig = Annotated[CrossEntropy | MeanSquaredError, Field(discriminator="name", title="Loss")]
 
 
-class _Optimiser(Part):
+class _Optimiser(ConfigModel):
     clip_norm: float | None = Field(default=None, gt=0, le=1e6, title="Clip gradients at", json_schema_extra=LATE)
     """Largest norm of the whole gradient; empty leaves it as it is."""
     accumulate: int = Field(default=1, ge=1, le=1024, title="Parts of a batch", json_schema_extra=LATE)
@@ -91,30 +91,30 @@ class Agd(_Optimiser):
 OptimiserConfig = Annotated[Sgd | Adam | AdamW | Agd, Field(discriminator="name", title="Optimiser")]
 
 
-class _Schedule(Part):
+class _Schedule(ConfigModel):
     warmup_epochs: float = Field(default=0.0, ge=0, le=1000, title="Warm-up epochs", json_schema_extra=LATE)
     """Epochs in which the rate rises from nearly zero, in a line, before the schedule begins."""
 
 
-class OneCycle(_Schedule):
+class OneCycleSchedule(_Schedule):
     """Rise over the first 30 % of the steps, then fall to nearly zero (Smith, Topin 2019)."""
 
     name: Literal["one-cycle"] = "one-cycle"
 
 
-class Cosine(_Schedule):
+class CosineSchedule(_Schedule):
     """From the learning rate to zero along a cosine."""
 
     name: Literal["cosine"] = "cosine"
 
 
-class Constant(_Schedule):
+class ConstantSchedule(_Schedule):
     """The learning rate as it is."""
 
     name: Literal["constant"] = "constant"
 
 
-class Step(_Schedule):
+class StepSchedule(_Schedule):
     """Fall by a factor every so many epochs."""
 
     name: Literal["step"] = "step"
@@ -124,7 +124,7 @@ class Step(_Schedule):
     """What the rate is multiplied by."""
 
 
-class MultiStep(_Schedule):
+class MultiStepSchedule(_Schedule):
     """Fall by a factor after given epochs."""
 
     name: Literal["multi-step"] = "multi-step"
@@ -135,17 +135,18 @@ class MultiStep(_Schedule):
 
 
 ScheduleConfig = Annotated[
-    OneCycle | Cosine | Constant | Step | MultiStep, Field(discriminator="name", title="Schedule")
+    OneCycleSchedule | CosineSchedule | ConstantSchedule | StepSchedule | MultiStepSchedule,
+    Field(discriminator="name", title="Schedule"),
 ]
 
 
-class Shuffled(Part):
+class Shuffled(ConfigModel):
     """A fresh random order each epoch."""
 
     name: Literal["shuffled"] = "shuffled"
 
 
-class Stratified(Part):
+class Stratified(ConfigModel):
     """Each batch holds the classes in equal shares, as far as they go."""
 
     name: Literal["stratified"] = "stratified"
@@ -158,11 +159,11 @@ DownloadedName = Literal[
     "mnist", "fashion-mnist", "kmnist", "emnist", "svhn", "cifar10", "cifar100", "stl10", "tiny-imagenet"
 ]
 OwnName = Literal["image-folder", "arrays"]
-OutsideName = Literal["none", "fashion-mnist-mini", "digits", DownloadedName, OwnName]
-OWN_OUTSIDE, DOWNLOADED_OUTSIDE = get_args(OwnName), get_args(DownloadedName)
+OodName = Literal["none", "fashion-mnist-mini", "digits", DownloadedName, OwnName]
+OWN_OOD, DOWNLOADED_OOD = get_args(OwnName), get_args(DownloadedName)
 
 
-class MeasureConfig(Part):
+class MeasureConfig(ConfigModel):
     """When and how much of the geometry is measured."""
 
     cadence: Literal["every", "geometric"] = Field(default="every", title="Cadence")
@@ -177,15 +178,15 @@ class MeasureConfig(Part):
     """Names of the backbone's modules whose outputs are measured too, averaged over positions."""
     features: int = Field(default=250, ge=1, le=10_000, title="Features in a picture")
     """Training samples in each geometry capture, class-balanced; 64 KiB a capture is the upper limit."""
-    outside: OutsideName = Field(default="none", title="Other data, for NC5")
+    outside: OodName = Field(default="none", title="Other data, for NC5")
     """A second data set, of which the run's own is told apart; its images are brought to the same shape. The run's own
     data set with a choice of classes means the classes left out."""
     outside_path: str = Field(
-        default="", max_length=4096, title="Path of other data", json_schema_extra=applies_if(outside=OWN_OUTSIDE)
+        default="", max_length=4096, title="Path of other data", json_schema_extra=applies_if(outside=OWN_OOD)
     )
     """Where one's own images or arrays lie on the machine that trains, under a folder that the operator allows."""
     outside_download: bool = Field(
-        default=False, title="Download other data", json_schema_extra=applies_if(outside=DOWNLOADED_OUTSIDE)
+        default=False, title="Download other data", json_schema_extra=applies_if(outside=DOWNLOADED_OOD)
     )
     """Fetch the files once if this machine does not have them; off never opens a connection."""
     keep_features: Literal["none", "sample", "all"] = Field(default="none", title="Keep features")

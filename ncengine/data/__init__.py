@@ -1,5 +1,5 @@
-"""Data sets: what is known of them (`facts`, light), looking at own files (`settling`), and loading (with torch)."""
+"""Data sets: `dataset_info` and `resolve` without torch; loading, splits and augmentation with it."""
 
-from ncengine.data.settling import settle
+from ncengine.data.resolve import resolve_config
 
-__all__ = ["settle"]
+__all__ = ["resolve_config"]

@@ -15,7 +15,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import cast
 
-from ncengine.data.places import Places, Reporter
+from ncengine.data.paths import DataPaths, ProgressReporter
 from ncengine.events import DataProgressed
 
 CHUNK_BYTES = 2**18
@@ -34,7 +34,7 @@ class Remote:
     md5: str
 
 
-def fetch(remote: Remote, folder: Path, places: Places) -> Generator[DataProgressed, None, Path]:
+def fetch(remote: Remote, folder: Path, data_paths: DataPaths) -> Generator[DataProgressed, None, Path]:
     """Return the path of the file in `folder`, downloading what of it is missing.
 
     Raises OSError where no address answers, and ValueError where what came is not the file.
@@ -44,11 +44,11 @@ def fetch(remote: Remote, folder: Path, places: Places) -> Generator[DataProgres
         return path
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f"{remote.name}.partial"
-    urls = (f"{places.mirror.rstrip('/')}/{remote.name}",) if places.mirror else remote.urls
+    urls = (f"{data_paths.mirror.rstrip('/')}/{remote.name}",) if data_paths.mirror else remote.urls
     failure: Exception | None = None
     for attempt in range(ATTEMPTS * len(urls)):
         try:
-            yield from _continue(urls[attempt % len(urls)], remote.name, partial, places)
+            yield from _continue(urls[attempt % len(urls)], remote.name, partial, data_paths)
             failure = None
             break
         except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
@@ -71,7 +71,7 @@ def fetch(remote: Remote, folder: Path, places: Places) -> Generator[DataProgres
     return path
 
 
-def _continue(url: str, name: str, partial: Path, places: Places) -> Generator[DataProgressed, None, None]:
+def _continue(url: str, name: str, partial: Path, data_paths: DataPaths) -> Generator[DataProgressed, None, None]:
     """Append what is missing of `partial` from `url`."""
     held = partial.stat().st_size if partial.exists() else 0
     if not url.startswith(("https://", "http://")):
@@ -89,7 +89,7 @@ def _continue(url: str, name: str, partial: Path, places: Places) -> Generator[D
             held = 0  # the server sends it from the start
         length = answer.headers.get("Content-Length")
         total = held + int(length) if length is not None else None
-        reporter = Reporter(f"downloading {name}", "bytes", total, places.clock, held)
+        reporter = ProgressReporter(f"downloading {name}", "bytes", total, data_paths.clock, held)
         with partial.open("ab" if held else "wb") as stream:
             while block := answer.read(CHUNK_BYTES):
                 stream.write(block)

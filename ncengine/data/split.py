@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from ncengine.data.augment import Augmentation, augment, draw_generator, normalise
-from ncengine.data.folders import read_all, require_readable
-from ncengine.data.raw import Files
+from ncengine.data.image_folder import read_images, require_readable
+from ncengine.data.raw_dataset import ImageFiles
 
 NO_AUGMENTATION = Augmentation()
 
 
-class Source(Protocol):
+class SampleSource(Protocol):
     """Where samples come from: for each list of rows, the samples and which of them could be read (None: all)."""
 
     def batches(self, rows: list[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]: ...
@@ -49,7 +49,7 @@ class InMemory:
 class FromFiles:
     """Image files read by worker processes, in order; a file that cannot be read is left out of its batch."""
 
-    def __init__(self, files: Files, device: torch.device) -> None:
+    def __init__(self, files: ImageFiles, device: torch.device) -> None:
         self._files, self._device = files, device
         self._unreadable: dict[str, None] = {}
         self._told = 0
@@ -77,14 +77,14 @@ class FromFiles:
 class _Batches(torch.utils.data.Dataset[Any]):
     """Whole batches by number, for the worker processes."""
 
-    def __init__(self, files: Files, rows: list[Any]) -> None:
+    def __init__(self, files: ImageFiles, rows: list[Any]) -> None:
         self._files, self._rows = files, rows
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, list[str]]:
-        images, readable, reasons = read_all(self._files, self._rows[index])
+        images, readable, reasons = read_images(self._files, self._rows[index])
         return torch.from_numpy(images), torch.from_numpy(readable), reasons
 
 
@@ -92,7 +92,7 @@ class _Batches(torch.utils.data.Dataset[Any]):
 class Split:
     """One split: its source, its labels int64 (N) as 0 … K−1, and the true ones where labels were made noisy."""
 
-    source: Source
+    source: SampleSource
     labels: Tensor
     true_labels: Tensor | None = None
     mean: tuple[float, ...] = ()
@@ -135,9 +135,9 @@ class Split:
         return torch.arange(len(self), device=self.labels.device)
 
 
-def make_source(samples: Any, device: torch.device) -> Source:
+def make_source(samples: Any, device: torch.device) -> SampleSource:
     """Return the source of raw samples: files stay files, arrays go to the device, grey images with a channel axis."""
-    if isinstance(samples, Files):
+    if isinstance(samples, ImageFiles):
         return FromFiles(samples, device)
     array = np.require(samples, requirements=["C", "W"])  # torch warns of what it could not write to
     if array.dtype == np.uint8 and array.ndim == 3:

@@ -2,9 +2,9 @@
 
     H_t = α_t H_batch + (1 − α_t) stopgrad(H_{t−1}),   H_batch column c = mean_{y_i = c} h_i − mean_i h_i
 
-A class absent from the batch keeps its running mean and gets no gradient; a class never seen has a zero column
-(centred means, so zero is neutral). The first time a class is seen its column is the batch's own: averaging it with
-the neutral zero would shrink it by α_t, and it would take t steps to recover.
+A class absent from the batch keeps its running mean and gets no gradient; a class without samples so far has a zero
+column. The first time a class has samples its column is the batch's mean: averaging it with the zero column would
+shrink it by α_t, and it would take t steps to recover.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+
+from ncengine.distributed import all_reduce_sum, world_size
 
 Averaging = Literal["ema-decay", "cma", "ema"]
 
@@ -28,25 +30,10 @@ def averaging_weight(step: int, averaging: Averaging, half_life_steps: float = 1
     raise ValueError(f"averaging must be 'ema-decay', 'cma' or 'ema', got {averaging!r}")
 
 
-def processes() -> int:
-    """Return how many processes train together (torch.distributed), one where there is no group."""
-    distributed = torch.distributed
-    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
-
-
-def summed(tensor: Tensor) -> Tensor:
-    """Return the sum of a tensor over all processes that train together; the tensor itself where there is one."""
-    if processes() == 1:
-        return tensor
-    total = tensor.contiguous().clone()
-    torch.distributed.all_reduce(total)
-    return total
-
-
 def batch_shares(labels_B: Tensor, classes: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return the weights (B, K+1) of a batch's means, and which classes are present (K) as zeros and ones.
 
-    Where several processes train together, the batch is all of theirs: sums and counts are added up, then divided.
+    With several processes the batch is that of all of them: sums and counts are added, then divided.
 
     `features_BD.mT @ shares` holds the centred class means (D, K) and the batch's global mean (D) as its columns: each
     is a weighted sum of the batch, with 1/n_c − 1/B or −1/B for the class means and 1/B for the global mean. Columns
@@ -54,8 +41,8 @@ def batch_shares(labels_B: Tensor, classes: int, dtype: torch.dtype) -> tuple[Te
     """
     one_hot_BC = torch.zeros(len(labels_B), classes + 1, dtype=dtype, device=labels_B.device)
     one_hot_BC.scatter_(1, labels_B[:, None], 1)
-    counts_C = summed(one_hot_BC.sum(0))
-    each = 1 / len(labels_B) if processes() == 1 else 1 / float(counts_C.sum())
+    counts_C = all_reduce_sum(one_hot_BC.sum(0))
+    each = 1 / len(labels_B) if world_size() == 1 else 1 / float(counts_C.sum())
     present_C = counts_C.clamp(max=1)
     offset_C = present_C * each
     offset_C[-1] = -each

@@ -1,4 +1,4 @@
-"""The orthonormal polar factor and its exact derivative, forward and backward side by side.
+"""The orthonormal polar factor and its exact derivative.
 
 For A = P Σ Qᵀ (D×R, D ≥ R) the factor is polar(A) = P Qᵀ: the nearest matrix with orthonormal columns, the solution
 of the orthogonal Procrustes problem (Schönemann 1966; Higham 1986). With S = (P Qᵀ)ᵀA = Q diag(σ) Qᵀ and an upstream
@@ -8,8 +8,8 @@ gradient G,
 
 in O(DR² + R³) time and O(DR) memory (Guiding Neural Collapse solves the same system with an R²D×RD matrix instead).
 
-Where A loses rank the factor is not differentiable and 1/σ grows without bound. σ_i and σ_i + σ_j are therefore
-bounded below by `FLOOR`·σ_max in the derivative; `floor_hits` counts how often that changed anything.
+If A loses rank the factor is not differentiable and 1/σ is unbounded. In the derivative σ_i and σ_i + σ_j are therefore
+bounded below by `FLOOR`·σ_max; `floor_hits` counts how often that changed a value.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ncengine.geometry.matmul_polar import lyapunov, matmul_polar
+from ncengine.geometry.newton_schulz import lyapunov, newton_schulz_polar
 
 FLOOR = 1e-6
-"""Smallest σ/σ_max that the derivative uses: below it the gradient is that of the clamped problem, finite."""
+"""Smallest σ/σ_max that the derivative uses: below it the gradient is that of the clamped problem."""
 WELL_CONDITIONED = 1e-3
-"""Smallest σ_min/σ_max at which AᵀA is good enough: an error of about 1e-10 in the factor."""
+"""Smallest σ_min/σ_max at which AᵀA is used: the factor then has an error of about 1e-10."""
 
 
 class _FloorCounter:
-    """Counts singular values that the floor replaced, on the device, so that counting never waits for it."""
+    """Counts singular values that the floor replaced, on the device, without a read from it."""
 
     def __init__(self) -> None:
         self._hits: dict[torch.device, Tensor] = {}
@@ -50,11 +50,11 @@ def floor_hits() -> int:
 
 
 class PolarFactor(NamedTuple):
-    """polar(A) = R with what its derivative needs.
+    """polar(A) = R with the quantities that its derivative needs.
 
     `factor_DR` = R in the dtype of A; in float64 `right_RR` = Q (columns), `sigma_R` the singular values bounded below
-    by the floor, in any order, and `inverse_RR` = Q diag(1/σ) Qᵀ = S⁻¹. Found by products alone, there are no singular
-    values: `sigma_R` is empty, and `right_RR` is S itself.
+    by the floor, in any order, and `inverse_RR` = Q diag(1/σ) Qᵀ = S⁻¹. Newton–Schulz gives no singular values: then
+    `sigma_R` is empty, and `right_RR` is S itself.
     """
 
     factor_DR: Tensor
@@ -67,7 +67,7 @@ def polar_factor(matrix_DR: Tensor) -> PolarFactor:
     """Return the polar factor of A (D, R), D ≥ R; computed in float64.
 
     On the CPU R = A S⁻¹ with S from the eigenvectors of AᵀA, which is R×R. That squares the condition number κ and errs
-    by about 1e-16 κ², so from κ = 1/WELL_CONDITIONED on, and on a GPU (where asking for κ would wait), it is the SVD.
+    by about 1e-16 κ², so from κ = 1/WELL_CONDITIONED on, and on a GPU (where reading κ would wait), the SVD is used.
     """
     matrix = matrix_DR.to(torch.float64)
     if matrix.device.type == "cpu":
@@ -82,24 +82,24 @@ def polar_factor(matrix_DR: Tensor) -> PolarFactor:
     return bounded((left @ right_h).to(matrix_DR.dtype), right_h.mT, sigma_R)
 
 
-def polar_by_products(matrix_DR: Tensor) -> PolarFactor:
-    """Return the polar factor of A (D, R) by products alone, in float64; where they do not suffice, by the SVD."""
+def newton_schulz_factor(matrix_DR: Tensor) -> PolarFactor:
+    """Return the polar factor of A (D, R) by Newton–Schulz in float64, or by the SVD if that does not converge."""
     matrix = matrix_DR.to(torch.float64)
-    factor_DR, symmetric_RR, inverse_RR, arrived = matmul_polar(matrix)
-    if not bool(arrived):
+    factor_DR, symmetric_RR, inverse_RR, converged = newton_schulz_polar(matrix)
+    if not bool(converged):
         return polar_factor(matrix_DR)
     return PolarFactor(factor_DR.to(matrix_DR.dtype), symmetric_RR, matrix.new_empty(0), inverse_RR)
 
 
 def bounded(factor_DR: Tensor, right_RR: Tensor, sigma_R: Tensor) -> PolarFactor:
-    """Return R, Q and σ as a PolarFactor, with σ bounded below by the floor and the bounds counted."""
+    """Return R, Q and σ as a PolarFactor, with σ bounded below by the floor, and count the replaced values."""
     floor = (sigma_R.amax() * FLOOR).clamp(min=torch.finfo(sigma_R.dtype).tiny)
     _floor_counter.add((sigma_R < floor).sum())
     bounded_R = torch.maximum(sigma_R, floor)
     return PolarFactor(factor_DR, right_RR, bounded_R, (right_RR / bounded_R) @ right_RR.mT)
 
 
-def polar_gradient(found: PolarFactor, upstream_DR: Tensor) -> Tensor:
+def polar_vjp(found: PolarFactor, upstream_DR: Tensor) -> Tensor:
     """Return the gradient (D, R) with respect to A of a scalar whose gradient at polar(A) is `upstream_DR`.
 
     With Ĉ = Qᵀ RᵀG Q the formula above is R Q (X̂ − Ĉ diag(1/σ)) Qᵀ + G S⁻¹. Everything but three products is R×R and
@@ -118,7 +118,7 @@ def polar_gradient(found: PolarFactor, upstream_DR: Tensor) -> Tensor:
 
 
 class Polar(torch.autograd.Function):
-    """`polar_factor` and `polar_gradient` as one differentiable step."""
+    """`polar_factor` and `polar_vjp` as one autograd function."""
 
     @staticmethod
     def forward(ctx: Any, matrix_DR: Tensor) -> Tensor:
@@ -129,13 +129,13 @@ class Polar(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream_DR: Tensor) -> Tensor:
-        return polar_gradient(PolarFactor(*ctx.saved_tensors), upstream_DR)
+        return polar_vjp(PolarFactor(*ctx.saved_tensors), upstream_DR)
 
 
 def polar(a: Tensor) -> Tensor:
     """Return the orthonormal polar factor of `a` (D, R) with D ≥ R: same shape, orthonormal columns, differentiable.
 
-    Raises ValueError where D < R, since then no matrix of that shape has orthonormal columns.
+    Raises ValueError if D < R, since no matrix of that shape has orthonormal columns.
     """
     if a.ndim != 2 or a.shape[0] < a.shape[1]:
         raise ValueError(f"polar needs a (D, R) matrix with D >= R, got {tuple(a.shape)}")

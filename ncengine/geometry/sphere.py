@@ -20,14 +20,14 @@ def to_sphere(features_BD: Tensor, radius: float) -> tuple[Tensor, Tensor]:
     return features_BD * scale_B1, scale_B1
 
 
-def pull_back(upstream_BD: Tensor, h_BD: Tensor, scale_B1: Tensor, radius: float, out: Tensor | None = None) -> Tensor:
+def sphere_vjp(upstream_BD: Tensor, h_BD: Tensor, scale_B1: Tensor, radius: float, out: Tensor | None = None) -> Tensor:
     """Return the gradient with respect to f, written into `out` (which may be `upstream_BD`) where it is given."""
     along_B1 = torch.linalg.vecdot(upstream_BD, h_BD)[:, None]
     return torch.addcmul(upstream_BD, h_BD, along_B1, value=-(radius**-2), out=out).mul_(scale_B1)
 
 
 class OnSphere(torch.autograd.Function):
-    """`to_sphere` and `pull_back` as one differentiable step."""
+    """`to_sphere` and `sphere_vjp` as one differentiable step."""
 
     @staticmethod
     def forward(ctx: Any, features_BD: Tensor, radius: float) -> Tensor:
@@ -40,7 +40,7 @@ class OnSphere(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream_BD: Tensor) -> tuple[Tensor, None]:
         h_BD, scale_B1 = ctx.saved_tensors
-        return pull_back(upstream_BD, h_BD, scale_B1, ctx.radius), None
+        return sphere_vjp(upstream_BD, h_BD, scale_B1, ctx.radius), None
 
 
 def on_sphere(features_BD: Tensor, radius: float) -> Tensor:

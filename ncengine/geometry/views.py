@@ -186,7 +186,7 @@ def view_name(classes: int) -> str:
     return {2: "line", 3: "triangle", 4: "tetrahedron"}.get(classes, "spherical")
 
 
-def travelling_frame(classes: int) -> FloatArray | None:
+def stream_projection(classes: int) -> FloatArray | None:
     """Return the (K−1, 3) matrix that coordinates are multiplied with before they travel, or None up to 128 classes."""
     return None if classes <= WHOLE_FRAME_UP_TO else view_matrix(classes)
 

@@ -1,19 +1,19 @@
 """A frozen simplex ETF as the classifier (Zhu et al. 2021; the fixed baseline of Markou et al. 2024).
 
 W = √(K/(K−1)) V Rᵀ with R either the first K−1 unit vectors (`canonical`) or Haar-random; b = −W μ_G with the running
-average of the batches' global means, in training and in evaluation, and never the statistics of an evaluated batch.
+average of the batches' global means, in training and in evaluation.
 """
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from ncengine.geometry.nearest import Rotation, etf_weights, rotated_frame
-from ncengine.heads.base import HeadOnRunningMean
+from ncengine.geometry.nearest_etf import Rotation, etf_weights, rotated_frame
+from ncengine.heads.base import RunningMeanHead
 
 
-class FixedETFHead(HeadOnRunningMean):
-    """The classifier is a simplex ETF that never moves; only the bias follows the global mean of the features."""
+class FixedETFHead(RunningMeanHead):
+    """A classifier with a fixed simplex ETF; only the bias depends on the running global mean of the features."""
 
     frame: Tensor
     etf: Tensor

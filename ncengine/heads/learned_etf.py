@@ -1,8 +1,8 @@
-"""A simplex ETF whose rotation is learned: the way between a fixed ETF and the nearest one.
+"""A simplex ETF whose rotation is learned.
 
 W = √(K/(K−1)) V Rᵀ with R a point of the Stiefel manifold St(d, K−1), trained by Riemannian gradient descent (geoopt:
 Kochurov, Karimov, Kozlukov 2020; Bécigneul, Ganea 2019); b = −W μ_G with the running average of the batches' global
-means. W is an exact simplex ETF at every step; where its frame points is learned by the loss.
+means. W is an exact simplex ETF at every step; its orientation is learned from the loss.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from ncengine.geometry.nearest import Rotation, etf_weights, rotated_frame
+from ncengine.geometry.nearest_etf import Rotation, etf_weights, rotated_frame
 from ncengine.geometry.riemannian import geoopt, stiefel
-from ncengine.heads.base import HeadOnRunningMean
+from ncengine.heads.base import RunningMeanHead
 
 ManifoldOptimiser = Literal["riemannian-adam", "riemannian-sgd"]
 STABILISE_EVERY = 10
-"""Steps after which geoopt puts R back onto the manifold, from which float32 drifts by about 1e-7 a step."""
+"""Steps between geoopt's projections of R onto the manifold, from which float32 drifts by about 1e-7 a step."""
 
 
-class LearnedETFHead(HeadOnRunningMean):
-    """The classifier is a simplex ETF with a learned frame `frame` (d, K−1), a `geoopt.ManifoldParameter`.
+class LearnedETFHead(RunningMeanHead):
+    """A classifier with a simplex ETF whose `frame` (d, K−1) is learned, a `geoopt.ManifoldParameter`.
 
-    Train `frame` with `manifold_optimiser()`, not with an optimiser that knows no manifold; `euclidean_parameters()`
-    leaves it out.
+    Train `frame` with `manifold_optimiser()`, not with a Euclidean optimiser; `euclidean_parameters()` does not
+    contain it.
     """
 
     frame: nn.Parameter
@@ -57,7 +57,7 @@ class LearnedETFHead(HeadOnRunningMean):
         return etf_weights(self.frame)
 
     def euclidean_parameters(self) -> list[nn.Parameter]:
-        """Return nothing: all that is learned lies on a manifold."""
+        """Return an empty list: the only parameter is on a manifold."""
         return []
 
     def manifold_optimiser(self) -> torch.optim.Optimizer:

@@ -1,4 +1,4 @@
-"""The learned linear classifier: the baseline of every comparison.
+"""The learned linear classifier.
 
 Features are normalised by default, as in the other heads, so that a comparison changes the classifier alone; with
 `normalise=False` this is the ordinary last layer of a network.
@@ -13,7 +13,7 @@ from ncengine.heads.base import Head, affine
 
 
 class LinearHead(Head):
-    """Logits h Wᵀ + b with W (K, d) and, where `bias`, b (K) learned.
+    """Logits h Wᵀ + b with learned W (K, d) and, with `bias`, learned b (K).
 
     With `renormalise`, `after_step` scales W's rows to length one, as the released code does after every step.
     """
@@ -45,10 +45,10 @@ class LinearHead(Head):
 
     @torch.no_grad()
     def after_step(self) -> None:
-        """Scale the rows of W to length one, where that is asked for."""
+        """Scale the rows of W to length one, with `renormalise`."""
         if self.renormalise:
             self.layer.weight.copy_(nn.functional.normalize(self.layer.weight, dim=1))
 
     def forward(self, features_BD: Tensor, labels_B: Tensor | None = None) -> Tensor:
-        """Return logits (B, K); labels are accepted, and not needed, in either mode."""
+        """Return logits (B, K); labels are not used."""
         return affine(self.penultimate(features_BD), self.weight, self.bias)

@@ -2,9 +2,9 @@
 
     R_t = nearest_etf(H_t, R_{t−1}),   W = √(K/(K−1)) V R_tᵀ,   b = −W μ_G,   logits h Wᵀ + b
 
-(Markou, Ajanthan, Gould, NeurIPS 2024, eq. 6–9.) Gradient reaches the features by two paths: through the logits, and
-through W and b by R*(H̃); `implicit_gradient=False` cuts the second. Evaluation uses W from the running class means and
-b from the running global mean.
+(Markou, Ajanthan, Gould, NeurIPS 2024, eq. 6–9.) The gradient reaches the features by two paths: through the logits,
+and through W and b by R*(H̃); `implicit_gradient=False` removes the second. Evaluation uses W from the running class
+means and b from the running global mean.
 """
 
 from __future__ import annotations
@@ -15,37 +15,36 @@ from typing import Any, Literal, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from ncengine.geometry.class_means import Averaging, averaging_weight, batch_shares, summed
-from ncengine.geometry.nearest import (
+from ncengine.distributed import all_reduce_sum
+from ncengine.geometry.class_means import Averaging, averaging_weight, batch_shares
+from ncengine.geometry.nearest_etf import (
     DeltaMode,
     Rotation,
     Solver,
     effective_delta,
     etf_weights,
-    pull_back,
+    load_solution,
+    nearest_etf_vjp,
     require_solver,
     rotated_frame,
-    save,
-    saved,
+    save_solution,
     solve,
 )
 from ncengine.geometry.simplex import constant, simplex_etf
-from ncengine.geometry.sphere import pull_back as sphere_pull_back
-from ncengine.geometry.sphere import to_sphere
-from ncengine.heads.base import Head, affine, require_etf_room
+from ncengine.geometry.sphere import sphere_vjp, to_sphere
+from ncengine.heads.base import Head, affine, require_etf_dimension
 
 FirstFrame = Literal["solved", "canonical", "haar"]
 
 
 class NearestETFHead(Head):
-    """Sets the classifier to the ETF nearest to the class means and differentiates through that choice.
+    """A classifier with the simplex ETF nearest to the running class means, differentiated through that choice.
 
-    `delta_mode` says whether δ counts as it is or relative to the data term (`geometry.nearest.effective_delta`).
-    `first_frame`: `solved`, the first step has no proximal term, or `canonical` or `haar`, it is held to that frame.
+    `delta_mode`: δ is used as it is or relative to the data term (`nearest_etf.effective_delta`).
+    `first_frame`: with `solved` the first step has no proximal term, with `canonical` or `haar` it is that frame.
 
-    All state is in buffers: `means` (d, K) running centred class means, `seen` (K) one for each class met so far,
-    `global_mean` (d), `frame` (d, K−1) the last solution, `step` the count t. They travel with checkpoints and
-    `.to(device)`.
+    All state is in buffers: `means` (d, K) running centred class means, `seen` (K) 1 for each class that has had
+    samples, `global_mean` (d), `frame` (d, K−1) the last solution, `step` the count t.
     """
 
     means: Tensor
@@ -71,8 +70,8 @@ class NearestETFHead(Head):
         seed: int = 0,
     ) -> None:
         super().__init__(features, classes, temperature=temperature, normalise=normalise)
-        require_etf_room(features, classes)
-        averaging_weight(1, averaging, half_life_steps)  # an unknown name fails here, not at the first step
+        require_etf_dimension(features, classes)
+        averaging_weight(1, averaging, half_life_steps)  # raises for an unknown name
         if first_frame not in ("solved", "canonical", "haar"):
             raise ValueError(f"first_frame must be 'solved', 'canonical' or 'haar', got {first_frame!r}")
         if delta < 0:
@@ -88,7 +87,7 @@ class NearestETFHead(Head):
         self.register_buffer("global_mean", torch.zeros(features))
         self.register_buffer("frame", rotated_frame(features, classes, start, seed))
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
-        # The count on the host, so that α_t needs no copy from the device; read back once after a checkpoint is loaded.
+        # The count on the host, so that α_t needs no copy from the device; read once after a checkpoint is loaded.
         self._host_step = _HostStep()
         self.register_load_state_dict_post_hook(_forget_host_step)  # type: ignore[no-untyped-call]
 
@@ -103,9 +102,9 @@ class NearestETFHead(Head):
         return -self.weight @ self.global_mean
 
     def forward(self, features_BD: Tensor, labels_B: Tensor | None = None) -> Tensor:
-        """Return logits (B, K); in training the class means and the frame take the batch in first.
+        """Return logits (B, K); in training the class means and the frame are updated first.
 
-        A training step computes in the head's own precision, float32 or better, whatever the features'.
+        A training step is computed in the head's own precision, float32 or better.
         """
         if not self.training:
             return affine(self.penultimate(features_BD), self.weight, self.bias)
@@ -117,14 +116,14 @@ class NearestETFHead(Head):
         with _full_precision(features_BD.device.type):
             dtype = torch.promote_types(self.means.dtype, torch.float32)
             shares_BC, present_K = batch_shares(labels_B, self.classes, dtype)
-            # Per class: 1 the first time it is seen, α_t from then on, 0 where the batch has none of it.
+            # Per class: 1 for its first samples, α_t from then on, 0 if the batch has none of it.
             weight_K = torch.addcmul(present_K, present_K, self.seen.to(dtype), value=alpha - 1)
             radius = self.temperature if self.normalise else None
             options = StepOptions(radius, delta, self.solver, self.implicit_gradient)
             logits_BK, means_DK, mean_D, frame_DR = NearestETFLogits.apply(
                 features_BD.to(dtype), shares_BC, weight_K, self.means.to(dtype), self.frame.to(dtype), options
             )
-        self._host_step.count = step  # only now: a batch that was refused is no step
+        self._host_step.count = step  # after the step: a batch that raised an error is not one
         with torch.no_grad():
             self.step.add_(1)
             self.means.copy_(means_DK)
@@ -135,7 +134,7 @@ class NearestETFHead(Head):
 
 
 class StepOptions(NamedTuple):
-    """What a step's operator needs beside tensors: τ (None leaves features as they are), δ, solver, gradient path."""
+    """Options of a training step: τ (None: features are not normalised), δ, solver, implicit gradient."""
 
     radius: float | None
     delta: float
@@ -144,7 +143,7 @@ class StepOptions(NamedTuple):
 
 
 class NearestETFLogits(torch.autograd.Function):
-    """Logits of a training step, forward and backward side by side: one operator instead of sixty small ones.
+    """Logits of a training step with their derivative, as one operator instead of sixty small ones.
 
     With h (B, D) the features f on the sphere and S (B, K+1) the weights of the batch's means:
 
@@ -155,10 +154,10 @@ class NearestETFLogits(torch.autograd.Function):
 
         ∂/∂h = G W + S [α ∂/∂H | ∂/∂μ]ᵀ,   ∂/∂W = Gᵀ h − g μᵀ,   ∂/∂R = η (∂/∂W)ᵀ V,   ∂/∂μ = −Wᵀ g
 
-    with ∂/∂H from ∂/∂R by `geometry.nearest.pull_back` and ∂/∂f from ∂/∂h by `geometry.sphere.pull_back`. Without the
-    implicit gradient the second term of ∂/∂h is left out. Where several processes train together, hᵀS, Gᵀh and g are
-    sums over all of them, so that each has the ETF and the gradient of the whole batch. Rows of features are contiguous
-    throughout, so products are written for (C, D) operands and transposed as views.
+    with ∂/∂H from ∂/∂R by `nearest_etf_vjp`, ∂/∂f from ∂/∂h by `sphere_vjp`. Without the implicit gradient the second
+    term of ∂/∂h is left out. With several processes hᵀS, Gᵀh and g are sums over all of them, so that each has the ETF
+    and the gradient of the whole batch. Rows of features are contiguous throughout, so products are written for (C, D)
+    operands and transposed as views.
     """
 
     @staticmethod
@@ -168,22 +167,22 @@ class NearestETFLogits(torch.autograd.Function):
         shares_BC: Tensor,
         weight_K: Tensor,
         running_DK: Tensor,
-        held_DR: Tensor,
+        prox_DR: Tensor,
         options: StepOptions,
     ) -> tuple[Tensor, ...]:
         if options.radius is None:
             h_BD, scale_B1 = features_BD, features_BD.new_ones(())
         else:
             h_BD, scale_B1 = to_sphere(features_BD, options.radius)
-        batch_DC = summed(shares_BC.mT @ h_BD).mT
+        batch_DC = all_reduce_sum(shares_BC.mT @ h_BD).mT
         mean_D = batch_DC[:, -1]
         means_DK = running_DK.lerp(batch_DC[:, :-1], weight_K)
-        solution = solve(means_DK, held_DR, options.delta, options.solver)
+        solution = solve(means_DK, prox_DR, options.delta, options.solver)
         frame_DR = solution.polar.factor_DR
         weight_KD = etf_weights(frame_DR)
         logits_BK = torch.addmm(weight_KD @ mean_D, h_BD, weight_KD.mT, beta=-1)
         ctx.options = options
-        save(ctx, solution, h_BD, scale_B1, shares_BC, weight_K, mean_D, weight_KD)
+        save_solution(ctx, solution, h_BD, scale_B1, shares_BC, weight_K, mean_D, weight_KD)
         ctx.mark_non_differentiable(means_DK, mean_D, frame_DR)
         return logits_BK, means_DK, mean_D, frame_DR
 
@@ -193,10 +192,10 @@ class NearestETFLogits(torch.autograd.Function):
         h_BD, scale_B1, shares_BC, weight_K, mean_D, weight_KD = ctx.saved_tensors[-6:]
         options: StepOptions = ctx.options
         if options.implicit:
-            total_K = summed(upstream_BK.sum(0))
-            to_weight_KD = torch.addr(summed(upstream_BK.mT @ h_BD), total_K, mean_D, alpha=-1)
+            total_K = all_reduce_sum(upstream_BK.sum(0))
+            to_weight_KD = torch.addr(all_reduce_sum(upstream_BK.mT @ h_BD), total_K, mean_D, alpha=-1)
             etf_KR = constant(simplex_etf, len(total_K), h_BD.dtype, h_BD.device)
-            to_means_DK = pull_back(saved(ctx), options.delta, (etf_KR.mT @ to_weight_KD).mT) * weight_K
+            to_means_DK = nearest_etf_vjp(load_solution(ctx), options.delta, (etf_KR.mT @ to_weight_KD).mT) * weight_K
             to_mean_1D = (total_K @ weight_KD).neg_()[None]
             # Both terms in one product: [G | S] [W; α (∂/∂H)ᵀ; (∂/∂μ)ᵀ].
             below_ED = torch.cat([weight_KD, to_means_DK.mT, to_mean_1D])
@@ -204,18 +203,18 @@ class NearestETFLogits(torch.autograd.Function):
         else:
             gradient_BD = upstream_BK @ weight_KD
         if options.radius is not None:
-            sphere_pull_back(gradient_BD, h_BD, scale_B1, options.radius, out=gradient_BD)
+            sphere_vjp(gradient_BD, h_BD, scale_B1, options.radius, out=gradient_BD)
         return gradient_BD, None, None, None, None, None
 
 
 class _HostStep:
-    """The count of steps on the host; unknown after a checkpoint was loaded, until the buffer is read once."""
+    """The count of steps on the host; unknown after a checkpoint is loaded, until the buffer is read."""
 
     def __init__(self) -> None:
         self.count: int | None = 0
 
     def next(self, buffer: Tensor) -> int:
-        """Return the number of the step to come; `buffer` holds the steps before it."""
+        """Return the number of the next step; `buffer` holds the number of steps before it."""
         if self.count is None:
             self.count = int(buffer)
         return self.count + 1
@@ -227,7 +226,7 @@ def _forget_host_step(head: torch.nn.Module, _incompatible: object) -> None:
 
 
 def _full_precision(device_type: str) -> contextlib.AbstractContextManager[object]:
-    """Return a context without autocast, which costs nothing where there was none."""
+    """Return a context without autocast."""
     if torch.is_autocast_enabled(device_type):
         return torch.autocast(device_type, enabled=False)
     return contextlib.nullcontext()

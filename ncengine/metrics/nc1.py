@@ -14,7 +14,7 @@ from ncengine.lazy_torch import torch
 from ncengine.metrics.pairs import OverPairs, PairStatistics, PairTile
 from ncengine.metrics.registry import FromSamples, FromStatistics, MetricSpec, one, zero
 from ncengine.metrics.spectra import numerical_rank
-from ncengine.metrics.statistics import Estimate, SplitStatistics, WithinCovariance
+from ncengine.metrics.statistics import SampleEstimate, SplitStatistics, WithinCovariance
 from ncengine.metrics.vectors import CentredVectors
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _nc1_ratio(statistics: SplitStatistics) -> float | None:
     return nc1_ratio(statistics.within_trace, statistics.between_trace)
 
 
-def _numerical_rank(statistics: SplitStatistics) -> Estimate | None:
+def _numerical_rank(statistics: SplitStatistics) -> SampleEstimate | None:
     classes = len(statistics.counts_K)
     return numerical_rank(statistics.features_ND, statistics.labels_N, classes, of=statistics.count)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ncengine.lazy_torch import torch
 from ncengine.metrics.registry import FromSamples, FromStatistics, MetricSpec, one, zero
-from ncengine.metrics.statistics import Estimate, OodFeatures, SplitStatistics
+from ncengine.metrics.statistics import OodFeatures, SampleEstimate, SplitStatistics
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,7 +53,7 @@ def largest_logits(features_ND: Tensor, weight_KD: Tensor, bias_K: Tensor | None
     return (logits_NK if bias_K is None else logits_NK + bias_K).amax(1)
 
 
-def auroc(positive_N: Tensor, negative_M: Tensor) -> Estimate:
+def auroc(positive_N: Tensor, negative_M: Tensor) -> SampleEstimate:
     """Compute P[positive > negative] + ½ P[=], in [0, 1], with its standard error, from at least one score of each.
 
     The standard error is that of samples from a larger population (Hanley, McNeil 1982).
@@ -65,7 +65,7 @@ def auroc(positive_N: Tensor, negative_M: Tensor) -> Estimate:
     area = float(below + up_to) / (2 * count * other)
     first, second = area / (2 - area), 2 * area**2 / (1 + area)
     variance = area * (1 - area) + (count - 1) * (first - area**2) + (other - 1) * (second - area**2)
-    return Estimate(area, math.sqrt(max(0.0, variance) / (count * other)), count + other)
+    return SampleEstimate(area, math.sqrt(max(0.0, variance) / (count * other)), count + other)
 
 
 def _orthogonality(statistics: SplitStatistics) -> float | None:
@@ -77,7 +77,7 @@ def _orthogonality(statistics: SplitStatistics) -> float | None:
 def _auroc_of(scorer: Callable[[SplitStatistics, OodFeatures], Callable[[Tensor], Tensor] | None]) -> FromSamples:
     """Return the AUROC of a score; `scorer` gives the function that scores features, or None if it is not defined."""
 
-    def compute(statistics: SplitStatistics) -> Estimate | None:
+    def compute(statistics: SplitStatistics) -> SampleEstimate | None:
         ood = statistics.ood
         if ood is None or not len(statistics.features_ND) or not len(ood.features_ND):
             return None

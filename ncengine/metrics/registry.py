@@ -11,7 +11,7 @@ from typing import Literal
 
 from ncengine.metrics.pairs import OverPairs
 from ncengine.metrics.samples import OverSamples
-from ncengine.metrics.statistics import Estimate, SplitStatistics, VectorSet
+from ncengine.metrics.statistics import SampleEstimate, SplitStatistics, VectorSet
 from ncengine.metrics.vectors import CentredVectors
 
 Direction = Literal["low", "high"]
@@ -29,7 +29,7 @@ class FromStatistics:
 class FromSamples:
     """A metric computed from all buffered samples together."""
 
-    function: Callable[[SplitStatistics], Estimate | None]
+    function: Callable[[SplitStatistics], SampleEstimate | None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ncengine.lazy_torch import torch
-from ncengine.metrics.statistics import Estimate, WithinCovariance
+from ncengine.metrics.statistics import SampleEstimate, WithinCovariance
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +26,9 @@ COLLAPSED = 1e-3
 """A class is decomposed in two parts up to this ‖Δ‖/‖H_c u‖."""
 
 
-def numerical_rank(features_ND: Tensor, labels_N: Tensor, classes: int, *, of: int | None = None) -> Estimate | None:
+def numerical_rank(
+    features_ND: Tensor, labels_N: Tensor, classes: int, *, of: int | None = None
+) -> SampleEstimate | None:
     """Compute the mean over classes of (‖H_c‖_*/‖H_c‖_F)², H_c the uncentred samples, in [1, min(n_c, D)].
 
     It is 1 if all samples of a class are one point. `of` is the number of samples that `features_ND` were drawn from;
@@ -38,9 +40,9 @@ def numerical_rank(features_ND: Tensor, labels_N: Tensor, classes: int, *, of: i
         return None
     value, size = found
     if size == (len(labels_N) if of is None else of):
-        return Estimate(value, None, size)
+        return SampleEstimate(value, None, size)
     half = mean_numerical_rank(features_ND, labels_N, classes, rows=RANK_SAMPLES, halved=True)
-    return Estimate(value, abs(value - half[0]) if half else None, size)
+    return SampleEstimate(value, abs(value - half[0]) if half else None, size)
 
 
 def mean_numerical_rank(

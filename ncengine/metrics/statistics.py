@@ -18,7 +18,7 @@ from ncengine.metrics.vectors import CentredVectors
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ncengine.moments import ClassMoments
+    from ncengine.metrics.moments import ClassMoments
 
     Covariance: TypeAlias = "Tensor | WithinCovariance"
 
@@ -29,7 +29,7 @@ LONG_TAIL_RATIO = 2.0
 """A training set has a head and a tail if its largest class has at least so many times the samples of the smallest."""
 
 
-class Estimate(NamedTuple):
+class SampleEstimate(NamedTuple):
     """A metric computed from samples: its value, its error (None if it is exact) and the number of samples used."""
 
     value: float

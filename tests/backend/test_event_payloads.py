@@ -17,7 +17,7 @@ from backend.store.errors import Invalid
 from backend.store.event_payloads import PAYLOADS, require_valid
 from backend.store.run_status import STATUS_EVENTS
 from ncengine import events
-from ncengine.train import run as train
+from ncengine.training.loop import run as train
 from tests.harness import record_here, tiny
 
 ENGINE = {

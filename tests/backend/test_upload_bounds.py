@@ -169,7 +169,7 @@ def test_a_folder_of_npy_files_is_described_by_headers(server):
 
 @pytest.mark.parametrize("pixels", [(60_000, 60_000), (9000, 9000)])
 def test_an_image_that_is_a_bomb_counts_as_one_that_cannot_be_read(tmp_path, pixels):
-    from ncengine.data.folders import read_image
+    from ncengine.data.image_folder import read_image
     from tests.backend.bombs import chunk, deflated, png
 
     path = tmp_path / "bomb.png"

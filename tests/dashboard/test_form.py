@@ -188,7 +188,6 @@ def test_the_command_makes_the_same_config():
     different = launch.changes(wanted.model_dump(mode="json"), preset.model_dump(mode="json"))
     from backend.cli.runs import load_config
 
-    again = load_config(
-        "fashion-nearest", [f"{path}={launch.format_setting(to)}" for path, (_, to) in different.items()]
-    )
+    assignments = [f"{path}={launch.format_setting(to)}" for path, (_, to) in different.items()]
+    again = load_config("fashion-nearest", assignments)
     assert again == wanted

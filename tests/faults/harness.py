@@ -19,7 +19,7 @@ from backend.jobs.supervisor import JobLimits, Supervisor
 from backend.store import event_log, integrity, run_attempts, runs
 from backend.store.database import Store
 from backend.store.models import artifact
-from ncengine.train import run as train
+from ncengine.training.loop import run as train
 from tests.harness import wait_for
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ncengine.geometry.projections import project_capture
 
 from backend.api.page_constants import page_constants
+from ncengine.geometry.projections import project_capture
 from ncengine.geometry.views import simplex_rows, tetrahedron_matrix
 from ncfigures.camera import parse_camera
 

@@ -6,8 +6,8 @@ import torch
 import ncengine as nc
 from ncengine import config as cfg
 from ncengine.backbones import BACKBONES, make_backbone
-from ncengine.backbones.published import GreyAsColour
-from ncengine.taps import pooled, require_layers, tapped
+from ncengine.backbones.torchvision_models import GreyAsColour
+from ncengine.measurement.hooks import capture_outputs, pool_output, require_layers
 from tests.harness import tiny
 
 SMALL = {
@@ -78,7 +78,7 @@ def test_the_names_are_torchvisions():
 
 
 def test_free_features_are_the_parameters():
-    network = make_backbone(cfg.FreeFeatures(features=6, scale=3.0), (), 500)
+    network = make_backbone(cfg.FreeFeaturesConfig(features=6, scale=3.0), (), 500)
     assert [tuple(p.shape) for p in network.parameters()] == [(500, 6)]
     assert float(network.features_ND.detach().std()) == pytest.approx(3.0, rel=0.05)
     rows = torch.tensor([4, 4, 1])
@@ -88,12 +88,12 @@ def test_free_features_are_the_parameters():
 def test_a_tapped_layer_is_averaged_over_positions():
     network = make_backbone(cfg.CnnSmall(features=5), (1, 8, 8), 10).eval()
     images = torch.randn(3, 1, 8, 8)
-    with tapped(network, ["2", "9"]) as held:
+    with capture_outputs(network, ["2", "9"]) as held:
         network(images)
         found = dict(held)
     expected = network[:3](images).mean((2, 3))
     torch.testing.assert_close(found["2"], expected)
-    assert pooled(torch.randn(3, 7, 5)).shape == (3, 5), "tokens are averaged"
+    assert pool_output(torch.randn(3, 7, 5)).shape == (3, 5), "tokens are averaged"
     assert not network[2]._forward_hooks, "hooks are gone afterwards"
     with pytest.raises(ValueError, match=r"'nowhere' is none; it has 0, 1"):
         require_layers(network, ["nowhere"])

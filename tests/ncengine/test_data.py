@@ -36,7 +36,7 @@ from ncengine.config import (
     FashionMnist,
     ImageFolder,
     Kmnist,
-    LinearHead,
+    LinearHeadConfig,
     Mlp,
     Mnist,
     RunConfig,
@@ -45,12 +45,12 @@ from ncengine.config import (
     Synthetic,
     TinyImageNet,
 )
-from ncengine.data import folders, published, settle
-from ncengine.data.counts import class_counts
+from ncengine.data import image_folder, public_datasets, resolve_config
 from ncengine.data.download import Remote, fetch
-from ncengine.data.loading import EMBEDDED, kept_rows, load, noisy_labels
-from ncengine.data.places import Places
-from ncengine.data.published import READERS, SYSTEM
+from ncengine.data.imbalance import class_counts
+from ncengine.data.loader import EMBEDDED, kept_rows, load, noisy_labels
+from ncengine.data.paths import DataPaths
+from ncengine.data.public_datasets import READERS, SYSTEM
 
 CPU = torch.device("cpu")
 
@@ -65,8 +65,8 @@ def drained(generator):
             return said, end.value
 
 
-def loaded(config, places=None):
-    return drained(load(settle(config), CPU, places or Places()))
+def loaded(config, data_paths=None):
+    return drained(load(resolve_config(config), CPU, data_paths or DataPaths()))
 
 
 # a mirror: real HTTP on loopback, with ranges, and with connections that break
@@ -168,7 +168,11 @@ def idx_files(classes=10):
     train, test = every_class(classes), every_class(classes, 1)
     images = pixels(len(train), 28, 28), pixels(len(test), 28, 28)
     parts = [idx(images[0]), idx(train), idx(images[1]), idx(test)]
-    return {f"{name}-ubyte.gz": part for name, part in zip(published.IDX_PARTS, parts, strict=True)}, images[0], train
+    return (
+        {f"{name}-ubyte.gz": part for name, part in zip(public_datasets.IDX_PARTS, parts, strict=True)},
+        images[0],
+        train,
+    )
 
 
 def cifar_files(data):
@@ -184,7 +188,7 @@ def cifar_files(data):
     else:
         files = {"c/train.bin": records.tobytes(), "c/test.bin": records[:classes].tobytes()}
     files["c/readme.txt"] = b"not data"
-    return {published.CIFAR[data.name].name: tar(files)}, images.transpose(0, 2, 3, 1), labels
+    return {public_datasets.CIFAR[data.name].name: tar(files)}, images.transpose(0, 2, 3, 1), labels
 
 
 def svhn_files():
@@ -228,7 +232,7 @@ def tiny_files():
         files[f"tiny-imagenet-200/val/images/val_{label}.JPEG"] = jpeg(images[label])
     rows = "\n".join(f"val_{label}.JPEG\t{wnids[label]}\t0\t0\t1\t1" for label in labels)
     files["tiny-imagenet-200/val/val_annotations.txt"] = rows.encode()
-    return {published.TINY_IMAGENET.name: zipped(files)}, images, labels
+    return {public_datasets.TINY_IMAGENET.name: zipped(files)}, images, labels
 
 
 PUBLISHED = {
@@ -254,33 +258,35 @@ def test_a_published_set_is_fetched_once_checked_and_read(name, mirror, tmp_path
     content, images, labels = files()
     for file, body in content.items():
         (mirror.folder / file).write_bytes(body)
-    monkeypatch.setattr(published, "SYSTEM", {})
+    monkeypatch.setattr(public_datasets, "SYSTEM", {})
     monkeypatch.setattr(
-        published,
+        public_datasets,
         "Remote",
         lambda name, urls, _md5: Remote(name, urls, md5(content[name])),
     )
-    for key in published.CIFAR:
-        held = published.CIFAR[key]
+    for key in public_datasets.CIFAR:
+        held = public_datasets.CIFAR[key]
         if held.name in content:
-            monkeypatch.setitem(published.CIFAR, key, published.Remote(held.name, held.urls, ""))
+            monkeypatch.setitem(public_datasets.CIFAR, key, public_datasets.Remote(held.name, held.urls, ""))
     if name == "tiny-imagenet":
-        monkeypatch.setattr(published, "TINY_IMAGENET", published.Remote(published.TINY_IMAGENET.name, (), ""))
-    places = Places(directory=tmp_path / "datasets", mirror=mirror.url)
+        monkeypatch.setattr(
+            public_datasets, "TINY_IMAGENET", public_datasets.Remote(public_datasets.TINY_IMAGENET.name, (), "")
+        )
+    data_paths = DataPaths(directory=tmp_path / "datasets", mirror=mirror.url)
     with pytest.raises(FileNotFoundError, match=r"set data\.download=true"):
-        drained(READERS[name](make(), places))
+        drained(READERS[name](make(), data_paths))
     assert mirror.asked == 0, "nothing is asked of anybody unless the user said so"
-    said, raw = drained(READERS[name](make(download=True), places))
+    said, raw = drained(READERS[name](make(download=True), data_paths))
     assert mirror.asked == len(content)
     assert {event.unit for event in said} >= {"bytes"}
     assert said[0].what.startswith("downloading ")
     np.testing.assert_array_equal(raw.train_labels, labels)
     # JPEG keeps a plain colour up to a few levels.
     np.testing.assert_allclose(raw.train.astype(int), images.astype(int), atol=4 if name == "tiny-imagenet" else 0)
-    drained(READERS[name](make(), places))
+    drained(READERS[name](make(), data_paths))
     assert mirror.asked == len(content), "what is here is not fetched again"
     if name == "tiny-imagenet":
-        assert (places.directory / name / "tiny-imagenet-200-decoded.npz").exists()
+        assert (data_paths.directory / name / "tiny-imagenet-200-decoded.npz").exists()
 
 
 def test_a_broken_download_goes_on_where_it_ended(mirror, tmp_path):
@@ -289,10 +295,10 @@ def test_a_broken_download_goes_on_where_it_ended(mirror, tmp_path):
     remote = Remote("big", (f"{mirror.url}/big",), md5(content))
     mirror.breaks_after = 200_000
     with pytest.raises(OSError, match=r"800,000 bytes are kept"):
-        drained(fetch(remote, tmp_path / "here", Places()))
+        drained(fetch(remote, tmp_path / "here", DataPaths()))
     assert (tmp_path / "here" / "big.partial").stat().st_size == 800_000
     mirror.breaks_after = None
-    said, path = drained(fetch(remote, tmp_path / "here", Places()))
+    said, path = drained(fetch(remote, tmp_path / "here", DataPaths()))
     assert path.read_bytes() == content
     assert said[0].done > 800_000, "it was not begun anew"
     assert not (tmp_path / "here" / "big.partial").exists()
@@ -304,29 +310,29 @@ def test_a_server_without_ranges_sends_it_from_the_start(mirror, tmp_path):
     (tmp_path / "file.partial").write_bytes(content[:1000])
     mirror.ranges = False
     remote = Remote("file", (f"{mirror.url}/file",), md5(content))
-    _, path = drained(fetch(remote, tmp_path, Places()))
+    _, path = drained(fetch(remote, tmp_path, DataPaths()))
     assert path.read_bytes() == content
 
 
 def test_a_wrong_file_is_refused_and_removed(mirror, tmp_path):
     (mirror.folder / "file").write_bytes(b"something else")
     with pytest.raises(ValueError, match=r"MD5 .* expected, got .*; it was removed"):
-        drained(fetch(Remote("file", (f"{mirror.url}/file",), "0" * 32), tmp_path, Places()))
+        drained(fetch(Remote("file", (f"{mirror.url}/file",), "0" * 32), tmp_path, DataPaths()))
     assert list(tmp_path.glob("file*")) == []
     with pytest.raises(OSError, match="could not be fetched"):
-        drained(fetch(Remote("missing", (f"{mirror.url}/missing",), "0" * 32), tmp_path, Places()))
+        drained(fetch(Remote("missing", (f"{mirror.url}/missing",), "0" * 32), tmp_path, DataPaths()))
     assert mirror.asked == 2, "what is not there is not asked for again and again"
     with pytest.raises(ValueError, match="https or http"):
-        drained(fetch(Remote("file", ("file:///etc/passwd",), "0" * 32), tmp_path, Places()))
+        drained(fetch(Remote("file", ("file:///etc/passwd",), "0" * 32), tmp_path, DataPaths()))
 
 
 def test_progress_comes_with_an_estimate(mirror, tmp_path):
     content = pixels(3_000_000).tobytes()
     (mirror.folder / "file").write_bytes(content)
     ticks = iter(range(10_000))
-    places = Places(clock=lambda: float(next(ticks)))
+    data_paths = DataPaths(clock=lambda: float(next(ticks)))
     remote = Remote("file", (f"{mirror.url}/file",), md5(content))
-    said, _ = drained(fetch(remote, tmp_path, places))
+    said, _ = drained(fetch(remote, tmp_path, data_paths))
     assert said[-1].done == said[-1].total == 3_000_000
     assert said[-1].remaining_s == 0
     assert said[1].remaining_s > said[-2].remaining_s > 0
@@ -342,7 +348,7 @@ def test_a_damaged_file_says_so(damage, tmp_path):
     target = folder / "train-images-idx3-ubyte.gz"
     target.write_bytes(target.read_bytes()[:-200] if damage == "cut short" else gzip.compress(b"\x89PNG" * 100))
     with pytest.raises(ValueError, match=r"train-images.*(fetch it again)"):
-        drained(READERS["mnist"](Mnist(), Places(directory=tmp_path)))
+        drained(READERS["mnist"](Mnist(), DataPaths(directory=tmp_path)))
 
 
 @pytest.mark.parametrize("name", list(PUBLISHED))
@@ -351,7 +357,7 @@ def test_every_file_that_is_cut_short_says_so(name, tmp_path, monkeypatch):
     make, files = PUBLISHED[name]
     folder = tmp_path / name
     folder.mkdir()
-    monkeypatch.setattr(published, "SYSTEM", {})
+    monkeypatch.setattr(public_datasets, "SYSTEM", {})
     for file, content in files()[0].items():
         (folder / file).write_bytes(content)
     for share in (0.2, 0.6, 0.95):
@@ -359,9 +365,9 @@ def test_every_file_that_is_cut_short_says_so(name, tmp_path, monkeypatch):
             whole = file.read_bytes()
             file.write_bytes(whole[: int(share * len(whole))])
             with pytest.raises(ValueError, match=rf"{file.name} is damaged or cut short .*fetch it again"):
-                drained(READERS[name](make(), Places(directory=tmp_path)))
+                drained(READERS[name](make(), DataPaths(directory=tmp_path)))
             file.write_bytes(whole)
-    drained(READERS[name](make(), Places(directory=tmp_path)))
+    drained(READERS[name](make(), DataPaths(directory=tmp_path)))
 
 
 @pytest.mark.skipif(not SYSTEM["fashion-mnist"].is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
@@ -369,9 +375,9 @@ def test_all_of_fashion_mnist_as_debian_ships_it():
     config = RunConfig(data=FashionMnist())
     _, (train, test) = loaded(config)
     assert (len(train), len(test)) == (60_000, 10_000)
-    assert torch.bincount(train.labels).tolist() == list(config.facts.train_per_class)
+    assert torch.bincount(train.labels).tolist() == list(config.dataset_info.train_per_class)
     mean = train.source.samples.double().mean() / 255
-    assert float(mean) == pytest.approx(config.facts.mean[0], abs=1e-3)
+    assert float(mean) == pytest.approx(config.dataset_info.mean[0], abs=1e-3)
 
 
 # one's own images
@@ -399,17 +405,17 @@ def folder_config(root, **data):
 
 
 def test_a_folder_of_images_is_looked_at_and_read(pictures):
-    config = settle(folder_config(pictures))
+    config = resolve_config(folder_config(pictures))
     assert config.class_names == ("cats", "dogs")
-    assert config.facts.shape == (3, 16, 16)
+    assert config.dataset_info.shape == (3, 16, 16)
     assert config.train_per_class == (8, 8)
-    assert config.facts.test == 4
+    assert config.dataset_info.test == 4
     said, (train, test) = loaded(config)
     assert said[-1].unit == "images"
     assert said[-1].done == said[-1].total == 20
     assert train.source.samples.shape == (16, 16, 16, 3)
     assert len(test) == 4
-    again = settle(folder_config(pictures))
+    again = resolve_config(folder_config(pictures))
     assert again == config, "the same files are held out each time"
 
 
@@ -418,13 +424,13 @@ def test_parts_of_their_own_are_taken_as_they_are(pictures, tmp_path):
     root.mkdir()
     for part in ("train", "val"):
         (root / part).symlink_to(pictures, target_is_directory=True)
-    config = settle(folder_config(root))
+    config = resolve_config(folder_config(root))
     assert config.train_per_class == (10, 10)
-    assert config.facts.test == 20
+    assert config.dataset_info.test == 20
 
 
 def test_images_become_upright_square_and_opaque(tmp_path):
-    from ncengine.data.folders import read_image
+    from ncengine.data.image_folder import read_image
 
     array = np.zeros((8, 16, 3), np.uint8)
     array[:, :8] = (255, 0, 0)
@@ -471,22 +477,22 @@ def test_a_few_unreadable_files_are_named_and_left_out(tmp_path):
 )
 def test_what_is_no_folder_of_classes_says_so(pictures, make, message):
     with pytest.raises(ValueError, match=message):
-        settle(folder_config(make(pictures)))
+        resolve_config(folder_config(make(pictures)))
 
 
 def test_a_folder_with_one_class_says_which(tmp_path, pictures):
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "cats").symlink_to(pictures / "cats", target_is_directory=True)
     with pytest.raises(ValueError, match=r"has 1 \(cats\)"):
-        settle(folder_config(tmp_path / "one"))
+        resolve_config(folder_config(tmp_path / "one"))
 
 
 def test_a_folder_that_has_changed_since_is_noticed(pictures):
-    config = settle(folder_config(pictures))
+    config = resolve_config(folder_config(pictures))
     (pictures / "birds").mkdir()
     Image.fromarray(pixels(8, 8, 3)).save(pictures / "birds" / "1.png")
     with pytest.raises(ValueError, match="no longer those of this run: 2 then, 3 now"):
-        drained(load(config, CPU, Places()))
+        drained(load(config, CPU, DataPaths()))
 
 
 @pytest.mark.parametrize("grey", [False, True])
@@ -494,7 +500,7 @@ def test_reading_by_processes_gives_the_batches_of_memory(pictures, grey):
     """The same samples, crops and flips whether images are kept or read again, by one process or two."""
     found = []
     for settings in ({"storage": "memory"}, {"storage": "workers", "workers": 1}, {"storage": "workers", "workers": 2}):
-        config = settle(folder_config(pictures, crop_padding=2, flip=True, grey=grey, **settings))
+        config = resolve_config(folder_config(pictures, crop_padding=2, flip=True, grey=grey, **settings))
         _, (train, _) = loaded(config)
         order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
         batches = list(train.training(order, 4, seed=1, epoch=1, first=1, steps=4))
@@ -505,7 +511,7 @@ def test_reading_by_processes_gives_the_batches_of_memory(pictures, grey):
 
 
 def test_a_file_that_breaks_while_training_is_left_out_of_its_batch(pictures):
-    config = settle(folder_config(pictures, storage="workers", workers=1))
+    config = resolve_config(folder_config(pictures, storage="workers", workers=1))
     _, (train, _) = loaded(config)
     Path(str(train.source._files.paths[0])).write_bytes(b"gone")
     with pytest.raises(ValueError, match="1 of 16 image files cannot be read"):
@@ -519,8 +525,8 @@ def test_images_that_cannot_be_read_leave_no_short_step(tmp_path):
         (root / name).mkdir(parents=True)
         for number in range(128):
             Image.fromarray(pixels(6, 6, 3)).save(root / name / f"{number}.bmp")
-    found = settle(folder_config(root))
-    listed = [path for path, _ in folders.listed(found.data).train]
+    found = resolve_config(folder_config(root))
+    listed = [path for path, _ in image_folder.list_images(found.data).train]
     for path in listed[:2]:
         Path(path).write_bytes(b"no image")
     config = RunConfig.model_validate(found.model_dump() | {"batch_size": found.train_size, "device": "cpu"})
@@ -535,8 +541,8 @@ def test_files_that_break_while_training_are_named_once(tmp_path):
         (root / name).mkdir(parents=True)
         for number in range(128):
             Image.fromarray(pixels(6, 6, 3)).save(root / name / f"{number}.bmp")
-    config = settle(folder_config(root, storage="workers", workers=1))
-    broken = Path(folders.listed(config.data).train[3][0])
+    config = resolve_config(folder_config(root, storage="workers", workers=1))
+    broken = Path(image_folder.list_images(config.data).train[3][0])
     broken.write_bytes(b"no image")
     config = RunConfig.model_validate(config.model_dump() | {"batch_size": 32, "epochs": 2, "device": "cpu"})
     said = [event.text for event in nc.run(config) if event.type == "LogLine"]
@@ -589,9 +595,9 @@ def test_arrays_of_every_kind_of_file(kind, tmp_path):
     path = written(
         tmp_path, kind, test_images=pixels(6, 8, 8), test_labels=np.arange(6) % 3, class_names=names, **IMAGES
     )
-    config = settle(arrays_config(path))
+    config = resolve_config(arrays_config(path))
     assert config.class_names == (("red", "green", "blue") if kind != "safetensors" else ("0", "1", "2"))
-    assert config.facts.shape == (1, 8, 8)
+    assert config.dataset_info.shape == (1, 8, 8)
     _, (train, test) = loaded(config)
     np.testing.assert_array_equal(train.source.samples[..., 0].numpy(), IMAGES["train_images"])
     assert len(test) == 6
@@ -610,8 +616,8 @@ def test_arrays_of_every_kind_of_file(kind, tmp_path):
 )
 def test_axes_and_types_that_arrays_come_in(images, shape, tmp_path):
     path = written(tmp_path, "npz", images=images, labels=np.arange(30) % 3)
-    config = settle(arrays_config(path))
-    assert config.facts.shape == shape
+    config = resolve_config(arrays_config(path))
+    assert config.dataset_info.shape == shape
     _, (train, test) = loaded(config)
     assert len(train) + len(test) == 30
     assert torch.bincount(test.labels).tolist() == [2, 2, 2], "a fifth of each class is held out"
@@ -655,30 +661,30 @@ def test_arrays_that_are_no_data_set_say_why(case, tmp_path):
 def test_pickles_damage_and_other_files_are_refused(tmp_path):
     np.savez(tmp_path / "objects.npz", images=np.array([{"a": 1}] * 4, dtype=object), labels=np.arange(4) % 2)
     with pytest.raises(ValueError, match="must be numbers, got object"):
-        settle(arrays_config(tmp_path / "objects.npz"))
+        resolve_config(arrays_config(tmp_path / "objects.npz"))
     path = written(tmp_path, "npz", **IMAGES)
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(ValueError, match=r"no \.npz file, or damaged"):
-        settle(arrays_config(path))
+        resolve_config(arrays_config(path))
     (tmp_path / "data.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{}")
     with pytest.raises(ValueError, match=r"no \.safetensors file, or damaged"):
-        settle(arrays_config(tmp_path / "data.safetensors"))
+        resolve_config(arrays_config(tmp_path / "data.safetensors"))
     (tmp_path / "data.csv").write_text("1,2")
     with pytest.raises(ValueError, match=r"must end in \.npz or \.safetensors"):
-        settle(arrays_config(tmp_path / "data.csv"))
+        resolve_config(arrays_config(tmp_path / "data.csv"))
     with pytest.raises(ValueError, match=r"must be a \.npz or \.safetensors file"):
-        settle(arrays_config(tmp_path / "nothing.npz"))
+        resolve_config(arrays_config(tmp_path / "nothing.npz"))
 
 
 def test_settings_are_checked_against_what_the_files_hold(tmp_path):
     path = written(tmp_path, "npz", **IMAGES)
     with pytest.raises(ValueError, match="at most the 24 training samples"):
-        settle(arrays_config(path, batch_size=100))
+        resolve_config(arrays_config(path, batch_size=100))
     with pytest.raises(ValueError, match=r"set backbone\.features=2"):
-        settle(arrays_config(path, backbone=Mlp(features=1)))
+        resolve_config(arrays_config(path, backbone=Mlp(features=1)))
     vectors = written(tmp_path, "npz", images=np.zeros((30, 7)), labels=np.arange(30) % 3)
     with pytest.raises(ValueError, match=r"set backbone\.name=mlp"):
-        settle(arrays_config(vectors, backbone=CnnSmall()))
+        resolve_config(arrays_config(vectors, backbone=CnnSmall()))
 
 
 def test_only_allowed_folders_are_read(tmp_path):
@@ -690,11 +696,11 @@ def test_only_allowed_folders_are_read(tmp_path):
     link.symlink_to(path)
     for wanted in (path, link, inside / ".." / "outside" / "data.npz"):
         with pytest.raises(ValueError, match="under a folder that the operator allows"):
-            settle(arrays_config(wanted), roots=[inside])
-    assert settle(arrays_config(path), roots=[inside, outside]).settled
-    forged = settle(arrays_config(path))
+            resolve_config(arrays_config(wanted), roots=[inside])
+    assert resolve_config(arrays_config(path), roots=[inside, outside]).is_resolved
+    forged = resolve_config(arrays_config(path))
     with pytest.raises(ValueError, match="under a folder that the operator allows"):
-        settle(forged, roots=[inside])
+        resolve_config(forged, roots=[inside])
 
 
 # what is drawn, and what is chosen
@@ -758,7 +764,7 @@ def test_noisy_labels_are_wrong_as_often_as_asked(kind):
 
 def test_true_labels_are_kept_beside_noisy_ones():
     config = RunConfig(
-        data=Digits(label_noise="symmetric", noise_rate=0.25), head=LinearHead(), batch_size=16, epochs=1
+        data=Digits(label_noise="symmetric", noise_rate=0.25), head=LinearHeadConfig(), batch_size=16, epochs=1
     )
     _, (train, test) = loaded(config)
     assert float((train.labels != train.true_labels).double().mean()) == pytest.approx(0.25, abs=1e-3)

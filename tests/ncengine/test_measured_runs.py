@@ -9,13 +9,13 @@ from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
 import ncengine as nc
-from ncengine.capture import PICTURE_BYTES, thumbnails
 from ncengine.config.data import FashionMnistMini
-from ncengine.data import settle
-from ncengine.data.loading import load
-from ncengine.data.outside import like, load_outside
+from ncengine.data import resolve_config
+from ncengine.data.loader import load
+from ncengine.data.ood import like, load_ood
 from ncengine.geometry.views import aligned_pca, tetrahedron_matrix
 from ncengine.milestones import collapse_layer, time_to_collapse
+from ncengine.training.capture import PICTURE_BYTES, thumbnails
 from tests.ncengine.test_training import events, tiny
 
 CPU = torch.device("cpu")
@@ -48,8 +48,8 @@ def test_other_data_is_told_apart():
 
 def test_other_data_has_the_run_s_shape_and_normalisation():
     config = nc.RunConfig(data=FashionMnistMini(), batch_size=64, measure={"outside": "digits"})
-    split = drained(load_outside(config, CPU, nc.Places()))
-    train, _ = drained(load(config, CPU, nc.Places()))
+    split = drained(load_ood(config, CPU, nc.DataPaths()))
+    train, _ = drained(load(config, CPU, nc.DataPaths()))
     (samples, _), (ours, _) = (next(iter(s.evaluation(s.all_rows(), 100))) for s in (split, train))
     assert len(split) == 355
     assert samples.shape == ours.shape == (100, 1, 28, 28)
@@ -72,7 +72,7 @@ def test_classes_left_out_are_other_data():
     config = nc.RunConfig(
         data=FashionMnistMini(classes=(0, 3)), batch_size=64, measure={"outside": "fashion-mnist-mini"}
     )
-    assert len(drained(load_outside(config, CPU, nc.Places()))) == 800
+    assert len(drained(load_ood(config, CPU, nc.DataPaths()))) == 800
 
 
 @pytest.mark.parametrize(
@@ -99,13 +99,13 @@ def test_one_s_own_arrays_are_other_data_within_the_allowed_folders(tmp_path):
     labels = rng.integers(0, 2, 60)
     np.savez(inside, images=rng.integers(0, 255, (60, 12, 12, 3), dtype=np.uint8), labels=labels)
     config = tiny(measure={"outside": "arrays", "outside_path": str(inside)})
-    settled = settle(config, roots=(inside.parent,))
-    split = drained(load_outside(settled, CPU, nc.Places()))
+    settled = resolve_config(config, roots=(inside.parent,))
+    split = drained(load_ood(settled, CPU, nc.DataPaths()))
     assert split.source.samples.shape[1:] == (8, 8, 1)
     with pytest.raises(ValueError, match=r"measure.outside_path must lie under a folder that the operator allows"):
-        settle(config, roots=(tmp_path / "elsewhere",))
+        resolve_config(config, roots=(tmp_path / "elsewhere",))
     with pytest.raises(ValueError, match=r"measure.outside_path"):
-        settle(tiny(measure={"outside": "arrays", "outside_path": str(tmp_path / "none.npz")}))
+        resolve_config(tiny(measure={"outside": "arrays", "outside_path": str(tmp_path / "none.npz")}))
 
 
 # Hidden layers

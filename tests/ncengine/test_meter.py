@@ -57,7 +57,7 @@ def test_batches_of_any_size_give_the_same(batch):
 def test_large_batches_are_taken_in_parts(monkeypatch):
     data, labels, weight, bias = problem()
     whole = measured(data, labels, weight, bias)
-    monkeypatch.setattr("ncengine.moments.CHUNK_BYTES", 50 * 12 * 8)
+    monkeypatch.setattr("ncengine.metrics.moments.CHUNK_BYTES", 50 * 12 * 8)
     monkeypatch.setattr("ncengine.metrics.samples.BATCH_BYTES", 30 * 12 * 8)
     monkeypatch.setattr("ncengine.metrics.pairs.TILE_BYTES", 2 * 5 * 8)
     monkeypatch.setattr("ncengine.metrics.spectra.CHUNK_BYTES", 100 * 12 * 8)
@@ -140,7 +140,7 @@ def test_beyond_its_budget_a_meter_keeps_every_class_s_share_and_says_so(order):
     assert "sampled" in found.flags
     assert found.of == 4000
     assert 450 <= found.samples <= 900
-    kept = torch.bincount(meter._kept.whole()[1], minlength=5).numpy()
+    kept = torch.bincount(meter._buffer.concatenated()[1], minlength=5).numpy()
     assert np.abs(kept / kept.sum() - np.bincount(labels) / 4000).max() < 0.003
     for key, spec in METRICS.items():
         if key not in whole.scalars:
@@ -158,20 +158,20 @@ def test_merged_meters_keep_both_sides_alike():
     first, second = (nc.Meter(5, 12, keep_bytes=600 * 12 * 4) for _ in range(2))
     first.update(torch.tensor(data[:3600]), torch.tensor(labels[:3600]))
     second.update(torch.tensor(data[3600:]), torch.tensor(labels[3600:]))
-    before = len(second._kept.whole()[1])
+    before = len(second._buffer.concatenated()[1])
     first.merge(second)
-    kept = first._kept.whole()[0].numpy()
+    kept = first._buffer.concatenated()[0].numpy()
     late = sum(bool((data[3600:] == row).all(axis=1).any()) for row in kept)
     assert len(kept) <= 600
     assert late / len(kept) == pytest.approx(0.1, abs=0.02)
-    assert len(second._kept.whole()[1]) == before
+    assert len(second._buffer.concatenated()[1]) == before
 
 
 def test_at_least_one_sample_of_each_class_stays():
     meter = nc.Meter(50, 4, keep_bytes=1)
     labels = torch.arange(50).repeat(20)
     meter.update(torch.randn(1000, 4), labels)
-    assert torch.bincount(meter._kept.whole()[1], minlength=50).tolist() == [1] * 50
+    assert torch.bincount(meter._buffer.concatenated()[1], minlength=50).tolist() == [1] * 50
 
 
 def test_numerical_rank_says_when_it_is_of_some_samples():

@@ -16,8 +16,8 @@ from ncengine.metrics.registry import FromStatistics
 from tests.reference import formulas
 
 LONG_TAIL = {key for key, spec in METRICS.items() if spec.family == "Long tail"}
-OUTSIDE = {key for key, spec in METRICS.items() if spec.family == "NC5"}
-EVERYWHERE = [key for key in METRICS if key not in {*LONG_TAIL, *OUTSIDE, "frame_drift"}]
+OOD = {key for key, spec in METRICS.items() if spec.family == "NC5"}
+EVERYWHERE = [key for key in METRICS if key not in {*LONG_TAIL, *OOD, "frame_drift"}]
 """Metrics of any single measurement with a classifier and at least five classes."""
 UNSCALED = {"loss", "feature_norm_mean", "feature_norm_std", "nc4_bias"}
 
@@ -160,16 +160,16 @@ def test_head_and_tail_of_a_test_split_are_those_of_the_training_data():
     assert found.scalars["head_cosine_means"] == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("key", sorted(OUTSIDE))
+@pytest.mark.parametrize("key", sorted(OOD))
 def test_out_of_distribution_metrics_agree_with_the_formula(key):
     data, labels, weight, bias = problem(samples=150)
-    outside = np.random.default_rng(4).normal(size=(60, 12)).astype(np.float32) + 0.5
-    outside[:20] = data[:20]  # so that no score tells all apart
+    other_data = np.random.default_rng(4).normal(size=(60, 12)).astype(np.float32) + 0.5
+    other_data[:20] = data[:20]  # so that no score tells all apart
     other = nc.Meter(1, 12)
-    other.update(torch.tensor(outside), torch.zeros(60, dtype=torch.int64))
-    found = fed(data, labels, 5).compute(torch.tensor(weight), torch.tensor(bias), outside=other)
-    doubles = data.astype(np.float64), labels, weight, bias, 5, outside.astype(np.float64)
-    assert found.scalars[key] == pytest.approx(formulas.of_outside(*doubles)[key], rel=1e-9)
+    other.update(torch.tensor(other_data), torch.zeros(60, dtype=torch.int64))
+    found = fed(data, labels, 5).compute(torch.tensor(weight), torch.tensor(bias), ood=other)
+    doubles = data.astype(np.float64), labels, weight, bias, 5, other_data.astype(np.float64)
+    assert found.scalars[key] == pytest.approx(formulas.of_ood(*doubles)[key], rel=1e-9)
     # A standard error is given even though all samples count: both sets stand for a larger population.
     assert key == "nc5_ood" or 0 < found.errors[key] < 0.1
 
@@ -265,7 +265,7 @@ def test_ideals_of_a_long_tail_and_of_other_data():
     other.update(100 * beside, torch.zeros(9, dtype=torch.int64))
     meter = nc.Meter(6, 9)
     meter.update(features_ND[keep], labels_N[keep])
-    found = meter.compute(weight_KD, bias_K, outside=other).scalars
+    found = meter.compute(weight_KD, bias_K, ood=other).scalars
     for key in [*LONG_TAIL, "nc5_ood", "ood_auroc_neco", "ood_auroc_logit"]:
         assert found[key] == pytest.approx(METRICS[key].ideal(6), abs=1e-12), key
 
@@ -451,7 +451,7 @@ def test_bad_input_says_what_was_expected(spoil, message):
         ({"weight_KD": torch.full((5, 12), float("nan"))}, "weight must be finite"),
         ({"frame_DR": torch.zeros(4, 12)}, r"frame must be \(12, R\), got \(4, 12\)"),
         ({"training": nc.Meter(4, 12)}, r"\(5, 12\), got \(4, 12\)"),
-        ({"outside": nc.Meter(1, 3)}, "must have 12 features, got 3"),
+        ({"ood": nc.Meter(1, 3)}, "must have 12 features, got 3"),
     ],
 )
 def test_a_classifier_that_does_not_fit_is_refused(arguments, message):

@@ -14,23 +14,23 @@ from ncengine.config import (
     AdamW,
     Agd,
     CnnSmall,
-    Constant,
-    Cosine,
+    ConstantSchedule,
+    CosineSchedule,
     CrossEntropy,
-    FreeFeatures,
-    LinearHead,
+    FreeFeaturesConfig,
+    LinearHeadConfig,
     MeanSquaredError,
     Mlp,
-    MultiStep,
-    NearestETFHead,
-    OneCycle,
+    MultiStepSchedule,
+    NearestETFHeadConfig,
+    OneCycleSchedule,
     ResNet18,
     Sgd,
-    Step,
+    StepSchedule,
 )
 from ncengine.heads import make_head
 from ncengine.losses import loss_of
-from ncengine.optim import AutomaticGradientDescent, lr_factor, make_optimiser, parameter_groups
+from ncengine.training.optim import AutomaticGradientDescent, lr_factor, make_optimiser, parameter_groups
 
 
 def reference_agd(weights, gradients, gain):
@@ -95,7 +95,7 @@ def test_a_network_for_agd_has_linear_maps_alone(backbone):
 
 
 def test_weight_decay_by_kind():
-    backbone, head = make_backbone(CnnSmall(features=9), (1, 8, 8), 10), make_head(LinearHead(), 9, 5, 0)
+    backbone, head = make_backbone(CnnSmall(features=9), (1, 8, 8), 10), make_head(LinearHeadConfig(), 9, 5, 0)
     config = Sgd(weight_decay=0.1, decay_norms_and_biases=False, head_weight_decay=0.01)
     held = {id(p): group["weight_decay"] for group in parameter_groups(config, backbone, head) for p in group["params"]}
     for parameter in backbone.parameters():
@@ -104,9 +104,9 @@ def test_weight_decay_by_kind():
     assert held[id(head.layer.bias)] == 0.0
     everything = parameter_groups(Sgd(weight_decay=0.1), backbone, head)
     assert {group["weight_decay"] for group in everything} == {0.1}
-    free = make_backbone(FreeFeatures(features=9), (), 20)
+    free = make_backbone(FreeFeaturesConfig(features=9), (), 20)
     found = parameter_groups(
-        AdamW(weight_decay=0.1, feature_weight_decay=0.3), free, make_head(NearestETFHead(), 9, 5, 0)
+        AdamW(weight_decay=0.1, feature_weight_decay=0.3), free, make_head(NearestETFHeadConfig(), 9, 5, 0)
     )
     assert [group["weight_decay"] for group in found] == [0.3]
 
@@ -118,7 +118,7 @@ def test_steps_and_states_are_those_of_torch(config, stock):
     torch.manual_seed(0)
     ours = make_backbone(Mlp(features=8, width=16), (6,), 10)
     theirs = copy.deepcopy(ours)
-    head = make_head(NearestETFHead(), 8, 3, 0)
+    head = make_head(NearestETFHeadConfig(), 8, 3, 0)
     optimiser = make_optimiser(config, ours, head)
     groups = parameter_groups(config, theirs, head)
     other = stock(groups, lr=config.lr, **({"momentum": config.momentum} if isinstance(config, Sgd) else {}))
@@ -140,7 +140,7 @@ def test_steps_and_states_are_those_of_torch(config, stock):
 def test_every_optimiser_lowers_a_loss(config):
     torch.manual_seed(0)
     backbone = make_backbone(Mlp(features=8, width=16), (6,), 10, linear_maps_only=isinstance(config, Agd))
-    head = make_head(LinearHead(bias=not isinstance(config, Agd)), 8, 3, 0)
+    head = make_head(LinearHeadConfig(bias=not isinstance(config, Agd)), 8, 3, 0)
     optimiser = make_optimiser(config, backbone, head)
     samples, labels = torch.randn(60, 6), torch.arange(60) % 3
     samples[range(60), labels] += 2
@@ -155,19 +155,19 @@ def test_every_optimiser_lowers_a_loss(config):
 
 
 def test_falls_happen_at_an_epochs_first_step():
-    step = [lr_factor(Step(every=2, factor=0.1), s, 50, 10) for s in (0, 19, 20, 39, 40)]
+    step = [lr_factor(StepSchedule(every=2, factor=0.1), s, 50, 10) for s in (0, 19, 20, 39, 40)]
     assert step == pytest.approx([1, 1, 0.1, 0.1, 0.01])
-    multi = [lr_factor(MultiStep(milestones=(1, 3), factor=0.5), s, 50, 10) for s in (9, 10, 29, 30, 49)]
+    multi = [lr_factor(MultiStepSchedule(milestones=(1, 3), factor=0.5), s, 50, 10) for s in (9, 10, 29, 30, 49)]
     assert multi == pytest.approx([1, 0.5, 0.5, 0.25, 0.25])
 
 
-@pytest.mark.parametrize("schedule", [Constant, Cosine, OneCycle, Step])
+@pytest.mark.parametrize("schedule", [ConstantSchedule, CosineSchedule, OneCycleSchedule, StepSchedule])
 def test_warm_up_rises_to_where_the_schedule_begins(schedule):
     config = schedule(warmup_epochs=2)
     factors = [lr_factor(config, step, 100, 10) for step in range(100)]
     assert all(a < b for a, b in itertools.pairwise(factors[:20]))
     plain = [lr_factor(schedule(), step, 80, 10) for step in range(80)]
-    if schedule is not Step:  # whose falls count epochs of the run
+    if schedule is not StepSchedule:  # whose falls count epochs of the run
         assert factors[20:] == pytest.approx(plain)
     assert factors[0] == pytest.approx(plain[0] / 21)
     assert all(0 < factor <= 1 for factor in factors)

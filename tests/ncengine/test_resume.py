@@ -10,10 +10,11 @@ import pytest
 import torch
 
 import ncengine as nc
-from ncengine import array_file, checkpoint, durable
-from ncengine.array_file import Damaged
 from ncengine.config import with_overrides
 from ncengine.events import CheckpointSaved
+from ncengine.files import array_file, atomic_write
+from ncengine.files.array_file import CorruptFileError
+from ncengine.training import checkpoint
 from tests.harness import tiny
 from tests.repetitions import exhaustive_except
 
@@ -143,7 +144,7 @@ def test_two_generations_are_kept_and_a_damaged_one_is_passed_over(run_events, t
     files[-1].write_bytes(files[-1].read_bytes()[:-10])
     assert nc.load_checkpoint(tmp_path).step == made[1].step
     files[0].write_bytes(b"")
-    with pytest.raises(Damaged, match="cut short"):
+    with pytest.raises(CorruptFileError, match="cut short"):
         nc.load_checkpoint(tmp_path)
     with pytest.raises(FileNotFoundError, match="there is no checkpoint"):
         nc.load_checkpoint(tmp_path.parent / "nothing-here")
@@ -166,20 +167,20 @@ def test_files_that_are_not_whole_say_why(saved, tmp_path):
     content = path.read_bytes()
     for cut in (3, 50, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:cut])
-        with pytest.raises(Damaged, match="cut short or no file of arrays"):
+        with pytest.raises(CorruptFileError, match="cut short or no file of arrays"):
             nc.load_checkpoint(path)
     flipped = bytearray(content)
     flipped[-100] ^= 1
     path.write_bytes(flipped)
-    with pytest.raises(Damaged, match="was changed after it was written"):
+    with pytest.raises(CorruptFileError, match="was changed after it was written"):
         nc.load_checkpoint(path)
     changed = content.replace(b'\\"step\\": ', b'\\"step\\":9', 1)
     assert changed != content
     path.write_bytes(changed)
-    with pytest.raises(Damaged, match="was changed after it was written"):
+    with pytest.raises(CorruptFileError, match="was changed after it was written"):
         nc.load_checkpoint(path)
     path.write_bytes(array_file.encode({"a": np.zeros(3)}, {}))
-    with pytest.raises(Damaged, match="no checkpoint"):
+    with pytest.raises(CorruptFileError, match="no checkpoint"):
         nc.load_checkpoint(path)
 
 
@@ -211,7 +212,7 @@ def test_nothing_half_written_stays(saved, tmp_path, monkeypatch):
     def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(durable.os, "fsync", full)
+    monkeypatch.setattr(atomic_write.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         checkpoint.save_checkpoint(saved, tmp_path)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before

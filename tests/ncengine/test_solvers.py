@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import ncengine as nc
-from ncengine.geometry.matmul_polar import lyapunov, matmul_polar
-from ncengine.geometry.nearest import SOLVERS, chosen_solver, effective_delta
-from ncengine.geometry.polar import polar_by_products, polar_factor, polar_gradient
+from ncengine.geometry.nearest_etf import SOLVERS, effective_delta, resolve_solver
+from ncengine.geometry.newton_schulz import lyapunov, newton_schulz_polar
+from ncengine.geometry.polar import newton_schulz_factor, polar_factor, polar_vjp
 
 SIZES = [(512, 10), (512, 47), (99, 100), (12, 5), (3, 4), (7, 2)]
 
@@ -50,7 +50,7 @@ def test_all_solvers_agree_in_solution_and_gradient(features, classes):
 @pytest.mark.parametrize("condition", [1.0, 10.0, 1e3, 3e4])
 def test_products_alone_are_exact_up_to_their_condition_number(condition):
     matrix = conditioned(60, 9, condition)
-    factor, symmetric, inverse, arrived = matmul_polar(matrix)
+    factor, symmetric, inverse, arrived = newton_schulz_polar(matrix)
     assert bool(arrived)
     exact = orthonormal(60, 9) @ orthonormal(9, 9, seed=2).T
     # Squaring the condition number costs 1e-16 κ², of which the last Newton step leaves less.
@@ -65,10 +65,10 @@ def test_where_products_do_not_suffice_the_exact_way_is_taken(condition):
     matrix = conditioned(20, 5, 1e6)
     if math.isinf(condition):
         matrix[:, 0] = matrix[:, 1]
-    assert not bool(matmul_polar(matrix)[3])
-    found, exact = polar_by_products(matrix), polar_factor(matrix)
+    assert not bool(newton_schulz_polar(matrix)[3])
+    found, exact = newton_schulz_factor(matrix), polar_factor(matrix)
     torch.testing.assert_close(found.factor_DR, exact.factor_DR)
-    assert torch.isfinite(polar_gradient(found, torch.randn(20, 5, dtype=torch.float64))).all()
+    assert torch.isfinite(polar_vjp(found, torch.randn(20, 5, dtype=torch.float64))).all()
 
 
 def test_gradcheck_of_the_factor_by_products():
@@ -95,9 +95,9 @@ def test_lyapunov_solves_its_equation(condition):
 
 
 def test_auto_is_exact_on_a_cpu_and_products_on_a_gpu():
-    assert chosen_solver("auto", "cpu") == "polar"
-    assert chosen_solver("auto", "cuda") == "matmul"
-    assert chosen_solver("riemannian", "cuda") == "riemannian"
+    assert resolve_solver("auto", "cpu") == "polar"
+    assert resolve_solver("auto", "cuda") == "matmul"
+    assert resolve_solver("riemannian", "cuda") == "riemannian"
     means = centred(8, 4)
     assert torch.equal(nc.nearest_etf(means, solver="auto"), nc.nearest_etf(means, solver="polar"))
     with pytest.raises(ValueError, match="solver must be 'auto', 'polar', 'matmul', 'riemannian'"):

@@ -16,17 +16,17 @@ import pytest
 import torch
 
 import ncengine as nc
-from ncengine.capture import CAPTURE_BYTES, sample_budget
 from ncengine.config import FashionMnistMini, MeasureConfig, with_overrides
-from ncengine.data import loading
-from ncengine.data.facts import FACTS
-from ncengine.data.order import balanced_rows, epoch_order
-from ncengine.data.places import Places
-from ncengine.device import memory_advice
+from ncengine.data import loader
+from ncengine.data.batch_order import balanced_rows, epoch_order
+from ncengine.data.dataset_info import DATASETS
+from ncengine.data.paths import DataPaths
 from ncengine.events import STREAMED_ARRAYS
 from ncengine.geometry.views import view_matrix
-from ncengine.optim import lr_factor
 from ncengine.preset_configs import PRESETS
+from ncengine.training.capture import CAPTURE_BYTES, sample_budget
+from ncengine.training.device import memory_advice
+from ncengine.training.optim import lr_factor
 from tests.harness import tiny
 
 HEADS = ("nearest-etf", "fixed-etf", "learned-etf", "linear")
@@ -154,7 +154,9 @@ def test_a_balanced_sample_is_always_the_same():
 def raw(name):
     """What a source returns, for those that say nothing on the way."""
     with pytest.raises(StopIteration) as found:
-        next(loading.raw_of(with_overrides(nc.RunConfig(), {"data.name": name, "batch_size": 32}).data, 0, Places()))
+        next(
+            loader.load_raw(with_overrides(nc.RunConfig(), {"data.name": name, "batch_size": 32}).data, 0, DataPaths())
+        )
     return found.value.value
 
 
@@ -167,7 +169,7 @@ def test_what_is_known_of_a_data_set_is_true(name):
         found.test,
         found.test_labels,
     )
-    facts = FACTS[name]
+    facts = DATASETS[name]
     assert (len(train_images), len(test_images)) == (facts.train, facts.test)
     assert tuple(np.bincount(train_labels)) == facts.train_per_class
     assert train_images.shape[1:] == test_images.shape[1:] == facts.shape[1:]
@@ -179,12 +181,12 @@ def test_what_is_known_of_a_data_set_is_true(name):
 def loaded(config):
     """Return both splits of a config whose data says nothing on the way."""
     with pytest.raises(StopIteration) as found:
-        next(loading.load(config, torch.device("cpu"), Places()))
+        next(loader.load(config, torch.device("cpu"), DataPaths()))
     return found.value.value
 
 
 def test_the_embedded_data_set_is_the_one_that_was_made():
-    folder = Path(loading.__file__).parent
+    folder = Path(loader.__file__).parent
     sums = json.loads((folder / "fashion_mnist_mini.json").read_text())["sha256"]
     content = (folder / "fashion_mnist_mini.npz").read_bytes()
     assert hashlib.sha256(content).hexdigest() == sums["fashion_mnist_mini.npz"]
@@ -262,7 +264,7 @@ def test_a_step_says_where_its_time_went():
 
 def test_the_clock_is_an_argument():
     ticks = itertools.count()
-    found = list(nc.run(tiny(device="cpu", epochs=2), places=Places(clock=lambda: float(next(ticks)))))
+    found = list(nc.run(tiny(device="cpu", epochs=2), data_paths=DataPaths(clock=lambda: float(next(ticks)))))
     step = next(e for e in found if e.type == "StepMeasured")
     # One tick a mark: each phase of each step takes one second by this clock.
     assert step.seconds == {"data": 1, "forward": 1, "head": 1, "backward": 1, "optimiser": 1}
@@ -351,7 +353,7 @@ def test_divergence_stops_at_the_step_and_names_the_tensor():
         train()
     words = str(failure.value)
     assert "training diverged at step" in words
-    assert "is the first tensor that holds what is no number" in words
+    assert "is the first tensor that is not finite" in words
     assert "step 1:" not in words
     assert "lower optimiser.lr (now 100)" in words
     assert kept

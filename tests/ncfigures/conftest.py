@@ -12,7 +12,7 @@ from backend.store import run_attempts, runs
 from backend.store.database import open_store
 from backend.store.event_log import NewEvent
 from ncengine.events import RunFinished
-from ncengine.train import run as train
+from ncengine.training.loop import run as train
 from tests.harness import tiny
 
 

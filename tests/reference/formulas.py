@@ -142,8 +142,8 @@ def groups(labels, classes):
     return [c for c in range(classes) if counts[c] >= border], [c for c in range(classes) if counts[c] < border]
 
 
-def auroc(inside, outside):
-    pairs = [(a > b) + 0.5 * (a == b) for a in inside for b in outside]
+def auroc(positive, negative):
+    pairs = [(a > b) + 0.5 * (a == b) for a in positive for b in negative]
     return sum(pairs) / len(pairs)
 
 
@@ -156,13 +156,13 @@ def neco(samples, features, labels, classes):
     return [np.linalg.norm(directions.T @ (h - mu)) / np.linalg.norm(h - mu) for h in samples]
 
 
-def of_outside(features, labels, weight, bias, classes, outside):
+def of_ood(features, labels, weight, bias, classes, ood):
     """Metrics of an out-of-distribution set."""
     means = class_means(features, labels, classes)
     return {
-        "nc5_ood": np.mean([abs(cosine(mean, outside.mean(axis=0))) for mean in means]),
-        "ood_auroc_neco": auroc(*(neco(samples, features, labels, classes) for samples in (features, outside))),
-        "ood_auroc_logit": auroc(*([(weight @ h + bias).max() for h in samples] for samples in (features, outside))),
+        "nc5_ood": np.mean([abs(cosine(mean, ood.mean(axis=0))) for mean in means]),
+        "ood_auroc_neco": auroc(*(neco(samples, features, labels, classes) for samples in (features, ood))),
+        "ood_auroc_logit": auroc(*([(weight @ h + bias).max() for h in samples] for samples in (features, ood))),
     }
 
 

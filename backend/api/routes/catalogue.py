@@ -25,7 +25,7 @@ from backend.store.scopes import includes
 from backend.store.validation import field_errors
 from ncengine import __version__
 from ncengine.config import RunConfig
-from ncengine.data.facts import FACTS
+from ncengine.data.dataset_info import DATASETS
 from ncengine.metrics import METRICS
 from ncengine.preset_configs import PRESET_GROUPS
 
@@ -107,7 +107,7 @@ def data() -> dict[str, dict[str, Any]]:
     """Return titles, class names and sizes of the built-in data sets."""
     return {
         name: {"title": facts.title, "class_names": list(facts.class_names), "train": facts.train, "test": facts.test}
-        for name, facts in FACTS.items()
+        for name, facts in DATASETS.items()
     }
 
 

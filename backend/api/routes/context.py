@@ -21,7 +21,7 @@ from backend.store.database import Store
 from backend.store.errors import Invalid
 from backend.store.validation import field_errors, named_setting
 from ncengine.config import RunConfig
-from ncengine.data import settle
+from ncengine.data import resolve_config
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class AppContext:
         """Fill in what the user's own data files determine; raises Invalid if they are not allowed or do not fit."""
         roots = (datasets_dir(self.settings.data_dir), *self.settings.data_roots)
         try:
-            return settle(config, roots=roots)
+            return resolve_config(config, roots=roots)
         except (ValueError, OSError) as error:
             raise self.config_error(error) from error
 

@@ -16,7 +16,7 @@ from backend.store import artifacts, curves, event_log, resource_samples, run_at
 from backend.store.archive.zip_stream import stream_npz
 from backend.store.errors import NotFound, Unusable
 from ncengine import __version__
-from ncengine.array_file import mapped
+from ncengine.files.array_file import mapped
 
 router = APIRouter(prefix="/api/v1", tags=["run data"], route_class=EncodedRoute)
 

@@ -43,9 +43,9 @@ from backend.store.archive.zip_stream import CHUNK_BYTES
 from backend.store.errors import Invalid
 from backend.store.event_payloads import require_valid
 from backend.store.validation import JSON_KEY, format_validation_error
-from ncengine.array_file import Damaged
 from ncengine.config import RunConfig
-from ncengine.zip_table import require_table
+from ncengine.files.array_file import CorruptFileError
+from ncengine.files.zip_directory import require_small_directory
 
 ZIP_ERRORS = (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError, zlib.error, struct.error)
 """What zipfile raises for files that are no zip files, or are damaged, encrypted or compressed in an unknown way."""
@@ -55,7 +55,7 @@ def unpack(path: Path, work: Path, max_bytes: int) -> ArchiveManifest:
     """Unpack an archive into `work`; return its manifest. Raises Invalid where a part does not match the manifest."""
     try:
         with path.open("rb") as stream:
-            require_table(stream, MAX_PARTS)
+            require_small_directory(stream, MAX_PARTS)
             with zipfile.ZipFile(stream) as archive:
                 manifest = _require_manifest(archive, max_bytes)
                 _unpack_parts(archive, manifest, work)
@@ -211,7 +211,7 @@ def _require_facts(work: Path) -> tuple[ArchivedRun, RunConfig]:
         raise Invalid("the archive's config does not have the hash that run.json says")
     if config.model_dump(mode="json") != facts.config:
         raise Invalid(f"{what} is not valid: config must name every setting, with a value of its own type")
-    if not config.settled:
+    if not config.is_resolved:
         raise Invalid(f"{what} is not valid: config.data.found must say what the run's own files held")
     if [each.number for each in facts.attempts] != list(range(1, facts.attempt + 1)):
         raise Invalid(f"{what} is not valid: attempts must be numbered 1 … {facts.attempt} in order")
@@ -278,5 +278,5 @@ def _require_arrays(each: ArchivedArtifact, checker: ConsistencyChecker, work: P
     try:
         header, lengths = array_layouts.require_layout(work / each.part, each.kind, checker.sizes)
         checker.check_file(each, header, lengths)
-    except Damaged as error:
+    except CorruptFileError as error:
         raise Invalid(f"the archive's {each.part} holds no arrays of a run: {error}") from error

@@ -9,8 +9,8 @@ from backend.store import run_status
 from backend.store.archive.format import ArchivedArtifact, ArchivedEvent, ArchivedRun
 from backend.store.array_layouts import Lengths, RunSizes
 from backend.store.errors import Invalid
-from ncengine.array_file import Damaged, Header
 from ncengine.config import RunConfig
+from ncengine.files.array_file import CorruptFileError, Header
 
 BEFORE_START = frozenset((*run_status.STATUS_EVENTS, "DataProgressed", "LogLine")) - {"RunFinished"}
 """Events that may precede RunStarted; all others are interpreted with its payload."""
@@ -136,21 +136,21 @@ class ConsistencyChecker:
             raise Invalid(f"the archive lacks the geometry of event {newest}, the newest that has one")
 
     def check_file(self, each: ArchivedArtifact, header: Header, lengths: Lengths) -> None:
-        """Raise Damaged where a file's arrays do not match its event."""
+        """Raise CorruptFileError where a file's arrays do not match its event."""
         payload = self._of_files[each.seq]
         if each.kind == "geometry":
             self._shown = self._shown or lengths["n"]
             if lengths["n"] != self._shown:
-                raise Damaged(f"all captures must show as many features, got {self._shown} and {lengths['n']}")
+                raise CorruptFileError(f"all captures must show as many features, got {self._shown} and {lengths['n']}")
         elif each.kind == "samples" and payload["samples"] != lengths["p"]:
-            raise Damaged(f"its event has {payload['samples']} samples, and the file has {lengths['p']}")
+            raise CorruptFileError(f"its event has {payload['samples']} samples, and the file has {lengths['p']}")
         elif each.kind == "features":
             counts = {split: lengths[letter] for split, letter in (("train", "a"), ("test", "b")) if letter in lengths}
             if payload["samples"] != counts:
-                raise Damaged(f"its event has {payload['samples']} samples, and the file has {counts}")
+                raise CorruptFileError(f"its event has {payload['samples']} samples, and the file has {counts}")
         elif each.kind == "checkpoint":
             stored = (header.state.get("epoch"), header.state.get("step"))
             if stored != (payload["epoch"], payload["step"]):
-                raise Damaged(
+                raise CorruptFileError(
                     f"its event has epoch and step {payload['epoch']}, {payload['step']}, and the file has {stored}"
                 )

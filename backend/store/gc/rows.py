@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from backend.store.database import Store
 from backend.store.models import artifact, attempt, bucket, event, reading, run
-from ncengine import durable
+from ncengine.files import atomic_write
 
 TABLES = {table.name: table for table in (run, attempt, event, artifact, bucket, reading)}
 """In the order of insertion: the run first."""
@@ -40,7 +40,7 @@ def line_of(table: str, row: sa.Row[Any]) -> RowLine:
 def write(path: Path, lines: Iterable[RowLine]) -> None:
     """Write rows to a file, atomically and durably."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with durable.writing(path) as stream:
+    with atomic_write.open_atomically(path) as stream:
         for line in lines:
             stream.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 

@@ -27,7 +27,7 @@ from backend.store.database import Store
 from backend.store.errors import Conflict, NotFound, Unusable
 from backend.store.gc import files
 from backend.store.gc.plans import CleanupPlan, GcRecord, ItemKind, MovedItem, RelativePath
-from ncengine import durable
+from ncengine.files import atomic_write
 
 FOLDER = "trash"
 LOCK = "gc.lock"
@@ -150,8 +150,10 @@ def create_entry(store: Store, plan: CleanupPlan, items: Sequence[TrashedItem]) 
         created_at=format_timestamp(created_at),
         items=tuple(items),
     )
-    durable.write(folder / MANIFEST, orjson.dumps(manifest.model_dump(mode="json"), option=orjson.OPT_INDENT_2))
-    durable.sync_folder(folder.parent)
+    atomic_write.write_atomically(
+        folder / MANIFEST, orjson.dumps(manifest.model_dump(mode="json"), option=orjson.OPT_INDENT_2)
+    )
+    atomic_write.sync_directory(folder.parent)
     return TrashFolder(folder, manifest)
 
 

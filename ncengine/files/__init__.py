@@ -1,0 +1,1 @@
+"""Files: arrays with a hash, atomic writes, and checks of zip files."""

@@ -1,0 +1,1 @@
+"""The training loop, its trainer, optimisers, captures and checkpoints."""
