@@ -101,7 +101,7 @@ class HttpService:
     def config_schema(self) -> dict[str, Any]:
         return self._client(calls.schema())
 
-    def run_checks(self) -> list[wire.CheckResultWire]:
+    def run_checks(self) -> list[wire.CheckResult]:
         return self._client(calls.doctor())
 
     def create_token(self, name: str, scope: TokenScope, expires_at: str | None) -> wire.CreatedToken:

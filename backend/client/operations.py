@@ -18,7 +18,7 @@ LONG_TIMEOUT_S = 300.0
 """Timeout of requests that wait in a queue of the server: figures, replays, archives."""
 Answer = TypeVar("Answer")
 Model = TypeVar("Model", bound=BaseModel)
-Item = TypeVar("Item", bound=BaseModel)
+Item = TypeVar("Item")
 
 
 class ApiError(CollapseError):
@@ -79,10 +79,8 @@ def _model(kind: type[Model]) -> Callable[[httpx2.Response], Model]:
 
 
 def _items(kind: type[Item]) -> Callable[[httpx2.Response], list[Item]]:
-    def read(response: httpx2.Response) -> list[Item]:
-        return [kind.model_validate(item) for item in orjson.loads(response.content)["items"]]
-
-    return read
+    model = wire.ItemList[kind]  # type: ignore[valid-type]
+    return lambda response: model.model_validate_json(response.content).items
 
 
 def _nothing(_response: httpx2.Response) -> None:
@@ -262,9 +260,9 @@ class Calls:
     def system(self) -> Call[wire.SystemStatus]:
         return Call(_model(wire.SystemStatus), "GET", "/system")
 
-    def doctor(self) -> Call[list[wire.CheckResultWire]]:
+    def doctor(self) -> Call[list[wire.CheckResult]]:
         """Run the diagnostics of the server's machine."""
-        return Call(_items(wire.CheckResultWire), "GET", "/doctor")
+        return Call(_items(wire.CheckResult), "GET", "/doctor")
 
     def me(self) -> Call[wire.CallerWire]:
         return Call(_model(wire.CallerWire), "GET", "/me")

@@ -136,13 +136,10 @@ class StoreService:
 
         return RunConfig.model_json_schema()
 
-    def run_checks(self) -> list[wire.CheckResultWire]:
-        from dataclasses import asdict
-
+    def run_checks(self) -> list[wire.CheckResult]:
         from backend.jobs import doctor
 
-        found = doctor.run_checks(self._data_dir, self._database_url)
-        return [wire.CheckResultWire(**asdict(each)) for each in found]
+        return doctor.run_checks(self._data_dir, self._database_url)
 
     def create_token(self, name: str, scope: TokenScope, expires_at: str | None) -> wire.CreatedToken:
         from backend.store import audit, tokens

@@ -11,9 +11,10 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
 
     A dotted candidate is also found by its last part: `lr` suggests `optimiser.lr`.
     """
+    names = list(candidates)
     known: dict[str, str] = {}
-    for candidate in candidates:
+    for candidate in names:
         known.setdefault(candidate.rpartition(".")[2].lower(), candidate)
-    known |= {candidate.lower(): candidate for candidate in candidates}
+    known |= {candidate.lower(): candidate for candidate in names}
     similar = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.7)
     return f" (did you mean {known[similar[0]]!r}?)" if similar else ""

@@ -96,13 +96,13 @@ def _diagnostics_panel() -> Any:
     return panel("Diagnostics", html.Div([run, help_text], className="row"), html.Div(id=ids.DIAGNOSTICS_RESULTS))
 
 
-def diagnostics_view(results: list[wire.CheckResultWire]) -> Any:
+def diagnostics_view(results: list[wire.CheckResult]) -> Any:
     """Return the results of the checks, failed ones first."""
 
-    def status(result: wire.CheckResultWire) -> str:
+    def status(result: wire.CheckResult) -> str:
         return "OK" if result.ok else "Missing" if result.required else "Optional, missing"
 
-    def row(result: wire.CheckResultWire) -> list[Any]:
+    def row(result: wire.CheckResult) -> list[Any]:
         is_failed = result.required and not result.ok
         mark = html.Span(status(result), className="error-text" if is_failed else "")
         return [mark, result.what, result.found, result.remedy]

@@ -42,9 +42,9 @@ def rows(table) -> list[list[str]]:
 
 def test_what_is_wrong_stands_first():
     found = [
-        wire.CheckResultWire(what="PyTorch", ok=True, found="2.14", remedy="", required=True),
-        wire.CheckResultWire(what="GPU", ok=False, found="none", remedy="install its driver", required=False),
-        wire.CheckResultWire(what="data directory", ok=False, found="not writable", remedy="chmod", required=True),
+        wire.CheckResult(what="PyTorch", ok=True, found="2.14", remedy="", required=True),
+        wire.CheckResult(what="GPU", ok=False, found="none", remedy="install its driver", required=False),
+        wire.CheckResult(what="data directory", ok=False, found="not writable", remedy="chmod", required=True),
     ]
     assert [(row[0], row[1]) for row in rows(system.diagnostics_view(found))] == [
         ("Missing", "data directory"),

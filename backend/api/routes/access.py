@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -78,11 +77,10 @@ async def revoke(context: ContextDep, token_id: Annotated[str, Path(max_length=1
 
 
 @router.get("/doctor")
-def run_checks(context: ContextDep) -> wire.ItemList[wire.CheckResultWire]:
+def run_checks(context: ContextDep) -> wire.ItemList[wire.CheckResult]:
     """Run the diagnostics of this machine and data directory; takes some seconds."""
-    found = doctor.run_checks(context.store.data_dir, context.settings.database_url)
-    items = [wire.CheckResultWire(**dataclasses.asdict(each)) for each in found]
-    return wire.ItemList[wire.CheckResultWire](items=items)
+    results = doctor.run_checks(context.store.data_dir, context.settings.database_url)
+    return wire.ItemList[wire.CheckResult](items=results)
 
 
 @router.get("/audit")

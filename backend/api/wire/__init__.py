@@ -70,7 +70,8 @@ if TYPE_CHECKING:
         Sweep,
         SweepRequest,
     )
-    from backend.api.wire.system import CheckResultWire, Readiness, SystemStatus
+    from backend.api.wire.system import Readiness, SystemStatus
+    from backend.jobs.doctor import CheckResult
     from backend.store.validation import FieldError
 
 __all__ = [
@@ -81,7 +82,7 @@ __all__ = [
     "BulkRequest",
     "BulkResult",
     "CallerWire",
-    "CheckResultWire",
+    "CheckResult",
     "CloneRequest",
     "ConfigCheck",
     "CreatedToken",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from backend.api.wire.base import WireModel
+from backend.jobs.doctor import CheckResult
+
+__all__ = ["CheckResult", "Readiness", "SystemStatus"]
 
 
 class SystemStatus(WireModel):
@@ -20,18 +23,6 @@ class SystemStatus(WireModel):
     """Whether too little of the disk is free to start runs."""
     running: int
     queued: int
-
-
-class CheckResultWire(WireModel):
-    """Result of one diagnostic check."""
-
-    what: str
-    ok: bool
-    found: str
-    remedy: str
-    """What to do, or empty."""
-    required: bool
-    """Whether runs or pages need it."""
 
 
 class Readiness(WireModel):
