@@ -49,7 +49,7 @@ PROBLEM_RESPONSE: dict[str, Any] = {
     "model": wire.Problem,
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
-# `health` comes last: it has the route that answers unknown paths.
+# `health` is last: it has the route that answers unknown paths.
 ROUTERS = tuple(
     module.router for module in (runs, measurements, figures, stream, catalogue, archives, gc, access, docs, health)
 )

@@ -123,6 +123,16 @@ def test_help_loads_nothing_heavy():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+def test_listing_runs_loads_no_arrays_and_no_http():
+    code = (
+        "import sys; import backend.cli.main, backend.client.store_service, backend.store.query\n"
+        "backend.client.store_service.wire.RunWire\n"
+        "heavy = {'torch', 'numpy', 'httpx2', 'fastapi', 'dash', 'matplotlib', 'rich.table'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 def test_doctor_says_what_works(data):
     said = collapse(data, "doctor").stdout
     assert "data set fashion-mnist-mini: 5000 training and 1000 test samples" in said

@@ -59,7 +59,7 @@ ROUTES: dict[Requirement, str] = {
         GET /api/v1/queue
         GET /api/v1/trash
     """,
-    # Bulk actions that delete or restore ask for `admin` in the route, which alone knows the action.
+    # Bulk actions that delete or restore ask for `admin` in the route, where the action is known.
     "launch": """
         POST /api/v1/runs
         POST /api/v1/sweeps
