@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -56,13 +58,18 @@ async def _on_unreachable(request: Request, error: Exception) -> JSONResponse:
 async def _on_validation_error(_request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         raise error
-    found = []
     # A body can have ten thousand errors; the first few are enough to correct it.
-    for item in error.errors()[:MAX_ERRORS]:
-        in_config = tuple(item["loc"][:2]) == ("body", "config")
-        found += field_errors([item], drop=2 if in_config else 1)
+    items: list[Mapping[str, Any]] = [
+        {**item, "loc": _field_location(item["loc"])} for item in error.errors()[:MAX_ERRORS]
+    ]
+    found = field_errors(items)
     detail = "; ".join(f"{e.path}: {e.message}" if e.path else e.message for e in found)
     return problem(422, "Invalid input", detail, errors=[e.model_dump() for e in found])
+
+
+def _field_location(location: Sequence[str | int]) -> Sequence[str | int]:
+    """Return an error's location without `body`, `query` … and without `config`, whose settings have dotted names."""
+    return location[2:] if tuple(location[:2]) == ("body", "config") else location[1:]
 
 
 async def _on_http_exception(_request: Request, error: Exception) -> JSONResponse:

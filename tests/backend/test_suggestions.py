@@ -72,3 +72,19 @@ def test_a_union_has_one_error():
     (found,) = field_errors(error.value.errors())
     assert found.path == "value"
     assert found.message.count("Input should be") == 2
+
+
+def test_problems_have_suggestions_and_one_error_for_each_field(quiet_server):
+    with quiet_server.client() as http:
+        body = {"action": "priority", "runs": ["a"], "value": 1.5}
+        detail = http.post("/api/v1/runs/bulk", json=body).json()["detail"]
+        assert detail.count("value: ") == 1
+        body = {"config": {"data": {"name": "digit"}, "optimizer": {}}}
+        problem = http.post("/api/v1/runs", json=body).json()
+        assert [each["path"] for each in problem["errors"]] == ["data", "optimizer"]
+        assert "(did you mean 'digits'?)" in problem["detail"]
+        assert "(did you mean 'optimiser'?)" in problem["detail"]
+        detail = http.get("/api/v1/figures/geometrie.pdf", params={"runs": "a"}).json()["detail"]
+        assert "(did you mean 'geometry'?)" in detail
+        detail = http.get("/api/v1/runs", params={"q": "haed:linear"}).json()["detail"]
+        assert "(did you mean 'head'?)" in detail
