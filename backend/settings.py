@@ -131,7 +131,7 @@ def require_proxies(addresses: Iterable[str]) -> None:
                 f"--behind-proxy must be an IP address or a network such as 172.17.0.0/16, got {address!r}"
             ) from error
         if network.prefixlen == 0:
-            raise Unusable(f"--behind-proxy {address} would trust every client; name the proxy's own address")
+            raise Unusable(f"--behind-proxy {address} would trust everybody; name the proxy's own address")
 
 
 def is_loopback_host(name: str) -> bool:
