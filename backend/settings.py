@@ -1,4 +1,4 @@
-"""How a server is configured: options of `collapse serve`, or COLLAPSE_* environment variables of the same names."""
+"""Settings of a server (options of `collapse serve`, or COLLAPSE_* environment variables), data directory and token."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from backend.store.errors import Unusable
 
 DEFAULT_PORT = 8050
 IMPORT_BYTES = 4 * 2**30
-"""The largest archive that is imported, packed or not."""
+"""Maximum size of an imported archive, compressed or not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A server's settings, checked."""
+    """Settings of a server."""
 
     data_dir: Path
     host: str = "127.0.0.1"
@@ -31,23 +31,23 @@ class Settings:
     warm: bool = True
     demonstration: bool = True
     allow_hosts: tuple[str, ...] = ()
-    """Host headers, `name:port`, under which other machines or a container's host reach this server."""
+    """Additional Host headers, `name:port`, under which other machines reach this server."""
     behind_proxy: tuple[str, ...] = ()
-    """Addresses or networks of reverse proxies, whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+    """Addresses or networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted."""
     data_roots: tuple[Path, ...] = ()
-    """Folders, beside the data directory's own `datasets`, below which runs may read one's own data."""
+    """Folders from which runs may read the user's data, besides `datasets` in the data directory."""
     mirror: str | None = None
-    """Address of a folder with the data sets' files, asked instead of their own hosts."""
+    """URL from which data sets are downloaded, instead of their own hosts."""
     slots: tuple[str, ...] = ()
-    """How many runs a device takes at once, where not one: `cpu=2`, `cuda:0=3`."""
+    """Number of runs at once by device, if not one: `cpu=2`, `cuda:0=3`."""
     hang_s: float = 60.0
-    """Silence of a worker after which its run is tried again elsewhere."""
-    least_free_bytes: int = 2**30
-    """So much of the disk stays free: no further run starts beyond."""
+    """Time without a heartbeat after which a worker is considered hung and its run is retried."""
+    min_free_bytes: int = 2**30
+    """No run starts while less of the disk is free."""
     worker_memory_bytes: int | None = None
-    """Private memory that a worker may have."""
+    """Limit of a worker's private memory."""
     certificate: Path | None = None
-    """Certificate chain for TLS, with `key`; the server then speaks https."""
+    """Certificate chain for https, with `key`."""
     key: Path | None = None
     import_bytes: int = IMPORT_BYTES
 
@@ -61,7 +61,7 @@ class Settings:
 
 
 def datasets_dir(data_dir: Path) -> Path:
-    """Return where downloaded data sets lie, and where one's own may always be put."""
+    """Return the folder of downloaded data sets, from which runs may always read."""
     return data_dir / "datasets"
 
 
@@ -71,47 +71,46 @@ def default_data_dir() -> Path:
 
 
 def resolve_store(data: Path | None, database_url: str | None) -> tuple[Path, str | None]:
-    """Return data directory and database as every command and notebook means them.
+    """Return data directory and database URL of a command or notebook.
 
-    What is given wins, then COLLAPSE_DATA and COLLAPSE_DATABASE_URL, then the platform's directory with SQLite in it
-    (None as the database).
+    Arguments take precedence over COLLAPSE_DATA and COLLAPSE_DATABASE_URL; the defaults are the platform's user data
+    directory, and None for SQLite in it.
     """
-    named = os.environ.get("COLLAPSE_DATA")
-    directory = data or (Path(named) if named else default_data_dir())
+    from_environment = os.environ.get("COLLAPSE_DATA")
+    directory = data or (Path(from_environment) if from_environment else default_data_dir())
     return directory.expanduser().absolute(), database_url or os.environ.get("COLLAPSE_DATABASE_URL") or None
 
 
 def database_url_of(data_dir: Path, database_url: str | None) -> str:
-    """Return the address of a data directory's database, SQLite in the directory where none is named."""
+    """Return the database URL of a data directory, by default that of SQLite in it."""
     return database_url or sqlite_url(data_dir / "collapse.db")
 
 
 def sqlite_url(file: Path) -> str:
-    """Return the address of an SQLite file, whatever characters its path has."""
+    """Return the URL of an SQLite file, with special characters of its path escaped."""
     return f"sqlite:///{quote(str(file.absolute()))}"
 
 
-LEAST_TOKEN = 16
-"""A token of one's own that other machines may try has at least so many characters."""
+MIN_TOKEN_LENGTH = 16
+"""Minimum length of a user's token on a server that other machines can reach."""
 
 
 def require_safe_host(
     host: str, token: str | None, *, allow_hosts: Iterable[str] = (), behind_proxy: Iterable[str] = ()
 ) -> None:
-    """Refuse a weak token where other machines reach the server, and to listen beyond this machine without one.
+    """Raise Unusable for a weak or missing token on a server that other machines can reach.
 
-    They reach it where it listens on another address than loopback, where it answers to another name, and through a
-    reverse proxy.
+    They can if it listens on another address than loopback, accepts another Host header, or is behind a proxy.
     """
     if not is_loopback_host(host) and not _is_address(host):
         raise Unusable(f"--host must be an IP address or localhost, got {host!r}")
     exposed = [f"--host {host}"] if not is_loopback_host(host) else []
     exposed += [f"--allow-host {name}" for name in allow_hosts if not is_loopback_host(_name_of(name))]
     exposed += [f"--behind-proxy {address}" for address in behind_proxy]
-    if exposed and token and len(token) < LEAST_TOKEN:
+    if exposed and token and len(token) < MIN_TOKEN_LENGTH:
         raise Unusable(
             f"the token has {len(token)} characters, and with {exposed[0]} other machines may try to guess it; use at "
-            f"least {LEAST_TOKEN}, "
+            f"least {MIN_TOKEN_LENGTH}, "
             'such as python3 -c "import secrets; print(secrets.token_urlsafe())" prints, with --token, COLLAPSE_TOKEN '
             "or in the data directory's file `token`"
         )
@@ -123,7 +122,7 @@ def require_safe_host(
 
 
 def require_proxies(addresses: Iterable[str]) -> None:
-    """Refuse trusted proxies that are no addresses: whoever is trusted says where requests come from."""
+    """Raise Unusable for trusted proxies that are no address or every address: they determine a client's address."""
     for address in addresses:
         try:
             network = ipaddress.ip_network(address)
@@ -136,7 +135,7 @@ def require_proxies(addresses: Iterable[str]) -> None:
 
 
 def is_loopback_host(name: str) -> bool:
-    """Return whether a host name or address means this machine alone."""
+    """Return whether a host name or address is a loopback one."""
     return name == "localhost" or (_is_address(name) and ipaddress.ip_address(name).is_loopback)
 
 
@@ -156,20 +155,20 @@ def _name_of(host_header: str) -> str:
         return host_header
 
 
-def token_in(data_dir: Path) -> str | None:
-    """Return the token that this data directory holds, or None."""
+def read_token(data_dir: Path) -> str | None:
+    """Return the token stored in a data directory, or None."""
     path = data_dir / "token"
     return (path.read_text().strip() or None) if path.exists() else None
 
 
-def kept_token(data_dir: Path) -> str:
-    """Return this data directory's token, made at random on first use and readable by its owner alone.
+def load_or_create_token(data_dir: Path) -> str:
+    """Return the data directory's token; a random one is created on first use, readable by its owner only.
 
-    It is kept so that scripts and open pages survive a restart of the server.
+    It is stored so that scripts and open pages still work after a restart of the server.
     """
-    held = token_in(data_dir)
-    if held is not None:
-        return held
+    stored = read_token(data_dir)
+    if stored is not None:
+        return stored
     token = secrets.token_urlsafe(24)
     path = data_dir / "token"
     path.touch(mode=0o600)

@@ -17,7 +17,7 @@ from datetime import datetime
 from itertools import product
 from pathlib import Path
 
-import httpx
+import httpx2
 import orjson
 
 from backend.store import run_attempts, runs
@@ -60,8 +60,8 @@ def measure() -> list[Figure]:
 
 async def _measured(server: ServerProcess, held: BigStore, live: str) -> list[Figure]:
     headers = {"authorization": f"Bearer {server.token}"}
-    limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=PATIENCE_S, limits=limits) as http:
+    limits = httpx2.Limits(max_connections=None)
+    async with httpx2.AsyncClient(base_url=server.url, headers=headers, timeout=PATIENCE_S, limits=limits) as http:
         await _drawn(http, held.short, "curves", "svg", 2.0)  # the first one starts the process that draws
         asked = {"GET /runs": "/api/v1/runs", "GET /runs/{id}/events": f"/api/v1/runs/{held.long}/events"}
         taken: dict[str, list[float]] = {name: [] for name in asked}
@@ -89,7 +89,7 @@ async def _measured(server: ServerProcess, held: BigStore, live: str) -> list[Fi
     return found
 
 
-async def _drawn(http: httpx.AsyncClient, run: str, kind: str, format_: str, width: float) -> None:
+async def _drawn(http: httpx2.AsyncClient, run: str, kind: str, format_: str, width: float) -> None:
     """Ask for a figure until it is there, waiting as the server says."""
     while True:
         answer = await http.get(f"/api/v1/runs/{run}/figures/{kind}.{format_}", params={"width": width})
@@ -99,7 +99,7 @@ async def _drawn(http: httpx.AsyncClient, run: str, kind: str, format_: str, wid
         await asyncio.sleep(float(answer.headers["retry-after"]))
 
 
-async def _polled(http: httpx.AsyncClient, path: str, taken: list[float]) -> None:
+async def _polled(http: httpx2.AsyncClient, path: str, taken: list[float]) -> None:
     """Ask at a fixed rate, whether or not earlier answers are there: otherwise a server that hangs is asked less."""
 
     async def ask() -> None:
@@ -113,13 +113,13 @@ async def _polled(http: httpx.AsyncClient, path: str, taken: list[float]) -> Non
             await asyncio.sleep(EVERY_S)
 
 
-async def _streamed(http: httpx.AsyncClient, run: str, delays: list[float]) -> None:
+async def _streamed(http: httpx2.AsyncClient, run: str, delays: list[float]) -> None:
     async with http.stream("GET", f"/api/v1/stream?runs={run}") as answer:
         async for moment in _moments(answer):
             delays.append(1000 * (time.time() - moment))
 
 
-async def _moments(answer: httpx.Response) -> AsyncIterator[float]:
+async def _moments(answer: httpx2.Response) -> AsyncIterator[float]:
     """Yield when each event was committed."""
     async for line in answer.aiter_lines():
         if line.startswith("data: "):

@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 
 from backend.client import Client, calls
@@ -47,7 +47,7 @@ def measure() -> list[Figure]:
     ]
 
 
-def _took(http: httpx.Client, run: str, figure: str, format_: str) -> float:
+def _took(http: httpx2.Client, run: str, figure: str, format_: str) -> float:
     start = time.perf_counter()
     http.get(f"/api/v1/figures/{figure}.{format_}", params={"runs": run, "venue": "neurips"}).raise_for_status()
     return time.perf_counter() - start

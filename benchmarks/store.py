@@ -22,7 +22,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import psutil
 
@@ -329,7 +329,7 @@ def _day(data: Path) -> list[Figure]:
     ]
 
 
-def _use(http: httpx.Client, made: list[str], body: dict[str, Any], rng: np.random.Generator) -> int:
+def _use(http: httpx2.Client, made: list[str], body: dict[str, Any], rng: np.random.Generator) -> int:
     """Do what a page, a script and a reader do; return how many requests that took."""
     run_id = made[rng.integers(len(made))]
     paths = (
@@ -342,7 +342,7 @@ def _use(http: httpx.Client, made: list[str], body: dict[str, Any], rng: np.rand
     )
     for path in paths:
         http.get(path)
-    with contextlib.suppress(httpx.ReadTimeout), http.stream("GET", f"/api/v1/stream?runs={run_id}", timeout=0.2) as s:
+    with contextlib.suppress(httpx2.ReadTimeout), http.stream("GET", f"/api/v1/stream?runs={run_id}", timeout=0.2) as s:
         for _, _line in zip(range(40), s.iter_lines(), strict=False):
             pass
     if rng.random() < 0.02:

@@ -1,6 +1,6 @@
 """The pages, on the service's FastAPI application. They use the service through its HTTP client alone.
 
-`attach` calls the service inside the same process, through httpx's ASGI transport; `create` with another transport
+`attach` calls the service inside the same process, through httpx2's ASGI transport; `create` with another transport
 serves the same pages for a remote service.
 """
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
-import httpx
+import httpx2
 from dash import ClientsideFunction, Dash, Input, Output, State, html
 from fastapi import FastAPI
 
@@ -54,7 +54,7 @@ class Page(NamedTuple):
 
 def attach(api: FastAPI, settings: Settings) -> list[str]:
     """Mount the pages on the service's application; return the hashes of their inline scripts, for its policy."""
-    client = AsyncClient(settings.url, transport=httpx.ASGITransport(api), timeout_s=120, patience_s=0)
+    client = AsyncClient(settings.url, transport=httpx2.ASGITransport(api), timeout_s=120, max_wait_s=0)
     return list(create(api, client).csp_hashes())
 
 

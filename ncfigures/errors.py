@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
 class FigureError(ValueError):
     """A figure cannot be drawn with these options or this data."""
+
+
+class UnknownNameError(FigureError):
+    """A name is none of those that exist; `name` is the one that was given, `candidates` those that exist."""
+
+    def __init__(self, message: str, name: str, candidates: Iterable[str]) -> None:
+        super().__init__(message)
+        self.name, self.candidates = name, tuple(candidates)
 
 
 class MissingPackageError(FigureError):

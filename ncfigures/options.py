@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ncfigures.camera import parse_camera
 from ncfigures.catalogue import FIGURES, LAYERS, OPTIONS, VENUES, ColourVision, FigureName, Format
-from ncfigures.errors import FigureError
+from ncfigures.errors import FigureError, UnknownNameError
 
 
 def _description(name: str) -> str:
@@ -74,11 +74,13 @@ def _option_text(value: object) -> str:
 def check_figure(figure: str, format_: str, options: FigureOptions) -> None:
     """Raise FigureError for an unknown figure, format, venue or layer, or a camera that cannot be read."""
     if figure not in FIGURES:
-        raise FigureError(f"the figure must be one of {', '.join(FIGURES)}, got {figure!r}")
+        raise UnknownNameError(f"the figure must be one of {', '.join(FIGURES)}, got {figure!r}", figure, FIGURES)
     if format_ not in get_args(Format):
         raise FigureError(f"the format must be one of {', '.join(get_args(Format))}, got {format_!r}")
     if options.venue not in VENUES:
-        raise FigureError(f"venue must be one of {', '.join(VENUES)}, got {options.venue!r}")
+        raise UnknownNameError(
+            f"venue must be one of {', '.join(VENUES)}, got {options.venue!r}", options.venue, VENUES
+        )
     unknown = [layer for layer in split_list(options.layers) if layer not in LAYERS]
     if unknown:
         raise FigureError(f"layers must be among {', '.join(LAYERS)}, got {unknown[0]!r}")

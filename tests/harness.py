@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-import httpx
+import httpx2
 import psutil
 from playwright.sync_api import Browser, Playwright
 
@@ -100,12 +100,12 @@ class ServerProcess:
         return found.group(1) if found else None
 
     def _healthy(self) -> bool:
-        with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{self.url}/healthz", verify=self._trust).status_code == 200
+        with contextlib.suppress(httpx2.TransportError):
+            return httpx2.get(f"{self.url}/healthz", verify=self._trust).status_code == 200
         return False
 
-    def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {self.token}"}, timeout=60)
+    def client(self) -> httpx2.Client:
+        return httpx2.Client(base_url=self.url, headers={"authorization": f"Bearer {self.token}"}, timeout=60)
 
     def stop(self) -> int:
         """Ctrl-C, as a user would."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 import uvicorn
 
 from backend.api.app import Application
-from backend.api.server import free_socket
+from backend.api.server import open_socket
 from backend.settings import Settings
 from backend.store.database import Store
 from dashboard.app import attach
@@ -54,7 +54,7 @@ class TimedServer:
 @contextlib.contextmanager
 def timed_server(store: Store) -> Iterator[TimedServer]:
     """Serve a store with its pages, as `collapse serve` does, and time the loop's callbacks."""
-    listener = free_socket("127.0.0.1", 0, exact=True)
+    listener = open_socket("127.0.0.1", 0, exact=True)
     settings = Settings(
         store.data_dir,
         port=listener.getsockname()[1],

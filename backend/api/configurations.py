@@ -1,4 +1,4 @@
-"""Runs that differ in nothing but their seed are one entry: of a comparison on the page, and of a figure."""
+"""Group runs that differ only in their seed into configurations, for the compare page and for figures."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from backend.api import wire
 from ncengine.config.differences import comparable_settings
 from ncfigures.palette import DASHES, Dash
 
-MOST = 8
-"""Entries that are told apart in one picture."""
+MAX_CONFIGURATIONS = 8
+"""How many configurations one figure distinguishes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """What is compared: a run, or runs that differ in their seed alone, the smallest seed first."""
+class Configuration:
+    """A run, or runs that differ only in their seed, ordered by seed."""
 
     label: str
     head: str
@@ -24,20 +24,20 @@ class Entry:
     runs: tuple[wire.RunWire, ...]
 
     def colour(self) -> str:
-        """Return the CSS colour of the entry's head, which both themes have."""
+        """Return the CSS colour of the configuration's head, defined in both themes."""
         return f"var(--head-{self.head})"
 
 
-def entries(runs: Iterable[wire.RunWire]) -> list[Entry]:
-    """Fold runs that differ in their seed alone into one entry each; entries of one head differ in their dashes."""
-    folded: dict[str, list[wire.RunWire]] = {}
+def group_by_configuration(runs: Iterable[wire.RunWire]) -> list[Configuration]:
+    """Group runs by everything except the seed; configurations with the same head get different line dashes."""
+    groups: dict[str, list[wire.RunWire]] = {}
     for run in runs:
-        folded.setdefault(json.dumps(comparable_settings(run.config), sort_keys=True), []).append(run)
-    found: list[Entry] = []
-    for members in list(folded.values())[:MOST]:
+        groups.setdefault(json.dumps(comparable_settings(run.config), sort_keys=True), []).append(run)
+    configurations: list[Configuration] = []
+    for members in list(groups.values())[:MAX_CONFIGURATIONS]:
         head = members[0].config.head.name
-        before = sum(entry.head == head for entry in found)
+        same_head = sum(other.head == head for other in configurations)
         label = members[0].name if len(members) == 1 else f"{members[0].name}, {len(members)} seeds"
         by_seed = tuple(sorted(members, key=lambda run: run.config.seed))
-        found.append(Entry(label, head, DASHES[before % len(DASHES)], by_seed))
-    return found
+        configurations.append(Configuration(label, head, DASHES[same_head % len(DASHES)], by_seed))
+    return configurations

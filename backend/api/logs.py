@@ -1,9 +1,7 @@
-"""Structured logs: one JSON object a line, in the data directory, rotated; warnings also to the terminal, in words.
+"""Structured logs: one JSON object per line in a rotated file, and warnings as text in the terminal.
 
-A warning that says the same as an earlier one is written once a minute: an outage is tried again every second.
-
-What is logged carries its facts in `extra={"facts": {…}}`. Tokens never get here: addresses are logged without their
-query.
+An equal warning is written once a minute, because retries repeat it every second. Fields are passed as
+`extra={"facts": {…}}`. Tokens are never logged: URLs are logged without their query.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ import orjson
 from backend.store.clock import now
 
 LOG_BYTES = 4 * 2**20
-KEPT_LOGS = 4
+BACKUP_COUNT = 4
 REPEAT_S = 60.0
 MAX_REMEMBERED = 1000
 
@@ -41,7 +39,7 @@ class JsonLines(logging.Formatter):
 
 
 class RepeatFilter(logging.Filter):
-    """Drops a warning that was written less than REPEAT_S ago with the same words."""
+    """Drops a warning if an equal one was written less than REPEAT_S ago."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,9 +59,9 @@ class RepeatFilter(logging.Filter):
 
 
 def log_to(path: Path) -> None:
-    """Send what the service says to `path`, and warnings to the terminal."""
+    """Send the service's log to a file, and warnings to the terminal."""
     path.touch(mode=0o600)
-    to_file = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=KEPT_LOGS)
+    to_file = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=BACKUP_COUNT)
     to_file.setFormatter(JsonLines())
     to_terminal = logging.StreamHandler()
     to_terminal.setLevel(logging.WARNING)

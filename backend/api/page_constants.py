@@ -75,7 +75,7 @@ def page_constants() -> dict[str, Any]:
         "limits": {
             "named_classes": palette.COLOURED_CLASSES,
             "frame_classes": MAX_FRAME_CLASSES,
-            "compared_configurations": configurations.MOST,
+            "compared_configurations": configurations.MAX_CONFIGURATIONS,
             "streamed_runs": MAX_STREAMED_RUNS,
         },
         "colours": {"cosine_low": palette.LOW, "cosine_high": palette.HIGH},

@@ -1,4 +1,4 @@
-"""Starting and stopping the one server process: lock, port, token, uvicorn, and the printed address."""
+"""Start and stop of the server process: lock, port, token, uvicorn, and the printed address."""
 
 from __future__ import annotations
 
@@ -20,14 +20,21 @@ import uvicorn
 
 from backend.api.app import Application
 from backend.api.logs import log_to
-from backend.settings import DEFAULT_PORT, Settings, kept_token, require_proxies, require_safe_host, token_in
+from backend.settings import (
+    DEFAULT_PORT,
+    Settings,
+    load_or_create_token,
+    read_token,
+    require_proxies,
+    require_safe_host,
+)
 from backend.store import data_directory
-from backend.store.database import open_store
+from backend.store.database import Store, open_store
 from backend.store.errors import Unusable
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which opens a browser when it is up, and ends open streams when it is to stop."""
+    """uvicorn's server, extended: opens a browser after start-up, and ends open streams at shutdown."""
 
     def __init__(self, config: uvicorn.Config, application: Application, address: str | None) -> None:
         super().__init__(config)
@@ -35,10 +42,10 @@ class Server(uvicorn.Server):
         self._opening: asyncio.Task[bool] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and then open `address` in a browser: not before there is something to see."""
+        """Start, and then open `address` in a browser."""
         await super().startup(sockets=sockets)
-        # What is loaded now stays until the end. A full collection would look through all of it every few seconds,
-        # which stops every thread for 0.15 s.
+        # Objects that exist now live until the end. Without freezing them, each full garbage collection would visit
+        # them all, which stops every thread for 0.15 s every few seconds.
         gc.collect()
         gc.freeze()
         if self.started and self._address is not None:
@@ -49,22 +56,22 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def free_socket(host: str, port: int, *, exact: bool) -> socket.socket:
-    """Return a listening socket on `port`, or, unless it must be that one, on another free port where it is taken.
+def open_socket(host: str, port: int, *, exact: bool) -> socket.socket:
+    """Return a listening socket on `port` or, if that is taken and not `exact`, on another free port.
 
-    It listens at once: between binding and listening another server could take the same port, and answer for this one.
+    It listens at once: between binding and listening another server could take the same port.
     """
     try:
-        return _listening(host, port)
+        return _listen(host, port)
     except OSError as error:
         if exact:
             raise Unusable(
                 f"port {port} on {host} cannot be used ({error.strerror}); choose another with --port"
             ) from error
-        return _listening(host, 0)
+        return _listen(host, 0)
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -76,39 +83,41 @@ def _listening(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(wanted: Settings, *, port: int | None, open_browser: bool, pages: Any, join: bool = False) -> None:
-    """Serve until interrupted; raises Unusable with the remedy where that cannot begin.
+def serve(requested: Settings, *, port: int | None, open_browser: bool, pages: Any, join: bool = False) -> None:
+    """Serve until interrupted; raises Unusable with the remedy if the server cannot start.
 
-    `wanted` lacks what is found here: the data directory as it is, the free port, the kept token. With `join` an empty
-    data directory becomes a further one of the database's store.
+    Args:
+        requested: the settings; data directory, port and token are completed here.
+        port: the port that must be used, or None for the default or any free one.
+        join: add an empty data directory to the database's store.
     """
-    require_proxies(wanted.behind_proxy)
-    _require_safe(wanted)
-    _require_readable_certificate(wanted)
-    store = open_store(wanted.data_dir, wanted.database_url, join=join)
+    require_proxies(requested.behind_proxy)
+    _require_safe(requested)
+    _require_readable_certificate(requested)
+    store = open_store(requested.data_dir, requested.database_url, join=join)
     try:
-        listener = free_socket(wanted.host, port if port is not None else DEFAULT_PORT, exact=port is not None)
+        listener = open_socket(requested.host, port if port is not None else DEFAULT_PORT, exact=port is not None)
         settings = replace(
-            wanted,
+            requested,
             data_dir=store.data_dir,
             port=listener.getsockname()[1],
-            token=wanted.token or kept_token(store.data_dir),
+            token=requested.token or load_or_create_token(store.data_dir),
         )
         with listener, data_directory.hold_server_lock(store.data_dir, settings.url):
             log_to(store.data_dir / "server.log")
-            moved = port is None and settings.port != DEFAULT_PORT
-            _run(settings, store, listener, moved=moved, open_browser=open_browser, pages=pages)
+            uses_other_port = port is None and settings.port != DEFAULT_PORT
+            _run(settings, store, listener, uses_other_port=uses_other_port, open_browser=open_browser, pages=pages)
     finally:
         store.close()
 
 
-def _require_safe(wanted: Settings) -> None:
-    # A token in the data directory is one that somebody put there: it may be weak, and does not allow to listen beyond.
-    held = None if wanted.token else token_in(wanted.data_dir)
-    proxies = {"allow_hosts": wanted.allow_hosts, "behind_proxy": wanted.behind_proxy}
-    require_safe_host(wanted.host, wanted.token, **proxies)
-    if held is not None:
-        require_safe_host("127.0.0.1", held, **proxies)
+def _require_safe(requested: Settings) -> None:
+    # A user may have put a weak token into the data directory: it does not permit to listen beyond this machine.
+    stored = None if requested.token else read_token(requested.data_dir)
+    proxies = {"allow_hosts": requested.allow_hosts, "behind_proxy": requested.behind_proxy}
+    require_safe_host(requested.host, requested.token, **proxies)
+    if stored is not None:
+        require_safe_host("127.0.0.1", stored, **proxies)
 
 
 def _require_readable_certificate(settings: Settings) -> None:
@@ -126,17 +135,17 @@ def _require_readable_certificate(settings: Settings) -> None:
 
 
 def _run(
-    settings: Settings, store: Any, listener: socket.socket, *, moved: bool, open_browser: bool, pages: Any
+    settings: Settings, store: Store, listener: socket.socket, *, uses_other_port: bool, open_browser: bool, pages: Any
 ) -> None:
     application = Application(settings, store)
     if pages is not None:
         application.add_pages(pages)
-    if moved:
+    if uses_other_port:
         print(f"Port {DEFAULT_PORT} is taken; using {settings.port} instead.", file=sys.stderr)
     shown = "127.0.0.1" if ipaddress.ip_address(socket.gethostbyname(settings.host)).is_unspecified else settings.host
     address = f"{replace(settings, host=shown).url}/?token={quote(settings.token, safe='')}"
     print(f"Collapse Lab is at {address}", flush=True)
-    print(f"Data in {settings.data_dir}. Ctrl-C stops the server; runs under way go on.", flush=True)
+    print(f"Data in {settings.data_dir}. Ctrl-C stops the server; running runs continue.", flush=True)
     config = uvicorn.Config(
         application.guarded,
         log_level="warning",
@@ -145,15 +154,15 @@ def _run(
         timeout_graceful_shutdown=3,
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.key,
-        # Without a proxy, nobody else says where a request comes from, not even a program on this machine.
+        # Without a trusted proxy, forwarded headers are ignored, also from this machine.
         proxy_headers=bool(settings.behind_proxy),
         forwarded_allow_ips=list(settings.behind_proxy),
     )
-    server = Server(config, application, address if open_browser and _has_screen() else None)
-    # Ctrl-C is how one stops it: a clean end, not an error.
+    server = Server(config, application, address if open_browser and _has_display() else None)
+    # Ctrl-C is the regular way to stop the server.
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
 
 
-def _has_screen() -> bool:
+def _has_display() -> bool:
     return sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,4 +1,4 @@
-"""From rows to wire: how a run, an event, a capture and a series look to those who read them."""
+"""Wire models of a run's measurements: metrics over epochs, captures, samples, milestones, the overview of a run."""
 
 from __future__ import annotations
 
@@ -13,74 +13,37 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from backend.api import wire
+from backend.api import run_views, wire
 from backend.store import artifacts, curves, event_log, query, runs
 from backend.store.database import Store
 from backend.store.errors import Invalid, NotFound, Unusable
 from backend.store.models import artifact, event
+from backend.store.suggestions import did_you_mean
 from ncengine.events import STREAMED_ARRAYS
 from ncengine.geometry.projections import project_capture
 from ncengine.metrics import METRICS
 from ncengine.milestones import time_to_collapse
 
-
-def run_wire(row: sa.Row[Any]) -> wire.RunWire:
-    """Return a run's row as it travels."""
-    config = runs.config_of(row)
-    return wire.RunWire(
-        id=row.id,
-        name=row.name,
-        status=row.status,
-        group=row.group,
-        tags=row.tags,
-        config=config,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        ended_at=row.ended_at,
-        epoch=row.epoch,
-        classes=config.classes,
-        class_names=list(config.class_names),
-        want=row.want if row.status == "running" else "run",
-        priority=row.priority,
-        attempt=row.attempt,
-        running_s=row.running_s,
-        time_limit_s=row.time_limit_s,
-        cloned_from=row.cloned_from,
-        notes=row.notes,
-        last_seq=row.last_seq,
-        summary=row.summary,
-        error=row.error,
-        demonstration=row.demonstration,
-    )
+UNLIMITED = sys.maxsize
 
 
-def event_json(row: sa.Row[Any]) -> dict[str, Any]:
-    """Return an event as it travels; a capture carries `href`, where its arrays are."""
-    found = {"run": row.run_id, "seq": row.seq, "type": row.type, "at": row.at, **row.payload}
-    if row.type == "GeometryCaptured":
-        found["href"] = f"/api/v1/runs/{row.run_id}/geometry?epoch={row.payload['epoch']!r}"
-    return found
+def series(store: Store, run_id: str, keys: list[str] | None = None, max_points: int = UNLIMITED) -> wire.MetricSeries:
+    """Return a run's metrics over epochs, thinned to extremes at about `max_points` epochs if there are more.
 
-
-ALL = sys.maxsize
-
-
-def series(store: Store, run_id: str, keys: list[str] | None = None, at_most: int = ALL) -> wire.Series:
-    """Return a run's metrics over its epochs, or their extremes at about `at_most` places where there are more.
-
-    A key that an epoch lacks is null there. Hidden layers that were measured are splits of their own, `layer:NAME` of
-    the training and `layer-test:NAME` of the test split.
+    Metrics missing at an epoch are null. Measured hidden layers are splits of their own: `layer:NAME` (training split)
+    and `layer-test:NAME` (test split). Raises NotFound for a key that no split has.
     """
     runs.get(store, run_id)
-    found = curves.read(store, run_id, "epoch", at_most)
+    found = curves.read(store, run_id, "epoch", max_points)
     values = found.values
     if keys is not None:
         values = {split: {key: known[key] for key in keys if key in known} for split, known in values.items()}
         unknown = [key for key in keys if found.points and not any(key in known for known in values.values())]
         if unknown:
             have = ", ".join(found.values.get("train", []))
-            raise NotFound(f"run {run_id} has no metric {unknown[0]!r}; it has {have}")
-    return wire.Series(
+            hint = did_you_mean(unknown[0], METRICS)
+            raise NotFound(f"run {run_id} has no metric {unknown[0]!r}{hint}; it has {have}")
+    return wire.MetricSeries(
         run=run_id,
         epochs=[int(place) for place in found.positions],
         values=values,
@@ -89,15 +52,15 @@ def series(store: Store, run_id: str, keys: list[str] | None = None, at_most: in
     )
 
 
-def sparklines(store: Store, run_ids: Sequence[str], key: str, split: str, at_most: int) -> list[wire.Sparkline]:
-    """Return one metric of several runs over their epochs; of runs that are not there, nothing."""
+def sparklines(store: Store, run_ids: Sequence[str], key: str, split: str, max_points: int) -> list[wire.Sparkline]:
+    """Return one metric of several runs over epochs; unknown runs are skipped."""
     found = query.list_runs(store, only=run_ids, limit=len(run_ids))
-    return [_sparkline(store, row.id, row.last_seq, key, split, at_most) for row in found.rows]
+    return [_sparkline(store, row.id, row.last_seq, key, split, max_points) for row in found.rows]
 
 
 @functools.lru_cache(maxsize=2000)
-def _sparkline(store: Store, run_id: str, last_seq: int, key: str, split: str, at_most: int) -> wire.Sparkline:
-    found = curves.read(store, run_id, "epoch", at_most)
+def _sparkline(store: Store, run_id: str, last_seq: int, key: str, split: str, max_points: int) -> wire.Sparkline:
+    found = curves.read(store, run_id, "epoch", max_points)
     values = found.values.get(split, {}).get(key, [])
     epochs = [int(place) for place in found.positions] if values else []
     return wire.Sparkline(run=run_id, last_seq=last_seq, epochs=epochs, values=values)
@@ -105,13 +68,13 @@ def _sparkline(store: Store, run_id: str, last_seq: int, key: str, split: str, a
 
 @functools.lru_cache(maxsize=32)
 def typed_arrays(store: Store, run_id: str, step: int) -> dict[str, wire.TypedArray]:
-    """Return a capture's arrays as they travel; read and encoded once for all who look."""
+    """Return a capture's streamed arrays, encoded; cached because every viewer asks for the newest."""
     arrays = captured_arrays(store, run_id, step)
     return {name: wire.typed_array(arrays[name]) for name in STREAMED_ARRAYS if name in arrays}
 
 
 def captured_arrays(store: Store, run_id: str, step: int) -> artifacts.Arrays:
-    """Return all arrays of a capture; raises Unusable where its file is not whole."""
+    """Return all arrays of a capture; raises Unusable if its file is damaged or missing."""
     row = artifacts.row_at(store, run_id, "geometry", step)
     loaded = None if row is None else artifacts.read(store, row)
     if loaded is None:
@@ -119,41 +82,41 @@ def captured_arrays(store: Store, run_id: str, step: int) -> artifacts.Arrays:
     return loaded.arrays
 
 
-def at_epoch(store: Store, run_id: str, type_: str, epoch: float | None) -> sa.Row[Any]:
-    """Return the newest event of a type that has arrays, at or before `epoch` where one is given.
+def event_at_epoch(store: Store, run_id: str, type_: str, epoch: float | None) -> sa.Row[Any]:
+    """Return the newest event with arrays of a type, at or before `epoch` if given; raises NotFound.
 
-    The file's row knows the step; how many steps an epoch has, the run's first event says.
+    Found by the artifact's step; RunStarted has the number of steps per epoch.
     """
     kind, what, remedy = WITH_ARRAYS[type_]
     started = event_log.newest_event(store, run_id, "RunStarted")
-    held = sa.select(artifact.c.seq, artifact.c.step).where(artifact.c.run_id == run_id, artifact.c.kind == kind)
-    fitting = held
+    stored = sa.select(artifact.c.seq, artifact.c.step).where(artifact.c.run_id == run_id, artifact.c.kind == kind)
+    candidates = stored
     if epoch is not None and started is not None:
-        # A billionth, because a fraction of an epoch is a rounded quotient.
+        # With a tolerance of 1e-9, because a fractional epoch is a rounded quotient.
         last = min(epoch * started.payload["steps_per_epoch"] * (1 + 1e-9), 2**31 - 1)
-        fitting = held.where(artifact.c.step <= math.floor(last))
+        candidates = stored.where(artifact.c.step <= math.floor(last))
     with store.reading() as connection:
-        found = connection.execute(fitting.order_by(artifact.c.step.desc()).limit(1)).one_or_none()
+        found = connection.execute(candidates.order_by(artifact.c.step.desc()).limit(1)).one_or_none()
         if found is not None:
             query = sa.select(event).where(event.c.run_id == run_id, event.c.seq == found.seq)
             return connection.execute(query).one()
-        first = connection.execute(held.order_by(artifact.c.step).limit(1)).one_or_none()
+        first = connection.execute(stored.order_by(artifact.c.step).limit(1)).one_or_none()
     when = "" if epoch is None else f" at epoch {epoch:g}"
     if first is None or started is None:
         raise NotFound(f"run {run_id} has no {what}{when}: none yet{remedy}")
-    at = first.step / started.payload["steps_per_epoch"]
-    raise NotFound(f"run {run_id} has no {what}{when}: the first is at epoch {at:g}")
+    first_epoch = first.step / started.payload["steps_per_epoch"]
+    raise NotFound(f"run {run_id} has no {what}{when}: the first is at epoch {first_epoch:g}")
 
 
 WITH_ARRAYS = {
     "GeometryCaptured": ("geometry", "geometry", ""),
     "FeaturesKept": ("features", "features", "; a run keeps them where measure.keep_features is sample or all"),
 }
-"""Events with arrays: the kind of their files, what they are of, in words, and how to have some."""
+"""Events with arrays: the kind of their artifact, its name in messages, and how to enable it."""
 
 
 def four_classes(text: str) -> list[int]:
-    """Return the labels in "0,3,5,8"; raises Invalid where a part is no whole number."""
+    """Parse labels such as "0,3,5,8"; raises Invalid."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdigit() for part in parts):
         raise Invalid(f"classes must be whole numbers with commas between them, got {text!r}")
@@ -168,13 +131,16 @@ def geometry(
     view: str | None = None,
     four: tuple[int, ...] = (),
     names: tuple[str, ...] = (),
-) -> wire.Geometry:
-    """Return the capture at `epoch` (the newest at or before it), or the newest of all.
+) -> wire.GeometryWire:
+    """Return the newest capture at or before `epoch`, or the newest of all.
 
-    `view` is another than the run's own: `pca` or `tetrahedron`, of the classes `four`. `names` are further arrays.
+    Args:
+        view: `pca` or `tetrahedron` instead of the run's own view.
+        four: the four classes of a tetrahedron.
+        names: additional arrays.
     """
     runs.get(store, run_id)
-    row = at_epoch(store, run_id, "GeometryCaptured", epoch)
+    row = event_at_epoch(store, run_id, "GeometryCaptured", epoch)
     started = event_log.newest_event(store, run_id, "RunStarted")
     if started is None:
         raise NotFound(f"run {run_id} has no geometry yet: it has not started")
@@ -192,7 +158,7 @@ def geometry(
             raise Invalid(str(error)) from error
         shown = {"view": view, "view_matrix": seen.matrix.tolist(), "vertices": seen.vertices.tolist()}
         arrays = arrays | {name: wire.typed_array(array) for name, array in seen.arrays.items()}
-    return wire.Geometry(
+    return wire.GeometryWire(
         run=run_id,
         seq=row.seq,
         epoch=row.payload["epoch"],
@@ -204,27 +170,27 @@ def geometry(
     )
 
 
-def pictured(store: Store, run_id: str) -> sa.Row[Any]:
-    """Return the row of the file that pictures a run's samples; raises NotFound where there is none."""
+def samples_row(store: Store, run_id: str) -> sa.Row[Any]:
+    """Return the artifact row of a run's sample thumbnails; raises NotFound if there is none."""
     row = runs.get(store, run_id)
-    held = artifacts.rows(store, run_id, "samples")
-    if not held:
+    rows = artifacts.rows(store, run_id, "samples")
+    if not rows:
         kind = row.config["data"]["name"]
         raise NotFound(
             f"run {run_id} has no pictures of samples: a run of images makes them when it starts, and this one "
             f"({kind}) has not started, was made by an older version, or is not of images"
         )
-    return held[0]
+    return rows[0]
 
 
-def samples(store: Store, row: sa.Row[Any]) -> wire.Samples:
-    """Return the pictures that a file holds; raises Unusable where it is not whole."""
+def samples(store: Store, row: sa.Row[Any]) -> wire.SampleImages:
+    """Return the thumbnails of an artifact; raises Unusable if it is damaged or missing."""
     loaded = artifacts.read(store, row)
     if loaded is None:
         raise Unusable(f"the pictures of samples of run {row.run_id} are damaged or missing on disk")
     images, true_labels = loaded.arrays["images"], loaded.arrays.get("true_labels")
     count, height, width, channels = images.shape
-    return wire.Samples(
+    return wire.SampleImages(
         run=row.run_id,
         height=height,
         width=width,
@@ -235,9 +201,9 @@ def samples(store: Store, row: sa.Row[Any]) -> wire.Samples:
 
 
 def features(store: Store, run_id: str, epoch: float | None) -> tuple[float, Path]:
-    """Return the epoch and the file of the features kept at `epoch` (the newest at or before it), or the newest."""
+    """Return the epoch and the file of the newest features kept at or before `epoch`, or the newest of all."""
     runs.get(store, run_id)
-    row = at_epoch(store, run_id, "FeaturesKept", epoch)
+    row = event_at_epoch(store, run_id, "FeaturesKept", epoch)
     kept = artifacts.row_at(store, run_id, "features", row.payload["step"])
     path = None if kept is None else artifacts.verified_path(store, kept)
     if path is None:
@@ -246,9 +212,9 @@ def features(store: Store, run_id: str, epoch: float | None) -> tuple[float, Pat
 
 
 def milestones(store: Store, run_id: str, key: str, split: str, threshold: float) -> wire.Milestones:
-    """Return when the terminal phase began, and from when on a metric stays at or beyond a threshold."""
+    """Return the first epoch of the terminal phase, and the first from which on a metric stays beyond a threshold."""
     if key not in METRICS:
-        raise Invalid(f"key must be a metric, got {key!r}; GET /api/v1/metrics lists them")
+        raise Invalid(f"key must be a metric, got {key!r}{did_you_mean(key, METRICS)}; GET /api/v1/metrics lists them")
     found = series(store, run_id)
     if split not in found.values and found.epochs:
         raise NotFound(f"run {run_id} has no split {split!r}; it has {', '.join(found.values)}")
@@ -270,44 +236,27 @@ def milestones(store: Store, run_id: str, key: str, split: str, threshold: float
     )
 
 
-def artifact_wire(row: sa.Row[Any]) -> wire.ArtifactWire:
-    """Return an artifact's row as it travels."""
-    href = f"/api/v1/runs/{row.run_id}/artifacts/{row.kind}/{row.step}"
-    fields = {name: getattr(row, name) for name in ("kind", "step", "seq", "size_bytes", "sha256")}
-    return wire.ArtifactWire(href=href, **fields)
+def overview(store: Store, run_id: str, max_points: int) -> dict[str, Any]:
+    """Return the content of a `wire.RunOverview` as JSON, with curves thinned to about `max_points` positions.
 
-
-def attempt_wire(row: sa.Row[Any]) -> wire.AttemptWire:
-    """Return an attempt's row as it travels."""
-    return wire.AttemptWire(**{name: getattr(row, name) for name in wire.AttemptWire.model_fields})
-
-
-def reading_wire(row: sa.Row[Any]) -> wire.ReadingWire:
-    """Return a reading's row as it travels."""
-    return wire.ReadingWire(**{name: getattr(row, name) for name in wire.ReadingWire.model_fields})
-
-
-def overview(store: Store, run_id: str, at_most: int) -> dict[str, Any]:
-    """Return all that a page of a run begins with, a `wire.Overview`, its curves at about `at_most` places each.
-
-    It is JSON-able as it is: to check a hundred thousand numbers one by one would take longer than to read them.
-    What happens while this is read may be in it already; a reader that follows from `seq` on passes over what it has.
+    Not a model: validating a hundred thousand numbers would take longer than reading them. Events appended meanwhile
+    may be included; a client that streams from `seq` on skips those that it has.
     """
     row = runs.get(store, run_id)
     started = event_log.newest_event(store, run_id, "RunStarted")
     newest = {type_: event_log.newest_event(store, run_id, type_) for type_ in NEWEST}
-    steps = curves.read(store, run_id, "step", at_most)
+    steps = curves.read(store, run_id, "step", max_points)
     stepped = steps.values.get("steps", {})
     captured = artifacts.steps(store, run_id, "geometry")
     shown = None
-    # A newest capture that is damaged is no reason to show nothing of the run.
+    # The overview is useful without the newest capture, which may be damaged.
     with contextlib.suppress(Unusable):
         shown = geometry(store, run_id, None) if captured and started is not None else None
-    epochs = curves.read(store, run_id, "epoch", at_most)
+    epochs = curves.read(store, run_id, "epoch", max_points)
     return {
-        "run": run_wire(row).model_dump(mode="json"),
+        "run": run_views.run_wire(row).model_dump(mode="json"),
         "seq": row.last_seq,
-        "started": None if started is None else event_json(started),
+        "started": None if started is None else run_views.event_json(started),
         "series": {
             "run": run_id,
             "epochs": epochs.positions,
@@ -317,7 +266,7 @@ def overview(store: Store, run_id: str, at_most: int) -> dict[str, Any]:
         },
         "steps": {"step": list(steps.positions)} | {key: stepped.get(key, []) for key in OF_STEPS},
         "captures": wire.typed_array(np.array(captured, np.int32)).model_dump(),
-        "newest": {type_: event_json(each) for type_, each in newest.items() if each is not None},
+        "newest": {type_: run_views.event_json(each) for type_, each in newest.items() if each is not None},
         "geometry": None if shown is None else shown.model_dump(mode="json"),
     }
 

@@ -1,11 +1,11 @@
-"""A queue of fixed length for work that takes long, with a limit for each token.
+"""A bounded queue for long work, with a limit per token.
 
-A request that waits holds no thread: `at_once` threads of the queue's own do the work, in the order in which it was
-asked for. Equal requests, by their key, share one job; small results are kept for a while. Whoever finds the queue
-full, or has too many places already, is refused with TooManyRequests, which says how many are ahead and when to try
-again. A caller that is cancelled gives up its place, unless somebody else waits for the same job or it has begun.
+A waiting request holds no thread: `workers` threads of the queue run the jobs in order of arrival. Requests with equal
+keys share one job, and small results are cached. When the queue is full, or the caller has too many jobs in it, the
+request fails with TooManyRequests, which says how many are ahead and when to retry. A cancelled caller gives up its
+place, unless another one waits for the same job or the job has started.
 
-All methods but `run` of a Place belong to the event loop.
+All methods except `QueueSlot.run` must be called on the event loop.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from typing import Generic, ParamSpec, Protocol, TypeVar
 
 from backend.store.errors import TooManyRequests
 
-FIRST_ESTIMATE_S = 1.0
-"""How long a job is taken to last before one was measured."""
-NEWEST_SHARE = 0.2
-"""How much the newest job counts in the mean duration."""
+INITIAL_DURATION_S = 1.0
+"""Assumed duration of a job before any was measured."""
+SMOOTHING = 0.2
+"""Weight of the newest job in the moving average of durations."""
 MAX_RETRY_S = 10
 
 
-class Content(Protocol):
+class HasContent(Protocol):
     """A result whose size is that of its content."""
 
     @property
     def content(self) -> bytes: ...
 
 
-Result = TypeVar("Result", bound=Content)
+Result = TypeVar("Result", bound=HasContent)
 Returned = TypeVar("Returned")
-Given = ParamSpec("Given")
+Args = ParamSpec("Args")
 
 
 @dataclass(slots=True)
-class Job(Generic[Result]):
-    """Work that runs or waits: who asked first, and how many requests wait for its result."""
+class QueuedJob(Generic[Result]):
+    """A job that runs or waits: its first owner, and how many requests wait for its result."""
 
     owner: str | None
     work: Callable[[], Result]
@@ -51,43 +51,43 @@ class Job(Generic[Result]):
     started: bool = False
 
 
-class Place:
-    """A turn in the queue: while it is held, work runs in one of the queue's threads."""
+class QueueSlot:
+    """The right to use the queue's threads, held by one request."""
 
     def __init__(self, threads: ThreadPoolExecutor) -> None:
         self._threads = threads
 
-    async def run(self, work: Callable[Given, Returned], *args: Given.args, **kwargs: Given.kwargs) -> Returned:
-        """Return what `work` gives, done in a thread."""
+    async def run(self, work: Callable[Args, Returned], *args: Args.args, **kwargs: Args.kwargs) -> Returned:
+        """Run `work` in one of the queue's threads and return its result."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
 
 
 class WorkQueue(Generic[Result]):
-    """At most `length` jobs, `per_token` of one caller, of which `at_once` run; `keep_bytes` of results are kept."""
+    """At most `length` jobs, `per_token` of one caller, run by `workers` threads; caches `cache_bytes` of results."""
 
-    def __init__(self, length: int, per_token: int, *, at_once: int, keep_bytes: int = 0) -> None:
-        self.length, self.per_token, self._at_once = length, per_token, at_once
-        self._threads = ThreadPoolExecutor(at_once, "work-queue")
-        self._turn = asyncio.Semaphore(at_once)
-        self._places: Counter[str | None] = Counter()
-        self._jobs: dict[Hashable, tuple[Job[Result], asyncio.Task[Result]]] = {}
-        self._results: OrderedDict[Hashable, Result] = OrderedDict()
-        self._keep_bytes, self._kept_bytes = keep_bytes, 0
-        self._mean_s = FIRST_ESTIMATE_S
+    def __init__(self, length: int, per_token: int, *, workers: int, cache_bytes: int = 0) -> None:
+        self.length, self.per_token, self._workers = length, per_token, workers
+        self._threads = ThreadPoolExecutor(workers, "work-queue")
+        self._running = asyncio.Semaphore(workers)
+        self._jobs_by_owner: Counter[str | None] = Counter()
+        self._jobs: dict[Hashable, tuple[QueuedJob[Result], asyncio.Task[Result]]] = {}
+        self._cache: OrderedDict[Hashable, Result] = OrderedDict()
+        self._max_cache_bytes, self._cache_bytes = cache_bytes, 0
+        self._mean_duration_s = INITIAL_DURATION_S
 
     @property
     def size(self) -> int:
-        """How many places are taken, by what runs and what waits."""
-        return self._places.total()
+        """How many jobs run or wait."""
+        return self._jobs_by_owner.total()
 
     async def submit(self, key: Hashable, owner: str | None, work: Callable[[], Result]) -> Result:
-        """Return what `work` gives; the same key gives the same result, made once. Raises TooManyRequests when full."""
-        kept = self._results.get(key)
-        if kept is not None:
-            self._results.move_to_end(key)
-            return kept
-        job, task = self._jobs.get(key) or self._begin(key, Job(owner, work))
+        """Return the result of `work`, or of an earlier job with an equal key. Raises TooManyRequests when full."""
+        cached = self._cache.get(key)
+        if cached is not None:
+            self._cache.move_to_end(key)
+            return cached
+        job, task = self._jobs.get(key) or self._enqueue(key, QueuedJob(owner, work))
         job.waiting += 1
         try:
             return await asyncio.shield(task)
@@ -98,80 +98,80 @@ class WorkQueue(Generic[Result]):
                 self._forget(key, task)
 
     @contextlib.asynccontextmanager
-    async def place(self, owner: str | None) -> AsyncIterator[Place]:
-        """Wait for a turn and hold it. Raises TooManyRequests when full."""
-        self._take(owner)
+    async def slot(self, owner: str | None) -> AsyncIterator[QueueSlot]:
+        """Wait for a free worker and hold it. Raises TooManyRequests when full."""
+        self._acquire(owner)
         try:
-            async with self._turn, self._measured():
-                yield Place(self._threads)
+            async with self._running, self._timed():
+                yield QueueSlot(self._threads)
         finally:
-            self._leave(owner)
+            self._release(owner)
 
     def close(self) -> None:
-        """Give up what waits; what runs ends by itself."""
+        """Cancel waiting jobs; a running one finishes."""
         for _, task in list(self._jobs.values()):
             task.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _begin(self, key: Hashable, job: Job[Result]) -> tuple[Job[Result], asyncio.Task[Result]]:
-        self._take(job.owner)
+    def _enqueue(self, key: Hashable, job: QueuedJob[Result]) -> tuple[QueuedJob[Result], asyncio.Task[Result]]:
+        self._acquire(job.owner)
         task = asyncio.create_task(self._run(key, job))
         self._jobs[key] = job, task
-        # Not at the end of `_run`, which never begins in a task that is cancelled at once.
-        task.add_done_callback(lambda done: self._end(key, job, done))
+        # A callback instead of code at the end of `_run`, which never runs if the task is cancelled at once.
+        task.add_done_callback(lambda done: self._on_done(key, job, done))
         return job, task
 
-    async def _run(self, key: Hashable, job: Job[Result]) -> Result:
-        async with self._turn, self._measured():
+    async def _run(self, key: Hashable, job: QueuedJob[Result]) -> Result:
+        async with self._running, self._timed():
             job.started = True
-            result = await Place(self._threads).run(job.work)
-        self._keep(key, result)
+            result = await QueueSlot(self._threads).run(job.work)
+        self._add_to_cache(key, result)
         return result
 
-    def _end(self, key: Hashable, job: Job[Result], task: asyncio.Task[Result]) -> None:
-        self._leave(job.owner)
+    def _on_done(self, key: Hashable, job: QueuedJob[Result], task: asyncio.Task[Result]) -> None:
+        self._release(job.owner)
         self._forget(key, task)
         if not task.cancelled():
-            task.exception()  # those who waited have it; there may be nobody left
+            task.exception()  # mark as retrieved: there may be no caller left to take it
 
     def _forget(self, key: Hashable, task: asyncio.Task[Result]) -> None:
-        """Let a later request of this key begin anew, unless one has already."""
+        """Let a later request with this key start a new job, unless one has already."""
         if key in self._jobs and self._jobs[key][1] is task:
             del self._jobs[key]
 
     @contextlib.asynccontextmanager
-    async def _measured(self) -> AsyncIterator[None]:
+    async def _timed(self) -> AsyncIterator[None]:
         begin = time.monotonic()
         try:
             yield
         finally:
-            self._mean_s += NEWEST_SHARE * (time.monotonic() - begin - self._mean_s)
+            self._mean_duration_s += SMOOTHING * (time.monotonic() - begin - self._mean_duration_s)
 
-    def _keep(self, key: Hashable, result: Result) -> None:
+    def _add_to_cache(self, key: Hashable, result: Result) -> None:
         size = len(result.content)
-        if size > self._keep_bytes // 4:
+        if size > self._max_cache_bytes // 4:
             return
-        self._results[key] = result
-        self._kept_bytes += size
-        while self._kept_bytes > self._keep_bytes:
-            _, gone = self._results.popitem(last=False)
-            self._kept_bytes -= len(gone.content)
+        self._cache[key] = result
+        self._cache_bytes += size
+        while self._cache_bytes > self._max_cache_bytes:
+            _, evicted = self._cache.popitem(last=False)
+            self._cache_bytes -= len(evicted.content)
 
-    def _take(self, owner: str | None) -> None:
-        """Take a place in the queue; raises TooManyRequests where there is none."""
-        size, own = self.size, self._places.get(owner, 0)
+    def _acquire(self, owner: str | None) -> None:
+        """Count a job of `owner`; raises TooManyRequests at either limit."""
+        size, own = self.size, self._jobs_by_owner.get(owner, 0)
         if size >= self.length:
-            raise self._refusal(f"{size} requests for long work are ahead, as many as the server takes", size)
+            raise self._refusal(f"{size} requests for long work are ahead, the server's limit", size)
         if own >= self.per_token:
-            raise self._refusal(f"{own} requests of this token for long work are ahead, as many as one may have", own)
-        self._places[owner] += 1
+            raise self._refusal(f"{own} requests of this token for long work are ahead, the limit per token", own)
+        self._jobs_by_owner[owner] += 1
 
-    def _leave(self, owner: str | None) -> None:
-        self._places[owner] -= 1
-        if not self._places[owner]:
-            del self._places[owner]
+    def _release(self, owner: str | None) -> None:
+        self._jobs_by_owner[owner] -= 1
+        if not self._jobs_by_owner[owner]:
+            del self._jobs_by_owner[owner]
 
-    def _refusal(self, what: str, ahead: int) -> TooManyRequests:
-        # By then half of what is ahead is done, so that those who were refused find room without asking all the time.
-        wait_s = max(1, min(MAX_RETRY_S, math.ceil(self._mean_s * self.size / self._at_once / 2)))
-        return TooManyRequests(f"{what}; try again in {wait_s} s", retry_after_s=wait_s, ahead=ahead)
+    def _refusal(self, reason: str, ahead: int) -> TooManyRequests:
+        # About half of the queue is done by then, so refused clients find a place without retrying all the time.
+        wait_s = max(1, min(MAX_RETRY_S, math.ceil(self._mean_duration_s * self.size / self._workers / 2)))
+        return TooManyRequests(f"{reason}; try again in {wait_s} s", retry_after_s=wait_s, ahead=ahead)

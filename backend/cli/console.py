@@ -1,53 +1,30 @@
-"""Progress and tables in the terminal, for runs here or on a server."""
+"""Progress in the terminal: training, long writes, checks of the store."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from backend.api import wire
-from backend.client import Client, calls
-from backend.jobs.launcher import DataAccess
-from backend.jobs.supervisor import Supervisor
-from backend.store import data_directory, event_log, integrity, run_status, runs
-from backend.store.database import Store
-from backend.store.errors import Unusable
-from ncengine.config import RunConfig
-from ncengine.data import resolve_config
+from backend.store import run_status
 
-POLL_S = 0.2
-Result = TypeVar("Result")
+if TYPE_CHECKING:
+    from backend.client.service import Service
+    from backend.store.database import Store
+    from ncengine.config import RunConfig
+
+CANCEL_TIMEOUT_S = 15.0
+EXIT_INTERRUPTED = 130
 
 
-def remote(server: str, token: str | None, work: Callable[[Client], Result]) -> Result:
-    """Work with a server, saying so while it has too much to do; raises Unusable where it cannot be reached."""
-    console = Console(stderr=True)
-    try:
-        with Client(
-            server,
-            token,
-            verify=os.environ.get("COLLAPSE_CERTIFICATE") or True,
-            on_wait=lambda wait: console.print(str(wait), highlight=False),
-        ) as client:
-            return work(client)
-    except httpx.TransportError as error:
-        raise Unusable(
-            f"the server at {server} cannot be reached ({error}); is it running, and the tunnel open?"
-        ) from error
-
-
-def bars() -> Progress:
-    """Return bars of epochs or runs, with numbers beside them and the time that is left."""
+def progress_bars() -> Progress:
+    """Return progress bars with a field `facts` beside the counts."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -58,8 +35,8 @@ def bars() -> Progress:
     )
 
 
-def facts_of(scalars: dict[str, dict[str, Any]]) -> str:
-    """Return the line of numbers beside a progress bar."""
+def format_scalars(scalars: dict[str, dict[str, Any]]) -> str:
+    """Return the main metrics of an epoch, for the text beside a progress bar."""
     train, test = scalars.get("train", {}), scalars.get("test", {})
     parts = [
         f"{label} {float(split[key]):{form}}"
@@ -74,155 +51,104 @@ def facts_of(scalars: dict[str, dict[str, Any]]) -> str:
     return "  ".join(parts)
 
 
-def progress_words(payload: dict[str, Any]) -> str:
-    """Return how far a download or a reading is, in words."""
-    done, total, unit = payload["done"], payload["total"], payload["unit"]
+def format_data_progress(event: dict[str, Any]) -> str:
+    """Return the progress of a download or of reading a data set."""
+    done, total, unit = event["done"], event["total"], event["unit"]
     scale, unit = (1e6, "MB") if unit == "bytes" else (1, unit)
     of = "" if total is None else f" of {total / scale:,.0f}"
-    return f"{payload['what']}: {done / scale:,.0f}{of} {unit}"
+    return f"{event['what']}: {done / scale:,.0f}{of} {unit}"
 
 
-def run_here(
-    store: Store, configs: Sequence[RunConfig], name: str, group: str | None, reading: DataAccess | None = None
+def train(
+    service: Service, configs: Sequence[RunConfig], name: str, group: str | None, mirror: str | None = None
 ) -> bool:
-    """Run configs one after another on this data directory; return whether any failed.
-
-    Where a server holds the data directory its supervisor takes the runs from the queue; otherwise one is started here.
-    """
-    served = data_directory.server_lock_holder(store.data_dir)
+    """Run configs one after another with progress; return whether any failed. Ctrl-C exits with 130."""
     console = Console(stderr=True)
-    failed = False
-    if served:
-        console.print(f"The server at {served.get('url', '?')} runs it; watch it there.")
-    for config in map(resolve_config, configs):
-        run_id, _ = runs.create(store, config, name=name, group=group)
-        supervisor = None if served else Supervisor(store, warm=False, only=(run_id,), data_access=reading)
-        console.print(f"run {run_id}")
-        try:
-            if supervisor is not None:
-                supervisor.start()
-            with interrupts() as asked:
-                failed |= _follow(store, run_id, config, asked)
-            if asked:
-                _cancel(store, run_id, console)
-                raise SystemExit(130)
-        finally:
-            if supervisor is not None:
-                supervisor.close()
-    return failed
+    server = service.server_url()
+    if server:
+        console.print(f"The server at {server} runs it; watch it there.", highlight=False)
+    has_failed = False
+    for config in configs:
+        with service.launch(config, name=name, group=group, mirror=mirror) as run_id:
+            console.print(f"run {run_id}{service.location}")
+            with interrupts() as interrupted:
+                has_failed |= _follow(service, run_id, config.epochs, interrupted)
+            if interrupted:
+                _stop_following(service, run_id, console)
+                raise SystemExit(EXIT_INTERRUPTED)
+    return has_failed
 
 
 @contextlib.contextmanager
 def interrupts() -> Iterator[list[int]]:
-    """Give a list that is no longer empty once Ctrl-C was pressed.
+    """Yield a list that is no longer empty after Ctrl-C.
 
-    A KeyboardInterrupt would come anywhere, in the middle of a transaction too, and could leave a lock held for good.
+    A KeyboardInterrupt could arrive in the middle of a transaction and leave a lock held.
     """
-    asked: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _frame: asked.append(number))
+    received: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: received.append(number))
     try:
-        yield asked
+        yield received
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def _follow(store: Store, run_id: str, config: RunConfig, asked: list[int]) -> bool:
-    """Show a run's progress to its end, or until Ctrl-C; return whether it failed."""
-    seen = 0
-    with bars() as progress:
-        task = progress.add_task("queued", total=config.epochs, facts="")
-        while not asked:
-            row = runs.get(store, run_id)
-            for event in event_log.after(store, run_id, seen, 1000):
-                seen = event.seq
-                if event.type == "EpochMeasured":
-                    facts = facts_of(event.payload["scalars"])
-                    progress.update(task, completed=event.payload["epoch"], facts=facts)
-                elif event.type == "DataProgressed":
-                    progress.update(task, facts=progress_words(event.payload))
-                elif event.type == "LogLine" and row.status == "running":
-                    progress.console.print(event.payload["text"])
-                elif event.type == "AttemptFailed":
-                    progress.console.print(f"attempt {event.payload['attempt']}: {event.payload['reason']}")
-            progress.update(task, description=row.status)
-            if row.status in run_status.ENDED and seen >= row.last_seq:
-                if row.error:
-                    progress.console.print(f"[red]failed: {row.error}")
-                return bool(row.status != "finished")
-            time.sleep(POLL_S)
+def _follow(service: Service, run_id: str, epochs: int, interrupted: list[int]) -> bool:
+    """Show a run's progress until it ends or Ctrl-C is pressed; return whether it failed."""
+    last_seq = 0
+    with progress_bars() as bars:
+        task = bars.add_task("queued", total=epochs, facts="")
+        while not interrupted:
+            run = service.run(run_id)
+            for event in service.events(run_id, last_seq):
+                last_seq = event["seq"]
+                if event["type"] == "EpochMeasured":
+                    bars.update(task, completed=event["epoch"], facts=format_scalars(event["scalars"]))
+                elif event["type"] == "DataProgressed":
+                    bars.update(task, facts=format_data_progress(event))
+                elif event["type"] == "LogLine" and run.status == "running":
+                    bars.console.print(event["text"])
+                elif event["type"] == "AttemptFailed":
+                    bars.console.print(f"attempt {event['attempt']}: {event['reason']}")
+            bars.update(task, description=run.status)
+            if run.status in run_status.ENDED and last_seq >= run.last_seq:
+                if run.error:
+                    bars.console.print(f"[red]failed: {run.error}")
+                return run.status != "finished"
+            time.sleep(service.poll_s)
     return False
 
 
-def _cancel(store: Store, run_id: str, console: Console) -> None:
-    """Stop a run on Ctrl-C and wait for its end, so that nothing is left half done."""
-    console.print("stopping …")
-    if runs.get(store, run_id).status in run_status.ENDED:
+def _stop_following(service: Service, run_id: str, console: Console) -> None:
+    """After Ctrl-C, cancel a run of this process and wait for its end; a server continues its own."""
+    if not service.cancels_on_interrupt:
+        console.print(f"run {run_id} continues{service.location}")
         return
-    run_status.request_cancel(store, run_id)
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline and runs.get(store, run_id).status not in run_status.ENDED:
-        time.sleep(POLL_S)
-    console.print(f"run {run_id} is {runs.get(store, run_id).status}; its numbers so far are kept")
-
-
-def run_remote(server: str, token: str | None, configs: Sequence[RunConfig], name: str, group: str | None) -> bool:
-    """Run configs on a server and show their progress; return whether any failed. Ctrl-C leaves them running there."""
-
-    def work(client: Client) -> bool:
-        failed = False
-        for config in configs:
-            run = client(calls.launch(config.model_dump(mode="json"), name=name, group=group))
-            Console(stderr=True).print(f"run {run.id} on {server}")
-            with bars() as progress:
-                task = progress.add_task("queued", total=config.epochs, facts="")
-                while run.status not in run_status.ENDED:
-                    time.sleep(1.0)
-                    run = client(calls.run(run.id))
-                    facts = facts_of(run.summary)
-                    progress.update(task, description=run.status, completed=run.epoch, facts=facts)
-            failed |= run.status != "finished"
-        return failed
-
-    return remote(server, token, work)
-
-
-def print_runs(items: Sequence[wire.RunWire]) -> None:
-    """Print runs as a table."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("id", "status", "name", "head", "data", "seed", "epoch", "NC1", "NC3", "train", "test", "created"):
-        table.add_column(column)
-    for item in items:
-        train, test = item.summary.get("train", {}), item.summary.get("test", {})
-        table.add_row(
-            item.id,
-            item.status,
-            item.name,
-            item.config.head.name,
-            item.config.data.name,
-            str(item.config.seed),
-            f"{item.epoch}/{item.config.epochs}",
-            *(f"{float(train[key]):.3g}" if key in train else "" for key in ("nc1", "nc3")),
-            *(f"{float(split['top1']):.1%}" if "top1" in split else "" for split in (train, test)),
-            item.created_at[:16].replace("T", " "),
-        )
-    Console(width=None if Console().is_terminal else 160).print(table)
+    console.print("stopping …")
+    if service.run(run_id).status in run_status.ENDED:
+        return
+    service.bulk_action("cancel", [run_id])
+    deadline = time.monotonic() + CANCEL_TIMEOUT_S
+    while time.monotonic() < deadline and service.run(run_id).status not in run_status.ENDED:
+        time.sleep(service.poll_s)
+    console.print(f"run {run_id} is {service.run(run_id).status}; its numbers so far are kept")
 
 
 def write_chunks(path: Path, chunks: Iterable[bytes]) -> None:
-    """Write a file that is there whole or not at all, saying how far it is."""
-    aside = path.with_name(path.name + ".partial")
+    """Write a file completely or not at all, showing its size so far."""
+    partial = path.with_name(path.name + ".partial")
     try:
-        with Console(stderr=True).status(f"writing {path}") as status, aside.open("wb") as stream:
+        with Console(stderr=True).status(f"writing {path}") as status, partial.open("wb") as stream:
             for chunk in chunks:
                 stream.write(chunk)
                 status.update(f"writing {path}: {stream.tell() / 1e6:,.1f} MB")
-        aside.replace(path)
+        partial.replace(path)
     finally:
-        aside.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
 def read_chunks(path: Path) -> Iterator[bytes]:
-    """Read a file piece by piece, saying how far it is."""
+    """Read a file in chunks, showing how much was read."""
     from backend.store.archive.writer import file_chunks
 
     size, sent = path.stat().st_size, 0
@@ -234,21 +160,23 @@ def read_chunks(path: Path) -> Iterator[bytes]:
 
 
 def check_store(store: Store) -> bool:
-    """Look through the whole store, saying how far it is; print what is wrong and return whether nothing is."""
-    found = 0
+    """Check the whole store with progress; print every fault and return whether there is none."""
+    from backend.store import integrity, runs
+
+    faults = 0
     ids = runs.list_ids(store)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=Console(stderr=True)
     ) as bar:
         task = bar.add_task("database", total=len(ids))
         for run_id in (None, *ids):
-            faults = (
+            found = (
                 integrity.find_database_problems(store) if run_id is None else integrity.find_problems(store, run_id)
             )
-            for fault in faults:
-                found += 1
+            for fault in found:
+                faults += 1
                 print(f"{fault.run_id or 'store'}: {fault.description}")
             if run_id is not None:
                 bar.update(task, advance=1, description=f"run {run_id}")
-    print(f"{len(ids)} runs looked through: " + (f"{found} things are wrong" if found else "all is as it should be"))
-    return not found
+    print(f"{len(ids)} runs looked through: " + (f"{faults} things are wrong" if faults else "all is as it should be"))
+    return not faults

@@ -1,29 +1,30 @@
-"""`collapse gc`: what it shows, what it asks, and what it says afterwards."""
+"""`collapse gc`: preview a clean-up, delete it, and show, restore or empty the trash."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backend.cli import console
-from backend.store.database import Store
-from backend.store.errors import Invalid
-from backend.store.gc import delete as deleting
-from backend.store.gc import eligible, plans, restore, trash
-from backend.store.gc.plans import LABELS, CleanupPlan, CleanupResult, CleanupRules, MovedItem, SkippedItem
+from backend.cli.options import ServiceOptions, with_service
 
-INTERRUPTED = 130
+if TYPE_CHECKING:
+    from backend.api import wire
+    from backend.client.service import GcOutcome, Service
+
+EXIT_INTERRUPTED = 130
 """The exit code after Ctrl-C."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the command line asks for."""
+class GcArguments:
+    """Arguments of the command."""
 
-    rules: CleanupRules
+    rules: wire.GcRequest
+    has_rules: bool
     plan: str | None
     entries: tuple[str, ...]
     delete: bool
@@ -32,118 +33,157 @@ class Wanted:
     restore: bool
 
 
-def require_consistent(wanted: Wanted, *, dry_run: bool) -> None:
-    """Raise Invalid where options contradict each other."""
-    if dry_run and wanted.delete:
+@with_service
+def gc(
+    service: ServiceOptions,
+    entry: Annotated[
+        list[str] | None, typer.Argument(metavar="ENTRY", help="With --restore: entries of the trash.")
+    ] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Move what was shown to the trash for a week.")] = False,
+    plan: Annotated[str | None, typer.Option(metavar="ID", help="Use the plan of an earlier preview.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask on a terminal.")] = False,
+    empty_trash: Annotated[
+        bool, typer.Option("--empty-trash", help="Show the trash; with --delete, remove it permanently.")
+    ] = False,
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Restore the trash, all of it or the entries named.")
+    ] = False,
+    thin_geometry: Annotated[
+        int | None, typer.Option(min=2, help="Keep every n-th capture of finished runs, the first and the last.")
+    ] = None,
+    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Delete finished runs' checkpoints too.")] = False,
+    q: Annotated[str, typer.Option("--filter", "-q", help="Apply the rules only to runs that match this filter.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", hidden=True, help="The default now.")] = False,
+) -> None:
+    """Show what can be deleted, and delete it with --delete: old deleted runs, stray files, what the rules name."""
+    from backend.api import wire
+
+    rules = wire.GcRequest(thin_geometry=thin_geometry, checkpoints=checkpoints, q=q)
+    arguments = GcArguments(
+        rules,
+        bool(thin_geometry or checkpoints or q),
+        plan,
+        tuple(entry or ()),
+        delete=delete,
+        yes=yes,
+        empty_trash=empty_trash,
+        restore=restore,
+    )
+    _require_consistent(arguments, dry_run=dry_run)
+    with service.open() as opened:
+        if arguments.restore:
+            _restore(opened, arguments)
+        elif arguments.empty_trash:
+            _empty_trash(opened, arguments)
+        else:
+            _clean_up(opened, arguments)
+
+
+def _require_consistent(arguments: GcArguments, *, dry_run: bool) -> None:
+    """Raise Invalid if options contradict each other."""
+    from backend.store.errors import Invalid
+
+    if dry_run and arguments.delete:
         raise Invalid("--dry-run shows and --delete deletes; give one of them (without either, nothing is removed)")
-    if wanted.entries and not wanted.restore:
-        raise Invalid(f"{wanted.entries[0]!r} names an entry of the trash, which only --restore takes")
-    if wanted.restore and (wanted.delete or wanted.empty_trash or wanted.plan):
+    if arguments.entries and not arguments.restore:
+        raise Invalid(f"{arguments.entries[0]!r} names an entry of the trash, which only --restore takes")
+    if arguments.restore and (arguments.delete or arguments.empty_trash or arguments.plan):
         raise Invalid("--restore brings things back; leave --delete, --empty-trash and --plan out")
-    if wanted.empty_trash and wanted.plan:
+    if arguments.empty_trash and arguments.plan:
         raise Invalid("--plan names a clean-up, not the trash; leave it out with --empty-trash")
-    if (wanted.plan or wanted.empty_trash or wanted.restore) and wanted.rules != CleanupRules():
+    if (arguments.plan or arguments.empty_trash or arguments.restore) and arguments.has_rules:
         raise Invalid("--thin-geometry, --checkpoints and --filter make a new plan; leave them out here")
 
 
-def collect(store: Store, wanted: Wanted) -> bool:
-    """Do what is wanted; return False where a restore left something in the trash."""
-    if wanted.restore:
-        return _restore(store, wanted)
-    if wanted.empty_trash:
-        _empty_trash(store, wanted)
-    else:
-        _clean_up(store, wanted)
-    return True
-
-
-def files_of(count: int, size_bytes: int) -> str:
-    """Return "12 files (2.8 MB)"."""
-    return f"{count:,} file{'' if count == 1 else 's'} ({size_bytes / 1e6:.1f} MB)"
-
-
-def _clean_up(store: Store, wanted: Wanted) -> None:
-    plan = plans.get(store, wanted.plan) if wanted.plan else eligible.create_plan(store, wanted.rules)
+def _clean_up(service: Service, arguments: GcArguments) -> None:
+    plan = service.gc_plan(arguments.plan) if arguments.plan else service.create_gc_plan(arguments.rules)
     _print_plan(plan)
-    if not wanted.delete:
+    if not arguments.delete:
         if plan.items:
             print(f"nothing is removed yet; `collapse gc --delete --plan {plan.id}` removes this, within a day")
         return
-    # Also where there is nothing to delete: what is in the trash for a week goes.
-    if plan.items and not _agreed(wanted, f"Delete {files_of(plan.count, plan.size_bytes)}?"):
+    # An empty plan is deleted too: it removes what has been in the trash for a week.
+    if plan.items and not _is_confirmed(arguments, f"Delete {format_files(plan.count, plan.size_bytes)}?"):
         return
-    outcome = _with_bar("deleting", lambda **hooks: deleting.delete(store, plan.id, **hooks))
-    _print_skipped("left", outcome.skipped)
-    print(f"deleted {files_of(outcome.count, outcome.size_bytes)}")
-    if outcome.entry:
-        print(f"kept in the trash for a week as {outcome.entry}; `collapse gc --restore {outcome.entry}` undoes it")
-    if outcome.stopped:
+    outcome = _with_progress("deleting", lambda **hooks: service.delete_gc_plan(plan.id, **hooks))
+    result = outcome.result
+    _print_skipped("left", result.skipped)
+    print(f"deleted {format_files(result.count, result.size_bytes)}")
+    if result.entry:
+        print(f"kept in the trash for a week as {result.entry}; `collapse gc --restore {result.entry}` undoes it")
+    if outcome.interrupted:
         print("stopped; the rest is as it was")
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(EXIT_INTERRUPTED)
 
 
-def _print_plan(plan: CleanupPlan) -> None:
-    _print_items(
-        MovedItem(kind=i.kind, run_id=i.run_id, count=len(i.files), size_bytes=i.size_bytes) for i in plan.items
-    )
+def _empty_trash(service: Service, arguments: GcArguments) -> None:
+    trash = service.list_trash()
+    for entry in trash.items:
+        print(f"{entry.name}, until {entry.expires_at[:16].replace('T', ' ')} UTC")
+        _print_items(entry.items)
+    total = format_files(trash.count, trash.size_bytes)
+    print(f"{total} in the trash")
+    if not arguments.delete:
+        if trash.items:
+            print("nothing is removed yet; `collapse gc --empty-trash --delete` removes it for good")
+    elif trash.items and _is_confirmed(arguments, f"Remove {total} for good? This cannot be undone."):
+        removed = service.empty_trash(trash.digest)
+        print(f"removed {format_files(removed.count, removed.size_bytes)} for good")
+
+
+def _restore(service: Service, arguments: GcArguments) -> None:
+    """Restore entries of the trash; exits with 1 if something could not be restored."""
+    names = arguments.entries or None
+    outcome = _with_progress("restoring", lambda **hooks: service.restore_trash(names, **hooks))
+    result = outcome.result
+    _print_items(result.items)
+    _print_skipped("not restored", result.skipped)
+    print(f"restored {format_files(result.count, result.size_bytes)}")
+    if outcome.interrupted:
+        print("stopped; the rest is in the trash as before")
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if result.skipped:
+        raise typer.Exit(1)
+
+
+def format_files(count: int, size_bytes: int) -> str:
+    """Return text such as "12 files (2.8 MB)"."""
+    return f"{count:,} file{'' if count == 1 else 's'} ({size_bytes / 1e6:.1f} MB)"
+
+
+def _print_plan(plan: wire.GcPlan) -> None:
+    _print_items(plan.items)
     _print_skipped("left alone", plan.skipped)
     print(f"{plan.size_bytes / 1e6:10.1f} MB  {plan.count:6} files can be deleted, plan {plan.id}")
 
 
-def _print_items(items: Iterable[MovedItem]) -> None:
+def _print_items(items: Iterable[wire.GcItem]) -> None:
     for item in items:
-        print(f"{item.size_bytes / 1e6:10.1f} MB  {item.count:6} × {LABELS[item.kind]}  {item.run_id or ''}".rstrip())
+        print(f"{item.size_bytes / 1e6:10.1f} MB  {item.count:6} × {item.what}  {item.run_id or ''}".rstrip())
 
 
-def _print_skipped(what: str, skipped: Sequence[SkippedItem]) -> None:
+def _print_skipped(label: str, skipped: Iterable[wire.GcSkipped]) -> None:
     for each in skipped:
-        place = each.path or f"{LABELS[each.kind]} {each.run_id or ''}".rstrip()
-        print(f"{what}: {place}: {each.reason}")
+        place = each.path or f"{each.what} {each.run_id or ''}".rstrip()
+        print(f"{label}: {place}: {each.reason}")
 
 
-def _empty_trash(store: Store, wanted: Wanted) -> None:
-    found = trash.list_entries(store)
-    listed = trash.hash_entries(found)
-    for entry in found:
-        print(f"{entry.name}, until {entry.expires:%Y-%m-%d %H:%M} UTC")
-        _print_items(entry.contents())
-    held = [item for entry in found for item in entry.contents()]
-    total = files_of(sum(item.count for item in held), sum(item.size_bytes for item in held))
-    print(f"{total} in the trash")
-    if not wanted.delete:
-        if found:
-            print("nothing is removed yet; `collapse gc --empty-trash --delete` removes it for good")
-    elif found and _agreed(wanted, f"Remove {total} for good? This cannot be undone."):
-        gone = trash.empty(store, listed)
-        print(f"removed {files_of(sum(i.count for i in gone), sum(i.size_bytes for i in gone))} for good")
-
-
-def _restore(store: Store, wanted: Wanted) -> bool:
-    names = wanted.entries or None
-    outcome = _with_bar("restoring", lambda **hooks: restore.restore(store, names, **hooks))
-    _print_items(outcome.moved)
-    _print_skipped("not restored", outcome.skipped)
-    print(f"restored {files_of(outcome.count, outcome.size_bytes)}")
-    if outcome.stopped:
-        print("stopped; the rest is in the trash as before")
-        raise typer.Exit(INTERRUPTED)
-    return not outcome.skipped
-
-
-def _agreed(wanted: Wanted, question: str) -> bool:
-    """Whether a person at a terminal agrees; elsewhere what was printed is what was asked for."""
-    if wanted.yes or not sys.stdin.isatty() or typer.confirm(question):
+def _is_confirmed(arguments: GcArguments, question: str) -> bool:
+    """Ask on a terminal; without one, --delete acts on what was printed."""
+    if arguments.yes or not sys.stdin.isatty() or typer.confirm(question):
         return True
     print("nothing was removed")
     return False
 
 
-def _with_bar(words: str, work: Callable[..., CleanupResult]) -> CleanupResult:
-    """Do work that tells how far it is and can be stopped between two items with Ctrl-C."""
-    with console.interrupts() as asked, console.bars() as bar:
-        task = bar.add_task(words, total=None, facts="")
+def _with_progress(description: str, work: Callable[..., GcOutcome]) -> GcOutcome:
+    """Run work that reports progress and can be stopped between two items with Ctrl-C."""
+    from backend.cli.console import interrupts, progress_bars
+
+    with interrupts() as interrupted, progress_bars() as bar:
+        task = bar.add_task(description, total=None, facts="")
 
         def progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        return work(stopped=lambda: bool(asked), progress=progress)
+        return work(stopped=lambda: bool(interrupted), progress=progress)

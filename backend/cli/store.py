@@ -1,4 +1,4 @@
-"""`collapse store`: which database a data directory belongs to, and the ways to change that; each shows and asks."""
+"""`collapse store`: show or change which database a data directory belongs to; each change is confirmed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import typer
 
 from backend.cli.options import Data, Database, Yes, confirm
 
-UNANSWERED = "this changes which database the directory uses; say --yes where nobody can be asked"
+NEEDS_YES = "this changes which database the directory uses; give --yes to confirm without a terminal"
 app = typer.Typer(no_args_is_help=True, help="The database of a data directory: show, attach, restore from a copy.")
 
 
 @app.command()
 def show(data: Data = None, database_url: Database = None) -> None:
-    """Show the ids that directory and database carry, and how many runs both name; change nothing."""
+    """Show the store ids of directory and database, and how many runs they have in common; change nothing."""
     from backend.settings import database_url_of, resolve_store
     from backend.store.attach import plan_attach
 
@@ -28,7 +28,7 @@ def show(data: Data = None, database_url: Database = None) -> None:
 
 @app.command()
 def attach(data: Data = None, database_url: Database = None, yes: Yes = False) -> None:
-    """Give a data directory and a database one store id: after a move, or where one of them has lost it."""
+    """Give a data directory and a database one store id, after a move or if one of them has lost it."""
     from backend.settings import database_url_of, resolve_store
     from backend.store.attach import attach as attach_planned
     from backend.store.attach import plan_attach
@@ -40,7 +40,7 @@ def attach(data: Data = None, database_url: Database = None, yes: Yes = False) -
     if not plan.is_needed:
         print("They belong together already.")
         return
-    confirm("Attach this database to this directory?", yes, UNANSWERED)
+    confirm("Attach this database to this directory?", yes, NEEDS_YES)
     print(f"attached: both carry store {attach_planned(plan)}")
 
 
@@ -51,7 +51,7 @@ def restore(
     database_url: Database = None,
     yes: Yes = False,
 ) -> None:
-    """Put a copy in the SQLite database's place; the database that is there is kept beside it."""
+    """Replace the SQLite database by a copy; the replaced file is kept."""
     from backend.settings import database_url_of, resolve_store
     from backend.store.attach import plan_restore
     from backend.store.attach import restore as restore_planned
@@ -60,7 +60,7 @@ def restore(
     _require_no_server(data_dir)
     plan = plan_restore(data_dir, database_url_of(data_dir, url), copy)
     print(*plan.lines(), sep="\n")
-    confirm("Put the copy in the database's place?", yes, UNANSWERED)
+    confirm("Put the copy in the database's place?", yes, NEEDS_YES)
     kept = restore_planned(plan)
     print(f"restored {plan.target}" + (f"; the database that was there is {kept}" if kept else ""))
 

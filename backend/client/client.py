@@ -1,7 +1,7 @@
-"""The typed HTTP clients, which pages, the command line and scripts share: blocking or not, remote or in the process.
+"""The typed HTTP clients of pages, command line and scripts: blocking or async, remote or in the same process.
 
-Where the server has too much long work to do (429), a client waits as long as it was told and asks again, for
-`patience_s` in all; `on_wait` is called with each wait.
+If the server's queue is full (429), a client waits as the response says and retries, for `max_wait_s` in all;
+`on_wait` is called before each wait.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-import httpx
+import httpx2
 
 from backend.api import wire
 from backend.client.operations import Answer, Call, problem_of, require_success
@@ -23,43 +23,44 @@ from backend.client.operations import Answer, Call, problem_of, require_success
 log = logging.getLogger("collapse.client")
 
 TIMEOUT_S = 60.0
-PATIENCE_S = 600.0
-"""How long a client goes on asking a server that has too much to do."""
+MAX_WAIT_S = 600.0
+"""How long a client retries a request that the server's queue refuses."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
-    """The server has too much long work to do: how many requests are ahead, and when it is asked again."""
+class RetryWait:
+    """A pause before a retry: how many requests are ahead in the server's queue, and how long to wait."""
 
     ahead: int
     retry_after_s: float
 
     @classmethod
-    def of(cls, problem: wire.Problem) -> Wait | None:
-        """Return what a refusal says, None of any other: too many wrong tokens do not become better by asking again."""
-        said = problem.model_extra or {}
-        return cls(said["ahead"], said["retry_after_s"]) if problem.status == 429 and "ahead" in said else None
+    def of(cls, problem: wire.Problem) -> RetryWait | None:
+        """Return the wait that a full queue asks for; None for other problems, also for 429 after wrong tokens."""
+        extra = problem.model_extra or {}
+        return cls(extra["ahead"], extra["retry_after_s"]) if problem.status == 429 and "ahead" in extra else None
 
     def __str__(self) -> str:
         requests = "1 request" if self.ahead == 1 else f"{self.ahead} requests"
         return f"Waiting for the server: {requests} ahead; asking again in {self.retry_after_s:g} s"
 
 
-def _log_wait(wait: Wait) -> None:
+def log_wait(wait: RetryWait) -> None:
+    """Log a wait; the default of `on_wait`."""
     log.warning("%s", wait)
 
 
-class Patience:
-    """How long a call has been refused with 429, and how often it may yet be tried again."""
+class RetryDeadline:
+    """The time until which a call that is refused with 429 is retried."""
 
-    def __init__(self, patience_s: float, on_wait: Callable[[Wait], None]) -> None:
-        self._deadline, self._on_wait = time.monotonic() + patience_s, on_wait
+    def __init__(self, max_wait_s: float, on_wait: Callable[[RetryWait], None]) -> None:
+        self._deadline, self._on_wait = time.monotonic() + max_wait_s, on_wait
 
-    def wait_s(self, response: httpx.Response) -> float | None:
-        """Return how long to wait before the call is sent again, and tell it; None where the answer is final."""
+    def wait_s(self, response: httpx2.Response) -> float | None:
+        """Return how long to wait before a retry, after calling `on_wait`; None if the response is final."""
         if response.status_code != 429:
             return None
-        wait = Wait.of(problem_of(response))
+        wait = RetryWait.of(problem_of(response))
         if wait is None or time.monotonic() + wait.retry_after_s > self._deadline:
             return None
         self._on_wait(wait)
@@ -71,7 +72,7 @@ def _headers(token: str | None) -> dict[str, str]:
 
 
 class Client:
-    """Sends calls and waits for their answers. `verify` is a certificate file for a server with its own."""
+    """A blocking client. `verify` is a certificate file for a server with its own certificate."""
 
     def __init__(
         self,
@@ -79,23 +80,25 @@ class Client:
         token: str | None = None,
         *,
         verify: str | bool = True,
-        patience_s: float = PATIENCE_S,
-        on_wait: Callable[[Wait], None] = _log_wait,
+        max_wait_s: float = MAX_WAIT_S,
+        on_wait: Callable[[RetryWait], None] = log_wait,
     ) -> None:
-        self.http = httpx.Client(base_url=server, headers=_headers(token), timeout=TIMEOUT_S, verify=_trust(verify))
-        self._patience_s, self._on_wait = patience_s, on_wait
+        self.http = httpx2.Client(
+            base_url=server, headers=_headers(token), timeout=TIMEOUT_S, verify=_ssl_verify(verify)
+        )
+        self._max_wait_s, self._on_wait = max_wait_s, on_wait
 
     def __call__(self, call: Call[Answer]) -> Answer:
         return call.answer(self._sent(call))
 
-    def _sent(self, call: Call[Any], *, stream: bool = False) -> httpx.Response:
-        patience = Patience(self._patience_s, self._on_wait)
+    def _sent(self, call: Call[Any], *, stream: bool = False) -> httpx2.Response:
+        retry = RetryDeadline(self._max_wait_s, self._on_wait)
         while True:
             response = self.http.send(call.request(self.http), stream=stream)
             if response.status_code == 429:
                 response.read()
-            # A body that was sent piece by piece cannot be sent again.
-            wait_s = None if call.content is not None else patience.wait_s(response)
+            # A streamed body cannot be sent again.
+            wait_s = None if call.content is not None else retry.wait_s(response)
             if wait_s is None:
                 return response
             response.close()
@@ -103,7 +106,7 @@ class Client:
 
     @contextmanager
     def stream(self, call: Call[Any]) -> Iterator[Iterator[bytes]]:
-        """Give a call's answer in chunks, for what is large."""
+        """Yield a large response in chunks."""
         response = self._sent(call, stream=True)
         try:
             if not response.is_success:
@@ -123,33 +126,33 @@ class Client:
 
 
 class AsyncClient:
-    """Sends calls without blocking; `transport` may be the application itself, for pages in the server's process."""
+    """An async client; `transport` can be the application itself, for pages in the server's process."""
 
     def __init__(
         self,
         server: str,
         token: str | None = None,
         *,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
         timeout_s: float = TIMEOUT_S,
-        patience_s: float = PATIENCE_S,
-        on_wait: Callable[[Wait], None] = _log_wait,
+        max_wait_s: float = MAX_WAIT_S,
+        on_wait: Callable[[RetryWait], None] = log_wait,
     ) -> None:
-        self.http = httpx.AsyncClient(base_url=server, headers=_headers(token), timeout=timeout_s, transport=transport)
-        self._patience_s, self._on_wait = patience_s, on_wait
+        self.http = httpx2.AsyncClient(base_url=server, headers=_headers(token), timeout=timeout_s, transport=transport)
+        self._max_wait_s, self._on_wait = max_wait_s, on_wait
 
     async def __call__(self, call: Call[Answer]) -> Answer:
         response = await self._sent(call)
-        # In a thread: validating a large answer would hold the event loop up.
+        # In a thread: validating a large response would block the event loop.
         return await asyncio.to_thread(call.answer, response)
 
-    async def _sent(self, call: Call[Any], *, stream: bool = False) -> httpx.Response:
-        patience = Patience(self._patience_s, self._on_wait)
+    async def _sent(self, call: Call[Any], *, stream: bool = False) -> httpx2.Response:
+        retry = RetryDeadline(self._max_wait_s, self._on_wait)
         while True:
             response = await self.http.send(call.request(self.http), stream=stream)
             if response.status_code == 429:
                 await response.aread()
-            wait_s = None if call.content is not None else patience.wait_s(response)
+            wait_s = None if call.content is not None else retry.wait_s(response)
             if wait_s is None:
                 return response
             await response.aclose()
@@ -157,7 +160,7 @@ class AsyncClient:
 
     @asynccontextmanager
     async def stream(self, call: Call[Any]) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Give a call's answer in chunks, for what is large."""
+        """Yield a large response in chunks."""
         response = await self._sent(call, stream=True)
         try:
             if not response.is_success:
@@ -176,7 +179,7 @@ class AsyncClient:
         await self.http.aclose()
 
 
-def _trust(verify: str | bool) -> Any:
+def _ssl_verify(verify: str | bool) -> Any:
     if isinstance(verify, str):
         import ssl
 

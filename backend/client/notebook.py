@@ -1,102 +1,109 @@
 """Runs in a notebook: `nc.load("run-id").figure("geometry", epoch=50)` shows and saves; `.metrics()` is a DataFrame.
 
-What is shown is what the pages and the terminal make: the same figures, options and numbers, from a data directory or
-through a server.
+Figures, options and numbers are those of the pages and of the command line, from a data directory or a server.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
-from functools import cached_property
+from contextlib import AbstractContextManager
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from backend.api import views, wire
-from backend.client import Client, calls
-from backend.figures import export
-from backend.settings import resolve_store
-from backend.store import runs as run_store
-from backend.store.database import open_store
+from backend.api import wire
+from backend.client.service import Service, open_service
+from backend.figures.export import FigureOrder
 from backend.store.errors import Invalid
+from backend.store.suggestions import did_you_mean
 from ncengine.files import atomic_write
+from ncengine.metrics import METRICS
 from ncfigures.catalogue import MEDIA_TYPES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Reader = Callable[["export.FigureOrder"], bytes]
+Connect = Callable[[], AbstractContextManager[Service]]
 
 
-class ShownFigure:
-    """A figure of runs, drawn when it is looked at: as true vectors beside its interactive twin, or saved."""
+class NotebookFigure:
+    """A figure of runs, rendered when shown or saved: interactive (Plotly) or as vectors (SVG, PDF …)."""
 
-    def __init__(self, read: Reader, runs: str, figure: str, options: dict[str, Any]) -> None:
-        self._read, self._runs, self._figure, self._options = read, runs, figure, options
-        self._json = self._bytes("json")  # what cannot be drawn is said now, not when the notebook shows it
+    def __init__(self, connect: Connect, runs: str, figure: str, options: dict[str, Any]) -> None:
+        self._connect, self._runs, self._figure, self._options = connect, runs, figure, options
+        self._json = self._render("json")  # raises errors now rather than when the notebook shows it
 
-    def _bytes(self, format_: str) -> bytes:
-        return self._read(export.FigureOrder(self._runs, self._figure, format_, self._options))
+    def _render(self, format_: str) -> bytes:
+        with self._connect() as service:
+            return service.export_figure(FigureOrder(self._runs, self._figure, format_, self._options))
 
     @cached_property
     def plotly(self) -> dict[str, Any]:
-        """The interactive twin, as Plotly reads it."""
+        """The interactive figure as Plotly's JSON."""
         found: dict[str, Any] = orjson.loads(self._json)
         return found
 
     @property
     def caption(self) -> str:
-        """What is drawn, with the definitions of the metrics."""
+        """The caption, with the definitions of the metrics."""
         return str(self.plotly["layout"]["meta"]["caption"])
 
     @property
     def notices(self) -> list[str]:
-        """What could not be shown as asked."""
+        """What could not be shown as requested."""
         return list(self.plotly["layout"]["meta"]["notices"])
 
     def save(self, path: str | Path) -> Path:
-        """Write the figure in the format of the path's name, whole or not at all; return the path."""
+        """Write the figure in the format of the path's suffix, completely or not at all; return the path."""
         target = Path(path)
         format_ = target.suffix.removeprefix(".").lower()
         if format_ not in MEDIA_TYPES:
             raise Invalid(f"the file's name must end in one of {', '.join(MEDIA_TYPES)}, got {target.name!r}")
-        atomic_write.write_atomically(target, self._bytes(format_))
+        atomic_write.write_atomically(target, self._render(format_))
         return target
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        """Return what a notebook shows: the twin where it can, the printed figure elsewhere."""
+        """Return what a notebook shows: the interactive figure if it can, else SVG."""
         return {
             "application/vnd.plotly.v1+json": self.plotly,
-            "image/svg+xml": self._bytes("svg").decode(),
+            "image/svg+xml": self._render("svg").decode(),
             "text/plain": f"{self._figure} of {self._runs}: {self.caption}",
         }
 
 
-class Loaded:
-    """One or more runs: `runs` as they stand, their metrics, and their figures."""
+class LoadedRuns:
+    """One or more runs as they were when loaded: `runs`, their metrics, and their figures."""
 
-    def __init__(self, names: str, runs: list[wire.RunWire], series: list[wire.Series], read: Reader) -> None:
-        self._names, self._series, self._read = names, series, read
+    def __init__(self, runs: list[wire.RunWire], series: list[wire.MetricSeries], connect: Connect) -> None:
+        self._series, self._connect = series, connect
         self.runs = runs
 
     def __repr__(self) -> str:
         words = [f"{run.id} ({run.name}, {run.status}, epoch {run.epoch})" for run in self.runs]
         return f"<{len(self.runs)} run{'s' * (len(self.runs) != 1)}: {', '.join(words)}>"
 
-    def metrics(self) -> pd.DataFrame:
-        """Return every metric of every split over epochs: rows by run and epoch, columns by split and key.
+    def metrics(self, *keys: str) -> pd.DataFrame:
+        """Return metrics over epochs, all or those of `keys`: rows by run and epoch, columns by split and key.
 
-        Raises Invalid where pandas is not installed.
+        Raises Invalid for an unknown key, or if pandas is not installed.
         """
+        for key in keys:
+            if key not in METRICS:
+                raise Invalid(f"there is no metric {key!r}{did_you_mean(key, METRICS)}")
         try:
             import pandas as pd
         except ModuleNotFoundError:
             raise Invalid("metrics() needs pandas; pip install 'collapse-lab[notebook]'") from None
         frames = [
             pd.DataFrame(
-                {(split, key): numbers for split, known in series.values.items() for key, numbers in known.items()},
+                {
+                    (split, key): numbers
+                    for split, known in series.values.items()
+                    for key, numbers in known.items()
+                    if not keys or key in keys
+                },
                 index=pd.MultiIndex.from_product([[series.run], series.epochs], names=["run", "epoch"]),
                 dtype=float,
             )
@@ -106,12 +113,12 @@ class Loaded:
         table.columns = pd.MultiIndex.from_tuples(table.columns, names=["split", "metric"])
         return table
 
-    def figure(self, figure: str, **options: Any) -> ShownFigure:
+    def figure(self, figure: str, **options: Any) -> NotebookFigure:
         """Return a figure of the runs; `options` are those of `collapse export`, such as `epoch=50, venue="icml"`.
 
-        Raises Invalid or NotFound, with the remedy, where it cannot be drawn.
+        Raises Invalid or NotFound, with the remedy, if it cannot be rendered.
         """
-        return ShownFigure(self._read, ",".join(run.id for run in self.runs), figure, options)
+        return NotebookFigure(self._connect, ",".join(run.id for run in self.runs), figure, options)
 
 
 def load(
@@ -121,33 +128,25 @@ def load(
     database_url: str | None = None,
     server: str | None = None,
     token: str | None = None,
-) -> Loaded:
-    """Return runs to look at: an id, several with commas between them, or a filter such as `group:rates`.
+) -> LoadedRuns:
+    """Load runs: an id, several comma-separated ids, or a filter such as `group:rates`.
 
-    They are read from the data directory `data` and its database `database_url`, which are found as the commands find
-    them (COLLAPSE_DATA, COLLAPSE_DATABASE_URL, the platform's directory), or through the server at the URL `server`.
-    Raises NotFound where there is no such run, Unusable where there is no store or the two do not belong together.
+    Args:
+        data: data directory; default: COLLAPSE_DATA, else the platform's user data directory.
+        database_url: its database; default: COLLAPSE_DATABASE_URL, else SQLite in the data directory.
+        server: URL of a server to use instead of a data directory, with its `token`.
+
+    Raises NotFound if there is no such run, Unusable if there is no store or the two do not belong together.
     """
-    if server is not None:
-        with Client(server, token) as client:
-            ids = export.ids_on_server(client, runs)
-            found = [client(calls.run(run_id)) for run_id in ids]
-            series = [client(calls.metrics_of(run_id)) for run_id in ids]
-
-        def from_server(wanted: export.FigureOrder) -> bytes:
-            with Client(server, token) as client:
-                return export.from_server(client, wanted)
-
-        return Loaded(runs, found, series, from_server)
-
-    location = resolve_store(Path(data) if data is not None else None, database_url)
-    with closing(open_store(*location, create=False)) as store:
-        ids = export.ids_in_store(store, runs)
-        found = [views.run_wire(run_store.get(store, run_id)) for run_id in ids]
-        series = [views.series(store, run_id) for run_id in ids]
-
-    def from_store(wanted: export.FigureOrder) -> bytes:
-        with closing(open_store(*location, create=False)) as store:
-            return export.from_store(store, wanted)
-
-    return Loaded(runs, found, series, from_store)
+    connect = partial(
+        open_service,
+        server=server,
+        token=token,
+        data=Path(data) if data is not None else None,
+        database_url=database_url,
+    )
+    with connect() as service:
+        ids = service.resolve_runs(runs)
+        found = [service.run(run_id) for run_id in ids]
+        series = [service.metrics(run_id) for run_id in ids]
+    return LoadedRuns(found, series, connect)

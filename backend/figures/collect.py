@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backend.api import views, wire
-from backend.api.configurations import entries
+from backend.api import run_views, views, wire
+from backend.api.configurations import group_by_configuration
 from backend.figures.errors import figure_errors
 from backend.store import artifacts, event_log, runs
 from backend.store.database import Store
 from backend.store.errors import Invalid, NotFound
+from backend.store.suggestions import did_you_mean
 from ncengine import __version__
 from ncengine.metrics import METRICS
 from ncengine.milestones import time_to_collapse
@@ -74,7 +75,7 @@ def collect(
                 for number, run in enumerate(entry.runs)
             ],
         )
-        for entry in entries(views.run_wire(row) for row in rows.values())
+        for entry in group_by_configuration(run_views.run_wire(row) for row in rows.values())
     ]
     request = FigureRequest(
         figure=figure,
@@ -182,7 +183,7 @@ def finite_or_nan(values: Sequence[Any]) -> npt.NDArray[np.float64]:
     return np.where(np.isfinite(found), found, math.nan)
 
 
-def metric_curves(series: wire.Series) -> MetricCurves:
+def metric_curves(series: wire.MetricSeries) -> MetricCurves:
     """Return a run's metrics as arrays."""
     values = {split: {key: finite_or_nan(v) for key, v in known.items()} for split, known in series.values.items()}
     return MetricCurves(series.epochs, values)
@@ -194,7 +195,8 @@ def _figure_curves(
     """Return the metrics `keys` of a run up to an epoch, and those of its layers where a figure draws them."""
     unknown = [key for key in keys if key not in METRICS]
     if unknown:
-        raise Invalid(f"there is no metric {unknown[0]!r}; `nc.catalogue()` and GET /api/v1/metrics list them")
+        hint = did_you_mean(unknown[0], METRICS)
+        raise Invalid(f"there is no metric {unknown[0]!r}{hint}; `nc.catalogue()` and GET /api/v1/metrics list them")
     series = views.series(store, run_id, None, MAX_CURVE_POINTS)
     if not series.epochs:
         raise NotFound(f"run {run_id} has no measured epoch yet; wait until its first epoch is done")
@@ -259,7 +261,7 @@ def _four_classes(options: FigureOptions) -> tuple[int, ...]:
     return tuple(views.four_classes(options.classes or "0,1,2,3"))
 
 
-def _capture_data(geometry: wire.Geometry, shown_classes: tuple[int, ...] | None) -> CaptureData:
+def _capture_data(geometry: wire.GeometryWire, shown_classes: tuple[int, ...] | None) -> CaptureData:
     facts = geometry.facts
     return CaptureData(
         epoch=geometry.epoch,

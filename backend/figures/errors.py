@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from backend.store.errors import Invalid, Unusable
-from ncfigures.errors import FigureError, MissingPackageError
+from backend.store.suggestions import did_you_mean
+from ncfigures.errors import FigureError, MissingPackageError, UnknownNameError
 
 
 @contextmanager
@@ -16,5 +17,7 @@ def figure_errors() -> Iterator[None]:
         yield
     except MissingPackageError as error:
         raise Unusable(str(error)) from error
+    except UnknownNameError as error:
+        raise Invalid(f"{error}{did_you_mean(error.name, error.candidates)}") from error
     except FigureError as error:
         raise Invalid(str(error)) from error

@@ -7,8 +7,8 @@ from importlib.resources import files
 
 import numpy as np
 
-from backend.api import page_constants, views
-from backend.api.configurations import Entry, entries
+from backend.api import page_constants, run_views, views
+from backend.api.configurations import Configuration, group_by_configuration
 from backend.figures.collect import MAX_CURVE_POINTS, capture_epochs, geometry_capture, metric_curves
 from backend.figures.errors import figure_errors
 from backend.store import event_log, runs
@@ -24,7 +24,7 @@ def replay(store: Store, run_ids: Sequence[str]) -> bytes:
 
     Raises NotFound where a run has no capture yet, Invalid for more groups of seeds than fit side by side.
     """
-    compared = entries(views.run_wire(runs.get(store, run_id)) for run_id in dict.fromkeys(run_ids))
+    compared = group_by_configuration(run_views.run_wire(runs.get(store, run_id)) for run_id in dict.fromkeys(run_ids))
     require_group_count(len(compared))
     groups = [_group(store, entry, len(compared)) for entry in compared]
     page = ReplayPage(
@@ -41,7 +41,7 @@ def _read_module(name: str) -> str:
     return (files("dashboard") / "assets" / "js" / name).read_text(encoding="utf-8")
 
 
-def _group(store: Store, entry: Entry, groups: int) -> ReplayGroup:
+def _group(store: Store, entry: Configuration, groups: int) -> ReplayGroup:
     """Return the captures of an entry's first run and the metrics of all its runs."""
     run = entry.runs[0]
     started = event_log.newest_event(store, run.id, "RunStarted")

@@ -8,6 +8,9 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
+
+from pydantic import ConfigDict
 
 from backend.jobs import slots
 from backend.settings import datasets_dir
@@ -30,13 +33,19 @@ print(json.dumps({"torch": torch.__version__, "cuda": torch.cuda.is_available(),
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """Result of one check: what was checked, whether it passed, what was found, and a remedy."""
+    """Result of one diagnostic check. The API returns it as it is."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
+        use_attribute_docstrings=True, json_schema_serialization_defaults_required=True
+    )
 
     what: str
     ok: bool
     found: str
     remedy: str = ""
+    """What to do, or empty."""
     required: bool = True
+    """Whether runs or pages need it."""
 
 
 def run_checks(data_dir: Path, database_url: str | None) -> list[CheckResult]:

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from backend.store.errors import Invalid
-from backend.store.validation import field_errors
-from ncengine.config import RunConfig, with_overrides
+from backend.store.validation import field_errors, override_settings
+from ncengine.config import RunConfig
 
 MAX_RUNS = 1000
 
@@ -32,8 +32,8 @@ def expand_grid(config: RunConfig, grid: Mapping[str, Sequence[Any]], seeds: int
         settings = dict(zip(grid, combination, strict=True))
         named = ", ".join(f"{path}={value}" for path, value in settings.items())
         try:
-            one = with_overrides(config, settings) if settings else config
-            configs += [with_overrides(one, {"seed": one.seed + i}) if i else one for i in range(seeds)]
+            one = override_settings(config, settings) if settings else config
+            configs += [override_settings(one, {"seed": one.seed + i}) if i else one for i in range(seeds)]
         except ValidationError as error:
             errors = field_errors(list(error.errors()))
             first = errors[0]

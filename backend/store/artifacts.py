@@ -11,17 +11,19 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import numpy.typing as npt
 import sqlalchemy as sa
 
 from backend.store.database import Store
 from backend.store.errors import Unusable
 from backend.store.models import artifact, directory
-from ncengine.files import array_file, atomic_write
+from ncengine.files import atomic_write
 
-Arrays = dict[str, npt.NDArray[Any]]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Arrays = dict[str, npt.NDArray[Any]]
 ArtifactKind = Literal["geometry", "checkpoint", "features", "samples"]
 KINDS: tuple[ArtifactKind, ...] = get_args(ArtifactKind)
 
@@ -70,6 +72,8 @@ def write(
     state: Mapping[str, Any] | None = None,
 ) -> WrittenArtifact:
     """Write arrays durably and return the values of the row."""
+    from ncengine.files import array_file  # NumPy is imported only where arrays are read or written
+
     content = array_file.encode(arrays, state or {})
     relative = f"runs/{run_id}/{kind}-{step:09d}-a{attempt}.safetensors"
     path = resolve(store, relative)
@@ -109,6 +113,8 @@ def read(store: Store, row: sa.Row[Any]) -> LoadedArtifact | None:
         return None
     if hashlib.sha256(content).hexdigest() != row.sha256:
         return None
+    from ncengine.files import array_file
+
     return LoadedArtifact(*array_file.decode(content, row.path))
 
 

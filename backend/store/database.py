@@ -94,6 +94,7 @@ def open_store(data_dir: Path, url: str | None = None, *, create: bool = True, j
     engine = make_engine(database_url_of(data_dir, url))
     try:
         file = sqlite_file(engine.url)
+        _require_directory(data_dir)
         if not create and not data_dir.is_dir():
             require_may_create(data_dir, engine.url, create=False)
         _require_usable(data_dir)
@@ -128,6 +129,16 @@ def _create_file(file: Path) -> None:
         raise Unusable(
             f"the database file {file} cannot be made ({error.strerror}); its folder must be there and writable"
         ) from error
+
+
+def _require_directory(path: Path) -> None:
+    """Raise Unusable if a file is where a data directory is needed."""
+    for each in (path, *path.parents):
+        with contextlib.suppress(PermissionError):  # reported when the directory is made
+            if each.is_file():
+                raise Unusable(
+                    f"{each} is a file; a data directory is needed: choose another with --data or COLLAPSE_DATA"
+                )
 
 
 def _require_usable(data_dir: Path) -> None:

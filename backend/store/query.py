@@ -19,7 +19,8 @@ import sqlalchemy as sa
 from backend.store.database import Store
 from backend.store.errors import Invalid
 from backend.store.models import run
-from backend.store.run_filter import HELP, Column, field_column, parse_filter
+from backend.store.run_filter import HELP, Column, field_column, field_names, parse_filter
+from backend.store.suggestions import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,8 @@ def _order(sort: str) -> tuple[Column, bool]:
     """Return the column to sort by and whether it descends."""
     column = field_column(sort.removeprefix("-"))
     if column is None:
-        raise Invalid(f"`sort` must be a field, with - before it for descending order, got {sort!r}; {HELP}")
+        hint = did_you_mean(sort.lstrip("-"), field_names())
+        raise Invalid(f"`sort` must be a field, with - before it for descending order, got {sort!r}{hint}; {HELP}")
     return column, sort.startswith("-")
 
 

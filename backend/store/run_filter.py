@@ -21,6 +21,8 @@ from backend.store.errors import Invalid
 from backend.store.models import run
 from backend.store.run_status import STATUSES
 from backend.store.runs import HEADLINE
+from backend.store.suggestions import did_you_mean
+from backend.store.validation import setting_names
 from ncengine.config import RunConfig
 from ncengine.metrics import METRICS
 
@@ -93,6 +95,11 @@ def find_field(name: str) -> FilterField | None:
     return None
 
 
+def field_names() -> list[str]:
+    """Return the names of all fields, for suggestions."""
+    return [*FIELDS, *METRICS, *setting_names()]
+
+
 def field_column(name: str) -> Column | None:
     """Return what to sort or group runs by; None where no field has that name, or it holds several values (tag)."""
     field = find_field(name)
@@ -104,13 +111,16 @@ def field_column(name: str) -> Column | None:
 
 
 def parse_filter(q: str) -> list[Column]:
-    """Return the conditions of a filter, all of which must hold; raises Invalid where a value does not fit a field."""
+    """Return the conditions of a filter, all of which must hold; raises Invalid for an unknown field or wrong value."""
     conditions = []
     for term in TERM.finditer(q):
-        field = None if term["field"] is None else find_field(term["field"])
-        if field is None:
+        if term["field"] is None:
             conditions.append(_contains_word(term.group().strip('"')))
             continue
+        field = find_field(term["field"])
+        if field is None:
+            hint = did_you_mean(term["field"], field_names())
+            raise Invalid(f"there is no field {term['field']!r} to filter by{hint}; quote text to search for; {HELP}")
         condition = _condition(term["field"], field, term["sign"], term["value"].strip('"'))
         conditions.append(sa.not_(sa.func.coalesce(condition, sa.false())) if term["no"] else condition)
     return conditions

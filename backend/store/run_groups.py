@@ -19,9 +19,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 from backend.store.database import Store
 from backend.store.errors import Invalid
 from backend.store.models import run
-from backend.store.run_filter import Column, field_column, find_field, parse_filter
+from backend.store.run_filter import Column, field_column, field_names, find_field, parse_filter
 from backend.store.run_status import RunStatus
 from backend.store.runs import HEADLINE
+from backend.store.suggestions import did_you_mean
 from ncengine.metrics import METRICS
 
 SEEDS = "seeds"
@@ -68,7 +69,7 @@ def group_runs(
     for key in keys:
         split, _, metric = key.partition(".")
         if split not in ("train", "test") or metric not in METRICS:
-            raise Invalid(f"`keys` must be metrics such as train.nc1, got {key!r}")
+            raise Invalid(f"`keys` must be metrics such as train.nc1, got {key!r}{did_you_mean(key, METRICS)}")
     columns = [run.c.id, group_key.label("group_key"), run.c.status, run.c.created_at, run.c.running_s, run.c.headline]
     columns += [column.label(f"shared_{name}") for name in SHARED_FIELDS if (column := field_column(name)) is not None]
     # The whole summary is read only where a metric is asked for that the headline lacks.
@@ -86,7 +87,8 @@ def _grouping_column(by: str) -> Column:
     field = find_field(by)
     column = None if field is None or field.kind in ("number", "metric") else field_column(by)
     if column is None:
-        raise Invalid(f"`by` must be {SEEDS} or a field such as head, group, status, optimiser.lr, got {by!r}")
+        hint = did_you_mean(by, [SEEDS, *field_names()])
+        raise Invalid(f"`by` must be {SEEDS} or a field such as head, group, status, optimiser.lr, got {by!r}{hint}")
     return column
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 
-from ncengine.config import RunConfig
+from backend.store.suggestions import did_you_mean
+from ncengine.config import RunConfig, with_overrides
 
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 JSON_KEY = re.compile(rb'"\s*:')
@@ -32,19 +34,74 @@ MAX_ERRORS = 20
 
 def field_errors(errors: list[Mapping[str, Any]], *, drop: int = 0) -> list[FieldError]:
     """Return pydantic's errors with dotted paths, without the tags of unions and the first `drop` steps of the path."""
-    formatted = []
+    messages: dict[str, list[str]] = {}
     for error in errors[:MAX_ERRORS]:
         steps = [str(step)[:100] for step in error["loc"][drop:]]
         if len(steps) > 2 and steps[0] in RunConfig.model_fields:
             del steps[1]  # the tag of a discriminated union
         elif len(steps) == 2 and steps[0] in RunConfig.model_fields and steps[1] == error.get("input", {}):
             del steps[1]
-        message = str(error["msg"]).removeprefix("Value error, ")[:2000]
-        if error["type"] == "extra_forbidden":
-            message = f"there is no setting {'.'.join(steps)!r}"
+        if steps and UNION_MEMBER.fullmatch(steps[-1]):
+            del steps[-1]  # pydantic has an error for each member of a union; they are one error of the field
+        message = _message(error, ".".join(steps))
         # The message of a validator of the whole config begins with the setting to change.
-        formatted.append(FieldError(path=".".join(steps) or named_setting(message), message=message))
-    return formatted
+        held = messages.setdefault(".".join(steps) or named_setting(message), [])
+        if message not in held:
+            held.append(message)
+    return [FieldError(path=path, message="; or: ".join(each)) for path, each in messages.items()]
+
+
+UNION_MEMBER = re.compile(r"str|int|float|bool|none|constrained-\w+|(list|dict|tuple|literal|nullable|function)\b.+")
+"""Steps of an error's location that pydantic adds for the members of a union."""
+
+
+def _message(error: Mapping[str, Any], path: str) -> str:
+    """Return the message of one of pydantic's errors, with a suggestion for a mistyped name."""
+    context = error.get("ctx", {})
+    if error["type"] == "extra_forbidden":
+        return f"there is no setting {path!r}{did_you_mean(path, setting_names())}"
+    if error["type"] == "union_tag_invalid":
+        tag, allowed = str(context["tag"])[:100], QUOTED.findall(context["expected_tags"])
+        return f"{tag!r} is not one of {', '.join(allowed)}{did_you_mean(tag, allowed)}"
+    message = str(error["msg"]).removeprefix("Value error, ")[:2000]
+    if error["type"] == "literal_error" and isinstance(error.get("input"), str):
+        message += did_you_mean(error["input"][:100], QUOTED.findall(context["expected"]))
+    return message
+
+
+QUOTED = re.compile(r"'([^']*)'")
+
+
+@functools.cache
+def setting_names() -> frozenset[str]:
+    """Return every setting of a config by its dotted name, of all components."""
+
+    def collect(model: type[BaseModel], prefix: str) -> Iterator[str]:
+        for name, field in model.model_fields.items():
+            yield prefix + name
+            for part in _models_in(field.annotation):
+                yield from collect(part, f"{prefix}{name}.")
+
+    return frozenset(collect(RunConfig, ""))
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the models that an annotation names, such as the members of a union."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
+
+
+def override_settings(config: RunConfig, settings: dict[str, object]) -> RunConfig:
+    """Return the config with dotted settings replaced; the error for an unknown one suggests the most similar."""
+    try:
+        return with_overrides(config, settings)
+    except ValidationError:
+        raise
+    except ValueError as error:
+        unknown = next((path for path in settings if path not in setting_names()), "")
+        raise ValueError(f"{error}{did_you_mean(unknown, setting_names())}") from error
 
 
 def named_setting(message: str) -> str:

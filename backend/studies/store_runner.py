@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from rich.console import Console
 
 from backend.api import views
-from backend.cli.console import bars, interrupts
+from backend.cli.console import interrupts, progress_bars
 from backend.figures.collect import MAX_CURVE_POINTS, collect, step_costs
 from backend.figures.errors import figure_errors
 from backend.jobs import slots
@@ -138,7 +138,7 @@ class StoreRunner:
     def _follow(self, plan: Sequence[PlannedRun], signals: Collection[int]) -> None:
         """Show the progress of a plan's runs until all have ended, or until Ctrl-C."""
         epochs = {planned.key: planned.config.epochs for planned in plan}
-        with bars() as progress:
+        with progress_bars() as progress:
             total = progress.add_task("all runs", total=len(plan), facts="")
             tasks: dict[str, Any] = {}
             while not signals:

@@ -41,7 +41,7 @@ def link_id(path: str) -> str:
     return f"nav{path.replace('/', '-')}"
 
 
-def device_text(system: wire.System) -> str:
+def device_text(system: wire.SystemStatus) -> str:
     """Return the devices of the server's machine that runs use."""
     gpus = [device for device in system.devices if device != "cpu"]
     return f"{len(gpus)} GPU" if gpus else f"CPU · {system.cores} cores"

@@ -13,8 +13,8 @@ import dash_mantine_components as dmc
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from backend.api import page_constants, wire
-from backend.api.configurations import entries
-from backend.client import ApiError, AsyncClient, Wait, calls
+from backend.api.configurations import group_by_configuration
+from backend.client import ApiError, AsyncClient, RetryWait, calls
 from dashboard import ids
 from ncfigures.catalogue import (
     COMMON_OPTIONS,
@@ -64,7 +64,7 @@ def modal(runs: Sequence[wire.RunWire], metrics: list[wire.MetricWire], figure: 
             *_controls(metrics),
             _field("Format", _segments(ids.EXPORT_FORMAT, formats, "pdf")),
             html.A("Download", id=ids.EXPORT_SAVE, className="save", href="#", download=""),
-            *([_offline(runs)] if len(entries(runs)) <= MAX_SCENES else []),
+            *([_offline(runs)] if len(group_by_configuration(runs)) <= MAX_SCENES else []),
         ],
         className="export-options",
     )
@@ -225,7 +225,7 @@ async def _render(
     except FigureError as error:
         return (*(no_update,) * 6, str(error), no_update)
     except ApiError as error:
-        if Wait.of(error.problem) is not None:
+        if RetryWait.of(error.problem) is not None:
             raise
         return ("", "#", no_update, "", "", "", str(error), no_update)
     # The latest epoch is resolved to a number: file, preview and command stay the same while the run continues.
@@ -310,7 +310,7 @@ def _register_figure(app: Dash, client: AsyncClient) -> None:
         try:
             return (*await _render(client, view_state, figure, format_, chosen, given), *waiting(None))
         except ApiError as error:
-            wait = Wait.of(error.problem)
+            wait = RetryWait.of(error.problem)
             return (*UNCHANGED, *waiting(str(error) if wait is None else str(wait), wait))
 
 
@@ -352,7 +352,7 @@ UNCHANGED = (no_update,) * 8
 """The figure's outputs, unchanged."""
 
 
-def waiting(text: str | None, wait: Wait | None = None) -> tuple[Any, ...]:
+def waiting(text: str | None, wait: RetryWait | None = None) -> tuple[Any, ...]:
     """Return the waiting text, what of it is hidden, and when the figure is requested again."""
     interval_ms = no_update if wait is None else int(1000 * wait.retry_after_s)
     return text or "", text is None, wait is None, wait is None, interval_ms

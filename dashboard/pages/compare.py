@@ -12,7 +12,11 @@ from typing import Any
 from dash import dcc, html
 
 from backend.api import wire
-from backend.api.configurations import MOST, Entry, entries
+from backend.api.configurations import (
+    MAX_CONFIGURATIONS,
+    Configuration,
+    group_by_configuration,
+)
 from dashboard import ids
 from dashboard.components.explanations import explanation
 from dashboard.components.formatting import format_count, format_number
@@ -33,7 +37,7 @@ MetricRange = tuple[float, float, float]
 """Median, minimum and maximum."""
 
 
-def final_range(configuration: Entry, key: str, split: str) -> MetricRange | None:
+def final_range(configuration: Configuration, key: str, split: str) -> MetricRange | None:
     """Return median, minimum and maximum of a final metric over runs; None if no run has it."""
     values = [float(run.summary[split][key]) for run in configuration.runs if key in run.summary.get(split, {})]
     return (median(values), min(values), max(values)) if values else None
@@ -54,8 +58,8 @@ def empty() -> Any:
         [
             html.H1("Compare"),
             html.P(
-                f"Select runs in the list, then Compare. Up to {MOST} configurations are compared; runs that differ in "
-                "their seed alone are one configuration."
+                f"Select runs in the list, then Compare. Up to {MAX_CONFIGURATIONS} configurations are compared; "
+                "runs that differ in their seed alone are one configuration."
             ),
             dcc.Link("Go to Runs", href="/runs", className="primary-link"),
         ],
@@ -66,7 +70,7 @@ def empty() -> Any:
 
 def layout(runs: list[wire.RunWire], metrics: list[wire.MetricWire], groups: list[Group]) -> Any:
     """Return the page that compares runs; its script fills scenes and charts."""
-    found = entries(runs)
+    found = group_by_configuration(runs)
     if not found:
         return empty()
     known = {metric.key: metric for metric in metrics}
@@ -109,7 +113,7 @@ def layout(runs: list[wire.RunWire], metrics: list[wire.MetricWire], groups: lis
     )
 
 
-def _scene(configuration: Entry, index: int) -> Any:
+def _scene(configuration: Configuration, index: int) -> Any:
     name = html.H2([html.I(className="dot", style={"background": configuration.colour()}), configuration.label])
     return html.Section(
         [
@@ -138,7 +142,7 @@ def _replay() -> Any:
     )
 
 
-def _curves(found: list[Entry], groups: list[Group]) -> Any:
+def _curves(found: list[Configuration], groups: list[Group]) -> Any:
     pressed = [
         html.Button(
             group["title"], type="button", **{"data-group": str(index), "aria-pressed": str(index == 0).lower()}
@@ -175,7 +179,7 @@ def _curves(found: list[Entry], groups: list[Group]) -> Any:
     )
 
 
-def _times(found: list[Entry], known: dict[str, wire.MetricWire]) -> Any:
+def _times(found: list[Configuration], known: dict[str, wire.MetricWire]) -> Any:
     """Return the panel of the time to collapse; its script fills the bars."""
     metrics = [
         {"key": key, "label": known[key].label, "threshold": threshold, "direction": known[key].direction}
@@ -209,7 +213,7 @@ def _head(title: str, options: str, explanation_name: str) -> Any:
     )
 
 
-def _difference(found: list[Entry]) -> list[Any]:
+def _difference(found: list[Configuration]) -> list[Any]:
     """Return the panel of the difference of two configurations' cosines, if there are two; its script fills it."""
     if len(found) < 2:
         return []
@@ -224,7 +228,7 @@ def _difference(found: list[Entry]) -> list[Any]:
     return [panel]
 
 
-def _final_metrics(found: list[Entry], known: dict[str, wire.MetricWire]) -> Any:
+def _final_metrics(found: list[Configuration], known: dict[str, wire.MetricWire]) -> Any:
     columns = [(key, split) for key in FINAL_METRICS for split in ("train", "test")]
     ranges = {column: [final_range(configuration, *column) for configuration in found] for column in columns}
     ranges = {column: values for column, values in ranges.items() if any(values)}
@@ -254,7 +258,7 @@ def _final_metrics(found: list[Entry], known: dict[str, wire.MetricWire]) -> Any
     )
 
 
-def _settings(found: list[Entry]) -> Any:
+def _settings(found: list[Configuration]) -> Any:
     rows = config_differences([configuration.runs[0].config for configuration in found])
     head = html.Tr([html.Td(), *(html.Th(configuration.label, scope="col") for configuration in found)])
     body = [

@@ -95,7 +95,7 @@ def command(start: Start, different: Changes, grid: Grid, seeds: int) -> str:
 # ── summary ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def summary_view(check: wire.ConfigCheck, estimate: wire.Estimate | None) -> Any:
+def summary_view(check: wire.ConfigCheck, estimate: wire.LaunchEstimate | None) -> Any:
     """Return the size of a launch, its expected time and memory, and when it starts."""
     if check.errors:
         return [html.P("Fix the highlighted fields", className="error-text")]
@@ -109,7 +109,7 @@ def summary_view(check: wire.ConfigCheck, estimate: wire.Estimate | None) -> Any
     return lines if estimate is None else [*lines, *_estimate_view(estimate)]
 
 
-def _estimate_view(estimate: wire.Estimate) -> list[Any]:
+def _estimate_view(estimate: wire.LaunchEstimate) -> list[Any]:
     runs = format_count(estimate.runs, "run")
     is_queued = estimate.ahead >= estimate.slots
     queue = html.P(["Queue: ", html.B(f"{estimate.ahead:,} ahead")] if is_queued else ["Starts ", html.B("now")])
@@ -199,7 +199,7 @@ async def check(
 
 async def _estimate(
     client: AsyncClient, config: Config | None, grid_text: str | None, seeds: int
-) -> tuple[Grid, str, wire.Estimate | None]:
+) -> tuple[Grid, str, wire.LaunchEstimate | None]:
     """Return the grid, its error, and the estimate of its runs if there is none."""
     try:
         grid = parse_grid(grid_text)

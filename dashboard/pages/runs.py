@@ -107,7 +107,7 @@ def columns(metrics: list[wire.MetricWire], schema: Mapping[str, Any]) -> list[C
 
 
 def vocabulary(
-    columns: list[Column], presets: list[wire.PresetWire], groups: list[wire.Group], data: Mapping[str, Any]
+    columns: list[Column], presets: list[wire.PresetWire], groups: list[wire.GroupSummary], data: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return what the filter completes: fields with their explanations, and values of the fields that have few."""
     configs = [preset.config for preset in presets]

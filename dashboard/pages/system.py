@@ -27,7 +27,7 @@ DEFAULT_EXPIRY = "2592000"
 DEFAULT_RECIPIENT = "co-author"
 
 
-def layout(me: wire.Me) -> Any:
+def layout(me: wire.CallerWire) -> Any:
     """Return the page; callbacks fill its panels. Tokens, storage, diagnostics and audit need the scope `admin`."""
     left = [panel("Devices", html.Div(id=ids.SYSTEM_DEVICES)), panel("Queue", html.Div(id=ids.SYSTEM_QUEUE))]
     right: list[Any] = [_session(me)]
@@ -53,7 +53,7 @@ def caller_name(name: str, token_id: str | None) -> str:
     return "server token" if name == OWNER else name
 
 
-def _session(me: wire.Me) -> Any:
+def _session(me: wire.CallerWire) -> Any:
     facts = [["Logged in as", caller_name(me.name, me.token_id)], ["Scope", SCOPES[me.scope]]]
     if me.ends_at is not None:
         facts.append(["Expires, UTC", format_time(me.ends_at)])
@@ -96,13 +96,13 @@ def _diagnostics_panel() -> Any:
     return panel("Diagnostics", html.Div([run, help_text], className="row"), html.Div(id=ids.DIAGNOSTICS_RESULTS))
 
 
-def diagnostics_view(results: list[wire.Finding]) -> Any:
+def diagnostics_view(results: list[wire.CheckResult]) -> Any:
     """Return the results of the checks, failed ones first."""
 
-    def status(result: wire.Finding) -> str:
+    def status(result: wire.CheckResult) -> str:
         return "OK" if result.ok else "Missing" if result.required else "Optional, missing"
 
-    def row(result: wire.Finding) -> list[Any]:
+    def row(result: wire.CheckResult) -> list[Any]:
         is_failed = result.required and not result.ok
         mark = html.Span(status(result), className="error-text" if is_failed else "")
         return [mark, result.what, result.found, result.remedy]
@@ -111,7 +111,7 @@ def diagnostics_view(results: list[wire.Finding]) -> Any:
     return table(["Status", "Check", "Result", "Remedy"], [row(result) for result in ordered], "No checks")
 
 
-def devices_view(system: wire.System) -> Any:
+def devices_view(system: wire.SystemStatus) -> Any:
     """Return the devices with their slots, and the machine's resources."""
     slots = [[device, str(count)] for device, count in system.slots.items()]
     facts = [
@@ -269,7 +269,7 @@ def _register_actions(app: Dash, client: AsyncClient) -> None:
             return no_update
         try:
             seconds = int(expiry) if expiry else None
-            made = await client(calls.make_token(name or DEFAULT_RECIPIENT, scope, expires_in_s=seconds))
+            made = await client(calls.create_token(name or DEFAULT_RECIPIENT, scope, expires_in_s=seconds))
         except ApiError as error:
             return message(str(error), is_error=True)
         notice = html.P("Copy this link now. It is not shown again.", className="ink-2")

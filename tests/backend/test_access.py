@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-import httpx
+import httpx2
 import pytest
 import trustme
 
@@ -38,8 +38,8 @@ def test_https_with_a_certificate(start_server, tmp_path):
         assert client.http.get("/api/v1/runs", headers=foreign).status_code == 403
         cookie = client.http.get(f"/?token={server.token}").headers["set-cookie"]
     assert "secure" in cookie.lower()
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(server.url + "/healthz")
+    with pytest.raises(httpx2.ConnectError):
+        httpx2.get(server.url + "/healthz")
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_options_that_cannot_be_meant(tmp_path, options, words):
 
 
 def test_ready_and_its_numbers(quiet_server):
-    assert httpx.get(f"{quiet_server.url}/readyz").json() == {"ready": True, "problems": []}
-    assert httpx.get(f"{quiet_server.url}/prometheus").status_code == 401
+    assert httpx2.get(f"{quiet_server.url}/readyz").json() == {"ready": True, "problems": []}
+    assert httpx2.get(f"{quiet_server.url}/prometheus").status_code == 401
     with quiet_server.client() as http:
         http.get("/api/v1/runs")
         text = http.get("/prometheus").text

@@ -7,7 +7,7 @@ import re
 import stat
 import subprocess
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 
@@ -66,8 +66,10 @@ def test_events_are_numbered_without_gaps_and_paged(quiet_server, finished):
 
 def test_geometry_is_in_the_frame_of_the_etf(quiet_server, finished):
     with quiet_server.client() as http:
-        newest = wire.Geometry.model_validate(http.get(f"/api/v1/runs/{finished}/geometry").json())
-        first = wire.Geometry.model_validate(http.get(f"/api/v1/runs/{finished}/geometry", params={"epoch": 0}).json())
+        newest = wire.GeometryWire.model_validate(http.get(f"/api/v1/runs/{finished}/geometry").json())
+        first = wire.GeometryWire.model_validate(
+            http.get(f"/api/v1/runs/{finished}/geometry", params={"epoch": 0}).json()
+        )
         later = http.get(f"/api/v1/runs/{finished}/geometry", params={"epoch": 1.9}).json()
     assert (newest.epoch, first.epoch, later["epoch"]) == (3, 0, 1)
     means = wire.from_typed(newest.arrays["means"])
@@ -280,7 +282,7 @@ def test_openapi_shows_an_example_of_each_body_and_a_problem_for_each_error(quie
                     problem = answer["content"]["application/problem+json"]
                     assert problem["schema"]["$ref"].endswith("/Problem"), f"{where}: {status}"
     assert bodies >= 8
-    for name in ("RunWire", "EventPage", "Series", "Problem"):
+    for name in ("RunWire", "EventPage", "MetricSeries", "Problem"):
         (example,) = shapes[name]["examples"]
         # The document leaves out what is null.
         absent = {field: None for field, about in getattr(wire, name).model_fields.items() if about.is_required()}
@@ -299,20 +301,20 @@ GUARDED = ["/", "/runs", "/api/v1/runs", "/_dash-layout", "/_dash-dependencies",
 
 @pytest.mark.parametrize("path", GUARDED)
 def test_nothing_answers_without_the_token(quiet_server, path):
-    assert httpx.get(quiet_server.url + path).status_code == 401
-    wrong = httpx.get(quiet_server.url + path, headers={"authorization": "Bearer wrong"})
+    assert httpx2.get(quiet_server.url + path).status_code == 401
+    wrong = httpx2.get(quiet_server.url + path, headers={"authorization": "Bearer wrong"})
     assert wrong.status_code == 401
-    assert httpx.get(f"{quiet_server.url}{path}?token=wrong").status_code == 401
+    assert httpx2.get(f"{quiet_server.url}{path}?token=wrong").status_code == 401
     with quiet_server.client() as http:
         assert http.get(path).status_code == 200
 
 
 def test_healthz_answers_without_a_token(quiet_server):
-    assert httpx.get(f"{quiet_server.url}/healthz").json()["status"] == "ok"
+    assert httpx2.get(f"{quiet_server.url}/healthz").json()["status"] == "ok"
 
 
 def test_the_token_in_the_address_becomes_a_strict_cookie(quiet_server):
-    with httpx.Client(base_url=quiet_server.url) as browser:
+    with httpx2.Client(base_url=quiet_server.url) as browser:
         answer = browser.get(f"/runs?q=1&token={quiet_server.token}")
         assert answer.status_code == 303
         assert answer.headers["location"] == "/runs?q=1"
@@ -323,7 +325,7 @@ def test_the_token_in_the_address_becomes_a_strict_cookie(quiet_server):
 
 
 def test_the_redirect_stays_on_this_server(quiet_server):
-    answer = httpx.get(f"{quiet_server.url}//evil.example/?token={quiet_server.token}")
+    answer = httpx2.get(f"{quiet_server.url}//evil.example/?token={quiet_server.token}")
     assert answer.headers["location"].startswith("/evil.example")
 
 
@@ -333,7 +335,7 @@ def test_a_foreign_host_is_refused(quiet_server, host):
         answer = http.get("/api/v1/runs", headers={"host": host})
     assert answer.status_code == 403
     assert answer.json()["title"] == "Foreign Host"
-    assert httpx.get(f"{quiet_server.url}/healthz", headers={"host": host}).status_code == 403
+    assert httpx2.get(f"{quiet_server.url}/healthz", headers={"host": host}).status_code == 403
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1:{port}", "http://127.0.0.1:1"])

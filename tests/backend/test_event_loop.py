@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-import httpx
+import httpx2
 import pytest
 from playwright.sync_api import expect
 
@@ -79,7 +79,7 @@ class Routes:
 def drive_routes(server, held, archived):
     """Ask for every route once, for as much as it gives."""
     headers = {"authorization": f"Bearer {server.token}"}
-    with httpx.Client(base_url=server.url, headers=headers, timeout=120) as http:
+    with httpx2.Client(base_url=server.url, headers=headers, timeout=120) as http:
         ask = Routes(server, http)
         document = ask("GET", "/api/v1/openapi.json").json()
         ask("GET", "/api/nothing", 404)
@@ -157,6 +157,7 @@ def _change(ask, held, archived):
     ask("POST", f"{run}/restore", run_id=waiting)
     ask("POST", "/api/v1/imports", content=archived, headers={"content-type": "application/zip"})
     plan = ask("POST", "/api/v1/gc", json={"thin_geometry": 2}).json()["id"]
+    ask("GET", "/api/v1/gc/{plan}", plan=plan)
     entry = ask("POST", "/api/v1/gc/{plan}/delete", plan=plan).json()["entry"]
     ask("POST", "/api/v1/trash/restore", json={"entries": [entry]})
     ask("POST", "/api/v1/trash/empty", json={"digest": ask("GET", "/api/v1/trash").json()["digest"]})
@@ -182,7 +183,7 @@ def drive_pages(server, held, window):
     expect(window.get_by_role("button", name="Export figure")).to_be_visible(timeout=PATIENCE_MS)
     _use_system_page(window, server.url)
     _use_new_page(window, server.url)
-    with httpx.Client(base_url=server.url, headers={"authorization": f"Bearer {server.token}"}) as http:
+    with httpx2.Client(base_url=server.url, headers={"authorization": f"Bearer {server.token}"}) as http:
         known = http.get("/_dash-dependencies").json()
     wanted = {each["output"].partition("@")[0] for each in known if not each.get("clientside_function")}
     names = [name.removeprefix("callback ") for name in server.timings.longest if name.startswith("callback ")]

@@ -108,7 +108,7 @@ def test_what_is_not_understood_is_refused_and_says_how(filled, quiet_server):
 def test_a_reader_sees_the_trash_and_cleans_nothing_up(filled, quiet_server):
     client, store, run_id = filled
     plan = client(calls.preview_gc(checkpoints=True, q=f"id:{run_id}"))
-    secret = client(calls.make_token("reader", "read")).token
+    secret = client(calls.create_token("reader", "read")).token
     before = gc_store.files(store)
     with Client(quiet_server.url, secret) as reader:
         reader(calls.trash())

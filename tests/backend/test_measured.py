@@ -73,8 +73,8 @@ def test_kept_features_are_what_was_measured(quiet_server, kept):
 def test_pictures_of_samples_travel_as_bytes(quiet_server, kept):
     with quiet_server.client() as http:
         answer = http.get(f"/api/v1/runs/{kept}/samples")
-        held = wire.Samples.model_validate_json(answer.content)
-        capture = wire.Geometry.model_validate_json(http.get(f"/api/v1/runs/{kept}/geometry").content)
+        held = wire.SampleImages.model_validate_json(answer.content)
+        capture = wire.GeometryWire.model_validate_json(http.get(f"/api/v1/runs/{kept}/geometry").content)
         images, predictions = wire.from_typed(held.images), wire.from_typed(capture.arrays["predictions"])
         assert (held.height, held.width, held.channels, held.true_labels) == (8, 8, 1, None)
         assert (images.dtype, images.shape) == (np.uint8, (len(predictions), 64))
@@ -125,8 +125,8 @@ def test_arrays_are_sent_in_parts_that_make_a_whole(monkeypatch):
 def test_a_capture_is_seen_along_principal_directions_and_as_a_tetrahedron(quiet_server, kept):
     address = f"/api/v1/runs/{kept}/geometry"
     with quiet_server.client() as http:
-        own = wire.Geometry.model_validate(http.get(address).json())
-        pca = wire.Geometry.model_validate(http.get(address, params={"view": "pca"}).json())
+        own = wire.GeometryWire.model_validate(http.get(address).json())
+        pca = wire.GeometryWire.model_validate(http.get(address, params={"view": "pca"}).json())
         four = http.get(address, params={"view": "tetrahedron", "classes": "1,4,7,9"}).json()
         wrong = http.get(address, params={"view": "tetrahedron", "classes": "1,4,7"})
         unknown = http.get(address, params={"view": "sideways"})
@@ -159,9 +159,9 @@ def test_a_hundred_and_fifty_classes_are_seen_in_other_views(quiet_server):
     with quiet_server.client() as http:
         run_id = run_of(http, config)
         address = f"/api/v1/runs/{run_id}/geometry"
-        pca = wire.Geometry.model_validate(http.get(address, params={"view": "pca"}).json())
+        pca = wire.GeometryWire.model_validate(http.get(address, params={"view": "pca"}).json())
         query = {"view": "tetrahedron", "classes": "0,50,100,149"}
-        four = wire.Geometry.model_validate(http.get(address, params=query).json())
+        four = wire.GeometryWire.model_validate(http.get(address, params=query).json())
         facts = pca.facts
     for found in (pca, four):
         assert np.shape(found.vertices) == (150, 3)

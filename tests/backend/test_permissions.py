@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-import httpx
+import httpx2
 import pytest
 
 from backend.api.app import Application
-from backend.api.security.permissions import NEEDED
+from backend.api.security.permissions import REQUIREMENTS
 from backend.client import ApiError, Client, calls
 from backend.settings import Settings
 from backend.store.scopes import SCOPES, includes
@@ -19,7 +19,7 @@ from tests.harness import run_async, tiny, wait_for
 def tokens(quiet_server):
     """One token of each scope."""
     with Client(quiet_server.url, quiet_server.token) as client:
-        return {scope: client(calls.make_token(f"a {scope} token", scope)) for scope in SCOPES}
+        return {scope: client(calls.create_token(f"a {scope} token", scope)) for scope in SCOPES}
 
 
 @pytest.fixture(scope="module")
@@ -32,20 +32,20 @@ def operations(quiet_server):
 
 def test_every_operation_declares_its_scope(operations):
     assert len(operations) > 40
-    assert [operation for operation in operations if operation not in NEEDED] == []
+    assert [operation for operation in operations if operation not in REQUIREMENTS] == []
 
 
 def test_each_scope_does_what_it_is_for_and_nothing_beyond(quiet_server, tokens, operations):
     """Only whether a request is let through is looked at: ids are of nothing, bodies empty."""
     for scope, token in tokens.items():
-        with httpx.Client(
+        with httpx2.Client(
             base_url=quiet_server.url, headers={"authorization": f"Bearer {token.token}"}, timeout=60
         ) as http:
             for operation in operations:
                 method, path = operation.split()
                 answer = http.request(method, re.sub(r"\{\w+\}", "nothing", path), json={} if method != "GET" else None)
-                needed = NEEDED[operation]
-                allowed = needed == "nobody" or includes(scope, needed)
+                needed = REQUIREMENTS[operation]
+                allowed = needed == "none" or includes(scope, needed)
                 assert (answer.status_code != 403) == allowed, (scope, operation, answer.text)
                 if not allowed:
                     assert f"needs the scope '{needed}'" in answer.json()["detail"]
@@ -74,7 +74,7 @@ def test_a_page_changes_nothing_for_a_reader(quiet_server, tokens):
         me = client(calls.me())
         assert (me.name, me.scope, me.may_change, me.token_id) == ("a read token", "read", False, tokens["read"].id)
         assert client(calls.check({"data": {"name": "digits"}})).errors == [], "asking is not changing"
-    with httpx.Client(base_url=quiet_server.url) as browser:
+    with httpx2.Client(base_url=quiet_server.url) as browser:
         browser.get(f"/?token={tokens['read'].token}")
         written = {"run-name": "mine", "run-tags": [], "run-group": "", "run-notes": "changed"}
         outputs = [{"id": "run-notes-read", "property": "children"}, {"id": "run-notes-saved", "property": "children"}]
@@ -98,8 +98,8 @@ def test_a_request_without_a_caller_has_no_rights(store):
     application = Application(Settings(store.data_dir, token="t", warm=False), store)
 
     async def statuses() -> dict[str, int]:
-        transport = httpx.ASGITransport(application.api)
-        async with httpx.AsyncClient(transport=transport, base_url=application.settings.url) as http:
+        transport = httpx2.ASGITransport(application.api)
+        async with httpx2.AsyncClient(transport=transport, base_url=application.settings.url) as http:
             asked = [("GET", "/api/v1/me"), ("GET", "/api/v1/runs"), ("GET", "/api/v1/tokens"), ("GET", "/prometheus")]
             asked += [("POST", "/api/v1/tokens"), ("GET", "/api/v1/openapi.json"), ("GET", "/api/v1/nothing")]
             return {f"{method} {path}": (await http.request(method, path)).status_code for method, path in asked}
@@ -118,10 +118,10 @@ def test_a_route_that_declares_no_scope_is_refused_to_everybody(store):
     routes = application.api.router.routes
     routes.insert(0, routes.pop())  # before the route that answers what is not there
 
-    async def asked() -> httpx.Response:
-        transport = httpx.ASGITransport(application.guarded)
+    async def asked() -> httpx2.Response:
+        transport = httpx2.ASGITransport(application.guarded)
         headers = {"authorization": f"Bearer {'t' * 20}"}
-        async with httpx.AsyncClient(transport=transport, base_url=application.settings.url, headers=headers) as http:
+        async with httpx2.AsyncClient(transport=transport, base_url=application.settings.url, headers=headers) as http:
             return await http.get("/api/v1/new")
 
     answer = run_async(asked())
@@ -144,12 +144,12 @@ def test_who_did_what_is_written_down(quiet_server, tokens):
 
 def test_log_ins_log_outs_refusals_and_new_tokens_are_written_down(quiet_server, tokens):
     reading = tokens["read"]
-    with httpx.Client(base_url=quiet_server.url) as browser:
+    with httpx2.Client(base_url=quiet_server.url) as browser:
         browser.get(f"/?token={reading.token}")
         assert browser.post("/api/v1/tokens", json={"name": "mine", "scope": "admin"}).status_code == 403
         assert browser.post("/api/v1/logout").status_code == 204
     with Client(quiet_server.url, quiet_server.token) as owner:
-        owner(calls.make_token("written down"))
+        owner(calls.create_token("written down"))
         entries = owner(calls.audit(limit=4))
     assert [(e.who, e.token_id, e.action, e.status) for e in reversed(entries)] == [
         ("a read token", reading.id, "log in", 303),
@@ -161,7 +161,7 @@ def test_log_ins_log_outs_refusals_and_new_tokens_are_written_down(quiet_server,
 
 def test_a_token_named_owner_is_not_the_owner(quiet_server):
     with Client(quiet_server.url, quiet_server.token) as owner:
-        made = owner(calls.make_token("owner", "launch"))
+        made = owner(calls.create_token("owner", "launch"))
         with Client(quiet_server.url, made.token) as client:
             assert (client(calls.me()).scope, client(calls.me()).token_id) == ("launch", made.id)
             run = client(calls.launch(tiny(epochs=1).model_dump(mode="json")))

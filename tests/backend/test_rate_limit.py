@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import httpx
+import httpx2
 import pytest
 
 from backend.api.security import rate_limit
-from backend.api.security.rate_limit import ATTEMPTS, FailedLogins, network_of
+from backend.api.security.rate_limit import MAX_ATTEMPTS, FailedLogins, network_of
 from backend.client import Client, calls
 
 QUIET = ("--no-demonstration", "--no-warm")
@@ -29,7 +29,7 @@ def clock(monkeypatch):
 
 def test_an_address_waits_for_a_minute_after_twenty_wrong_tokens(clock):
     failed = FailedLogins()
-    for _ in range(ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         assert failed.wait_s("192.0.2.1") == 0
         failed.add("192.0.2.1")
     assert failed.wait_s("192.0.2.1") == 60
@@ -45,7 +45,7 @@ def test_an_address_waits_for_a_minute_after_twenty_wrong_tokens(clock):
 def test_an_occasional_mistake_is_forgotten(clock):
     failed = FailedLogins()
     for _ in range(5):
-        for _ in range(ATTEMPTS - 1):
+        for _ in range(MAX_ATTEMPTS - 1):
             failed.add("192.0.2.1")
         clock.seconds += 61
     assert failed.wait_s("192.0.2.1") == 0
@@ -70,20 +70,20 @@ def test_an_ipv6_address_counts_by_its_64(address, network):
 
 def test_many_addresses_take_bounded_memory_and_free_nobody():
     failed = FailedLogins()
-    for _ in range(ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         failed.add("192.0.2.1")
-    for i in range(3 * rate_limit.MOST_ADDRESSES):
+    for i in range(3 * rate_limit.MAX_ADDRESSES):
         failed.add(f"2001:db8:{i // 65536:x}:{i % 65536:x}::1")
     assert failed.wait_s("192.0.2.1") > 0, "wrong tokens from elsewhere shorten no wait"
-    assert len(failed) <= rate_limit.MOST_ADDRESSES + 1
+    assert len(failed) <= rate_limit.MAX_ADDRESSES + 1
     # Even where all of them wait, only the oldest are forgotten.
-    for i in range(2 * rate_limit.MOST_ADDRESSES):
-        for _ in range(ATTEMPTS):
+    for i in range(2 * rate_limit.MAX_ADDRESSES):
+        for _ in range(MAX_ATTEMPTS):
             failed.add(f"10.{i // 65536}.{i // 256 % 256}.{i % 256}")
-    assert len(failed) <= 2 * rate_limit.MOST_ADDRESSES
+    assert len(failed) <= 2 * rate_limit.MAX_ADDRESSES
 
 
-def guess(http, number=ATTEMPTS, **headers):
+def guess(http, number=MAX_ATTEMPTS, **headers):
     answers = [
         http.get("/api/v1/runs", headers={"authorization": f"Bearer guess-{i}", **headers}) for i in range(number)
     ]
@@ -92,10 +92,13 @@ def guess(http, number=ATTEMPTS, **headers):
 
 def test_guessing_on_this_machine_is_slowed_down_and_the_right_token_still_opens(start_server):
     server = start_server(*QUIET)
-    with httpx.Client(base_url=server.url) as http:
+    with httpx2.Client(base_url=server.url) as http:
         # Nobody says where a request comes from, where no proxy is trusted.
         assert guess(http, 10, **{"x-forwarded-for": "192.0.2.1"}) == [401] * 10
-        assert guess(http, ATTEMPTS - 10 + 5, **{"x-forwarded-for": "192.0.2.2"}) == [401] * (ATTEMPTS - 10) + [429] * 5
+        assert (
+            guess(http, MAX_ATTEMPTS - 10 + 5, **{"x-forwarded-for": "192.0.2.2"})
+            == [401] * (MAX_ATTEMPTS - 10) + [429] * 5
+        )
         refused = http.get("/api/v1/runs", headers={"authorization": "Bearer guess"})
         assert 0 < int(refused.headers["retry-after"]) <= 60
         assert refused.json()["detail"].endswith("use the right one")
@@ -122,13 +125,13 @@ def test_behind_a_proxy_each_client_counts_by_its_own_address(behind_proxy):
         # A client may say what it likes; the proxy appends where the request really came from.
         return {"host": "lab.example", "x-forwarded-for": f"127.0.0.1, 203.0.113.9, {address}", **headers}
 
-    with httpx.Client(base_url=behind_proxy.url) as http, Client(behind_proxy.url, behind_proxy.token) as owner:
-        made = owner(calls.make_token("co-author", "read"))
+    with httpx2.Client(base_url=behind_proxy.url) as http, Client(behind_proxy.url, behind_proxy.token) as owner:
+        made = owner(calls.create_token("co-author", "read"))
         login = http.get(f"/?token={made.token}", headers=through("192.0.2.1"))
         cookie = {"cookie": login.headers["set-cookie"].partition(";")[0]}
         http.cookies.clear()
         right = {"authorization": f"Bearer {behind_proxy.token}"}
-        assert guess(http, ATTEMPTS + 1, **through("192.0.2.1")) == [401] * ATTEMPTS + [429]
+        assert guess(http, MAX_ATTEMPTS + 1, **through("192.0.2.1")) == [401] * MAX_ATTEMPTS + [429]
         # The whole address waits, so that no guess is looked at: not even the right one.
         assert http.get("/api/v1/me", headers=through("192.0.2.1", **right)).status_code == 429
         assert http.get(f"/?token={behind_proxy.token}", headers=through("192.0.2.1")).status_code == 429
@@ -139,18 +142,18 @@ def test_behind_a_proxy_each_client_counts_by_its_own_address(behind_proxy):
         # Others go on: from another address, from this machine itself, and over IPv6, where a /64 counts as one.
         assert http.get("/api/v1/me", headers=through("192.0.2.2", **right)).status_code == 200
         assert http.get("/api/v1/me", headers=right).status_code == 200
-        assert guess(http, **through("2001:db8::1")) == [401] * ATTEMPTS
+        assert guess(http, **through("2001:db8::1")) == [401] * MAX_ATTEMPTS
         assert http.get("/api/v1/me", headers=through("2001:db8::2", **right)).status_code == 429
         assert http.get("/api/v1/me", headers=through("2001:db8:0:1::2", **right)).status_code == 200
 
 
 def test_a_reader_does_not_get_to_guess_behind_a_valid_cookie(behind_proxy):
     with Client(behind_proxy.url, behind_proxy.token) as owner:
-        made = owner(calls.make_token("co-author", "read"))
+        made = owner(calls.create_token("co-author", "read"))
     far = {"x-forwarded-for": "192.0.2.3"}
-    with httpx.Client(base_url=behind_proxy.url) as http:
+    with httpx2.Client(base_url=behind_proxy.url) as http:
         http.get(f"/?token={made.token}", headers=far)
-        assert guess(http, **far) == [200] * ATTEMPTS
+        assert guess(http, **far) == [200] * MAX_ATTEMPTS
         right = {"authorization": f"Bearer {behind_proxy.token}", **far}
         assert http.get("/api/v1/me", headers=right).json()["scope"] == "read", "not looked at any more"
 

@@ -9,10 +9,10 @@ import stat
 import subprocess
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
-from backend.api.server import free_socket
+from backend.api.server import open_socket
 from backend.store.errors import Unusable
 from tests.harness import COLLAPSE, wait_for
 
@@ -53,10 +53,10 @@ def test_a_port_is_one_servers_from_the_first_moment():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with free_socket("127.0.0.1", port, exact=True) as first:
+    with open_socket("127.0.0.1", port, exact=True) as first:
         with pytest.raises(Unusable, match="cannot be used"):
-            free_socket("127.0.0.1", port, exact=True)
-        with free_socket("127.0.0.1", port, exact=False) as second:
+            open_socket("127.0.0.1", port, exact=True)
+        with open_socket("127.0.0.1", port, exact=False) as second:
             assert second.getsockname()[1] != first.getsockname()[1] == port
 
 
@@ -91,7 +91,7 @@ def test_a_weak_token_in_the_data_directory_is_refused_behind_a_proxy(tmp_path):
 
 def test_a_token_with_any_letters_opens_the_printed_address(start_server):
     server = start_server("--no-demonstration", "--no-warm", "--token", "a+b/c&d=e#f g?%41")
-    answer = httpx.get(f"{server.url}/?token={server.token}")
+    answer = httpx2.get(f"{server.url}/?token={server.token}")
     assert answer.status_code == 303
     assert answer.headers["location"] == "/"
 
@@ -120,8 +120,8 @@ def test_the_browser_is_opened_once_the_server_answers(tmp_path):
     """A stand-in for a browser asks the server at once, as a browser would, and writes down what it got."""
     heard = tmp_path / "heard"
     browser = tmp_path / "browser"
-    browser.write_text(f'#!/bin/sh\n"{COLLAPSE.with_name("python")}" -c \'import httpx, sys\n'
-                       f'print(httpx.get(sys.argv[1]).status_code, sys.argv[1])\' "$1" > {heard}.part\n'
+    browser.write_text(f'#!/bin/sh\n"{COLLAPSE.with_name("python")}" -c \'import httpx2, sys\n'
+                       f'print(httpx2.get(sys.argv[1]).status_code, sys.argv[1])\' "$1" > {heard}.part\n'
                        f"mv {heard}.part {heard}\n")  # fmt: skip
     browser.chmod(browser.stat().st_mode | stat.S_IXUSR)
     command = [COLLAPSE, "serve", "--data", str(tmp_path / "data"), "--no-demonstration", "--no-warm"]
@@ -131,7 +131,7 @@ def test_the_browser_is_opened_once_the_server_answers(tmp_path):
         wait_for(heard.exists, 30, "the browser")
         status, address = heard.read_text().split()
         assert status == "303", "the token becomes a cookie"
-        assert httpx.get(address, follow_redirects=True).status_code in (200, 401)
+        assert httpx2.get(address, follow_redirects=True).status_code in (200, 401)
     finally:
         process.send_signal(signal.SIGINT)
         printed, _ = process.communicate(timeout=20)

@@ -10,7 +10,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 
-import httpx
+import httpx2
 import itsdangerous
 import pytest
 import sqlalchemy as sa
@@ -36,7 +36,7 @@ def ago(**units):
 def connect():
     """Return a function that opens a client of a server."""
     with contextlib.ExitStack() as open_:
-        yield lambda server, **given: open_.enter_context(httpx.Client(base_url=server.url, timeout=30, **given))
+        yield lambda server, **given: open_.enter_context(httpx2.Client(base_url=server.url, timeout=30, **given))
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -134,9 +134,9 @@ def test_the_cookie_is_a_signed_session_id_and_never_the_token(served, log_in):
     forged = itsdangerous.Signer("another key", salt="session", key_derivation="hmac", digest_method=hashlib.sha256)
     wrong = [server.token, secret, f"{secret}.", f"{secret}.{signature[:-2]}AA", forged.sign(secret).decode(), "x", ""]
     for each in wrong:
-        answer = httpx.get(f"{server.url}/api/v1/me", headers={"cookie": f"{name}={each}"})
+        answer = httpx2.get(f"{server.url}/api/v1/me", headers={"cookie": f"{name}={each}"})
         assert answer.status_code == 401, each
-    assert httpx.get(f"{server.url}/api/v1/me", headers={"cookie": f"{name}={value}"}).status_code == 200
+    assert httpx2.get(f"{server.url}/api/v1/me", headers={"cookie": f"{name}={value}"}).status_code == 200
 
 
 def test_each_log_in_gives_a_new_id_and_ends_the_one_before(served, log_in):
@@ -146,10 +146,10 @@ def test_each_log_in_gives_a_new_id_and_ends_the_one_before(served, log_in):
     browser.get(f"/?token={server.token}")
     _, second = cookie_of(browser)
     assert second != first
-    assert httpx.get(f"{server.url}/api/v1/me", headers={"cookie": f"{name}={first}"}).status_code == 401
+    assert httpx2.get(f"{server.url}/api/v1/me", headers={"cookie": f"{name}={first}"}).status_code == 401
     assert tokens.hash_secret(first.rpartition(".")[0]) not in {row.digest for row in rows(store)}
     # An id that somebody else put into the browser beforehand is not taken over.
-    planted = httpx.get(f"{server.url}/?token={server.token}", headers={"cookie": f"{name}=planted"})
+    planted = httpx2.get(f"{server.url}/?token={server.token}", headers={"cookie": f"{name}=planted"})
     assert "planted" not in planted.headers["set-cookie"]
 
 
@@ -163,7 +163,7 @@ def test_a_restart_keeps_sessions_and_another_token_ends_those_of_the_old_one(st
         port = probe.getsockname()[1]
     server = start("the-first-token-long-enough")
     with Client(server.url, server.token) as owner:
-        made = owner(calls.make_token("co-author"))
+        made = owner(calls.create_token("co-author"))
     own, other = log_in(server, server.token), log_in(server, made.token)
     server.stop()
     server = start("the-first-token-long-enough")
@@ -179,7 +179,7 @@ def test_logging_out_ends_the_session_and_its_streams(served, log_in):
     browser, other = log_in(server, server.token), log_in(server, server.token)
     listener = Listener(browser, run_id)
     since = time.monotonic()
-    assert httpx.post(f"{server.url}/api/v1/logout", cookies=dict([cookie_of(browser)])).status_code == 204
+    assert httpx2.post(f"{server.url}/api/v1/logout", cookies=dict([cookie_of(browser)])).status_code == 204
     assert status(browser) == 401
     listener.ends_within(since)
     assert status(other) == 200

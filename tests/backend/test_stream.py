@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from backend.api.security.callers import Caller
-from backend.api.stream import PAGE, Hub
+from backend.api.stream import PAGE_EVENTS, StreamHub
 from backend.store import artifacts, event_log, run_attempts, run_status, runs
 from backend.store.database import open_store
 from backend.store.event_log import NewEvent
@@ -143,9 +143,11 @@ def test_a_run_that_is_gone_leaves_no_viewer_behind(store):
         return set()
 
     async def follow(cursors):
-        async with Hub(store, nobody) as hub:
+        async with StreamHub(store, nobody) as hub:
             heard = b""
-            async with contextlib.aclosing(hub.follow(cursors, several=True, who=Caller("test", "read"))) as chunks:
+            async with contextlib.aclosing(
+                hub.follow(cursors, multiplexed=True, caller=Caller("test", "read"))
+            ) as chunks:
                 async for chunk in chunks:
                     heard += chunk
                     if b"RunQueued" in heard:
@@ -188,7 +190,7 @@ def test_a_damaged_capture_is_streamed_without_its_arrays_and_holds_nobody_up(qu
 
 def test_many_events_in_one_commit_are_all_heard(quiet_server, written):
     store, run_id = written
-    count = 2 * PAGE + 7
+    count = 2 * PAGE_EVENTS + 7
     with quiet_server.client() as http, http.stream("GET", f"/api/v1/stream?runs={run_id}&after=1") as answer:
         lines = answer.iter_lines()
         assert next(lines).startswith("retry")

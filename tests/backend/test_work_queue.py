@@ -11,13 +11,13 @@ import threading
 from collections import Counter
 from types import SimpleNamespace
 
-import httpx
+import httpx2
 import psutil
 import pytest
 from playwright.sync_api import expect
 
-from backend.api import transfer
-from backend.api.transfer import TransferStream
+from backend.api import downloads
+from backend.api.downloads import DownloadResponse
 from backend.api.work_queue import WorkQueue
 from backend.client import ApiError, AsyncClient, Client, calls
 from backend.store.database import open_store
@@ -50,7 +50,7 @@ async def settle():
 
 
 def test_equal_requests_share_one_job_and_its_result():
-    work, queue = Work(), WorkQueue(8, 8, at_once=2, keep_bytes=100)
+    work, queue = Work(), WorkQueue(8, 8, workers=2, cache_bytes=100)
 
     async def ask():
         asking = [asyncio.create_task(queue.submit("a", token, work("a"))) for token in (None, "t1", "t1", "t2")]
@@ -66,7 +66,7 @@ def test_equal_requests_share_one_job_and_its_result():
 
 
 def test_the_queue_is_bounded_and_so_is_a_token_in_it():
-    work, queue = Work(), WorkQueue(5, 3, at_once=1)
+    work, queue = Work(), WorkQueue(5, 3, workers=1)
 
     async def ask():
         asking = [asyncio.create_task(queue.submit(f"a{i}", "t1", work("a"))) for i in range(3)]
@@ -80,7 +80,7 @@ def test_the_queue_is_bounded_and_so_is_a_token_in_it():
         with pytest.raises(TooManyRequests, match="5 requests for long work are ahead"):
             await queue.submit("c", "t2", work("c"))
         with pytest.raises(TooManyRequests):
-            async with queue.place("t2"):
+            async with queue.slot("t2"):
                 pytest.fail("there is no place")
         joined = asyncio.create_task(queue.submit("a0", "t2", work("a")))
         work.go_on.set()
@@ -92,7 +92,7 @@ def test_the_queue_is_bounded_and_so_is_a_token_in_it():
 
 
 def test_who_leaves_gives_up_the_place_unless_somebody_else_waits_for_the_same():
-    work, queue = Work(), WorkQueue(3, 3, at_once=1)
+    work, queue = Work(), WorkQueue(3, 3, workers=1)
 
     async def ask():
         running = asyncio.create_task(queue.submit("running", None, work("running")))
@@ -116,7 +116,7 @@ def test_who_leaves_gives_up_the_place_unless_somebody_else_waits_for_the_same()
 
 
 def test_an_error_is_everybodys_and_is_not_kept():
-    queue, tries = WorkQueue(3, 3, at_once=1, keep_bytes=100), []
+    queue, tries = WorkQueue(3, 3, workers=1, cache_bytes=100), []
 
     def failing():
         tries.append(1)
@@ -134,7 +134,7 @@ def test_an_error_is_everybodys_and_is_not_kept():
 
 
 def test_kept_results_are_bounded():
-    work, queue = Work(), WorkQueue(3, 3, at_once=1, keep_bytes=8)
+    work, queue = Work(), WorkQueue(3, 3, workers=1, cache_bytes=8)
     work.go_on.set()
 
     async def ask():
@@ -146,8 +146,8 @@ def test_kept_results_are_bounded():
 
 
 def test_a_reader_that_takes_nothing_is_let_go_without_an_end(monkeypatch):
-    monkeypatch.setattr(transfer, "STALL_S", 0.1)
-    queue, sent = WorkQueue(1, 1, at_once=1), []
+    monkeypatch.setattr(downloads, "STALL_TIMEOUT_S", 0.1)
+    queue, sent = WorkQueue(1, 1, workers=1), []
 
     async def send(message):
         sent.append(message)
@@ -158,8 +158,8 @@ def test_a_reader_that_takes_nothing_is_let_go_without_an_end(monkeypatch):
         await asyncio.Event().wait()
 
     async def answer():
-        async with queue.place(None) as place:
-            stream = TransferStream(place, iter([b"a", b"b", b"c"]), media_type="application/zip", headers={})
+        async with queue.slot(None) as slot:
+            stream = DownloadResponse(slot, iter([b"a", b"b", b"c"]), media_type="application/zip", headers={})
             await stream({"type": "http"}, receive, send)
         assert queue.size == 0
 
@@ -214,8 +214,8 @@ def figures(run_id, count, first=0):
 
 def asynchronous(server):
     headers = {"authorization": f"Bearer {server.token}"}
-    limits = httpx.Limits(max_connections=None)
-    return httpx.AsyncClient(base_url=server.url, headers=headers, timeout=120, limits=limits)
+    limits = httpx2.Limits(max_connections=None)
+    return httpx2.AsyncClient(base_url=server.url, headers=headers, timeout=120, limits=limits)
 
 
 def test_others_are_answered_while_figures_wait_and_what_is_too_much_is_refused(served):
@@ -279,7 +279,7 @@ def test_both_clients_and_the_command_line_wait_and_say_so(served, tmp_path):
             with held_up(server) as go_on:
                 asking = [asyncio.create_task(http.get(path)) for path in figures(run_id, 16, 300)]
                 await in_queue(http, 16)
-                with Client(server.url, server.token, patience_s=0) as impatient, pytest.raises(ApiError) as refused:
+                with Client(server.url, server.token, max_wait_s=0) as impatient, pytest.raises(ApiError) as refused:
                     await asyncio.to_thread(impatient, calls.figure(run_id, "curves", "svg", width=4.7))
                 assert refused.value.problem.status == 429
                 exporting = subprocess.Popen(

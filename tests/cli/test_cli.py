@@ -88,12 +88,15 @@ def test_export_writes_each_format_or_nothing(data, tmp_path):
     ("arguments", "words"),
     [
         (("run", "nosuchpreset"), "neither a preset nor a file; presets are first-light"),
+        (("run", "digit-nearest"), "did you mean 'digits-nearest'?"),
+        (("run", "digits-nearest", "--set", "optimizer.lr=0.1"), "did you mean 'optimiser.lr'?"),
         (("run", "digits-nearest", "--set", "epochs"), "--set takes NAME=VALUE"),
         (("run", "digits-nearest", "--set", "epocks=3"), "there is no setting 'epocks'"),
         (("run", "digits-nearest", "--set", "head.delta.x=3"), "there is no setting 'head.delta'"),
         (("run", "digits-nearest", "--set", "backbone.features=4"), "set backbone.features=9"),
         (("run", "digits-nearest", "--set", "batch_size=99999"), "batch_size"),
         (("runs", "--status", "asleep"), "--status must be one of queued"),
+        (("runs", "--data", __file__), "test_cli.py is a file; a data directory is needed"),
         (("runs", "--server", "http://127.0.0.1:1", "--token", "x"), "cannot be reached"),
     ],
 )
@@ -115,6 +118,16 @@ def test_help_loads_nothing_heavy():
     code = (
         "import sys; import backend.cli.main\n"
         "heavy = {'torch', 'numpy', 'sqlalchemy', 'fastapi', 'dash', 'pydantic', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_listing_runs_loads_no_arrays_and_no_http():
+    code = (
+        "import sys; import backend.cli.main, backend.client.store_service, backend.store.query\n"
+        "backend.client.store_service.wire.RunWire\n"
+        "heavy = {'torch', 'numpy', 'httpx2', 'fastapi', 'dash', 'matplotlib', 'rich.table'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
@@ -425,3 +438,30 @@ def test_runs_are_asked_by_id(tmp_path):
     collapse(tmp_path / "data", "cancel", first, second)
     listed = json.loads(collapse(tmp_path / "data", "runs", "--json").stdout)
     assert [run["status"] for run in listed] == ["cancelled", "cancelled"]
+
+
+def test_commands_work_through_a_server(start_server, config_file, tmp_path):
+    """Tokens, clean-up, archives, diagnostics and presets have one implementation for a directory and a server."""
+    server = start_server("--no-demonstration", "--no-warm")
+    access = {"COLLAPSE_SERVER": server.url, "COLLAPSE_TOKEN": server.token}
+    collapse("/nonexistent", "run", str(config_file), "--name", "remote", **access)
+    run_id = json.loads(collapse("/nonexistent", "runs", "--json", **access).stdout)[0]["id"]
+    shown = collapse("/nonexistent", "gc", "--checkpoints", **access).stdout
+    plan = shown.rpartition("--plan ")[2].partition("`")[0]
+    deleted = collapse("/nonexistent", "gc", "--delete", "--plan", plan, **access).stdout
+    assert "deleted 2 files (" in deleted
+    assert "2 files (" in collapse("/nonexistent", "gc", "--empty-trash", **access).stdout
+    assert "restored 2 files" in collapse("/nonexistent", "gc", "--restore", **access).stdout
+    assert "restored 0 files" in collapse("/nonexistent", "gc", "--restore", **access).stdout
+    made = collapse("/nonexistent", "token", "create", "a co-author", "--expires", "30d", **access).stdout.split()
+    assert made[2] == f"{server.url}/?token={made[1]}"
+    assert "expires" in collapse("/nonexistent", "token", "list", **access).stdout
+    collapse("/nonexistent", "token", "revoke", made[0], **access)
+    assert "revoked" in collapse("/nonexistent", "token", "list", **access).stdout
+    file = tmp_path / "run.zip"
+    collapse("/nonexistent", "archive", run_id, "-o", str(file), **access)
+    again = collapse("/nonexistent", "import", str(file), **access).stdout
+    assert again == f"run {run_id} (it was here already)\n"
+    assert "digits-nearest " in collapse("/nonexistent", "presets", **access).stdout
+    assert "data set digits: 1442 training" in collapse("/nonexistent", "doctor", **access).stdout
+    assert "without --server" in collapse("/nonexistent", "doctor", "--check", expect=2, **access).stderr

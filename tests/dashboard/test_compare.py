@@ -7,7 +7,7 @@ import json
 import pytest
 
 from backend.api import wire
-from backend.api.configurations import entries
+from backend.api.configurations import group_by_configuration
 from backend.api.routes.catalogue import metrics
 from dashboard.pages import compare
 from dashboard.plots.charts import compare_figure, overview_groups
@@ -32,18 +32,18 @@ def of_heads() -> list[wire.RunWire]:
 
 
 def test_runs_that_differ_in_their_seed_alone_are_one_entry():
-    found = entries(of_heads())
+    found = group_by_configuration(of_heads())
     assert [(entry.label, entry.head, len(entry.runs)) for entry in found] == [
         ("nearest, 3 seeds", "nearest-etf", 3),
         ("fixed, 3 seeds", "fixed-etf", 3),
     ]
-    alone = entries([run("a", head={"name": "linear"}), run("b", head={"name": "linear"}, epochs=9)])
+    alone = group_by_configuration([run("a", head={"name": "linear"}), run("b", head={"name": "linear"}, epochs=9)])
     assert [entry.label for entry in alone] == ["a", "b"]
     assert len({entry.dash for entry in alone}) == 2, "entries of one head differ in their dashes"
 
 
 def test_settings_that_differ_are_told_and_no_others():
-    rows = dict(config_differences([entry.runs[0].config for entry in entries(of_heads())]))
+    rows = dict(config_differences([entry.runs[0].config for entry in group_by_configuration(of_heads())]))
     assert rows["head.name"] == ["nearest-etf", "fixed-etf"]
     assert rows["head.rotation"][0] is None
     assert not {key for key in rows if not key.startswith("head.")}
@@ -51,7 +51,7 @@ def test_settings_that_differ_are_told_and_no_others():
 
 
 def test_finals_have_median_and_range_and_the_best_is_marked():
-    found = entries(of_heads())
+    found = group_by_configuration(of_heads())
     values = [compare.final_range(entry, "nc1", "train") for entry in found]
     assert values == [(2, 1, 3), (4, 2, 6)]
     assert compare.best_indices(values, "low") == {0}

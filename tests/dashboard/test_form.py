@@ -85,10 +85,10 @@ def words(parts: object) -> str:
     return words(children) if children is not None else "" if hasattr(parts, "to_plotly_json") else str(parts)
 
 
-def estimate(**changes: object) -> wire.Estimate:
+def estimate(**changes: object) -> wire.LaunchEstimate:
     known = {"runs": 6, "seconds": 120.0, "wall_seconds": 60.0, "memory_bytes": 420_000_000, "measured_runs": 3}
     rest = {"alike": "with the same settings", "unknown": 0, "ahead": 0, "slots": 2}
-    return wire.Estimate.model_validate(known | rest | changes)
+    return wire.LaunchEstimate.model_validate(known | rest | changes)
 
 
 def test_what_it_takes_is_said_before_the_launch():
@@ -186,7 +186,8 @@ def test_the_command_makes_the_same_config():
     preset = PRESETS["fashion-nearest"]()
     wanted = with_overrides(preset, {"head.name": "linear", "head.bias": False, "optimiser.lr": 0.02, "epochs": 7})
     different = launch.changes(wanted.model_dump(mode="json"), preset.model_dump(mode="json"))
-    from backend.cli.main import _config
+    from backend.cli.runs import load_config
 
-    again = _config("fashion-nearest", [f"{path}={launch.format_setting(to)}" for path, (_, to) in different.items()])
+    assignments = [f"{path}={launch.format_setting(to)}" for path, (_, to) in different.items()]
+    again = load_config("fashion-nearest", assignments)
     assert again == wanted

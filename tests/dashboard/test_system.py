@@ -6,7 +6,7 @@ import pytest
 
 from backend.api import wire
 from backend.api.routes import access, archives, catalogue, figures, gc, runs
-from backend.api.security.audit import QUESTIONS, SAFE_METHODS
+from backend.api.security.audit import READ_ONLY_POSTS, SAFE_METHODS
 from dashboard.components.audit_text import describe_action
 from dashboard.pages import storage, system
 
@@ -24,7 +24,7 @@ def test_where_a_queued_run_goes():
 def test_the_audit_log_describes_every_request_that_changes_something():
     routes = [route for module in (access, archives, catalogue, figures, gc, runs) for route in module.router.routes]
     actions = [f"{method} {route.path}" for route in routes for method in route.methods - SAFE_METHODS]
-    changing = [action for action in actions if action.partition(" ")[2] not in QUESTIONS]
+    changing = [action for action in actions if action.partition(" ")[2] not in READ_ONLY_POSTS]
     assert len(changing) >= 20
     assert [action for action in changing if describe_action(action) == action] == []
     assert describe_action("POST /api/v1/runs/abc/cancel") == "Cancelled run"
@@ -42,9 +42,9 @@ def rows(table) -> list[list[str]]:
 
 def test_what_is_wrong_stands_first():
     found = [
-        wire.Finding(what="PyTorch", ok=True, found="2.14", remedy="", required=True),
-        wire.Finding(what="GPU", ok=False, found="none", remedy="install its driver", required=False),
-        wire.Finding(what="data directory", ok=False, found="not writable", remedy="chmod", required=True),
+        wire.CheckResult(what="PyTorch", ok=True, found="2.14", remedy="", required=True),
+        wire.CheckResult(what="GPU", ok=False, found="none", remedy="install its driver", required=False),
+        wire.CheckResult(what="data directory", ok=False, found="not writable", remedy="chmod", required=True),
     ]
     assert [(row[0], row[1]) for row in rows(system.diagnostics_view(found))] == [
         ("Missing", "data directory"),

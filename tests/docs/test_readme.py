@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from tests.harness import wait_for
@@ -87,8 +87,8 @@ def test_make_run_serves_and_ctrl_c_stops_it_cleanly(tmp_path):
 
         def healthy() -> bool:
             try:
-                return httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
-            except httpx.TransportError:
+                return httpx2.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+            except httpx2.TransportError:
                 return False
 
         wait_for(healthy, 60, "the server")

@@ -186,7 +186,7 @@ def test_a_sweep_is_launched_from_the_form(filled, open_window):
 def test_notes_are_kept_and_read_by_those_who_only_read(filled, open_window):
     server, found = filled
     with Client(server.url, server.token) as client:
-        reading = client(calls.make_token("co-author", "read"))
+        reading = client(calls.create_token("co-author", "read"))
     window = open_window(f"{server.url}/runs/{found['few']}?tab=notes&token={server.token}", server.url)
     page: Page = window.page
     page.goto(f"{server.url}/runs/{found['few']}?tab=notes")

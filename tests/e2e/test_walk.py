@@ -457,7 +457,7 @@ def test_a_run_is_paused_and_resumed_and_a_reader_only_looks(start_server, open_
     with Client(server.url, server.token) as client:
         config = {"data": {"name": "digits"}, "backbone": {"name": "mlp"}, "batch_size": 64, "epochs": 2000}
         run = client(calls.launch(config))
-        reading = client(calls.make_token("co-author", "read"))
+        reading = client(calls.create_token("co-author", "read"))
     window = open_window(f"{server.url}/runs/{run.id}?token={server.token}", server.url)
     page = window.page
     wait_for(lambda: (shown_step(page) or 0) > 0, 40, "movement")

@@ -14,7 +14,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 import sqlalchemy as sa
 from playwright.sync_api import expect
@@ -42,7 +42,7 @@ def launch(http, **config):
 
 
 def ready(server):
-    return httpx.get(f"{server.url}/readyz").status_code == 200
+    return httpx2.get(f"{server.url}/readyz").status_code == 200
 
 
 def problem(http):
@@ -76,7 +76,7 @@ def require_refused(server, http, words):
     assert answer.headers["content-type"] == "application/problem+json"
     wait_for(lambda: words in problem(http), 5, words)
     wait_for(lambda: words in (server.data / "server.log").read_text(), 5, "a line in the log")
-    assert str(server.data) not in httpx.get(f"{server.url}/readyz").text, "paths are for those with a token"
+    assert str(server.data) not in httpx2.get(f"{server.url}/readyz").text, "paths are for those with a token"
 
 
 @pytest.fixture

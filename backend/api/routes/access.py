@@ -1,9 +1,8 @@
-"""Who asks, tokens, the audit, and what the machine lacks."""
+"""Routes of the current caller, access tokens, the audit log and diagnostics."""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Path, Query
 
 from backend.api import wire
-from backend.api.routes.runs import Here
+from backend.api.routes.context import ContextDep
 from backend.api.security.callers import current_caller
 from backend.api.security.expiry import expiry
 from backend.jobs import doctor
@@ -23,10 +22,10 @@ router = APIRouter(prefix="/api/v1", tags=["access"])
 
 
 @router.get("/me")
-def me() -> wire.Me:
-    """Return who asks, and what they may do."""
+def me() -> wire.CallerWire:
+    """Return the caller's name, scope and expiry."""
     who = current_caller()
-    return wire.Me(
+    return wire.CallerWire(
         name=who.name,
         scope=who.scope,
         may_change=who.scope != "read",
@@ -37,31 +36,31 @@ def me() -> wire.Me:
 
 
 @router.post("/logout", status_code=204)
-async def log_out(here: Here) -> None:
-    """End the browser's session, and the streams that it opened."""
+async def log_out(context: ContextDep) -> None:
+    """End the browser's session and its open streams."""
     who = current_caller()
     if who.session is None:
-        raise Conflict("this request carries a token, which is no session; revoke the token to end it")
-    await here.authority.log_out(who.session)
-    await here.hub.end_invalid()
+        raise Conflict("this request is authenticated by a token, not by a session; revoke the token instead")
+    await context.authenticator.log_out(who.session)
+    await context.hub.end_invalid()
 
 
 @router.get("/tokens")
-def listing(here: Here) -> wire.Items[wire.TokenWire]:
-    """Return the further tokens of this server, newest first, revoked and expired ones too."""
-    items = [_wire(row) for row in tokens.list_tokens(here.store)]
-    return wire.Items[wire.TokenWire](items=items)
+def list_tokens(context: ContextDep) -> wire.ItemList[wire.TokenWire]:
+    """List access tokens, newest first, including revoked and expired ones."""
+    items = [_wire(row) for row in tokens.list_tokens(context.store)]
+    return wire.ItemList[wire.TokenWire](items=items)
 
 
 @router.post("/tokens", status_code=201)
-def make(here: Here, body: wire.NewToken) -> wire.TokenMade:
-    """Make a further token; what it says is told this once."""
-    row, secret = tokens.create(here.store, body.name, body.scope, _end(body))
-    url = f"{here.settings.url}/?token={secret}"
-    return wire.TokenMade(**_wire(row).model_dump(), token=secret, url=url)
+def create_token(context: ContextDep, body: wire.TokenRequest) -> wire.CreatedToken:
+    """Create an access token; its secret is returned only once."""
+    row, secret = tokens.create(context.store, body.name, body.scope, _expires_at(body))
+    url = f"{context.settings.url}/?token={secret}"
+    return wire.CreatedToken(**_wire(row).model_dump(), token=secret, url=url)
 
 
-def _end(body: wire.NewToken) -> str | None:
+def _expires_at(body: wire.TokenRequest) -> str | None:
     if body.expires_at is not None and body.expires_in_s is not None:
         raise Invalid("give either `expires_at` or `expires_in_s`")
     if body.expires_in_s is not None:
@@ -70,32 +69,32 @@ def _end(body: wire.NewToken) -> str | None:
 
 
 @router.delete("/tokens/{token_id}", status_code=204)
-async def revoke(here: Here, token_id: Annotated[str, Path(max_length=16)]) -> None:
-    """Revoke a token: it opens nothing any more, and the sessions and streams that it opened end."""
-    await asyncio.to_thread(tokens.revoke, here.store, token_id)
-    here.authority.forget()
-    await here.hub.end_invalid()
+async def revoke(context: ContextDep, token_id: Annotated[str, Path(max_length=16)]) -> None:
+    """Revoke a token and end its sessions and streams."""
+    await asyncio.to_thread(tokens.revoke, context.store, token_id)
+    context.authenticator.forget()
+    await context.hub.end_invalid()
 
 
 @router.get("/doctor")
-def examine(here: Here) -> wire.Items[wire.Finding]:
-    """Look at everything that runs and pages need on this machine; it takes some seconds."""
-    found = doctor.run_checks(here.store.data_dir, here.settings.database_url)
-    return wire.Items[wire.Finding](items=[wire.Finding(**dataclasses.asdict(each)) for each in found])
+def run_checks(context: ContextDep) -> wire.ItemList[wire.CheckResult]:
+    """Run the diagnostics of this machine and data directory; takes some seconds."""
+    results = doctor.run_checks(context.store.data_dir, context.settings.database_url)
+    return wire.ItemList[wire.CheckResult](items=results)
 
 
 @router.get("/audit")
-def audit(
-    here: Here,
+def audit_log(
+    context: ContextDep,
     run: Annotated[str | None, Query(max_length=16)] = None,
-    before: Annotated[int | None, Query(ge=1, lt=2**31, description="entries older than this number")] = None,
+    before: Annotated[int | None, Query(ge=1, lt=2**31, description="only entries with a smaller number")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> wire.Items[wire.AuditEntry]:
-    """Return who did what, newest first."""
-    rows = audit_store.entries(here.store, run, before, limit)
+) -> wire.ItemList[wire.AuditEntry]:
+    """Return the audit log, newest first."""
+    rows = audit_store.entries(context.store, run, before, limit)
     names = wire.AuditEntry.model_fields
     items = [wire.AuditEntry(**{name: getattr(row, name) for name in names}) for row in rows]
-    return wire.Items[wire.AuditEntry](items=items)
+    return wire.ItemList[wire.AuditEntry](items=items)
 
 
 def _wire(row: sa.Row[Any]) -> wire.TokenWire:

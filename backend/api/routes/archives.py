@@ -1,4 +1,4 @@
-"""Runs as files, in and out."""
+"""Routes that export a run as an archive and import one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 
-from backend.api import views, wire
-from backend.api.routes.context import token_id
+from backend.api import run_views, wire
+from backend.api.downloads import DownloadResponse, cancel_on_disconnect
+from backend.api.routes.context import ContextDep, queue_owner
 from backend.api.routes.encoding import EncodedRoute
-from backend.api.routes.runs import Here
-from backend.api.transfer import TransferStream, while_connected
-from backend.api.work_queue import Place
+from backend.api.work_queue import QueueSlot
 from backend.store import runs
 from backend.store.archive import reader, writer
 from backend.store.errors import Invalid
@@ -23,24 +22,24 @@ from backend.store.errors import Invalid
 router = APIRouter(prefix="/api/v1", tags=["archives"], route_class=EncodedRoute)
 
 
-async def _transfer(here: Here, request: Request) -> AsyncIterator[Place]:
-    """FastAPI dependency: a place in the queue of archives, held until the answer is sent."""
+async def _archive_slot(context: ContextDep, request: Request) -> AsyncIterator[QueueSlot]:
+    """FastAPI dependency: a slot in the archive queue, held until the response is sent."""
     async with contextlib.AsyncExitStack() as held:
-        yield await while_connected(request, held.enter_async_context(here.archive_queue.place(token_id())))
+        yield await cancel_on_disconnect(request, held.enter_async_context(context.archive_queue.slot(queue_owner())))
 
 
 @router.get("/runs/{run_id}/archive.zip", response_class=StreamingResponse)
-async def export(here: Here, place: Annotated[Place, Depends(_transfer)], run_id: str) -> Response:
-    """Return an ended or paused run as one file, which another Collapse Lab imports."""
-    chunks = await place.run(writer.archive_run, here.store, run_id)
+async def export(context: ContextDep, slot: Annotated[QueueSlot, Depends(_archive_slot)], run_id: str) -> Response:
+    """Return an ended or paused run as one file for import into another Collapse Lab."""
+    chunks = await slot.run(writer.archive_run, context.store, run_id)
     headers = {"content-disposition": f'attachment; filename="{run_id}.collapse.zip"'}
-    return TransferStream(place, chunks, media_type="application/zip", headers=headers)
+    return DownloadResponse(slot, chunks, media_type="application/zip", headers=headers)
 
 
 @router.post(
     "/imports",
     status_code=201,
-    responses={200: {"description": "The run was here already."}},
+    responses={200: {"description": "The run exists already."}},
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -48,23 +47,22 @@ async def export(here: Here, place: Annotated[Place, Depends(_transfer)], run_id
         }
     },
 )
-async def import_run(here: Here, request: Request, response: Response) -> wire.RunWire:
-    """Bring an archived run in; the same archive gives the same run. What is not wholly right is refused whole."""
+async def import_run(context: ContextDep, request: Request, response: Response) -> wire.RunWire:
+    """Import an archived run; importing it again returns the same run. An invalid archive changes nothing."""
     kind = request.headers.get("content-type", "").partition(";")[0]
     if kind not in ("application/zip", "application/octet-stream"):
         raise Invalid(f"an archive is sent as application/zip, got {kind or 'no content-type'!r}")
-    upload = here.store.data_dir / "imports" / f"{runs.new_id()}.zip.partial"
+    upload = context.store.data_dir / "imports" / f"{runs.new_id()}.zip.partial"
     await asyncio.to_thread(upload.parent.mkdir, parents=True, exist_ok=True, mode=0o700)
     try:
         with await asyncio.to_thread(upload.open, "wb") as stream:
             async for chunk in request.stream():
                 await asyncio.to_thread(stream.write, chunk)
-        most = here.settings.import_bytes
-        async with here.archive_queue.place(token_id()) as place:
-            run_id, new = await place.run(reader.import_archive, here.store, upload, most)
+        async with context.archive_queue.slot(queue_owner()) as slot:
+            run_id, new = await slot.run(reader.import_archive, context.store, upload, context.settings.import_bytes)
     finally:
         await asyncio.to_thread(upload.unlink, missing_ok=True)
     if not new:
         response.status_code = 200
     response.headers["location"] = f"/api/v1/runs/{run_id}"
-    return views.run_wire(await asyncio.to_thread(runs.get, here.store, run_id))
+    return run_views.run_wire(await asyncio.to_thread(runs.get, context.store, run_id))

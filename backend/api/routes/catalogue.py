@@ -1,4 +1,4 @@
-"""What there is: presets, the config's schema, metrics, the machine; and whether a config could be launched."""
+"""Routes of presets, the config schema, metrics, data sets and the machine, and the check of a config."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from backend.api import wire
+from backend.api.routes.context import ContextDep
 from backend.api.routes.encoding import EncodedRoute
-from backend.api.routes.runs import Here
 from backend.api.security.callers import current_caller
 from backend.jobs import slots, sweep
 from backend.jobs.estimate import estimate_runs
@@ -33,8 +33,8 @@ router = APIRouter(prefix="/api/v1", tags=["catalogue"], route_class=EncodedRout
 
 
 @router.get("/presets")
-def presets() -> wire.Items[wire.PresetWire]:
-    """Return the ready-made configs."""
+def presets() -> wire.ItemList[wire.PresetWire]:
+    """List presets."""
     items = [
         wire.PresetWire(
             name=name,
@@ -46,12 +46,12 @@ def presets() -> wire.Items[wire.PresetWire]:
         for group, held in PRESET_GROUPS.items()
         for name, preset in held.items()
     ]
-    return wire.Items[wire.PresetWire](items=items)
+    return wire.ItemList[wire.PresetWire](items=items)
 
 
 @router.get("/schema/config", response_class=JSONResponse)
 def schema() -> Response:
-    """Return RunConfig's JSON schema, from which forms are made."""
+    """Return the JSON schema of RunConfig."""
     return Response(_schema(), media_type="application/json")
 
 
@@ -61,11 +61,11 @@ def _schema() -> bytes:
 
 
 @router.post("/config/check")
-def check(here: Here, config: Annotated[dict[str, Any], Body()]) -> wire.ConfigCheck:
-    """Say what is wrong with a config, field by field, or that it can be launched."""
+def check(context: ContextDep, config: Annotated[dict[str, Any], Body()]) -> wire.ConfigCheck:
+    """Validate a config; returns its errors by field, or the config with derived facts."""
     try:
-        found = here.settled(RunConfig.model_validate(config))
-        here.require_device(found)
+        found = context.resolve_config(RunConfig.model_validate(config))
+        context.require_device(found)
     except ValidationError as error:
         return wire.ConfigCheck(errors=field_errors(list(error.errors())), config=None, facts={})
     except Invalid as error:
@@ -81,15 +81,15 @@ def check(here: Here, config: Annotated[dict[str, Any], Body()]) -> wire.ConfigC
 
 
 @router.post("/config/estimate")
-def estimate(here: Here, body: wire.Plan) -> wire.Estimate:
-    """Return what runs would take of time and memory, from what runs like them took on this machine."""
-    found = estimate_runs(here.store, sweep.expand_grid(body.config, body.grid, body.seeds))
+def estimate(context: ContextDep, body: wire.LaunchPlan) -> wire.LaunchEstimate:
+    """Estimate time and memory of a launch from similar runs on this machine."""
+    found = estimate_runs(context.store, sweep.expand_grid(body.config, body.grid, body.seeds))
     known = [each for each in found if each.seconds is not None]
     seconds = sum(each.seconds or 0 for each in known)
-    device = slots.pick_slot(body.config.device, list(here.supervisor.slots))
-    at_once = here.supervisor.limits.slots.get(device or "", 1)
+    device = slots.pick_slot(body.config.device, list(context.supervisor.slots))
+    at_once = context.supervisor.limits.slots.get(device or "", 1)
     worst = min(known, key=lambda each: each.runs, default=None)
-    return wire.Estimate(
+    return wire.LaunchEstimate(
         runs=len(found),
         seconds=seconds if known else None,
         wall_seconds=max(seconds / at_once, *(each.seconds or 0 for each in known)) if known else None,
@@ -97,14 +97,14 @@ def estimate(here: Here, body: wire.Plan) -> wire.Estimate:
         measured_runs=0 if worst is None else worst.runs,
         alike=None if worst is None else worst.alike,
         unknown=len(found) - len(known),
-        ahead=runs.count(here.store, "queued") + runs.count(here.store, "running"),
+        ahead=runs.count(context.store, "queued") + runs.count(context.store, "running"),
         slots=at_once,
     )
 
 
 @router.get("/data")
 def data() -> dict[str, dict[str, Any]]:
-    """Return what is known of each data set."""
+    """Return titles, class names and sizes of the built-in data sets."""
     return {
         name: {"title": facts.title, "class_names": list(facts.class_names), "train": facts.train, "test": facts.test}
         for name, facts in DATASETS.items()
@@ -112,8 +112,8 @@ def data() -> dict[str, dict[str, Any]]:
 
 
 @router.get("/metrics")
-def metrics(classes: Annotated[int, Query(ge=2, le=1_000_000)] = 10) -> wire.Items[wire.MetricWire]:
-    """Return every metric with its label, formula, direction and source, and its ideal for so many classes."""
+def metrics(classes: Annotated[int, Query(ge=2, le=1_000_000)] = 10) -> wire.ItemList[wire.MetricWire]:
+    """List metrics with label, formula, direction, source, and the ideal value for `classes` classes."""
     fields = ("key", "label", "symbol", "formula", "family", "direction", "source", "reading", "exact", "share")
     items = [
         wire.MetricWire(
@@ -122,29 +122,29 @@ def metrics(classes: Annotated[int, Query(ge=2, le=1_000_000)] = 10) -> wire.Ite
         )
         for spec in METRICS.values()
     ]
-    return wire.Items[wire.MetricWire](items=items)
+    return wire.ItemList[wire.MetricWire](items=items)
 
 
 @router.get("/readiness")
-def readiness(here: Here) -> wire.Ready:
-    """Return whether runs can be taken; where not, what happened and what to do, with paths for the scope `admin`."""
-    found = here.gauges.readiness()
-    told = found.values() if includes(current_caller().scope, "admin") else found
-    return wire.Ready(ready=not found, problems=list(told))
+def readiness(context: ContextDep) -> wire.Readiness:
+    """Return whether the server can take runs, and the problems if not; scope `admin` also sees paths and remedies."""
+    found = context.monitor.readiness()
+    visible = found.values() if includes(current_caller().scope, "admin") else found
+    return wire.Readiness(ready=not found, problems=list(visible))
 
 
 @router.get("/system")
-def system(here: Here) -> wire.System:
-    """Return the machine and what this server does now."""
-    return wire.System(
+def system(context: ContextDep) -> wire.SystemStatus:
+    """Return the machine's resources and the server's load."""
+    return wire.SystemStatus(
         version=__version__,
-        devices=list(here.supervisor.slots),
-        slots=dict(here.supervisor.limits.slots),
+        devices=list(context.supervisor.slots),
+        slots=dict(context.supervisor.limits.slots),
         cores=os.cpu_count() or 1,
         memory_bytes=psutil.virtual_memory().total,
         server_memory_bytes=psutil.Process().memory_info().rss,
-        disk_free_bytes=shutil.disk_usage(here.store.data_dir).free,
-        disk_full=here.supervisor.is_disk_full,
-        running=runs.count(here.store, "running"),
-        queued=runs.count(here.store, "queued"),
+        disk_free_bytes=shutil.disk_usage(context.store.data_dir).free,
+        disk_full=context.supervisor.is_disk_full,
+        running=runs.count(context.store, "running"),
+        queued=runs.count(context.store, "queued"),
     )

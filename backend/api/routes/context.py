@@ -1,16 +1,17 @@
-"""What a route works with: the store, the supervisor, the stream's wake-ups, the figure process, the settings."""
+"""The server's parts as FastAPI dependencies: store, supervisor, stream hub, figure process, queues and settings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Request
 from pydantic import ValidationError
 
-from backend.api.gauges import Gauges
-from backend.api.security.authority import Authority
+from backend.api.monitoring import ServerMonitor
+from backend.api.security.authenticator import Authenticator
 from backend.api.security.callers import current_caller
-from backend.api.stream import Hub
+from backend.api.stream import StreamHub
 from backend.api.work_queue import WorkQueue
 from backend.figures.process import FigureProcess, LabelledFile
 from backend.jobs import slots
@@ -24,23 +25,23 @@ from ncengine.data import resolve_config
 
 
 @dataclass(slots=True)
-class Context:
-    """One server's parts, made in `backend.api.app.Application`."""
+class AppContext:
+    """Parts of one server, made in `backend.api.app.Application`."""
 
     settings: Settings
     store: Store
     supervisor: Supervisor
-    hub: Hub
+    hub: StreamHub
     figure_process: FigureProcess
-    authority: Authority
-    gauges: Gauges
+    authenticator: Authenticator
+    monitor: ServerMonitor
     figure_queue: WorkQueue[LabelledFile]
-    """Figures and replays, which one process makes one after the other."""
+    """Figures and replays; one process renders them, one at a time."""
     archive_queue: WorkQueue[LabelledFile]
-    """Archives, out and in."""
+    """Archive exports and imports."""
 
     def require_device(self, config: RunConfig) -> None:
-        """Raise Invalid where this machine has no slot for the config's device."""
+        """Raise Invalid if this machine has no slot for the config's device."""
         if slots.pick_slot(config.device, list(self.supervisor.slots)) is None:
             have = ", ".join(self.supervisor.slots)
             raise Invalid(
@@ -48,17 +49,17 @@ class Context:
                 errors=[{"path": "device", "message": f"not on this machine, which has {have}"}],
             )
 
-    def settled(self, config: RunConfig) -> RunConfig:
-        """Return the config with what its own files hold; raises Invalid where they may not be read or do not fit."""
+    def resolve_config(self, config: RunConfig) -> RunConfig:
+        """Fill in what the user's own data files determine; raises Invalid if they are not allowed or do not fit."""
         roots = (datasets_dir(self.settings.data_dir), *self.settings.data_roots)
         try:
             return resolve_config(config, roots=roots)
         except (ValueError, OSError) as error:
-            raise self.invalid(error) from error
+            raise self.config_error(error) from error
 
     @staticmethod
-    def invalid(error: Exception) -> Invalid:
-        """Return what is wrong with a config as an error that names the fields."""
+    def config_error(error: Exception) -> Invalid:
+        """Convert an exception about a config to an error that names the fields."""
         if isinstance(error, ValidationError):
             found = [{"path": e.path, "message": e.message} for e in field_errors(list(error.errors()))]
             first = ": ".join(filter(None, found[0].values()))
@@ -67,12 +68,15 @@ class Context:
         return Invalid(str(error), errors=[{"path": path, "message": str(error)}])
 
 
-def context(request: Request) -> Context:
-    """FastAPI dependency: the context of the application that serves the request."""
-    found: Context = request.app.state.context
+def get_context(request: Request) -> AppContext:
+    """FastAPI dependency: return the context of the application that serves the request."""
+    found: AppContext = request.app.state.context
     return found
 
 
-def token_id() -> str | None:
-    """Return whose request this is for the limits of a queue: a token's id, None for the server's own."""
+ContextDep = Annotated[AppContext, Depends(get_context)]
+
+
+def queue_owner() -> str | None:
+    """Return the token id that a queue's per-token limit counts; None for the server's own token."""
     return current_caller().token_id

@@ -1,6 +1,6 @@
-"""The API's interactive description: Swagger UI from the package `fastapi-offline`, without inline scripts.
+"""The API's interactive documentation: Swagger UI from the package `fastapi-offline`, without inline scripts.
 
-FastAPI's own page loads Swagger UI from a CDN and starts it inline, both of which our Content-Security-Policy forbids.
+FastAPI's own page loads Swagger UI from a CDN and starts it inline; our Content-Security-Policy forbids both.
 """
 
 from __future__ import annotations
@@ -10,57 +10,33 @@ from pathlib import Path
 from typing import Literal
 
 from fastapi import APIRouter
-from fastapi.responses import FileResponse, HTMLResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse
 
-router = APIRouter(prefix="/api/docs", include_in_schema=False)
+from backend.api.pages import TEMPLATES, render_page
 
-PAGE = """<!doctype html>
-<html lang="en">
-  <head>
-    <meta charset="utf-8">
-    <meta name="viewport" content="width=device-width, initial-scale=1">
-    <title>API · Collapse Lab</title>
-    <link rel="icon" href="/api/docs/favicon.png">
-    <link rel="stylesheet" href="/api/docs/swagger-ui.css">
-  </head>
-  <body>
-    <div id="swagger-ui"></div>
-    <script src="/api/docs/swagger-ui-bundle.js"></script>
-    <script src="/api/docs/start.js"></script>
-  </body>
-</html>"""
-START = """SwaggerUIBundle({
-  url: "/api/v1/openapi.json",
-  dom_id: "#swagger-ui",
-  deepLinking: true,
-  displayRequestDuration: true,
-  tryItOutEnabled: false,
-  validatorUrl: null,
-});
-"""
+PREFIX = "/api/docs"
+router = APIRouter(prefix=PREFIX, include_in_schema=False)
 
 
-def _assets() -> Path:
-    # Only the files are of use to us: the package is found, not imported.
+def _swagger_directory() -> Path:
+    # The package is located, not imported: only its files are needed.
     found = importlib.util.find_spec("fastapi_offline")
     if found is None or found.origin is None:
-        raise ModuleNotFoundError("fastapi-offline is not installed, which holds Swagger UI; install collapse-lab anew")
+        raise ModuleNotFoundError("fastapi-offline, which holds Swagger UI, is missing; reinstall collapse-lab")
     return Path(found.origin).with_name("static")
 
 
-ASSETS = _assets()
+SWAGGER = _swagger_directory()
 
 
 @router.get("")
 def page() -> HTMLResponse:
     """Return the page of Swagger UI."""
-    return HTMLResponse(PAGE)
+    return HTMLResponse(render_page("api_docs.html", base=PREFIX, openapi_url="/api/v1/openapi.json"))
 
 
 @router.get("/{name}")
-def asset(name: Literal["start.js", "swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"]) -> Response:
+def asset(name: Literal["start.js", "swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"]) -> FileResponse:
     """Return one of the page's files."""
-    headers = {"cache-control": "no-cache"}
-    if name == "start.js":
-        return Response(START, media_type="text/javascript", headers=headers)
-    return FileResponse(ASSETS / name, headers=headers)
+    directory = TEMPLATES if name == "start.js" else SWAGGER
+    return FileResponse(directory / name, headers={"cache-control": "no-cache"})

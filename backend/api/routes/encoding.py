@@ -1,4 +1,4 @@
-"""Models are encoded in the thread that made them: FastAPI would do it on the event loop, where everybody waits."""
+"""A route class that serialises models in the worker thread; FastAPI would do it on the event loop and block it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 
 class EncodedRoute(APIRoute):
-    """A route whose function, where it runs in a thread, returns its model as JSON bytes."""
+    """A route whose thread-run (non-async) endpoint returns its model already encoded as JSON."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **given: Any) -> None:
         wrapped = endpoint if inspect.iscoroutinefunction(endpoint) else _encoding(endpoint, given.get("status_code"))
@@ -27,11 +27,12 @@ def _encoding(endpoint: Callable[..., Any], status_code: int | None) -> Callable
         if not isinstance(found, BaseModel):
             return found
         answer = Response(found.model_dump_json(), media_type="application/json")
-        asked = next((value for value in kwargs.values() if type(value) is Response), None)
-        # What the function set on the response that it was given, as FastAPI would take it over.
-        answer.status_code = (asked and asked.status_code) or status_code or 200
-        if asked is not None:
-            answer.raw_headers.extend((name, value) for name, value in asked.raw_headers if name != b"content-length")
+        injected = next((value for value in kwargs.values() if type(value) is Response), None)
+        # Copy status and headers from the injected response, as FastAPI does.
+        answer.status_code = (injected and injected.status_code) or status_code or 200
+        if injected is not None:
+            headers = ((name, value) for name, value in injected.raw_headers if name != b"content-length")
+            answer.raw_headers.extend(headers)
         return answer
 
     return encoded

@@ -1,4 +1,4 @@
-"""Figures as files: true vectors, pictures, the drawn numbers, tables; and where a file comes from."""
+"""Routes that render figures and replays of runs, and read a figure file's provenance."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from fastapi.responses import HTMLResponse
 from pydantic import Field
 
 from backend.api import wire
-from backend.api.routes.context import Context, token_id
+from backend.api.downloads import cancel_on_disconnect
+from backend.api.routes.context import AppContext, ContextDep, queue_owner
 from backend.api.routes.encoding import EncodedRoute
-from backend.api.routes.runs import Here
-from backend.api.transfer import while_connected
 from backend.figures.collect import MAX_RUNS
 from backend.figures.errors import figure_errors
 from backend.figures.process import FigureJob, Job, LabelledFile, ReplayJob
@@ -27,48 +26,52 @@ router = APIRouter(prefix="/api/v1", tags=["figures"], route_class=EncodedRoute)
 
 
 class FigureQuery(FigureOptions):
-    """A figure's options, and whether the browser is to save the file."""
+    """FigureOptions of a figure, and whether the browser downloads the file."""
 
     download: bool = False
-    """Answer as a file to be saved."""
+    """Send as an attachment."""
 
 
-class FiguresQuery(FigureQuery):
-    """The same, of several runs."""
+class MultiRunFigureQuery(FigureQuery):
+    """FigureOptions of a figure of several runs."""
 
     runs: str = Field(max_length=8000)
-    """Ids, comma-separated; runs that differ in their seed alone are one entry."""
+    """Run ids, comma-separated; runs that differ only in their seed are aggregated."""
 
 
 @router.get("/runs/{run_id}/figures/{figure}.{format}", response_class=Response)
 async def figure(
-    here: Here,
+    context: ContextDep,
     request: Request,
     run_id: str,
     figure: FigureName,
     format: Format,
     query: Annotated[FigureQuery, Query()],
 ) -> Response:
-    """Return a figure of a run; as `json` it is Plotly's, with caption and notices in `layout.meta`."""
-    return await _figure(here, request, [run_id], figure, format, query)
+    """Render a figure of a run; format `json` is for Plotly, with caption and notices in `layout.meta`."""
+    return await _figure(context, request, [run_id], figure, format, query)
 
 
 @router.get("/figures/{figure}.{format}", response_class=Response)
 async def figure_of_runs(
-    here: Here, request: Request, figure: FigureName, format: Format, query: Annotated[FiguresQuery, Query()]
+    context: ContextDep,
+    request: Request,
+    figure: FigureName,
+    format: Format,
+    query: Annotated[MultiRunFigureQuery, Query()],
 ) -> Response:
-    """Return a figure of several runs: medians and ranges over seeds, heads beside each other."""
-    return await _figure(here, request, split_list(query.runs), figure, format, query)
+    """Render a figure of several runs, with medians and ranges over seeds."""
+    return await _figure(context, request, split_list(query.runs), figure, format, query)
 
 
 async def _figure(
-    here: Context, request: Request, run_ids: list[str], figure: FigureName, format: Format, query: FigureQuery
+    context: AppContext, request: Request, run_ids: list[str], figure: FigureName, format: Format, query: FigureQuery
 ) -> Response:
     options = FigureOptions.model_validate({name: getattr(query, name) for name in FigureOptions.model_fields})
     with figure_errors():
         check_figure(figure, format, options)
-    job = FigureJob(runs=_distinct(run_ids), figure=figure, format=format, options=options)
-    content, label = await _made(here, request, job)
+    job = FigureJob(runs=_unique_ids(run_ids), figure=figure, format=format, options=options)
+    content, label = await _render(context, request, job)
     name = f"{label}-{figure}.{format}".replace('"', "").replace("/", "-")
     ascii_name = name.encode("ascii", "replace").decode().replace("\n", " ").replace("\r", " ")
     disposition = "attachment" if query.download else "inline"
@@ -77,39 +80,42 @@ async def _figure(
 
 
 @router.get("/runs/{run_id}/replay.html", response_class=HTMLResponse)
-async def whole_run(here: Here, request: Request, run_id: str) -> HTMLResponse:
-    """Return a run as one page that works offline: scene, slider, cosines, curves."""
-    return await _replay(here, request, [run_id])
+async def replay(context: ContextDep, request: Request, run_id: str) -> HTMLResponse:
+    """Return an offline replay of a run: one HTML file with scene, slider, cosines and curves."""
+    return await _replay(context, request, [run_id])
 
 
 @router.get("/replay.html", response_class=HTMLResponse)
-async def whole_runs(here: Here, request: Request, runs: Annotated[str, Query(max_length=8000)]) -> HTMLResponse:
-    """Return several runs side by side as one page that works offline; seeds are one entry, as in figures."""
-    return await _replay(here, request, split_list(runs))
+async def replay_of_runs(
+    context: ContextDep, request: Request, runs: Annotated[str, Query(max_length=8000)]
+) -> HTMLResponse:
+    """Return an offline replay of several runs side by side; seeds are aggregated as in figures."""
+    return await _replay(context, request, split_list(runs))
 
 
-async def _replay(here: Context, request: Request, run_ids: list[str]) -> HTMLResponse:
-    content, label = await _made(here, request, ReplayJob(runs=_distinct(run_ids)))
+async def _replay(context: AppContext, request: Request, run_ids: list[str]) -> HTMLResponse:
+    content, label = await _render(context, request, ReplayJob(runs=_unique_ids(run_ids)))
     return HTMLResponse(content, headers={"content-disposition": f'attachment; filename="{label}-replay.html"'})
 
 
-def _distinct(run_ids: list[str]) -> list[str]:
+def _unique_ids(run_ids: list[str]) -> list[str]:
     found = list(dict.fromkeys(run_ids))
     if not 0 < len(found) <= MAX_RUNS:
         raise Invalid(f"name 1 to {MAX_RUNS} runs, got {len(found)}")
     return found
 
 
-async def _made(here: Context, request: Request, job: Job) -> LabelledFile:
-    """Return a job's file from the figure process: one for all who ask for the same while the runs do not change."""
-    key = job.model_dump_json(), await asyncio.to_thread(fingerprint, here.store, job.runs)
-    work = here.figure_queue.submit(key, token_id(), lambda: here.figure_process.make(job))
-    return await while_connected(request, work)
+async def _render(context: AppContext, request: Request, job: Job) -> LabelledFile:
+    """Return a job's file from the figure process; equal requests share one result while the runs do not change."""
+    key = job.model_dump_json(), await asyncio.to_thread(fingerprint, context.store, job.runs)
+    work = context.figure_queue.submit(key, queue_owner(), lambda: context.figure_process.make(job))
+    return await cancel_on_disconnect(request, work)
 
 
 @router.post("/figures/origin", openapi_extra={"requestBody": {"content": {"application/octet-stream": {}}}})
-async def origin(request: Request) -> wire.Origin:
-    """Return where a figure's file comes from, and the page that shows the same view."""
+async def provenance(request: Request) -> wire.FigureProvenance:
+    """Read the provenance in a figure file, and the address of the page with the same view."""
+    content = await request.body()
     with figure_errors():
-        found = await asyncio.to_thread(read_provenance, await request.body())
-    return wire.Origin(address=found.address(), **found.model_dump())
+        found = await asyncio.to_thread(read_provenance, content)
+    return wire.FigureProvenance(address=found.address(), **found.model_dump())

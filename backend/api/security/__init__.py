@@ -1,5 +1,5 @@
-"""Access: who asks, what they may do, and who did what.
+"""Authentication, authorisation and audit.
 
-`Guard` stands around the whole application and finds out who asks; `authorize` decides for each route;
-`AuditMiddleware` writes changes down. Everything that nobody allowed is refused.
+`Guard` wraps the whole application and authenticates every request; `authorize` checks the scope of each route;
+`AuditMiddleware` records changes. What is not explicitly allowed is refused.
 """

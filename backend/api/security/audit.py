@@ -1,4 +1,4 @@
-"""Middleware of the API: every change, refused ones too, is written down with who made it, and every request logged."""
+"""Middleware that writes every change, also refused ones, to the audit log with its caller, and logs every request."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from backend.store.database import Store, Unreachable
 log = logging.getLogger("collapse.access")
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-QUESTIONS = frozenset({"/api/v1/config/check", "/api/v1/config/estimate", "/api/v1/figures/origin"})
-"""What is sent by POST and changes nothing."""
+READ_ONLY_POSTS = frozenset({"/api/v1/config/check", "/api/v1/config/estimate", "/api/v1/figures/origin"})
+"""Routes that take POST and change nothing."""
 
 
 class AuditMiddleware:
-    """Stands around the API, inside the process too: nobody without a caller gets in, and changes are written down."""
+    """Refuses API requests without a caller, also those made inside the process, and records changes."""
 
     def __init__(self, app: ASGIApp, store: Store, observe: Callable[[str, int, float], None]) -> None:
         self._app, self._store, self._observe = app, store, observe
@@ -32,37 +32,40 @@ class AuditMiddleware:
         if scope["type"] != "http" or not scope["path"].startswith("/api/"):
             await self._app(scope, receive, send)
             return
-        who, began = caller.get(), time.perf_counter()
-        if who is None:
+        current, began = caller.get(), time.perf_counter()
+        if current is None:
             detail = "this request has no caller; send `Authorization: Bearer TOKEN` to the server's own address"
             await problem(401, "Not logged in", detail)(scope, receive, send)
             return
-        answered: int | None = None
-        changes = scope["method"] not in SAFE_METHODS and scope["path"] not in QUESTIONS
+        sent_status: int | None = None
+        is_change = scope["method"] not in SAFE_METHODS and scope["path"] not in READ_ONLY_POSTS
 
-        async def noting(message: Message) -> None:
-            nonlocal answered
+        async def record_and_send(message: Message) -> None:
+            nonlocal sent_status
             if message["type"] == "http.response.start":
-                answered = message["status"]
-                # Before the answer: whoever has it finds their change in the audit.
-                if changes:
-                    await asyncio.to_thread(self._record, who, scope["method"], scope["path"], message["status"])
+                sent_status = message["status"]
+                # Recorded before the response is sent, so that a client with the response finds its change in the log.
+                if is_change:
+                    await asyncio.to_thread(self._record, current, scope["method"], scope["path"], message["status"])
             await send(message)
 
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, record_and_send)
         finally:
-            took_s, status = time.perf_counter() - began, answered or 500
-            self._observe(scope["method"], status, took_s)
-            facts = {"method": scope["method"], "path": scope["path"], "status": status, "ms": round(1000 * took_s, 1)}
-            log.info("request", extra={"facts": {**facts, "who": who.name, "token_id": who.token_id}})
-            if answered is None and changes:
-                await asyncio.to_thread(self._record, who, scope["method"], scope["path"], status)
+            duration_s, status = time.perf_counter() - began, sent_status or 500
+            self._observe(scope["method"], status, duration_s)
+            duration_ms = round(1000 * duration_s, 1)
+            facts = {"method": scope["method"], "path": scope["path"], "status": status, "ms": duration_ms}
+            log.info("request", extra={"facts": {**facts, "who": current.name, "token_id": current.token_id}})
+            if sent_status is None and is_change:
+                await asyncio.to_thread(self._record, current, scope["method"], scope["path"], status)
 
-    def _record(self, who: Caller, method: str, path: str, status: int) -> None:
-        named = re.match(r"/api/v1/runs/([0-9a-z]{1,16})(/|$)", path)
-        run_id = named[1] if named else None
+    def _record(self, current: Caller, method: str, path: str, status: int) -> None:
+        match = re.match(r"/api/v1/runs/([0-9a-z]{1,16})(/|$)", path)
+        run_id = match[1] if match else None
         try:
-            audit.record(self._store, who.name, who.token_id, f"{method} {path[:200]}", status, run_id=run_id)
+            audit.record(self._store, current.name, current.token_id, f"{method} {path[:200]}", status, run_id=run_id)
         except Unreachable as error:
-            log.warning("the audit could not be written: %s", error, extra={"facts": {"who": who.name, "path": path}})
+            log.warning(
+                "the audit log could not be written: %s", error, extra={"facts": {"who": current.name, "path": path}}
+            )

@@ -1,4 +1,4 @@
-"""Who asks: the caller that the guard let in, wherever in the process the request has got to."""
+"""The authenticated caller of the current request, in a context variable."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from backend.store.errors import Forbidden
 from backend.store.scopes import TokenScope, includes
 
-COMMAND_LINE = "command line"
-
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who was let in. Rights come from `scope` alone; the name is free text and only for people."""
+    """An authenticated caller. Its rights are `scope` alone; the name is free text for people."""
 
     name: str
     scope: TokenScope
@@ -26,11 +24,11 @@ class Caller:
 
 
 caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
-"""Set by the guard for the time of a request; pages that call the API inside the process carry it along."""
+"""Set by `Guard` during a request; calls of the API from pages inside the process inherit it."""
 
 
 def current_caller() -> Caller:
-    """Return who asks; raises Forbidden where nobody was let in, which no way through the guard leads to."""
+    """Return the caller; raises Forbidden if there is none, which `Guard` prevents for requests from outside."""
     who = caller.get()
     if who is None:
         raise Forbidden("this request has no caller; send `Authorization: Bearer TOKEN` to the server's own address")
@@ -38,7 +36,7 @@ def current_caller() -> Caller:
 
 
 def require_scope(needed: TokenScope) -> Caller:
-    """Return who asks; raises Forbidden where their token has a lesser scope."""
+    """Return the caller; raises Forbidden if its scope does not include the needed one."""
     who = current_caller()
     if not includes(who.scope, needed):
         may = {"read": "may only read", "launch": "may read and launch"}.get(who.scope, "is not enough")

@@ -1,4 +1,4 @@
-"""When a token ends, as people say it."""
+"""Parsing and checking of a token's expiry."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from datetime import UTC, datetime, timedelta
 from backend.store.clock import format_timestamp
 from backend.store.errors import Invalid
 
-LONGEST = timedelta(days=3650)
+MAX_LIFETIME = timedelta(days=3650)
 UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
 def expiry_from_text(text: str) -> str:
-    """Return the end that `30d`, `12h`, `2w`, or an ISO date or time means; a date alone is its whole day, in UTC.
+    """Parse `30d`, `12h`, `2w`, or an ISO date or time to an expiry; a date means the end of that day in UTC.
 
     Raises Invalid.
     """
     given = text.strip()
-    if held := re.fullmatch(r"([0-9]{1,6})([hdw])", given):
-        return expiry(datetime.now(UTC) + min(int(held[1]) * UNITS[held[2]], 2 * LONGEST))
+    if match := re.fullmatch(r"([0-9]{1,6})([hdw])", given):
+        return expiry(datetime.now(UTC) + min(int(match[1]) * UNITS[match[2]], 2 * MAX_LIFETIME))
     try:
         moment = datetime.fromisoformat(given)
     except ValueError as error:
@@ -32,11 +32,11 @@ def expiry_from_text(text: str) -> str:
 
 
 def expiry(moment: datetime) -> str:
-    """Return a token's end as the store writes it; raises Invalid where it is past, or years away."""
+    """Return an expiry in the store's format; raises Invalid if it is past or beyond MAX_LIFETIME."""
     now = datetime.now(UTC)
-    if not now < moment <= now + LONGEST:
+    if not now < moment <= now + MAX_LIFETIME:
         raise Invalid(
-            f"the end must be in the future and at most {LONGEST.days} days away, got {moment.isoformat()}; "
+            f"the end must be in the future and at most {MAX_LIFETIME.days} days away, got {moment.isoformat()}; "
             "leave it out for a token without an end"
         )
     return format_timestamp(moment.astimezone(UTC))

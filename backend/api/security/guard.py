@@ -1,6 +1,6 @@
-"""The guard around everything: exact Host, exact Origin, a bounded body, and a caller, so that nothing slips past it.
+"""The outermost ASGI middleware: checks Host, Origin, body size and caller of every request.
 
-Only `/healthz` and `/readyz` answer without a caller. Dash's own routes, its WebSocket and the assets are inside.
+Only `/healthz` and `/readyz` need no caller. Dash's own routes, its WebSocket and the assets are guarded too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.api.problems import problem
-from backend.api.security.authority import CHECK_S, Authority
+from backend.api.security.authenticator import RECHECK_S, Authenticator
 from backend.api.security.callers import Caller, caller
 from backend.api.security.headers import HEADERS, content_security_policy
 from backend.api.security.login import Login, scheme_of
@@ -26,22 +26,22 @@ IMPORT_PATH = "/api/v1/imports"
 
 
 def allowed_hosts(host: str, port: int, more: Iterable[str] = ()) -> frozenset[str]:
-    """Return the Host headers that mean this server: its own address, this machine's loopback, and `more` as given."""
+    """Return the accepted Host headers: the server's address, loopback names, and `more`."""
     names = {host, "127.0.0.1", "localhost", "[::1]"}
     return frozenset(f"{name}:{port}" for name in names) | frozenset(more)
 
 
-class TooLarge(Exception):
-    """A body without a declared length went on beyond what may be sent."""
+class BodyTooLarge(Exception):
+    """A body without a declared length exceeded the limit."""
 
 
 class Guard:
-    """Lets a request through where Host, Origin and caller are right, and answers it otherwise."""
+    """Passes a request on if Host, Origin, body size and caller are valid, and answers it otherwise."""
 
     def __init__(
-        self, app: ASGIApp, *, authority: Authority, login: Login, hosts: Iterable[str], import_bytes: int = 0
+        self, app: ASGIApp, *, authenticator: Authenticator, login: Login, hosts: Iterable[str], import_bytes: int = 0
     ) -> None:
-        self._app, self._authority, self._login, self._hosts = app, authority, login, frozenset(hosts)
+        self._app, self._authenticator, self._login, self._hosts = app, authenticator, login, frozenset(hosts)
         self._import_bytes = import_bytes
         self.policy = content_security_policy()
 
@@ -49,30 +49,30 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        answering = self._with_headers(send, scope["path"]) if scope["type"] == "http" else send
-        found = await self._admitted(scope)
+        send_secured = self._with_headers(send, scope["path"]) if scope["type"] == "http" else send
+        found = await self._authenticate(scope)
         if isinstance(found, Response):
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 4403})
                 return
-            await found(scope, receive, answering)
+            await found(scope, receive, send_secured)
             return
-        known = caller.set(found)
+        reset_token = caller.set(found)
         try:
             if scope["type"] == "http":
-                await self._bounded(scope, receive, answering)
+                await self._serve_http(scope, receive, send_secured)
             else:
-                await self._while_valid(found, scope, receive, send)
+                await self._serve_websocket(found, scope, receive, send)
         finally:
-            caller.reset(known)
+            caller.reset(reset_token)
 
-    async def _while_valid(self, who: Caller | None, scope: Scope, receive: Receive, send: Send) -> None:
-        """Keep a WebSocket open for as long as its caller's token or session is valid."""
+    async def _serve_websocket(self, who: Caller | None, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a WebSocket until its caller's token or session is no longer valid."""
         serving = asyncio.ensure_future(self._app(scope, receive, send))
         try:
             while not serving.done():
-                await asyncio.wait({serving}, timeout=CHECK_S)
-                if who is not None and not serving.done() and await self._authority.ended([who]):
+                await asyncio.wait({serving}, timeout=RECHECK_S)
+                if who is not None and not serving.done() and await self._authenticator.ended([who]):
                     await send({"type": "websocket.close", "code": 4401})
                     return
             serving.result()
@@ -80,36 +80,36 @@ class Guard:
             serving.cancel()
             await asyncio.gather(serving, return_exceptions=True)
 
-    async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the application answer, unless the body, whose length nobody said beforehand, goes on for too long."""
-        limit = self._limit(scope["path"])
-        taken, started = 0, False
+    async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request; answer 413 if a body without a declared length exceeds the limit."""
+        limit = self._body_limit(scope["path"])
+        received_bytes, started = 0, False
 
-        async def receiving() -> Message:
-            nonlocal taken
+        async def count_and_receive() -> Message:
+            nonlocal received_bytes
             message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > limit:
-                raise TooLarge
+            received_bytes += len(message.get("body", b""))
+            if received_bytes > limit:
+                raise BodyTooLarge
             return message
 
-        async def sending(message: Message) -> None:
+        async def send_unless_cut_off(message: Message) -> None:
             nonlocal started
-            # Whatever the application makes of a body that was cut off, that is not the answer.
-            if taken <= limit or started:
+            # The application's response to a truncated body is dropped.
+            if received_bytes <= limit or started:
                 started = True
                 await send(message)
 
-        with contextlib.suppress(TooLarge):
-            await self._app(scope, receiving, sending)
-        if taken > limit and not started:
+        with contextlib.suppress(BodyTooLarge):
+            await self._app(scope, count_and_receive, send_unless_cut_off)
+        if received_bytes > limit and not started:
             await _too_large(limit, "more")(scope, receive, send)
 
-    def _limit(self, path: str) -> int:
+    def _body_limit(self, path: str) -> int:
         return self._import_bytes if path == IMPORT_PATH else MAX_BODY_BYTES
 
-    async def _admitted(self, scope: Scope) -> Caller | Response | None:
-        """Return who asks (None where anybody may), or the answer that refuses them."""
+    async def _authenticate(self, scope: Scope) -> Caller | Response | None:
+        """Return the caller (None for open paths), or the response that refuses the request."""
         headers, scheme = Headers(scope=scope), scheme_of(scope)
         host = headers.get("host", "")
         if host not in self._hosts:
@@ -118,10 +118,10 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and origin not in {f"{scheme}://{name}" for name in self._hosts}:
             return problem(403, "Foreign Origin", f"requests from {origin!r} are refused; use {scheme}://{host}")
-        # A browser that sends no Origin (a plain link or image) still says where the request was made.
+        # Browsers that send no Origin (for links and images) still send Sec-Fetch-Site.
         if scope["type"] == "http" and headers.get("sec-fetch-site") == "cross-site" and scope["method"] != "GET":
             return problem(403, "Foreign Origin", "requests from another site are refused")
-        length, limit = headers.get("content-length", "0"), self._limit(scope["path"])
+        length, limit = headers.get("content-length", "0"), self._body_limit(scope["path"])
         if not (length.isascii() and length.isdigit()) or len(length) > 15 or int(length) > limit:
             return _too_large(limit, length[:20])
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
@@ -138,17 +138,17 @@ class Guard:
             return problem(503, "The store cannot be used", detail)
 
     def _with_headers(self, send: Send, path: str) -> Send:
-        more = [*HEADERS, (b"content-security-policy", self.policy)]
+        headers = [*HEADERS, (b"content-security-policy", self.policy)]
         if path.startswith("/assets/"):
-            # Asked for again by their ETag, so that no page runs yesterday's script after an upgrade.
-            more.append((b"cache-control", b"no-cache"))
+            # Revalidated by ETag, so that no page runs an outdated script after an upgrade.
+            headers.append((b"cache-control", b"no-cache"))
 
-        async def sending(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *more]
+                message["headers"] = [*message.get("headers", []), *headers]
             await send(message)
 
-        return sending
+        return send_with_headers
 
 
 def _too_large(limit: int, length: str) -> Response:

@@ -1,4 +1,4 @@
-"""The headers of every answer: what a browser may load and run, and from where."""
+"""Security headers of every response."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ HEADERS = (
 
 
 def content_security_policy(script_hashes: Iterable[str] = ()) -> bytes:
-    """Return the policy: scripts from here and those of the page's own that are named by their hash.
+    """Return the policy: scripts of this server, and inline ones with a given hash.
 
-    Plotly and Mantine write style elements of their own, which no hash can name beforehand: inline styles stay allowed.
+    Inline styles are allowed because Plotly and Mantine create style elements whose hashes are not known beforehand.
     """
     scripts = " ".join(script_hashes)
     return (

@@ -1,4 +1,4 @@
-"""Which scope each route needs. An API route that is not in the table is refused; a test compares it with OpenAPI."""
+"""The scope that each route needs. An API route missing here is refused; a test compares the table with OpenAPI."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from backend.api.security.callers import current_caller, require_scope
 from backend.store.errors import Forbidden
 from backend.store.scopes import TokenScope
 
-Needed = TokenScope | Literal["nobody"]
-"""A scope, or that nobody has to be logged in."""
+Requirement = TokenScope | Literal["none"]
+"""A scope, or none for routes without authentication."""
 
-ROUTES: dict[Needed, str] = {
-    "nobody": """
+ROUTES: dict[Requirement, str] = {
+    "none": """
         GET /healthz
         GET /readyz
     """,
@@ -59,7 +59,7 @@ ROUTES: dict[Needed, str] = {
         GET /api/v1/queue
         GET /api/v1/trash
     """,
-    # Bulk actions that delete or restore ask for `admin` in the route, which alone knows the action.
+    # Bulk actions that delete or restore ask for `admin` in the route, where the action is known.
     "launch": """
         POST /api/v1/runs
         POST /api/v1/sweeps
@@ -77,6 +77,7 @@ ROUTES: dict[Needed, str] = {
         DELETE /api/v1/runs/{run_id}
         POST /api/v1/runs/{run_id}/restore
         POST /api/v1/gc
+        GET /api/v1/gc/{plan}
         POST /api/v1/gc/{plan}/delete
         POST /api/v1/trash/empty
         POST /api/v1/trash/restore
@@ -88,27 +89,29 @@ ROUTES: dict[Needed, str] = {
         GET /prometheus
     """,
 }
-NEEDED: dict[str, Needed] = {line.strip(): need for need, text in ROUTES.items() for line in text.strip().splitlines()}
+REQUIREMENTS: dict[str, Requirement] = {
+    line.strip(): requirement for requirement, text in ROUTES.items() for line in text.strip().splitlines()
+}
 """By method and path template."""
 ANY_API_PATH = "/api/{path:path}"
-"""Answers 404 and 405, whatever the method."""
+"""The path of the route that answers 404 and 405."""
 
 
-def needed_scope(method: str, path: str) -> Needed | None:
-    """Return which scope a route needs, by its path template; None where none is declared."""
-    needed = NEEDED.get(f"{method} {path}")
-    if needed is None and (path == ANY_API_PATH or not path.startswith("/api/")):
-        # Pages show what the API gives, which they ask for in their caller's name.
+def requirement_of(method: str, path: str) -> Requirement | None:
+    """Return what a route needs, by its path template; None if nothing is declared."""
+    requirement = REQUIREMENTS.get(f"{method} {path}")
+    if requirement is None and (path == ANY_API_PATH or not path.startswith("/api/")):
+        # Pages show data of the API, which checks the scope of their caller again.
         return "read"
-    return needed
+    return requirement
 
 
 async def authorize(connection: HTTPConnection) -> None:
-    """FastAPI dependency of every route: raise Forbidden unless the caller's scope allows it."""
+    """FastAPI dependency of every route: raise Forbidden unless the caller has the scope."""
     method, path = connection.scope.get("method", "GET"), getattr(connection.scope.get("route"), "path", "")
-    needed = needed_scope(method, path)
-    if needed is None:
+    requirement = requirement_of(method, path)
+    if requirement is None:
         current_caller()
         raise Forbidden(f"no scope is declared for {method} {path}; declare it in backend/api/security/permissions.py")
-    if needed != "nobody":
-        require_scope(needed)
+    if requirement != "none":
+        require_scope(requirement)

@@ -1,4 +1,4 @@
-"""Rate limit of failed log-ins by client address: twenty a minute, then the address waits."""
+"""Rate limit of failed log-ins by client address: after twenty in a minute, the address is blocked for a minute."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import time
 from collections import OrderedDict
 from ipaddress import IPv6Address, ip_address
 
-ATTEMPTS, WINDOW_S = 20, 60.0
-MOST_ADDRESSES = 10_000
-"""How many addresses are remembered of each kind, some 2 MB; the oldest are forgotten."""
+MAX_ATTEMPTS, WINDOW_S = 20, 60.0
+MAX_ADDRESSES = 10_000
+"""Number of addresses kept of each kind (about 2 MB); the oldest are dropped."""
 
 
 def network_of(address: str) -> str:
-    """Return whom an address belongs to: itself, or the /64 of an IPv6 address, which one machine has whole."""
+    """Return the network that is counted for an address: itself, or the /64 of an IPv6 address."""
     try:
         found = ip_address(address)
     except ValueError:
@@ -26,7 +26,7 @@ def network_of(address: str) -> str:
 
 
 def is_loopback(address: str) -> bool:
-    """Return whether a connection comes from this machine."""
+    """Return whether an address is of this machine."""
     try:
         return ip_address(network_of(address)).is_loopback
     except ValueError:
@@ -34,15 +34,14 @@ def is_loopback(address: str) -> bool:
 
 
 class FailedLogins:
-    """Rate limit of failed log-ins: counts wrong tokens by network in windows of a minute, in bounded memory.
+    """Counts wrong tokens by network in windows of a minute, in bounded memory.
 
-    Networks that wait are kept apart from those that are counted, so that nobody gets out of the wait by sending wrong
-    tokens from many other addresses.
+    Blocked networks are kept apart from counted ones, so that wrong tokens from many other addresses unblock nobody.
     """
 
     def __init__(self) -> None:
         self._counted: OrderedDict[str, tuple[float, int]] = OrderedDict()
-        self._waiting: OrderedDict[str, float] = OrderedDict()
+        self._blocked: OrderedDict[str, float] = OrderedDict()
 
     def add(self, address: str) -> None:
         """Count one wrong token."""
@@ -50,24 +49,24 @@ class FailedLogins:
         began, count = self._counted.get(network, (now, 0))
         if now - began >= WINDOW_S:
             began, count = now, 0
-        if count + 1 < ATTEMPTS:
+        if count + 1 < MAX_ATTEMPTS:
             self._counted[network] = (began, count + 1)
         else:
             self._counted.pop(network, None)
-            self._waiting[network] = now + WINDOW_S
-            self._waiting.move_to_end(network)
-        for held in (self._counted, self._waiting):
-            while len(held) > MOST_ADDRESSES:
-                held.popitem(last=False)
+            self._blocked[network] = now + WINDOW_S
+            self._blocked.move_to_end(network)
+        for networks in (self._counted, self._blocked):
+            while len(networks) > MAX_ADDRESSES:
+                networks.popitem(last=False)
 
     def wait_s(self, address: str) -> float:
-        """Return for how many seconds an address has to wait; 0 where it need not."""
+        """Return for how many more seconds an address is blocked; 0 if it is not."""
         network = network_of(address)
-        left = self._waiting.get(network, 0.0) - time.monotonic()
-        if left <= 0:
-            self._waiting.pop(network, None)
+        remaining_s = self._blocked.get(network, 0.0) - time.monotonic()
+        if remaining_s <= 0:
+            self._blocked.pop(network, None)
             return 0.0
-        return left
+        return remaining_s
 
     def __len__(self) -> int:
-        return len(self._counted) + len(self._waiting)
+        return len(self._counted) + len(self._blocked)

@@ -1,8 +1,7 @@
-"""Finds out who asks, from a token or from a browser's cookie.
+"""Authentication of callers by token or session cookie.
 
-A cookie holds a session id with a signature, never a token. Ids and tokens are random and long: a cookie without our
-signature costs no look into the database, and is no attempt to guess one either, since a browser sends by itself what
-another server at the same address once gave it.
+A cookie holds a signed session id, never a token. A cookie without our signature is refused without a database query,
+and does not count as an attempt to guess: browsers also send cookies that another server at the same address has set.
 """
 
 from __future__ import annotations
@@ -28,27 +27,30 @@ from backend.store.scopes import OWNER
 
 log = logging.getLogger("collapse.access")
 
-BELIEVED_S = 0.4
-"""How long a look-up is believed; what another program revoked is refused after that at the latest."""
-CHECK_S = 0.4
-"""How often the callers of open streams and WebSockets are looked up again."""
+CACHE_S = 0.4
+"""How long a look-up is cached; a token that another process revokes is refused after that at the latest."""
+RECHECK_S = 0.4
+"""Interval at which the callers of open streams and WebSockets are looked up again."""
 
 
-class Authority:
-    """Knows the server's own token, those in the store, and sessions; what was looked up is believed for a moment."""
+MAX_CACHED = 1000
+
+
+class Authenticator:
+    """Looks up callers by the server's own token, tokens in the store and sessions, with a short cache."""
 
     def __init__(self, token: str, store: Store) -> None:
         if not token:
-            raise ValueError("a guard needs a token")
+            raise ValueError("the server needs a token")
         self._token, self._store = token, store
         self._token_digest = tokens.hash_secret(token)
         self._signer = itsdangerous.Signer(
             sessions.signing_key(store), salt="session", key_derivation="hmac", digest_method=hashlib.sha256
         )
-        self._believed: OrderedDict[tuple[str, str], tuple[float, Caller | None]] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, str], tuple[float, Caller | None]] = OrderedDict()
 
     async def of_token(self, given: str) -> Caller | None:
-        """Return whose token this is, or None."""
+        """Return the caller of a token, or None if it is not valid."""
         if secrets.compare_digest(given.encode(), self._token.encode()):
             return Caller(OWNER, "admin")
 
@@ -59,7 +61,7 @@ class Authority:
         return await self._lookup(("token", tokens.hash_secret(given)), look_up)
 
     async def of_cookie(self, cookie: str) -> Caller | None:
-        """Return whose session a cookie names, or None where it is not signed by us or has ended."""
+        """Return the caller of a session cookie, or None if it is not signed by this server or has ended."""
         session = self._session_digest(cookie)
         if session is None:
             return None
@@ -67,13 +69,13 @@ class Authority:
         async def look_up() -> Caller | None:
             row = (await asyncio.to_thread(sessions.find_open, self._store, [session])).get(session)
             if row is not None and row.used_at < sessions.ago(sessions.USE_RESOLUTION):
-                await self._note_use([session])
+                await self._record_use([session])
             return self._of_session(row)
 
         return await self._lookup(("session", session), look_up)
 
     async def log_in(self, who: Caller, token: str, cookie: str | None) -> str:
-        """Begin a session of a token that is `who`'s; return the new cookie. The session of the old one ends."""
+        """Start a session for a token of the caller `who` and end that of the old cookie; return the new cookie."""
         old = None if cookie is None else self._session_digest(cookie)
         if old is not None:
             await self.log_out(old)
@@ -86,14 +88,14 @@ class Authority:
         self.forget()
 
     async def ended(self, callers: Iterable[Caller]) -> set[Caller]:
-        """Return which callers of open connections are to be let go; that the others go on counts as use."""
-        asked = set(callers)
-        ending = {who for who in asked if _is_over(who)}
-        # While the database is away, nobody is let go but those whose time is over.
+        """Return the callers of open connections that are no longer valid; for the others, record the session's use."""
+        open_callers = set(callers)
+        ended = {who for who in open_callers if _is_expired(who)}
+        # While the database cannot be reached, only expired callers end.
         with contextlib.suppress(*Unreachable):
-            ending |= await self._ended_sessions({who.session: who for who in asked if who.session is not None})
-            ending |= await self._ended_tokens([who for who in asked if who.session is None])
-        return ending
+            ended |= await self._ended_sessions({who.session: who for who in open_callers if who.session is not None})
+            ended |= await self._ended_tokens([who for who in open_callers if who.session is None])
+        return ended
 
     async def _ended_sessions(self, callers: Mapping[str, Caller]) -> set[Caller]:
         if not callers:
@@ -101,7 +103,7 @@ class Authority:
         rows = await asyncio.to_thread(sessions.find_open, self._store, list(callers))
         stale = [key for key, row in rows.items() if row.used_at < sessions.ago(sessions.USE_RESOLUTION)]
         if stale:
-            await self._note_use(stale)
+            await self._record_use(stale)
         return {who for key, who in callers.items() if self._of_session(rows.get(key)) is None}
 
     async def _ended_tokens(self, callers: Iterable[Caller]) -> set[Caller]:
@@ -110,8 +112,8 @@ class Authority:
         return {who for token_id, who in by_token.items() if token_id not in valid}
 
     def forget(self) -> None:
-        """Look everybody up again: a token was revoked, or a session ended."""
-        self._believed.clear()
+        """Clear the cache, after a token was revoked or a session ended."""
+        self._cache.clear()
 
     def _session_digest(self, cookie: str) -> str | None:
         try:
@@ -125,28 +127,27 @@ class Authority:
         ends_at = sessions.latest_end(row.created_at)
         if row.token_id is not None:
             return Caller(row.name, row.scope, row.token_id, row.digest, min(ends_at, row.expires_at or ends_at))
-        # Opened with the server's own token: that of today, not one that it had before.
+        # Opened with the server's own token, which must be the current one.
         is_own = secrets.compare_digest(row.token_digest, self._token_digest)
         return Caller(OWNER, "admin", None, row.digest, ends_at) if is_own else None
 
     async def _lookup(self, key: tuple[str, str], look_up: Callable[[], Awaitable[Caller | None]]) -> Caller | None:
-        held = self._believed.get(key)
-        if held is None or time.monotonic() - held[0] >= BELIEVED_S:
-            asked = time.monotonic()
-            held = (asked, await look_up())
-            self._believed[key] = held
-            while len(self._believed) > 1000:
-                self._believed.popitem(last=False)
-        who = held[1]
-        return None if who is None or _is_over(who) else who
+        cached = self._cache.get(key)
+        if cached is None or time.monotonic() - cached[0] >= CACHE_S:
+            cached = (time.monotonic(), await look_up())
+            self._cache[key] = cached
+            while len(self._cache) > MAX_CACHED:
+                self._cache.popitem(last=False)
+        who = cached[1]
+        return None if who is None or _is_expired(who) else who
 
-    async def _note_use(self, digests: list[str]) -> None:
+    async def _record_use(self, digests: list[str]) -> None:
         try:
             await asyncio.to_thread(sessions.record_use, self._store, digests)
         except Unreachable as error:
-            # Reading works: the request is answered, and the use is noted with the next one.
+            # The request is answered all the same, and the use is recorded with the next one.
             log.warning("the use of a session could not be stored: %s", error)
 
 
-def _is_over(who: Caller) -> bool:
+def _is_expired(who: Caller) -> bool:
     return who.ends_at is not None and who.ends_at <= now()
