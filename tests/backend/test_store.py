@@ -67,6 +67,60 @@ def test_an_attempt_that_lost_the_run_is_fenced_and_writes_nothing(store):
 
 
 @BOTH
+def test_an_append_counts_as_a_heartbeat_and_links_files_to_their_events(store):
+    run_id = running(store)
+    before = runs.get(store, run_id).heartbeat
+    written = artifacts.write(store, run_id, "geometry", 7, 1, {"means": np.zeros((2, 1), np.float32)})
+    events = [
+        NewEvent("LogLine", {"text": "first"}, at="2020-01-01T00:00:00.000Z"),
+        NewEvent("GeometryCaptured", {"step": 7, "residual": float("-inf")}, written),
+        NewEvent("LogLine", {"text": "last"}),
+    ]
+    assert event_log.append(store, run_id, 1, events, {"summary": {"train": {"nc1": float("nan")}}}) == (4, "run")
+    row = runs.get(store, run_id)
+    assert (row.heartbeat, row.summary) == (before + 1, {"train": {"nc1": "NaN"}})
+    first, captured, last = event_log.after(store, run_id, 1, 10)
+    assert (first.seq, first.at, last.seq) == (2, "2020-01-01T00:00:00.000Z", 4)
+    assert captured.payload == {"step": 7, "residual": "-Infinity"}
+    assert artifacts.row_at(store, run_id, "geometry", 7).seq == captured.seq == 3
+    assert event_log.record_heartbeat(store, run_id, 1, 2.5) == "run"
+    row = runs.get(store, run_id)
+    assert (row.heartbeat, row.running_s, row.last_seq) == (before + 2, 2.5, 4)
+
+
+@BOTH
+def test_events_are_read_after_a_number_by_type_and_for_many_runs(store):
+    run_id, other = running(store), running(store, seed=1)
+    for each in (run_id, other):
+        event_log.append(store, each, 1, [NewEvent("LogLine", {"text": str(i)}) for i in range(3)])
+        event_log.append(store, each, 1, [NewEvent("Resumed", {"epoch": 1, "step": 1})])
+    numbers = lambda rows: [row.seq for row in rows]
+    assert numbers(event_log.after(store, run_id, 2, 2)) == [3, 4]
+    assert numbers(event_log.after(store, run_id, 0, 10, ["Resumed", "RunQueued"])) == [1, 5]
+    assert numbers(event_log.newest_events(store, run_id, "LogLine", 2)) == [4, 3]
+    assert event_log.newest_event(store, run_id, "RunFinished") is None
+    # More runs than SQLite allows terms in one statement.
+    seqs = {f"none{i}": 0 for i in range(600)} | {run_id: 3, other: 1}
+    found = event_log.after_each(store, seqs, 2)
+    assert {each: numbers(rows) for each, rows in found.items()} == {run_id: [4, 5], other: [2, 3]}
+
+
+@BOTH
+@pytest.mark.parametrize("end", ["RunCancelled", "RunFinished", "Paused", "AttemptFailed"])
+def test_an_attempt_that_has_ended_writes_nothing(store, end):
+    """Its number is still that of the run's latest attempt."""
+    run_id = running(store)
+    assert run_attempts.end(store, run_id, 1, NewEvent(end, {}))
+    ended = runs.get(store, run_id)
+    assert ended.attempt == 1
+    with pytest.raises(Fenced):
+        event_log.append(store, run_id, 1, [NewEvent("LogLine", {"text": "late"})], {"epoch": 99})
+    assert event_log.record_heartbeat(store, run_id, 1, 5.0) is None
+    assert not run_attempts.end(store, run_id, 1, NewEvent("RunFailed", {"error": "late"}), error="late")
+    assert runs.get(store, run_id) == ended
+
+
+@BOTH
 def test_only_one_claimer_wins(store):
     run_id, _ = runs.create(store, tiny())
     assert [run_attempts.claim(store, run_id, "cpu") for _ in range(3)] == [1, None, None]
