@@ -14,7 +14,7 @@ from backend.store import artifacts, data_directory, event_log, resource_samples
 from backend.store.database import open_store
 from backend.store.errors import Fenced, Unusable
 from backend.store.event_log import NewEvent
-from backend.store.models import event, reading
+from backend.store.models import bucket, event, reading
 from tests.conftest import BOTH
 from tests.harness import tiny
 
@@ -76,7 +76,11 @@ def test_an_append_counts_as_a_heartbeat_and_links_files_to_their_events(store):
         NewEvent("GeometryCaptured", {"step": 7, "residual": float("-inf")}, written),
         NewEvent("LogLine", {"text": "last"}),
     ]
-    assert event_log.append(store, run_id, 1, events, {"summary": {"train": {"nc1": float("nan")}}}) == (4, "run")
+    patch = {"summary": {"train": {"nc1": float("nan")}}}
+    row = event_log.Bucket("epoch", 1, 0, {"extremes": [float("inf")]})
+    assert event_log.append(store, run_id, 1, events, patch, buckets=[row]) == (4, "run")
+    with store.reading() as connection:
+        assert connection.execute(sa.select(bucket.c.payload)).scalars().all() == [{"extremes": ["Infinity"]}]
     row = runs.get(store, run_id)
     assert (row.heartbeat, row.summary) == (before + 1, {"train": {"nc1": "NaN"}})
     first, captured, last = event_log.after(store, run_id, 1, 10)
@@ -86,6 +90,19 @@ def test_an_append_counts_as_a_heartbeat_and_links_files_to_their_events(store):
     assert event_log.record_heartbeat(store, run_id, 1, 2.5) == "run"
     row = runs.get(store, run_id)
     assert (row.heartbeat, row.running_s, row.last_seq) == (before + 2, 2.5, 4)
+
+
+@BOTH
+def test_only_the_latest_append_can_be_repeated(store):
+    run_id = running(store)
+    for number in (1, 2):
+        appended = event_log.append(store, run_id, 1, [NewEvent("LogLine", {"text": "x"})], follows=number)
+        assert appended.last_seq == number + 1
+    assert event_log.append(store, run_id, 1, [NewEvent("LogLine", {"text": "x"})], follows=2).last_seq == 3
+    for number in (1, 4):
+        with pytest.raises(Fenced):
+            event_log.append(store, run_id, 1, [NewEvent("LogLine", {"text": "x"})], follows=number)
+    assert runs.get(store, run_id).last_seq == 3
 
 
 @BOTH
