@@ -87,8 +87,8 @@ class RunFailedPayload(Payload):
 # ── written by the engine ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-class MetricDescription(Payload):
-    """Description of a metric that a run measures."""
+class StoredMetric(Payload):
+    """The stored description of a metric that a run measures."""
 
     label: TextLine
     symbol: TextLine
@@ -113,7 +113,7 @@ class RunStartedPayload(Payload):
     view: Literal["line", "triangle", "tetrahedron", "spherical"]
     view_matrix: Rows
     vertices: Rows
-    metrics: Annotated[dict[ShortText, MetricDescription], Field(min_length=1, max_length=MAX_METRICS)]
+    metrics: Annotated[dict[ShortText, StoredMetric], Field(min_length=1, max_length=MAX_METRICS)]
     versions: Annotated[dict[ShortText, TextLine], Field(max_length=100)]
 
     @model_validator(mode="after")
