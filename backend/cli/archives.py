@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from backend.cli.options import ServiceOptions, Yes, require_free, with_service
+from backend.cli.options import Yes, require_free
+from backend.cli.services import ServiceOptions, with_service
 
 
 @with_service

@@ -7,17 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from backend.cli.options import (
-    Data,
-    Database,
-    Mirror,
-    ServiceOptions,
-    Yes,
-    open_store_service,
-    require_free,
-    with_figure_options,
-    with_service,
-)
+from backend.cli.options import Data, Database, Mirror, Yes, require_free, with_figure_options
+from backend.cli.services import ServiceOptions, open_store_service, with_service
 from ncfigures.catalogue import FIGURES, MEDIA_TYPES, OPTIONS
 
 SideBySide = Annotated[

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backend.cli.options import ServiceOptions, with_service
+from backend.cli.services import ServiceOptions, with_service
 
 if TYPE_CHECKING:
     from backend.api import wire

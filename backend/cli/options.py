@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from backend.store.errors import Invalid
 from ncfigures.catalogue import OPTIONS
-
-if TYPE_CHECKING:
-    from backend.client.service import Service
-    from backend.client.store_service import StoreService
 
 Data = Annotated[
     Path | None,
@@ -45,61 +38,22 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")
 SWITCHES = {"serif": "--serif/--sans", "legend": "--legend/--no-legend"}
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceOptions:
-    """Which server or data directory a command works on."""
-
-    data: Path | None
-    database_url: str | None
-    server: str | None
-    token: str | None
-
-    def open(self, *, create: bool = False) -> AbstractContextManager[Service]:
-        """Return the service of the server or of the data directory; `create` makes a new store if there is none."""
-        from backend.client.service import open_service
-
-        return open_service(
-            server=self.server,
-            token=self.token,
-            data=self.data,
-            database_url=self.database_url,
-            create=create,
-            verify=os.environ.get("COLLAPSE_CERTIFICATE") or True,
-            on_wait=lambda wait: print(wait, file=sys.stderr),
-        )
-
-
-def open_store_service(data: Path | None, database_url: str | None, *, create: bool = False) -> StoreService:
-    """Return the service of a data directory, for commands that need its store."""
-    from backend.client.store_service import StoreService
-    from backend.settings import resolve_store
-
-    return StoreService(*resolve_store(data, database_url), create=create)
-
-
-def with_service(command: Callable[..., None]) -> Callable[..., None]:
-    """Add --data, --database-url, --server and --token; the command gets them as `service: ServiceOptions`."""
-    annotations = {"data": Data, "database_url": Database, "server": ServerUrl, "token": Token}
-    flags = [_flag(name, annotation) for name, annotation in annotations.items()]
-    return _with_flags(command, "service", flags, lambda values: ServiceOptions(**values))
-
-
 def with_figure_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add a flag for each figure option; the command gets those that were given as `options`, a dictionary."""
     flags = [
-        _flag(name, Annotated[kind | None, typer.Option(SWITCHES.get(name, f"--{name}"), help=help_)])
+        optional_flag(name, Annotated[kind | None, typer.Option(SWITCHES.get(name, f"--{name}"), help=help_)])
         for name, (kind, help_) in OPTIONS.items()
     ]
-    return _with_flags(
+    return with_flags(
         command, "options", flags, lambda values: {name: value for name, value in values.items() if value is not None}
     )
 
 
-def _flag(name: str, annotation: Any) -> inspect.Parameter:
+def optional_flag(name: str, annotation: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
-def _with_flags(
+def with_flags(
     command: Callable[..., None],
     parameter: str,
     flags: list[inspect.Parameter],

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backend.cli.options import Mirror, ServiceOptions, with_service
+from backend.cli.options import Mirror
+from backend.cli.services import ServiceOptions, with_service
 
 if TYPE_CHECKING:
     from backend.api.wire import RunWire

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from backend.cli.options import ServiceOptions, open_store_service, with_service
+from backend.cli.services import ServiceOptions, open_store_service, with_service
 
 
 @with_service

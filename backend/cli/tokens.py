@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backend.cli.options import ServiceOptions, with_service
+from backend.cli.services import ServiceOptions, with_service
 from backend.store.scopes import TokenScope
 
 if TYPE_CHECKING:

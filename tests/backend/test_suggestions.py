@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from backend.figures.collect import check_figure
+from backend.figures.export import FigureOrder, checked_options
 from backend.jobs import sweep
 from backend.store import query, run_groups
 from backend.store.errors import Invalid
 from backend.store.suggestions import did_you_mean
 from backend.store.validation import field_errors, override_settings, setting_names
 from ncengine.config import RunConfig
-from ncfigures.options import FigureOptions
 
 
 @pytest.mark.parametrize(
@@ -50,7 +49,7 @@ def test_each_kind_of_name_is_suggested(store):
         (refused(override_settings, config, {"head.name": "nearst-etf"}), "nearest-etf"),
         (refused(override_settings, config, {"precision": "bfloat"}), "bfloat16"),
         (refused(sweep.expand_grid, config, {"optimiser.lrr": [0.1]}, 1), "optimiser.lr"),
-        (refused(check_figure, "geometri", "pdf", FigureOptions()), "geometry"),
+        (refused(checked_options, FigureOrder("a", "geometri", "pdf", {})), "geometry"),
         (refused(lambda: query.list_runs(store, q="haed:linear")), "head"),
         (refused(lambda: query.list_runs(store, sort="-ephoc")), "epoch"),
         (refused(lambda: run_groups.group_runs(store, "haed")), "head"),
