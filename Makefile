@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN_ARGS ?=
+TEST_PROCESSES ?= 2
 
 .PHONY: help run test test-all check bench clean
 
@@ -60,8 +61,9 @@ check: $(VENV)/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Test files are distributed over two processes: a file's servers and stores are its own, and most tests wait more than they compute.
 test: check $(VENV)/browser $(VENV)/postgres $(VENV)/poppler
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --durations 20
 
 test-all: check $(VENV)/browser $(VENV)/postgres $(VENV)/poppler
 	$(BIN)/python -m pytest --exhaustive --timeout 3600
