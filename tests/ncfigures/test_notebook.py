@@ -69,4 +69,4 @@ def test_a_server_is_read_the_same_way(quiet_server):
         summary = client(calls.run(run)).summary
     loaded = nc.load(run, server=quiet_server.url, token=quiet_server.token)
     assert loaded.metrics().loc[(run, 1), ("train", "nc1")] == summary["train"]["nc1"]
-    assert read_provenance(loaded.figure("curves", keys="nc1")._bytes("pdf")).runs[0].name == "read from afar"
+    assert read_provenance(loaded.figure("curves", keys="nc1")._render("pdf")).runs[0].name == "read from afar"
