@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 
 import httpx2
 import pytest
@@ -194,8 +195,9 @@ def drive_pages(server, held, window):
 def _use_run_page(window, url, held):
     window.goto(f"{url}/runs/{held.long}?tab=notes")
     expect(window.locator("#run-page[data-shown-step]")).to_be_visible(timeout=PATIENCE_MS)
-    window.get_by_label("Notes (Markdown)").fill("A *long* run.")
-    expect(window.locator("#run-notes-read em")).to_have_text("long", timeout=PATIENCE_MS)
+    text = secrets.token_hex(4)  # another one in each pass: what is there already is not saved again
+    window.get_by_label("Notes (Markdown)").fill(f"A *{text}* run.")
+    expect(window.locator("#run-notes-read em")).to_have_text(text, timeout=PATIENCE_MS)
     window.get_by_role("button", name="Export figure").click()
     expect(window.locator("#export-preview")).to_have_attribute("src", re.compile(r"\.svg"), timeout=PATIENCE_MS)
 
