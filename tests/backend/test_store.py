@@ -251,7 +251,7 @@ def test_the_schema_is_what_the_models_say(store):
 
 def test_a_data_directory_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(Unusable, match=r"cannot be written .* choose another with --data"):
+    with pytest.raises(Unusable, match=r"is a file; a data directory is needed: choose another with --data"):
         open_store(tmp_path / "file" / "data")
 
 

@@ -36,7 +36,7 @@ def test_a_token_is_created_with_scope_and_expiry_and_pages_offer_what_it_may_do
     expect(session).to_contain_text("server token", timeout=PATIENCE_MS)
     panel = page.get_by_role("region", name="Access tokens")
     panel.get_by_label("Recipient").fill("owner")
-    page.locator("#share-scope").get_by_text("Launch", exact=True).click()
+    page.locator("#token-scope").get_by_text("Launch", exact=True).click()
     panel.get_by_label("Expiry").click()
     page.get_by_role("option", name="7 days").click()
     panel.get_by_role("button", name="Create token").click()

@@ -348,7 +348,7 @@ def test_a_file_put_beside_another_databases_log_is_not_opened(store):
     backup.rename(database)
     assert (store.data_dir / "collapse.db-wal").exists()
     with (
-        pytest.raises(DatabaseGone, match="the write-ahead log of the one before still lies beside it"),
+        pytest.raises(DatabaseGone, match="the write-ahead log of the previous file is still beside it"),
         store.reading(),
     ):
         pass
