@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
@@ -15,6 +16,7 @@ from backend.store import bulk, query, run_filter, run_groups, run_queue, run_st
 from backend.store.errors import Invalid, Unusable
 from backend.store.runs import RunDraft
 from backend.store.validation import override_settings
+from ncengine.config import RunConfig
 
 router = APIRouter(prefix="/api/v1", tags=["runs"], route_class=EncodedRoute)
 Key = Annotated[
@@ -45,8 +47,10 @@ def _queue_drafts(
     return [run_views.run_wire(runs.get(context.store, run_id, deleted=True)) for run_id in run_ids]
 
 
-def _options(body: wire.LaunchOptions) -> dict[str, object]:
-    return {name: getattr(body, name) for name in wire.LaunchOptions.model_fields}
+def _draft(context: AppContext, config: RunConfig, options: wire.LaunchOptions) -> RunDraft:
+    """Return a run to be queued with the options of its request; raises Invalid for a config that cannot run here."""
+    given: dict[str, Any] = {name: getattr(options, name) for name in wire.LaunchOptions.model_fields}
+    return RunDraft(context.resolve_config(config), **given)
 
 
 REPEATED: dict[int | str, dict[str, Any]] = {200: {"description": "The response to the first request with this key."}}
@@ -55,8 +59,7 @@ REPEATED: dict[int | str, dict[str, Any]] = {200: {"description": "The response 
 @router.post("/runs", status_code=201, responses=REPEATED)
 def launch(context: ContextDep, body: wire.LaunchRequest, response: Response, key: Key = None) -> wire.RunWire:
     """Queue a run."""
-    draft = RunDraft(context.resolve_config(body.config), **_options(body))  # type: ignore[arg-type]
-    (run,) = _queue_drafts(context, [draft], key, response)
+    (run,) = _queue_drafts(context, [_draft(context, body.config, body)], key, response)
     response.headers["location"] = f"/api/v1/runs/{run.id}"
     return run
 
@@ -65,8 +68,7 @@ def launch(context: ContextDep, body: wire.LaunchRequest, response: Response, ke
 def launch_sweep(context: ContextDep, body: wire.SweepRequest, response: Response, key: Key = None) -> wire.Sweep:
     """Queue every combination of a grid of settings and seeds as one group, all or none."""
     configs = sweep.expand_grid(body.config, body.grid, body.seeds)
-    options = _options(body)
-    drafts = [RunDraft(context.resolve_config(config), **options) for config in configs]  # type: ignore[arg-type]
+    drafts = [_draft(context, config, body) for config in configs]
     return wire.Sweep(group=body.group, items=_queue_drafts(context, drafts, key, response))
 
 
@@ -80,8 +82,7 @@ def clone(
         config = override_settings(runs.config_of(original), body.set)
     except ValueError as error:
         raise context.config_error(error) from error
-    options = _options(body) | {"name": body.name or original.name, "cloned_from": run_id}
-    draft = RunDraft(context.resolve_config(config), **options)  # type: ignore[arg-type]
+    draft = replace(_draft(context, config, body), name=body.name or original.name, cloned_from=run_id)
     (run,) = _queue_drafts(context, [draft], key, response)
     return run
 
