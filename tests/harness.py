@@ -1,6 +1,6 @@
 """Real servers, real processes, a real browser: what tests, benchmarks and the script of the README's pictures start.
 
-Everybody ends only what they started, by id.
+Each function ends only processes that it started, by process id.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Several figures of the same runs in one, with letters."""
+"""A figure of several panels of the same runs, labelled a, b, c."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check that an archived run's events, its row and its files agree: what no payload shows by itself."""
+"""Check that an archived run's events, its row and its files agree: checks across several records."""
 
 from __future__ import annotations
 
