@@ -1,7 +1,7 @@
 """Latency of other requests while the server draws 24 different figures that were requested at once, on a large store.
 
-A page of runs, a page of a long run's events and a stream are requested throughout. Another process commits ten captures
-a second, each with the time of its commit; both processes use the same clock.
+A page of runs, a page of a long run's events and a stream are requested throughout. Another process commits ten
+captures a second, each with the time of its commit; both processes use the same clock.
 """
 
 from __future__ import annotations
