@@ -1,4 +1,4 @@
-"""Every command and every piece of Python that the README and the guide show is run; every picture and link is there."""
+"""Every command and every piece of Python of the README and the guide is run; every picture and link is there."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_make_run_serves_and_ctrl_c_stops_it_cleanly(tmp_path):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {**os.environ, "COLLAPSE_DATA": str(tmp_path / "data"), "COLLAPSE_PORT": str(port)}
-    command = ["make", "run", "RUN_ARGS=--no-open --no-demonstration --no-warm"]
+    command = ["make", "run", "SITE=", "RUN_ARGS=--no-open --no-demonstration --no-warm"]
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
     )
