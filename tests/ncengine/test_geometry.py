@@ -6,8 +6,10 @@ import pytest
 import torch
 
 import ncengine as nc
+from ncengine.geometry import polar as polar_module
 from ncengine.geometry.class_means import batch_shares
-from ncengine.geometry.polar import _FloorCounter, bounded, floor_hits
+from ncengine.geometry.nearest_etf import first_frame, nearest_etf_vjp, solve
+from ncengine.geometry.polar import _FloorCounter, bounded, floor_hits, polar_factor
 from ncengine.geometry.riemannian import maximise_alignment
 from ncengine.geometry.simplex import constant
 from ncengine.geometry.sphere import on_sphere
@@ -244,13 +246,42 @@ def test_constants_are_computed_once_for_each_size_and_type():
 
 
 def test_constants_that_inference_computes_can_be_used_in_training():
-    constant.cache_clear()
+    rank = 22  # of which no other test makes the constant before
     with torch.inference_mode():
-        weights = nc.etf_weights(torch.eye(6, 4))
-        assert weights.shape == (5, 6)
-    leaf = torch.eye(6, 4, requires_grad=True)
+        assert nc.etf_weights(torch.eye(30, rank)).shape == (rank + 1, 30)
+    leaf = torch.eye(30, rank, requires_grad=True)
     nc.etf_weights(leaf).sum().backward()
     assert torch.isfinite(leaf.grad).all()
+
+
+def test_everything_is_made_on_the_device_of_its_input(monkeypatch):
+    """`meta` is a device without data: an operation with a tensor of the CPU raises an error."""
+    monkeypatch.setattr(polar_module, "_floor_counter", _FloorCounter())
+    meta = torch.device("meta")
+    for make in (nc.simplex_basis, nc.simplex_etf):
+        assert make(5, device=meta).device == constant(make, 5, torch.float64, meta).device == meta
+    means = torch.empty(7, 4, device=meta)
+    assert first_frame(7, 4, like=means).device == meta
+    solution = solve(means, torch.empty(7, 3, device=meta), 0.1, "polar")
+    assert nearest_etf_vjp(solution, 0.1, torch.empty(7, 3, device=meta)).shape == (7, 4)
+    assert nc.etf_weights(solution.polar.factor_DR).device == meta
+    shares, present = batch_shares(torch.empty(6, dtype=torch.int64, device=meta), 4, torch.float32)
+    assert (shares.device, present.device) == (meta, meta)
+
+
+def test_the_first_frame_has_the_type_of_the_means():
+    assert first_frame(4, 3, like=torch.empty(0, dtype=torch.float64)).dtype == torch.float64
+    torch.testing.assert_close(first_frame(4, 3, like=torch.empty(0)), torch.eye(4, 2), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
+def test_from_a_condition_number_of_a_thousand_on_the_svd_is_used(scale):
+    """Seen by the order of the singular values: eigenvalues ascend, those of an SVD descend."""
+    for condition, ascends in ((30.0, True), (990.0, True), (1010.0, False), (3e4, False)):
+        sigma = scale * torch.logspace(0, -math.log10(condition), 5, dtype=torch.float64)
+        found = polar_factor(frame(9, 5) @ torch.diag(sigma) @ frame(5, 5, seed=2).T)
+        # Their error is 1e-16 κ² of the largest.
+        torch.testing.assert_close(found.sigma_R, sigma.sort(descending=not ascends).values, atol=1e-7 * scale, rtol=0)
 
 
 def test_a_basis_has_the_default_type_and_needs_two_classes():
@@ -309,10 +340,10 @@ def test_the_riemannian_solver_names_the_remedy_if_it_does_not_arrive():
 
 
 def test_shares_of_a_batch_are_the_weights_of_its_means():
-    labels = torch.tensor([0, 2, 2, 0, 2])
+    labels = torch.tensor([0, 2, 2, 3, 2])
     features = torch.randn(5, 3, dtype=torch.float64)
     shares, present = batch_shares(labels, 4, torch.float64)
-    assert present.tolist() == [1, 0, 1, 0]
+    assert present.tolist() == [1, 0, 1, 1]
     found, mean = features.mT @ shares, features.mean(0)
     torch.testing.assert_close(found[:, -1], mean)
     for label in range(4):

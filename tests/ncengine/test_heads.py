@@ -12,7 +12,7 @@ from ncengine.geometry.class_means import averaging_weight
 from ncengine.geometry.nearest_etf import rotated_frame
 from ncengine.geometry.riemannian import geoopt
 from ncengine.heads import base, make_head, nearest_etf
-from ncengine.heads.nearest_etf import NearestETFLogits, StepOptions
+from ncengine.heads.nearest_etf import NearestETFLogits, StepOptions, _HostStep
 
 
 def batch(features=16, classes=5, size=40, seed=0, missing=()):
@@ -328,6 +328,15 @@ def test_an_etf_heads_default_frames_are_those_of_seed_zero():
     torch.testing.assert_close(nc.NearestETFHead(9, 5).frame, torch.eye(9, 4), atol=0, rtol=0)
 
 
+def test_a_random_frame_is_the_gram_schmidt_basis_of_the_seeds_float64_numbers():
+    columns = torch.randn(6, 3, generator=torch.Generator().manual_seed(5), dtype=torch.float64).mT
+    basis = []
+    for column in columns:
+        rest = column - sum((torch.dot(column, each) * each for each in basis), torch.zeros(6, dtype=torch.float64))
+        basis.append(rest / rest.norm())
+    torch.testing.assert_close(rotated_frame(6, 4, "haar", 5), torch.stack(basis).mT.float(), atol=1e-6, rtol=0)
+
+
 def test_random_frames_are_orthonormal_and_have_no_preferred_sign():
     frames = torch.stack([rotated_frame(6, 3, "haar", seed) for seed in range(400)])
     torch.testing.assert_close(frames.mT @ frames, torch.eye(2).expand(400, 2, 2), atol=1e-5, rtol=0)
@@ -460,6 +469,33 @@ def test_class_means_are_averaged_as_the_setting_says(averaging, half_life):
         columns = torch.stack([h[labels == c].mean(0) for c in range(5)], dim=1) - h.mean(0)[:, None]
         running = running + alpha(step) * (columns - running)
     torch.testing.assert_close(head.means, running)
+
+
+def test_a_head_in_bfloat16_computes_its_steps_in_float32():
+    head, exact = nc.NearestETFHead(16, 5, delta=0.1).bfloat16(), nc.NearestETFHead(16, 5, delta=0.1)
+    for seed in range(3):
+        features, labels = batch(seed=seed)
+        # Both go on from the same state, which bfloat16 rounds.
+        exact.load_state_dict({name: buffer.float() for name, buffer in head.state_dict().items()})
+        logits = head(features.bfloat16(), labels)
+        expected = exact(features.bfloat16().float(), labels)
+        assert logits.dtype == torch.float32
+        torch.testing.assert_close(logits, expected)
+        assert {buffer.dtype for name, buffer in head.named_buffers() if name != "step"} == {torch.bfloat16}
+        # Three significant digits.
+        torch.testing.assert_close(head.means.float(), exact.means, atol=0.01, rtol=0.01)
+        torch.testing.assert_close(head.global_mean.float(), exact.global_mean, atol=0.01, rtol=0.01)
+
+
+def test_the_count_of_steps_is_read_from_the_device_after_a_checkpoint_alone():
+    count = _HostStep()
+    assert count.next(torch.tensor(7)) == 1
+    head = nc.NearestETFHead(16, 5).double()
+    head(*batch())
+    elsewhere = torch.tensor(50)
+    assert head._host_step.next(elsewhere) == 2
+    head.load_state_dict(head.state_dict())
+    assert head._host_step.next(elsewhere) == 51
 
 
 def test_default_schedules_of_the_nearest_etf():
