@@ -43,7 +43,7 @@ def test_a_killed_worker_is_resumed_bit_for_bit(store, moment):
     assert second.outcome == "RunFinished"
 
 
-def test_kills_at_random_moments(store, monkeypatch):
+def test_kills_at_random_moments(store, monkeypatch, started_anew):
     """From a millisecond after its start on, whatever it does then: importing, reading, training, writing files."""
     wanted_kills = repetitions(5, 50)
     monkeypatch.setattr(launcher, "WARM_DELAY_S", 0.0)
