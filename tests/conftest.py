@@ -11,7 +11,10 @@ from playwright.sync_api import Browser, sync_playwright
 
 from backend.store.database import Store, open_store
 from tests import postgres, prepared, repetitions
+from tests.durations import longest_first, pytest_terminal_summary
 from tests.harness import ServerProcess, end_workers, end_workers_of, open_chromium
+
+__all__ = ["pytest_terminal_summary"]  # a hook
 
 BOTH = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
 """Runs a test of the store on both databases."""
@@ -45,7 +48,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests marked `exhaustive`, unless `--exhaustive` asks for them."""
+    """Put long files first, and leave out tests marked `exhaustive`, unless `--exhaustive` asks for them."""
+    items[:] = longest_first(items)
     if repetitions.exhaustive:
         return
     left_out = [item for item in items if item.get_closest_marker("exhaustive")]
