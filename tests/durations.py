@@ -23,6 +23,7 @@ LONG_TESTS = {
 """Beginnings of the names of tests that may take longer, and what takes the time."""
 
 LONGEST_FILES = (
+    "tests/docs/test_site.py",
     "tests/docs/test_readme.py",
     "tests/faults/test_storage.py",
     "tests/faults/test_database_gone.py",
