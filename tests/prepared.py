@@ -103,58 +103,58 @@ def read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
 class PreparedPopen(subprocess.Popen):  # type: ignore[type-arg]
     """`subprocess.Popen`, whose process is forked from a prepared parent where there is one for the command."""
 
-    _parent: socket.socket | None = None
-    """The connection to the prepared parent, which sends the exit status."""
+    _status_fd: int | None = None
+    """A connection to the prepared parent, which sends the exit status."""
 
     def _execute_child(self, *arguments: Any) -> None:
         start = super()._execute_child  # type: ignore[misc]
         given = inspect.signature(start).bind(*arguments).arguments
         environment = dict(os.environ if given["env"] is None else given["env"])
-        special = given["executable"] or given["preexec_fn"] or given["pass_fds"] or given["shell"]
-        order = None if special or not environment.get(FOLDER) else order_for(given["args"])
-        parent = order and connect(order.parent, environment)
+        is_special = any(given.get(name) for name in ("executable", "preexec_fn", "pass_fds", "shell", "uid", "gid"))
+        order = order_for(given["args"]) if environment.get(FOLDER) and not is_special else None
+        parent = connect(order.parent, environment) if order else None
         if order is None or parent is None:
             start(*arguments)
             return
-        content = json.dumps(
-            order._asdict()
-            | {"cwd": os.fspath(given["cwd"] or Path.cwd()), "environment": environment}
-            | {"new_session": bool(given["start_new_session"])}
-        ).encode()
-        streams = [
-            own if fd == -1 else fd for own, fd in enumerate(map(given.get, ("p2cread", "c2pwrite", "errwrite")))
-        ]
-        socket.send_fds(parent, [NUMBER.pack(len(content))], streams)
-        parent.sendall(content)
-        (self.pid,) = NUMBER.unpack(parent.recv(NUMBER.size, socket.MSG_WAITALL))
-        self._parent, self._child_created = parent, True
+        place = {"cwd": os.fspath(given["cwd"] or Path.cwd()), "environment": environment}
+        content = json.dumps(order._asdict() | place | {"new_session": bool(given["start_new_session"])}).encode()
+        streams = [given["p2cread"], given["c2pwrite"], given["errwrite"]]
+        try:
+            self.pid = fork_for(parent, content, [own if fd == -1 else fd for own, fd in enumerate(streams)])
+        except ConnectionError as error:
+            parent.close()
+            raise has_ended(order.parent, environment) from error
+        self._status_fd, self._child_created = parent.detach(), True
         pipes = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
         self._close_pipe_fds(*(given[pipe] for pipe in pipes))  # type: ignore[attr-defined]
 
     def _has_ended(self, timeout_s: float | None) -> bool:
         """Return whether a forked process ends within so many seconds, and keep its status."""
-        if self.returncode is None and select.select([self._parent], [], [], timeout_s)[0]:
-            assert self._parent is not None
-            status = self._parent.recv(NUMBER.size, socket.MSG_PEEK)  # several threads may look
-            # As `subprocess` has it where nobody can say: here the parent has ended.
-            self.returncode = NUMBER.unpack(status)[0] if status else 0
+        assert self._status_fd is not None
+        if self.returncode is None and select.select([self._status_fd], [], [], timeout_s)[0]:
+            with self._waitpid_lock:  # type: ignore[attr-defined]
+                if self.returncode is None:
+                    status = os.read(self._status_fd, NUMBER.size)
+                    # As `subprocess` has it where nobody can say: here the parent has ended.
+                    self.returncode = NUMBER.unpack(status)[0] if status else 0
         return self.returncode is not None
 
     def _internal_poll(self, *arguments: Any, **options: Any) -> int | None:
-        if self._parent is None:
+        if self._status_fd is None:
             return super()._internal_poll(*arguments, **options)  # type: ignore[misc, no-any-return]
         self._has_ended(0)
         return self.returncode
 
     def _wait(self, timeout: float | None) -> int:
-        if self._parent is not None and not self._has_ended(timeout):
+        if self._status_fd is not None and not self._has_ended(timeout):
             raise subprocess.TimeoutExpired(self.args, timeout or 0)
         return super()._wait(timeout)  # type: ignore[misc, no-any-return]
 
     def __del__(self, *arguments: Any, **options: Any) -> None:
         super().__del__(*arguments, **options)  # type: ignore[misc]
-        if self._parent is not None:
-            self._parent.close()
+        if self._status_fd is not None:
+            os.close(self._status_fd)
+            self._status_fd = None
 
 
 def connect(parent: str, environment: Mapping[str, str]) -> socket.socket | None:
@@ -169,9 +169,24 @@ def connect(parent: str, environment: Mapping[str, str]) -> socket.socket | None
         connection.connect(str(folder / parent))
     except OSError as error:
         connection.close()
-        log = folder / f"{parent}.log"
-        raise RuntimeError(f"the prepared parent {parent!r} has ended: {log.read_text()}") from error
+        raise has_ended(parent, environment) from error
     return connection
+
+
+def fork_for(parent: socket.socket, order: bytes, streams: list[int]) -> int:
+    """Send an order with its streams, and return the pid of the forked process."""
+    socket.send_fds(parent, [NUMBER.pack(len(order))], streams)
+    parent.sendall(order)
+    answer = parent.recv(NUMBER.size, socket.MSG_WAITALL)
+    if not answer:
+        raise ConnectionResetError
+    return int(NUMBER.unpack(answer)[0])
+
+
+def has_ended(parent: str, environment: Mapping[str, str]) -> RuntimeError:
+    """Return an error that says why a prepared parent has ended."""
+    log = Path(environment[FOLDER], f"{parent}.log").read_text()
+    return RuntimeError(f"the prepared parent {parent!r} (PARENTS in tests/prepared.py) has ended: {log}")
 
 
 class Parents:
@@ -182,12 +197,13 @@ class Parents:
         self._lock, self._is_started = threading.Lock(), False
         self._listeners: dict[str, socket.socket] = {}
         self._running: list[tuple[subprocess.Popen[bytes], int]] = []
+        self._environment = dict(os.environ)
         os.environ[FOLDER] = self.folder
         for name, parent in PARENTS.items():
             listener = self._listeners[name] = socket.socket(socket.AF_UNIX)
             listener.bind(str(Path(self.folder) / name))
             listener.listen(128)
-            variables = read_at_start({**os.environ, **parent.environment})
+            variables = read_at_start({**self._environment, **parent.environment})
             Path(self.folder, f"{name}.json").write_text(json.dumps(variables))
 
     def start(self) -> None:
@@ -209,7 +225,7 @@ class Parents:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **parent.environment},
+                env={**self._environment, **parent.environment},
                 pass_fds=(listener.fileno(), lifeline),
                 start_new_session=True,
             )

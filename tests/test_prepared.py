@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(repetitions.exhaustive, reason="with --exhaustiv
 
 
 def is_forked(process):
-    return process._parent is not None
+    return process._status_fd is not None
 
 
 def test_a_command_has_its_own_arguments_environment_streams_and_status(tmp_path):
@@ -89,3 +89,16 @@ def test_only_commands_of_the_project_are_forked():
     assert prepared.order_for("collapse runs") is None
     assert prepared.order_for([COLLAPSE, "export", "x"]).parent == "figures"
     assert prepared.order_for([*WORKER, "a", "1"]).function == "backend.jobs.worker:main"
+
+
+def test_a_parent_that_has_ended_says_why(monkeypatch):
+    """As after the renaming of a module that it imports; here it has a name that the script does not have."""
+    monkeypatch.setenv(prepared.FOLDER, "")  # is put back afterwards
+    monkeypatch.setattr(prepared, "PARENTS", {"unknown": prepared.Parent(())})
+    monkeypatch.setattr(prepared, "order_for", lambda _: prepared.Order("unknown", "", []))
+    monkeypatch.setattr(prepared, "_parents", prepared.Parents())
+    try:
+        with pytest.raises(RuntimeError, match=r"(?s)'unknown' .* has ended: .*KeyError: 'unknown'"):
+            subprocess.run([COLLAPSE, "--help"], stdout=subprocess.DEVNULL)
+    finally:
+        prepared._parents.close()
