@@ -154,20 +154,20 @@ def nearest_etf_vjp(solution: Solution, delta: float, upstream_DR: Tensor) -> Te
 
 
 class NearestETF(torch.autograd.Function):
-    """`solve` and `nearest_etf_vjp` as one autograd function, in float32 or better."""
+    """`solve` and `nearest_etf_vjp` as one autograd function, in float32 or better; autograd casts gradients back."""
 
     @staticmethod
     def forward(ctx: Any, means_DK: Tensor, prox_DR: Tensor, delta: float, solver: Solver) -> Tensor:
         dtype = torch.promote_types(means_DK.dtype, torch.float32)
         found = solve(means_DK.to(dtype), prox_DR.to(dtype), delta, solver)
         save_solution(ctx, found)
-        ctx.delta, ctx.dtype = delta, means_DK.dtype
+        ctx.delta = delta
         return found.polar.factor_DR
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream_DR: Tensor) -> tuple[Tensor | None, ...]:
-        return nearest_etf_vjp(load_solution(ctx), ctx.delta, upstream_DR).to(ctx.dtype), None, None, None
+        return nearest_etf_vjp(load_solution(ctx), ctx.delta, upstream_DR), None, None, None
 
 
 def save_solution(ctx: Any, solution: Solution, *more: Tensor) -> None:

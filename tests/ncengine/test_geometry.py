@@ -9,6 +9,7 @@ import ncengine as nc
 from ncengine.geometry import polar as polar_module
 from ncengine.geometry.class_means import batch_shares
 from ncengine.geometry.nearest_etf import first_frame, nearest_etf_vjp, solve
+from ncengine.geometry.newton_schulz import newton_schulz_polar
 from ncengine.geometry.polar import _FloorCounter, bounded, floor_hits, polar_factor
 from ncengine.geometry.riemannian import maximise_alignment
 from ncengine.geometry.simplex import constant
@@ -262,6 +263,7 @@ def test_everything_is_made_on_the_device_of_its_input(monkeypatch):
         assert make(5, device=meta).device == constant(make, 5, torch.float64, meta).device == meta
     means = torch.empty(7, 4, device=meta)
     assert first_frame(7, 4, like=means).device == meta
+    assert {each.device for each in newton_schulz_polar(torch.empty(7, 3, device=meta))} == {meta}
     solution = solve(means, torch.empty(7, 3, device=meta), 0.1, "polar")
     assert nearest_etf_vjp(solution, 0.1, torch.empty(7, 3, device=meta)).shape == (7, 4)
     assert nc.etf_weights(solution.polar.factor_DR).device == meta
@@ -314,8 +316,8 @@ def test_the_riemannian_solver_takes_the_same_steps_at_every_scale(scale):
 
 def test_the_riemannian_solver_climbs_from_its_first_step_with_steps_of_the_curvature():
     target, start = problem()
-    # 44 steps; with a fixed step of 1/‖target‖ it takes more than twice as many.
-    assert maximise_alignment(target, start)[1] <= 50
+    # It takes 17 steps; 20 if the first goes downwards.
+    assert maximise_alignment(target, start)[1] <= 18
     solution = nc.polar(target)
     nearly = nc.polar(solution + 1e-3 * frame(9, 4, seed=4))
     # Near a solution a first step downwards would lead away from it.
@@ -330,6 +332,9 @@ def test_the_riemannian_solver_stops_at_once_where_there_is_nothing_to_do():
 
 
 def test_the_riemannian_solver_names_the_remedy_if_it_does_not_arrive():
+    # Below the rounding error frames stop changing, which is no division by zero.
+    with pytest.raises(RuntimeError, match="relative gradient of 0 in 300 steps"):
+        maximise_alignment(*problem(), tolerance=0, max_steps=300)
     with pytest.raises(
         RuntimeError, match=r"relative gradient of 1e-10 in 3 steps; .* raise delta or use solver='polar'"
     ):

@@ -1,5 +1,6 @@
 """Heads: against a slow reference of method §1–3, gradient paths, evaluation from running state, checkpoints."""
 
+import contextlib
 import math
 import threading
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 import ncengine as nc
-from ncengine.geometry import class_means
+from ncengine.geometry import class_means, polar
 from ncengine.geometry.class_means import averaging_weight
 from ncengine.geometry.nearest_etf import rotated_frame
 from ncengine.geometry.riemannian import geoopt
@@ -477,14 +478,32 @@ def test_a_head_in_bfloat16_computes_its_steps_in_float32():
         features, labels = batch(seed=seed)
         # Both go on from the same state, which bfloat16 rounds.
         exact.load_state_dict({name: buffer.float() for name, buffer in head.state_dict().items()})
-        logits = head(features.bfloat16(), labels)
-        expected = exact(features.bfloat16().float(), labels)
+        leaf, exact_leaf = (
+            features.to(torch.bfloat16).to(dtype).requires_grad_() for dtype in (torch.bfloat16, torch.float32)
+        )
+        logits, expected = head(leaf, labels), exact(exact_leaf, labels)
+        logits.square().sum().backward()
+        expected.square().sum().backward()
+        torch.testing.assert_close(leaf.grad, exact_leaf.grad.bfloat16(), atol=1e-3, rtol=0.01)
         assert logits.dtype == torch.float32
         torch.testing.assert_close(logits, expected)
         assert {buffer.dtype for name, buffer in head.named_buffers() if name != "step"} == {torch.bfloat16}
         # Three significant digits.
         torch.testing.assert_close(head.means.float(), exact.means, atol=0.01, rtol=0.01)
         torch.testing.assert_close(head.global_mean.float(), exact.global_mean, atol=0.01, rtol=0.01)
+
+
+@pytest.mark.parametrize("make", [*ETF_HEADS, nc.LinearHead])
+def test_a_head_computes_on_its_device(make, monkeypatch):
+    """`meta` is a device without data: an operation with a tensor of the CPU raises an error."""
+    monkeypatch.setattr(polar, "_floor_counter", polar._FloorCounter())
+    # Autocast does not know the device.
+    monkeypatch.setattr(nearest_etf, "_full_precision", lambda _device_type: contextlib.nullcontext())
+    options = {"solver": "polar"} if make is nc.NearestETFHead else {}
+    head = make(16, 5, **options).to("meta")
+    leaf = torch.empty(8, 16, device="meta", requires_grad=True)
+    head(leaf, torch.zeros(8, dtype=torch.int64, device="meta")).sum().backward()
+    assert leaf.grad.device.type == head.eval()(leaf).device.type == "meta"
 
 
 def test_the_count_of_steps_is_read_from_the_device_after_a_checkpoint_alone():

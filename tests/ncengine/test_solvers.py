@@ -56,8 +56,28 @@ def test_products_alone_are_exact_up_to_their_condition_number(condition):
     # Squaring the condition number costs 1e-16 κ², of which the last Newton step leaves less.
     tolerance = 1e-12 + 1e-16 * condition**2
     torch.testing.assert_close(factor, exact, atol=tolerance, rtol=0)
+    # The step squares the factor's distance from orthonormal columns, which is 1e-7 before it at the largest κ.
+    torch.testing.assert_close(factor.mT @ factor, torch.eye(9, dtype=torch.float64), atol=1e-13, rtol=0)
     torch.testing.assert_close(factor @ symmetric, matrix, atol=10 * tolerance, rtol=0)
     torch.testing.assert_close(inverse @ symmetric, torch.eye(9, dtype=torch.float64), atol=1e4 * tolerance, rtol=0)
+
+
+def test_many_equal_singular_values_leave_the_range_of_the_smallest_as_it_is():
+    """The scale is the smaller of two norms: of a hundred equal values the Frobenius norm alone is ten times larger."""
+    diagonal = torch.ones(100, dtype=torch.float64)
+    diagonal[-1] = 2e-5
+    factor, _, _, arrived = newton_schulz_polar(torch.diag(diagonal))
+    assert bool(arrived)
+    torch.testing.assert_close(factor, torch.eye(100, dtype=torch.float64), atol=1e-12, rtol=0)
+    right = torch.randn(100, 100, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = lyapunov(torch.diag(diagonal), right - right.T)
+    torch.testing.assert_close(diagonal[:, None] * found + found * diagonal, right - right.T, atol=1e-12, rtol=0)
+
+
+def test_products_that_suffice_are_used():
+    """They give no singular values; the SVD does."""
+    assert len(newton_schulz_factor(conditioned(20, 5, 10.0)).sigma_R) == 0
+    assert len(newton_schulz_factor(conditioned(20, 5, 1e6)).sigma_R) == 5
 
 
 @pytest.mark.parametrize("condition", [1e6, math.inf])
