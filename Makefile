@@ -63,7 +63,8 @@ $(VENV)/postgres: $(VENV)/installed-dev
 $(VENV)/poppler: $(VENV)/installed-dev
 	$(call debian,command -v pdffonts >/dev/null 2>&1,poppler-utils)
 
-# The documentation is built once, in about five seconds; `make docs` builds it again. Without it the server works too.
+# The documentation is built once, in about five seconds, and the server works without it. `make docs` builds it again, with
+# warnings as errors (a quiet build counts none).
 $(SITE): | $(VENV)/installed
 	@$(BIN)/python -m mkdocs build --quiet || echo "The documentation could not be built; the server starts without it."
 
