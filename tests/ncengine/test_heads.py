@@ -354,7 +354,9 @@ def test_a_linear_head_without_bias_and_without_scaling():
     features, labels = batch()
     assert head.penultimate(features) is features
     torch.testing.assert_close(head(features, labels), features @ head.weight.mT)
-    with_bias = nc.LinearHead(16, 5)
+    with_bias = nc.RunConfig.model_validate({"head": {"name": "linear"}}).head
+    assert with_bias.learns_bias
+    with_bias = with_bias.build(16, 5, 0)
     assert [tuple(parameter.shape) for parameter in with_bias.euclidean_parameters()] == [(5, 16), (5,)]
 
 
@@ -387,6 +389,7 @@ def test_a_config_makes_its_head_with_its_settings_and_the_runs_seed(settings, k
     head = config.build(9, 5, 7)
     assert type(head) is kind
     assert (head.features, head.classes, head.temperature) == (9, 5, 2.0)
+    assert not config.learns_bias
     if kind is nc.LinearHead:
         assert head.bias is None
     else:
