@@ -503,10 +503,17 @@ def test_a_head_computes_on_its_device(make, monkeypatch):
     # Autocast does not know the device.
     monkeypatch.setattr(nearest_etf, "_full_precision", lambda _device_type: contextlib.nullcontext())
     options = {"solver": "polar"} if make is nc.NearestETFHead else {}
-    head = make(16, 5, **options).to("meta")
+    head, devices = make(16, 5, **options).to("meta"), []
+
+    def constant(make_constant, classes, dtype, device):
+        devices.append(device)
+        return make_constant(classes, dtype=dtype, device=device)
+
+    monkeypatch.setattr(nearest_etf, "constant", constant)
     leaf = torch.empty(8, 16, device="meta", requires_grad=True)
     head(leaf, torch.zeros(8, dtype=torch.int64, device="meta")).sum().backward()
     assert leaf.grad.device.type == head.eval()(leaf).device.type == "meta"
+    assert devices == ([torch.device("meta")] if make is nc.NearestETFHead else [])
 
 
 def test_the_count_of_steps_is_read_from_the_device_after_a_checkpoint_alone():

@@ -7,7 +7,7 @@ import torch
 
 import ncengine as nc
 from ncengine.geometry.nearest_etf import SOLVERS, effective_delta, resolve_solver
-from ncengine.geometry.newton_schulz import lyapunov, newton_schulz_polar
+from ncengine.geometry.newton_schulz import CONVERGING, lyapunov, newton_schulz_polar
 from ncengine.geometry.polar import newton_schulz_factor, polar_factor, polar_vjp
 
 SIZES = [(512, 10), (512, 47), (99, 100), (12, 5), (3, 4), (7, 2)]
@@ -72,6 +72,12 @@ def test_many_equal_singular_values_leave_the_range_of_the_smallest_as_it_is():
     right = torch.randn(100, 100, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     found = lyapunov(torch.diag(diagonal), right - right.T)
     torch.testing.assert_close(diagonal[:, None] * found + found * diagonal, right - right.T, atol=1e-12, rtol=0)
+
+
+def test_the_last_steps_converge_cubically():
+    """σ ← σ (a + b σ² + c σ⁴) leaves 1 as it is, and its first two derivatives there are zero."""
+    a, b, c = CONVERGING
+    assert (a + b + c, a + 3 * b + 5 * c, 6 * b + 20 * c) == (1, 0, 0)
 
 
 def test_products_that_suffice_are_used():
