@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict
 class ConfigModel(BaseModel):
     """A part of a config; unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    # Parts are validated inside of a RunConfig; a validator of their own is built at its first use.
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, defer_build=True)
 
 
 LATE: dict[str, Any] = {"late": True}
