@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 
 from ncfigures import palette
-from ncfigures.camera import Camera, parse_camera
 from ncfigures.errors import FigureError, MissingPackageError, requires_extra
 from ncfigures.figure_data import CaptureData, FigureRequest
+from ncfigures.figure_spec import Camera, parse_camera
 from ncfigures.figures.geometry import geometry
 from ncfigures.options import FigureOptions
 

@@ -17,10 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from ncfigures.camera import Camera, parse_camera
-from ncfigures.colour_vision import blend_with_white
-from ncfigures.figure_spec import F64, Axis, ChartSpec, HeatmapSpec, SceneSpec
+from ncfigures.figure_spec import F64, Axis, Camera, ChartSpec, HeatmapSpec, SceneSpec, parse_camera
 from ncfigures.matplotlib_style import DASHES, INK, SYMBOLS, RenderStyle
+from ncfigures.palette import blend_with_white
 
 PALEST = 0.5
 """Opacity of the farthest marks of a scene."""

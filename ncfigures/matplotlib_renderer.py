@@ -18,9 +18,17 @@ from matplotlib.patches import Patch
 
 from ncfigures.catalogue import Format
 from ncfigures.figure_spec import ChartSpec, FigureSpec, HeatmapSpec, LegendEntry, SceneSpec
-from ncfigures.fonts import printable, with_embedded_fonts
 from ncfigures.matplotlib_panels import draw_chart, draw_class_names, draw_colour_scale, draw_heatmap, draw_scene
-from ncfigures.matplotlib_style import DASHES, INK, SYMBOLS, RenderStyle, font_families, rc_context
+from ncfigures.matplotlib_style import (
+    DASHES,
+    INK,
+    SYMBOLS,
+    RenderStyle,
+    font_families,
+    printable,
+    rc_context,
+    with_embedded_fonts,
+)
 from ncfigures.options import FigureOptions
 from ncfigures.pgf import pgf
 from ncfigures.provenance import Provenance, file_metadata, with_provenance_comment

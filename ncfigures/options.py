@@ -9,9 +9,9 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ncfigures.camera import parse_camera
 from ncfigures.catalogue import FIGURES, LAYERS, OPTIONS, VENUES, ColourVision, FigureName, Format
 from ncfigures.errors import FigureError, UnknownNameError
+from ncfigures.figure_spec import parse_camera
 
 
 def _description(name: str) -> str:

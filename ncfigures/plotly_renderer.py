@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from ncfigures import palette
-from ncfigures.camera import parse_camera
-from ncfigures.colour_vision import simulate
-from ncfigures.figure_spec import F64, Axis, ChartSpec, FigureSpec, HeatmapSpec, LineSpec, SceneSpec
+from ncfigures.figure_spec import F64, Axis, ChartSpec, FigureSpec, HeatmapSpec, LineSpec, SceneSpec, parse_camera
 from ncfigures.options import FigureOptions
+from ncfigures.palette import simulate
 
 INK = palette.TOKENS["light"]
 PANEL_PX = 360

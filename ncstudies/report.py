@@ -25,8 +25,7 @@ from pydantic import BaseModel
 from ncengine import __version__
 from ncengine.config.differences import config_differences
 from ncstudies.claim_tests import SIGNIFICANCE_LEVEL, ClaimResult, evaluate_claim
-from ncstudies.plan import PlannedRun
-from ncstudies.runner import Runner
+from ncstudies.runner import PlannedRun, Runner
 from ncstudies.study import RunOutcome, Setting, Size, Study
 
 TABLED = ("finals", "costs", "implicit")

@@ -47,7 +47,7 @@ def train_here(store: Store, config: RunConfig, name: str, *, most_epochs: int |
     With `most_epochs` the run is left running after so many epochs.
     """
     run_id, _ = runs.create(store, config, name=name)
-    number = run_attempts.claim(store, run_id, "cpu")
+    number = run_attempts.claim_run(store, run_id, "cpu")
     assert number is not None
     run_folders.register(store, run_id)
     recorder = EventRecorder(store, run_id, number, Heartbeat(store, run_id, number, ran_before_s=0.0))
@@ -101,7 +101,7 @@ def _long(store: Store, epochs: int) -> str:
                 entries.append(NewEvent("GeometryCaptured", facts, file))
         patch = {"epoch": group[-1], "summary": scalars, "headline": runs.headline(scalars)}
         event_log.append(store, run_id, 1, entries, patch, buckets=buckets)
-    run_attempts.end(store, run_id, 1, NewEvent("RunFinished", {}))
+    run_attempts.end_attempt(store, run_id, 1, NewEvent("RunFinished", {}))
     return run_id
 
 

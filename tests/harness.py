@@ -129,7 +129,7 @@ def end_workers(store: Store) -> None:
     from backend.jobs.processes import ProcessIdentity
     from backend.store import run_attempts
 
-    for row in run_attempts.list_running(store):
+    for row in run_attempts.list_running_attempts(store):
         if row.pid is not None:
             ProcessIdentity(row.pid, row.process_started, row.boot_id).signal_group(signal.SIGKILL)
 

@@ -23,8 +23,7 @@ from backend.api.routes import access, archives, catalogue, docs, figures, gc, h
 from backend.api.routes.context import AppContext
 from backend.api.security.audit import AuditMiddleware
 from backend.api.security.authenticator import Authenticator
-from backend.api.security.guard import Guard, allowed_hosts
-from backend.api.security.headers import content_security_policy
+from backend.api.security.guard import Guard, allowed_hosts, content_security_policy
 from backend.api.security.login import Login
 from backend.api.security.permissions import authorize
 from backend.api.stream import StreamHub

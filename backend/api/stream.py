@@ -30,7 +30,7 @@ from starlette.types import Receive, Scope, Send
 from backend.api.downloads import STALL_TIMEOUT_S, wait_for_disconnect
 from backend.api.run_views import event_json
 from backend.api.security.authenticator import RECHECK_S
-from backend.api.security.callers import Caller
+from backend.api.security.permissions import Caller
 from backend.api.views import typed_arrays
 from backend.store import event_log, runs
 from backend.store.database import CHANNEL, Store, Unreachable

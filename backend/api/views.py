@@ -16,9 +16,8 @@ import sqlalchemy as sa
 from backend.api import run_views, wire
 from backend.store import artifacts, curves, event_log, query, runs
 from backend.store.database import Store
-from backend.store.errors import Invalid, NotFound, Unusable
+from backend.store.errors import Invalid, NotFound, Unusable, did_you_mean
 from backend.store.models import artifact, event
-from backend.store.suggestions import did_you_mean
 from ncengine.events import STREAMED_ARRAYS
 from ncengine.geometry.projections import project_capture
 from ncengine.metrics import METRICS

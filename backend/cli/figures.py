@@ -82,7 +82,7 @@ def film(
 ) -> None:
     """Film how a run's geometry evolves: GIF, or MP4 with the extra `video`. Frames between captures are marked."""
     from backend.cli.console import progress_bars
-    from backend.figures.film_export import FilmOrder, film_from_store
+    from backend.figures.export import FilmOrder, film_from_store
 
     require_free(output, yes)
     given = {"view": view, "classes": classes, "camera": camera, "layers": layers}
@@ -129,7 +129,7 @@ def open_figure(
     """Open the page with a figure's view: its runs, epoch, view and camera."""
     import webbrowser
 
-    from backend.figures.errors import figure_errors
+    from backend.figures.collect import figure_errors
     from ncfigures.provenance import read_provenance_file
 
     with figure_errors():

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from backend.cli import archives, figures, gc, runs, serve, system, tokens
+from backend.cli import figures, gc, runs, serve, system, tokens
 from backend.cli.store import app as store_app
 
 app = typer.Typer(
@@ -28,8 +28,8 @@ app.command("film")(figures.film)
 app.command("reproduce")(figures.reproduce)
 app.command("open")(figures.open_figure)
 app.command("presets")(system.presets)
-app.command("archive")(archives.archive)
-app.command("import")(archives.import_run)
+app.command("archive")(runs.archive)
+app.command("import")(runs.import_run)
 app.command("gc")(gc.gc)
 app.add_typer(tokens.app, name="token")
 app.command("doctor")(system.doctor)

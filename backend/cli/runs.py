@@ -1,4 +1,4 @@
-"""Commands that start, list and control runs."""
+"""Commands that start, list, control, export and import runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backend.cli.options import Mirror
+from backend.cli.options import Mirror, Yes, require_free
 from backend.cli.services import ServiceOptions, with_service
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ def run(
 
 def load_config(what: str, assignments: list[str]) -> RunConfig:
     """Return the config of a preset or a JSON file, with `--set` assignments applied."""
-    from backend.store.errors import Invalid
-    from backend.store.suggestions import did_you_mean
+    from backend.store.errors import Invalid, did_you_mean
     from backend.store.validation import override_settings
     from ncengine.config import RunConfig
     from ncengine.preset_configs import PRESETS
@@ -161,3 +160,31 @@ def control_command(action: str) -> Callable[..., None]:
 
     command.__doc__ = CONTROLS[action]
     return command
+
+
+@with_service
+def archive(
+    run_id: Annotated[str, typer.Argument(metavar="RUN")],
+    service: ServiceOptions,
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write, such as run.zip.")],
+    yes: Yes = False,
+) -> None:
+    """Write an ended or paused run as one file for `collapse import`."""
+    from backend.cli.console import write_chunks
+
+    require_free(output, yes)
+    with service.open() as opened, opened.export_archive(run_id) as chunks:
+        write_chunks(output, chunks)
+
+
+@with_service
+def import_run(
+    file: Annotated[Path, typer.Argument(help="An archive of `collapse archive` or of a server.", exists=True)],
+    service: ServiceOptions,
+) -> None:
+    """Import an archived run; an invalid archive changes nothing."""
+    from backend.cli.console import read_chunks
+
+    with service.open(create=True) as opened:
+        run_id, is_new = opened.import_archive(file, read_chunks(file))
+    print(f"run {run_id}" + ("" if is_new else " (it was here already)"))

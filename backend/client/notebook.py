@@ -16,8 +16,7 @@ import orjson
 from backend.api import wire
 from backend.client.service import Service, open_service
 from backend.figures.export import FigureOrder
-from backend.store.errors import Invalid
-from backend.store.suggestions import did_you_mean
+from backend.store.errors import Invalid, did_you_mean
 from ncengine.files import atomic_write
 from ncengine.metrics import METRICS
 from ncfigures.catalogue import MEDIA_TYPES

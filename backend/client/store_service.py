@@ -111,9 +111,9 @@ class StoreService:
         return export.from_store(self.store, order)
 
     def export_replay(self, runs: str) -> bytes:
-        from backend.figures.replay import replay
+        from backend.figures.files import replay_file
 
-        return replay(self.store, self.resolve_runs(runs))
+        return replay_file(self.store, self.resolve_runs(runs))
 
     @contextlib.contextmanager
     def export_archive(self, run_id: str) -> Iterator[Iterator[bytes]]:
@@ -142,24 +142,24 @@ class StoreService:
         return doctor.run_checks(self._data_dir, self._database_url)
 
     def create_token(self, name: str, scope: TokenScope, expires_at: str | None) -> wire.CreatedToken:
-        from backend.store import audit, tokens
+        from backend.store import access
 
-        row, secret = tokens.create(self.store, name, scope, expires_at)
-        audit.record(self.store, COMMAND_LINE, None, f"token create {row.id}", 201)
+        row, secret = access.create_token(self.store, name, scope, expires_at)
+        access.record_action(self.store, COMMAND_LINE, None, f"token create {row.id}", 201)
         address = self.server_url()
         url = f"{address}/?token={secret}" if address else ""
         return wire.CreatedToken(**run_views.token_wire(row).model_dump(), token=secret, url=url)
 
     def list_tokens(self) -> list[wire.TokenWire]:
-        from backend.store import tokens
+        from backend.store import access
 
-        return [run_views.token_wire(row) for row in tokens.list_tokens(self.store)]
+        return [run_views.token_wire(row) for row in access.list_tokens(self.store)]
 
     def revoke_token(self, token_id: str) -> None:
-        from backend.store import audit, tokens
+        from backend.store import access
 
-        tokens.revoke(self.store, token_id)
-        audit.record(self.store, COMMAND_LINE, None, f"token revoke {token_id}", 204)
+        access.revoke_token(self.store, token_id)
+        access.record_action(self.store, COMMAND_LINE, None, f"token revoke {token_id}", 204)
 
     def create_gc_plan(self, rules: wire.GcRequest) -> wire.GcPlan:
         from backend.api import gc_views

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from statistics import median
 from typing import Any
@@ -13,15 +14,14 @@ import numpy.typing as npt
 
 from backend.api import run_views, views, wire
 from backend.api.configurations import group_by_configuration
-from backend.figures.errors import figure_errors
 from backend.store import artifacts, event_log, runs
 from backend.store.database import Store
-from backend.store.errors import Invalid, NotFound
-from backend.store.suggestions import did_you_mean
+from backend.store.errors import Invalid, NotFound, Unusable, did_you_mean
 from ncengine import __version__
 from ncengine.metrics import METRICS
 from ncengine.milestones import time_to_collapse
 from ncfigures.catalogue import DEFAULT_THRESHOLDS, FIGURES, FigureName, Format
+from ncfigures.errors import FigureError, MissingPackageError, UnknownNameError
 from ncfigures.figure_data import (
     CaptureData,
     FigureRequest,
@@ -51,6 +51,19 @@ EXTRA_ARRAYS = {
 POOLED = {"margins", "histogram", "spectra"}
 """Figures that pool the captures of all seeds; the others show the capture of the first run."""
 SOFTWARE = f"Collapse Lab {__version__}"
+
+
+@contextmanager
+def figure_errors() -> Iterator[None]:
+    """Raise Invalid for a FigureError inside, Unusable for a missing package. Also works as a decorator."""
+    try:
+        yield
+    except MissingPackageError as error:
+        raise Unusable(str(error)) from error
+    except UnknownNameError as error:
+        raise Invalid(f"{error}{did_you_mean(error.name, error.candidates)}") from error
+    except FigureError as error:
+        raise Invalid(str(error)) from error
 
 
 @figure_errors()

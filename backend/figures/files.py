@@ -1,17 +1,31 @@
-"""Make the file of a figure or a replay from the store, in this process."""
+"""Make the file of a figure or of an offline replay from the store, in this process."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.resources import files
 
-from backend.figures.collect import collect
-from backend.figures.errors import figure_errors
+import numpy as np
+
+from backend.api import page_constants, run_views, views
+from backend.api.configurations import Configuration, group_by_configuration
+from backend.figures.collect import (
+    MAX_CURVE_POINTS,
+    capture_epochs,
+    collect,
+    figure_errors,
+    geometry_capture,
+    metric_curves,
+)
 from backend.figures.process import Job, LabelledFile, ReplayJob
-from backend.figures.replay import replay
+from backend.store import event_log, runs
 from backend.store.database import Store
+from backend.store.errors import NotFound
+from ncengine.metrics import METRICS
 from ncfigures.catalogue import FigureName, Format
 from ncfigures.options import FigureOptions
 from ncfigures.render import render_figure
+from ncfigures.replay import ReplayGroup, ReplayPage, captures_that_fit, render_replay, require_group_count
 
 
 @figure_errors()
@@ -26,5 +40,51 @@ def figure_file(
 def job_file(store: Store, job: Job) -> LabelledFile:
     """Return the file that a job asks for; raises NotFound and Invalid with the remedy."""
     if isinstance(job, ReplayJob):
-        return LabelledFile(replay(store, job.runs), "-".join(job.runs[:4]))
+        return LabelledFile(replay_file(store, job.runs), "-".join(job.runs[:4]))
     return figure_file(store, job.runs, job.figure, job.format, job.options)
+
+
+@figure_errors()
+def replay_file(store: Store, run_ids: Sequence[str]) -> bytes:
+    """Return the HTML file of one run, or of several to compare.
+
+    Raises NotFound where a run has no capture yet, Invalid for more groups of seeds than fit side by side.
+    """
+    compared = group_by_configuration(run_views.run_wire(runs.get(store, run_id)) for run_id in dict.fromkeys(run_ids))
+    require_group_count(len(compared))
+    groups = [_group(store, entry, len(compared)) for entry in compared]
+    page = ReplayPage(
+        metric_labels={key: metric.label for key, metric in METRICS.items()},
+        view_labels={"spherical": "Spherical"} | {view.id: view.label for view in page_constants.VIEWS},
+        constants_element=page_constants.script_element(),
+        read_module=_read_module,
+    )
+    return render_replay(groups, page)
+
+
+def _read_module(name: str) -> str:
+    """Return the text of a JavaScript module of the pages."""
+    return (files("dashboard") / "assets" / "js" / name).read_text(encoding="utf-8")
+
+
+def _group(store: Store, entry: Configuration, groups: int) -> ReplayGroup:
+    """Return the captures of an entry's first run and the metrics of all its runs."""
+    run = entry.runs[0]
+    started = event_log.newest_event(store, run.id, "RunStarted")
+    epochs = capture_epochs(store, run.id)
+    if started is None or not epochs:
+        raise NotFound(f"run {run.id} has no geometry yet: a replay needs at least one capture")
+    kept = captures_that_fit(len(epochs), geometry_capture(store, run.id, epochs[0]), groups)
+    return ReplayGroup(
+        label=entry.label,
+        head=entry.head,
+        dash=entry.dash,
+        run_id=run.id,
+        class_names=run.class_names,
+        view=started.payload["view"],
+        view_matrix=np.asarray(started.payload["view_matrix"], dtype=np.float64),
+        vertices=np.asarray(started.payload["vertices"], dtype=np.float64),
+        captures=[geometry_capture(store, run.id, epochs[index]) for index in kept],
+        captures_left_out=len(epochs) - len(kept),
+        curves=[metric_curves(views.series(store, each.id, None, MAX_CURVE_POINTS)) for each in entry.runs],
+    )

@@ -70,7 +70,7 @@ class EventBatch:
                 store, run_id, number, self.entries, self.patch, buckets=self.buckets, follows=self.follows
             )
         end = self.ending
-        if not run_attempts.end(
+        if not run_attempts.end_attempt(
             store, run_id, number, end.entry, error=end.error, before=end.before, outcome=end.outcome
         ):
             raise Fenced(f"attempt {number} no longer owns run {run_id}")

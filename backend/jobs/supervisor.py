@@ -148,7 +148,7 @@ class Supervisor:
     def run_once(self) -> None:
         """Check once: end attempts whose worker has ended or hangs, stop cancelled ones, start queued runs."""
         self.launcher.reap()
-        attempts = run_attempts.list_running(self.store)
+        attempts = run_attempts.list_running_attempts(self.store)
         if attempts:
             self._probe()
         for row in attempts:
@@ -201,7 +201,7 @@ class Supervisor:
             watched.changed_at = time.monotonic()
 
     def _start(self, run_id: str, slot: str) -> bool:
-        number = run_attempts.claim(self.store, run_id, slot)
+        number = run_attempts.claim_run(self.store, run_id, slot)
         if number is None:
             return False
         identity = self.launcher.submit(run_id, number, slot)
@@ -260,7 +260,9 @@ class Supervisor:
             identity.signal_group(signal.SIGKILL)
         elif row.time_limit_s is not None and row.running_s > row.time_limit_s + OVERTIME_S:
             error = f"the time limit of {row.time_limit_s:g} s is used up and the worker did not stop by itself"
-            run_attempts.end(self.store, row.run_id, row.number, NewEvent("RunFailed", {"error": error}), error=error)
+            run_attempts.end_attempt(
+                self.store, row.run_id, row.number, NewEvent("RunFailed", {"error": error}), error=error
+            )
             identity.signal_group(signal.SIGKILL)
 
     def _deliver(self, key: AttemptKey) -> None:
@@ -293,19 +295,19 @@ class Supervisor:
         run_id, number = key
         epoch = runs.get(self.store, run_id, deleted=True).epoch
         if row.want == "cancel":
-            run_attempts.end(self.store, run_id, number, NewEvent("RunCancelled", {"epoch": epoch}))
+            run_attempts.end_attempt(self.store, run_id, number, NewEvent("RunCancelled", {"epoch": epoch}))
             return
         crashes = run_attempts.count_crashes(self.store, run_id) + 1
         failed = NewEvent("AttemptFailed", {"attempt": number, "reason": reason, "tries_left": MAX_CRASHES - crashes})
         if row.want == "pause":
             paused = NewEvent("Paused", {"epoch": epoch})
-            run_attempts.end(self.store, run_id, number, paused, before=[failed], outcome=reason)
+            run_attempts.end_attempt(self.store, run_id, number, paused, before=[failed], outcome=reason)
         elif crashes < MAX_CRASHES:
-            if run_attempts.end(self.store, run_id, number, failed, outcome=reason):
+            if run_attempts.end_attempt(self.store, run_id, number, failed, outcome=reason):
                 log.warning("run %s attempt %d: %s; trying again from its checkpoint", run_id, number, reason)
         else:
             error = f"{reason}, {crashes} times; see the run's log, then retry"
-            run_attempts.end(
+            run_attempts.end_attempt(
                 self.store,
                 run_id,
                 number,

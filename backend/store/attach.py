@@ -23,6 +23,7 @@ from backend.store.data_directory import (
     write_marker,
 )
 from backend.store.database import make_engine
+from backend.store.database_file import copy_sqlite, unused_path
 from backend.store.errors import Unusable
 from backend.store.identity import (
     RunInventory,
@@ -34,9 +35,8 @@ from backend.store.identity import (
     sqlite_file,
     take_inventory,
 )
-from backend.store.migrate import HEAD_REVISION, migrate, revision_of
-from backend.store.models import directory, run, store
-from backend.store.sqlite_copy import copy_sqlite, unused_path
+from backend.store.migrate import migrate, revision_of
+from backend.store.models import HEAD_REVISION, directory, run, store
 from ncengine.files import atomic_write
 
 

@@ -9,11 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from backend.store.data_directory import hold_migration_lock
+from backend.store.database_file import copy_sqlite, unused_path
 from backend.store.errors import Unusable
-from backend.store.sqlite_copy import copy_sqlite, unused_path
+from backend.store.models import HEAD_REVISION, KNOWN_REVISIONS
 
-HEAD_REVISION = "0003"
-KNOWN_REVISIONS = ("0001", "0002", "0003")
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 

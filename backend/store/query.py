@@ -17,10 +17,9 @@ import orjson
 import sqlalchemy as sa
 
 from backend.store.database import Store
-from backend.store.errors import Invalid
+from backend.store.errors import Invalid, did_you_mean
 from backend.store.models import run
 from backend.store.run_filter import HELP, Column, field_column, field_names, parse_filter
-from backend.store.suggestions import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)

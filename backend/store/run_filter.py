@@ -17,11 +17,10 @@ from typing import Any, Literal, NamedTuple
 import orjson
 import sqlalchemy as sa
 
-from backend.store.errors import Invalid
+from backend.store.errors import Invalid, did_you_mean
 from backend.store.models import run
 from backend.store.run_status import STATUSES
 from backend.store.runs import HEADLINE
-from backend.store.suggestions import did_you_mean
 from backend.store.validation import setting_names
 from ncengine.config import RunConfig
 from ncengine.metrics import METRICS

@@ -17,12 +17,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
 from backend.store.database import Store
-from backend.store.errors import Invalid
+from backend.store.errors import Invalid, did_you_mean
 from backend.store.models import run
 from backend.store.run_filter import Column, field_column, field_names, find_field, parse_filter
 from backend.store.run_status import RunStatus
 from backend.store.runs import HEADLINE
-from backend.store.suggestions import did_you_mean
 from ncengine.metrics import METRICS
 
 SEEDS = "seeds"

@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 
-from backend.store.suggestions import did_you_mean
+from backend.store.errors import did_you_mean
 from ncengine.config import RunConfig, with_overrides
 
 SHA256_PATTERN = r"^[0-9a-f]{64}$"

@@ -14,7 +14,7 @@ from backend.jobs.launcher import DataAccess
 from backend.store.database import Store
 from backend.store.errors import Invalid, Unusable
 from backend.studies.store_runner import StoreRunner, capacity_for
-from ncstudies.plan import PlannedRun, plan_runs
+from ncstudies.runner import PlannedRun, plan_runs
 from ncstudies.studies import STUDIES
 from ncstudies.study import Size, Study
 

@@ -19,12 +19,11 @@ from rich.console import Console
 
 from backend.api import views
 from backend.cli.console import interrupts, progress_bars
-from backend.figures.collect import MAX_CURVE_POINTS, collect, step_costs
-from backend.figures.errors import figure_errors
+from backend.figures.collect import MAX_CURVE_POINTS, collect, figure_errors, step_costs
 from backend.jobs import slots
-from backend.jobs.estimate import estimate_runs
 from backend.jobs.launcher import DataAccess
 from backend.jobs.supervisor import JobLimits, Supervisor
+from backend.jobs.sweep import estimate_runs
 from backend.store import data_directory, event_log, run_status, runs
 from backend.store.database import Store
 from backend.store.errors import Conflict, Unusable
@@ -32,8 +31,7 @@ from backend.store.models import run as run_table
 from ncengine import __version__
 from ncfigures.catalogue import FIGURES, FigureName
 from ncfigures.options import parse_options
-from ncstudies.plan import PlannedRun, RunKey
-from ncstudies.runner import ReportFigure, RunOrigin, RunState
+from ncstudies.runner import PlannedRun, ReportFigure, RunKey, RunOrigin, RunState
 from ncstudies.study import RunOutcome, Study, StudyFigure
 
 POLL_S = 0.3

@@ -1,4 +1,4 @@
-"""The K×K cosines (or angles) between class means, in colours centred at the simplex's −1/(K−1)."""
+"""Angles between class means: the K×K cosines as a heatmap, and the histogram over all pairs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,19 @@ import numpy as np
 from ncengine.geometry.views import cosine_block_size
 from ncfigures import palette
 from ncfigures.errors import FigureError
-from ncfigures.figure_data import FigureRequest
-from ncfigures.figure_spec import FigureSpec, HeatmapSpec, SummaryTable, TableCell
+from ncfigures.figure_data import FigureRequest, SeedGroup
+from ncfigures.figure_spec import (
+    F64,
+    Axis,
+    ChartSpec,
+    FigureSpec,
+    HeatmapSpec,
+    HistogramSteps,
+    LineSpec,
+    ReferenceLine,
+    SummaryTable,
+    TableCell,
+)
 from ncfigures.figures import seed_statistics as seeds
 
 NAMES_UP_TO = 30
@@ -85,3 +96,85 @@ def _table(request: FigureRequest) -> SummaryTable:
             cells: list[TableCell | None] = [TableCell(float(smallest)), TableCell(ideal), TableCell(float(off))]
             rows.append((f"{group.label}, epoch {capture.epoch:g}", cells))
     return SummaryTable("degrees", ["smallest angle", "simplex ETF", "mean distance from it"], rows)
+
+
+BINS = 36
+
+
+def histogram(request: FigureRequest) -> FigureSpec:
+    """Return the histogram of the angles of each group's captures, or above 128 classes their quantiles."""
+    classes = request.first_run().classes
+    ideal = math.degrees(math.acos(-1 / (classes - 1)))
+    colours = seeds.head_colours(request)
+    legend = seeds.legend_entries(request, ["train"])
+    epoch = request.first_run().captures[-1].epoch
+    told = f"at epoch {epoch:g}; vertical line: arccos(−1/(K−1)) = {ideal:.1f}°, where all are at perfect collapse"
+    whole = all(_angles(group) is not None for group in request.groups)
+    held = [_angles(group) if whole else _quantiles(group)[1] for group in request.groups]
+    rows: list[tuple[str, list[TableCell | None]]] = []
+    for group, found in zip(request.groups, held, strict=True):
+        values = np.zeros(0) if found is None else found
+        numbers = (values.min(), np.median(values), values.max(), values.std(), np.abs(values - ideal).mean())
+        rows.append((group.label, [TableCell(float(each)) for each in numbers]))
+    table = SummaryTable("degrees", ["smallest", "median", "largest", "std", "mean distance from the ETF's"], rows)
+    if not whole:
+        lines = [
+            LineSpec(group.label, _quantiles(group)[1], _quantiles(group)[0], colour, group.dash, markers=True)
+            for group, colour in zip(request.groups, colours, strict=True)
+        ]
+        chart = ChartSpec(
+            x=Axis("angle, degrees"),
+            y=Axis("share of pairs", percent=True),
+            lines=lines,
+            reference_lines=[ReferenceLine(ideal, "x", "ideal")],
+        )
+        return FigureSpec(
+            [chart],
+            legend,
+            f"Quantiles of the angles between class means {told}.",
+            table,
+            notices=[f"of {classes} classes captures hold quantiles of the angles, not every pair: those are drawn"],
+        )
+    known = np.concatenate([each for each in held if each is not None])
+    low, high = min(known.min(), ideal) - 0.5, max(known.max(), ideal) + 0.5
+    edges = np.linspace(low, high, BINS + 1)
+    steps = [
+        HistogramSteps(
+            group.label,
+            edges,
+            np.histogram(values, edges)[0].astype(np.float64) / len(group.runs),
+            colour,
+            group.dash,
+        )
+        for group, values, colour in zip(request.groups, held, colours, strict=True)
+        if values is not None
+    ]
+    chart = ChartSpec(
+        x=Axis("angle, degrees", limits=(float(low), float(high))),
+        y=Axis("pairs"),
+        histograms=steps,
+        reference_lines=[ReferenceLine(ideal, "x", "ideal")],
+    )
+    return FigureSpec([chart], legend, f"Angles between all pairs of class means {told}.", table)
+
+
+def _angles(group: SeedGroup) -> F64 | None:
+    """Return the angles of all pairs i < j of all seeds; None where captures hold blocks of classes."""
+    found = []
+    for run in group.runs:
+        capture = run.captures[-1]
+        cosines = capture.arrays["cosines_means"].astype(np.float64)
+        if len(cosines) < len(capture.class_names):
+            return None
+        upper = cosines[np.triu_indices(len(cosines), 1)]
+        found.append(np.degrees(np.arccos(np.clip(upper, -1, 1))))
+    return np.concatenate(found)
+
+
+def _quantiles(group: SeedGroup) -> tuple[F64, F64]:
+    """Return shares of pairs in rising order, and the angle that so many pairs do not exceed."""
+    known = group.runs[0].captures[-1].cosine_quantiles
+    shares = np.array([1 - float(share) for share in known])
+    angles = np.degrees(np.arccos(np.clip([float(value) for value in known.values()], -1, 1)))
+    order = shares.argsort()
+    return shares[order], angles[order]

@@ -1,17 +1,11 @@
-"""All studies, each a function of the size. A new study is one file and one line here."""
+"""All studies, each a function of the size. A new study is one function and one line here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from ncstudies.studies.averaging import averaging
-from ncstudies.studies.convergence import convergence
-from ncstudies.studies.costs import costs
-from ncstudies.studies.hard_labels import label_noise, long_tail
-from ncstudies.studies.implicit import implicit
-from ncstudies.studies.learned import learned
-from ncstudies.studies.ufm import ufm
-from ncstudies.studies.unnormalised import unnormalised
+from ncstudies.studies.further_questions import averaging, label_noise, learned, long_tail
+from ncstudies.studies.paper_claims import convergence, costs, implicit, ufm, unnormalised
 from ncstudies.study import Size, Study
 
 STUDIES: dict[str, Callable[[Size], Study]] = {

@@ -28,7 +28,7 @@ def finished_run(store: Store, *, captures: int = 7, key: str | None = None) -> 
         store, tiny(epochs=captures, device="cuda:99"), name="finished", tags=["a"], idempotency_key=key
     )
     run_folders.register(store, run_id)
-    number = run_attempts.claim(store, run_id, "cpu")
+    number = run_attempts.claim_run(store, run_id, "cpu")
     assert number is not None
     event_log.append(store, run_id, number, [NewEvent("RunStarted", {"class_names": ["a", "b"]})])
     for epoch in range(1, captures + 1):
@@ -47,7 +47,7 @@ def finished_run(store: Store, *, captures: int = 7, key: str | None = None) -> 
             entries.append(NewEvent("CheckpointSaved", {"epoch": epoch, "step": epoch}, written))
         held = event_log.Bucket("epoch", 1, epoch, {"nc1": [0.25, epoch]})
         event_log.append(store, run_id, number, entries, {"epoch": epoch}, buckets=[held])
-    run_attempts.end(store, run_id, number, NewEvent("RunFinished", {"summary": {}}))
+    run_attempts.end_attempt(store, run_id, number, NewEvent("RunFinished", {"summary": {}}))
     artifacts.log_path(store, run_id).write_text("what the worker printed\n")
     with store.writing() as connection:
         values = {"run_id": run_id, "at": LONG_AGO, "attempt": 1, "cpu_percent": 12.5, "memory_bytes": 2**33}

@@ -100,7 +100,7 @@ def test_a_taken_id_gives_way(origin, store, tmp_path):
 def long_run(store, there, origin_id, epochs):
     """Store a run of many epochs, with the payloads of a real one, and the rows that fold its curves."""
     run_id, _ = runs.create(store, tiny(epochs=epochs, device="cpu"))
-    number = run_attempts.claim(store, run_id, "cpu")
+    number = run_attempts.claim_run(store, run_id, "cpu")
     started = {**event_log.newest_event(there, origin_id, "RunStarted").payload, "epochs": epochs}
     measured = event_log.newest_event(there, origin_id, "EpochMeasured").payload
     folder = curves.CurveAggregator.resumed(store, run_id, "epoch")
@@ -111,7 +111,7 @@ def long_run(store, there, origin_id, epochs):
         buckets += folder.add(payload)
     patch = {"epoch": epochs, "summary": payload["scalars"]}
     event_log.append(store, run_id, number, entries, patch, buckets=buckets)
-    run_attempts.end(store, run_id, number, event_log.NewEvent("RunFailed", {"error": "x"}), error="x")
+    run_attempts.end_attempt(store, run_id, number, event_log.NewEvent("RunFailed", {"error": "x"}), error="x")
     return run_id
 
 

@@ -82,7 +82,7 @@ def test_what_may_still_write_is_left_alone(store, two_days_later, status):
     run_folders.register(store, run_id)
     stray(store, f"runs/{run_id}/geometry-000000001-a1.safetensors")
     if status == "running":
-        run_attempts.claim(store, run_id, "cpu")
+        run_attempts.claim_run(store, run_id, "cpu")
     if status == "paused":
         run_status.request_pause(store, run_id)
     assert preview(store, checkpoints=True, thin_geometry=2).items == ()
@@ -563,8 +563,8 @@ def test_a_run_that_is_queued_at_the_same_moment_keeps_its_files(store, two_days
     path = stray(store, f"runs/{run_id}/geometry-000000099-a1.safetensors")
     plan = preview(store)
     run_status.retry(store, run_id)
-    number = run_attempts.claim(store, run_id, "cpu")
+    number = run_attempts.claim_run(store, run_id, "cpu")
     delete.delete(store, plan.id)
     assert path.exists()
-    run_attempts.end(store, run_id, number, NewEvent("RunFinished", {}))
+    run_attempts.end_attempt(store, run_id, number, NewEvent("RunFinished", {}))
     assert clean(store).count == 1

@@ -29,7 +29,7 @@ def with_files(store, count=2):
     ids = []
     for _ in range(count):
         run_id, _ = runs.create(store, tiny())
-        number = run_attempts.claim(store, run_id, "cpu")
+        number = run_attempts.claim_run(store, run_id, "cpu")
         run_folders.register(store, run_id)
         written = artifacts.write(store, run_id, "geometry", 1, number, {"a": np.zeros(3)})
         event_log.append(store, run_id, number, [NewEvent("GeometryCaptured", {"step": 1}, written)])
@@ -187,7 +187,7 @@ def test_an_empty_directory_joins_by_an_explicit_option(store, tmp_path):
 def test_a_run_goes_on_where_its_files_are(store, tmp_path):
     (held, *_) = with_files(store)
     fresh, _ = runs.create(store, tiny())
-    assert run_attempts.end(store, held, 1, NewEvent("AttemptFailed", {"attempt": 1, "reason": "test"}))
+    assert run_attempts.end_attempt(store, held, 1, NewEvent("AttemptFailed", {"attempt": 1, "reason": "test"}))
     with closing(open_store(tmp_path / "second", store.url, join=True)) as second:
         assert [row.id for row in run_queue.list_startable(second)] == [fresh]
     assert {row.id for row in run_queue.list_startable(store)} == {held, fresh}

@@ -34,13 +34,13 @@ def test_states_move_only_legally(store):
     with pytest.raises(Conflict, match="can be paused"):
         run_status.request_pause(store, run_id)
     run_status.retry(store, run_id)
-    assert run_attempts.claim(store, run_id, "cpu") == 1
+    assert run_attempts.claim_run(store, run_id, "cpu") == 1
     run_status.request_cancel(store, run_id)
     assert runs.get(store, run_id).status == "running", "its worker is asked"
     assert event_log.append(store, run_id, 1, []).requested == "cancel"
     with pytest.raises(Conflict, match="not being cancelled"):
         run_status.request_pause(store, run_id)
-    assert run_attempts.end(store, run_id, 1, NewEvent("RunCancelled", {"epoch": 0}))
+    assert run_attempts.end_attempt(store, run_id, 1, NewEvent("RunCancelled", {"epoch": 0}))
     run_status.delete(store, run_id)
     with pytest.raises(NotFound):
         runs.get(store, run_id)
@@ -84,11 +84,11 @@ def test_each_action_does_what_the_table_of_transitions_says(store, action, stat
 def test_a_paused_run_keeps_its_place_in_the_queue(store):
     first, second = (runs.create(store, tiny(seed=seed))[0] for seed in (0, 1))
     run_status.request_pause(store, first)
-    assert run_attempts.claim(store, first, "cpu") is None, "held back"
+    assert run_attempts.claim_run(store, first, "cpu") is None, "held back"
     assert [row.id for row in run_queue.list_startable(store)] == [second]
     run_status.resume(store, first)
     assert [row.id for row in run_queue.list_startable(store)] == [first, second]
-    assert run_attempts.claim(store, first, "cpu") == 1
+    assert run_attempts.claim_run(store, first, "cpu") == 1
     run_status.request_pause(store, first)
     assert event_log.record_heartbeat(store, first, 1, 0.5) == "pause"
     run_status.resume(store, first)
@@ -116,11 +116,11 @@ def test_priority_then_place_decide_what_starts(store):
     assert order() == [c, b, a]
     with pytest.raises(Invalid, match="must name a queued run"):
         run_queue.move_before(store, a, before="nosuchrun0")
-    run_attempts.claim(store, c, "cpu")
+    run_attempts.claim_run(store, c, "cpu")
     with pytest.raises(Conflict, match="is not queued"):
         run_queue.move_before(store, c, before=a)
     # A retried run comes where it was, before those that came later.
-    run_attempts.end(store, c, 1, NewEvent("RunFailed", {"error": "x"}), error="x")
+    run_attempts.end_attempt(store, c, 1, NewEvent("RunFailed", {"error": "x"}), error="x")
     run_status.retry(store, c)
     assert order()[0] == c
 

@@ -29,7 +29,7 @@ def filled(store):
         )
         nc1 = float("nan") if i == 10 else i / 100
         summary = {} if i == 11 else {"train": {"nc1": nc1, "vci": 2.0 * i}, "test": {"nc1": 1.0 + i, "top1": 0.5}}
-        number = run_attempts.claim(store, run_id, "cpu")
+        number = run_attempts.claim_run(store, run_id, "cpu")
         measured = {"epoch": i, "scalars": summary}
         event_log.append(
             store,
@@ -38,7 +38,7 @@ def filled(store):
             [NewEvent("EpochMeasured", measured)],
             {"epoch": i, "summary": summary, "headline": runs.headline(summary)},
         )
-        run_attempts.end(store, run_id, number, NewEvent("RunFinished" if i < 8 else "RunFailed", {}))
+        run_attempts.end_attempt(store, run_id, number, NewEvent("RunFinished" if i < 8 else "RunFailed", {}))
         ids.append(run_id)
     return ids
 
@@ -184,7 +184,7 @@ def test_a_cursor_must_be_of_this_order(store, filled):
 def recorded(store, epochs, each=lambda epoch: {"train": {"nc1": 1.0 / epoch}}):
     """Store epochs as a worker does, with the rows that fold them; in attempts of random length."""
     run_id, _ = runs.create(store, tiny())
-    number = run_attempts.claim(store, run_id, "cpu")
+    number = run_attempts.claim_run(store, run_id, "cpu")
     rng = random.Random(4)  # noqa: S311
     epoch, series = 0, []
     while epoch < epochs:

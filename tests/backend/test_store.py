@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from backend.store import artifacts, data_directory, event_log, resource_samples, run_attempts, runs
+from backend.store import artifacts, data_directory, event_log, run_attempts, runs
 from backend.store.database import open_store
 from backend.store.errors import Fenced, Unusable
 from backend.store.event_log import NewEvent
@@ -32,7 +32,7 @@ for i in range(250):
 
 def running(store, **changes):
     run_id, _ = runs.create(store, tiny(**changes))
-    assert run_attempts.claim(store, run_id, "cpu") == 1
+    assert run_attempts.claim_run(store, run_id, "cpu") == 1
     return run_id
 
 
@@ -56,14 +56,14 @@ def test_four_writer_processes_leave_no_gap_and_lose_nothing(store):
 @BOTH
 def test_an_attempt_that_lost_the_run_is_fenced_and_writes_nothing(store):
     run_id = running(store)
-    assert run_attempts.end(store, run_id, 1, NewEvent("AttemptFailed", {"attempt": 1, "reason": "test"}))
-    assert run_attempts.claim(store, run_id, "cpu") == 2
+    assert run_attempts.end_attempt(store, run_id, 1, NewEvent("AttemptFailed", {"attempt": 1, "reason": "test"}))
+    assert run_attempts.claim_run(store, run_id, "cpu") == 2
     before = runs.get(store, run_id).last_seq
     with pytest.raises(Fenced):
         event_log.append(store, run_id, 1, [NewEvent("LogLine", {"text": "late"})], {"epoch": 99})
     assert runs.get(store, run_id).last_seq == before
     assert runs.get(store, run_id).epoch == 0
-    assert not run_attempts.end(store, run_id, 1, NewEvent("RunFinished", {}))
+    assert not run_attempts.end_attempt(store, run_id, 1, NewEvent("RunFinished", {}))
 
 
 @BOTH
@@ -127,20 +127,20 @@ def test_events_are_read_after_a_number_by_type_and_for_many_runs(store):
 def test_an_attempt_that_has_ended_writes_nothing(store, end):
     """Its number is still that of the run's latest attempt."""
     run_id = running(store)
-    assert run_attempts.end(store, run_id, 1, NewEvent(end, {}))
+    assert run_attempts.end_attempt(store, run_id, 1, NewEvent(end, {}))
     ended = runs.get(store, run_id)
     assert ended.attempt == 1
     with pytest.raises(Fenced):
         event_log.append(store, run_id, 1, [NewEvent("LogLine", {"text": "late"})], {"epoch": 99})
     assert event_log.record_heartbeat(store, run_id, 1, 5.0) is None
-    assert not run_attempts.end(store, run_id, 1, NewEvent("RunFailed", {"error": "late"}), error="late")
+    assert not run_attempts.end_attempt(store, run_id, 1, NewEvent("RunFailed", {"error": "late"}), error="late")
     assert runs.get(store, run_id) == ended
 
 
 @BOTH
 def test_only_one_claimer_wins(store):
     run_id, _ = runs.create(store, tiny())
-    assert [run_attempts.claim(store, run_id, "cpu") for _ in range(3)] == [1, None, None]
+    assert [run_attempts.claim_run(store, run_id, "cpu") for _ in range(3)] == [1, None, None]
 
 
 @BOTH
@@ -201,8 +201,8 @@ def test_of_many_readings_some_are_returned_evenly(store):
         with store.writing() as connection:
             values = {"run_id": run_id, "attempt": 1, "at": f"2026-01-01T00:{i:02}:00.000Z", "cpu_percent": float(i)}
             connection.execute(reading.insert().values(**values, memory_bytes=2**33 + i))
-    assert len(resource_samples.list_of_run(store, run_id, 100)) == 100
-    some = resource_samples.list_of_run(store, run_id, 10)
+    assert len(run_attempts.list_resource_samples(store, run_id, 100)) == 100
+    some = run_attempts.list_resource_samples(store, run_id, 10)
     assert [row.cpu_percent for row in some] == [9.0 + 10 * i for i in range(10)], "the newest is among them"
     assert some[-1].memory_bytes == 2**33 + 99
 

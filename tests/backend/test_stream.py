@@ -13,7 +13,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
-from backend.api.security.callers import Caller
+from backend.api.security.permissions import Caller
 from backend.api.stream import PAGE_EVENTS, StreamHub
 from backend.store import artifacts, event_log, run_attempts, run_status, runs
 from backend.store.database import open_store
@@ -51,10 +51,10 @@ def written(quiet_server):
     """A running run that only the test writes to, in the server's own store: its device is no slot of this machine."""
     store = open_store(quiet_server.data)
     run_id, _ = runs.create(store, tiny(device="cuda:9"), name="streamed")
-    number = run_attempts.claim(store, run_id, "cuda:9")
+    number = run_attempts.claim_run(store, run_id, "cuda:9")
     record_here(store, run_id, number)
     yield store, run_id
-    run_attempts.end(store, run_id, number, NewEvent("RunCancelled", {"epoch": 0}))
+    run_attempts.end_attempt(store, run_id, number, NewEvent("RunCancelled", {"epoch": 0}))
     store.close()
 
 
@@ -167,7 +167,7 @@ def test_a_damaged_capture_is_streamed_without_its_arrays_and_holds_nobody_up(qu
     store = open_store(quiet_server.data)
     damaged, whole = (runs.create(store, tiny(seed=seed, device="cuda:9"))[0] for seed in (3, 4))
     for run_id in (damaged, whole):
-        assert run_attempts.claim(store, run_id, "cpu") == 1
+        assert run_attempts.claim_run(store, run_id, "cpu") == 1
         record_here(store, run_id, 1)
     with quiet_server.client() as http, http.stream("GET", f"/api/v1/stream?runs={damaged},{whole}") as answer:
         lines = answer.iter_lines()
@@ -184,7 +184,7 @@ def test_a_damaged_capture_is_streamed_without_its_arrays_and_holds_nobody_up(qu
     assert "arrays" not in seen["GeometryCaptured"]
     assert seen["LogLine"]["text"] == "goes on"
     for run_id in (damaged, whole):
-        run_attempts.end(store, run_id, 1, NewEvent("RunCancelled", {"epoch": 0}))
+        run_attempts.end_attempt(store, run_id, 1, NewEvent("RunCancelled", {"epoch": 0}))
     store.close()
 
 

@@ -8,8 +8,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from backend.figures.export import FigureOrder, checked_options
 from backend.jobs import sweep
 from backend.store import query, run_groups
-from backend.store.errors import Invalid
-from backend.store.suggestions import did_you_mean
+from backend.store.errors import Invalid, did_you_mean
 from backend.store.validation import field_errors, override_settings, setting_names
 from ncengine.config import RunConfig
 

@@ -37,7 +37,7 @@ def supervising(store: Store, *, warm: bool = False, **limits: object) -> Iterat
 
 def owner(store: Store, run_id: str) -> ProcessIdentity | None:
     """Return the process that runs a run now, or None."""
-    found = [row for row in run_attempts.list_running(store) if row.run_id == run_id and row.pid]
+    found = [row for row in run_attempts.list_running_attempts(store) if row.run_id == run_id and row.pid]
     return ProcessIdentity(found[0].pid, found[0].process_started, found[0].boot_id) if found else None
 
 
@@ -76,9 +76,9 @@ def require_whole(store: Store, run_id: str | None = None, *, finished: bool = T
         query = sa.select(artifact.c.path).where(artifact.c.run_id == run_id).order_by(artifact.c.seq)
         writers = [int(path.rpartition("-a")[2].partition(".")[0]) for path in connection.execute(query).scalars()]
     assert writers == sorted(writers)
-    numbers = [row.number for row in run_attempts.list_of_run(store, run_id)]
+    numbers = [row.number for row in run_attempts.list_attempts(store, run_id)]
     assert numbers == list(range(1, len(numbers) + 1))
-    assert sum(row.ended_at is None for row in run_attempts.list_of_run(store, run_id)) == (
+    assert sum(row.ended_at is None for row in run_attempts.list_attempts(store, run_id)) == (
         status(store, run_id) == "running"
     )
     if finished:

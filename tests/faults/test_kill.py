@@ -38,7 +38,7 @@ def test_a_killed_worker_is_resumed_bit_for_bit(store, moment):
         owner(store, run_id).signal_group(signal.SIGKILL)
         wait_status(store, run_id, "finished")
     require_whole(store, run_id)
-    first, second = run_attempts.list_of_run(store, run_id)
+    first, second = run_attempts.list_attempts(store, run_id)
     assert "was killed" in first.outcome
     assert second.outcome == "RunFinished"
 
@@ -70,7 +70,7 @@ def test_kills_at_random_moments(store, monkeypatch):
         if status(store, run_id) == "failed":
             run_status.retry(store, run_id)
         wait_status(store, run_id, "finished", seconds=300)
-    assert len(run_attempts.list_of_run(store, run_id)) == wanted_kills + 1
+    assert len(run_attempts.list_attempts(store, run_id)) == wanted_kills + 1
     require_whole(store, run_id)
 
 
@@ -85,7 +85,7 @@ def test_a_worker_that_stands_still_is_fenced(store, monkeypatch, killable):
         stopped = owner(store, run_id)
         os.killpg(stopped.pid, signal.SIGSTOP)
         wait_for(lambda: runs.get(store, run_id).attempt == 2, 30, "the second attempt")
-        reason = run_attempts.list_of_run(store, run_id)[0].outcome
+        reason = run_attempts.list_attempts(store, run_id)[0].outcome
         assert "sent no heartbeat for 5 s" in reason
         if killable:
             wait_for(lambda: not stopped.is_alive(), 10, "the end of the stopped process")
@@ -104,7 +104,7 @@ def test_a_pid_that_somebody_else_has_now_is_never_touched(store):
     run_id, _ = runs.create(store, tiny(epochs=2, device="cpu"))
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"], start_new_session=True)
     try:
-        number = run_attempts.claim(store, run_id, "cpu")
+        number = run_attempts.claim_run(store, run_id, "cpu")
         recorded = {"pid": bystander.pid, "process_started": "1", "boot_id": boot_id(), "host": machine_id()}
         run_attempts.record_process(store, run_id, number, **recorded)
         run_status.request_cancel(store, run_id)
@@ -133,7 +133,7 @@ def test_a_worker_that_cannot_be_started_is_tried_again(store, monkeypatch):
 
         monkeypatch.setattr(supervisor.launcher, "submit", refusing_once)
         wait_status(store, run_id, "finished")
-    assert run_attempts.list_of_run(store, run_id)[0].outcome == "no worker process could be started"
+    assert run_attempts.list_attempts(store, run_id)[0].outcome == "no worker process could be started"
     require_whole(store, run_id)
 
 

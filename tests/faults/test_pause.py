@@ -34,7 +34,7 @@ def test_a_paused_run_releases_its_device_and_continues_bit_for_bit(store):
     require_whole(store, first)
     resumed = event_log.newest_event(store, first, "Resumed")
     assert resumed.payload["step"] == paused_at, "it continued where it stopped, not at an epoch's end"
-    assert [row.outcome for row in run_attempts.list_of_run(store, first)] == ["Paused", "RunFinished"]
+    assert [row.outcome for row in run_attempts.list_attempts(store, first)] == ["Paused", "RunFinished"]
 
 
 def test_pause_at_many_moments_of_one_run(store):
@@ -145,7 +145,7 @@ def test_cancel_is_quick_and_keeps_the_numbers(store):
 def test_two_small_runs_share_a_device_where_the_operator_says_so(store):
     both = [runs.create(store, tiny(epochs=2000, device="cpu", seed=seed))[0] for seed in range(3)]
     with supervising(store, slots={"cpu": 2}):
-        wait_for(lambda: len(run_attempts.list_running(store)) == 2, 60, "two at once")
+        wait_for(lambda: len(run_attempts.list_running_attempts(store)) == 2, 60, "two at once")
         assert status(store, both[2]) == "queued"
         run_status.request_cancel(store, both[0])
         wait_status(store, both[2], "running")

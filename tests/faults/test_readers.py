@@ -40,9 +40,9 @@ def written(start_server):
     server = start_server("--no-demonstration", "--no-warm")
     store = open_store(server.data)
     run_id, _ = runs.create(store, tiny(device="cuda:9"))
-    record_here(store, run_id, run_attempts.claim(store, run_id, "cuda:9"))
+    record_here(store, run_id, run_attempts.claim_run(store, run_id, "cuda:9"))
     yield server, store, run_id
-    run_attempts.end(store, run_id, 1, NewEvent("RunCancelled", {"epoch": 0}))
+    run_attempts.end_attempt(store, run_id, 1, NewEvent("RunCancelled", {"epoch": 0}))
     store.close()
 
 

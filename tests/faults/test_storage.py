@@ -124,7 +124,7 @@ def test_a_full_disk_ends_the_attempt_and_the_run_goes_on_when_there_is_space(sm
             wait_status(store, run_id, "finished", seconds=120)
             assert not supervisor.is_disk_full
         require_whole(store, run_id)
-        first = run_attempts.list_of_run(store, run_id)[0]
+        first = run_attempts.list_attempts(store, run_id)[0]
         assert "the disk of the data directory is full" in first.outcome or "status 1" in first.outcome
     finally:
         end_workers(store)

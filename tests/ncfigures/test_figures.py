@@ -19,23 +19,21 @@ from PIL import Image
 from pypdf import PdfReader
 
 from backend.api import views, wire
-from backend.figures.collect import collect
-from backend.figures.errors import figure_errors
+from backend.figures.collect import collect, figure_errors
 from backend.figures.process import FigureJob, FigureProcess, StoreLocation
 from backend.store import artifacts, event_log, run_attempts, runs
 from backend.store.errors import Invalid, NotFound
 from backend.store.event_log import NewEvent
 from ncfigures import palette
-from ncfigures.camera import Camera, parse_camera
 from ncfigures.catalogue import FIGURES, VENUES, Format
-from ncfigures.colour_vision import rgb_from_hex, simulate
 from ncfigures.errors import FigureError
-from ncfigures.figure_spec import ChartSpec, HeatmapSpec, SceneSpec
+from ncfigures.figure_spec import Camera, ChartSpec, HeatmapSpec, SceneSpec, parse_camera
 from ncfigures.figures import build_figure_spec
 from ncfigures.latex import escape_latex, latex_snippet
 from ncfigures.matplotlib_renderer import draw_figure
 from ncfigures.matplotlib_style import rc_context
 from ncfigures.options import FigureOptions, export_command, parse_options
+from ncfigures.palette import rgb_from_hex, simulate
 from ncfigures.render import render_figure
 from tests.harness import tiny
 from tests.repetitions import exhaustive_except
@@ -578,7 +576,7 @@ def test_a_run_without_geometry_says_so(store):
 
 def test_a_damaged_capture_says_so(store):
     run_id, _ = runs.create(store, tiny())
-    run_attempts.claim(store, run_id, "cpu")
+    run_attempts.claim_run(store, run_id, "cpu")
     file = artifacts.write(store, run_id, "geometry", 0, 1, {"means": np.zeros((2, 1))})
     started = {"class_names": ["a", "b"], "view": "line", "view_matrix": [[1.0, 0, 0]], "vertices": [[1.0], [-1.0]]}
     captured = NewEvent("GeometryCaptured", {"epoch": 0.0, "step": 0}, file)

@@ -15,8 +15,8 @@ from PIL import Image
 
 from backend.figures.collect import film_request
 from backend.store.errors import Invalid
-from ncfigures.camera import Camera, parse_camera
 from ncfigures.errors import FigureError
+from ncfigures.figure_spec import Camera, parse_camera
 from ncfigures.film import (
     FilmTiming,
     common_captures,

@@ -7,8 +7,7 @@ import sys
 
 import pytest
 
-from backend.figures.collect import film_request
-from backend.figures.errors import figure_errors
+from backend.figures.collect import figure_errors, film_request
 from backend.figures.files import figure_file
 from backend.store.errors import Unusable
 from ncfigures.film import FilmTiming, render_film
@@ -19,7 +18,7 @@ REMEDY = r"matplotlib is not installed.*pip install 'collapse-lab\[figures\]'"
 
 @pytest.fixture
 def without_matplotlib(monkeypatch):
-    for name in [name for name in sys.modules if name.startswith(("ncfigures.matplotlib_", "ncfigures.fonts"))]:
+    for name in [name for name in sys.modules if name.startswith("ncfigures.matplotlib_")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
 

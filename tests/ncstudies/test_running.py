@@ -18,8 +18,8 @@ from backend.store.database import open_store
 from backend.store.errors import Invalid, Unusable
 from backend.studies.command import reproduce, require_report_folder, write_report
 from backend.studies.store_runner import StoreRunner, capacity_for
-from ncstudies.plan import plan_runs
 from ncstudies.report import study_report
+from ncstudies.runner import plan_runs
 from ncstudies.study import Claim, MetricAt, Setting, Study, StudyFigure
 from tests.cli.test_cli import collapse
 from tests.harness import end_workers, tiny, wait_for
@@ -177,7 +177,7 @@ def test_a_killed_sweep_goes_on(tmp_path):
         before = {row.id for row in StoreRunner(store).find(plan_of(400)).values()}
         process.kill()
         process.wait()
-        working = {row.run_id: row.number for row in run_attempts.list_running(store)}
+        working = {row.run_id: row.number for row in run_attempts.list_running_attempts(store)}
         assert working, "workers outlive the sweep that started them"
         for row in StoreRunner(store).find(plan_of(400)).values():
             if row.status == "queued":
@@ -187,7 +187,7 @@ def test_a_killed_sweep_goes_on(tmp_path):
         wait_for(lambda: "paused" not in states(store, plan_of(400)).values(), 60, "what was held back is queued again")
         after = {row.id for row in StoreRunner(store).find(plan_of(400)).values()}
         assert after == before, "no run is made twice"
-        assert {row.run_id: row.number for row in run_attempts.list_running(store)} == working, (
+        assert {row.run_id: row.number for row in run_attempts.list_running_attempts(store)} == working, (
             "and are adopted by the next"
         )
         process.send_signal(signal.SIGINT)

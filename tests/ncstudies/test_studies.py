@@ -14,7 +14,7 @@ from ncengine.metrics import METRICS
 from ncfigures.catalogue import FIGURES
 from ncfigures.options import check_figure, metric_keys, parse_options
 from ncstudies.claim_tests import SIGNIFICANCE_LEVEL, p_values
-from ncstudies.plan import plan_runs
+from ncstudies.runner import plan_runs
 from ncstudies.studies import STUDIES
 
 REPORTS = Path(__file__).parents[2] / "docs" / "reproduction"

@@ -12,8 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from backend.api import run_views, wire
 from backend.api.downloads import DownloadResponse, cancel_on_disconnect
-from backend.api.routes.context import ContextDep, queue_owner
-from backend.api.routes.encoding import EncodedRoute
+from backend.api.routes.context import ContextDep, EncodedRoute, queue_owner
 from backend.api.work_queue import QueueSlot
 from backend.store import runs
 from backend.store.archive import reader, writer

@@ -14,11 +14,10 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from backend.api import wire
-from backend.api.routes.context import ContextDep
-from backend.api.routes.encoding import EncodedRoute
-from backend.api.security.callers import current_caller
+from backend.api.routes.context import ContextDep, EncodedRoute
+from backend.api.security.permissions import current_caller
 from backend.jobs import slots, sweep
-from backend.jobs.estimate import estimate_runs
+from backend.jobs.sweep import estimate_runs
 from backend.store import runs
 from backend.store.errors import Invalid
 from backend.store.scopes import includes

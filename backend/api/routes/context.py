@@ -1,16 +1,20 @@
-"""The server's parts as FastAPI dependencies: store, supervisor, stream hub, figure process, queues and settings."""
+"""What routes share: the server's parts as FastAPI dependencies, and a route class that encodes models in a thread."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import Depends, Request
-from pydantic import ValidationError
+from fastapi import Depends, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
 
 from backend.api.monitoring import ServerMonitor
 from backend.api.security.authenticator import Authenticator
-from backend.api.security.callers import current_caller
+from backend.api.security.permissions import current_caller
 from backend.api.stream import StreamHub
 from backend.api.work_queue import WorkQueue
 from backend.figures.process import FigureProcess, LabelledFile
@@ -80,3 +84,29 @@ ContextDep = Annotated[AppContext, Depends(get_context)]
 def queue_owner() -> str | None:
     """Return the token id that a queue's per-token limit counts; None for the server's own token."""
     return current_caller().token_id
+
+
+class EncodedRoute(APIRoute):
+    """A route whose thread-run (non-async) endpoint returns its model already encoded as JSON."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **given: Any) -> None:
+        wrapped = endpoint if inspect.iscoroutinefunction(endpoint) else _encoding(endpoint, given.get("status_code"))
+        super().__init__(path, wrapped, **given)
+
+
+def _encoding(endpoint: Callable[..., Any], status_code: int | None) -> Callable[..., Any]:
+    @functools.wraps(endpoint)
+    def encoded(*args: Any, **kwargs: Any) -> Any:
+        found = endpoint(*args, **kwargs)
+        if not isinstance(found, BaseModel):
+            return found
+        answer = Response(found.model_dump_json(), media_type="application/json")
+        injected = next((value for value in kwargs.values() if type(value) is Response), None)
+        # Copy status and headers from the injected response, as FastAPI does.
+        answer.status_code = (injected and injected.status_code) or status_code or 200
+        if injected is not None:
+            headers = ((name, value) for name, value in injected.raw_headers if name != b"content-length")
+            answer.raw_headers.extend(headers)
+        return answer
+
+    return encoded

@@ -12,7 +12,7 @@ from typing import Literal
 from fastapi import APIRouter
 from fastapi.responses import FileResponse, HTMLResponse
 
-from backend.api.pages import TEMPLATES, render_page
+from backend.api.responses import TEMPLATES, render_page
 
 PREFIX = "/api/docs"
 router = APIRouter(prefix=PREFIX, include_in_schema=False)

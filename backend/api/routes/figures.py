@@ -11,10 +11,8 @@ from pydantic import Field
 
 from backend.api import wire
 from backend.api.downloads import cancel_on_disconnect
-from backend.api.routes.context import AppContext, ContextDep, queue_owner
-from backend.api.routes.encoding import EncodedRoute
-from backend.figures.collect import MAX_RUNS
-from backend.figures.errors import figure_errors
+from backend.api.routes.context import AppContext, ContextDep, EncodedRoute, queue_owner
+from backend.figures.collect import MAX_RUNS, figure_errors
 from backend.figures.process import FigureJob, Job, LabelledFile, ReplayJob
 from backend.store.errors import Invalid
 from backend.store.runs import fingerprint

@@ -9,10 +9,16 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, PlainTextResponse, StreamingResponse
 
 from backend.api import run_views, views, wire
-from backend.api.routes.context import ContextDep
-from backend.api.routes.encoding import EncodedRoute
-from backend.api.routes.etag import CACHE_CONTROL, NOT_MODIFIED, cacheable_json, etag_matches, make_etag, not_modified
-from backend.store import artifacts, curves, event_log, resource_samples, run_attempts, runs
+from backend.api.responses import (
+    CACHE_CONTROL,
+    NOT_MODIFIED,
+    cacheable_json_response,
+    etag_matches,
+    make_etag,
+    not_modified_response,
+)
+from backend.api.routes.context import ContextDep, EncodedRoute
+from backend.store import artifacts, curves, event_log, run_attempts, runs
 from backend.store.archive.zip_stream import stream_npz
 from backend.store.errors import NotFound, Unusable
 from ncengine import __version__
@@ -82,8 +88,10 @@ def geometry(
     seq = views.event_at_epoch(context.store, run_id, "GeometryCaptured", epoch).seq
     etag = make_etag(__version__, run_id, seq, view, four, names)
     if etag_matches(request, etag):
-        return not_modified(etag)
-    return cacheable_json(views.geometry(context.store, run_id, epoch, view=view, four=four, names=names), etag)
+        return not_modified_response(etag)
+    return cacheable_json_response(
+        views.geometry(context.store, run_id, epoch, view=view, four=four, names=names), etag
+    )
 
 
 @router.get("/runs/{run_id}/samples", responses=NOT_MODIFIED, response_model=wire.SampleImages)
@@ -92,8 +100,8 @@ def samples(context: ContextDep, request: Request, run_id: str) -> Response:
     etag = make_etag(__version__, run_id)
     row = views.samples_row(context.store, run_id)
     if etag_matches(request, etag):
-        return not_modified(etag)
-    return cacheable_json(views.samples(context.store, row), etag)
+        return not_modified_response(etag)
+    return cacheable_json_response(views.samples(context.store, row), etag)
 
 
 @router.get("/runs/{run_id}/features.npz", response_class=StreamingResponse)
@@ -119,7 +127,7 @@ def milestones(
 @router.get("/runs/{run_id}/attempts")
 def attempts(context: ContextDep, run_id: str) -> wire.ItemList[wire.AttemptWire]:
     """List a run's attempts with their outcomes."""
-    items = [run_views.attempt_wire(row) for row in run_attempts.list_of_run(context.store, run_id)]
+    items = [run_views.attempt_wire(row) for row in run_attempts.list_attempts(context.store, run_id)]
     return wire.ItemList[wire.AttemptWire](items=items)
 
 
@@ -148,7 +156,9 @@ def list_resource_samples(
 ) -> wire.ItemList[wire.ResourceSampleWire]:
     """Return CPU, memory and GPU use of a run's process over time."""
     runs.get(context.store, run_id)
-    items = [run_views.resource_sample_wire(row) for row in resource_samples.list_of_run(context.store, run_id, points)]
+    items = [
+        run_views.resource_sample_wire(row) for row in run_attempts.list_resource_samples(context.store, run_id, points)
+    ]
     return wire.ItemList[wire.ResourceSampleWire](items=items)
 
 
@@ -169,7 +179,7 @@ def file(context: ContextDep, request: Request, run_id: str, kind: artifacts.Art
         raise NotFound(f"run {run_id} has no {kind} at step {step}; GET /api/v1/runs/{run_id}/artifacts lists them")
     etag = f'"{row.sha256}"'
     if etag_matches(request, etag):
-        return not_modified(etag)
+        return not_modified_response(etag)
     path = artifacts.verified_path(context.store, row)
     if path is None:
         raise Unusable(f"the {kind} of run {run_id} at step {step} is damaged or missing on disk")

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Response
 
 from backend.api import run_views, views, wire
-from backend.api.routes.context import AppContext, ContextDep
-from backend.api.routes.encoding import EncodedRoute
-from backend.api.security.callers import require_scope
+from backend.api.routes.context import AppContext, ContextDep, EncodedRoute
+from backend.api.security.permissions import require_scope
 from backend.jobs import sweep
 from backend.store import bulk, query, run_filter, run_groups, run_queue, run_status, runs
 from backend.store.errors import Invalid, Unusable

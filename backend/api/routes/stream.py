@@ -9,9 +9,8 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Response
 
 from backend.api.page_constants import MAX_STREAMED_RUNS
-from backend.api.routes.context import ContextDep
-from backend.api.routes.encoding import EncodedRoute
-from backend.api.security.callers import current_caller
+from backend.api.routes.context import ContextDep, EncodedRoute
+from backend.api.security.permissions import current_caller
 from backend.api.stream import EventStream
 from backend.store import runs
 from backend.store.errors import Invalid

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from backend.api.wire.access import AuditEntry, CallerWire, CreatedToken, TokenRequest, TokenWire
-    from backend.api.wire.arrays import TypedArray, from_typed, typed_array
     from backend.api.wire.base import (
         Item,
         ItemList,
@@ -21,10 +20,20 @@ if TYPE_CHECKING:
         Problem,
         Status,
         Summary,
+        TypedArray,
         WireModel,
+        from_typed,
+        typed_array,
     )
-    from backend.api.wire.catalogue import ConfigCheck, LaunchEstimate, LaunchPlan, MetricWire, PresetWire
-    from backend.api.wire.figures import FigureProvenance
+    from backend.api.wire.catalogue import (
+        ConfigCheck,
+        LaunchEstimate,
+        LaunchPlan,
+        MetricWire,
+        PresetWire,
+        Readiness,
+        SystemStatus,
+    )
     from backend.api.wire.gc import (
         EmptyTrashRequest,
         EmptyTrashResult,
@@ -40,6 +49,7 @@ if TYPE_CHECKING:
     from backend.api.wire.measurements import (
         ArtifactWire,
         EventPage,
+        FigureProvenance,
         GeometryWire,
         MetricSeries,
         Milestones,
@@ -70,7 +80,6 @@ if TYPE_CHECKING:
         Sweep,
         SweepRequest,
     )
-    from backend.api.wire.system import Readiness, SystemStatus
     from backend.jobs.doctor import CheckResult
     from backend.store.validation import FieldError
 
@@ -140,7 +149,7 @@ __all__ = [
     "from_typed",
     "typed_array",
 ]
-MODULES = ("base", "arrays", "runs", "measurements", "catalogue", "system", "access", "gc", "figures")
+MODULES = ("base", "runs", "measurements", "catalogue", "access", "gc")
 
 
 def __getattr__(name: str) -> Any:

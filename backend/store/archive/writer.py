@@ -71,7 +71,7 @@ def _members(store: Store, row: sa.Row[Any], files: list[sa.Row[Any]]) -> Iterat
     facts = {name: getattr(row, name) for name in ArchivedRun.model_fields if name not in ("attempts", "artifacts")}
     facts["attempts"] = [
         {name: getattr(each, name) for name in ArchivedAttempt.model_fields}
-        for each in run_attempts.list_of_run(store, row.id)
+        for each in run_attempts.list_attempts(store, row.id)
     ]
     facts["artifacts"] = [{"kind": each.kind, "step": each.step, "seq": each.seq, "part": part} for each, part in named]
     yield hashed("run.json", iter([orjson.dumps(facts, option=orjson.OPT_INDENT_2)]), compressed=True)

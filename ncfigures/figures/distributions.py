@@ -1,12 +1,25 @@
-"""P_CM: the cosine margins of all samples, sorted, at one capture."""
+"""Distributions at one capture: the cosine margins of all samples, sorted, and the spectra of the covariances."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
 from ncfigures.figure_data import FigureRequest, SeedGroup
-from ncfigures.figure_spec import F64, Axis, ChartSpec, FigureSpec, ReferenceLine, SummaryTable, TableCell
+from ncfigures.figure_spec import (
+    F64,
+    Axis,
+    ChartSpec,
+    FigureSpec,
+    LegendEntry,
+    LineSpec,
+    ReferenceLine,
+    SummaryTable,
+    TableCell,
+)
 from ncfigures.figures import seed_statistics as seeds
+from ncfigures.palette import CLASSES_10
 
 ARRAYS = {"train": "margins", "test": "margins_test"}
 SHARES = 401
@@ -70,3 +83,54 @@ def _quantiles(held: list[F64]) -> list[TableCell | None]:
         (each[0], np.quantile(each, 0.05), np.median(each), each.mean(), each[-1], (each <= 0).mean()) for each in held
     ]
     return [seeds.runs_cell([float(row[index]) for row in numbers], percent=index == 5) for index in range(6)]
+
+
+KINDS = {"between classes": ("spectrum_between", CLASSES_10[0]), "within classes": ("spectrum_within", CLASSES_10[6])}
+
+
+def spectra(request: FigureRequest) -> FigureSpec:
+    """Return a panel for each group, both spectra in descending order on a logarithmic axis."""
+    panels, rows = [], []
+    for group in request.groups:
+        lines, cells = [], []
+        for label, (name, colour) in KINDS.items():
+            held = [c.arrays[name].astype(np.float64) for m in group.runs for c in m.captures[-1:]]
+            positive = [np.where(each > 0, each, math.nan) for each in held]
+            found = seeds.seed_statistics([(np.arange(1, len(each) + 1), each) for each in positive])
+            low, high = found.range()
+            lines.append(
+                LineSpec(
+                    label=label,
+                    x=found.x,
+                    y=found.median,
+                    colour=colour,
+                    low=low,
+                    high=high,
+                    column_name=f"{group.label} {label}",
+                    markers=len(found.x) <= 40,
+                )
+            )
+            sums = [float(np.nansum(each)) for each in held]
+            largest = [float(each.max(initial=0.0)) for each in held]
+            cells += [seeds.runs_cell(sums), seeds.runs_cell(largest)]
+        panels.append(
+            ChartSpec(
+                title=group.label if len(request.groups) > 1 else "",
+                x=Axis("number"),
+                y=Axis("eigenvalue", log=True),
+                lines=lines,
+                reference_lines=[ReferenceLine(request.first_run().classes - 1.0, "x")],
+            )
+        )
+        rows.append((group.label, cells))
+    epoch = request.first_run().captures[-1].epoch
+    classes = request.first_run().classes
+    return FigureSpec(
+        panels=panels,
+        legend=[LegendEntry(label, colour, "solid") for label, (_, colour) in KINDS.items()],
+        caption=f"Eigenvalues of Σ_B (between classes) and Σ_W (within classes) of the training features at epoch "
+        f"{epoch:g}, in descending order; at perfect collapse Σ_W vanishes and Σ_B has K − 1 = {classes - 1} equal "
+        f"eigenvalues (vertical line).{seeds.caption_note(request)}",
+        table=SummaryTable("", ["tr Σ_B", "largest of Σ_B", "tr Σ_W", "largest of Σ_W"], rows),
+        columns=min(len(panels), 2),
+    )
