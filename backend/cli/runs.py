@@ -15,10 +15,11 @@ from backend.cli.services import ServiceOptions, with_service
 
 if TYPE_CHECKING:
     from backend.api.wire import RunWire
+    from backend.store.run_status import RunAction
     from ncengine.config import RunConfig
 
 RunIds = Annotated[list[str], typer.Argument(metavar="RUN...")]
-CONTROLS = {
+CONTROLS: dict[RunAction, str] = {
     "cancel": "Cancel runs; their measurements so far are kept.",
     "pause": "Pause runs: save a checkpoint and free their device.",
     "resume": "Queue paused runs again; a server starts them.",
@@ -105,13 +106,11 @@ def runs(
     limit: Annotated[int, typer.Option(min=1, max=500, help="Maximum number of runs.")] = 100,
 ) -> None:
     """List runs, newest first."""
-    from typing import get_args
-
-    from backend.api.wire import Status
     from backend.store.errors import Invalid
+    from backend.store.run_status import STATUSES
 
-    if status is not None and status not in get_args(Status):
-        raise Invalid(f"--status must be one of {', '.join(get_args(Status))}, got {status!r}")
+    if status is not None and status not in STATUSES:
+        raise Invalid(f"--status must be one of {', '.join(STATUSES)}, got {status!r}")
     with service.open() as opened:
         items = opened.list_runs(status=status, q=q, sort=sort, limit=limit)
     if as_json:
@@ -145,7 +144,7 @@ def _print_table(rows: list[list[str]]) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def control_command(action: str) -> Callable[..., None]:
+def control_command(action: RunAction) -> Callable[..., None]:
     """Return the command that applies a bulk action to runs named by id."""
 
     @with_service

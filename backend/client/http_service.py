@@ -15,6 +15,7 @@ from backend.client.operations import Call, calls
 from backend.client.service import GcOutcome, Progress
 from backend.figures import export
 from backend.store.errors import Unusable
+from backend.store.run_status import RunAction
 from backend.store.scopes import TokenScope
 from ncengine.config import RunConfig
 
@@ -72,7 +73,7 @@ class HttpService:
         del mirror  # the server has its own
         yield self._client(calls.launch(config.model_dump(mode="json"), name=name, group=group)).id
 
-    def bulk_action(self, action: str, run_ids: Sequence[str]) -> list[wire.BulkResult]:
+    def bulk_action(self, action: RunAction, run_ids: Sequence[str]) -> list[wire.BulkResult]:
         return self._client(calls.bulk(action, runs=run_ids))
 
     def export_figure(self, order: export.FigureOrder) -> bytes:

@@ -15,6 +15,7 @@ from backend.store.database import Store, open_store
 
 if TYPE_CHECKING:
     from backend.figures.export import FigureOrder
+    from backend.store.run_status import RunAction
     from backend.store.scopes import TokenScope
     from ncengine.config import RunConfig
 
@@ -100,10 +101,10 @@ class StoreService:
         holder = data_directory.server_lock_holder(self.store.data_dir)
         return str(holder.get("url", "?")) if holder else None
 
-    def bulk_action(self, action: str, run_ids: Sequence[str]) -> list[wire.BulkResult]:
-        from backend.store import bulk
+    def bulk_action(self, action: RunAction, run_ids: Sequence[str]) -> list[wire.BulkResult]:
+        from backend.store import run_actions
 
-        return [run_views.bulk_result(outcome) for outcome in bulk.apply_action(self.store, action, run_ids)]
+        return wire.list_of(wire.BulkResult, run_actions.apply_action(self.store, action, run_ids)).items
 
     def export_figure(self, order: FigureOrder) -> bytes:
         from backend.figures import export
@@ -129,7 +130,7 @@ class StoreService:
         return import_archive(self.store, file, IMPORT_BYTES)
 
     def list_presets(self) -> list[wire.PresetWire]:
-        return run_views.preset_wires()
+        return run_views.list_presets()
 
     def config_schema(self) -> dict[str, Any]:
         from ncengine.config import RunConfig
@@ -148,12 +149,12 @@ class StoreService:
         access.record_action(self.store, COMMAND_LINE, None, f"token create {row.id}", 201)
         address = self.server_url()
         url = f"{address}/?token={secret}" if address else ""
-        return wire.CreatedToken(**run_views.token_wire(row).model_dump(), token=secret, url=url)
+        return wire.CreatedToken(**wire.TokenWire.model_validate(row).model_dump(), token=secret, url=url)
 
     def list_tokens(self) -> list[wire.TokenWire]:
         from backend.store import access
 
-        return [run_views.token_wire(row) for row in access.list_tokens(self.store)]
+        return wire.list_of(wire.TokenWire, access.list_tokens(self.store)).items
 
     def revoke_token(self, token_id: str) -> None:
         from backend.store import access
@@ -162,39 +163,36 @@ class StoreService:
         access.record_action(self.store, COMMAND_LINE, None, f"token revoke {token_id}", 204)
 
     def create_gc_plan(self, rules: wire.GcRequest) -> wire.GcPlan:
-        from backend.api import gc_views
-        from backend.store.gc import eligible
+        from backend.store.gc import eligible, plans
 
-        return gc_views.plan_wire(eligible.create_plan(self.store, gc_views.rules_of(rules)))
+        chosen = plans.CleanupRules(**rules.model_dump(exclude={"dry_run"}))
+        return wire.GcPlan.model_validate(eligible.create_plan(self.store, chosen))
 
     def gc_plan(self, plan_id: str) -> wire.GcPlan:
-        from backend.api import gc_views
         from backend.store.gc import plans
 
-        return gc_views.plan_wire(plans.get(self.store, plan_id))
+        return wire.GcPlan.model_validate(plans.get(self.store, plan_id))
 
     def delete_gc_plan(self, plan_id: str, *, stopped: Callable[[], bool], progress: Progress) -> GcOutcome:
-        from backend.api import gc_views
         from backend.store.gc import delete
 
-        outcome = delete.delete(self.store, plan_id, stopped=stopped, progress=progress)
-        return GcOutcome(gc_views.result_wire(outcome), outcome.stopped)
+        result = delete.delete(self.store, plan_id, stopped=stopped, progress=progress)
+        return GcOutcome(wire.GcResult.model_validate(result), result.stopped)
 
     def list_trash(self) -> wire.Trash:
-        from backend.api import gc_views
+        from backend.store.gc import trash
 
-        return gc_views.trash_wire(self.store)
+        return wire.Trash.model_validate(trash.read_contents(self.store))
 
     def restore_trash(
         self, entries: Sequence[str] | None, *, stopped: Callable[[], bool], progress: Progress
     ) -> GcOutcome:
-        from backend.api import gc_views
         from backend.store.gc import restore
 
-        outcome = restore.restore(self.store, entries, stopped=stopped, progress=progress)
-        return GcOutcome(gc_views.result_wire(outcome), outcome.stopped)
+        result = restore.restore(self.store, entries, stopped=stopped, progress=progress)
+        return GcOutcome(wire.GcResult.model_validate(result), result.stopped)
 
     def empty_trash(self, digest: str) -> wire.EmptyTrashResult:
-        from backend.api import gc_views
+        from backend.store.gc import trash
 
-        return gc_views.empty_trash(self.store, digest)
+        return wire.EmptyTrashResult.model_validate(trash.empty(self.store, digest))

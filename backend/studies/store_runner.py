@@ -24,7 +24,7 @@ from backend.jobs import slots
 from backend.jobs.launcher import DataAccess
 from backend.jobs.supervisor import JobLimits, Supervisor
 from backend.jobs.sweep import estimate_runs
-from backend.store import data_directory, event_log, run_status, runs
+from backend.store import data_directory, event_log, run_actions, run_status, runs
 from backend.store.database import Store
 from backend.store.errors import Conflict, Unusable
 from backend.store.models import run as run_table
@@ -126,9 +126,9 @@ class StoreRunner:
         ids = set(runs.create_many(self._store, drafts)[0]) if drafts else set()
         for run in existing.values():
             if run.status == "paused":
-                run_status.resume(self._store, run.id)
+                run_actions.resume(self._store, run.id)
             elif run.status in ("failed", "cancelled"):
-                run_status.retry(self._store, run.id)
+                run_actions.retry(self._store, run.id)
             if not run.is_finished:
                 ids.add(run.id)
         return ids
@@ -165,7 +165,7 @@ class StoreRunner:
         left = set(ids)
         for run_id in ids:
             try:
-                run_status.request_pause(self._store, run_id)
+                run_actions.request_pause(self._store, run_id)
             except Conflict:  # it has ended
                 left.discard(run_id)
         deadline = time.monotonic() + STOP_S

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import sqlalchemy as sa
 
-from backend.store import artifacts, event_log, run_attempts, run_folders, run_status, runs
+from backend.store import artifacts, event_log, run_actions, run_attempts, run_folders, runs
 from backend.store.database import Store
 from backend.store.event_log import NewEvent
 from backend.store.gc import delete, eligible
@@ -59,7 +59,7 @@ def finished_run(store: Store, *, captures: int = 7, key: str | None = None) -> 
 
 def delete_long_ago(store: Store, run_id: str) -> None:
     """Delete a run, so long ago that its week is over."""
-    run_status.delete(store, run_id)
+    run_actions.delete(store, run_id)
     with store.writing() as connection:
         connection.execute(sa.update(run).where(run.c.id == run_id).values(deleted_at=LONG_AGO))
 

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from backend.figures.files import figure_file
-from backend.store import artifacts, curves, event_log, query, run_attempts, run_status, runs
+from backend.store import artifacts, curves, event_log, query, run_actions, run_attempts, runs
 from backend.store.archive import reader, writer
 from backend.store.database import open_store
 from backend.store.errors import Conflict, Invalid, Unusable
@@ -88,12 +88,12 @@ def test_the_manifest_has_the_hash_and_size_of_every_other_part(origin):
 def test_a_taken_id_gives_way(origin, store, tmp_path):
     _, run_id, content = origin
     bring_in(store, content, tmp_path)
-    run_status.delete(store, run_id)
+    run_actions.delete(store, run_id)
     other, new = bring_in(store, content, tmp_path)
     assert new
     assert other != run_id
     require_whole(store, other)
-    run_status.restore(store, run_id)
+    run_actions.restore(store, run_id)
     require_whole(store, run_id)
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import sqlalchemy as sa
 
-from backend.store import artifacts, integrity, run_attempts, run_folders, run_status, runs
+from backend.store import artifacts, integrity, run_actions, run_attempts, run_folders, runs
 from backend.store.database import open_store
 from backend.store.errors import Conflict, Invalid, NotFound, Unusable
 from backend.store.event_log import NewEvent
@@ -84,10 +84,10 @@ def test_what_may_still_write_is_left_alone(store, two_days_later, status):
     if status == "running":
         run_attempts.claim_run(store, run_id, "cpu")
     if status == "paused":
-        run_status.request_pause(store, run_id)
+        run_actions.request_pause(store, run_id)
     assert preview(store, checkpoints=True, thin_geometry=2).items == ()
     if status != "running":
-        run_status.request_cancel(store, run_id)
+        run_actions.request_cancel(store, run_id)
         assert kinds(preview(store)) == [("files-without-row", run_id, 1)]
 
 
@@ -177,7 +177,7 @@ def test_links_are_not_followed(store, tmp_path, two_days_later):
     folder.rename(tmp_path / "later")
     folder.symlink_to(tmp_path / "later")
     outcome = delete.delete(store, plan.id)
-    assert outcome.moved == ()
+    assert outcome.items == ()
     assert any("symbolic link" in reason for reason in reasons(outcome))
     assert len(list((tmp_path / "later").iterdir())) == 10
     assert runs.get(store, gone, deleted=True)
@@ -231,7 +231,7 @@ def test_everything_goes_to_the_trash_and_comes_back_bit_for_bit(store, two_days
         runs.get(store, gone, deleted=True)
     entry = the_entry(store)
     assert entry.name == outcome.entry
-    assert sum(item.count for item in entry.contents()) == 19
+    assert sum(item.count for item in entry.items) == 19
     for item in entry.manifest.items:
         for file in item.files:
             assert files.hash_file(entry.file(file.path)) == file.sha256
@@ -249,13 +249,13 @@ def test_everything_goes_to_the_trash_and_comes_back_bit_for_bit(store, two_days
 
 def test_a_run_that_never_had_a_folder_goes_and_comes_back(store):
     run_id, _ = runs.create(store, tiny())
-    run_status.request_cancel(store, run_id)
+    run_actions.request_cancel(store, run_id)
     delete_long_ago(store, run_id)
     before = gc_store.rows(store, deleted_at=False)
     outcome = clean(store)
-    assert [(item.run_id, item.count) for item in outcome.moved] == [(run_id, 0)]
+    assert [(item.run_id, item.count) for item in outcome.items] == [(run_id, 0)]
     assert runs.list_ids(store) == []
-    assert [item.run_id for item in the_entry(store).contents()] == [run_id]
+    assert [item.run_id for item in the_entry(store).items] == [run_id]
     restore.restore(store, None)
     assert gc_store.rows(store, deleted_at=False) == before
 
@@ -274,11 +274,11 @@ def test_only_what_was_previewed_goes_and_only_while_it_is_eligible(store, two_d
     plan = preview(store, thin_geometry=10, q=f"id:{held['kept']}")
     assert plan.count == 3 * 10 + 10 + 1 + 3 + 5
     # Meanwhile: one is restored, one is restored and deleted again, one runs again, one gets another file.
-    run_status.restore(store, held["restored"])
+    run_actions.restore(store, held["restored"])
     with store.writing() as connection:
         again = sa.update(run).where(run.c.id == held["twice"])
         connection.execute(again.values(deleted_at="2026-01-02T00:00:00.000Z"))
-    run_status.retry(store, held["retried"])
+    run_actions.retry(store, held["retried"])
     (store.data_dir / "runs" / held["again"] / "new.txt").write_text("new")
     # One file gets its row, one is written again, one is renamed; one capture changes, one loses its row.
     third = artifacts.rows(store, held["kept"], "geometry")[3]
@@ -330,7 +330,7 @@ def test_a_run_that_changes_while_its_rows_are_written_is_left_whole(store, monk
 
     def write_and_restore(path, lines):
         write(path, lines)
-        run_status.restore(store, run_id)
+        run_actions.restore(store, run_id)
 
     monkeypatch.setattr(delete.rows, "write", write_and_restore)
     outcome = delete.delete(store, plan.id)
@@ -354,7 +354,7 @@ def test_a_file_that_cannot_be_moved_brings_the_whole_run_back(store, monkeypatc
 
     monkeypatch.setattr(delete.files, "move", fail_at_the_fourth)
     outcome = clean(store)
-    assert outcome.moved == ()
+    assert outcome.items == ()
     assert "could not be moved to the trash, and nothing was removed" in reasons(outcome)[0]
     assert (gc_store.files(store), gc_store.rows(store)) == (before, before_rows), "it stays deleted, as it was"
     assert trash.list_entries(store) == []
@@ -490,13 +490,13 @@ def test_the_trash_is_emptied_as_it_was_listed(store):
         finished_run(store)
         clean(store, checkpoints=True)
     found = trash.list_entries(store)
-    listed = trash.hash_entries(found)
+    listed = trash.read_contents(store).digest
     clean(store, thin_geometry=2)
     with pytest.raises(Conflict, match="has changed since it was listed"):
         trash.empty(store, listed)
     assert len(trash.list_entries(store)) == 3
-    gone = trash.empty(store, trash.hash_entries(trash.list_entries(store)))
-    assert sum(item.count for item in gone) == 2 + 2 + 6
+    gone = trash.empty(store, trash.read_contents(store).digest)
+    assert gone.count == 2 + 2 + 6
     assert list((store.data_dir / "trash").iterdir()) == []
     with pytest.raises(NotFound, match="no entry"):
         restore.restore(store, [found[0].name])
@@ -562,7 +562,7 @@ def test_a_run_that_is_queued_at_the_same_moment_keeps_its_files(store, two_days
         connection.execute(sa.update(run).values(status="failed"))
     path = stray(store, f"runs/{run_id}/geometry-000000099-a1.safetensors")
     plan = preview(store)
-    run_status.retry(store, run_id)
+    run_actions.retry(store, run_id)
     number = run_attempts.claim_run(store, run_id, "cpu")
     delete.delete(store, plan.id)
     assert path.exists()

@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from backend.api import views
-from backend.store import curves, event_log, query, run_attempts, run_groups, runs
+from backend.api import run_groups, views, wire
+from backend.store import curves, event_log, query, run_attempts, runs
 from backend.store.errors import Invalid
 from backend.store.event_log import NewEvent
 from backend.store.runs import RunDraft
@@ -118,22 +118,22 @@ def test_a_table_is_scrolled_anywhere_and_shows_only_some(store, filled):
 
 @BOTH
 def test_runs_fold_by_what_they_have_in_common(store, filled):
-    found, total = run_groups.group_runs(store, "head", keys=["train.nc1", "test.nc1", "train.vci"])
-    assert total == 3
-    by_head = {group.value: group for group in found}
+    found = run_groups.group_runs(store, "head", keys=["train.nc1", "test.nc1", "train.vci"])
+    assert found.total == 3
+    by_head = {group.value: group for group in found.items}
     nearest = by_head["nearest-etf"]
     assert nearest.run_ids == [filled[i] for i in (9, 6, 3, 0)]
     assert nearest.status_counts == {"finished": 3, "failed": 1}
     assert nearest.shared == {
         "name": None, "group": None, "head": "nearest-etf", "data": "digits", "backbone": "mlp", "seed": None
     }  # fmt: skip
-    assert nearest.ranges["train.nc1"] == run_groups.MetricRange(pytest.approx(0.045), 0.0, 0.09, 4)
+    spread = nearest.ranges["train.nc1"]
+    assert (spread.median, spread.min, spread.max, spread.count) == (pytest.approx(0.045), 0.0, 0.09, 4)
     fixed = by_head["fixed-etf"]
     assert fixed.ranges["train.nc1"].count == 3, "NaN is no number"
-    assert by_head["linear"].ranges["train.vci"] == run_groups.MetricRange(10.0, 4.0, 16.0, 3), (
-        "a number that is not in short"
-    )
-    some, _ = run_groups.group_runs(store, "group", q="head:linear", keys=[])
+    expected = wire.MetricRange(median=10.0, min=4.0, max=16.0, count=3)
+    assert by_head["linear"].ranges["train.vci"] == expected, "a number that is not in short"
+    some = run_groups.group_runs(store, "group", q="head:linear", keys=[]).items
     assert [(group.value, len(group.run_ids)) for group in some] == [("g1", 2), ("g0", 2)]
     for by in ("nc1", "test.nc1", "epoch", "nothing", ""):
         with pytest.raises(Invalid, match="`by` must be seeds or a field"):
@@ -148,10 +148,14 @@ def test_seeds_fold_into_one_row(store):
         for seed in range(3):
             runs.create_many(store, [RunDraft(tiny(seed=seed, head={"name": head}))])
     runs.create_many(store, [RunDraft(tiny(seed=0, epochs=4))])
-    found, total = run_groups.group_runs(store, "seeds")
-    assert total == 3
-    assert sorted((len(group.run_ids), group.shared["seed"] or "") for group in found) == [(1, "0"), (3, ""), (3, "")]
-    assert len(run_groups.group_runs(store, "seeds", limit=2)[0]) == 2
+    found = run_groups.group_runs(store, "seeds")
+    assert found.total == 3
+    assert sorted((len(group.run_ids), group.shared["seed"] or "") for group in found.items) == [
+        (1, "0"),
+        (3, ""),
+        (3, ""),
+    ]
+    assert len(run_groups.group_runs(store, "seeds", limit=2).items) == 2
 
 
 @BOTH

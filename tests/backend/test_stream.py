@@ -15,7 +15,7 @@ import pytest
 
 from backend.api.security.permissions import Caller
 from backend.api.stream import PAGE_EVENTS, StreamHub
-from backend.store import artifacts, event_log, run_attempts, run_status, runs
+from backend.store import artifacts, event_log, run_actions, run_attempts, runs
 from backend.store.database import open_store
 from backend.store.event_log import NewEvent
 from backend.store.models import run
@@ -122,7 +122,7 @@ def test_the_stream_ends_when_the_server_stops(start_server):
     server = start_server("--no-demonstration", "--no-warm")
     store = open_store(server.data)
     run_id, _ = runs.create(store, tiny(), name="quiet")
-    run_status.request_cancel(store, run_id)
+    run_actions.request_cancel(store, run_id)
     store.close()
     with server.client() as http, http.stream("GET", f"/api/v1/stream?runs={run_id}") as answer:
         heard = messages(answer.iter_lines())
@@ -241,7 +241,7 @@ def test_a_run_that_is_deleted_is_not_streamed_any_further(quiet_server):
     run's goes on."""
     store = open_store(quiet_server.data)
     (deleted, kept) = (runs.create(store, tiny(seed=seed, device="cuda:9"))[0] for seed in (1, 2))
-    run_status.request_cancel(store, deleted)
+    run_actions.request_cancel(store, deleted)
     with quiet_server.client() as alone, quiet_server.client() as both:
         single = alone.stream("GET", f"/api/v1/stream?runs={deleted}")
         double = both.stream("GET", f"/api/v1/stream?runs={deleted},{kept}")
@@ -250,11 +250,11 @@ def test_a_run_that_is_deleted_is_not_streamed_any_further(quiet_server):
             assert next(messages_with_deletion(lines)) == ("RunQueued", "1")
             for _ in range(3):
                 next(messages_with_deletion(others))
-            run_status.delete(store, deleted)
+            run_actions.delete(store, deleted)
             rest = list(messages_with_deletion(lines))
             assert rest[-1] == ("deleted", deleted), "it ends with it"
             assert next(each for each in messages_with_deletion(others) if each[0] == "deleted") == ("deleted", deleted)
-            run_status.request_cancel(store, kept)
+            run_actions.request_cancel(store, kept)
             assert next(messages_with_deletion(others)) == ("RunCancelled", f"{kept}:2")
         assert alone.get(f"/api/v1/stream?runs={deleted}").status_code == 404
     store.close()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from backend.api import run_groups
 from backend.figures.export import FigureOrder, checked_options
 from backend.jobs import sweep
-from backend.store import query, run_groups
+from backend.store import query
 from backend.store.errors import Invalid, did_you_mean
 from backend.store.validation import field_errors, override_settings, setting_names
 from ncengine.config import RunConfig

@@ -14,7 +14,7 @@ import pytest
 
 from backend.jobs import launcher
 from backend.jobs.processes import ProcessIdentity, boot_id
-from backend.store import artifacts, event_log, query, run_attempts, run_status, runs
+from backend.store import artifacts, event_log, query, run_actions, run_attempts, runs
 from backend.store.database import open_store
 from backend.store.identity import machine_id
 from tests.conftest import BOTH
@@ -61,14 +61,14 @@ def test_kills_at_random_moments(store, monkeypatch):
             if found is True:
                 assert status(store, run_id) == "failed", "a run of so many epochs is not done yet"
                 assert "3 times" in runs.get(store, run_id).error
-                run_status.retry(store, run_id)
+                run_actions.retry(store, run_id)
                 continue
             time.sleep(rng.uniform(0.0, 0.6) if kills % 5 else rng.uniform(0.6, 1.6))
             found.signal_group(signal.SIGKILL)
             kills, last = kills + 1, found
         wait_for(lambda: owner(store, run_id) != last, 20, "its being noticed")
         if status(store, run_id) == "failed":
-            run_status.retry(store, run_id)
+            run_actions.retry(store, run_id)
         wait_status(store, run_id, "finished", seconds=300)
     assert len(run_attempts.list_attempts(store, run_id)) == wanted_kills + 1
     require_whole(store, run_id)
@@ -107,10 +107,10 @@ def test_a_pid_that_somebody_else_has_now_is_never_touched(store):
         number = run_attempts.claim_run(store, run_id, "cpu")
         recorded = {"pid": bystander.pid, "process_started": "1", "boot_id": boot_id(), "host": machine_id()}
         run_attempts.record_process(store, run_id, number, **recorded)
-        run_status.request_cancel(store, run_id)
+        run_actions.request_cancel(store, run_id)
         with supervising(store):
             wait_status(store, run_id, "cancelled", seconds=10)
-            run_status.retry(store, run_id)
+            run_actions.retry(store, run_id)
             wait_status(store, run_id, "finished")
         assert bystander.poll() is None, "left alone"
     finally:
@@ -152,7 +152,7 @@ def test_a_worker_that_always_dies_is_given_up_with_a_reason(store):
     assert row.attempt == 3
     left = [e.payload["tries_left"] for e in event_log.after(store, run_id, 0, 1000, ["AttemptFailed"])]
     assert left == [2, 1, 0]
-    run_status.retry(store, run_id)
+    run_actions.retry(store, run_id)
     assert status(store, run_id) == "queued"
     require_whole(store, run_id, finished=False)
 

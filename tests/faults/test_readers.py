@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from backend.api import stream
-from backend.store import run_attempts, run_status, runs
+from backend.store import run_actions, run_attempts, runs
 from backend.store.database import open_store
 from backend.store.event_log import NewEvent
 from tests.backend.test_stream import messages
@@ -125,7 +125,7 @@ def test_a_reader_that_reconnects_often_loses_and_doubles_nothing(written):
 def test_thirty_readers_of_several_runs_hear_each_event_once(written):
     server, store, run_id = written
     other, _ = runs.create(store, tiny())
-    run_status.request_cancel(store, other)
+    run_actions.request_cancel(store, other)
     heard = [[] for _ in range(30)]
 
     def listen(into):

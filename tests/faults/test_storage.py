@@ -27,9 +27,9 @@ from backend.store import (
     integrity,
     migrate,
     query,
+    run_actions,
     run_attempts,
     run_queue,
-    run_status,
     runs,
 )
 from backend.store.database import open_store
@@ -165,7 +165,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(store, damage):
     run_id, _ = runs.create(store, tiny(epochs=5, device="cpu"))
     with supervising(store):
         wait_epoch(store, run_id, 3)
-        run_status.request_cancel(store, run_id)
+        run_actions.request_cancel(store, run_id)
         wait_status(store, run_id, "cancelled")
         path = store.data_dir / artifacts.rows(store, run_id, "checkpoint")[0].path
         content = bytearray(path.read_bytes())
@@ -178,7 +178,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(store, damage):
         assert [words in problem.description for problem in integrity.find_problems(store)] == [True], (
             "the doctor sees it too"
         )
-        run_status.retry(store, run_id)
+        run_actions.retry(store, run_id)
         wait_status(store, run_id, "finished")
     lines = [e.payload["text"] for e in event_log.after(store, run_id, 0, 10_000, ["LogLine"])]
     assert any("falling back to the one before" in line for line in lines)

@@ -13,7 +13,7 @@ import sys
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from backend.store import data_directory, query, run_attempts, run_status, runs
+from backend.store import data_directory, query, run_actions, run_attempts, runs
 from backend.store.database import open_store
 from backend.store.errors import Invalid, Unusable
 from backend.studies.command import reproduce, require_report_folder, write_report
@@ -181,7 +181,7 @@ def test_a_killed_sweep_goes_on(tmp_path):
         assert working, "workers outlive the sweep that started them"
         for row in StoreRunner(store).find(plan_of(400)).values():
             if row.status == "queued":
-                run_status.request_pause(store, row.id)
+                run_actions.request_pause(store, row.id)
         process, again = started(tmp_path, 2)
         again.close()
         wait_for(lambda: "paused" not in states(store, plan_of(400)).values(), 60, "what was held back is queued again")

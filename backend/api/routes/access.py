@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
-import sqlalchemy as sa
 from fastapi import APIRouter, Path, Query
 
 from backend.api import wire
@@ -47,8 +46,7 @@ async def log_out(context: ContextDep) -> None:
 @router.get("/tokens")
 def list_tokens(context: ContextDep) -> wire.ItemList[wire.TokenWire]:
     """List access tokens, newest first, including revoked and expired ones."""
-    items = [_wire(row) for row in access.list_tokens(context.store)]
-    return wire.ItemList[wire.TokenWire](items=items)
+    return wire.list_of(wire.TokenWire, access.list_tokens(context.store))
 
 
 @router.post("/tokens", status_code=201)
@@ -56,7 +54,7 @@ def create_token(context: ContextDep, body: wire.TokenRequest) -> wire.CreatedTo
     """Create an access token; its secret is returned only once."""
     row, secret = access.create_token(context.store, body.name, body.scope, _expires_at(body))
     url = f"{context.settings.url}/?token={secret}"
-    return wire.CreatedToken(**_wire(row).model_dump(), token=secret, url=url)
+    return wire.CreatedToken(**wire.TokenWire.model_validate(row).model_dump(), token=secret, url=url)
 
 
 def _expires_at(body: wire.TokenRequest) -> str | None:
@@ -90,11 +88,4 @@ def audit_log(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> wire.ItemList[wire.AuditEntry]:
     """Return the audit log, newest first."""
-    rows = access.list_audit_entries(context.store, run, before, limit)
-    names = wire.AuditEntry.model_fields
-    items = [wire.AuditEntry(**{name: getattr(row, name) for name in names}) for row in rows]
-    return wire.ItemList[wire.AuditEntry](items=items)
-
-
-def _wire(row: sa.Row[Any]) -> wire.TokenWire:
-    return wire.TokenWire(**{name: getattr(row, name) for name in wire.TokenWire.model_fields})
+    return wire.list_of(wire.AuditEntry, access.list_audit_entries(context.store, run, before, limit))

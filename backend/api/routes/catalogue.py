@@ -13,7 +13,7 @@ from fastapi import APIRouter, Body, Query, Response
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
-from backend.api import wire
+from backend.api import run_views, wire
 from backend.api.routes.context import ContextDep, EncodedRoute
 from backend.api.security.permissions import current_caller
 from backend.jobs import slots, sweep
@@ -26,7 +26,6 @@ from ncengine import __version__
 from ncengine.config import RunConfig
 from ncengine.data.dataset_info import DATASETS
 from ncengine.metrics import METRICS
-from ncengine.preset_configs import PRESET_GROUPS
 
 router = APIRouter(prefix="/api/v1", tags=["catalogue"], route_class=EncodedRoute)
 
@@ -34,18 +33,7 @@ router = APIRouter(prefix="/api/v1", tags=["catalogue"], route_class=EncodedRout
 @router.get("/presets")
 def presets() -> wire.ItemList[wire.PresetWire]:
     """List presets."""
-    items = [
-        wire.PresetWire(
-            name=name,
-            group=group,
-            title=name,
-            description=(preset.__doc__ or "").strip().splitlines()[0],
-            config=preset(),
-        )
-        for group, held in PRESET_GROUPS.items()
-        for name, preset in held.items()
-    ]
-    return wire.ItemList[wire.PresetWire](items=items)
+    return wire.ItemList[wire.PresetWire](items=run_views.list_presets())
 
 
 @router.get("/schema/config", response_class=JSONResponse)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import orjson
+import sqlalchemy as sa
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, PlainTextResponse, StreamingResponse
 
@@ -127,8 +128,7 @@ def milestones(
 @router.get("/runs/{run_id}/attempts")
 def attempts(context: ContextDep, run_id: str) -> wire.ItemList[wire.AttemptWire]:
     """List a run's attempts with their outcomes."""
-    items = [run_views.attempt_wire(row) for row in run_attempts.list_attempts(context.store, run_id)]
-    return wire.ItemList[wire.AttemptWire](items=items)
+    return wire.list_of(wire.AttemptWire, run_attempts.list_attempts(context.store, run_id))
 
 
 @router.get("/runs/{run_id}/log", response_class=PlainTextResponse)
@@ -156,10 +156,7 @@ def list_resource_samples(
 ) -> wire.ItemList[wire.ResourceSampleWire]:
     """Return CPU, memory and GPU use of a run's process over time."""
     runs.get(context.store, run_id)
-    items = [
-        run_views.resource_sample_wire(row) for row in run_attempts.list_resource_samples(context.store, run_id, points)
-    ]
-    return wire.ItemList[wire.ResourceSampleWire](items=items)
+    return wire.list_of(wire.ResourceSampleWire, run_attempts.list_resource_samples(context.store, run_id, points))
 
 
 @router.get("/runs/{run_id}/artifacts")
@@ -167,7 +164,12 @@ def files(context: ContextDep, run_id: str) -> wire.ItemList[wire.ArtifactWire]:
     """List a run's artifacts: geometry, checkpoints, features, sample thumbnails."""
     runs.get(context.store, run_id)
     rows = [row for kind in artifacts.KINDS for row in artifacts.rows(context.store, run_id, kind)]
-    return wire.ItemList[wire.ArtifactWire](items=[run_views.artifact_wire(row) for row in rows])
+    return wire.ItemList[wire.ArtifactWire](items=[_artifact(row) for row in rows])
+
+
+def _artifact(row: sa.Row[Any]) -> wire.ArtifactWire:
+    columns = {name: getattr(row, name) for name in wire.ArtifactWire.model_fields if name != "href"}
+    return wire.ArtifactWire(**columns, href=f"/api/v1/runs/{row.run_id}/artifacts/{row.kind}/{row.step}")
 
 
 @router.get("/runs/{run_id}/artifacts/{kind}/{step}", response_class=FileResponse, responses=NOT_MODIFIED)

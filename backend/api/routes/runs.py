@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
 
-from backend.api import run_views, views, wire
+from backend.api import run_groups, run_views, views, wire
 from backend.api.routes.context import AppContext, ContextDep, EncodedRoute
 from backend.api.security.permissions import require_scope
 from backend.jobs import sweep
-from backend.store import bulk, query, run_filter, run_groups, run_queue, run_status, runs
+from backend.store import query, run_actions, run_filter, run_queue, runs
 from backend.store.errors import Invalid, Unusable
 from backend.store.runs import RunDraft
 from backend.store.validation import override_settings
@@ -89,7 +89,7 @@ def clone(
 @router.get("/runs")
 def listing(
     context: ContextDep,
-    status: wire.Status | None = None,
+    status: wire.RunStatus | None = None,
     q: Annotated[str, Query(max_length=500, description=run_filter.HELP)] = "",
     sort: Annotated[
         str, Query(max_length=100, description="a filter field; a leading - sorts in descending order")
@@ -126,10 +126,9 @@ def bulk_action(context: ContextDep, body: wire.BulkRequest) -> wire.ItemList[wi
     if body.action in ("delete", "restore"):
         require_scope("admin")
     run_ids = body.runs if body.runs is not None else query.matching_ids(context.store, body.q or "", MAX_BULK_RUNS)
-    outcomes = bulk.apply_action(context.store, body.action, run_ids, body.value)
+    results = run_actions.apply_action(context.store, body.action, run_ids, body.value)
     context.supervisor.wake()
-    items = [wire.BulkResult(id=each.run_id, done=each.refusal is None, detail=each.refusal or "") for each in outcomes]
-    return wire.ItemList[wire.BulkResult](items=items)
+    return wire.list_of(wire.BulkResult, results)
 
 
 @router.get("/groups")
@@ -154,8 +153,7 @@ def list_run_groups(
 ) -> wire.RunGroupPage:
     """Group runs by a shared field, or by everything except the seed."""
     metrics = [key for key in keys.split(",") if key]
-    found, total = run_groups.group_runs(context.store, by, q=q, keys=metrics, limit=limit)
-    return wire.RunGroupPage(items=[run_views.run_group_wire(group) for group in found], total=total)
+    return run_groups.group_runs(context.store, by, q=q, keys=metrics, limit=limit)
 
 
 @router.get("/sparklines")
@@ -206,41 +204,41 @@ def change(context: ContextDep, run_id: str, body: wire.RunUpdate) -> wire.RunWi
 @router.delete("/runs/{run_id}", status_code=204)
 def delete(context: ContextDep, run_id: str) -> None:
     """Delete a run that has ended; POST …/restore undoes it for a week."""
-    run_status.delete(context.store, run_id)
+    run_actions.delete(context.store, run_id)
 
 
 @router.post("/runs/{run_id}/restore")
 def restore(context: ContextDep, run_id: str) -> wire.RunWire:
     """Restore a deleted run."""
-    run_status.restore(context.store, run_id)
+    run_actions.restore(context.store, run_id)
     return run_views.run_wire(runs.get(context.store, run_id))
 
 
 @router.post("/runs/{run_id}/cancel", status_code=202)
 def cancel(context: ContextDep, run_id: str) -> wire.RunWire:
     """Request a run's cancellation; its measurements so far are kept."""
-    run_status.request_cancel(context.store, run_id)
+    run_actions.request_cancel(context.store, run_id)
     return _notify_and_read(context, run_id)
 
 
 @router.post("/runs/{run_id}/pause", status_code=202)
 def pause(context: ContextDep, run_id: str) -> wire.RunWire:
     """Request a pause: a running run saves a checkpoint and frees its device, a queued one is held."""
-    run_status.request_pause(context.store, run_id)
+    run_actions.request_pause(context.store, run_id)
     return _notify_and_read(context, run_id)
 
 
 @router.post("/runs/{run_id}/resume", status_code=202)
 def resume(context: ContextDep, run_id: str) -> wire.RunWire:
     """Queue a paused run again; it continues from its checkpoint."""
-    run_status.resume(context.store, run_id)
+    run_actions.resume(context.store, run_id)
     return _notify_and_read(context, run_id)
 
 
 @router.post("/runs/{run_id}/retry", status_code=202)
 def retry(context: ContextDep, run_id: str) -> wire.RunWire:
     """Queue a failed or cancelled run again; it continues from its newest checkpoint."""
-    run_status.retry(context.store, run_id)
+    run_actions.retry(context.store, run_id)
     return _notify_and_read(context, run_id)
 
 

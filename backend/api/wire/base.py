@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from backend.store.validation import FieldError
+from backend.store.validation import FieldError as FieldError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-Status = Literal["queued", "running", "paused", "finished", "cancelled", "failed"]
 
 Number = Annotated[float | Literal["NaN", "Infinity", "-Infinity"], BeforeValidator(lambda value: value)]
 
 Summary = dict[str, dict[str, Number]]
 
 Item = TypeVar("Item")
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class WireModel(BaseModel):
-    """Base of wire models: unknown keys in a request are errors."""
+    """Base of wire models: unknown keys in a request are errors; a record of the store is read by its attributes."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", from_attributes=True, use_attribute_docstrings=True)
+
+
+class RenamedModel(WireModel):
+    """Base of wire models with fields that have another name in JSON (`named_in_json`)."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
+
+
+def named_in_json(name: str) -> Any:
+    """Return a required field of a RenamedModel that is called `name` in JSON."""
+    return Field(validation_alias=name, serialization_alias=name)
 
 
 def example_config(**fields: Any) -> ConfigDict:
@@ -36,6 +48,11 @@ class ItemList(WireModel, Generic[Item]):
     """A list without pages."""
 
     items: list[Item]
+
+
+def list_of(model: type[Model], records: Iterable[object]) -> ItemList[Model]:
+    """Return records of the store as a list of a model, which takes its fields from their attributes."""
+    return ItemList[model](items=[model.model_validate(record) for record in records])  # type: ignore[valid-type]
 
 
 class Problem(WireModel):

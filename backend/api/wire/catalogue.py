@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from backend.api.wire.base import Number, WireModel, example_config
-from backend.jobs.doctor import CheckResult
+from backend.jobs.doctor import CheckResult as CheckResult
 from backend.store.validation import FieldError
 from ncengine.config import RunConfig
 
@@ -81,9 +81,6 @@ class LaunchEstimate(WireModel):
     """Runs that are queued or running."""
     slots: int
     """Number of runs the device takes at once."""
-
-
-__all__ = ["CheckResult", "Readiness", "SystemStatus"]
 
 
 class SystemStatus(WireModel):

@@ -58,7 +58,7 @@ def delete(
         checked: list[CheckedItem] = []
         for item in plan.items:
             if stopped():
-                return CleanupResult(moved=(), skipped=(), stopped=True)
+                return CleanupResult(items=(), skipped=(), stopped=True)
             checked.append(_check_item(store, item, len(checked)))
         plan = plans.claim(store, plan_id)
         done = _move_items(store, plan, checked, stopped, progress)
@@ -70,7 +70,7 @@ def delete(
 def _move_items(
     store: Store, plan: CleanupPlan, checked: Sequence[CheckedItem], stopped: Callable[[], bool], progress: Progress
 ) -> CleanupResult:
-    results = [CleanupResult(moved=(), skipped=tuple(each.skipped)) for each in checked]
+    results = [CleanupResult(items=(), skipped=tuple(each.skipped)) for each in checked]
     movable = [each for each in checked if each.trashed is not None]
     if not movable:
         return merge_results(results)
@@ -148,7 +148,7 @@ def _move_item(store: Store, entry: TrashFolder, checked: CheckedItem) -> Cleanu
             done = _delete_strays(store, entry, checked)
     except Ineligible as error:
         return CleanupResult(
-            moved=(), skipped=(SkippedItem(kind=item.kind, run_id=item.run_id, path=None, reason=str(error)),)
+            items=(), skipped=(SkippedItem(kind=item.kind, run_id=item.run_id, path=None, reason=str(error)),)
         )
     if item.kind in ("deleted-run", "folder-without-run"):
         remove_run_folder(store, str(item.run_id))
@@ -161,7 +161,7 @@ def _move_item(store: Store, entry: TrashFolder, checked: CheckedItem) -> Cleanu
 def _result(item: PlannedItem, moved: Sequence[PlannedFile], skipped: Sequence[SkippedItem] = ()) -> CleanupResult:
     size = sum(file.size_bytes for file in moved)
     summary = (MovedItem(kind=item.kind, run_id=item.run_id, count=len(moved), size_bytes=size),)
-    return CleanupResult(moved=summary if moved or item.kind == "deleted-run" else (), skipped=tuple(skipped))
+    return CleanupResult(items=summary if moved or item.kind == "deleted-run" else (), skipped=tuple(skipped))
 
 
 def _delete_run(store: Store, entry: TrashFolder, checked: CheckedItem) -> CleanupResult:

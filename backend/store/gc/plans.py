@@ -40,6 +40,18 @@ class GcRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ItemRecord(GcRecord):
+    """Base class of the records of an item: files that belong together."""
+
+    kind: ItemKind
+    run_id: str | None
+
+    @property
+    def what(self) -> str:
+        """The kind for people."""
+        return LABELS[self.kind]
+
+
 class PlannedFile(GcRecord):
     """A file at the time of the plan. Files with `artifact` have a row, which has their hash."""
 
@@ -52,35 +64,33 @@ class PlannedFile(GcRecord):
     sha256: str | None = None
 
 
-class PlannedItem(GcRecord):
+class PlannedItem(ItemRecord):
     """Files that are removed together: a deleted run whole, some files of a run, or files of no run."""
 
-    kind: ItemKind
-    run_id: str | None
     files: tuple[PlannedFile, ...]
     deleted_at: str | None = None
     """When a deleted run was deleted."""
+
+    @property
+    def count(self) -> int:
+        return len(self.files)
 
     @property
     def size_bytes(self) -> int:
         return sum(file.size_bytes for file in self.files)
 
 
-class SkippedItem(GcRecord):
+class SkippedItem(ItemRecord):
     """An item or file that is not removed, with the reason."""
 
-    kind: ItemKind
-    run_id: str | None
     path: str | None
     """The file, or None where the reason concerns all files of the item."""
     reason: str
 
 
-class MovedItem(GcRecord):
+class MovedItem(ItemRecord):
     """Number and size of the files of an item that were moved between the data directory and the trash."""
 
-    kind: ItemKind
-    run_id: str | None
     count: int
     size_bytes: int
 
@@ -112,13 +122,18 @@ class CleanupPlan(GcRecord):
 
     @property
     def count(self) -> int:
-        return sum(len(item.files) for item in self.items)
+        return sum(item.count for item in self.items)
+
+    @property
+    def expires_at(self) -> str:
+        """The time until which the plan can be used."""
+        return format_timestamp(datetime.fromisoformat(self.created_at) + timedelta(hours=VALID_HOURS))
 
 
 class CleanupResult(GcRecord):
     """Result of a clean-up or a restore."""
 
-    moved: tuple[MovedItem, ...]
+    items: tuple[MovedItem, ...]
     skipped: tuple[SkippedItem, ...]
     entry: str | None = None
     """Name of the folder in the trash to which the files were moved."""
@@ -127,11 +142,11 @@ class CleanupResult(GcRecord):
 
     @property
     def size_bytes(self) -> int:
-        return sum(item.size_bytes for item in self.moved)
+        return sum(item.size_bytes for item in self.items)
 
     @property
     def count(self) -> int:
-        return sum(item.count for item in self.moved)
+        return sum(item.count for item in self.items)
 
 
 def merge_results(
@@ -139,7 +154,7 @@ def merge_results(
 ) -> CleanupResult:
     """Return the results of several items as one."""
     return CleanupResult(
-        moved=tuple(moved for each in results for moved in each.moved),
+        items=tuple(item for each in results for item in each.items),
         skipped=tuple(skipped for each in results for skipped in each.skipped),
         entry=entry,
         stopped=stopped,
@@ -183,11 +198,6 @@ def claim(store: Store, plan_id: str) -> CleanupPlan:
     with store.writing() as connection:
         taken = connection.execute(sa.update(gc_plan).where(*unused).values(deleted_at=now())).rowcount
     return plan if taken else get(store, plan_id)
-
-
-def expires_at(plan: CleanupPlan) -> str:
-    """Return the time until which a plan can be used."""
-    return format_timestamp(datetime.fromisoformat(plan.created_at) + timedelta(hours=VALID_HOURS))
 
 
 def _plan(row: sa.Row[Any]) -> CleanupPlan:
