@@ -9,43 +9,60 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ncfigures.catalogue import FIGURES, LAYERS, OPTIONS, VENUES, ColourVision, FigureName, Format
-from ncfigures.errors import FigureError, UnknownNameError
-from ncfigures.figure_spec import parse_camera
-
-
-def _description(name: str) -> str:
-    return OPTIONS[name][1]
-
+from ncfigures.catalogue import FIGURES, LAYERS, VENUES, ColourVision, FigureName, Format
+from ncfigures.errors import FigureError, UnknownNameError, require_known
 
 MAX_PANEL_EPOCHS = 6
 """Captures of one run side by side."""
+FILM_OPTIONS = ("view", "classes", "camera", "layers")
+"""Options that a film has too."""
 
 
 class FigureOptions(BaseModel):
-    """Options of a figure: which data it shows and how it looks."""
+    """Options of a figure: which data it shows and how it looks. Flags of the command line follow from the fields."""
 
-    model_config = ConfigDict(extra="forbid")
-    epoch: float | None = Field(default=None, ge=0, description=_description("epoch"))
-    epochs: str | None = Field(default=None, max_length=200, description=_description("epochs"))
-    view: str | None = Field(default=None, max_length=20, description=_description("view"))
-    classes: str | None = Field(default=None, max_length=100, description=_description("classes"))
-    camera: str | None = Field(default=None, max_length=200, description=_description("camera"))
-    layers: str | None = Field(default=None, max_length=200, description=_description("layers"))
-    unit: Literal["cos", "angle"] = Field(default="cos", description=_description("unit"))
-    keys: str | None = Field(default=None, max_length=2000, description=_description("keys"))
-    split: str | None = Field(default=None, pattern="^(train|test)(,(train|test))?$", description=_description("split"))
-    scale: Literal["auto", "linear", "log"] = Field(default="auto", description=_description("scale"))
-    until: int | None = Field(default=None, ge=0, description=_description("until"))
-    threshold: float | None = Field(default=None, allow_inf_nan=False, description=_description("threshold"))
-    panels: str | None = Field(default=None, max_length=1000, description=_description("panels"))
-    venue: str = Field(default="icml", max_length=40, description=_description("venue"))
-    width: float | None = Field(default=None, ge=1, le=12, allow_inf_nan=False, description=_description("width"))
-    serif: bool = Field(default=True, description=_description("serif"))
-    sight: ColourVision = Field(default="colour", description=_description("sight"))
-    dpi: int = Field(default=300, ge=50, le=1200, description=_description("dpi"))
-    legend: bool = Field(default=True, description=_description("legend"))
-    axes: Literal["open", "boxed", "grid"] = Field(default="open", description=_description("axes"))
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    epoch: float | None = Field(default=None, ge=0)
+    """Epoch of the capture, or the newest at or before it (default: the newest)."""
+    epochs: str | None = Field(default=None, max_length=200)
+    """Several epochs side by side, comma-separated: 1,5,20"""
+    view: str | None = Field(default=None, max_length=20)
+    """View of the geometry instead of the run's own: pca or tetrahedron."""
+    classes: str | None = Field(default=None, max_length=100)
+    """Four classes, for the view tetrahedron: 0,3,5,8"""
+    camera: str | None = Field(default=None, max_length=200)
+    """ex,ey,ez,ux,uy,uz,zoom"""
+    layers: str | None = Field(
+        default=None, max_length=200, description=f"What the geometry shows, of {','.join(LAYERS)} (default: all)."
+    )
+    unit: Literal["cos", "angle"] = "cos"
+    """Cosines or angles in the heatmap."""
+    keys: str | None = Field(default=None, max_length=2000)
+    """Metrics, comma-separated."""
+    split: str | None = Field(default=None, pattern="^(train|test)(,(train|test))?$")
+    """train, test, or both (train,test)."""
+    scale: Literal["auto", "linear", "log"] = "auto"
+    """Scale of the metrics' axes; auto is logarithmic where a metric spans a factor of twenty."""
+    until: int | None = Field(default=None, ge=0)
+    """Draw curves up to this epoch alone."""
+    threshold: float | None = Field(default=None, allow_inf_nan=False)
+    """The value at or beyond which a metric counts as collapsed, for `times`."""
+    panels: str | None = Field(default=None, max_length=1000)
+    """The figures of `composed`, comma-separated: geometry,angles,curves:nc1+nc3,margins"""
+    venue: str = Field(default="icml", max_length=40, description=f"Width and type by venue: {', '.join(VENUES)}.")
+    width: float | None = Field(default=None, ge=1, le=12, allow_inf_nan=False)
+    """Width in inches instead of the venue's."""
+    serif: bool = True
+    """Type as in the text of a paper, or without serifs."""
+    sight: ColourVision = "colour"
+    """How the colours are seen: as they are, in grey, or by people with a colour-vision deficiency."""
+    dpi: int = Field(default=300, ge=50, le=1200)
+    """Dots an inch, of PNG alone."""
+    legend: bool = True
+    """Say what is what above the panels."""
+    axes: Literal["open", "boxed", "grid"] = "open"
+    """Axes at the left and below, all around, or with a grid."""
 
     def non_default(self) -> dict[str, str]:
         """Return the options that differ from their defaults, as text."""
@@ -60,8 +77,10 @@ def parse_options(given: dict[str, object]) -> FigureOptions:
         first = error.errors()[0]
         name = ".".join(str(step) for step in first["loc"])
         if first["type"] == "extra_forbidden":
-            known = ", ".join(FigureOptions.model_fields)
-            raise FigureError(f"there is no option {name!r}; there are {known}") from error
+            unknown = f"there is no option {name!r}"
+            raise UnknownNameError(
+                unknown, name, FigureOptions.model_fields, "; `collapse export --help` lists them"
+            ) from error
         raise FigureError(f"{name}: {first['msg']}, got {first['input']!r}") from error
 
 
@@ -73,17 +92,14 @@ def _option_text(value: object) -> str:
 
 def check_figure(figure: str, format_: str, options: FigureOptions) -> None:
     """Raise FigureError for an unknown figure, format, venue or layer, or a camera that cannot be read."""
-    if figure not in FIGURES:
-        raise UnknownNameError(f"the figure must be one of {', '.join(FIGURES)}, got {figure!r}", figure, FIGURES)
-    if format_ not in get_args(Format):
-        raise FigureError(f"the format must be one of {', '.join(get_args(Format))}, got {format_!r}")
-    if options.venue not in VENUES:
-        raise UnknownNameError(
-            f"venue must be one of {', '.join(VENUES)}, got {options.venue!r}", options.venue, VENUES
-        )
-    unknown = [layer for layer in split_list(options.layers) if layer not in LAYERS]
-    if unknown:
-        raise FigureError(f"layers must be among {', '.join(LAYERS)}, got {unknown[0]!r}")
+    # NumPy is imported only where figures are.
+    from ncfigures.figure_spec import parse_camera
+
+    require_known("the figure", figure, FIGURES)
+    require_known("the format", format_, get_args(Format))
+    require_known("venue", options.venue, VENUES)
+    for layer in split_list(options.layers):
+        require_known("layers", layer, LAYERS)
     parse_camera(options.camera)
 
 
@@ -94,14 +110,13 @@ def split_list(text: str | None) -> list[str]:
 
 def composed_panels(options: FigureOptions) -> list[tuple[FigureName, FigureOptions]]:
     """Return the figures of a composed figure, each with its options; raises FigureError for an unknown one."""
-    found: list[tuple[FigureName, FigureOptions]] = []
+    panels: list[tuple[FigureName, FigureOptions]] = []
     for text in split_list(options.panels) or ["geometry", "angles", "curves:nc1", "margins"]:
         name, _, keys = text.partition(":")
-        if name not in FIGURES or name == "composed":
-            raise FigureError(f"panels must be among {', '.join(n for n in FIGURES if n != 'composed')}, got {name!r}")
+        figure = require_known("panels", name, [each for each in FIGURES if each != "composed"])
         own = ",".join(key for key in keys.split("+") if key)
-        found.append((name, options.model_copy(update={"keys": own} if own else {})))
-    return found
+        panels.append((figure, options.model_copy(update={"keys": own} if own else {})))
+    return panels
 
 
 def requested_epochs(options: FigureOptions) -> list[float | None]:
@@ -143,5 +158,5 @@ def export_command(runs: Sequence[str], figure: str, format_: str, options: Figu
 def film_command(runs: Sequence[str], options: FigureOptions, output: str = "film.gif") -> str:
     """Return the `collapse film` command with a figure's view, classes, camera and layers."""
     given = options.non_default()
-    flags = [f"--{key} {shlex.quote(given[key])}" for key in ("view", "classes", "camera", "layers") if key in given]
+    flags = [f"--{key} {shlex.quote(given[key])}" for key in FILM_OPTIONS if key in given]
     return " ".join(["collapse", "film", ",".join(runs), "-o", output, *flags])

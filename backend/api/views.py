@@ -18,6 +18,7 @@ from backend.store import artifacts, curves, event_log, query, runs
 from backend.store.database import Store
 from backend.store.errors import Invalid, NotFound, Unusable, did_you_mean
 from backend.store.models import artifact, event
+from backend.store.run_filter import require_metric
 from ncengine.events import STREAMED_ARRAYS
 from ncengine.geometry.projections import project_capture
 from ncengine.metrics import METRICS
@@ -212,8 +213,7 @@ def features(store: Store, run_id: str, epoch: float | None) -> tuple[float, Pat
 
 def milestones(store: Store, run_id: str, key: str, split: str, threshold: float) -> wire.Milestones:
     """Return the first epoch of the terminal phase, and the first from which on a metric stays beyond a threshold."""
-    if key not in METRICS:
-        raise Invalid(f"key must be a metric, got {key!r}{did_you_mean(key, METRICS)}; GET /api/v1/metrics lists them")
+    require_metric(key)
     found = series(store, run_id)
     if split not in found.values and found.epochs:
         raise NotFound(f"run {run_id} has no split {split!r}; it has {', '.join(found.values)}")

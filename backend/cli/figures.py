@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,8 @@ import typer
 
 from backend.cli.options import Data, Database, Mirror, Yes, require_free, with_figure_options
 from backend.cli.services import ServiceOptions, open_store_service, with_service
-from ncfigures.catalogue import FIGURES, MEDIA_TYPES, OPTIONS
+from ncfigures.catalogue import FIGURES, MEDIA_TYPES
+from ncfigures.options import FILM_OPTIONS
 
 SideBySide = Annotated[
     str, typer.Argument(metavar="RUN", help="A run id, several comma-separated ids, or a filter: side by side.")
@@ -65,17 +67,15 @@ def replay(
         _write(output, opened.export_replay(runs_of))
 
 
+@partial(with_figure_options, names=FILM_OPTIONS)
 def film(
     runs_of: SideBySide,
+    options: dict[str, Any],
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write: run.gif, or run.mp4.")],
     seconds: Annotated[float, typer.Option(help="Duration.")] = 8.0,
     fps: Annotated[int, typer.Option(help="Frames per second.")] = 20,
     turn: Annotated[float, typer.Option(help="Rotation of the camera in degrees.")] = 90.0,
     pixels: Annotated[int, typer.Option(help="Width in pixels.")] = 720,
-    view: Annotated[str | None, typer.Option(help=OPTIONS["view"][1])] = None,
-    classes: Annotated[str | None, typer.Option(help=OPTIONS["classes"][1])] = None,
-    camera: Annotated[str | None, typer.Option(help="Initial camera: ex,ey,ez,ux,uy,uz,zoom")] = None,
-    layers: Annotated[str | None, typer.Option(help=OPTIONS["layers"][1])] = None,
     yes: Yes = False,
     data: Data = None,
     database_url: Database = None,
@@ -85,8 +85,7 @@ def film(
     from backend.figures.export import FilmOrder, film_from_store
 
     require_free(output, yes)
-    given = {"view": view, "classes": classes, "camera": camera, "layers": layers}
-    order = FilmOrder(runs_of, output.suffix.removeprefix(".").lower(), seconds, fps, turn, pixels, given)
+    order = FilmOrder(runs_of, output.suffix.removeprefix(".").lower(), seconds, fps, turn, pixels, options)
     with open_store_service(data, database_url) as opened:
         store = opened.store
         with progress_bars() as progress:

@@ -40,8 +40,6 @@ def main() -> None:
     """Run the command; expected errors are printed as one line on standard error, without a traceback."""
     from backend.store.errors import CollapseError
 
-    # pydantic looks for plugins in the metadata of every installed package, which delays each command.
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     try:
         app()
     except CollapseError as error:

@@ -72,8 +72,8 @@ def load_config(what: str, assignments: list[str]) -> RunConfig:
     elif Path(what).is_file():
         config = RunConfig.model_validate_json(Path(what).read_text())
     else:
-        hint = did_you_mean(what, PRESETS)
-        raise Invalid(f"{what!r} is neither a preset nor a file{hint}; presets are {', '.join(PRESETS)}")
+        suggestion = did_you_mean(what, PRESETS)
+        raise Invalid(f"{what!r} is neither a preset nor a file{suggestion}; `collapse presets` lists all presets")
     overrides: dict[str, object] = {
         path: _parse_value(text) for path, text in (_parse_assignment(each, "--set") for each in assignments)
     }

@@ -16,9 +16,9 @@ import orjson
 from backend.api import wire
 from backend.client.service import Service, open_service
 from backend.figures.export import FigureOrder
-from backend.store.errors import Invalid, did_you_mean
+from backend.store.errors import Invalid
+from backend.store.run_filter import require_metric
 from ncengine.files import atomic_write
-from ncengine.metrics import METRICS
 from ncfigures.catalogue import MEDIA_TYPES
 
 if TYPE_CHECKING:
@@ -89,8 +89,7 @@ class LoadedRuns:
         Raises Invalid for an unknown key, or if pandas is not installed.
         """
         for key in keys:
-            if key not in METRICS:
-                raise Invalid(f"there is no metric {key!r}{did_you_mean(key, METRICS)}")
+            require_metric(key)
         try:
             import pandas as pd
         except ModuleNotFoundError:

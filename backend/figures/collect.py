@@ -17,6 +17,7 @@ from backend.api.configurations import group_by_configuration
 from backend.store import artifacts, event_log, runs
 from backend.store.database import Store
 from backend.store.errors import Invalid, NotFound, Unusable, did_you_mean
+from backend.store.run_filter import require_metric
 from ncengine import __version__
 from ncengine.metrics import METRICS
 from ncengine.milestones import time_to_collapse
@@ -61,7 +62,8 @@ def figure_errors() -> Iterator[None]:
     except MissingPackageError as error:
         raise Unusable(str(error)) from error
     except UnknownNameError as error:
-        raise Invalid(f"{error}{did_you_mean(error.name, error.candidates)}") from error
+        suggestion = did_you_mean(error.name, error.candidates)
+        raise Invalid(f"{error.problem}{suggestion}{error.remedy}") from error
     except FigureError as error:
         raise Invalid(str(error)) from error
 
@@ -206,10 +208,8 @@ def _figure_curves(
     store: Store, run_id: str, keys: Sequence[str], figures: Sequence[FigureName], until: int | None
 ) -> MetricCurves:
     """Return the metrics `keys` of a run up to an epoch, and those of its layers where a figure draws them."""
-    unknown = [key for key in keys if key not in METRICS]
-    if unknown:
-        hint = did_you_mean(unknown[0], METRICS)
-        raise Invalid(f"there is no metric {unknown[0]!r}{hint}; `nc.catalogue()` and GET /api/v1/metrics list them")
+    for key in keys:
+        require_metric(key)
     series = views.series(store, run_id, None, MAX_CURVE_POINTS)
     if not series.epochs:
         raise NotFound(f"run {run_id} has no measured epoch yet; wait until its first epoch is done")

@@ -94,7 +94,7 @@ class FilmOrder:
     fps: int
     turn_deg: float
     pixels: int
-    options: dict[str, str | None]
+    options: dict[str, Any]
 
     def command(self, ids: list[str], options: FigureOptions) -> str:
         """Return the command that makes the film again."""
@@ -110,7 +110,7 @@ def film_from_store(store: Store, order: FilmOrder, progress: Progress) -> bytes
     if order.format not in FORMATS:
         raise Invalid(f"the file must end in {' or '.join('.' + each for each in FORMATS)}, got {order.format!r}")
     timing = FilmTiming(order.seconds, order.fps, order.turn_deg, order.pixels).checked()
-    options = parse_options({name: value for name, value in order.options.items() if value is not None})
+    options = parse_options(order.options)
     ids = ids_in_store(store, order.runs)
     task = progress.add_task("reading captures", total=timing.frames, facts="")
     request = film_request(store, ids, options)

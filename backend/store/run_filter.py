@@ -99,6 +99,13 @@ def field_names() -> list[str]:
     return [*FIELDS, *METRICS, *setting_names()]
 
 
+def require_metric(key: str) -> None:
+    """Raise Invalid, with a suggestion, where no metric has this key."""
+    if key not in METRICS:
+        suggestion = did_you_mean(key, METRICS)
+        raise Invalid(f"there is no metric {key!r}{suggestion}; `nc.catalogue()` and GET /api/v1/metrics list them")
+
+
 def field_column(name: str) -> Column | None:
     """Return what to sort or group runs by; None where no field has that name, or it holds several values (tag)."""
     field = find_field(name)

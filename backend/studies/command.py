@@ -12,7 +12,7 @@ from rich.console import Console
 from backend.cli import console
 from backend.jobs.launcher import DataAccess
 from backend.store.database import Store
-from backend.store.errors import Invalid, Unusable
+from backend.store.errors import Invalid, Unusable, did_you_mean
 from backend.studies.store_runner import StoreRunner, capacity_for
 from ncstudies.runner import PlannedRun, plan_runs
 from ncstudies.studies import STUDIES
@@ -52,7 +52,8 @@ def reproduce(
 ) -> None:
     """Execute one study, or all, and write its report; with `plan` only print what would run."""
     if name != "all" and name not in STUDIES:
-        raise Invalid(f"the study must be all or one of {', '.join(STUDIES)}, got {name!r}")
+        suggestion = did_you_mean(name, ["all", *STUDIES])
+        raise Invalid(f"the study must be all or one of {', '.join(STUDIES)}, got {name!r}{suggestion}")
     chosen = _size(size)
     names = list(STUDIES) if name == "all" else [name]
     folder = output or Path("reproduction")

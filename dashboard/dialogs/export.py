@@ -22,7 +22,6 @@ from ncfigures.catalogue import (
     LAYERS,
     MAX_SCENES,
     MEDIA_TYPES,
-    OPTIONS,
     VENUES,
     ColourVision,
     FigureName,
@@ -174,7 +173,8 @@ def _controls(metrics: list[wire.MetricWire]) -> list[Any]:
     )
     add("dpi", "DPI (PNG)", dmc.NumberInput, value=300, min=50, max=1200)
     add("width", "Width, inches", dmc.NumberInput, placeholder="Default", min=1, max=12, decimalScale=3)
-    return [html.Div(field, id={"export-box": name}, title=OPTIONS[name][1]) for name, field in fields.items()]
+    titles = {name: FigureOptions.model_fields[name].description for name in fields}
+    return [html.Div(field, id={"export-box": name}, title=titles[name]) for name, field in fields.items()]
 
 
 def _choice(id: Any, data: list[tuple[str, str]]) -> Any:

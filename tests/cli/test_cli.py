@@ -87,7 +87,7 @@ def test_export_writes_each_format_or_nothing(data, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("run", "nosuchpreset"), "neither a preset nor a file; presets are first-light"),
+        (("run", "nosuchpreset"), "neither a preset nor a file; `collapse presets` lists all presets"),
         (("run", "digit-nearest"), "did you mean 'digits-nearest'?"),
         (("run", "digits-nearest", "--set", "optimizer.lr=0.1"), "did you mean 'optimiser.lr'?"),
         (("run", "digits-nearest", "--set", "epochs"), "--set takes NAME=VALUE"),
