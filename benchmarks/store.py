@@ -94,7 +94,7 @@ def fill(data: Path) -> None:
     for i in range(RUNS):
         config, summary = configs[i % 4], _scalars(rng)
         row = runs.RunDraft(config, name=f"run {i}", tags=["a"], group=f"g{i // 10}").row(f"r{i:09d}", i, None)
-        rows.append({**row, "status": "finished", "summary": summary, "headline": runs.headline(summary)})
+        rows.append({**row, "status": "finished", "summary": summary, "headline": runs.extract_headline(summary)})
     with store.writing() as connection:
         connection.execute(run.insert(), rows)
     store.close()

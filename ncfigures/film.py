@@ -20,7 +20,7 @@ from ncfigures import palette
 from ncfigures.errors import FigureError, MissingPackageError, requires_extra
 from ncfigures.figure_data import CaptureData, FigureRequest
 from ncfigures.figure_spec import Camera, parse_camera
-from ncfigures.figures.geometry import geometry
+from ncfigures.figures.geometry import build_geometry
 from ncfigures.options import FigureOptions
 
 if TYPE_CHECKING:
@@ -127,12 +127,12 @@ def ease_in_out(progress: float) -> float:
 
 def draw_frames(request: FigureRequest, timing: FilmTiming) -> Iterator[Image.Image]:
     """Draw the frames of a geometry request whose first runs have all their captures."""
-    held = common_captures([group.runs[0].captures for group in request.groups])
+    held = select_common_captures([group.runs[0].captures for group in request.groups])
     for film_frame in plan_frames(len(held[0]), timing.frames):
         yield _frame(request, held, film_frame, timing)
 
 
-def common_captures(held: Sequence[Sequence[CaptureData]]) -> list[list[CaptureData]]:
+def select_common_captures(held: Sequence[Sequence[CaptureData]]) -> list[list[CaptureData]]:
     """Return each run's captures at the epochs that all runs captured; raises FigureError if there are none."""
     shared = set.intersection(*({round(capture.epoch, 6) for capture in captures} for captures in held))
     if not shared:
@@ -150,11 +150,11 @@ def _frame(
         shown.append(replace(group, runs=[replace(group.runs[0], captures=[capture])]))
     camera = rotate_camera(parse_camera(request.options.camera), timing.turn_deg * ease_in_out(film_frame.progress))
     options = request.options.model_copy(update={"camera": camera})
-    spec = geometry(replace(request, groups=shown, options=options))
+    spec = build_geometry(replace(request, groups=shown, options=options))
     with requires_extra("figures"):
         from ncfigures.matplotlib_renderer import draw_figure
-        from ncfigures.matplotlib_style import rc_context
-    with rc_context(options):
+        from ncfigures.matplotlib_style import apply_rc_params
+    with apply_rc_params(options):
         figure = draw_figure(spec, options, "png", below_in=STRIP_IN)
         _timeline(figure, held[0], film_frame)
         width = timing.width_px + timing.width_px % 2
@@ -181,10 +181,10 @@ def _timeline(figure: Figure, captures: Sequence[CaptureData], film_frame: FilmF
     at = film_frame.first + film_frame.share
     face = ink if film_frame.measured else "white"
     axes.plot([at], [0.25], marker="o", ms=5, mfc=face, mec=ink, mew=0.9, zorder=3)
-    axes.text(0, 0.62, frame_label(captures, film_frame), color=ink, va="center", ha="left")
+    axes.text(0, 0.62, format_frame_label(captures, film_frame), color=ink, va="center", ha="left")
 
 
-def frame_label(captures: Sequence[CaptureData], film_frame: FilmFrame) -> str:
+def format_frame_label(captures: Sequence[CaptureData], film_frame: FilmFrame) -> str:
     """Return the label of a frame: its epoch, or the epochs that it interpolates between."""
     first, second = captures[film_frame.first].epoch, captures[film_frame.second].epoch
     if film_frame.measured:
@@ -192,7 +192,7 @@ def frame_label(captures: Sequence[CaptureData], film_frame: FilmFrame) -> str:
     return f"between epochs {first:.4g} and {second:.4g}, interpolated"
 
 
-def screen_options(options: FigureOptions, panels: int) -> FigureOptions:
+def make_screen_options(options: FigureOptions, panels: int) -> FigureOptions:
     """Return options for a screen: no serifs, and a width for so many scenes side by side."""
     return options.model_copy(update={"serif": False, "width": 4.0 if panels == 1 else min(12.0, 3.2 * panels)})
 

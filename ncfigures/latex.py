@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ncfigures.catalogue import VENUES
 
 
-def latex_snippet(output: str, caption: str, venue: str, label: str) -> str:
+def format_latex_snippet(output: str, caption: str, venue: str, label: str) -> str:
     """Return the LaTeX that puts a figure's file into a paper."""
     environment = "figure*" if VENUES[venue].wide else "figure"
     include = rf"  \input{{{output}}}" if output.endswith(".pgf") else rf"  \includegraphics{{{output}}}"

@@ -24,14 +24,14 @@ from ncfigures.matplotlib_style import (
     INK,
     SYMBOLS,
     RenderStyle,
-    font_families,
-    printable,
-    rc_context,
-    with_embedded_fonts,
+    apply_rc_params,
+    choose_font_families,
+    embed_fonts,
+    replace_unprintable,
 )
 from ncfigures.options import FigureOptions
-from ncfigures.pgf import pgf
-from ncfigures.provenance import Provenance, file_metadata, with_provenance_comment
+from ncfigures.pgf import draw_pgf
+from ncfigures.provenance import Provenance, make_file_metadata, with_provenance_comment
 
 NARROW_IN = 4.5
 """Below this width panels with row labels are in one column, other panels in two at most."""
@@ -40,15 +40,15 @@ NARROW_IN = 4.5
 def render_drawn_file(spec: FigureSpec, options: FigureOptions, provenance: Provenance, title: str) -> bytes:
     """Return the file of a figure as PDF, SVG, EPS, PGF or PNG, with its provenance inside."""
     format_ = provenance.format
-    with rc_context(options):
+    with apply_rc_params(options):
         figure = draw_figure(spec, options, format_)
         if format_ == "pgf":
-            return with_provenance_comment(provenance, pgf(figure, f"{provenance.figure}.pgf")).encode()
+            return with_provenance_comment(provenance, draw_pgf(figure, f"{provenance.figure}.pgf")).encode()
         target = io.BytesIO()
-        figure.savefig(target, format=format_, dpi=options.dpi, metadata=file_metadata(provenance, title))
+        figure.savefig(target, format=format_, dpi=options.dpi, metadata=make_file_metadata(provenance, title))
     content = target.getvalue()
     if format_ == "svg":
-        return with_embedded_fonts(content, font_families(options))
+        return embed_fonts(content, choose_font_families(options))
     if format_ == "eps":
         return with_provenance_comment(provenance, content.decode("latin-1")).encode("latin-1")
     return content
@@ -57,7 +57,7 @@ def render_drawn_file(spec: FigureSpec, options: FigureOptions, provenance: Prov
 def draw_figure(spec: FigureSpec, options: FigureOptions, format_: Format, *, below_in: float = 0.0) -> Figure:
     """Return a spec as a matplotlib figure, `below_in` inches free at the bottom. Call and save inside `rc_context`."""
     style = RenderStyle(options, opaque=format_ == "eps")
-    spec = _with_printable_text(spec, font_families(options))
+    spec = _with_printable_text(spec, choose_font_families(options))
     columns = spec.columns
     if style.width_in < NARROW_IN:
         rowed = any(
@@ -167,7 +167,7 @@ def _handle(key: LegendEntry, style: RenderStyle) -> Any:
 def _with_printable_text(value: Any, families: list[str]) -> Any:
     """Return a spec, or a part of it, with texts that the fonts can write."""
     if isinstance(value, str):
-        return printable(value, families)
+        return replace_unprintable(value, families)
     if isinstance(value, tuple | list):
         return [_with_printable_text(each, families) for each in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

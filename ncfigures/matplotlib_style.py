@@ -60,7 +60,7 @@ class RenderStyle:
         return self.options.width or VENUES[self.options.venue].width_in
 
 
-def rc_params(options: FigureOptions) -> dict[str, Any]:
+def make_rc_params(options: FigureOptions) -> dict[str, Any]:
     """Return matplotlib's settings: fonts embedded as TrueType, text as text, reproducible ids."""
     return {
         "font.family": FAMILIES[options.serif],
@@ -81,14 +81,14 @@ def rc_params(options: FigureOptions) -> dict[str, Any]:
     }
 
 
-def font_families(options: FigureOptions) -> list[str]:
+def choose_font_families(options: FigureOptions) -> list[str]:
     """Return the fonts of a figure's text, the first choice first."""
     return FAMILIES[options.serif]
 
 
-def rc_context(options: FigureOptions) -> Any:
+def apply_rc_params(options: FigureOptions) -> Any:
     """Return the context manager in which a figure is drawn and saved."""
-    return mpl.rc_context(rc_params(options))  # type: ignore[arg-type]
+    return mpl.rc_context(make_rc_params(options))  # type: ignore[arg-type]
 
 
 FILES = {
@@ -108,18 +108,18 @@ def _font_bytes(family: str, weight: int) -> bytes:
 
 
 @functools.cache
-def glyphs(family: str, weight: int = 400) -> frozenset[int]:
+def list_glyphs(family: str, weight: int = 400) -> frozenset[int]:
     """Return the code points for which a font has glyphs."""
     return frozenset(TTFont(io.BytesIO(_font_bytes(family, weight))).getBestCmap())
 
 
-def printable(text: str, families: Sequence[str]) -> str:
+def replace_unprintable(text: str, families: Sequence[str]) -> str:
     """Replace each character that none of the fonts has by U+FFFD, a question mark in a diamond."""
-    known = frozenset().union(*(glyphs(family) for family in families))
+    known = frozenset().union(*(list_glyphs(family) for family in families))
     return "".join(character if ord(character) in known else "\ufffd" for character in text)
 
 
-def font_subset(family: str, weight: int, characters: str) -> bytes:
+def make_font_subset(family: str, weight: int, characters: str) -> bytes:
     """Return a TrueType file with the glyphs of `characters` only; the same characters give the same bytes."""
     font = TTFont(io.BytesIO(_font_bytes(family, weight)), recalcTimestamp=False)
     options = subset.Options(hinting=False, layout_features=["kern"], name_IDs=[1, 2], notdef_outline=True)
@@ -132,19 +132,19 @@ def font_subset(family: str, weight: int, characters: str) -> bytes:
     return target.getvalue()
 
 
-def with_embedded_fonts(svg: bytes, families: Sequence[str]) -> bytes:
+def embed_fonts(svg: bytes, families: Sequence[str]) -> bytes:
     """Return the SVG with an @font-face for each font whose glyphs its text elements use."""
     text = svg.decode()
     used: dict[tuple[str, int], set[str]] = {}
     for attributes, content in _TEXT.findall(text):
         weight = 700 if re.search(r"\b(700|bold)\b", attributes) else 400
         for character in html.unescape(content).strip():
-            having = [family for family in families if ord(character) in glyphs(family, weight)]
+            having = [family for family in families if ord(character) in list_glyphs(family, weight)]
             if having:
                 used.setdefault((having[0], weight), set()).add(character)
     faces = []
     for (family, weight), characters in sorted(used.items()):
-        encoded = base64.b64encode(font_subset(family, weight, "".join(sorted(characters)))).decode()
+        encoded = base64.b64encode(make_font_subset(family, weight, "".join(sorted(characters)))).decode()
         source = f"url(data:font/ttf;base64,{encoded}) format('truetype')"
         faces.append(f"@font-face{{font-family:'{family}';font-weight:{weight};src:{source}}}")
     style = f'<defs>\n  <style type="text/css">{"".join(faces)}</style>'

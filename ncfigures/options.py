@@ -108,7 +108,7 @@ def split_list(text: str | None) -> list[str]:
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
-def composed_panels(options: FigureOptions) -> list[tuple[FigureName, FigureOptions]]:
+def parse_panels(options: FigureOptions) -> list[tuple[FigureName, FigureOptions]]:
     """Return the figures of a composed figure, each with its options; raises FigureError for an unknown one."""
     panels: list[tuple[FigureName, FigureOptions]] = []
     for text in split_list(options.panels) or ["geometry", "angles", "curves:nc1", "margins"]:
@@ -119,7 +119,7 @@ def composed_panels(options: FigureOptions) -> list[tuple[FigureName, FigureOpti
     return panels
 
 
-def requested_epochs(options: FigureOptions) -> list[float | None]:
+def parse_epochs(options: FigureOptions) -> list[float | None]:
     """Return the epochs whose captures are drawn, None for the latest; raises FigureError for invalid numbers."""
     if options.epochs is None:
         return [options.epoch]
@@ -132,20 +132,20 @@ def requested_epochs(options: FigureOptions) -> list[float | None]:
     return list(wanted)
 
 
-def single_figures(figure: FigureName, options: FigureOptions) -> list[FigureName]:
+def list_figures(figure: FigureName, options: FigureOptions) -> list[FigureName]:
     """Return the figures that a composed figure consists of, or the figure itself."""
-    return [name for name, _ in composed_panels(options)] if figure == "composed" else [figure]
+    return [name for name, _ in parse_panels(options)] if figure == "composed" else [figure]
 
 
-def metric_keys(figure: FigureName, options: FigureOptions) -> list[str]:
+def choose_metric_keys(figure: FigureName, options: FigureOptions) -> list[str]:
     """Return the keys of the metrics that a figure draws."""
     if figure == "composed":
-        return list(dict.fromkeys(key for name, own in composed_panels(options) for key in metric_keys(name, own)))
+        return list(dict.fromkeys(key for name, own in parse_panels(options) for key in choose_metric_keys(name, own)))
     asked = split_list(options.keys) if "keys" in FIGURES[figure].options else []
     return asked or list(FIGURES[figure].metrics)
 
 
-def export_command(runs: Sequence[str], figure: str, format_: str, options: FigureOptions, output: str) -> str:
+def format_export_command(runs: Sequence[str], figure: str, format_: str, options: FigureOptions, output: str) -> str:
     """Return the `collapse export` command that makes a figure's file."""
     flags: list[str] = []
     for key, value in options.non_default().items():
@@ -155,7 +155,7 @@ def export_command(runs: Sequence[str], figure: str, format_: str, options: Figu
     return " ".join(["collapse", "export", ",".join(runs), figure, "-o", shlex.quote(output), *kind, *flags])
 
 
-def film_command(runs: Sequence[str], options: FigureOptions, output: str = "film.gif") -> str:
+def format_film_command(runs: Sequence[str], options: FigureOptions, output: str = "film.gif") -> str:
     """Return the `collapse film` command with a figure's view, classes, camera and layers."""
     given = options.non_default()
     flags = [f"--{key} {shlex.quote(given[key])}" for key in FILM_OPTIONS if key in given]

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ncfigures.catalogue import FigureName, Format
 from ncfigures.errors import FigureError
 from ncfigures.figure_data import FigureRequest
-from ncfigures.options import FigureOptions, export_command
+from ncfigures.options import FigureOptions, format_export_command
 
 COMMENT_PREFIX = "CollapseLab: "
 """Prefix of the provenance in formats that have comments only."""
@@ -83,7 +83,7 @@ class Provenance(BaseModel):
         return f"/runs/{self.runs[0].id}" + ("?" + "&".join(parts) if parts else "")
 
 
-def provenance_of(request: FigureRequest) -> Provenance:
+def make_provenance(request: FigureRequest) -> Provenance:
     """Return the provenance of a request's figure."""
     captures = request.first_run().captures
     return Provenance(
@@ -103,7 +103,7 @@ def provenance_of(request: FigureRequest) -> Provenance:
         options=request.options.non_default(),
         epochs=[capture.epoch for capture in captures],
         view_matrix=captures[-1].view_matrix.tolist() if captures else None,
-        command=export_command(
+        command=format_export_command(
             [run.id for run in request.all_runs()],
             request.figure,
             request.format,
@@ -113,7 +113,7 @@ def provenance_of(request: FigureRequest) -> Provenance:
     )
 
 
-def file_metadata(found: Provenance, title: str) -> dict[str, Any]:
+def make_file_metadata(found: Provenance, title: str) -> dict[str, Any]:
     """Return the metadata that matplotlib writes into the file; comments are added by `with_provenance_comment`."""
     if found.format == "pdf":
         nothing = {"CreationDate": None, "ModDate": None}

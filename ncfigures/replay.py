@@ -23,7 +23,7 @@ from ncfigures import palette
 from ncfigures.catalogue import MAX_SCENES
 from ncfigures.errors import FigureError, requires_extra
 from ncfigures.figure_data import F64, CaptureData, MetricCurves
-from ncfigures.figures.seed_statistics import SPLIT_DASHES, SeedStatistics, seed_statistics
+from ncfigures.figures.seed_statistics import SPLIT_DASHES, SeedStatistics, summarise_seeds
 from ncfigures.palette import Dash
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def require_group_count(count: int) -> None:
         raise FigureError(f"a replay shows 1 to {MAX_SCENES} runs or groups of seeds side by side, got {count}")
 
 
-def captures_that_fit(count: int, first: CaptureData, groups: int) -> list[int]:
+def select_captures(count: int, first: CaptureData, groups: int) -> list[int]:
     """Return the indices of the captures that fit into the file, evenly spaced, with the first and the last."""
     capture_bytes = sum(2 * first.arrays[name].size for name in ARRAYS if name in first.arrays)
     most = max(2, MAX_COORDINATE_BYTES // groups // capture_bytes)
@@ -198,7 +198,7 @@ def _line(group: ReplayGroup, split: str, shown: Sequence[str], *, several: bool
     for key in shown:
         having = [curves for curves in group.curves if key in curves.values.get(split, {})]
         if having:
-            statistics[key] = seed_statistics([(curves.epochs, curves.values[split][key]) for curves in having])
+            statistics[key] = summarise_seeds([(curves.epochs, curves.values[split][key]) for curves in having])
     return {
         "label": group.label if several else split,
         "colour": f"head-{group.head}" if several else "accent",

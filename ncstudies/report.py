@@ -62,7 +62,7 @@ class FinishedRun:
     outcome: RunOutcome
 
 
-def finished_runs(runner: Runner, study: Study, plan: Sequence[PlannedRun]) -> list[FinishedRun]:
+def list_finished_runs(runner: Runner, study: Study, plan: Sequence[PlannedRun]) -> list[FinishedRun]:
     """Return the runs of a plan that have finished, with their results."""
     existing = runner.find(plan)
     return [
@@ -72,7 +72,7 @@ def finished_runs(runner: Runner, study: Study, plan: Sequence[PlannedRun]) -> l
     ]
 
 
-def claim_results(study: Study, finished: Sequence[FinishedRun]) -> list[ClaimResult]:
+def evaluate_claims(study: Study, finished: Sequence[FinishedRun]) -> list[ClaimResult]:
     """Return the result of each claim in each of its settings, runs paired by their seeds."""
     by_arm: dict[tuple[str, str], dict[int, RunOutcome]] = {}
     for run in finished:
@@ -87,7 +87,7 @@ def claim_results(study: Study, finished: Sequence[FinishedRun]) -> list[ClaimRe
     return results
 
 
-def study_report(
+def write_study_report(
     runner: Runner, study: Study, size: Size, plan: Sequence[PlannedRun], progress: Callable[[str], None]
 ) -> StudyReport:
     """Return a study's report. `progress` is called with a description of each step.
@@ -95,8 +95,8 @@ def study_report(
     Raises the runner's errors where figures cannot be drawn.
     """
     progress("reading runs")
-    finished = finished_runs(runner, study, plan)
-    results = claim_results(study, finished)
+    finished = list_finished_runs(runner, study, plan)
+    results = evaluate_claims(study, finished)
     files: dict[str, bytes] = {}
     parts = [f"# {_escaped(study.title)}", study.question, *_summary(results)]
     for setting in study.settings:
@@ -111,7 +111,7 @@ def study_report(
     text = "\n\n".join(parts) + "\n"
     files["claims.csv"] = _csv(results).encode()
     files["README.md"] = text.encode()
-    files["report.html"] = page(study.title, text).encode()
+    files["report.html"] = render_page(study.title, text).encode()
     return StudyReport(files, results)
 
 
@@ -135,7 +135,7 @@ def _draw_figures(
     return parts + tables[:1]
 
 
-def index(size: Size, held: Sequence[tuple[Study, Sequence[ClaimResult]]]) -> bytes:
+def write_index(size: Size, held: Sequence[tuple[Study, Sequence[ClaimResult]]]) -> bytes:
     """Return the index of several reports: the question of each study and the verdicts on its claims."""
     parts = ["# The paper's claims, and questions beyond it", f"`collapse reproduce all --size {size}`", SOURCE]
     lines = ["| Study | Question | Agree | Disagree | Undecided |", "|" + "---|" * 5]
@@ -305,7 +305,7 @@ def _escaped(text: str) -> str:
 _WIDE_TABLE = '<div class="wide" tabindex="0" role="region" aria-label="Table {}"><table>'
 
 
-def page(title: str, text: str) -> str:
+def render_page(title: str, text: str) -> str:
     """Return a report's Markdown as one page of HTML; HTML inside the Markdown is shown as text."""
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     numbers = itertools.count(1)

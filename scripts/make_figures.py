@@ -7,11 +7,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from backend.figures.files import figure_file
+from backend.figures.files import make_figure_file
 from backend.store import query
 from backend.store.database import Store, open_store
 from ncfigures.catalogue import FIGURES, FigureName
-from ncfigures.options import export_command, parse_options
+from ncfigures.options import format_export_command, parse_options
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "pictures" / "figures"
@@ -50,11 +50,11 @@ def main() -> None:
         store = open_store(Path(data))
         lines = ["# Figures", "", INTRODUCTION, ""]
         for number, (figure, of, options) in enumerate(SHEET):
-            file = figure_file(store, _ids(store, of), figure, "svg", parse_options(dict(options)))
+            file = make_figure_file(store, _ids(store, of), figure, "svg", parse_options(dict(options)))
             path = FOLDER / f"{number:02d}-{figure}.svg"
             path.write_bytes(file.content)
             words = {"one": "RUN", "heads": "RUN,…", "implicit": "RUN,RUN", "layered": "RUN"}[of]
-            made = export_command([words], figure, "pdf", parse_options(dict(options)), f"{figure}.pdf")
+            made = format_export_command([words], figure, "pdf", parse_options(dict(options)), f"{figure}.pdf")
             title = FIGURES[figure].title
             lines += [f"## {title}", "", f"`{made}`", "", f"![{title}](pictures/figures/{path.name})", ""]
             print(path.name, path.stat().st_size)
@@ -69,7 +69,7 @@ def _ids(store: Store, of: str) -> list[str]:
         "implicit": ["nearest ETF", "gradient cut"],
         "layered": ["layered"],
     }[of]
-    found = [sorted(query.matching_ids(store, f'name:"{name}"', 100)) for name in names]
+    found = [sorted(query.list_matching_ids(store, f'name:"{name}"', 100)) for name in names]
     return [found[0][0]] if of == "one" else [run for ids in found for run in ids]
 
 

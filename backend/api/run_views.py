@@ -13,16 +13,16 @@ from backend.api import wire
 from backend.store import runs
 
 
-def run_wire(row: sa.Row[Any]) -> wire.RunWire:
+def run_to_wire(row: sa.Row[Any]) -> wire.RunWire:
     """Return a run's row as a wire model."""
-    config = runs.config_of(row)
+    config = runs.parse_config(row)
     columns = {name: getattr(row, name) for name in wire.RunWire.model_fields if hasattr(row, name)}
     request = row.want if row.status == "running" else "run"
     derived = {"config": config, "classes": config.classes, "class_names": list(config.class_names), "want": request}
     return wire.RunWire(**columns | derived)
 
 
-def event_json(row: sa.Row[Any]) -> dict[str, Any]:
+def event_to_json(row: sa.Row[Any]) -> dict[str, Any]:
     """Return an event as JSON; a capture has `href`, the address of its arrays."""
     found = {"run": row.run_id, "seq": row.seq, "type": row.type, "at": row.at, **row.payload}
     if row.type == "GeometryCaptured":

@@ -28,10 +28,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from backend.api.downloads import STALL_TIMEOUT_S, wait_for_disconnect
-from backend.api.run_views import event_json
+from backend.api.run_views import event_to_json
 from backend.api.security.authenticator import RECHECK_S
 from backend.api.security.permissions import Caller
-from backend.api.views import typed_arrays
+from backend.api.views import read_typed_arrays
 from backend.store import event_log, runs
 from backend.store.database import CHANNEL, Store, Unreachable
 from backend.store.errors import CollapseError
@@ -68,11 +68,11 @@ class EncodedEvent:
 
 def encode_event(store: Store, row: sa.Row[Any], *, arrays: bool) -> EncodedEvent:
     """Encode an event; `arrays` includes a capture's arrays."""
-    content = event_json(row)
+    content = event_to_json(row)
     encoded = EncodedEvent(row.seq, row.type.encode(), orjson.dumps(content))
     if arrays and row.type == "GeometryCaptured":
         try:
-            typed = typed_arrays(store, row.run_id, row.payload["step"])
+            typed = read_typed_arrays(store, row.run_id, row.payload["step"])
         except CollapseError as error:
             # A damaged file must not stop the stream: the event is sent without arrays, and `href` gives the error.
             log.warning("%s", error)
@@ -210,7 +210,7 @@ class StreamHub:
     async def _subscribed(self, subscriber: Subscriber) -> AsyncIterator[None]:
         self._subscribers[id(subscriber)] = subscriber
         try:
-            last = await asyncio.to_thread(runs.last_seqs, self._store, subscriber.cursors)
+            last = await asyncio.to_thread(runs.read_last_seqs, self._store, subscriber.cursors)
             subscriber.deleted = subscriber.cursors.keys() - last.keys()
             for run_id, seq in last.items():
                 self._feeds.setdefault(run_id, Feed(seq)).subscribers.append(subscriber)
@@ -265,7 +265,7 @@ class StreamHub:
         return b"".join(parts), more
 
     def _read_chunk(self, run_id: str, seq: int, multiplexed: bool) -> tuple[bytes, int]:
-        rows = event_log.after(self._store, run_id, seq, PAGE_EVENTS)
+        rows = event_log.list_events(self._store, run_id, seq, PAGE_EVENTS)
         if not rows:
             return b"", seq
         captures = [row.seq for row in rows if row.type == "GeometryCaptured"]
@@ -292,10 +292,10 @@ class StreamHub:
 
     def _read_new(self, watched: dict[str, int]) -> tuple[dict[str, list[EncodedEvent]], set[str]]:
         """Return the events after the given numbers, and the runs that no longer exist."""
-        last = runs.last_seqs(self._store, watched)
+        last = runs.read_last_seqs(self._store, watched)
         behind = {run_id: watched[run_id] for run_id, seq in last.items() if seq > watched[run_id]}
         new = {}
-        for run_id, rows in event_log.after_each(self._store, behind, PAGE_EVENTS).items():
+        for run_id, rows in event_log.list_events_of_runs(self._store, behind, PAGE_EVENTS).items():
             captures = [row.seq for row in rows if row.type == "GeometryCaptured"]
             newest = captures[-1] if captures else None
             new[run_id] = [encode_event(self._store, row, arrays=row.seq == newest) for row in rows]

@@ -36,13 +36,13 @@ def export(
     yes: Yes = False,
 ) -> None:
     """Write a figure: vectors (pdf, svg, eps, pgf), an image (png), the data (csv) or a table (tex, md)."""
-    from backend.figures.export import FigureOrder, order_from_file
+    from backend.figures.export import FigureOrder, read_order
     from backend.store.errors import Invalid
 
     if again is not None:
         if runs_of is not None or options:
             raise Invalid("--again takes everything from the file; leave the run, the figure and options out")
-        order = order_from_file(again)
+        order = read_order(again)
         target = output or again.with_stem(f"{again.stem}-again")
     else:
         if runs_of is None or figure is None or output is None:
@@ -112,7 +112,7 @@ def reproduce(
     from backend.studies import command
 
     if name is None:
-        command.listing(size)
+        command.list_studies(size)
         return
     with open_store_service(data, database_url, create=True) as opened:
         command.reproduce(opened.store, name, size, seeds, output, plan=plan, download=download, mirror=mirror)

@@ -70,7 +70,7 @@ class HttpService:
     def resolve_runs(self, text: str) -> list[str]:
         from backend.figures import export
 
-        return export.ids_on_server(self._client, text)
+        return export.find_runs_on_server(self._client, text)
 
     @contextlib.contextmanager
     def launch(self, config: RunConfig, *, name: str, group: str | None, mirror: str | None) -> Iterator[str]:
@@ -83,7 +83,7 @@ class HttpService:
     def export_figure(self, order: FigureOrder) -> bytes:
         from backend.figures import export
 
-        return export.from_server(self._client, order)
+        return export.export_from_server(self._client, order)
 
     def export_replay(self, runs: str) -> bytes:
         return self._client(calls.replay(",".join(self.resolve_runs(runs))))

@@ -52,27 +52,29 @@ class StoreService:
         from backend.store import query
 
         rows = query.list_runs(self.store, status=status, q=q, sort=sort, limit=limit).rows
-        return [run_views.run_wire(row) for row in rows]
+        return [run_views.run_to_wire(row) for row in rows]
 
     def run(self, run_id: str) -> wire.RunWire:
         from backend.store import runs
 
-        return run_views.run_wire(runs.get(self.store, run_id))
+        return run_views.run_to_wire(runs.get(self.store, run_id))
 
     def events(self, run_id: str, after: int) -> list[dict[str, Any]]:
         from backend.store import event_log
 
-        return [run_views.event_json(row) for row in event_log.after(self.store, run_id, after, EVENTS_PER_PAGE)]
+        return [
+            run_views.event_to_json(row) for row in event_log.list_events(self.store, run_id, after, EVENTS_PER_PAGE)
+        ]
 
     def metrics(self, run_id: str) -> wire.MetricSeries:
         from backend.api import views
 
-        return views.series(self.store, run_id)
+        return views.read_series(self.store, run_id)
 
     def resolve_runs(self, text: str) -> list[str]:
         from backend.figures import export
 
-        return export.ids_in_store(self.store, text)
+        return export.find_runs_in_store(self.store, text)
 
     @contextlib.contextmanager
     def launch(self, config: RunConfig, *, name: str, group: str | None, mirror: str | None) -> Iterator[str]:
@@ -82,7 +84,7 @@ class StoreService:
         from backend.store import data_directory, runs
         from ncengine.data import resolve_config
 
-        holder = data_directory.server_lock_holder(self.store.data_dir)
+        holder = data_directory.read_server_lock(self.store.data_dir)
         run_id, _ = runs.create(self.store, resolve_config(config), name=name, group=group)
         if holder:
             yield run_id
@@ -98,7 +100,7 @@ class StoreService:
         """Return the address of the server that uses the data directory, or None."""
         from backend.store import data_directory
 
-        holder = data_directory.server_lock_holder(self.store.data_dir)
+        holder = data_directory.read_server_lock(self.store.data_dir)
         return str(holder.get("url", "?")) if holder else None
 
     def bulk_action(self, action: RunAction, run_ids: Sequence[str]) -> list[wire.BulkResult]:
@@ -109,12 +111,12 @@ class StoreService:
     def export_figure(self, order: FigureOrder) -> bytes:
         from backend.figures import export
 
-        return export.from_store(self.store, order)
+        return export.export_from_store(self.store, order)
 
     def export_replay(self, runs: str) -> bytes:
-        from backend.figures.files import replay_file
+        from backend.figures.files import make_replay_file
 
-        return replay_file(self.store, self.resolve_runs(runs))
+        return make_replay_file(self.store, self.resolve_runs(runs))
 
     @contextlib.contextmanager
     def export_archive(self, run_id: str) -> Iterator[Iterator[bytes]]:
@@ -176,7 +178,7 @@ class StoreService:
     def delete_gc_plan(self, plan_id: str, *, stopped: Callable[[], bool], progress: Progress) -> GcOutcome:
         from backend.store.gc import delete
 
-        result = delete.delete(self.store, plan_id, stopped=stopped, progress=progress)
+        result = delete.execute_plan(self.store, plan_id, stopped=stopped, progress=progress)
         return GcOutcome(wire.GcResult.model_validate(result), result.stopped)
 
     def list_trash(self) -> wire.Trash:
@@ -189,10 +191,10 @@ class StoreService:
     ) -> GcOutcome:
         from backend.store.gc import restore
 
-        result = restore.restore(self.store, entries, stopped=stopped, progress=progress)
+        result = restore.restore_entries(self.store, entries, stopped=stopped, progress=progress)
         return GcOutcome(wire.GcResult.model_validate(result), result.stopped)
 
     def empty_trash(self, digest: str) -> wire.EmptyTrashResult:
         from backend.store.gc import trash
 
-        return wire.EmptyTrashResult.model_validate(trash.empty(self.store, digest))
+        return wire.EmptyTrashResult.model_validate(trash.empty_listed(self.store, digest))

@@ -111,7 +111,7 @@ def _store(data_dir: Path, database_url: str | None) -> list[CheckResult]:
         import pysqlite3
 
         free = shutil.disk_usage(store.data_dir).free / 2**30
-        holder = data_directory.server_lock_holder(store.data_dir)
+        holder = data_directory.read_server_lock(store.data_dir)
         database = f"SQLite {pysqlite3.sqlite_version}" if store.is_sqlite else store.engine.dialect.name
         return [
             CheckResult("data directory", True, f"{store.data_dir}, {free:.1f} GiB free"),

@@ -28,7 +28,7 @@ from backend.store import run_attempts, run_folders, run_queue, runs
 from backend.store.database import Store, Unreachable, reason_of
 from backend.store.errors import Fenced
 from backend.store.event_log import NewEvent
-from backend.store.identity import machine_id
+from backend.store.identity import read_machine_id
 from backend.store.run_attempts import MAX_CRASHES
 
 log = logging.getLogger("collapse.jobs")
@@ -67,7 +67,7 @@ class WatchedAttempt:
 class JobLimits:
     """Limits set by the operator: runs per device, seconds without a heartbeat before a kill, free disk space."""
 
-    slots: Mapping[str, int] = field(default_factory=slots.device_capacities)
+    slots: Mapping[str, int] = field(default_factory=slots.count_slots)
     hang_s: float = HANG_S
     min_free_bytes: int = MIN_FREE_BYTES
 
@@ -87,13 +87,13 @@ class Supervisor:
         self.store, self._only = store, only
         self.launcher = WorkerLauncher(store, warm=warm, data_access=data_access or DataAccess())
         self.limits = limits or JobLimits()
-        self._host = machine_id()
+        self._host = read_machine_id()
         self._stop, self._wake = threading.Event(), threading.Event()
         self._watched: dict[AttemptKey, WatchedAttempt] = {}
         self._probed_at = time.monotonic()
         self._checked_at = time.monotonic()
         self._disk_full = False
-        self._memory_kills = processes.out_of_memory_kills()
+        self._memory_kills = processes.count_out_of_memory_kills()
         self.database = DatabaseMonitor(store)
         self._thread = threading.Thread(target=self._loop, name="supervisor", daemon=True)
 
@@ -160,7 +160,7 @@ class Supervisor:
                 log.exception("run %s attempt %d could not be watched; trying again", row.run_id, row.number)
         running = {AttemptKey(row.run_id, row.number) for row in attempts}
         self._watched = {key: watched for key, watched in self._watched.items() if key in running}
-        open_slots = slots.free_slots(
+        open_slots = slots.list_free_slots(
             self.limits.slots, [row.device for row in attempts if row.host in (None, self._host)]
         )
         if open_slots and not self.database.problem and self._has_free_disk():
@@ -279,7 +279,7 @@ class Supervisor:
 
     def _exit_reason(self, pid: int) -> str:
         status = self.launcher.exit_status(pid)
-        before, self._memory_kills = self._memory_kills, processes.out_of_memory_kills()
+        before, self._memory_kills = self._memory_kills, processes.count_out_of_memory_kills()
         if status in (None, -signal.SIGKILL) and (self._memory_kills or 0) > (before or 0):
             return "out of memory: the system killed the worker process; set a smaller batch_size or backbone"
         if status == -signal.SIGKILL:

@@ -20,7 +20,7 @@ from backend.store.database import Store
 from backend.store.errors import Invalid, NotFound
 from backend.store.models import audit, session, token
 from backend.store.models import store as store_table
-from backend.store.runs import new_id
+from backend.store.runs import make_run_id
 from backend.store.scopes import TokenScope
 
 
@@ -38,7 +38,7 @@ def create_token(store: Store, name: str, scope: TokenScope, expires_at: str | N
     """Create a token; return its row and its secret, which cannot be read again."""
     secret = secrets.token_urlsafe(24)
     with store.writing() as connection:
-        values = {"id": new_id(), "name": name, "digest": hash_secret(secret), "scope": scope, "created_at": now()}
+        values = {"id": make_run_id(), "name": name, "digest": hash_secret(secret), "scope": scope, "created_at": now()}
         inserting = token.insert().values(**values, expires_at=expires_at).returning(token)
         row = connection.execute(inserting).one()
     return row, secret

@@ -18,14 +18,14 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 
 def migrate(engine: Engine, data_dir: Path) -> None:
     """Migrate the database to this version's schema; an older one is copied first, a newer one refused."""
-    if revision_of(engine, data_dir) == HEAD_REVISION:
+    if read_revision(engine, data_dir) == HEAD_REVISION:
         return
     # Programs that open an old database at the same time take turns; the later ones find it migrated.
     with hold_migration_lock(data_dir):
         _upgrade(engine, data_dir)
 
 
-def revision_of(engine: Engine, data_dir: Path) -> str | None:
+def read_revision(engine: Engine, data_dir: Path) -> str | None:
     """Return the schema revision of the database, None if it is empty; raises Unusable if it is unreadable or newer."""
     try:
         with engine.connect() as connection:
@@ -47,7 +47,7 @@ def revision_of(engine: Engine, data_dir: Path) -> str | None:
 
 
 def _upgrade(engine: Engine, data_dir: Path) -> None:
-    revision = revision_of(engine, data_dir)
+    revision = read_revision(engine, data_dir)
     if revision == HEAD_REVISION:
         return
     backup = None if revision is None else _make_backup(engine, data_dir)

@@ -81,7 +81,7 @@ def list_runs(
     )
 
 
-def matching_ids(store: Store, q: str, limit: int) -> list[str]:
+def list_matching_ids(store: Store, q: str, limit: int) -> list[str]:
     """Return the ids of the runs that match a filter, newest first."""
     query = sa.select(run.c.id).where(run.c.deleted_at.is_(None), *parse_filter(q))
     with store.reading() as connection:

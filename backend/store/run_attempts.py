@@ -115,8 +115,8 @@ def end_attempt(
 
 def count_crashes(store: Store, run_id: str) -> int:
     """Return how many attempts failed since the user last queued the run."""
-    queued = event_log.newest_event(store, run_id, "RunQueued")
-    return len(event_log.after(store, run_id, 0 if queued is None else queued.seq, 100, ["AttemptFailed"]))
+    queued = event_log.find_newest_event(store, run_id, "RunQueued")
+    return len(event_log.list_events(store, run_id, 0 if queued is None else queued.seq, 100, ["AttemptFailed"]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from backend.cli import console
 from backend.jobs.launcher import DataAccess
 from backend.store.database import Store
 from backend.store.errors import Invalid, Unusable, did_you_mean
-from backend.studies.store_runner import StoreRunner, capacity_for
+from backend.studies.store_runner import StoreRunner, choose_capacity
 from ncstudies.runner import PlannedRun, plan_runs
 from ncstudies.studies import STUDIES
 from ncstudies.study import Size, Study
@@ -31,7 +31,7 @@ def _size(text: str) -> Size:
     return cast(Size, text)
 
 
-def listing(size: str) -> None:
+def list_studies(size: str) -> None:
     """Print the studies of a size: their names, how many runs of five seeds, their titles."""
     for name, make in STUDIES.items():
         study = make(_size(size))
@@ -62,7 +62,7 @@ def reproduce(
         require_report_folder(target)
     require_report_packages()
     # Listing the studies needs neither statistics nor Markdown.
-    from ncstudies.report import index, study_report
+    from ncstudies.report import write_index, write_study_report
 
     runner = StoreRunner(store, DataAccess(mirror=mirror))
     reported: list[tuple[Study, list[ClaimResult]]] = []
@@ -74,12 +74,12 @@ def reproduce(
             continue
         runner.execute(study, planned)
         with Console(stderr=True).status("writing the report") as status:
-            files, results = study_report(runner, study, chosen, planned, status.update)
+            files, results = write_study_report(runner, study, chosen, planned, status.update)
         write_report(targets[each], files)
         print(f"{targets[each] / 'report.html'}: {len(files)} files, {sum(map(len, files.values())) / 1e6:.1f} MB")
         reported.append((study, results))
     if name == "all" and reported:
-        write_report(folder, {"README.md": index(chosen, reported)})
+        write_report(folder, {"README.md": write_index(chosen, reported)})
 
 
 def _announce(runner: StoreRunner, study: Study, plan: list[PlannedRun]) -> None:
@@ -87,7 +87,7 @@ def _announce(runner: StoreRunner, study: Study, plan: list[PlannedRun]) -> None
     left = len(plan) - done
     words = f"{study.name}: {len(plan)} runs, {done} of them done"
     if left:
-        seconds = runner.estimate_s(plan, capacity_for(study))
+        seconds = runner.estimate_s(plan, choose_capacity(study))
         words += "; nothing like them was run here, so how long they take is not known yet" if seconds is None else ""
         words += "" if seconds is None else f"; about {max(1, round(seconds / 60))} min for the rest"
     Console(stderr=True).print(words)

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from backend.api import views
 from backend.cli.console import interrupts, progress_bars
-from backend.figures.collect import MAX_CURVE_POINTS, collect, figure_errors, step_costs
+from backend.figures.collect import MAX_CURVE_POINTS, collect, figure_errors, read_step_costs
 from backend.jobs import slots
 from backend.jobs.launcher import DataAccess
 from backend.jobs.supervisor import JobLimits, Supervisor
@@ -78,7 +78,7 @@ class StoreRunner:
         Ctrl-C pauses what runs here (what a server runs goes on there) and raises SystemExit. Raises Unusable where a
         server holds the data directory and times would be compared: other runs may start there.
         """
-        server, console = data_directory.server_lock_holder(self._store.data_dir), Console(stderr=True)
+        server, console = data_directory.read_server_lock(self._store.data_dir), Console(stderr=True)
         if server and study.exclusive:
             raise Unusable(
                 f"{study.name} compares times, and the server at {server.get('url', '?')} may start other runs "
@@ -102,7 +102,7 @@ class StoreRunner:
     @contextlib.contextmanager
     def _supervising(self, study: Study, ids: Collection[str]) -> Iterator[None]:
         """Start runs as slots become free, each with one thread where several share the processor."""
-        capacity = capacity_for(study)
+        capacity = choose_capacity(study)
         threads = None if study.exclusive or "cpu" not in capacity else 1
         # A worker that warms up takes time from one that is measured.
         supervisor = Supervisor(
@@ -175,15 +175,15 @@ class StoreRunner:
 
     def outcome(self, run_id: str, *, with_costs: bool) -> RunOutcome:
         """Return the metrics of a finished run, with the time and memory of its steps if asked for."""
-        series = views.series(self._store, run_id, None, MAX_CURVE_POINTS)
+        series = views.read_series(self._store, run_id, None, MAX_CURVE_POINTS)
         if not with_costs:
             return RunOutcome(series.epochs, series.values)
-        costs = step_costs(self._store, run_id)
+        costs = read_step_costs(self._store, run_id)
         return RunOutcome(series.epochs, series.values, costs.seconds, costs.memory_bytes)
 
     def origin(self, run_id: str) -> RunOrigin:
         """Return what a run was trained with, and for how long."""
-        started = event_log.newest_event(self._store, run_id, "RunStarted")
+        started = event_log.find_newest_event(self._store, run_id, "RunStarted")
         versions = {} if started is None else started.payload["versions"]
         device = "?" if started is None else started.payload["device"]
         return RunOrigin(versions, device, runs.get(self._store, run_id).running_s)
@@ -198,19 +198,19 @@ class StoreRunner:
         # matplotlib is slow to import, and finding or executing runs needs none of it.
         from ncfigures.figures import build_figure_spec
         from ncfigures.render import render_figure
-        from ncfigures.tables import markdown_table
+        from ncfigures.tables import format_markdown_table
 
         options = parse_options({"venue": VENUE, **figure.options})
         request = collect(self._store, run_ids, _figure_name(figure), "svg", options)
         spec = build_figure_spec(request)
-        return ReportFigure(render_figure(request), spec.caption, markdown_table(spec))
+        return ReportFigure(render_figure(request), spec.caption, format_markdown_table(spec))
 
 
 def _figure_name(figure: StudyFigure) -> FigureName:
     return next(name for name in FIGURES if name == figure.figure)
 
 
-def capacity_for(study: Study) -> dict[str, int]:
+def choose_capacity(study: Study) -> dict[str, int]:
     """Return how many runs at once: one a GPU, or else one a processor core; one in all where times are compared."""
     devices = slots.list_gpus()
     if study.exclusive:

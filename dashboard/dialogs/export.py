@@ -27,8 +27,8 @@ from ncfigures.catalogue import (
     FigureName,
 )
 from ncfigures.errors import FigureError
-from ncfigures.latex import latex_snippet
-from ncfigures.options import FigureOptions, export_command, film_command, parse_options
+from ncfigures.latex import format_latex_snippet
+from ncfigures.options import FigureOptions, format_export_command, format_film_command, parse_options
 
 FORMATS = [name for name in MEDIA_TYPES if name != "json"]
 TEXT_FORMATS = ("csv", "tex", "md", "pgf")
@@ -232,11 +232,11 @@ async def _render(
     options = FigureOptions.model_validate(interactive["layout"]["meta"]["provenance"]["options"])
     preview, save = figure_urls(runs, figure, format_, options)
     output = f"{figure}.{format_}"
-    commands = [export_command(runs, figure, format_, options, output)]
-    commands += [film_command(runs, options)] if figure == "geometry" else []
+    commands = [format_export_command(runs, figure, format_, options, output)]
+    commands += [format_film_command(runs, options)] if figure == "geometry" else []
     meta = interactive["layout"]["meta"]
     caption, notices = meta["caption"], ". ".join(meta["notices"])
-    shown = text[:MAX_TEXT_CHARACTERS] if text else latex_snippet(output, caption, options.venue, figure)
+    shown = text[:MAX_TEXT_CHARACTERS] if text else format_latex_snippet(output, caption, options.venue, figure)
     return (
         preview,
         save,

@@ -8,29 +8,29 @@ from dataclasses import replace
 from ncfigures.catalogue import FIGURES, FigureName
 from ncfigures.figure_data import FigureRequest
 from ncfigures.figure_spec import FigureSpec, LegendEntry, Panel, SummaryTable, TableCell
-from ncfigures.figures.angles import angles, histogram
-from ncfigures.figures.curves import curves, implicit, layers
-from ncfigures.figures.distributions import margins, spectra
-from ncfigures.figures.geometry import geometry
-from ncfigures.figures.summaries import costs, finals, times
-from ncfigures.options import composed_panels
+from ncfigures.figures.angles import build_angles, build_histogram
+from ncfigures.figures.curves import build_curves, build_implicit, build_layers
+from ncfigures.figures.distributions import build_margins, build_spectra
+from ncfigures.figures.geometry import build_geometry
+from ncfigures.figures.summaries import build_costs, build_finals, build_times
+from ncfigures.options import parse_panels
 
 BUILDERS: dict[FigureName, Callable[[FigureRequest], FigureSpec]] = {
-    "geometry": geometry,
-    "angles": angles,
-    "histogram": histogram,
-    "curves": curves,
-    "training": curves,
-    "margin": curves,
-    "margins": margins,
-    "equinorm": curves,
-    "test": curves,
-    "finals": finals,
-    "times": times,
-    "costs": costs,
-    "implicit": implicit,
-    "spectra": spectra,
-    "layers": layers,
+    "geometry": build_geometry,
+    "angles": build_angles,
+    "histogram": build_histogram,
+    "curves": build_curves,
+    "training": build_curves,
+    "margin": build_curves,
+    "margins": build_margins,
+    "equinorm": build_curves,
+    "test": build_curves,
+    "finals": build_finals,
+    "times": build_times,
+    "costs": build_costs,
+    "implicit": build_implicit,
+    "spectra": build_spectra,
+    "layers": build_layers,
 }
 
 
@@ -48,7 +48,7 @@ def composed(request: FigureRequest, single: Mapping[FigureName, Callable[[Figur
     captions: list[str] = []
     notices: list[str] = []
     rows: list[tuple[str, list[TableCell | None]]] = []
-    for name, options in composed_panels(request.options):
+    for name, options in parse_panels(request.options):
         spec = single[name](replace(request, figure=name, options=options))
         letters = [chr(ord("a") + len(panels) + place) for place in range(len(spec.panels))]
         captions.append(f"({letters[0]}{'–' + letters[-1] if len(letters) > 1 else ''}) {spec.caption}")

@@ -29,7 +29,7 @@ LEAST_SPREAD = {"cos": 0.25, "angle": 15.0}
 """Minimum half range of the colour scale around the ideal, so that a collapsed run has neutral colours."""
 
 
-def angles(request: FigureRequest) -> FigureSpec:
+def build_angles(request: FigureRequest) -> FigureSpec:
     """Return a heatmap for each group and epoch, all on one scale."""
     unit = request.options.unit
     captures = [(group, capture) for group in request.groups for capture in group.runs[0].captures]
@@ -69,7 +69,7 @@ def angles(request: FigureRequest) -> FigureSpec:
             spread,
             ends,
             words,
-            seeds.panel_title(request, index) if several else "",
+            seeds.format_panel_title(request, index) if several else "",
             len(names) <= 30,
         )
         for index, values in enumerate(shown)
@@ -101,12 +101,12 @@ def _table(request: FigureRequest) -> SummaryTable:
 BINS = 36
 
 
-def histogram(request: FigureRequest) -> FigureSpec:
+def build_histogram(request: FigureRequest) -> FigureSpec:
     """Return the histogram of the angles of each group's captures, or above 128 classes their quantiles."""
     classes = request.first_run().classes
     ideal = math.degrees(math.acos(-1 / (classes - 1)))
-    colours = seeds.head_colours(request)
-    legend = seeds.legend_entries(request, ["train"])
+    colours = seeds.choose_colours(request)
+    legend = seeds.make_legend(request, ["train"])
     epoch = request.first_run().captures[-1].epoch
     told = f"at epoch {epoch:g}; vertical line: arccos(−1/(K−1)) = {ideal:.1f}°, where all are at perfect collapse"
     whole = all(_angles(group) is not None for group in request.groups)

@@ -12,14 +12,14 @@ from ncfigures.errors import FigureError
 from ncfigures.figure_data import FigureRequest, MetricDescription, SeedGroup
 from ncfigures.figure_spec import Axis, ChartSpec, FigureSpec, LineSpec, ReferenceLine, SummaryTable, TableCell
 from ncfigures.figures import seed_statistics as seeds
-from ncfigures.options import metric_keys
+from ncfigures.options import choose_metric_keys
 from ncfigures.palette import Dash
 
 DECADES = 20.0
 """A metric that spans a larger factor has a logarithmic axis."""
 
 
-def splits_of(request: FigureRequest) -> list[str]:
+def choose_splits(request: FigureRequest) -> list[str]:
     """Return the requested splits; by default train and test for one group, train only for several."""
     if request.figure == "test":
         return ["test"]
@@ -28,9 +28,9 @@ def splits_of(request: FigureRequest) -> list[str]:
     return ["train"] if len(request.groups) > 1 else ["train", "test"]
 
 
-def curves(request: FigureRequest) -> FigureSpec:
+def build_curves(request: FigureRequest) -> FigureSpec:
     """Return each metric over epochs."""
-    keys, splits = metric_keys(request.figure, request.options), splits_of(request)
+    keys, splits = choose_metric_keys(request.figure, request.options), choose_splits(request)
     several = len(request.groups) > 1
     wanted = (
         [(key, (split,)) for key in keys for split in splits] if several else [(key, tuple(splits)) for key in keys]
@@ -39,14 +39,14 @@ def curves(request: FigureRequest) -> FigureSpec:
     drawn = [panel for panel in panels if panel.lines]
     if not drawn:
         raise FigureError(f"none of {', '.join(keys)} was measured on {' or '.join(splits)}")
-    legend = seeds.legend_entries(request, splits)
+    legend = seeds.make_legend(request, splits)
     if any(panel.reference_lines for panel in drawn):
         legend.append(seeds.IDEAL)
     return FigureSpec(
         panels=drawn,
         legend=legend,
-        caption=caption(request, keys, splits),
-        table=table(request, keys, splits),
+        caption=build_caption(request, keys, splits),
+        table=build_metric_table(request, keys, splits),
         columns=min(len(drawn), 2),
         notices=[
             f"{request.metrics[key].label} was not measured on {' or '.join(shown)}"
@@ -61,10 +61,10 @@ def _panel(request: FigureRequest, key: str, splits: tuple[str, ...], *, several
     lines: list[LineSpec] = []
     for group in request.groups:
         for split in splits:
-            found = seeds.metric_statistics(group, split, key)
+            found = seeds.summarise_metric(group, split, key)
             if found is None or not np.isfinite(found.median).any():
                 continue
-            lines.append(seeds.line(found, request, group, split, key))
+            lines.append(seeds.make_line(found, request, group, split, key))
     log = _log(request, lines)
     ideal = metric.ideal
     # A logarithmic axis has no zero: the caption names the ideal then.
@@ -90,7 +90,7 @@ def _log(request: FigureRequest, lines: list[LineSpec]) -> bool:
     return bool((values > 0).all() and values.max() > DECADES * values.min())
 
 
-def table(request: FigureRequest, keys: list[str], splits: list[str]) -> SummaryTable:
+def build_metric_table(request: FigureRequest, keys: list[str], splits: list[str]) -> SummaryTable:
     """Return the metrics at the end, by group, the best of each column marked."""
     columns: list[str] = []
     held = []
@@ -98,7 +98,7 @@ def table(request: FigureRequest, keys: list[str], splits: list[str]) -> Summary
         metric = request.metrics[key]
         for split in splits:
             cells = [
-                seeds.final_cell(seeds.metric_statistics(group, split, key), percent=metric.share)
+                seeds.make_final_cell(seeds.summarise_metric(group, split, key), percent=metric.share)
                 for group in request.groups
             ]
             if any(cells):
@@ -108,12 +108,12 @@ def table(request: FigureRequest, keys: list[str], splits: list[str]) -> Summary
     return SummaryTable("", columns, rows)
 
 
-def definition(metric: MetricDescription) -> str:
+def format_definition(metric: MetricDescription) -> str:
     """Return a metric's name, formula and source."""
     return f"{metric.label}: {metric.formula} ({metric.source})"
 
 
-def caption(request: FigureRequest, keys: list[str], splits: list[str]) -> str:
+def build_caption(request: FigureRequest, keys: list[str], splits: list[str]) -> str:
     """Return the caption, with the definitions of the metrics."""
     title = FIGURES[request.figure].title
     if len(request.groups) > 1:
@@ -122,12 +122,12 @@ def caption(request: FigureRequest, keys: list[str], splits: list[str]) -> str:
         lines = " and ".join(f"{split} {'solid' if split == 'train' else 'dotted'}" for split in splits)
     metrics = [request.metrics[key] for key in keys]
     ideals = [f"{metric.label} {metric.ideal:.4g}" for metric in metrics if metric.ideal is not None]
-    words = "; ".join(definition(metric) for metric in metrics)
+    words = "; ".join(format_definition(metric) for metric in metrics)
     at = f" At perfect collapse: {', '.join(ideals)}." if ideals else ""
-    return f"{title}: {lines}.{seeds.caption_note(request)} {words}.{at}"
+    return f"{title}: {lines}.{seeds.format_seed_note(request)} {words}.{at}"
 
 
-def implicit(request: FigureRequest) -> FigureSpec:
+def build_implicit(request: FigureRequest) -> FigureSpec:
     """Return the same metrics with and without the gradient through the choice of the nearest ETF."""
     groups_by_gradient: dict[bool, list[SeedGroup]] = {True: [], False: []}
     for group in request.groups:
@@ -146,7 +146,7 @@ def implicit(request: FigureRequest) -> FigureSpec:
         for on, same in groups_by_gradient.items()
         for group in same
     ]
-    return curves(replace(request, groups=groups))
+    return build_curves(replace(request, groups=groups))
 
 
 KEYS = ("nc1", "ncc_accuracy")
@@ -154,7 +154,7 @@ PREFIX = {"train": "layer:", "test": "layer-test:"}
 LAST = "penultimate"
 
 
-def layers(request: FigureRequest) -> FigureSpec:
+def build_layers(request: FigureRequest) -> FigureSpec:
     """Return a panel for NC1 and one for the accuracy of the nearest class mean, over layers."""
     several = len(request.groups) > 1
     asked = None if request.options.split is None else request.options.split.split(",")
@@ -171,8 +171,8 @@ def layers(request: FigureRequest) -> FigureSpec:
                 table = np.array([_at(group, index, split, key, names, request) for index in range(len(group.runs))])
                 if not np.isfinite(table).any():
                     continue
-                found = seeds.seed_statistics([(np.arange(len(names)), each) for each in table])
-                lines.append(seeds.line(found, request, group, split, key, markers=True))
+                found = seeds.summarise_seeds([(np.arange(len(names)), each) for each in table])
+                lines.append(seeds.make_line(found, request, group, split, key, markers=True))
                 cells = [
                     None if math.isnan(value) else TableCell(value, low, high, found.count, percent=metric.share)
                     for value, low, high in zip(found.median, found.min, found.max, strict=True)
@@ -186,9 +186,9 @@ def layers(request: FigureRequest) -> FigureSpec:
         )
     return FigureSpec(
         panels=panels,
-        legend=seeds.legend_entries(request, splits),
+        legend=seeds.make_legend(request, splits),
         caption=f"Collapse over the layers, in the order of the forward pass, {' and '.join(splits)} split."
-        f"{seeds.caption_note(request)} {'; '.join(definition(request.metrics[key]) for key in KEYS)}.",
+        f"{seeds.format_seed_note(request)} {'; '.join(format_definition(request.metrics[key]) for key in KEYS)}.",
         table=SummaryTable("", names, rows),
         columns=2,
     )

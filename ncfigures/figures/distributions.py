@@ -26,7 +26,7 @@ SHARES = 401
 """Points at which the order statistics of several seeds are compared."""
 
 
-def margins(request: FigureRequest) -> FigureSpec:
+def build_margins(request: FigureRequest) -> FigureSpec:
     """Return sorted margins over the share of samples: every kept order statistic, or median and range over seeds."""
     asked = None if request.options.split is None else request.options.split.split(",")
     several = len(request.groups) > 1
@@ -42,7 +42,7 @@ def margins(request: FigureRequest) -> FigureSpec:
                 if not held:
                     continue
                 found = _over_seeds(held)
-                lines.append(seeds.line(found, request, group, split))
+                lines.append(seeds.make_line(found, request, group, split))
                 rows.append((f"{group.label}, {split}", _quantiles(held)))
         panels.append(
             ChartSpec(
@@ -56,10 +56,10 @@ def margins(request: FigureRequest) -> FigureSpec:
     epoch = request.first_run().captures[-1].epoch
     return FigureSpec(
         panels=panels,
-        legend=[*seeds.legend_entries(request, splits), seeds.IDEAL],
+        legend=[*seeds.make_legend(request, splits), seeds.IDEAL],
         caption=f"P_CM at epoch {epoch:g}: cosine margins cos(h − μ_G, w_y − w̄) − max over c ≠ y of "
         f"cos(h − μ_G, w_c − w̄) of all samples in rising order; K/(K−1) = {ideal:.4g} at perfect collapse."
-        f"{seeds.caption_note(request)}",
+        f"{seeds.format_seed_note(request)}",
         table=SummaryTable("cosine margin", ["least", "5 %", "median", "mean", "largest", "share ≤ 0"], rows),
         columns=min(len(panels), 2),
     )
@@ -75,20 +75,20 @@ def _over_seeds(held: list[F64]) -> seeds.SeedStatistics:
         shares = np.linspace(0, 1, len(held[0]))
         return seeds.SeedStatistics(shares, held[0], held[0], held[0], 1)
     shares = np.linspace(0, 1, SHARES)
-    return seeds.seed_statistics([(shares, np.interp(shares, np.linspace(0, 1, len(each)), each)) for each in held])
+    return seeds.summarise_seeds([(shares, np.interp(shares, np.linspace(0, 1, len(each)), each)) for each in held])
 
 
 def _quantiles(held: list[F64]) -> list[TableCell | None]:
     numbers = [
         (each[0], np.quantile(each, 0.05), np.median(each), each.mean(), each[-1], (each <= 0).mean()) for each in held
     ]
-    return [seeds.runs_cell([float(row[index]) for row in numbers], percent=index == 5) for index in range(6)]
+    return [seeds.make_runs_cell([float(row[index]) for row in numbers], percent=index == 5) for index in range(6)]
 
 
 KINDS = {"between classes": ("spectrum_between", CLASSES_10[0]), "within classes": ("spectrum_within", CLASSES_10[6])}
 
 
-def spectra(request: FigureRequest) -> FigureSpec:
+def build_spectra(request: FigureRequest) -> FigureSpec:
     """Return a panel for each group, both spectra in descending order on a logarithmic axis."""
     panels, rows = [], []
     for group in request.groups:
@@ -96,7 +96,7 @@ def spectra(request: FigureRequest) -> FigureSpec:
         for label, (name, colour) in KINDS.items():
             held = [c.arrays[name].astype(np.float64) for m in group.runs for c in m.captures[-1:]]
             positive = [np.where(each > 0, each, math.nan) for each in held]
-            found = seeds.seed_statistics([(np.arange(1, len(each) + 1), each) for each in positive])
+            found = seeds.summarise_seeds([(np.arange(1, len(each) + 1), each) for each in positive])
             low, high = found.range()
             lines.append(
                 LineSpec(
@@ -112,7 +112,7 @@ def spectra(request: FigureRequest) -> FigureSpec:
             )
             sums = [float(np.nansum(each)) for each in held]
             largest = [float(each.max(initial=0.0)) for each in held]
-            cells += [seeds.runs_cell(sums), seeds.runs_cell(largest)]
+            cells += [seeds.make_runs_cell(sums), seeds.make_runs_cell(largest)]
         panels.append(
             ChartSpec(
                 title=group.label if len(request.groups) > 1 else "",
@@ -130,7 +130,7 @@ def spectra(request: FigureRequest) -> FigureSpec:
         legend=[LegendEntry(label, colour, "solid") for label, (_, colour) in KINDS.items()],
         caption=f"Eigenvalues of Σ_B (between classes) and Σ_W (within classes) of the training features at epoch "
         f"{epoch:g}, in descending order; at perfect collapse Σ_W vanishes and Σ_B has K − 1 = {classes - 1} equal "
-        f"eigenvalues (vertical line).{seeds.caption_note(request)}",
+        f"eigenvalues (vertical line).{seeds.format_seed_note(request)}",
         table=SummaryTable("", ["tr Σ_B", "largest of Σ_B", "tr Σ_W", "largest of Σ_W"], rows),
         columns=min(len(panels), 2),
     )

@@ -26,7 +26,7 @@ NAMES_UP_TO = 30
 INK = palette.TOKENS["light"]
 
 
-def geometry(request: FigureRequest) -> FigureSpec:
+def build_geometry(request: FigureRequest) -> FigureSpec:
     """Return a scene for each capture."""
     shown = split_list(request.options.layers) if request.options.layers is not None else list(LAYERS)
     captures = [capture for group in request.groups for capture in group.runs[0].captures]
@@ -35,7 +35,7 @@ def geometry(request: FigureRequest) -> FigureSpec:
     several = len(captures) > 1
     notices: list[str] = []
     panels = [
-        _scene(request, capture, shown, seeds.panel_title(request, index) if several else "", notices)
+        _scene(request, capture, shown, seeds.format_panel_title(request, index) if several else "", notices)
         for index, capture in enumerate(captures)
     ]
     ink, quiet = INK["ink"], INK["ink-3"]

@@ -42,7 +42,7 @@ class SeedStatistics:
         return float(self.median[last]), float(self.min[last]), float(self.max[last])
 
 
-def seed_statistics(curves: Sequence[tuple[npt.ArrayLike, F64]]) -> SeedStatistics:
+def summarise_seeds(curves: Sequence[tuple[npt.ArrayLike, F64]]) -> SeedStatistics:
     """Return the statistics of curves (x, values) at every x of any curve; NaN where no seed has a value."""
     places = np.unique(np.concatenate([np.asarray(x, np.float64) for x, _ in curves]))
     table = np.full((len(curves), len(places)), math.nan)
@@ -55,7 +55,7 @@ def seed_statistics(curves: Sequence[tuple[npt.ArrayLike, F64]]) -> SeedStatisti
         )
 
 
-def line(
+def make_line(
     found: SeedStatistics,
     request: FigureRequest,
     group: SeedGroup,
@@ -84,9 +84,9 @@ def line(
     )
 
 
-def legend_entries(request: FigureRequest, splits: Sequence[str]) -> list[LegendEntry]:
+def make_legend(request: FigureRequest, splits: Sequence[str]) -> list[LegendEntry]:
     """Return the legend: the splits of one group, or several groups."""
-    held = head_colours(request)
+    held = choose_colours(request)
     if len(request.groups) > 1:
         return [
             LegendEntry(group.label, colour, group.dash) for group, colour in zip(request.groups, held, strict=True)
@@ -94,15 +94,15 @@ def legend_entries(request: FigureRequest, splits: Sequence[str]) -> list[Legend
     return [LegendEntry(split, held[0], SPLIT_DASHES[split]) for split in splits]
 
 
-def metric_statistics(group: SeedGroup, split: str, key: str) -> SeedStatistics | None:
+def summarise_metric(group: SeedGroup, split: str, key: str) -> SeedStatistics | None:
     """Return a metric of a group's runs over epochs; None if no run has it."""
     held = [run.curves for run in group.runs if run.curves is not None]
     having = [series for series in held if key in series.values.get(split, {})]
     curves = [(series.epochs, series.values[split][key]) for series in having]
-    return seed_statistics(curves) if curves else None
+    return summarise_seeds(curves) if curves else None
 
 
-def final_cell(found: SeedStatistics | None, *, percent: bool = False) -> TableCell | None:
+def make_final_cell(found: SeedStatistics | None, *, percent: bool = False) -> TableCell | None:
     """Return the final value of a metric as a table cell."""
     end = None if found is None else found.final()
     if found is None or end is None:
@@ -115,7 +115,7 @@ def final_cell(found: SeedStatistics | None, *, percent: bool = False) -> TableC
     )
 
 
-def runs_cell(values: Sequence[float], *, percent: bool = False) -> TableCell:
+def make_runs_cell(values: Sequence[float], *, percent: bool = False) -> TableCell:
     """Return one number a run as a table cell: median and range over several runs."""
     if len(values) == 1:
         return TableCell(values[0], percent=percent)
@@ -131,12 +131,12 @@ def mark_best(cells: Sequence[TableCell | None], direction: str) -> list[TableCe
     return [each if each is None else replace(each, best=each.value == leading) for each in cells]
 
 
-def head_colours(request: FigureRequest) -> list[str]:
+def choose_colours(request: FigureRequest) -> list[str]:
     """Return the colour of each group's head."""
     return [palette.HEADS["light"][group.head] for group in request.groups]
 
 
-def caption_note(request: FigureRequest) -> str:
+def format_seed_note(request: FigureRequest) -> str:
     """Return the sentence of a caption about seeds, empty for single runs."""
     counts = sorted({len(group.runs) for group in request.groups})
     if counts == [1]:
@@ -145,7 +145,7 @@ def caption_note(request: FigureRequest) -> str:
     return f" Median over {words} seeds, shaded from the least to the largest."
 
 
-def panel_title(request: FigureRequest, index: int) -> str:
+def format_panel_title(request: FigureRequest, index: int) -> str:
     """Return the title of a panel: its group, its epoch, or both."""
     each = len(request.first_run().captures)
     label = request.groups[index // each].label

@@ -21,21 +21,21 @@ from ncfigures.figure_spec import (
     TableCell,
 )
 from ncfigures.figures import seed_statistics as seeds
-from ncfigures.figures.curves import definition, splits_of, table
-from ncfigures.options import metric_keys
+from ncfigures.figures.curves import build_metric_table, choose_splits, format_definition
+from ncfigures.options import choose_metric_keys
 from ncfigures.palette import CLASSES_10
 
 
-def finals(request: FigureRequest) -> FigureSpec:
+def build_finals(request: FigureRequest) -> FigureSpec:
     """Return a panel for each metric and split, a row for each group."""
-    keys, splits = metric_keys(request.figure, request.options), splits_of(request)
-    colours = seeds.head_colours(request)
+    keys, splits = choose_metric_keys(request.figure, request.options), choose_splits(request)
+    colours = seeds.choose_colours(request)
     panels = []
     for key in keys:
         metric = request.metrics[key]
         for split in splits:
             ends = [
-                None if (s := seeds.metric_statistics(group, split, key)) is None else s.final()
+                None if (s := seeds.summarise_metric(group, split, key)) is None else s.final()
                 for group in request.groups
             ]
             if not any(ends):
@@ -61,20 +61,20 @@ def finals(request: FigureRequest) -> FigureSpec:
     if not panels:
         raise FigureError(f"none of {', '.join(keys)} was measured on {' or '.join(splits)}")
     last = max(m.curves.epochs[-1] for group in request.groups for m in group.runs if m.curves is not None)
-    words = "; ".join(definition(request.metrics[key]) for key in keys)
-    note = seeds.caption_note(request).replace("shaded", "lines")
+    words = "; ".join(format_definition(request.metrics[key]) for key in keys)
+    note = seeds.format_seed_note(request).replace("shaded", "lines")
     return FigureSpec(
         panels=panels,
         legend=[LegendEntry(group.label, c, symbol="dot") for group, c in zip(request.groups, colours, strict=True)],
         caption=f"Metrics at the last measured epoch ({last}).{note} {words}.",
-        table=table(request, keys, splits),
+        table=build_metric_table(request, keys, splits),
         columns=min(len(panels), 3),
     )
 
 
-def times(request: FigureRequest) -> FigureSpec:
+def build_times(request: FigureRequest) -> FigureSpec:
     """Return a panel for each metric, a bar for each group with the range over its seeds."""
-    keys, split = metric_keys(request.figure, request.options), splits_of(request)[0]
+    keys, split = choose_metric_keys(request.figure, request.options), choose_splits(request)[0]
     asked = request.options.threshold
     unknown = [key for key in keys if asked is None and key not in DEFAULT_THRESHOLDS]
     if unknown:
@@ -100,7 +100,7 @@ def times(request: FigureRequest) -> FigureSpec:
                 title=f"{request.metrics[key].label} {sign} {threshold:g}, {split}",
                 x=Axis("epochs", limits=(0.0, float(longest))),
                 bars=[
-                    Bars("", middle, seeds.head_colours(request), low if several else None, high if several else None)
+                    Bars("", middle, seeds.choose_colours(request), low if several else None, high if several else None)
                 ],
                 row_labels=[_name(group, epochs) for group, epochs in zip(request.groups, reached, strict=True)],
                 aspect=0.2 + 0.1 * len(request.groups),
@@ -112,13 +112,13 @@ def times(request: FigureRequest) -> FigureSpec:
         ]
         held.append(seeds.mark_best(cells, "low"))
     rows = [(group.label, [column[i] for column in held]) for i, group in enumerate(request.groups)]
-    words = "; ".join(definition(request.metrics[key]) for key in keys)
+    words = "; ".join(format_definition(request.metrics[key]) for key in keys)
     more = f" {'; '.join(notices)}." if notices else ""
     return FigureSpec(
         panels=panels,
         legend=[],
         caption="Time to collapse: the first epoch from which on the metric stays at or beyond the threshold."
-        f"{seeds.caption_note(request).replace('shaded', 'whiskers')} {words}.{more}",
+        f"{seeds.format_seed_note(request).replace('shaded', 'whiskers')} {words}.{more}",
         table=SummaryTable("epochs until", [panel.title for panel in panels], rows),
         columns=2 if len(panels) > 1 else 1,
         notices=notices,
@@ -136,7 +136,7 @@ def _name(group: SeedGroup, epochs: list[int | None]) -> str:
 ORDER = ("data", "forward", "head", "backward", "optimiser")
 
 
-def costs(request: FigureRequest) -> FigureSpec:
+def build_costs(request: FigureRequest) -> FigureSpec:
     """Return stacked bars of milliseconds by phase, and bars of memory."""
     held = [[run.costs for run in group.runs if run.costs is not None] for group in request.groups]
     present = dict.fromkeys(phase for costs in held for each in costs for phase in each.seconds)
@@ -161,7 +161,7 @@ def costs(request: FigureRequest) -> FigureSpec:
         ChartSpec(
             title="Memory of the process, MiB" if on_cpu else "Most memory of a phase, MiB",
             x=Axis(),
-            bars=[Bars("", memory, seeds.head_colours(request))],
+            bars=[Bars("", memory, seeds.choose_colours(request))],
             row_labels=labels,
             aspect=ratio,
         ),

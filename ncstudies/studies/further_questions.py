@@ -9,18 +9,18 @@ from ncstudies.studies.study_settings import (
     LINEAR,
     NEAREST,
     OWN,
-    arms,
-    fashion,
-    on_cifar,
-    settings,
-    standard,
+    make_arms,
+    make_fashion_config,
+    make_settings,
+    make_standard_figures,
+    use_cifar_at_paper_size,
 )
 from ncstudies.study import Claim, ClassifierLag, EpochsToThreshold, MetricAt, Setting, Size, Study, StudyFigure
 
 EPOCH, TENTH = "half-life of one epoch", "half-life of a tenth of an epoch"
 
 
-def averaging(size: Size) -> Study:
+def make_averaging_study(size: Size) -> Study:
     """Running means with a fixed half-life against the released schedule."""
     claims = (
         Claim(
@@ -51,7 +51,7 @@ def averaging(size: Size) -> Study:
         claims,
         tuple(
             Setting(each.name, each.title, _averaged(each.arms[NEAREST]), figures)
-            for each in settings(size, (NEAREST,), ())
+            for each in make_settings(size, (NEAREST,), ())
         ),
         remarks=(f"“{NEAREST}” has the released schedule, α = max(2/(t + 1), 10⁻⁴).",),
     )
@@ -66,7 +66,7 @@ def _averaged(nearest: RunConfig) -> dict[str, RunConfig]:
     return {NEAREST: nearest, EPOCH: half_life(steps), TENTH: half_life(steps / 10)}
 
 
-def learned(size: Size) -> Study:
+def make_learned_study(size: Size) -> Study:
     """A learned rotation of the ETF against the nearest and a fixed one."""
     claims = (
         Claim("The nearest ETF collapses sooner than a learned one.", OWN,
@@ -80,14 +80,14 @@ def learned(size: Size) -> Study:
         Claim("With a learned ETF, NC3 ends lower than with a fixed one.", OWN,
               MetricAt("nc3"), "lower", LEARNED, FIXED),
     )  # fmt: skip
-    figures = (*standard(), StudyFigure("times", {"threshold": "0.5"}), StudyFigure("test"))
+    figures = (*make_standard_figures(), StudyFigure("times", {"threshold": "0.5"}), StudyFigure("test"))
     return Study(
         "learned",
         "A learned ETF against the nearest one",
         "Between a fixed ETF and the nearest one stands a third way: the rotation as a parameter on the Stiefel "
         "manifold, trained beside the network. Is it as good as the nearest?",
         claims,
-        settings(size, (NEAREST, LEARNED, FIXED), figures),
+        make_settings(size, (NEAREST, LEARNED, FIXED), figures),
         remarks=("The rotation is trained by Riemannian Adam (geoopt) with learning rate 0.01, starting from a random "
                  "one; no other rate was tried.",),
     )  # fmt: skip
@@ -108,10 +108,10 @@ def _claims(*also: Claim) -> tuple[Claim, ...]:
     )  # fmt: skip
 
 
-def long_tail(size: Size) -> Study:
+def make_long_tail_study(size: Size) -> Study:
     """Unequal classes: fifty times fewer samples of the last than of the first."""
     tail: dict[str, object] = {"imbalance": "exponential", "imbalance_factor": 0.02}
-    base = on_cifar(size, fashion({"per_class": None} | tail, epochs=60), tail)
+    base = use_cifar_at_paper_size(size, make_fashion_config({"per_class": None} | tail, epochs=60), tail)
     also = [
         Claim(f"Classes with few samples are recognised better than with {words}.", OWN,
               MetricAt("tail_top1", "test"), "higher", NEAREST, other)
@@ -121,7 +121,7 @@ def long_tail(size: Size) -> Study:
               MetricAt("tail_cosine_means"), "lower", NEAREST, LINEAR),
     ]  # fmt: skip
     figures = (
-        *standard(),
+        *make_standard_figures(),
         StudyFigure("test"),
         StudyFigure("finals", {"keys": "top1,head_top1,tail_top1", "split": "test"}),
     )
@@ -136,10 +136,10 @@ def long_tail(size: Size) -> Study:
     )
 
 
-def label_noise(size: Size) -> Study:
+def make_label_noise_study(size: Size) -> Study:
     """Every fifth training label wrong."""
     noise: dict[str, object] = {"label_noise": "symmetric", "noise_rate": 0.2}
-    base = on_cifar(size, fashion(noise), noise)
+    base = use_cifar_at_paper_size(size, make_fashion_config(noise), noise)
     also = (
         Claim("The nearest ETF learns fewer of the wrong labels than a linear classifier.", OWN,
               MetricAt("top1"), "lower",
@@ -153,13 +153,17 @@ def label_noise(size: Size) -> Study:
         "A fifth of the training labels is replaced by another class at random. Does pulling features towards the "
         "nearest ETF fix wrong labels in, or does it keep them out?",
         _claims(*also),
-        (_setting("label-noise", "a fifth of the labels wrong", base, (*standard(), StudyFigure("test"))),),
+        (
+            _setting(
+                "label-noise", "a fifth of the labels wrong", base, (*make_standard_figures(), StudyFigure("test"))
+            ),
+        ),
         remarks=("All metrics of the training split are by the labels as given; the test split has the true ones.",),
     )
 
 
 def _setting(name: str, words: str, base: RunConfig, figures: tuple[StudyFigure, ...]) -> Setting:
-    return Setting(name, f"{_data(base)}, {words}", arms(base, *HEADS), figures)
+    return Setting(name, f"{_data(base)}, {words}", make_arms(base, *HEADS), figures)
 
 
 def _data(base: RunConfig) -> str:

@@ -12,11 +12,11 @@ from ncstudies.studies.study_settings import (
     OWN,
     PAPER,
     RAW,
-    arms,
-    free,
-    real,
-    settings,
-    standard,
+    choose_real_data,
+    make_arms,
+    make_free_features,
+    make_settings,
+    make_standard_figures,
 )
 from ncstudies.study import Claim, EpochsToThreshold, MetricAt, PeakMemory, Setting, Size, StepTime, Study, StudyFigure
 
@@ -27,46 +27,46 @@ FLOOR = (
 SOURCE = f"{PAPER}, abstract and §4"
 
 
-def convergence(size: Size) -> Study:
+def make_convergence_study(size: Size) -> Study:
     """Nearest ETF against fixed ETF and linear: loss, accuracy, NC1, NC3, margins."""
     claims = []
     for other in (FIXED, LINEAR):
         claims += [
             Claim(
-                f"The nearest ETF fits the training data sooner than {in_sentence(other)}.",
+                f"The nearest ETF fits the training data sooner than {format_arm(other)}.",
                 SOURCE, MetricAt("top1", at=0.25), "higher", NEAREST, other,
             ),
             Claim(
-                f"Its features collapse sooner than with {in_sentence(other)}.",
+                f"Its features collapse sooner than with {format_arm(other)}.",
                 SOURCE, EpochsToThreshold("nc1", 0.5), "lower", NEAREST, other,
             ),
-            Claim(f"NC1 ends lower than with {in_sentence(other)}.", SOURCE, MetricAt("nc1"), "lower", NEAREST, other),
-            Claim(f"NC3 ends lower than with {in_sentence(other)}.", SOURCE, MetricAt("nc3"), "lower", NEAREST, other),
+            Claim(f"NC1 ends lower than with {format_arm(other)}.", SOURCE, MetricAt("nc1"), "lower", NEAREST, other),
+            Claim(f"NC3 ends lower than with {format_arm(other)}.", SOURCE, MetricAt("nc3"), "lower", NEAREST, other),
             Claim(
-                f"The cosine margin ends larger than with {in_sentence(other)}.",
+                f"The cosine margin ends larger than with {format_arm(other)}.",
                 SOURCE, MetricAt("cosine_margin"), "higher", NEAREST, other,
             ),
             Claim(
-                f"The training loss ends lower than with {in_sentence(other)}.",
+                f"The training loss ends lower than with {format_arm(other)}.",
                 SOURCE, MetricAt("loss"), "lower", NEAREST, other,
             ),
             Claim(
-                f"It generalises better than {in_sentence(other)}.",
+                f"It generalises better than {format_arm(other)}.",
                 SOURCE, MetricAt("top1", "test"), "higher", NEAREST, other,
             ),
             Claim(
-                f"Training is steadier over seeds than with {in_sentence(other)}.",
+                f"Training is steadier over seeds than with {format_arm(other)}.",
                 f"{PAPER}, abstract", MetricAt("top1", at=0.25), "steadier", NEAREST, other,
             ),
         ]  # fmt: skip
-    figures = (*standard(), StudyFigure("times", {"threshold": "0.5"}), StudyFigure("test"))
+    figures = (*make_standard_figures(), StudyFigure("times", {"threshold": "0.5"}), StudyFigure("test"))
     return Study(
         "convergence",
         "Convergence of the nearest ETF, a fixed ETF, and a linear classifier",
         "The classifier set to the simplex ETF nearest to the class means, and differentiated through, is said to "
         "accelerate convergence and to make training steadier.",
         tuple(claims),
-        settings(size, (NEAREST, FIXED, LINEAR), figures, broad=True),
+        make_settings(size, (NEAREST, FIXED, LINEAR), figures, broad=True),
         remarks=(
             "All arms see the same batches, stratified, in the same order.",
             FLOOR,
@@ -74,7 +74,7 @@ def convergence(size: Size) -> Study:
     )
 
 
-def in_sentence(arm: str) -> str:
+def format_arm(arm: str) -> str:
     """Return the name of an arm as a sentence needs it."""
     return f"the {arm} classifier" if arm.startswith("linear") else f"the {arm}"
 
@@ -83,7 +83,7 @@ LAPTOP_STEPS = {10: 1000, 100: 400, 200: 150}
 PAPER_STEPS = {10: 2000, 100: 2000, 200: 2000, 1000: 2000}
 
 
-def ufm(size: Size) -> Study:
+def make_ufm_study(size: Size) -> Study:
     """The unconstrained-features model from 10 to 1,000 classes, by head."""
     source = f"{PAPER}, §4"
     steps = LAPTOP_STEPS if size == "laptop" else PAPER_STEPS
@@ -91,24 +91,24 @@ def ufm(size: Size) -> Study:
     for other in (FIXED, LINEAR):
         claims += [
             Claim(
-                f"The loss is lower early on than with {in_sentence(other)}.",
+                f"The loss is lower early on than with {format_arm(other)}.",
                 source, MetricAt("loss", at=0.1), "lower", NEAREST, other,
             ),
             Claim(
-                f"Free features collapse sooner than with {in_sentence(other)}.",
+                f"Free features collapse sooner than with {format_arm(other)}.",
                 source, EpochsToThreshold("nc1", 0.1), "lower", NEAREST, other,
             ),
-            Claim(f"NC3 ends lower than with {in_sentence(other)}.", source, MetricAt("nc3"), "lower", NEAREST, other),
+            Claim(f"NC3 ends lower than with {format_arm(other)}.", source, MetricAt("nc3"), "lower", NEAREST, other),
             Claim(
-                f"The cosine margin is larger early on than with {in_sentence(other)}.",
+                f"The cosine margin is larger early on than with {format_arm(other)}.",
                 source, MetricAt("cosine_margin", at=0.1), "higher", NEAREST, other,
             ),
         ]  # fmt: skip
-    figures = (*standard(), StudyFigure("times"))
+    figures = (*make_standard_figures(), StudyFigure("times"))
     held = []
     for classes, count in steps.items():
-        title, base = free(classes, count)
-        held.append(Setting(f"ufm-{classes}", title, arms(base, NEAREST, FIXED, LINEAR), figures))
+        title, base = make_free_features(classes, count)
+        held.append(Setting(f"ufm-{classes}", title, make_arms(base, NEAREST, FIXED, LINEAR), figures))
     return Study(
         "ufm",
         "Unconstrained features, from ten classes on",
@@ -124,7 +124,7 @@ def ufm(size: Size) -> Study:
     )
 
 
-def implicit(size: Size) -> Study:
+def make_implicit_study(size: Size) -> Study:
     """The gradient through the nearest ETF, on and off."""
     source = f"{PAPER}, §3 and appendix"
     claims = (
@@ -137,15 +137,17 @@ def implicit(size: Size) -> Study:
         Claim("With the gradient, margins end larger.", source, MetricAt("cosine_margin"), "higher", NEAREST, CUT),
     )
     figures = (StudyFigure("implicit"), StudyFigure("margins"), StudyFigure("test"))
-    title, base = free(10, 1000 if size == "laptop" else 2000)
-    free_setting = Setting("ufm-10", title, arms(base, NEAREST, CUT), (StudyFigure("implicit"), StudyFigure("margins")))
+    title, base = make_free_features(10, 1000 if size == "laptop" else 2000)
+    free_setting = Setting(
+        "ufm-10", title, make_arms(base, NEAREST, CUT), (StudyFigure("implicit"), StudyFigure("margins"))
+    )
     return Study(
         "implicit",
         "With and without the gradient through the nearest ETF",
         "The gradient reaches the features by two ways: through the logits, and through the choice of the nearest ETF. "
         "What does the second add?",
         claims,
-        (*settings(size, (NEAREST, CUT), figures), free_setting),
+        (*make_settings(size, (NEAREST, CUT), figures), free_setting),
         remarks=(
             "Unconstrained features end collapsed to the precision of float32 in both arms: what differs there is "
             "rounding, and says nothing of the method.",
@@ -153,7 +155,7 @@ def implicit(size: Size) -> Study:
     )
 
 
-def unnormalised(size: Size) -> Study:
+def make_unnormalised_study(size: Size) -> Study:
     """The standard linear head on raw features."""
     source = f"{PAPER}, appendix"
     claims = (
@@ -176,10 +178,10 @@ def unnormalised(size: Size) -> Study:
         "The heads compared elsewhere work on features of one length. Does the nearest ETF keep its lead over a linear "
         "classifier on features as the network makes them?",
         claims,
-        settings(
+        make_settings(
             size,
             (NEAREST, LINEAR, RAW),
-            (*standard(), StudyFigure("equinorm", {"split": "train"}), StudyFigure("test")),
+            (*make_standard_figures(), StudyFigure("equinorm", {"split": "train"}), StudyFigure("test")),
         ),
         remarks=("Losses are not compared: raw features may grow, and the loss falls with their length alone.",),
     )
@@ -188,7 +190,7 @@ def unnormalised(size: Size) -> Study:
 ITERATED = "nearest ETF, iterative solver"
 
 
-def costs(size: Size) -> Study:
+def make_costs_study(size: Size) -> Study:
     """Time and memory of a step by head; one run at a time."""
     source = f"{PAPER}, appendix"
     claims = (
@@ -204,11 +206,11 @@ def costs(size: Size) -> Study:
               "lower", NEAREST, ITERATED),
     )  # fmt: skip
     held = []
-    for name, (title, base) in real(size).items():
+    for name, (title, base) in choose_real_data(size).items():
         if name != "digits":  # its network is that of the other, on fewer pixels
             held.append(_setting(f"{name}-costs", title, with_overrides(base, {"epochs": 4})))
     for classes, steps in ((100, 40),) if size == "laptop" else ((100, 200), (1000, 50)):
-        title, base = free(classes, steps)
+        title, base = make_free_features(classes, steps)
         held.append(_setting(f"ufm-{classes}-costs", title, base))
     return Study(
         "costs",
@@ -226,6 +228,6 @@ def costs(size: Size) -> Study:
 
 
 def _setting(name: str, title: str, base: RunConfig) -> Setting:
-    held = arms(base, NEAREST, CUT, FIXED, LINEAR)
+    held = make_arms(base, NEAREST, CUT, FIXED, LINEAR)
     held[ITERATED] = with_overrides(base, HEADS[NEAREST] | {"head.solver": "riemannian"})
     return Setting(name, title, held, (StudyFigure("costs"),))

@@ -48,7 +48,7 @@ def finished_run(store: Store, *, captures: int = 7, key: str | None = None) -> 
         held = event_log.Bucket("epoch", 1, epoch, {"nc1": [0.25, epoch]})
         event_log.append(store, run_id, number, entries, {"epoch": epoch}, buckets=[held])
     run_attempts.end_attempt(store, run_id, number, NewEvent("RunFinished", {"summary": {}}))
-    artifacts.log_path(store, run_id).write_text("what the worker printed\n")
+    artifacts.worker_log_path(store, run_id).write_text("what the worker printed\n")
     with store.writing() as connection:
         values = {"run_id": run_id, "at": LONG_AGO, "attempt": 1, "cpu_percent": 12.5, "memory_bytes": 2**33}
         connection.execute(reading.insert().values(**values))
@@ -79,7 +79,7 @@ def preview(store: Store, **rules: object) -> CleanupPlan:
 
 def clean(store: Store, **rules: object) -> CleanupResult:
     """Preview and delete at once."""
-    return delete.delete(store, preview(store, **rules).id)
+    return delete.execute_plan(store, preview(store, **rules).id)
 
 
 def files(store: Store) -> dict[str, bytes]:

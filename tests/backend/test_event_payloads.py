@@ -107,7 +107,7 @@ def test_a_worker_whose_event_does_not_fit_fails_the_run_and_stores_no_such_even
         recorder.record(events.StepMeasured(epoch=1, step=1, loss="none", lr=0.1))
     recorder.fail("StepMeasured does not fit", "the log")
     assert runs.get(store, run_id).status == "failed"
-    assert [row.type for row in event_log.after(store, run_id, 0, 10)] == [
+    assert [row.type for row in event_log.list_events(store, run_id, 0, 10)] == [
         "RunQueued",
         "LogLine",
         "LogLine",

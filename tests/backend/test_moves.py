@@ -70,7 +70,7 @@ def test_each_action_does_what_the_table_of_transitions_says(store, action, stat
     if status in allowed:
         action(store, run_id)
         assert runs.get(store, run_id).status == run_status.TRANSITIONS[status][event]
-        assert event_log.newest_event(store, run_id, event).seq == 2
+        assert event_log.find_newest_event(store, run_id, event).seq == 2
     elif status == "running" and action is not run_actions.retry and action is not run_actions.resume:
         action(store, run_id)
         assert runs.get(store, run_id).status == "running", "its worker is asked"
@@ -173,7 +173,7 @@ def test_many_runs_at_once_each_answer_for_themselves(store):
     run_actions.apply_action(store, "tag", made, "keep")
     assert runs.get(store, made[1]).tags == ["keep"]
     run_actions.apply_action(store, "untag", made[:1], "keep")
-    assert query.matching_ids(store, "tag:keep", 10) == query.matching_ids(store, "group:g -seed:0", 10)
+    assert query.list_matching_ids(store, "tag:keep", 10) == query.list_matching_ids(store, "group:g -seed:0", 10)
     with pytest.raises(Invalid, match="takes a whole number"):
         run_actions.apply_action(store, "priority", made, "high")
     with pytest.raises(Invalid, match="takes none"):
@@ -198,13 +198,13 @@ def test_a_sweep_is_every_combination_with_every_seed():
 
 def test_slots_are_given_to_the_emptiest_device_that_fits():
     capacity = {"cuda:0": 2, "cuda:1": 2, "cpu": 1}
-    assert slots.free_slots(capacity, []) == ["cuda:0", "cuda:1", "cuda:0", "cuda:1", "cpu"]
-    assert slots.free_slots(capacity, ["cuda:0"])[0] == "cuda:1"
-    assert slots.free_slots(capacity, ["cuda:0", "cuda:0", "cuda:1", "cuda:1", "cpu"]) == []
+    assert slots.list_free_slots(capacity, []) == ["cuda:0", "cuda:1", "cuda:0", "cuda:1", "cpu"]
+    assert slots.list_free_slots(capacity, ["cuda:0"])[0] == "cuda:1"
+    assert slots.list_free_slots(capacity, ["cuda:0", "cuda:0", "cuda:1", "cuda:1", "cpu"]) == []
     assert slots.pick_slot("auto", ["cpu", "cuda:1"]) == "cuda:1"
     assert slots.pick_slot("cuda", ["cpu"]) is None
     assert slots.pick_slot("cuda:1", ["cuda:0", "cuda:1"]) == "cuda:1"
-    assert slots.device_capacities(["cpu=3"])["cpu"] == 3
+    assert slots.count_slots(["cpu=3"])["cpu"] == 3
     for wrong, words in (("cpu", "DEVICE=NUMBER"), ("cpu=-1", "DEVICE=NUMBER"), ("tpu=1", "this machine has")):
         with pytest.raises(Exception, match=words):
-            slots.device_capacities([wrong])
+            slots.count_slots([wrong])

@@ -36,7 +36,7 @@ def filled(store):
             run_id,
             number,
             [NewEvent("EpochMeasured", measured)],
-            {"epoch": i, "summary": summary, "headline": runs.headline(summary)},
+            {"epoch": i, "summary": summary, "headline": runs.extract_headline(summary)},
         )
         run_attempts.end_attempt(store, run_id, number, NewEvent("RunFinished" if i < 8 else "RunFailed", {}))
         ids.append(run_id)
@@ -45,7 +45,7 @@ def filled(store):
 
 @BOTH
 def test_filters_mean_what_they_say(store, filled):
-    means = lambda q: sorted(filled.index(run_id) for run_id in query.matching_ids(store, q, 100))
+    means = lambda q: sorted(filled.index(run_id) for run_id in query.list_matching_ids(store, q, 100))
     assert means("head:nearest-etf") == [0, 3, 6, 9]
     assert means("head:nearest-etf dataset:digits nc1<0.05") == [0, 3]
     assert means("nc1<0.05") == [0, 1, 2, 3, 4]
@@ -161,11 +161,11 @@ def test_seeds_fold_into_one_row(store):
 @BOTH
 def test_small_curves_of_several_runs(store):
     run_id, _ = recorded(store, 30)
-    (found,) = views.sparklines(store, [run_id, "nosuchrun0"], "nc1", "train", 10)
+    (found,) = views.read_sparklines(store, [run_id, "nosuchrun0"], "nc1", "train", 10)
     assert (found.run, found.epochs[0], found.epochs[-1]) == (run_id, 1, 30)
     assert (found.values[0], found.values[-1]) == (1.0, pytest.approx(1 / 30))
     assert 8 <= len(found.values) <= 12
-    (other,) = views.sparklines(store, [run_id], "nc9", "train", 10)
+    (other,) = views.read_sparklines(store, [run_id], "nc9", "train", 10)
     assert (other.epochs, other.values) == ([], [])
 
 
@@ -217,7 +217,7 @@ def test_a_long_curve_keeps_its_spikes_and_its_ends(store):
     each = lambda epoch: {"train": {"nc1": spikes.get(epoch, values[epoch - 1])}, "test": {"top1": epoch / 1e4}}
     run_id, series = recorded(store, 5003, each)
     for at_most in (10, 100, 1000):
-        found = curves.read(store, run_id, "epoch", at_most)
+        found = curves.read_curves(store, run_id, "epoch", at_most)
         assert found.points == 5003
         assert found.decimated
         assert 0.4 * at_most <= len(found.positions) <= 1.6 * at_most + 4
@@ -232,7 +232,7 @@ def test_a_long_curve_keeps_its_spikes_and_its_ends(store):
             if abs(value) == 50.0:
                 distance = min(abs(place - spike) for spike in spikes)
                 assert distance <= 2.5 * 5003 / len(found.positions) + 8
-    whole = curves.read(store, run_id, "epoch", 10_000)
+    whole = curves.read_curves(store, run_id, "epoch", 10_000)
     assert not whole.decimated
     assert whole.positions == list(range(1, 5004))
     assert whole.values["train"]["nc1"] == [scalars["train"]["nc1"] for scalars in series]
@@ -241,10 +241,10 @@ def test_a_long_curve_keeps_its_spikes_and_its_ends(store):
 def test_what_is_no_number_is_left_out_of_extremes(store):
     each = lambda epoch: {"train": {"nc1": float("nan") if epoch % 7 else float(epoch), "nc3": math.inf}}
     run_id, _ = recorded(store, 300, each)
-    found = curves.read(store, run_id, "epoch", 20)
+    found = curves.read_curves(store, run_id, "epoch", 20)
     numbers = [value for value in found.values["train"]["nc1"][1:-1] if value is not None]
     assert numbers
     assert all(value % 7 == 0 for value in numbers)
     assert found.values["train"]["nc1"][0] == "NaN", "the ends are exact"
-    few = curves.read(store, run_id, "epoch", 300)
+    few = curves.read_curves(store, run_id, "epoch", 300)
     assert few.values["train"]["nc3"] == ["Infinity"] * 300

@@ -372,7 +372,7 @@ def test_ctrl_c_ends_a_clean_up_between_two_items(tmp_path):
     assert "Traceback" not in said
     assert ("stopped; the rest is as it was" in said) == (process.returncode == 130)
     gc_store.require_no_missing_files(store)
-    assert restore.restore(store, None).skipped == ()
+    assert restore.restore_entries(store, None).skipped == ()
     assert (gc_store.files(store), gc_store.rows(store)) == (before, held)
     store.close()
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 
 from backend.jobs.processes import ProcessIdentity
-from backend.jobs.slots import device_capacities
+from backend.jobs.slots import count_slots
 from backend.jobs.supervisor import JobLimits, Supervisor
 from backend.store import event_log, integrity, run_attempts, runs
 from backend.store.database import Store
@@ -26,7 +26,7 @@ from tests.harness import wait_for
 @contextlib.contextmanager
 def supervising(store: Store, *, warm: bool = False, **limits: object) -> Iterator[Supervisor]:
     """Run a supervisor over a store; `limits` are those of the operator, with a CPU slot unless `slots` says more."""
-    settings: dict[str, object] = {"slots": device_capacities(), "min_free_bytes": 0} | limits
+    settings: dict[str, object] = {"slots": count_slots(), "min_free_bytes": 0} | limits
     supervisor = Supervisor(store, warm=warm, limits=JobLimits(**settings))  # type: ignore[arg-type]
     supervisor.start()
     try:
@@ -70,7 +70,7 @@ def require_whole(store: Store, run_id: str | None = None, *, finished: bool = T
     assert list(integrity.find_problems(store)) == []
     if run_id is None:
         return
-    events = event_log.after(store, run_id, 0, 1_000_000)
+    events = event_log.list_events(store, run_id, 0, 1_000_000)
     # One unfenced writer: files are of attempts in turn, none by an earlier attempt after a later one wrote.
     with store.reading() as connection:
         query = sa.select(artifact.c.path).where(artifact.c.run_id == run_id).order_by(artifact.c.seq)
@@ -84,7 +84,7 @@ def require_whole(store: Store, run_id: str | None = None, *, finished: bool = T
     if finished:
         row = runs.get(store, run_id)
         assert row.status == "finished", row.error
-        config = runs.config_of(row)
+        config = runs.parse_config(row)
         measured = [event.payload["epoch"] for event in events if event.type == "EpochMeasured"]
         assert measured == list(range(1, config.epochs + 1))
         expected = event_log.encode_numbers(_uninterrupted(config.model_dump_json()))

@@ -22,13 +22,13 @@ from playwright.sync_api import expect
 from backend.jobs.database_monitor import DatabaseMonitor
 from backend.jobs.heartbeat import Heartbeat
 from backend.jobs.outbox import AttemptEnd, EventBatch, Outbox
-from backend.jobs.processes import boot_id
+from backend.jobs.processes import read_boot_id
 from backend.store import event_log, run_attempts, run_folders, runs
 from backend.store.database import open_store
 from backend.store.database_file import DatabaseGone
 from backend.store.errors import Fenced
 from backend.store.event_log import NewEvent
-from backend.store.identity import machine_id
+from backend.store.identity import read_machine_id
 from tests.conftest import BOTH
 from tests.faults.harness import owner, require_whole, supervising, wait_epoch, wait_status
 from tests.harness import COLLAPSE, end_workers_of, record_here, tiny, wait_for
@@ -273,7 +273,7 @@ def test_what_was_kept_is_delivered_once_and_in_order(store):
     with outbox.path.open("ab") as stream:
         stream.write(b'{"follows": 5, "entr')  # a worker that was killed while it wrote
     outbox.deliver()
-    rows = event_log.after(store, run_id, 1, 100)
+    rows = event_log.list_events(store, run_id, 1, 100)
     assert [row.payload.get("text") for row in rows] == ["a", "b", "c", None]
     row = runs.get(store, run_id)
     assert (row.status, row.epoch, row.summary) == ("cancelled", 3, {"train": {"nc1": "NaN"}})
@@ -296,7 +296,7 @@ def test_what_another_attempt_owns_or_an_older_copy_lacks_is_kept(store):
     with pytest.raises(Fenced, match="no longer owns"):
         outbox.deliver()
     assert not outbox.is_empty()
-    assert len(event_log.after(store, run_id, 0, 100)) == 2
+    assert len(event_log.list_events(store, run_id, 0, 100)) == 2
 
 
 def test_a_worker_killed_while_the_database_was_away_has_its_facts_delivered(store):
@@ -313,7 +313,7 @@ def test_a_worker_killed_while_the_database_was_away_has_its_facts_delivered(sto
         kept = outbox.read_text().count('"EpochMeasured"')
         away.rename(database)
         wait_for(lambda: not outbox.exists(), 20, "the delivery")
-        assert len([e for e in event_log.after(store, run_id, 0, 10_000) if e.type == "EpochMeasured"]) >= kept
+        assert len([e for e in event_log.list_events(store, run_id, 0, 10_000) if e.type == "EpochMeasured"]) >= kept
         wait_status(store, run_id, "finished", seconds=120)
     require_whole(store, run_id)
 
@@ -384,7 +384,7 @@ def test_a_file_of_kept_events_that_cannot_be_read_holds_no_other_run_up(store):
     broken, _ = runs.create(store, tiny(epochs=2, device="cpu"))
     number = run_attempts.claim_run(store, broken, "cpu")
     gone = subprocess.Popen(["true"])
-    identity = {"pid": gone.pid, "process_started": "1", "boot_id": boot_id(), "host": machine_id()}
+    identity = {"pid": gone.pid, "process_started": "1", "boot_id": read_boot_id(), "host": read_machine_id()}
     gone.wait()
     run_attempts.record_process(store, broken, number, **identity)
     (store.data_dir / "runs" / broken).mkdir(parents=True)

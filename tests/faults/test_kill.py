@@ -13,10 +13,10 @@ import time
 import pytest
 
 from backend.jobs import launcher
-from backend.jobs.processes import ProcessIdentity, boot_id
+from backend.jobs.processes import ProcessIdentity, read_boot_id
 from backend.store import artifacts, event_log, query, run_actions, run_attempts, runs
 from backend.store.database import open_store
-from backend.store.identity import machine_id
+from backend.store.identity import read_machine_id
 from tests.conftest import BOTH
 from tests.faults.harness import owner, require_whole, status, supervising, wait_epoch, wait_status
 from tests.harness import tiny, wait_for
@@ -34,7 +34,7 @@ def test_a_killed_worker_is_resumed_bit_for_bit(store, moment):
         if moment == "after two epochs":
             wait_epoch(store, run_id, 2)
         else:
-            wait_for(lambda: event_log.newest_event(store, run_id, "GeometryCaptured"), what="a first capture")
+            wait_for(lambda: event_log.find_newest_event(store, run_id, "GeometryCaptured"), what="a first capture")
         owner(store, run_id).signal_group(signal.SIGKILL)
         wait_status(store, run_id, "finished")
     require_whole(store, run_id)
@@ -90,11 +90,11 @@ def test_a_worker_that_stands_still_is_fenced(store, monkeypatch, killable):
         if killable:
             wait_for(lambda: not stopped.is_alive(), 10, "the end of the stopped process")
         else:
-            before = event_log.after(store, run_id, 0, 100_000)
+            before = event_log.list_events(store, run_id, 0, 100_000)
             os.killpg(stopped.pid, signal.SIGCONT)
             wait_for(lambda: not stopped.is_alive(), 20, "the fenced process leaving by itself")
-            assert event_log.after(store, run_id, 0, len(before)) == before
-            assert "no longer owns run" in artifacts.log_path(store, run_id).read_text()
+            assert event_log.list_events(store, run_id, 0, len(before)) == before
+            assert "no longer owns run" in artifacts.worker_log_path(store, run_id).read_text()
         wait_status(store, run_id, "finished")
     require_whole(store, run_id)
 
@@ -105,7 +105,7 @@ def test_a_pid_that_somebody_else_has_now_is_never_touched(store):
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"], start_new_session=True)
     try:
         number = run_attempts.claim_run(store, run_id, "cpu")
-        recorded = {"pid": bystander.pid, "process_started": "1", "boot_id": boot_id(), "host": machine_id()}
+        recorded = {"pid": bystander.pid, "process_started": "1", "boot_id": read_boot_id(), "host": read_machine_id()}
         run_attempts.record_process(store, run_id, number, **recorded)
         run_actions.request_cancel(store, run_id)
         with supervising(store):
@@ -150,7 +150,7 @@ def test_a_worker_that_always_dies_is_given_up_with_a_reason(store):
     row = runs.get(store, run_id)
     assert "3 times" in row.error
     assert row.attempt == 3
-    left = [e.payload["tries_left"] for e in event_log.after(store, run_id, 0, 1000, ["AttemptFailed"])]
+    left = [e.payload["tries_left"] for e in event_log.list_events(store, run_id, 0, 1000, ["AttemptFailed"])]
     assert left == [2, 1, 0]
     run_actions.retry(store, run_id)
     assert status(store, run_id) == "queued"
@@ -172,8 +172,10 @@ def test_an_error_of_the_run_fails_it_at_once_with_its_words(store):
     row = runs.get(store, run_id)
     assert "lower optimiser.lr" in row.error
     assert row.attempt == 1, "an error that would come again is not tried again"
-    assert "Traceback" in event_log.newest_event(store, run_id, "LogLine").payload["text"]
-    assert event_log.newest_event(store, run_id, "GeometryCaptured") is not None, "what came before the error is kept"
+    assert "Traceback" in event_log.find_newest_event(store, run_id, "LogLine").payload["text"]
+    assert event_log.find_newest_event(store, run_id, "GeometryCaptured") is not None, (
+        "what came before the error is kept"
+    )
     require_whole(store, run_id, finished=False)
 
 

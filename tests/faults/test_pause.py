@@ -28,11 +28,11 @@ def test_a_paused_run_releases_its_device_and_continues_bit_for_bit(store):
         wait_for(lambda: not process.is_alive(), 10, "the end of its process")
         second, _ = runs.create(store, tiny(epochs=1, device="cpu"))
         wait_status(store, second, "finished")
-        paused_at = artifacts.rows(store, first, "checkpoint")[0].step
+        paused_at = artifacts.list_rows(store, first, "checkpoint")[0].step
         run_actions.resume(store, first)
         wait_status(store, first, "finished")
     require_whole(store, first)
-    resumed = event_log.newest_event(store, first, "Resumed")
+    resumed = event_log.find_newest_event(store, first, "Resumed")
     assert resumed.payload["step"] == paused_at, "it continued where it stopped, not at an epoch's end"
     assert [row.outcome for row in run_attempts.list_attempts(store, first)] == ["Paused", "RunFinished"]
 
@@ -89,7 +89,7 @@ def test_a_time_limit_stops_with_a_checkpoint_and_can_be_raised(store):
         row = runs.get(store, run_id)
         assert "the time limit of 3 s is used up" in row.error
         assert 3.0 <= row.running_s < 8
-        assert artifacts.rows(store, run_id, "checkpoint")
+        assert artifacts.list_rows(store, run_id, "checkpoint")
         with pytest.raises(Conflict, match="raise time_limit_s first"):
             run_actions.retry(store, run_id)
         runs.update(store, run_id, {"time_limit_s": 600.0})

@@ -51,7 +51,7 @@ async def import_run(context: ContextDep, request: Request, response: Response) 
     kind = request.headers.get("content-type", "").partition(";")[0]
     if kind not in ("application/zip", "application/octet-stream"):
         raise Invalid(f"an archive is sent as application/zip, got {kind or 'no content-type'!r}")
-    upload = context.store.data_dir / "imports" / f"{runs.new_id()}.zip.partial"
+    upload = context.store.data_dir / "imports" / f"{runs.make_run_id()}.zip.partial"
     await asyncio.to_thread(upload.parent.mkdir, parents=True, exist_ok=True, mode=0o700)
     try:
         with await asyncio.to_thread(upload.open, "wb") as stream:
@@ -64,4 +64,4 @@ async def import_run(context: ContextDep, request: Request, response: Response) 
     if not new:
         response.status_code = 200
     response.headers["location"] = f"/api/v1/runs/{run_id}"
-    return run_views.run_wire(await asyncio.to_thread(runs.get, context.store, run_id))
+    return run_views.run_to_wire(await asyncio.to_thread(runs.get, context.store, run_id))

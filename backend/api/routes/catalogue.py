@@ -84,7 +84,7 @@ def estimate(context: ContextDep, body: wire.LaunchPlan) -> wire.LaunchEstimate:
         measured_runs=0 if worst is None else worst.runs,
         alike=None if worst is None else worst.alike,
         unknown=len(found) - len(known),
-        ahead=runs.count(context.store, "queued") + runs.count(context.store, "running"),
+        ahead=runs.count_runs(context.store, "queued") + runs.count_runs(context.store, "running"),
         slots=at_once,
     )
 
@@ -132,6 +132,6 @@ def system(context: ContextDep) -> wire.SystemStatus:
         server_memory_bytes=psutil.Process().memory_info().rss,
         disk_free_bytes=shutil.disk_usage(context.store.data_dir).free,
         disk_full=context.supervisor.is_disk_full,
-        running=runs.count(context.store, "running"),
-        queued=runs.count(context.store, "queued"),
+        running=runs.count_runs(context.store, "running"),
+        queued=runs.count_runs(context.store, "queued"),
     )

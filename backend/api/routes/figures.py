@@ -15,7 +15,7 @@ from backend.api.routes.context import AppContext, ContextDep, EncodedRoute, que
 from backend.figures.collect import MAX_RUNS, figure_errors
 from backend.figures.process import FigureJob, Job, LabelledFile, ReplayJob
 from backend.store.errors import Invalid
-from backend.store.runs import fingerprint
+from backend.store.runs import compute_fingerprint
 from ncfigures.catalogue import MEDIA_TYPES, FigureName, Format
 from ncfigures.options import FigureOptions, check_figure, split_list
 from ncfigures.provenance import read_provenance
@@ -105,7 +105,7 @@ def _unique_ids(run_ids: list[str]) -> list[str]:
 
 async def _render(context: AppContext, request: Request, job: Job) -> LabelledFile:
     """Return a job's file from the figure process; equal requests share one result while the runs do not change."""
-    key = job.model_dump_json(), await asyncio.to_thread(fingerprint, context.store, job.runs)
+    key = job.model_dump_json(), await asyncio.to_thread(compute_fingerprint, context.store, job.runs)
     work = context.figure_queue.submit(key, queue_owner(), lambda: context.figure_process.make(job))
     return await cancel_on_disconnect(request, work)
 

@@ -27,7 +27,7 @@ def read_plan(context: ContextDep, plan: str) -> wire.GcPlan:
 @router.post("/gc/{plan}/delete")
 def delete_plan(context: ContextDep, plan: str) -> wire.GcResult:
     """Move the plan's items to the trash if they are still eligible; the response lists what was skipped, and why."""
-    return wire.GcResult.model_validate(delete.delete(context.store, plan))
+    return wire.GcResult.model_validate(delete.execute_plan(context.store, plan))
 
 
 @router.get("/trash")
@@ -39,10 +39,10 @@ def list_trash(context: ContextDep) -> wire.Trash:
 @router.post("/trash/restore")
 def restore_entries(context: ContextDep, body: wire.RestoreTrashRequest) -> wire.GcResult:
     """Restore entries of the trash; existing files are not overwritten but listed as skipped."""
-    return wire.GcResult.model_validate(restore.restore(context.store, body.entries))
+    return wire.GcResult.model_validate(restore.restore_entries(context.store, body.entries))
 
 
 @router.post("/trash/empty")
 def empty_trash(context: ContextDep, body: wire.EmptyTrashRequest) -> wire.EmptyTrashResult:
     """Permanently remove the trash that GET /trash listed with this digest."""
-    return wire.EmptyTrashResult.model_validate(trash.empty(context.store, body.digest))
+    return wire.EmptyTrashResult.model_validate(trash.empty_listed(context.store, body.digest))

@@ -31,7 +31,7 @@ router = APIRouter(prefix="/api/v1", tags=["run data"], route_class=EncodedRoute
 @router.get("/runs/{run_id}/overview", response_model=wire.RunOverview)
 def overview(context: ContextDep, run_id: str, points: Annotated[int, Query(ge=2, le=10_000)] = 1000) -> Response:
     """Return everything a run page needs to start: the stream continues after `seq`."""
-    content = orjson.dumps(views.overview(context.store, run_id, points))
+    content = orjson.dumps(views.read_overview(context.store, run_id, points))
     return Response(content, media_type="application/json", headers={"cache-control": "no-store"})
 
 
@@ -44,8 +44,10 @@ def events(
 ) -> wire.EventPage:
     """Return events in order, starting after sequence number `after`."""
     runs.get(context.store, run_id)
-    rows = event_log.after(context.store, run_id, after, limit)
-    return wire.EventPage(items=[run_views.event_json(row) for row in rows], next_after=rows[-1].seq if rows else after)
+    rows = event_log.list_events(context.store, run_id, after, limit)
+    return wire.EventPage(
+        items=[run_views.event_to_json(row) for row in rows], next_after=rows[-1].seq if rows else after
+    )
 
 
 @router.get(
@@ -64,10 +66,10 @@ def metrics(
 ) -> Any:
     """Return metrics over epochs, as JSON or as CSV with one column per split and key."""
     wanted = None if keys is None else [key.strip() for key in keys.split(",")]
-    found = views.series(context.store, run_id, wanted, points)
+    found = views.read_series(context.store, run_id, wanted, points)
     if format == "json":
         return found
-    return Response(curves.to_csv(found.epochs, found.values), media_type="text/csv")
+    return Response(curves.format_csv(found.epochs, found.values), media_type="text/csv")
 
 
 @router.get("/runs/{run_id}/geometry", response_model=wire.GeometryWire, responses=NOT_MODIFIED)
@@ -83,15 +85,15 @@ def geometry(
     arrays: Annotated[str | None, Query(max_length=1000, description="additional arrays, comma-separated")] = None,
 ) -> Response:
     """Return the newest capture at or before `epoch`, or the newest of all."""
-    four = tuple(views.four_classes(classes)) if classes else ()
+    four = tuple(views.parse_four_classes(classes)) if classes else ()
     names = tuple(name.strip() for name in arrays.split(",")) if arrays else ()
     runs.get(context.store, run_id)
-    seq = views.event_at_epoch(context.store, run_id, "GeometryCaptured", epoch).seq
+    seq = views.find_event(context.store, run_id, "GeometryCaptured", epoch).seq
     etag = make_etag(__version__, run_id, seq, view, four, names)
     if etag_matches(request, etag):
         return not_modified_response(etag)
     return cacheable_json_response(
-        views.geometry(context.store, run_id, epoch, view=view, four=four, names=names), etag
+        views.read_geometry(context.store, run_id, epoch, view=view, four=four, names=names), etag
     )
 
 
@@ -99,16 +101,16 @@ def geometry(
 def samples(context: ContextDep, request: Request, run_id: str) -> Response:
     """Return thumbnails of the training samples in captures, for image data."""
     etag = make_etag(__version__, run_id)
-    row = views.samples_row(context.store, run_id)
+    row = views.find_samples(context.store, run_id)
     if etag_matches(request, etag):
         return not_modified_response(etag)
-    return cacheable_json_response(views.samples(context.store, row), etag)
+    return cacheable_json_response(views.read_samples(context.store, row), etag)
 
 
 @router.get("/runs/{run_id}/features.npz", response_class=StreamingResponse)
 def features(context: ContextDep, run_id: str, epoch: Annotated[float | None, Query(ge=0)] = None) -> StreamingResponse:
     """Return the newest penultimate features kept at or before `epoch` as a NumPy archive (.npz)."""
-    at, path = views.features(context.store, run_id, epoch)
+    at, path = views.find_features(context.store, run_id, epoch)
     headers = {"content-disposition": f'attachment; filename="{run_id}-features-epoch-{at:g}.npz"'}
     return StreamingResponse(stream_npz(map_arrays(path)), media_type="application/zip", headers=headers)
 
@@ -122,7 +124,7 @@ def milestones(
     split: Annotated[str, Query(max_length=200)] = "train",
 ) -> wire.Milestones:
     """Return the first epoch of the terminal phase, and the first from which on a metric stays beyond a threshold."""
-    return views.milestones(context.store, run_id, key, split, threshold)
+    return views.find_milestones(context.store, run_id, key, split, threshold)
 
 
 @router.get("/runs/{run_id}/attempts")
@@ -139,7 +141,7 @@ def log(
 ) -> PlainTextResponse:
     """Return the end of a run's worker log as text."""
     runs.get(context.store, run_id)
-    path = artifacts.log_path(context.store, run_id)
+    path = artifacts.worker_log_path(context.store, run_id)
     if not path.exists():
         return PlainTextResponse("")
     with path.open("rb") as stream:
@@ -163,7 +165,7 @@ def list_resource_samples(
 def files(context: ContextDep, run_id: str) -> wire.ItemList[wire.ArtifactWire]:
     """List a run's artifacts: geometry, checkpoints, features, sample thumbnails."""
     runs.get(context.store, run_id)
-    rows = [row for kind in artifacts.KINDS for row in artifacts.rows(context.store, run_id, kind)]
+    rows = [row for kind in artifacts.KINDS for row in artifacts.list_rows(context.store, run_id, kind)]
     return wire.ItemList[wire.ArtifactWire](items=[_artifact(row) for row in rows])
 
 
@@ -176,7 +178,7 @@ def _artifact(row: sa.Row[Any]) -> wire.ArtifactWire:
 def file(context: ContextDep, request: Request, run_id: str, kind: artifacts.ArtifactKind, step: int) -> Response:
     """Return one artifact in the safetensors format."""
     runs.get(context.store, run_id)
-    row = artifacts.row_at(context.store, run_id, kind, step) if 0 <= step < 2**31 else None
+    row = artifacts.find_row(context.store, run_id, kind, step) if 0 <= step < 2**31 else None
     if row is None:
         raise NotFound(f"run {run_id} has no {kind} at step {step}; GET /api/v1/runs/{run_id}/artifacts lists them")
     etag = f'"{row.sha256}"'

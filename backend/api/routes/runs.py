@@ -43,7 +43,7 @@ def _queue_drafts(
     if not new:
         response.status_code = 200
     context.supervisor.wake()
-    return [run_views.run_wire(runs.get(context.store, run_id, deleted=True)) for run_id in run_ids]
+    return [run_views.run_to_wire(runs.get(context.store, run_id, deleted=True)) for run_id in run_ids]
 
 
 def _draft(context: AppContext, config: RunConfig, options: wire.LaunchOptions) -> RunDraft:
@@ -78,7 +78,7 @@ def clone(
     """Queue a copy of a run with some settings changed."""
     original = runs.get(context.store, run_id)
     try:
-        config = override_settings(runs.config_of(original), body.set)
+        config = override_settings(runs.parse_config(original), body.set)
     except ValueError as error:
         raise context.config_error(error) from error
     draft = replace(_draft(context, config, body), name=body.name or original.name, cloned_from=run_id)
@@ -114,7 +114,7 @@ def listing(
         only=only,
     )
     return wire.RunPage(
-        items=[run_views.run_wire(row) for row in found.rows], next_cursor=found.next_cursor, total=found.total
+        items=[run_views.run_to_wire(row) for row in found.rows], next_cursor=found.next_cursor, total=found.total
     )
 
 
@@ -125,7 +125,9 @@ def bulk_action(context: ContextDep, body: wire.BulkRequest) -> wire.ItemList[wi
         raise Invalid("give either `runs` or a filter `q`")
     if body.action in ("delete", "restore"):
         require_scope("admin")
-    run_ids = body.runs if body.runs is not None else query.matching_ids(context.store, body.q or "", MAX_BULK_RUNS)
+    run_ids = (
+        body.runs if body.runs is not None else query.list_matching_ids(context.store, body.q or "", MAX_BULK_RUNS)
+    )
     results = run_actions.apply_action(context.store, body.action, run_ids, body.value)
     context.supervisor.wake()
     return wire.list_of(wire.BulkResult, results)
@@ -165,14 +167,14 @@ def sparklines(
     points: Annotated[int, Query(ge=2, le=200)] = 40,
 ) -> wire.ItemList[wire.Sparkline]:
     """Return one metric of several runs over epochs, thinned to `points` values for small plots."""
-    items = views.sparklines(context.store, runs.split(","), key, split, points)
+    items = views.read_sparklines(context.store, runs.split(","), key, split, points)
     return wire.ItemList[wire.Sparkline](items=items)
 
 
 @router.get("/queue")
 def queue(context: ContextDep) -> wire.ItemList[wire.RunWire]:
     """List queued runs in the order in which they will start."""
-    items = [run_views.run_wire(row) for row in run_queue.list_waiting(context.store, limit=500)]
+    items = [run_views.run_to_wire(row) for row in run_queue.list_waiting(context.store, limit=500)]
     return wire.ItemList[wire.RunWire](items=items)
 
 
@@ -180,13 +182,13 @@ def queue(context: ContextDep) -> wire.ItemList[wire.RunWire]:
 def move(context: ContextDep, run_id: str, body: wire.QueueMove) -> wire.RunWire:
     """Move a queued run before another one (it takes that run's priority) or to the end of the queue."""
     run_queue.move_before(context.store, run_id, body.before)
-    return run_views.run_wire(runs.get(context.store, run_id))
+    return run_views.run_to_wire(runs.get(context.store, run_id))
 
 
 @router.get("/runs/{run_id}")
 def read(context: ContextDep, run_id: str) -> wire.RunWire:
     """Return one run."""
-    return run_views.run_wire(runs.get(context.store, run_id))
+    return run_views.run_to_wire(runs.get(context.store, run_id))
 
 
 @router.patch("/runs/{run_id}")
@@ -198,7 +200,7 @@ def change(context: ContextDep, run_id: str, body: wire.RunUpdate) -> wire.RunWi
         raise Invalid(f"{missing[0]} cannot be null; leave it out to keep it as it is")
     if changes:
         runs.update(context.store, run_id, changes)
-    return run_views.run_wire(runs.get(context.store, run_id))
+    return run_views.run_to_wire(runs.get(context.store, run_id))
 
 
 @router.delete("/runs/{run_id}", status_code=204)
@@ -211,7 +213,7 @@ def delete(context: ContextDep, run_id: str) -> None:
 def restore(context: ContextDep, run_id: str) -> wire.RunWire:
     """Restore a deleted run."""
     run_actions.restore(context.store, run_id)
-    return run_views.run_wire(runs.get(context.store, run_id))
+    return run_views.run_to_wire(runs.get(context.store, run_id))
 
 
 @router.post("/runs/{run_id}/cancel", status_code=202)
@@ -244,4 +246,4 @@ def retry(context: ContextDep, run_id: str) -> wire.RunWire:
 
 def _notify_and_read(context: AppContext, run_id: str) -> wire.RunWire:
     context.supervisor.wake()
-    return run_views.run_wire(runs.get(context.store, run_id))
+    return run_views.run_to_wire(runs.get(context.store, run_id))

@@ -39,7 +39,7 @@ async def stream(
     run_ids = list(dict.fromkeys(filter(None, runs_.split(","))))
     if not 1 <= len(run_ids) <= MAX_STREAMED_RUNS:
         raise Invalid(f"`runs` must name 1 to {MAX_STREAMED_RUNS} runs, got {len(run_ids)}")
-    existing = await asyncio.to_thread(runs.last_seqs, context.store, run_ids)
+    existing = await asyncio.to_thread(runs.read_last_seqs, context.store, run_ids)
     for run_id in run_ids:
         if run_id not in existing:
             raise runs.not_found(run_id)

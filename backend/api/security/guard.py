@@ -24,7 +24,7 @@ MAX_BODY_BYTES = 2 * 2**20
 IMPORT_PATH = "/api/v1/imports"
 
 
-def allowed_hosts(host: str, port: int, more: Iterable[str] = ()) -> frozenset[str]:
+def list_allowed_hosts(host: str, port: int, more: Iterable[str] = ()) -> frozenset[str]:
     """Return the accepted Host headers: the server's address, loopback names, and `more`."""
     names = {host, "127.0.0.1", "localhost", "[::1]"}
     return frozenset(f"{name}:{port}" for name in names) | frozenset(more)
@@ -42,7 +42,7 @@ class Guard:
     ) -> None:
         self._app, self._authenticator, self._login, self._hosts = app, authenticator, login, frozenset(hosts)
         self._import_bytes = import_bytes
-        self.policy = content_security_policy()
+        self.policy = make_content_security_policy()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -167,7 +167,7 @@ HEADERS = (
 )
 
 
-def content_security_policy(script_hashes: Iterable[str] = ()) -> bytes:
+def make_content_security_policy(script_hashes: Iterable[str] = ()) -> bytes:
     """Return the policy: scripts of this server, and inline ones with a given hash.
 
     Inline styles are allowed because Plotly and Mantine create style elements whose hashes are not known beforehand.

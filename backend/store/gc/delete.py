@@ -41,7 +41,7 @@ Progress = Callable[[int, int], None]
 """Called with the number of items done and their total."""
 
 
-def delete(
+def execute_plan(
     store: Store,
     plan_id: str,
     *,
@@ -52,7 +52,7 @@ def delete(
 
     `stopped` is called between items. Raises NotFound or Conflict where the plan cannot be used.
     """
-    with trash.locked(store):
+    with trash.hold_lock(store):
         plan = plans.get(store, plan_id)
         complete_interrupted(store)
         checked: list[CheckedItem] = []
@@ -170,7 +170,7 @@ def _delete_run(store: Store, entry: TrashFolder, checked: CheckedItem) -> Clean
     path = entry.rows(trashed) if trashed else None
     if trashed is None or path is None or item.run_id is None:
         raise Ineligible("nothing of it can be moved")
-    rows.write(path, rows.run_lines(store, item.run_id))
+    rows.write(path, rows.read_run_lines(store, item.run_id))
     try:
         with store.writing() as connection:
             _require_still_deleted(store, connection, item, next(rows.read(path), None))
@@ -193,7 +193,7 @@ def _require_still_deleted(store: Store, connection: Connection, item: PlannedIt
         raise Ineligible("the run was restored since the preview")
     if current.status not in ENDED or not rows.is_stored(current, line):
         raise Ineligible("the run changed since the preview")
-    if connection.execute(eligible.has_foreign_files(store, current.id)).first():
+    if connection.execute(eligible.select_foreign_files(store, current.id)).first():
         raise Ineligible(eligible.ELSEWHERE)
 
 
@@ -202,7 +202,7 @@ def _require_own_folder(store: Store, connection: Connection, item: PlannedItem)
     registered = run_folders.is_registered_in(connection, store, str(item.run_id))
     if item.files and not registered:
         raise Ineligible("this data directory does not have the run's folder registered any more")
-    present = files.files_below(store.data_dir, f"runs/{item.run_id}")
+    present = files.list_files(store.data_dir, f"runs/{item.run_id}")
     if not registered and present:
         raise Ineligible("this data directory did not register the run's folder")
     if present != sorted(file.path for file in item.files):
@@ -221,7 +221,7 @@ def _delete_artifacts(store: Store, entry: TrashFolder, checked: CheckedItem) ->
         of_run = sa.select(artifact).where(artifact.c.run_id == item.run_id)
         row_by_path = {row.path: row for row in connection.execute(of_run)}
     present = [file for file in trashed.files if file.path in row_by_path]
-    rows.write(path, (rows.line_of("artifact", row_by_path[file.path]) for file in present))
+    rows.write(path, (rows.make_line("artifact", row_by_path[file.path]) for file in present))
     moved: list[PlannedFile] = []
     skipped: list[SkippedItem] = []
     try:
@@ -286,7 +286,7 @@ def _require_no_writer(store: Store, connection: Connection, item: PlannedItem) 
     if item.kind == "folder-without-run":
         if current is not None:
             raise Ineligible("the run is in the database again")
-        if files.files_below(store.data_dir, f"runs/{item.run_id}") != sorted(file.path for file in item.files):
+        if files.list_files(store.data_dir, f"runs/{item.run_id}") != sorted(file.path for file in item.files):
             raise Ineligible("files came or went since the preview")
     elif current is None or current.status not in ENDED or current.deleted_at is not None:
         raise Ineligible("the run was queued again, deleted or removed since the preview")
@@ -353,5 +353,5 @@ def unregister_removed(store: Store) -> None:
     with store.reading() as connection:
         known = set(connection.execute(sa.select(run.c.id)).scalars())
     # An import registers its folder shortly before it fills it, so younger registrations are kept.
-    for run_id in run_folders.registered(store, before=format_timestamp(datetime.now(UTC) - timedelta(days=1))) - known:
+    for run_id in run_folders.list_ids(store, before=format_timestamp(datetime.now(UTC) - timedelta(days=1))) - known:
         remove_run_folder(store, run_id)

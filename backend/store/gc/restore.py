@@ -23,7 +23,7 @@ from backend.store.gc.trash import TrashedFile, TrashedItem, TrashFolder
 from backend.store.models import artifact, run
 
 
-def restore(
+def restore_entries(
     store: Store,
     names: Sequence[str] | None,
     *,
@@ -35,7 +35,7 @@ def restore(
     Raises NotFound where there is no such entry.
     """
     results: list[CleanupResult] = []
-    with trash.locked(store):
+    with trash.hold_lock(store):
         entries = trash.find_entries(store, names)
         work = [(entry, item) for entry in entries for item in entry.manifest.items]
         # Whole runs first: files that were removed from a run before it was deleted need its row.

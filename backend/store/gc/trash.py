@@ -156,7 +156,7 @@ def read_contents(store: Store) -> TrashContents:
 
 
 @contextlib.contextmanager
-def locked(store: Store) -> Iterator[None]:
+def hold_lock(store: Store) -> Iterator[None]:
     """Hold the lock for moving files into or out of the trash; raises Conflict where another program holds it."""
     with (store.data_dir / LOCK).open("a") as stream:
         try:
@@ -237,12 +237,12 @@ def find_entries(store: Store, names: Sequence[str] | None) -> list[TrashFolder]
     return [entry for entry in entries if names is None or entry.name in names]
 
 
-def empty(store: Store, listed: str) -> TrashContents:
+def empty_listed(store: Store, listed: str) -> TrashContents:
     """Remove for good the entries that were listed with this digest, and return them.
 
     Raises Conflict where the trash has changed.
     """
-    with locked(store):
+    with hold_lock(store):
         contents = read_contents(store)
         if contents.digest != listed:
             raise Conflict(
