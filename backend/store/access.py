@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from backend.store.clock import format_timestamp, now
+from backend.store.clock import ago, format_timestamp, now
 from backend.store.database import Store
 from backend.store.errors import Invalid, NotFound
 from backend.store.models import audit, session, token
@@ -78,11 +78,6 @@ USE_RESOLUTION = timedelta(minutes=1)
 """The recorded time of use is updated when it is older than this, not at every request."""
 MAX_SESSIONS_PER_TOKEN = 1000
 """Number of sessions of one token; beyond it the oldest are ended."""
-
-
-def ago(age: timedelta) -> str:
-    """Return the timestamp of the moment `age` ago."""
-    return format_timestamp(datetime.now(UTC) - age)
 
 
 def latest_session_end(created_at: str) -> str:

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from backend.api.security.permissions import Caller
 from backend.store import access
-from backend.store.clock import now
+from backend.store.clock import ago, now
 from backend.store.database import Store, Unreachable
 from backend.store.scopes import OWNER
 
@@ -68,7 +68,7 @@ class Authenticator:
 
         async def look_up() -> Caller | None:
             row = (await asyncio.to_thread(access.find_open_sessions, self._store, [session])).get(session)
-            if row is not None and row.used_at < access.ago(access.USE_RESOLUTION):
+            if row is not None and row.used_at < ago(access.USE_RESOLUTION):
                 await self._record_use([session])
             return self._of_session(row)
 
@@ -101,7 +101,7 @@ class Authenticator:
         if not callers:
             return set()
         rows = await asyncio.to_thread(access.find_open_sessions, self._store, list(callers))
-        stale = [key for key, row in rows.items() if row.used_at < access.ago(access.USE_RESOLUTION)]
+        stale = [key for key, row in rows.items() if row.used_at < ago(access.USE_RESOLUTION)]
         if stale:
             await self._record_use(stale)
         return {who for key, who in callers.items() if self._of_session(rows.get(key)) is None}

@@ -9,10 +9,8 @@ and the files are in the trash, from which a restore moves them back.)
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -20,9 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from backend.store import run_folders
-from backend.store.clock import format_timestamp
 from backend.store.database import Store
-from backend.store.gc import eligible, files, plans, restore, rows, trash
+from backend.store.gc import eligible, files, interrupted, plans, restore, rows, trash
 from backend.store.gc.files import Ineligible
 from backend.store.gc.plans import (
     CleanupPlan,
@@ -54,7 +51,7 @@ def execute_plan(
     """
     with trash.hold_lock(store):
         plan = plans.get(store, plan_id)
-        complete_interrupted(store)
+        interrupted.complete(store)
         checked: list[CheckedItem] = []
         for item in plan.items:
             if stopped():
@@ -62,7 +59,7 @@ def execute_plan(
             checked.append(_check_item(store, item, len(checked)))
         plan = plans.claim(store, plan_id)
         done = _move_items(store, plan, checked, stopped, progress)
-        unregister_removed(store)
+        interrupted.unregister_removed_folders(store)
         trash.empty_expired(store)
         return done
 
@@ -151,7 +148,7 @@ def _move_item(store: Store, entry: TrashFolder, checked: CheckedItem) -> Cleanu
             items=(), skipped=(SkippedItem(kind=item.kind, run_id=item.run_id, path=None, reason=str(error)),)
         )
     if item.kind in ("deleted-run", "folder-without-run"):
-        remove_run_folder(store, str(item.run_id))
+        interrupted.remove_run_folder(store, str(item.run_id))
     elif item.kind == "unfinished-import":
         for name in {PurePosixPath(file.path).parts[1] for file in item.files}:
             files.remove_empty_folders(store.data_dir / "imports" / name)
@@ -307,51 +304,3 @@ def _move_files(store: Store, entry: TrashFolder, item: TrashedItem, selected: S
     except (Ineligible, OSError) as error:
         restore.restore_item(store, entry, item, undo=True)
         raise Ineligible(f"a file could not be moved to the trash, and nothing was removed: {error}") from error
-
-
-def complete_interrupted(store: Store) -> None:
-    """Move to the trash the files that a clean-up left in place because it was killed after it had deleted the rows.
-
-    The caller holds the lock of the trash.
-    """
-    for entry in trash.list_entries(store):
-        for item in entry.manifest.items:
-            if entry.has_rows(item):
-                _complete_item(store, entry, item)
-
-
-def _complete_item(store: Store, entry: TrashFolder, item: TrashedItem) -> None:
-    with store.reading() as connection:
-        current = connection.execute(sa.select(run.c.id).where(run.c.id == item.run_id)).one_or_none()
-        named = set(connection.execute(sa.select(artifact.c.path).where(artifact.c.run_id == item.run_id)).scalars())
-    if item.kind == "deleted-run" and current is not None:
-        return  # its rows were not deleted
-    for file in item.files:
-        # Only a file with the hash in the manifest; anything else is left.
-        if file.path not in named and restore.is_unchanged(store.data_dir, file.path, file):
-            path = files.resolve_inside(store.data_dir, file.path)
-            if restore.is_unchanged(entry.folder, f"files/{file.path}", file):
-                path.unlink()  # the move was interrupted: both names are this file
-            elif not os.path.lexists(entry.file(file.path)):
-                files.move(path, entry.file(file.path))
-    if item.kind == "deleted-run":
-        remove_run_folder(store, str(item.run_id))
-
-
-def remove_run_folder(store: Store, run_id: str) -> None:
-    """Remove the folder of a run, if it is empty, and its registration; do nothing where a link is in its path."""
-    try:
-        folder = files.resolve_inside(store.data_dir, f"runs/{run_id}")
-    except Ineligible:
-        return
-    if files.remove_empty_folders(folder):
-        run_folders.unregister(store, run_id)
-
-
-def unregister_removed(store: Store) -> None:
-    """Remove the registrations of folders whose run is removed too; a missing folder of an existing run is kept."""
-    with store.reading() as connection:
-        known = set(connection.execute(sa.select(run.c.id)).scalars())
-    # An import registers its folder shortly before it fills it, so younger registrations are kept.
-    for run_id in run_folders.list_ids(store, before=format_timestamp(datetime.now(UTC) - timedelta(days=1))) - known:
-        remove_run_folder(store, run_id)

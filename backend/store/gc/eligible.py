@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
 from backend.store import artifacts, data_directory, query, run_folders
-from backend.store.clock import format_timestamp, now
+from backend.store.clock import ago, now
 from backend.store.database import Store
 from backend.store.errors import Invalid
 from backend.store.gc import files, plans
@@ -61,7 +61,7 @@ def select_foreign_files(store: Store, run_id: str) -> sa.Select[Any]:
 
 def _deleted_runs(store: Store, registered: frozenset[str]) -> Iterator[PlannedItem | SkippedItem]:
     """Yield runs, as a whole, that were deleted a week ago and have all their files in this directory."""
-    before = format_timestamp(datetime.now(UTC) - timedelta(days=RESTORABLE_DAYS))
+    before = ago(timedelta(days=RESTORABLE_DAYS))
     old = sa.select(run.c.id, run.c.deleted_at).where(run.c.deleted_at < before, run.c.status.in_(ENDED))
     with store.reading() as connection:
         rows = list(connection.execute(old.order_by(run.c.deleted_at)))

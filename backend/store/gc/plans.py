@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.store.clock import format_timestamp, now
+from backend.store.clock import ago, format_timestamp, now
 from backend.store.database import Store
 from backend.store.errors import Conflict, NotFound
 from backend.store.models import directory, gc_plan
@@ -167,7 +167,7 @@ def save(store: Store, plan: CleanupPlan) -> None:
     items = {"items": content["items"], "skipped": content["skipped"]}
     row = {"id": plan.id, "directory_id": plan.directory_id, "created_at": plan.created_at, "rules": content["rules"]}
     with store.writing() as connection:
-        connection.execute(gc_plan.delete().where(gc_plan.c.created_at < _ago(hours=24 * KEPT_DAYS)))
+        connection.execute(gc_plan.delete().where(gc_plan.c.created_at < ago(timedelta(days=KEPT_DAYS))))
         connection.execute(gc_plan.insert().values(**row, items=items))
 
 
@@ -186,7 +186,7 @@ def get(store: Store, plan_id: str) -> CleanupPlan:
         )
     if row.deleted_at is not None:
         raise Conflict(f"clean-up plan {plan_id} was used at {row.deleted_at}; {PREVIEW_AGAIN}")
-    if row.created_at < _ago(hours=VALID_HOURS):
+    if row.created_at < ago(timedelta(hours=VALID_HOURS)):
         raise Conflict(f"clean-up plan {plan_id} was made at {row.created_at}, more than a day ago; {PREVIEW_AGAIN}")
     return _plan(row)
 
@@ -209,7 +209,3 @@ def _plan(row: sa.Row[Any]) -> CleanupPlan:
         items=tuple(PlannedItem.model_validate(item) for item in row.items["items"]),
         skipped=tuple(SkippedItem.model_validate(item) for item in row.items["skipped"]),
     )
-
-
-def _ago(*, hours: float) -> str:
-    return format_timestamp(datetime.now(UTC) - timedelta(hours=hours))
