@@ -96,8 +96,8 @@ def draw_figure(spec: FigureSpec, options: FigureOptions, format_: Format, *, be
         # A heatmap has its colour scale beside it, unless all heatmaps share one.
         room_in = cell_in * (0.7 if isinstance(panel, HeatmapSpec) and not alike else 1.0)
         _title(axes, chr(ord("a") + place) if spec.letters else "", panel.title, style, room_in)
-    for held in heats.values():
-        for one in [held] if alike else [[each] for each in held]:
+    for alike_heatmaps in heats.values():
+        for one in [alike_heatmaps] if alike else [[each] for each in alike_heatmaps]:
             draw_colour_scale(figure, one, style)
     if any(scene.labelled_classes for _, scene in scenes):
         figure.draw_without_rendering()
@@ -117,15 +117,17 @@ def _above(panel: Any, style: RenderStyle) -> float:
 
 
 def _title(axes: Axes, letter: str, title: str, style: RenderStyle, cell_in: float) -> None:
-    words = _wrapped(title, style, cell_in)
+    wrapped = _wrapped(title, style, cell_in)
     look: dict[str, Any] = {"fontsize": style.text_pt, "color": INK["ink"]}
     if not letter:
-        if words:
-            axes.set_title(words, loc="left", **look)
+        if wrapped:
+            axes.set_title(wrapped, loc="left", **look)
         return
     # Titles may be wider than their axes as the layout sees it, annotations not: the title keeps the height alone.
-    first = axes.set_title("\n" * words.count("\n") + letter, loc="left", fontweight="bold", **look)
-    rest = axes.annotate(words, (1, 0), xycoords=first, xytext=(5, 0), textcoords="offset points", va="bottom", **look)
+    first = axes.set_title("\n" * wrapped.count("\n") + letter, loc="left", fontweight="bold", **look)
+    rest = axes.annotate(
+        wrapped, (1, 0), xycoords=first, xytext=(5, 0), textcoords="offset points", va="bottom", **look
+    )
     rest.set_in_layout(False)
 
 
@@ -171,6 +173,8 @@ def _with_printable_text(value: Any, families: list[str]) -> Any:
     if isinstance(value, tuple | list):
         return [_with_printable_text(each, families) for each in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        held = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        return dataclasses.replace(value, **{name: _with_printable_text(each, families) for name, each in held.items()})
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return dataclasses.replace(
+            value, **{name: _with_printable_text(each, families) for name, each in fields.items()}
+        )
     return value

@@ -22,18 +22,18 @@ def format_document_title(request: FigureRequest) -> str:
 
 def render_figure(request: FigureRequest) -> bytes:
     """Return the figure's file; raises FigureError if the options do not fit or the data lacks what they need."""
-    found = make_provenance(request)
+    provenance = make_provenance(request)
     spec = build_figure_spec(request)
     if request.format == "csv":
         return format_csv(spec).encode()
     if request.format in ("md", "tex"):
         write_table = format_markdown if request.format == "md" else format_latex_table
-        return with_provenance_comment(found, write_table(spec)).encode()
+        return with_provenance_comment(provenance, write_table(spec)).encode()
     if request.format == "json":
         shown = plotly_figure(spec, request.options)
-        shown["layout"]["meta"] |= {"provenance": found.model_dump(mode="json")}
+        shown["layout"]["meta"] |= {"provenance": provenance.model_dump(mode="json")}
         shown["layout"]["meta"]["notices"] += list(request.notices)
         return orjson.dumps(shown)
     with requires_extra("figures"):
         from ncfigures.matplotlib_renderer import render_drawn_file
-    return render_drawn_file(spec, request.options, found, format_document_title(request))
+    return render_drawn_file(spec, request.options, provenance, format_document_title(request))

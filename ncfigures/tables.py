@@ -64,8 +64,8 @@ def _lines(charts: Sequence[ChartSpec]) -> list[list[str]]:
             column[np.searchsorted(places, line.x)] = values
             head.append(name + suffix)
             columns.append(column)
-    words = dict(charts[0].x.tick_labels or ())
-    shown = [words.get(float(place), format_number(place)) for place in places]
+    tick_labels = dict(charts[0].x.tick_labels or ())
+    shown = [tick_labels.get(float(place), format_number(place)) for place in places]
     return [head, *_columns(shown, columns)]
 
 

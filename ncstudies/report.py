@@ -135,11 +135,11 @@ def _draw_figures(
     return parts + tables[:1]
 
 
-def write_index(size: Size, held: Sequence[tuple[Study, Sequence[ClaimResult]]]) -> bytes:
+def write_index(size: Size, reports: Sequence[tuple[Study, Sequence[ClaimResult]]]) -> bytes:
     """Return the index of several reports: the question of each study and the verdicts on its claims."""
     parts = ["# The paper's claims, and questions beyond it", f"`collapse reproduce all --size {size}`", SOURCE]
     lines = ["| Study | Question | Agree | Disagree | Undecided |", "|" + "---|" * 5]
-    for study, results in held:
+    for study, results in reports:
         counts = [
             str(sum(each.verdict == verdict for each in results)) for verdict in ("agrees", "disagrees", "undecided")
         ]
@@ -151,9 +151,9 @@ def write_index(size: Size, held: Sequence[tuple[Study, Sequence[ClaimResult]]])
 def _summary(results: Sequence[ClaimResult]) -> list[str]:
     """Return the summary: how many claims agree, and which do not."""
     counts = {verdict: sum(each.verdict == verdict for each in results) for verdict in _ORDER}
-    words = ", ".join(f"{count} {_ORDER[verdict]}" for verdict, count in counts.items() if count)
+    counted = ", ".join(f"{count} {_ORDER[verdict]}" for verdict, count in counts.items() if count)
     against = [each for each in results if each.verdict == "disagrees"]
-    lines = [f"**Of {len(results)} tests {words}.**"]
+    lines = [f"**Of {len(results)} tests {counted}.**"]
     if against:
         lines.append("What was seen is the opposite of these claims:")
         lines.append(
@@ -225,10 +225,10 @@ def _described(setting: Setting) -> str:
 
 def _told(part: BaseModel) -> str:
     """Return the name of a part of a config, with its settings."""
-    held = part.model_dump(mode="json", exclude_none=True)
-    name = held.pop("name")
-    words = ", ".join(f"{key} {json.dumps(value)}" for key, value in held.items())
-    return f"{name} ({words})" if words else str(name)
+    settings = part.model_dump(mode="json", exclude_none=True)
+    name = settings.pop("name")
+    listed = ", ".join(f"{key} {json.dumps(value)}" for key, value in settings.items())
+    return f"{name} ({listed})" if listed else str(name)
 
 
 def _arms(setting: Setting) -> str:
@@ -236,8 +236,8 @@ def _arms(setting: Setting) -> str:
     rows = config_differences(list(setting.arms.values()))
     lines = ["Its arms differ in these settings, and in no other:", ""]
     for index, arm in enumerate(setting.arms):
-        held = [f"{key} {json.dumps(values[index])}" for key, values in rows if values[index] is not None]
-        lines.append(f"- {_escaped(arm)}: `{', '.join(held)}`")
+        settings = [f"{key} {json.dumps(values[index])}" for key, values in rows if values[index] is not None]
+        lines.append(f"- {_escaped(arm)}: `{', '.join(settings)}`")
     return "\n".join(lines)
 
 
@@ -290,7 +290,9 @@ def _csv(results: Sequence[ClaimResult]) -> str:
     for each in results:
         claim, epochs = each.claim, each.setting.shared.epochs
         named = [claim.text, claim.source, each.setting.name, claim.statistic.describe(epochs), claim.relation]
-        values = [" ".join(repr(float(value)) for value in held) for held in (each.arm_values, each.baseline_values)]
+        values = [
+            " ".join(repr(float(value)) for value in numbers) for numbers in (each.arm_values, each.baseline_values)
+        ]
         writer.writerow(
             [*named, claim.arm, claim.baseline, *values, f"{each.p:.4g}", f"{each.p_opposite:.4g}", each.verdict]
         )

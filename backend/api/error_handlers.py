@@ -62,9 +62,9 @@ async def _on_validation_error(_request: Request, error: Exception) -> JSONRespo
     items: list[Mapping[str, Any]] = [
         {**item, "loc": _field_location(item["loc"])} for item in error.errors()[:MAX_ERRORS]
     ]
-    found = field_errors(items)
-    detail = "; ".join(f"{e.path}: {e.message}" if e.path else e.message for e in found)
-    return problem_response(422, "Invalid input", detail, errors=[e.model_dump() for e in found])
+    fields = field_errors(items)
+    detail = "; ".join(f"{e.path}: {e.message}" if e.path else e.message for e in fields)
+    return problem_response(422, "Invalid input", detail, errors=[e.model_dump() for e in fields])
 
 
 def _field_location(location: Sequence[str | int]) -> Sequence[str | int]:

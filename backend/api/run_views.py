@@ -24,10 +24,10 @@ def run_to_wire(row: sa.Row[Any]) -> wire.RunWire:
 
 def event_to_json(row: sa.Row[Any]) -> dict[str, Any]:
     """Return an event as JSON; a capture has `href`, the address of its arrays."""
-    found = {"run": row.run_id, "seq": row.seq, "type": row.type, "at": row.at, **row.payload}
+    content = {"run": row.run_id, "seq": row.seq, "type": row.type, "at": row.at, **row.payload}
     if row.type == "GeometryCaptured":
-        found["href"] = f"/api/v1/runs/{row.run_id}/geometry?epoch={row.payload['epoch']!r}"
-    return found
+        content["href"] = f"/api/v1/runs/{row.run_id}/geometry?epoch={row.payload['epoch']!r}"
+    return content
 
 
 def list_presets() -> list[wire.PresetWire]:

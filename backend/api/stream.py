@@ -255,10 +255,10 @@ class StreamHub:
                 more = True
                 break
             feed = self._feeds[run_id]
-            found = feed.chunk_after(run_id, seq, multiplexed=multiplexed)
-            if found is None:
-                found = await asyncio.to_thread(self._read_chunk, run_id, seq, multiplexed)
-            chunk, subscriber.cursors[run_id] = found
+            chunk_and_seq = feed.chunk_after(run_id, seq, multiplexed=multiplexed)
+            if chunk_and_seq is None:
+                chunk_and_seq = await asyncio.to_thread(self._read_chunk, run_id, seq, multiplexed)
+            chunk, subscriber.cursors[run_id] = chunk_and_seq
             parts.append(chunk)
             size += len(chunk)
             more |= subscriber.cursors[run_id] < feed.last_seq

@@ -36,21 +36,21 @@ def read_series(
     and `layer-test:NAME` (test split). Raises NotFound for a key that no split has.
     """
     runs.get(store, run_id)
-    found = curves.read_curves(store, run_id, "epoch", max_points)
-    values = found.values
+    stored = curves.read_curves(store, run_id, "epoch", max_points)
+    values = stored.values
     if keys is not None:
         values = {split: {key: known[key] for key in keys if key in known} for split, known in values.items()}
-        unknown = [key for key in keys if found.points and not any(key in known for known in values.values())]
+        unknown = [key for key in keys if stored.points and not any(key in known for known in values.values())]
         if unknown:
-            have = ", ".join(found.values.get("train", []))
+            have = ", ".join(stored.values.get("train", []))
             hint = did_you_mean(unknown[0], METRICS)
             raise NotFound(f"run {run_id} has no metric {unknown[0]!r}{hint}; it has {have}")
     return wire.MetricSeries(
         run=run_id,
-        epochs=[int(place) for place in found.positions],
+        epochs=[int(place) for place in stored.positions],
         values=values,
-        measured=found.points,
-        decimated=found.decimated,
+        measured=stored.points,
+        decimated=stored.decimated,
     )
 
 
@@ -58,15 +58,15 @@ def read_sparklines(
     store: Store, run_ids: Sequence[str], key: str, split: str, max_points: int
 ) -> list[wire.Sparkline]:
     """Return one metric of several runs over epochs; unknown runs are skipped."""
-    found = query.list_runs(store, only=run_ids, limit=len(run_ids))
-    return [_sparkline(store, row.id, row.last_seq, key, split, max_points) for row in found.rows]
+    page = query.list_runs(store, only=run_ids, limit=len(run_ids))
+    return [_sparkline(store, row.id, row.last_seq, key, split, max_points) for row in page.rows]
 
 
 @functools.lru_cache(maxsize=2000)
 def _sparkline(store: Store, run_id: str, last_seq: int, key: str, split: str, max_points: int) -> wire.Sparkline:
-    found = curves.read_curves(store, run_id, "epoch", max_points)
-    values = found.values.get(split, {}).get(key, [])
-    epochs = [int(place) for place in found.positions] if values else []
+    stored = curves.read_curves(store, run_id, "epoch", max_points)
+    values = stored.values.get(split, {}).get(key, [])
+    epochs = [int(place) for place in stored.positions] if values else []
     return wire.Sparkline(run=run_id, last_seq=last_seq, epochs=epochs, values=values)
 
 
@@ -100,9 +100,9 @@ def find_event(store: Store, run_id: str, type_: str, epoch: float | None) -> sa
         last = min(epoch * started.payload["steps_per_epoch"] * (1 + 1e-9), 2**31 - 1)
         candidates = stored.where(artifact.c.step <= math.floor(last))
     with store.reading() as connection:
-        found = connection.execute(candidates.order_by(artifact.c.step.desc()).limit(1)).one_or_none()
-        if found is not None:
-            query = sa.select(event).where(event.c.run_id == run_id, event.c.seq == found.seq)
+        newest = connection.execute(candidates.order_by(artifact.c.step.desc()).limit(1)).one_or_none()
+        if newest is not None:
+            query = sa.select(event).where(event.c.run_id == run_id, event.c.seq == newest.seq)
             return connection.execute(query).one()
         first = connection.execute(stored.order_by(artifact.c.step).limit(1)).one_or_none()
     when = "" if epoch is None else f" at epoch {epoch:g}"
@@ -218,10 +218,10 @@ def find_features(store: Store, run_id: str, epoch: float | None) -> tuple[float
 def find_milestones(store: Store, run_id: str, key: str, split: str, threshold: float) -> wire.Milestones:
     """Return the first epoch of the terminal phase, and the first from which on a metric stays beyond a threshold."""
     require_metric(key)
-    found = read_series(store, run_id)
-    if split not in found.values and found.epochs:
-        raise NotFound(f"run {run_id} has no split {split!r}; it has {', '.join(found.values)}")
-    values = found.values.get(split, {}).get(key, [None] * len(found.epochs))
+    series = read_series(store, run_id)
+    if split not in series.values and series.epochs:
+        raise NotFound(f"run {run_id} has no split {split!r}; it has {', '.join(series.values)}")
+    values = series.values.get(split, {}).get(key, [None] * len(series.epochs))
     newest = event_log.find_newest_event(store, run_id, "EpochMeasured")
     payload = {} if newest is None else newest.payload
     direction = METRICS[key].direction
@@ -233,7 +233,7 @@ def find_milestones(store: Store, run_id: str, key: str, split: str, threshold: 
         threshold=threshold,
         direction=direction,
         time_to_collapse=time_to_collapse(
-            found.epochs, [None if value is None else float(value) for value in values], threshold, direction
+            series.epochs, [None if value is None else float(value) for value in values], threshold, direction
         ),
         collapse_layer=payload.get("collapse_layer"),
     )

@@ -132,9 +132,9 @@ def open_figure(
     from ncfigures.provenance import read_provenance_file
 
     with figure_errors():
-        found = read_provenance_file(figure)
-    address = server.rstrip("/") + found.address()
-    print(f"{found.figure} of {', '.join(run.name for run in found.runs)}\n{found.command}\n{address}")
+        provenance = read_provenance_file(figure)
+    address = server.rstrip("/") + provenance.address()
+    print(f"{provenance.figure} of {', '.join(run.name for run in provenance.runs)}\n{provenance.command}\n{address}")
     if browser:
         webbrowser.open(address)
 

@@ -51,8 +51,8 @@ def main() -> None:
             sys.exit(2)
         from backend.store.validation import field_errors
 
-        for found in field_errors(error.errors()):  # type: ignore[attr-defined]
-            print(f"collapse: {found.path + ': ' if found.path else ''}{found.message}", file=sys.stderr)
+        for field in field_errors(error.errors()):  # type: ignore[attr-defined]
+            print(f"collapse: {field.path + ': ' if field.path else ''}{field.message}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -154,17 +154,17 @@ def _collapse_epochs(
     curves: MetricCurves, keys: Sequence[str], options: FigureOptions
 ) -> dict[tuple[str, str], int | None]:
     """Return the time to collapse by metric and split, for metrics that have a threshold."""
-    found: dict[tuple[str, str], int | None] = {}
+    epochs: dict[tuple[str, str], int | None] = {}
     for key in keys:
         threshold = DEFAULT_THRESHOLDS.get(key) if options.threshold is None else options.threshold
         if threshold is None:
             continue
         for split, values in curves.values.items():
             if key in values:
-                found[key, split] = time_to_collapse(
+                epochs[key, split] = time_to_collapse(
                     curves.epochs, values[key].tolist(), threshold, METRICS[key].direction
                 )
-    return found
+    return epochs
 
 
 def _missing_epoch_notices(store: Store, request: FigureRequest) -> list[str]:
@@ -194,8 +194,8 @@ def _with_numbers_for_latest(request: FigureRequest) -> FigureOptions:
 
 def parse_numbers(values: Sequence[Any]) -> npt.NDArray[np.float64]:
     """Return numbers of the wire as floats; missing and infinite ones are NaN."""
-    found = np.array([math.nan if value is None else float(value) for value in values], dtype=np.float64)
-    return np.where(np.isfinite(found), found, math.nan)
+    numbers = np.array([math.nan if value is None else float(value) for value in values], dtype=np.float64)
+    return np.where(np.isfinite(numbers), numbers, math.nan)
 
 
 def convert_series(series: wire.MetricSeries) -> MetricCurves:
@@ -295,7 +295,7 @@ def _captures(store: Store, run_id: str, figures: Sequence[FigureName], options:
     """Return the requested captures, with the further arrays that the figures need."""
     in_view = options if "geometry" in figures else None
     names = tuple(name for figure in figures for name in EXTRA_ARRAYS.get(figure, ()))
-    found = []
+    captures = []
     for epoch in parse_epochs(options):
         capture = read_capture(store, run_id, epoch, in_view)
         if names:
@@ -308,8 +308,8 @@ def _captures(store: Store, run_id: str, figures: Sequence[FigureName], options:
                     "class means coincide in it, or an older version made it; choose a later epoch"
                 )
             capture = replace(capture, arrays={**capture.arrays, **extra})
-        found.append(capture)
-    return found
+        captures.append(capture)
+    return captures
 
 
 def read_step_costs(store: Store, run_id: str) -> StepCosts:

@@ -31,8 +31,10 @@ class FigureOrder:
 def read_order(path: Path) -> FigureOrder:
     """Return the order that repeats a figure's file; raises Invalid if the file has no provenance."""
     with figure_errors():
-        found = read_provenance_file(path)
-    return FigureOrder(",".join(run.id for run in found.runs), found.figure, found.format, dict(found.options))
+        provenance = read_provenance_file(path)
+    return FigureOrder(
+        ",".join(run.id for run in provenance.runs), provenance.figure, provenance.format, dict(provenance.options)
+    )
 
 
 @figure_errors()

@@ -256,8 +256,8 @@ def _is_inside(data_dir: Path, url: URL) -> bool:
 
 def _has_marker_of(other: Path, marker: StoreMarker) -> bool:
     with contextlib.suppress(Unusable):
-        found = read_marker(other)
-        return found is not None and found.directory == marker.directory
+        existing = read_marker(other)
+        return existing is not None and existing.directory == marker.directory
     return False
 
 

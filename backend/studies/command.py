@@ -85,12 +85,12 @@ def reproduce(
 def _announce(runner: StoreRunner, study: Study, plan: list[PlannedRun]) -> None:
     done = sum(run.is_finished for run in runner.find(plan).values())
     left = len(plan) - done
-    words = f"{study.name}: {len(plan)} runs, {done} of them done"
+    line = f"{study.name}: {len(plan)} runs, {done} of them done"
     if left:
         seconds = runner.estimate_s(plan, choose_capacity(study))
-        words += "; nothing like them was run here, so how long they take is not known yet" if seconds is None else ""
-        words += "" if seconds is None else f"; about {max(1, round(seconds / 60))} min for the rest"
-    Console(stderr=True).print(words)
+        line += "; nothing like them was run here, so how long they take is not known yet" if seconds is None else ""
+        line += "" if seconds is None else f"; about {max(1, round(seconds / 60))} min for the rest"
+    Console(stderr=True).print(line)
 
 
 def require_report_packages() -> None:

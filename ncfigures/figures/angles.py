@@ -47,7 +47,7 @@ def build_angles(request: FigureRequest) -> FigureSpec:
     spread = max(LEAST_SPREAD[unit], *(float(np.nanmax(np.abs(values - centre))) for values in shown))
     ends = (palette.LOW, palette.HIGH) if unit == "cos" else (palette.HIGH, palette.LOW)
     digits = 2 if unit == "cos" else 0
-    words = (
+    tick_labels = (
         f"{centre - spread:.{digits}f}".replace("-", "−"),
         f"−1/{classes - 1}" if unit == "cos" else f"{centre:.1f}°",
         f"{centre + spread:.{digits}f}",
@@ -68,7 +68,7 @@ def build_angles(request: FigureRequest) -> FigureSpec:
             centre,
             spread,
             ends,
-            words,
+            tick_labels,
             seeds.format_panel_title(request, index) if several else "",
             len(names) <= 30,
         )
@@ -80,7 +80,7 @@ def build_angles(request: FigureRequest) -> FigureSpec:
         panels=panels,
         legend=[],
         caption=f"{what} between class means at epoch {when}; the scale is centred at the simplex ETF's "
-        f"{words[1]}, the diagonal is left empty.",
+        f"{tick_labels[1]}, the diagonal is left empty.",
         table=_table(request),
         columns=min(len(panels), 3),
         notices=notices,
@@ -108,12 +108,14 @@ def build_histogram(request: FigureRequest) -> FigureSpec:
     colours = seeds.choose_colours(request)
     legend = seeds.make_legend(request, ["train"])
     epoch = request.first_run().captures[-1].epoch
-    told = f"at epoch {epoch:g}; vertical line: arccos(−1/(K−1)) = {ideal:.1f}°, where all are at perfect collapse"
+    description = (
+        f"at epoch {epoch:g}; vertical line: arccos(−1/(K−1)) = {ideal:.1f}°, where all are at perfect collapse"
+    )
     whole = all(_angles(group) is not None for group in request.groups)
-    held = [_angles(group) if whole else _quantiles(group)[1] for group in request.groups]
+    angles_by_group = [_angles(group) if whole else _quantiles(group)[1] for group in request.groups]
     rows: list[tuple[str, list[TableCell | None]]] = []
-    for group, found in zip(request.groups, held, strict=True):
-        values = np.zeros(0) if found is None else found
+    for group, angles in zip(request.groups, angles_by_group, strict=True):
+        values = np.zeros(0) if angles is None else angles
         numbers = (values.min(), np.median(values), values.max(), values.std(), np.abs(values - ideal).mean())
         rows.append((group.label, [TableCell(float(each)) for each in numbers]))
     table = SummaryTable("degrees", ["smallest", "median", "largest", "std", "mean distance from the ETF's"], rows)
@@ -131,11 +133,11 @@ def build_histogram(request: FigureRequest) -> FigureSpec:
         return FigureSpec(
             [chart],
             legend,
-            f"Quantiles of the angles between class means {told}.",
+            f"Quantiles of the angles between class means {description}.",
             table,
             notices=[f"of {classes} classes captures hold quantiles of the angles, not every pair: those are drawn"],
         )
-    known = np.concatenate([each for each in held if each is not None])
+    known = np.concatenate([each for each in angles_by_group if each is not None])
     low, high = min(known.min(), ideal) - 0.5, max(known.max(), ideal) + 0.5
     edges = np.linspace(low, high, BINS + 1)
     steps = [
@@ -146,7 +148,7 @@ def build_histogram(request: FigureRequest) -> FigureSpec:
             colour,
             group.dash,
         )
-        for group, values, colour in zip(request.groups, held, colours, strict=True)
+        for group, values, colour in zip(request.groups, angles_by_group, colours, strict=True)
         if values is not None
     ]
     chart = ChartSpec(
@@ -155,20 +157,20 @@ def build_histogram(request: FigureRequest) -> FigureSpec:
         histograms=steps,
         reference_lines=[ReferenceLine(ideal, "x", "ideal")],
     )
-    return FigureSpec([chart], legend, f"Angles between all pairs of class means {told}.", table)
+    return FigureSpec([chart], legend, f"Angles between all pairs of class means {description}.", table)
 
 
 def _angles(group: SeedGroup) -> F64 | None:
     """Return the angles of all pairs i < j of all seeds; None where captures hold blocks of classes."""
-    found = []
+    parts = []
     for run in group.runs:
         capture = run.captures[-1]
         cosines = capture.arrays["cosines_means"].astype(np.float64)
         if len(cosines) < len(capture.class_names):
             return None
         upper = cosines[np.triu_indices(len(cosines), 1)]
-        found.append(np.degrees(np.arccos(np.clip(upper, -1, 1))))
-    return np.concatenate(found)
+        parts.append(np.degrees(np.arccos(np.clip(upper, -1, 1))))
+    return np.concatenate(parts)
 
 
 def _quantiles(group: SeedGroup) -> tuple[F64, F64]:

@@ -61,10 +61,10 @@ def _panel(request: FigureRequest, key: str, splits: tuple[str, ...], *, several
     lines: list[LineSpec] = []
     for group in request.groups:
         for split in splits:
-            found = seeds.summarise_metric(group, split, key)
-            if found is None or not np.isfinite(found.median).any():
+            statistics = seeds.summarise_metric(group, split, key)
+            if statistics is None or not np.isfinite(statistics.median).any():
                 continue
-            lines.append(seeds.make_line(found, request, group, split, key))
+            lines.append(seeds.make_line(statistics, request, group, split, key))
     log = _log(request, lines)
     ideal = metric.ideal
     # A logarithmic axis has no zero: the caption names the ideal then.
@@ -93,7 +93,7 @@ def _log(request: FigureRequest, lines: list[LineSpec]) -> bool:
 def build_metric_table(request: FigureRequest, keys: list[str], splits: list[str]) -> SummaryTable:
     """Return the metrics at the end, by group, the best of each column marked."""
     columns: list[str] = []
-    held = []
+    cells_by_column = []
     for key in keys:
         metric = request.metrics[key]
         for split in splits:
@@ -103,8 +103,8 @@ def build_metric_table(request: FigureRequest, keys: list[str], splits: list[str
             ]
             if any(cells):
                 columns.append(f"{metric.label}, {split}")
-                held.append(seeds.mark_best(cells, metric.direction))
-    rows = [(group.label, [column[i] for column in held]) for i, group in enumerate(request.groups)]
+                cells_by_column.append(seeds.mark_best(cells, metric.direction))
+    rows = [(group.label, [column[i] for column in cells_by_column]) for i, group in enumerate(request.groups)]
     return SummaryTable("", columns, rows)
 
 
@@ -122,9 +122,9 @@ def build_caption(request: FigureRequest, keys: list[str], splits: list[str]) ->
         lines = " and ".join(f"{split} {'solid' if split == 'train' else 'dotted'}" for split in splits)
     metrics = [request.metrics[key] for key in keys]
     ideals = [f"{metric.label} {metric.ideal:.4g}" for metric in metrics if metric.ideal is not None]
-    words = "; ".join(format_definition(metric) for metric in metrics)
+    definitions = "; ".join(format_definition(metric) for metric in metrics)
     at = f" At perfect collapse: {', '.join(ideals)}." if ideals else ""
-    return f"{title}: {lines}.{seeds.format_seed_note(request)} {words}.{at}"
+    return f"{title}: {lines}.{seeds.format_seed_note(request)} {definitions}.{at}"
 
 
 def build_implicit(request: FigureRequest) -> FigureSpec:
@@ -134,7 +134,7 @@ def build_implicit(request: FigureRequest) -> FigureSpec:
         gradient = group.runs[0].implicit_gradient
         if gradient is not None:
             groups_by_gradient[gradient].append(group)
-    missing = [words for on, words in ((True, "true"), (False, "false")) if not groups_by_gradient[on]]
+    missing = [word for on, word in ((True, "true"), (False, "false")) if not groups_by_gradient[on]]
     if missing:
         raise FigureError(
             "this figure compares nearest-ETF runs with head.implicit_gradient true and false; choose runs of both "
@@ -160,7 +160,7 @@ def build_layers(request: FigureRequest) -> FigureSpec:
     asked = None if request.options.split is None else request.options.split.split(",")
     splits = asked or (["train"] if several else ["train", "test"])
     names = _names(request)
-    words = [(float(index), name) for index, name in enumerate(names)]
+    tick_labels = [(float(index), name) for index, name in enumerate(names)]
     panels = []
     rows: list[tuple[str, list[TableCell | None]]] = []
     for key in KEYS:
@@ -171,18 +171,20 @@ def build_layers(request: FigureRequest) -> FigureSpec:
                 table = np.array([_at(group, index, split, key, names, request) for index in range(len(group.runs))])
                 if not np.isfinite(table).any():
                     continue
-                found = seeds.summarise_seeds([(np.arange(len(names)), each) for each in table])
-                lines.append(seeds.make_line(found, request, group, split, key, markers=True))
+                statistics = seeds.summarise_seeds([(np.arange(len(names)), each) for each in table])
+                lines.append(seeds.make_line(statistics, request, group, split, key, markers=True))
                 cells = [
-                    None if math.isnan(value) else TableCell(value, low, high, found.count, percent=metric.share)
-                    for value, low, high in zip(found.median, found.min, found.max, strict=True)
+                    None if math.isnan(value) else TableCell(value, low, high, statistics.count, percent=metric.share)
+                    for value, low, high in zip(statistics.median, statistics.min, statistics.max, strict=True)
                 ]
                 rows.append((f"{group.label}, {metric.label}, {split}", cells))
         values = np.concatenate([line.y for line in lines]) if lines else np.zeros(0)
         values = values[np.isfinite(values)]
         log = key == "nc1" and bool(len(values) and (values > 0).all() and values.max() > 20 * values.min())
         panels.append(
-            ChartSpec(title=metric.label, x=Axis(tick_labels=words), y=Axis(log=log, percent=metric.share), lines=lines)
+            ChartSpec(
+                title=metric.label, x=Axis(tick_labels=tick_labels), y=Axis(log=log, percent=metric.share), lines=lines
+            )
         )
     return FigureSpec(
         panels=panels,
@@ -198,8 +200,8 @@ def _names(request: FigureRequest) -> list[str]:
     series = request.first_run().curves
     if series is None:
         raise FigureError("this figure needs at least one measured epoch, and the run has none yet")
-    found = [split.removeprefix(PREFIX["train"]) for split in series.values if split.startswith(PREFIX["train"])]
-    return [*found, LAST]
+    names = [split.removeprefix(PREFIX["train"]) for split in series.values if split.startswith(PREFIX["train"])]
+    return [*names, LAST]
 
 
 def _at(group: SeedGroup, index: int, split: str, key: str, names: list[str], request: FigureRequest) -> list[float]:
@@ -212,5 +214,5 @@ def _at(group: SeedGroup, index: int, split: str, key: str, names: list[str], re
     if not places:
         raise FigureError(f"the first measured epoch is {series.epochs[0]}; ask for that or a later one")
     splits = [split if name == LAST else PREFIX[split] + name for name in names]
-    found = [series.values.get(each, {}).get(key) for each in splits]
-    return [math.nan if values is None else float(values[places[-1]]) for values in found]
+    values_by_layer = [series.values.get(each, {}).get(key) for each in splits]
+    return [math.nan if values is None else float(values[places[-1]]) for values in values_by_layer]

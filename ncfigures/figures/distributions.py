@@ -38,12 +38,12 @@ def build_margins(request: FigureRequest) -> FigureSpec:
         lines = []
         for group in request.groups:
             for split in shown:
-                held = _sorted(group, split)
-                if not held:
+                margins = _sorted(group, split)
+                if not margins:
                     continue
-                found = _over_seeds(held)
-                lines.append(seeds.make_line(found, request, group, split))
-                rows.append((f"{group.label}, {split}", _quantiles(held)))
+                statistics = _over_seeds(margins)
+                lines.append(seeds.make_line(statistics, request, group, split))
+                rows.append((f"{group.label}, {split}", _quantiles(margins)))
         panels.append(
             ChartSpec(
                 title=f"Cosine margin, {shown[0]}" if several and len(splits) > 1 else "",
@@ -67,20 +67,21 @@ def build_margins(request: FigureRequest) -> FigureSpec:
 
 def _sorted(group: SeedGroup, split: str) -> list[F64]:
     arrays = [capture.arrays for run in group.runs for capture in run.captures[-1:]]
-    return [held[ARRAYS[split]].astype(np.float64) for held in arrays if ARRAYS[split] in held]
+    return [of_capture[ARRAYS[split]].astype(np.float64) for of_capture in arrays if ARRAYS[split] in of_capture]
 
 
-def _over_seeds(held: list[F64]) -> seeds.SeedStatistics:
-    if len(held) == 1:
-        shares = np.linspace(0, 1, len(held[0]))
-        return seeds.SeedStatistics(shares, held[0], held[0], held[0], 1)
+def _over_seeds(margins: list[F64]) -> seeds.SeedStatistics:
+    if len(margins) == 1:
+        shares = np.linspace(0, 1, len(margins[0]))
+        return seeds.SeedStatistics(shares, margins[0], margins[0], margins[0], 1)
     shares = np.linspace(0, 1, SHARES)
-    return seeds.summarise_seeds([(shares, np.interp(shares, np.linspace(0, 1, len(each)), each)) for each in held])
+    return seeds.summarise_seeds([(shares, np.interp(shares, np.linspace(0, 1, len(each)), each)) for each in margins])
 
 
-def _quantiles(held: list[F64]) -> list[TableCell | None]:
+def _quantiles(margins: list[F64]) -> list[TableCell | None]:
     numbers = [
-        (each[0], np.quantile(each, 0.05), np.median(each), each.mean(), each[-1], (each <= 0).mean()) for each in held
+        (each[0], np.quantile(each, 0.05), np.median(each), each.mean(), each[-1], (each <= 0).mean())
+        for each in margins
     ]
     return [seeds.make_runs_cell([float(row[index]) for row in numbers], percent=index == 5) for index in range(6)]
 
@@ -94,24 +95,24 @@ def build_spectra(request: FigureRequest) -> FigureSpec:
     for group in request.groups:
         lines, cells = [], []
         for label, (name, colour) in KINDS.items():
-            held = [c.arrays[name].astype(np.float64) for m in group.runs for c in m.captures[-1:]]
-            positive = [np.where(each > 0, each, math.nan) for each in held]
-            found = seeds.summarise_seeds([(np.arange(1, len(each) + 1), each) for each in positive])
-            low, high = found.range()
+            spectra = [c.arrays[name].astype(np.float64) for m in group.runs for c in m.captures[-1:]]
+            positive = [np.where(each > 0, each, math.nan) for each in spectra]
+            statistics = seeds.summarise_seeds([(np.arange(1, len(each) + 1), each) for each in positive])
+            low, high = statistics.range()
             lines.append(
                 LineSpec(
                     label=label,
-                    x=found.x,
-                    y=found.median,
+                    x=statistics.x,
+                    y=statistics.median,
                     colour=colour,
                     low=low,
                     high=high,
                     column_name=f"{group.label} {label}",
-                    markers=len(found.x) <= 40,
+                    markers=len(statistics.x) <= 40,
                 )
             )
-            sums = [float(np.nansum(each)) for each in held]
-            largest = [float(each.max(initial=0.0)) for each in held]
+            sums = [float(np.nansum(each)) for each in spectra]
+            largest = [float(each.max(initial=0.0)) for each in spectra]
             cells += [seeds.make_runs_cell(sums), seeds.make_runs_cell(largest)]
         panels.append(
             ChartSpec(

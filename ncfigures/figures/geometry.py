@@ -49,13 +49,13 @@ def build_geometry(request: FigureRequest) -> FigureSpec:
     parts = ["class means (dots)"]
     parts += ["classifier rows (diamonds)"] * ("classifier" in shown)
     parts += ["training features (specks)"] * ("features" in shown)
-    words = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
+    listed = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
     kept = first.residual
     outside = f" {100 * float(kept):.1f} % of the features' norm lies outside this frame." if kept is not None else ""
     return FigureSpec(
         panels=panels,
         legend=legend,
-        caption=f"{words[0].upper()}{words[1:]} at epoch {when} in the frame of the nearest simplex ETF, whose "
+        caption=f"{listed[0].upper()}{listed[1:]} at epoch {when} in the frame of the nearest simplex ETF, whose "
         f"vertices are the rings; {first.view} view.{outside}",
         table=_table(request),
         columns=len(panels) if len(panels) <= 4 else 3,
@@ -76,9 +76,9 @@ def _scene(request: FigureRequest, capture: CaptureData, shown: list[str], title
         coordinates["classifier"] = capture.arrays["weights"].astype(np.float64)[drawn]
     of_features = labels[np.isin(labels, drawn)]
     if "features" in shown:
-        held = capture.arrays["features"].astype(np.float64)
-        coordinates["feature"] = held[np.isin(labels, drawn)] if len(held) == len(labels) else held[:0]
-        of_features = of_features if len(held) == len(labels) else of_features[:0]
+        features = capture.arrays["features"].astype(np.float64)
+        coordinates["feature"] = features[np.isin(labels, drawn)] if len(features) == len(labels) else features[:0]
+        of_features = of_features if len(features) == len(labels) else of_features[:0]
     seen = {kind: at @ view for kind, at in coordinates.items()}
     every = _colours(capture, classes, notices)
     symbols: dict[str, Symbol] = {"vertex": "ring", "class mean": "dot", "classifier": "diamond", "feature": "speck"}
@@ -115,15 +115,15 @@ def _scene(request: FigureRequest, capture: CaptureData, shown: list[str], title
 
 def _colours(capture: CaptureData, classes: int, notices: list[str]) -> list[str]:
     """Return a colour for each class; above 30 classes only the pair at the smallest angle is coloured."""
-    found = palette.class_colours(classes)
+    colours = palette.class_colours(classes)
     if classes > NAMES_UP_TO:
         first, second = capture.smallest_pair
-        found[first], found[second] = palette.CLASSES_10[2], palette.CLASSES_10[0]
+        colours[first], colours[second] = palette.CLASSES_10[2], palette.CLASSES_10[0]
         notices.append(
             f"{classes} classes are too many to be told apart by colour: the two at the smallest angle are marked, "
             f"{capture.class_names[first]} and {capture.class_names[second]}"
         )
-    return found
+    return colours
 
 
 def _table(request: FigureRequest) -> SummaryTable:

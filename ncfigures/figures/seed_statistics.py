@@ -56,7 +56,7 @@ def summarise_seeds(curves: Sequence[tuple[npt.ArrayLike, F64]]) -> SeedStatisti
 
 
 def make_line(
-    found: SeedStatistics,
+    statistics: SeedStatistics,
     request: FigureRequest,
     group: SeedGroup,
     split: str,
@@ -69,12 +69,12 @@ def make_line(
     Splits of one group differ in their dashes; several groups have the colours of their heads.
     """
     several = len(request.groups) > 1
-    low, high = found.range()
+    low, high = statistics.range()
     column = f"{split}/{key}" if key else split
     return LineSpec(
         label=group.label if several else split,
-        x=found.x,
-        y=found.median,
+        x=statistics.x,
+        y=statistics.median,
         colour=palette.HEADS["light"][group.head],
         dash=group.dash if several else SPLIT_DASHES[split],
         low=low,
@@ -86,31 +86,31 @@ def make_line(
 
 def make_legend(request: FigureRequest, splits: Sequence[str]) -> list[LegendEntry]:
     """Return the legend: the splits of one group, or several groups."""
-    held = choose_colours(request)
+    colours = choose_colours(request)
     if len(request.groups) > 1:
         return [
-            LegendEntry(group.label, colour, group.dash) for group, colour in zip(request.groups, held, strict=True)
+            LegendEntry(group.label, colour, group.dash) for group, colour in zip(request.groups, colours, strict=True)
         ]
-    return [LegendEntry(split, held[0], SPLIT_DASHES[split]) for split in splits]
+    return [LegendEntry(split, colours[0], SPLIT_DASHES[split]) for split in splits]
 
 
 def summarise_metric(group: SeedGroup, split: str, key: str) -> SeedStatistics | None:
     """Return a metric of a group's runs over epochs; None if no run has it."""
-    held = [run.curves for run in group.runs if run.curves is not None]
-    having = [series for series in held if key in series.values.get(split, {})]
+    of_runs = [run.curves for run in group.runs if run.curves is not None]
+    having = [series for series in of_runs if key in series.values.get(split, {})]
     curves = [(series.epochs, series.values[split][key]) for series in having]
     return summarise_seeds(curves) if curves else None
 
 
-def make_final_cell(found: SeedStatistics | None, *, percent: bool = False) -> TableCell | None:
+def make_final_cell(statistics: SeedStatistics | None, *, percent: bool = False) -> TableCell | None:
     """Return the final value of a metric as a table cell."""
-    end = None if found is None else found.final()
-    if found is None or end is None:
+    end = None if statistics is None else statistics.final()
+    if statistics is None or end is None:
         return None
     middle, low, high = end
     return (
-        TableCell(middle, low, high, found.count, percent=percent)
-        if found.count > 1
+        TableCell(middle, low, high, statistics.count, percent=percent)
+        if statistics.count > 1
         else TableCell(middle, percent=percent)
     )
 
@@ -141,8 +141,8 @@ def format_seed_note(request: FigureRequest) -> str:
     counts = sorted({len(group.runs) for group in request.groups})
     if counts == [1]:
         return ""
-    words = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return f" Median over {words} seeds, shaded from the least to the largest."
+    number = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f" Median over {number} seeds, shaded from the least to the largest."
 
 
 def format_panel_title(request: FigureRequest, index: int) -> str:

@@ -61,12 +61,12 @@ def build_finals(request: FigureRequest) -> FigureSpec:
     if not panels:
         raise FigureError(f"none of {', '.join(keys)} was measured on {' or '.join(splits)}")
     last = max(m.curves.epochs[-1] for group in request.groups for m in group.runs if m.curves is not None)
-    words = "; ".join(format_definition(request.metrics[key]) for key in keys)
+    definitions = "; ".join(format_definition(request.metrics[key]) for key in keys)
     note = seeds.format_seed_note(request).replace("shaded", "lines")
     return FigureSpec(
         panels=panels,
         legend=[LegendEntry(group.label, c, symbol="dot") for group, c in zip(request.groups, colours, strict=True)],
-        caption=f"Metrics at the last measured epoch ({last}).{note} {words}.",
+        caption=f"Metrics at the last measured epoch ({last}).{note} {definitions}.",
         table=build_metric_table(request, keys, splits),
         columns=min(len(panels), 3),
     )
@@ -81,7 +81,7 @@ def build_times(request: FigureRequest) -> FigureSpec:
         raise FigureError(f"say with --threshold from which value on {unknown[0]} counts as collapsed")
     longest = max(m.curves.epochs[-1] for group in request.groups for m in group.runs if m.curves is not None)
     panels, notices = [], []
-    held: list[list[TableCell | None]] = []
+    cells_by_column: list[list[TableCell | None]] = []
     for key in keys:
         threshold = DEFAULT_THRESHOLDS[key] if asked is None else asked
         reached = [[run.collapse_epochs.get((key, split)) for run in group.runs] for group in request.groups]
@@ -110,15 +110,15 @@ def build_times(request: FigureRequest) -> FigureSpec:
             TableCell(m, lo, hi, len(k)) if len(k) > 1 else TableCell(m) if k else None
             for m, lo, hi, k in zip(middle, low, high, known, strict=True)
         ]
-        held.append(seeds.mark_best(cells, "low"))
-    rows = [(group.label, [column[i] for column in held]) for i, group in enumerate(request.groups)]
-    words = "; ".join(format_definition(request.metrics[key]) for key in keys)
+        cells_by_column.append(seeds.mark_best(cells, "low"))
+    rows = [(group.label, [column[i] for column in cells_by_column]) for i, group in enumerate(request.groups)]
+    definitions = "; ".join(format_definition(request.metrics[key]) for key in keys)
     more = f" {'; '.join(notices)}." if notices else ""
     return FigureSpec(
         panels=panels,
         legend=[],
         caption="Time to collapse: the first epoch from which on the metric stays at or beyond the threshold."
-        f"{seeds.format_seed_note(request).replace('shaded', 'whiskers')} {words}.{more}",
+        f"{seeds.format_seed_note(request).replace('shaded', 'whiskers')} {definitions}.{more}",
         table=SummaryTable("epochs until", [panel.title for panel in panels], rows),
         columns=2 if len(panels) > 1 else 1,
         notices=notices,
@@ -138,17 +138,21 @@ ORDER = ("data", "forward", "head", "backward", "optimiser")
 
 def build_costs(request: FigureRequest) -> FigureSpec:
     """Return stacked bars of milliseconds by phase, and bars of memory."""
-    held = [[run.costs for run in group.runs if run.costs is not None] for group in request.groups]
-    present = dict.fromkeys(phase for costs in held for each in costs for phase in each.seconds)
+    costs_by_group = [[run.costs for run in group.runs if run.costs is not None] for group in request.groups]
+    present = dict.fromkeys(phase for costs in costs_by_group for each in costs for phase in each.seconds)
     phases = sorted(present, key=lambda phase: ORDER.index(phase) if phase in ORDER else len(ORDER))
     labels = [group.label for group in request.groups]
     table_ms = {
-        phase: np.array([1e3 * float(np.median([each.seconds.get(phase, 0.0) for each in costs])) for costs in held])
+        phase: np.array(
+            [1e3 * float(np.median([each.seconds.get(phase, 0.0) for each in costs])) for costs in costs_by_group]
+        )
         for phase in phases
     }
-    memory = np.array([max(max(each.memory_bytes.values(), default=0) for each in costs) / 2**20 for costs in held])
+    memory = np.array(
+        [max(max(each.memory_bytes.values(), default=0) for each in costs) / 2**20 for costs in costs_by_group]
+    )
     memory[memory == 0] = math.nan
-    on_cpu = all("process" in each.memory_bytes for costs in held for each in costs)
+    on_cpu = all("process" in each.memory_bytes for costs in costs_by_group for each in costs)
     ratio = 0.24 + 0.1 * len(labels)
     colours = {phase: CLASSES_10[index % len(CLASSES_10)] for index, phase in enumerate(phases)}
     panels = [
@@ -166,7 +170,7 @@ def build_costs(request: FigureRequest) -> FigureSpec:
             aspect=ratio,
         ),
     ]
-    reports = sum(each.reports for costs in held for each in costs)
+    reports = sum(each.reports for costs in costs_by_group for each in costs)
     device = sorted({run.device for group in request.groups for run in group.runs})
     rows = []
     for index, label in enumerate(labels):

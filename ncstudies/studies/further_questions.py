@@ -113,9 +113,9 @@ def make_long_tail_study(size: Size) -> Study:
     tail: dict[str, object] = {"imbalance": "exponential", "imbalance_factor": 0.02}
     base = use_cifar_at_paper_size(size, make_fashion_config({"per_class": None} | tail, epochs=60), tail)
     also = [
-        Claim(f"Classes with few samples are recognised better than with {words}.", OWN,
+        Claim(f"Classes with few samples are recognised better than with {baseline}.", OWN,
               MetricAt("tail_top1", "test"), "higher", NEAREST, other)
-        for other, words in ((LINEAR, "a linear classifier"), (FIXED, "a fixed ETF"))
+        for other, baseline in ((LINEAR, "a linear classifier"), (FIXED, "a fixed ETF"))
     ] + [
         Claim("The means of classes with few samples stay further apart than with a linear classifier.", OWN,
               MetricAt("tail_cosine_means"), "lower", NEAREST, LINEAR),
@@ -162,8 +162,8 @@ def make_label_noise_study(size: Size) -> Study:
     )
 
 
-def _setting(name: str, words: str, base: RunConfig, figures: tuple[StudyFigure, ...]) -> Setting:
-    return Setting(name, f"{_data(base)}, {words}", make_arms(base, *HEADS), figures)
+def _setting(name: str, description: str, base: RunConfig, figures: tuple[StudyFigure, ...]) -> Setting:
+    return Setting(name, f"{_data(base)}, {description}", make_arms(base, *HEADS), figures)
 
 
 def _data(base: RunConfig) -> str:

@@ -105,17 +105,17 @@ def make_ufm_study(size: Size) -> Study:
             ),
         ]  # fmt: skip
     figures = (*make_standard_figures(), StudyFigure("times"))
-    held = []
+    free_settings = []
     for classes, count in steps.items():
         title, base = make_free_features(classes, count)
-        held.append(Setting(f"ufm-{classes}", title, make_arms(base, NEAREST, FIXED, LINEAR), figures))
+        free_settings.append(Setting(f"ufm-{classes}", title, make_arms(base, NEAREST, FIXED, LINEAR), figures))
     return Study(
         "ufm",
         "Unconstrained features, from ten classes on",
         "Where features are free parameters nothing but the classifier shapes the geometry: is the way to collapse "
         "shorter towards the nearest ETF, and does that hold with many classes?",
         tuple(claims),
-        tuple(held),
+        tuple(free_settings),
         remarks=(
             "Every step takes all features. Stochastic gradient descent with momentum, a cosine schedule, a weight "
             "decay for each number of classes; measured ever further apart.",
@@ -205,19 +205,19 @@ def make_costs_study(size: Size) -> Study:
         Claim("The closed form takes less time in the head than an iterative solver.", OWN, StepTime(("head",)),
               "lower", NEAREST, ITERATED),
     )  # fmt: skip
-    held = []
+    cost_settings = []
     for name, (title, base) in choose_real_data(size).items():
         if name != "digits":  # its network is that of the other, on fewer pixels
-            held.append(_setting(f"{name}-costs", title, with_overrides(base, {"epochs": 4})))
+            cost_settings.append(_setting(f"{name}-costs", title, with_overrides(base, {"epochs": 4})))
     for classes, steps in ((100, 40),) if size == "laptop" else ((100, 200), (1000, 50)):
         title, base = make_free_features(classes, steps)
-        held.append(_setting(f"ufm-{classes}-costs", title, base))
+        cost_settings.append(_setting(f"ufm-{classes}-costs", title, base))
     return Study(
         "costs",
         "Time and memory of a training step",
         "Each step finds the nearest ETF and differentiates through it: what does that cost beside other heads?",
         claims,
-        tuple(held),
+        tuple(cost_settings),
         exclusive=True,
         remarks=(
             "One run at a time, all heads of a seed before the next seed, each run in a process of its own. The times "
@@ -228,6 +228,6 @@ def make_costs_study(size: Size) -> Study:
 
 
 def _setting(name: str, title: str, base: RunConfig) -> Setting:
-    held = make_arms(base, NEAREST, CUT, FIXED, LINEAR)
-    held[ITERATED] = with_overrides(base, HEADS[NEAREST] | {"head.solver": "riemannian"})
-    return Setting(name, title, held, (StudyFigure("costs"),))
+    cost_arms = make_arms(base, NEAREST, CUT, FIXED, LINEAR)
+    cost_arms[ITERATED] = with_overrides(base, HEADS[NEAREST] | {"head.solver": "riemannian"})
+    return Setting(name, title, cost_arms, (StudyFigure("costs"),))

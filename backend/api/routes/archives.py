@@ -23,8 +23,8 @@ router = APIRouter(prefix="/api/v1", tags=["archives"], route_class=EncodedRoute
 
 async def _archive_slot(context: ContextDep, request: Request) -> AsyncIterator[QueueSlot]:
     """FastAPI dependency: a slot in the archive queue, held until the response is sent."""
-    async with contextlib.AsyncExitStack() as held:
-        yield await cancel_on_disconnect(request, held.enter_async_context(context.archive_queue.slot(queue_owner())))
+    async with contextlib.AsyncExitStack() as stack:
+        yield await cancel_on_disconnect(request, stack.enter_async_context(context.archive_queue.slot(queue_owner())))
 
 
 @router.get("/runs/{run_id}/archive.zip", response_class=StreamingResponse)

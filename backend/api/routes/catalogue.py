@@ -51,39 +51,39 @@ def _schema() -> bytes:
 def check(context: ContextDep, config: Annotated[dict[str, Any], Body()]) -> wire.ConfigCheck:
     """Validate a config; returns its errors by field, or the config with derived facts."""
     try:
-        found = context.resolve_config(RunConfig.model_validate(config))
-        context.require_device(found)
+        resolved = context.resolve_config(RunConfig.model_validate(config))
+        context.require_device(resolved)
     except ValidationError as error:
         return wire.ConfigCheck(errors=field_errors(list(error.errors())), config=None, facts={})
     except Invalid as error:
         return wire.ConfigCheck.model_validate({"errors": error.extra["errors"], "config": None, "facts": {}})
     facts = {
-        "classes": found.classes,
-        "train": found.train_size,
-        "steps": found.steps_per_epoch * found.epochs,
-        "kept_captures": found.kept_features.captures,
-        "kept_bytes_each": found.kept_features.bytes,
+        "classes": resolved.classes,
+        "train": resolved.train_size,
+        "steps": resolved.steps_per_epoch * resolved.epochs,
+        "kept_captures": resolved.kept_features.captures,
+        "kept_bytes_each": resolved.kept_features.bytes,
     }
-    return wire.ConfigCheck(errors=[], config=found, facts=facts)
+    return wire.ConfigCheck(errors=[], config=resolved, facts=facts)
 
 
 @router.post("/config/estimate")
 def estimate(context: ContextDep, body: wire.LaunchPlan) -> wire.LaunchEstimate:
     """Estimate time and memory of a launch from similar runs on this machine."""
-    found = estimate_runs(context.store, sweep.expand_grid(body.config, body.grid, body.seeds))
-    known = [each for each in found if each.seconds is not None]
+    estimates = estimate_runs(context.store, sweep.expand_grid(body.config, body.grid, body.seeds))
+    known = [each for each in estimates if each.seconds is not None]
     seconds = sum(each.seconds or 0 for each in known)
     device = slots.pick_slot(body.config.device, list(context.supervisor.slots))
     at_once = context.supervisor.limits.slots.get(device or "", 1)
     worst = min(known, key=lambda each: each.runs, default=None)
     return wire.LaunchEstimate(
-        runs=len(found),
+        runs=len(estimates),
         seconds=seconds if known else None,
         wall_seconds=max(seconds / at_once, *(each.seconds or 0 for each in known)) if known else None,
         memory_bytes=max((each.memory_bytes or 0 for each in known), default=0) or None,
         measured_runs=0 if worst is None else worst.runs,
         alike=None if worst is None else worst.alike,
-        unknown=len(found) - len(known),
+        unknown=len(estimates) - len(known),
         ahead=runs.count_runs(context.store, "queued") + runs.count_runs(context.store, "running"),
         slots=at_once,
     )
@@ -115,9 +115,9 @@ def metrics(classes: Annotated[int, Query(ge=2, le=1_000_000)] = 10) -> wire.Ite
 @router.get("/readiness")
 def readiness(context: ContextDep) -> wire.Readiness:
     """Return whether the server can take runs, and the problems if not; scope `admin` also sees paths and remedies."""
-    found = context.monitor.readiness()
-    visible = found.values() if includes(current_caller().scope, "admin") else found
-    return wire.Readiness(ready=not found, problems=list(visible))
+    problems = context.monitor.readiness()
+    visible = problems.values() if includes(current_caller().scope, "admin") else problems
+    return wire.Readiness(ready=not problems, problems=list(visible))
 
 
 @router.get("/system")

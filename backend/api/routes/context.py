@@ -65,17 +65,17 @@ class AppContext:
     def config_error(error: Exception) -> Invalid:
         """Convert an exception about a config to an error that names the fields."""
         if isinstance(error, ValidationError):
-            found = [{"path": e.path, "message": e.message} for e in field_errors(list(error.errors()))]
-            first = ": ".join(filter(None, found[0].values()))
-            return Invalid(f"the config does not fit: {first}", errors=found)
+            fields = [{"path": e.path, "message": e.message} for e in field_errors(list(error.errors()))]
+            first = ": ".join(filter(None, fields[0].values()))
+            return Invalid(f"the config does not fit: {first}", errors=fields)
         path = named_setting(str(error)) or "data.path"
         return Invalid(str(error), errors=[{"path": path, "message": str(error)}])
 
 
 def get_context(request: Request) -> AppContext:
     """FastAPI dependency: return the context of the application that serves the request."""
-    found: AppContext = request.app.state.context
-    return found
+    context: AppContext = request.app.state.context
+    return context
 
 
 ContextDep = Annotated[AppContext, Depends(get_context)]
@@ -97,10 +97,10 @@ class EncodedRoute(APIRoute):
 def _encoding(endpoint: Callable[..., Any], status_code: int | None) -> Callable[..., Any]:
     @functools.wraps(endpoint)
     def encoded(*args: Any, **kwargs: Any) -> Any:
-        found = endpoint(*args, **kwargs)
-        if not isinstance(found, BaseModel):
-            return found
-        answer = Response(found.model_dump_json(), media_type="application/json")
+        result = endpoint(*args, **kwargs)
+        if not isinstance(result, BaseModel):
+            return result
+        answer = Response(result.model_dump_json(), media_type="application/json")
         injected = next((value for value in kwargs.values() if type(value) is Response), None)
         # Copy status and headers from the injected response, as FastAPI does.
         answer.status_code = (injected and injected.status_code) or status_code or 200

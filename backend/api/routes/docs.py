@@ -20,10 +20,10 @@ router = APIRouter(prefix=PREFIX, include_in_schema=False)
 
 def _swagger_directory() -> Path:
     # The package is located, not imported: only its files are needed.
-    found = importlib.util.find_spec("fastapi_offline")
-    if found is None or found.origin is None:
+    package = importlib.util.find_spec("fastapi_offline")
+    if package is None or package.origin is None:
         raise ModuleNotFoundError("fastapi-offline, which holds Swagger UI, is missing; reinstall collapse-lab")
-    return Path(found.origin).with_name("static")
+    return Path(package.origin).with_name("static")
 
 
 SWAGGER = _swagger_directory()

@@ -97,10 +97,10 @@ async def _replay(context: AppContext, request: Request, run_ids: list[str]) -> 
 
 
 def _unique_ids(run_ids: list[str]) -> list[str]:
-    found = list(dict.fromkeys(run_ids))
-    if not 0 < len(found) <= MAX_RUNS:
-        raise Invalid(f"name 1 to {MAX_RUNS} runs, got {len(found)}")
-    return found
+    unique = list(dict.fromkeys(run_ids))
+    if not 0 < len(unique) <= MAX_RUNS:
+        raise Invalid(f"name 1 to {MAX_RUNS} runs, got {len(unique)}")
+    return unique
 
 
 async def _render(context: AppContext, request: Request, job: Job) -> LabelledFile:
@@ -115,5 +115,5 @@ async def provenance(request: Request) -> wire.FigureProvenance:
     """Read the provenance in a figure file, and the address of the page with the same view."""
     content = await request.body()
     with figure_errors():
-        found = await asyncio.to_thread(read_provenance, content)
-    return wire.FigureProvenance(address=found.address(), **found.model_dump())
+        origin = await asyncio.to_thread(read_provenance, content)
+    return wire.FigureProvenance(address=origin.address(), **origin.model_dump())

@@ -66,10 +66,10 @@ def metrics(
 ) -> Any:
     """Return metrics over epochs, as JSON or as CSV with one column per split and key."""
     wanted = None if keys is None else [key.strip() for key in keys.split(",")]
-    found = views.read_series(context.store, run_id, wanted, points)
+    series = views.read_series(context.store, run_id, wanted, points)
     if format == "json":
-        return found
-    return Response(curves.format_csv(found.epochs, found.values), media_type="text/csv")
+        return series
+    return Response(curves.format_csv(series.epochs, series.values), media_type="text/csv")
 
 
 @router.get("/runs/{run_id}/geometry", response_model=wire.GeometryWire, responses=NOT_MODIFIED)

@@ -102,7 +102,7 @@ def listing(
 ) -> wire.RunPage:
     """List runs page by page, newest first by default."""
     only = None if runs is None else runs.split(",")
-    found = query.list_runs(
+    page = query.list_runs(
         context.store,
         status=status,
         q=q,
@@ -114,7 +114,7 @@ def listing(
         only=only,
     )
     return wire.RunPage(
-        items=[run_views.run_to_wire(row) for row in found.rows], next_cursor=found.next_cursor, total=found.total
+        items=[run_views.run_to_wire(row) for row in page.rows], next_cursor=page.next_cursor, total=page.total
     )
 
 
@@ -136,11 +136,11 @@ def bulk_action(context: ContextDep, body: wire.BulkRequest) -> wire.ItemList[wi
 @router.get("/groups")
 def groups(context: ContextDep) -> wire.ItemList[wire.GroupSummary]:
     """List groups, newest first, with the number of runs by status."""
-    found: dict[str, wire.GroupSummary] = {}
+    summaries: dict[str, wire.GroupSummary] = {}
     for row in query.list_groups(context.store):
-        held = found.setdefault(row.group, wire.GroupSummary(group=row.group, created_at=row.first, runs={}))
-        held.runs[row.status] = row.runs
-    return wire.ItemList[wire.GroupSummary](items=list(found.values()))
+        summary = summaries.setdefault(row.group, wire.GroupSummary(group=row.group, created_at=row.first, runs={}))
+        summary.runs[row.status] = row.runs
+    return wire.ItemList[wire.GroupSummary](items=list(summaries.values()))
 
 
 @router.get("/folds")

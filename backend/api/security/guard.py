@@ -49,19 +49,19 @@ class Guard:
             await self._app(scope, receive, send)
             return
         send_secured = self._with_headers(send, scope["path"]) if scope["type"] == "http" else send
-        found = await self._authenticate(scope)
-        if isinstance(found, Response):
+        answer = await self._authenticate(scope)
+        if isinstance(answer, Response):
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 4403})
                 return
-            await found(scope, receive, send_secured)
+            await answer(scope, receive, send_secured)
             return
-        reset_token = caller.set(found)
+        reset_token = caller.set(answer)
         try:
             if scope["type"] == "http":
                 await self._serve_http(scope, receive, send_secured)
             else:
-                await self._serve_websocket(found, scope, receive, send)
+                await self._serve_websocket(answer, scope, receive, send)
         finally:
             caller.reset(reset_token)
 

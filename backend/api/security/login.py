@@ -54,28 +54,28 @@ class Login:
         cookie = self._cookie_in(headers)
         wait_s = self._failed.wait_s(address)
         if wait_s == 0 or is_loopback(address):
-            if url_token is not None and (found := await self._authenticator.of_token(url_token)) is not None:
+            if url_token is not None and (who := await self._authenticator.of_token(url_token)) is not None:
                 rest = [(key, value) for key, value in query if key != "token"]
-                return await self._logged_in(scope, found, url_token, cookie, rest)
+                return await self._logged_in(scope, who, url_token, cookie, rest)
             if bearer.startswith("Bearer "):
-                found = await self._authenticator.of_token(bearer.removeprefix("Bearer ").strip())
-                if found is not None:
-                    return found
+                who = await self._authenticator.of_token(bearer.removeprefix("Bearer ").strip())
+                if who is not None:
+                    return who
         guessed = bool(url_token or bearer)
         if guessed and not wait_s:
             # Counted also with a valid cookie: a read-only session must not be used to guess another token.
             self._failed.add(address)
             log.warning("a wrong token", extra={"facts": {"address": address, "path": scope["path"]}})
-        if cookie is not None and (found := await self._authenticator.of_cookie(cookie)) is not None:
-            return found
+        if cookie is not None and (who := await self._authenticator.of_cookie(cookie)) is not None:
+            return who
         if guessed and wait_s:
             return _wait(wait_s)
         return _refused(headers, has_credentials=guessed or bool(headers.get("cookie")))
 
     def _cookie_in(self, headers: Headers) -> str | None:
         with contextlib.suppress(CookieError):
-            held = SimpleCookie(headers.get("cookie", "")).get(self._cookie)
-            return None if held is None else held.value
+            morsel = SimpleCookie(headers.get("cookie", "")).get(self._cookie)
+            return None if morsel is None else morsel.value
         return None
 
     async def _logged_in(
@@ -128,15 +128,15 @@ MAX_ADDRESSES = 10_000
 def client_network(address: str) -> str:
     """Return the network that is counted for an address: itself, or the /64 of an IPv6 address."""
     try:
-        found = ip_address(address)
+        parsed = ip_address(address)
     except ValueError:
         return address[:64]
-    if isinstance(found, IPv6Address):
-        if found.ipv4_mapped is not None:
-            return str(found.ipv4_mapped)
-        if not found.is_loopback:
-            return f"{IPv6Address(int(found) >> 64 << 64)}/64"
-    return str(found)
+    if isinstance(parsed, IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        if not parsed.is_loopback:
+            return f"{IPv6Address(int(parsed) >> 64 << 64)}/64"
+    return str(parsed)
 
 
 def is_loopback(address: str) -> bool:

@@ -85,8 +85,8 @@ def _members(store: Store, row: sa.Row[Any], files: list[sa.Row[Any]]) -> Iterat
 
 
 def _metrics_csv(store: Store, run_id: str) -> bytes:
-    found = curves.read_curves(store, run_id, "epoch", sys.maxsize)
-    return curves.format_csv([int(epoch) for epoch in found.positions], found.values).encode()
+    stored = curves.read_curves(store, run_id, "epoch", sys.maxsize)
+    return curves.format_csv([int(epoch) for epoch in stored.positions], stored.values).encode()
 
 
 def _event_lines(store: Store, run_id: str, last_seq: int) -> Iterator[bytes]:
