@@ -228,7 +228,9 @@ def _guides(axes: Axes, camera: Camera) -> None:
 def _titles(figure: Figure) -> list[Any]:
     """Return the titles of the panels."""
     left = [axes._left_title for axes in figure.axes]  # type: ignore[attr-defined]
-    return [text for text in (*left, *(annotation for axes in figure.axes for annotation in axes.texts)) if text.get_text()]
+    return [
+        text for text in (*left, *(annotation for axes in figure.axes for annotation in axes.texts)) if text.get_text()
+    ]
 
 
 def draw_class_names(figure: Figure, axes: Axes, scene: SceneSpec, style: RenderStyle) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 
 from ncengine.geometry.views import cosine_block_size
 from ncfigures import palette
-from ncfigures.errors import FigureError
 from ncfigures.figure_data import FigureRequest, SeedGroup
 from ncfigures.figure_spec import (
     F64,
@@ -24,7 +23,6 @@ from ncfigures.figure_spec import (
 )
 from ncfigures.figures import seed_statistics as seeds
 
-NAMES_UP_TO = 30
 LEAST_SPREAD = {"cos": 0.25, "angle": 15.0}
 """Minimum half range of the colour scale around the ideal, so that a collapsed run has neutral colours."""
 
@@ -32,16 +30,14 @@ LEAST_SPREAD = {"cos": 0.25, "angle": 15.0}
 def build_angles(request: FigureRequest) -> FigureSpec:
     """Return a heatmap for each group and epoch, all on one scale."""
     unit = request.options.unit
-    captures = [(group, capture) for group in request.groups for capture in group.runs[0].captures]
-    if not captures:
-        raise FigureError("this figure needs a geometry capture, and the run has none yet")
-    classes = len(captures[0][1].class_names)  # rows may stand for blocks of neighbouring classes
+    captures = request.shown_captures()
+    classes = len(captures[0].class_names)  # rows may stand for blocks of neighbouring classes
     ideal = -1 / (classes - 1)
-    centre = ideal if unit == "cos" else math.degrees(math.acos(ideal))
+    centre = ideal if unit == "cos" else _ideal_deg(classes)
     shown = []
-    for _, capture in captures:
+    for capture in captures:
         cosines = capture.arrays["cosines_means"].astype(np.float64)
-        values = cosines if unit == "cos" else np.degrees(np.arccos(np.clip(cosines, -1, 1)))
+        values = cosines if unit == "cos" else _degrees(cosines)
         own = np.eye(len(values), dtype=bool) & (len(values) == len(capture.class_names))
         shown.append(np.where(own, math.nan, values))
     spread = max(LEAST_SPREAD[unit], *(float(np.nanmax(np.abs(values - centre))) for values in shown))
@@ -52,14 +48,14 @@ def build_angles(request: FigureRequest) -> FigureSpec:
         f"−1/{classes - 1}" if unit == "cos" else f"{centre:.1f}°",
         f"{centre + spread:.{digits}f}",
     )
-    names = captures[0][1].class_names
+    names = captures[0].class_names
     size = cosine_block_size(classes)
     notices = []
     if size > 1:
         names = [f"{first + 1}–{min(classes, first + size)}" for first in range(0, classes, size)]
         notices.append(f"{classes} classes are drawn as means over blocks of {size} neighbouring ones")
-    if len(names) > NAMES_UP_TO:
-        notices.append("names of more than 30 classes are left out; the table has them")
+    if len(names) > palette.COLOURED_CLASSES:
+        notices.append(f"names of more than {palette.COLOURED_CLASSES} classes are left out; the table has them")
     several = len(captures) > 1
     panels = [
         HeatmapSpec(
@@ -70,12 +66,12 @@ def build_angles(request: FigureRequest) -> FigureSpec:
             ends,
             tick_labels,
             seeds.format_panel_title(request, index) if several else "",
-            len(names) <= 30,
+            len(names) <= palette.COLOURED_CLASSES,
         )
         for index, values in enumerate(shown)
     ]
     what = "Cosines" if unit == "cos" else "Angles"
-    when = ", ".join(f"{capture.epoch:g}" for _, capture in captures[: len(request.first_run().captures)])
+    when = ", ".join(f"{capture.epoch:g}" for capture in captures[: len(request.first_run().captures)])
     return FigureSpec(
         panels=panels,
         legend=[],
@@ -92,7 +88,7 @@ def _table(request: FigureRequest) -> SummaryTable:
     for group in request.groups:
         for capture in group.runs[0].captures:
             smallest, off = capture.smallest_angle_deg, capture.mean_angle_error_deg
-            ideal = math.degrees(math.acos(-1 / (len(capture.class_names) - 1)))
+            ideal = _ideal_deg(len(capture.class_names))
             cells: list[TableCell | None] = [TableCell(float(smallest)), TableCell(ideal), TableCell(float(off))]
             rows.append((f"{group.label}, epoch {capture.epoch:g}", cells))
     return SummaryTable("degrees", ["smallest angle", "simplex ETF", "mean distance from it"], rows)
@@ -104,7 +100,7 @@ BINS = 36
 def build_histogram(request: FigureRequest) -> FigureSpec:
     """Return the histogram of the angles of each group's captures, or above 128 classes their quantiles."""
     classes = request.first_run().classes
-    ideal = math.degrees(math.acos(-1 / (classes - 1)))
+    ideal = _ideal_deg(classes)
     colours = seeds.choose_colours(request)
     legend = seeds.make_legend(request, ["train"])
     epoch = request.first_run().captures[-1].epoch
@@ -169,7 +165,7 @@ def _angles(group: SeedGroup) -> F64 | None:
         if len(cosines) < len(capture.class_names):
             return None
         upper = cosines[np.triu_indices(len(cosines), 1)]
-        parts.append(np.degrees(np.arccos(np.clip(upper, -1, 1))))
+        parts.append(_degrees(upper))
     return np.concatenate(parts)
 
 
@@ -177,6 +173,15 @@ def _quantiles(group: SeedGroup) -> tuple[F64, F64]:
     """Return shares of pairs in rising order, and the angle that so many pairs do not exceed."""
     known = group.runs[0].captures[-1].cosine_quantiles
     shares = np.array([1 - float(share) for share in known])
-    angles = np.degrees(np.arccos(np.clip([float(value) for value in known.values()], -1, 1)))
+    angles = _degrees(np.array([float(value) for value in known.values()]))
     order = shares.argsort()
     return shares[order], angles[order]
+
+
+def _ideal_deg(classes: int) -> float:
+    """Return the angle between all class means at perfect collapse, arccos(−1/(K−1))."""
+    return math.degrees(math.acos(-1 / (classes - 1)))
+
+
+def _degrees(cosines: F64) -> F64:
+    return np.degrees(np.arccos(np.clip(cosines, -1, 1)))

@@ -9,28 +9,16 @@ import numpy as np
 
 from ncfigures.catalogue import FIGURES
 from ncfigures.errors import FigureError
-from ncfigures.figure_data import FigureRequest, MetricDescription, SeedGroup
-from ncfigures.figure_spec import Axis, ChartSpec, FigureSpec, LineSpec, ReferenceLine, SummaryTable, TableCell
+from ncfigures.figure_data import FigureRequest, SeedGroup
+from ncfigures.figure_spec import Axis, ChartSpec, FigureSpec, LineSpec, SummaryTable, TableCell
 from ncfigures.figures import seed_statistics as seeds
 from ncfigures.options import choose_metric_keys
 from ncfigures.palette import Dash
 
-DECADES = 20.0
-"""A metric that spans a larger factor has a logarithmic axis."""
-
-
-def choose_splits(request: FigureRequest) -> list[str]:
-    """Return the requested splits; by default train and test for one group, train only for several."""
-    if request.figure == "test":
-        return ["test"]
-    if request.options.split is not None:
-        return request.options.split.split(",")
-    return ["train"] if len(request.groups) > 1 else ["train", "test"]
-
 
 def build_curves(request: FigureRequest) -> FigureSpec:
     """Return each metric over epochs."""
-    keys, splits = choose_metric_keys(request.figure, request.options), choose_splits(request)
+    keys, splits = choose_metric_keys(request.figure, request.options), seeds.choose_splits(request)
     several = len(request.groups) > 1
     wanted = (
         [(key, (split,)) for key in keys for split in splits] if several else [(key, tuple(splits)) for key in keys]
@@ -66,16 +54,13 @@ def _panel(request: FigureRequest, key: str, splits: tuple[str, ...], *, several
                 continue
             lines.append(seeds.make_line(statistics, request, group, split, key))
     log = _log(request, lines)
-    ideal = metric.ideal
-    # A logarithmic axis has no zero: the caption names the ideal then.
-    rules = [] if ideal is None or (log and ideal <= 0) else [ReferenceLine(float(ideal), label="ideal")]
     title = f"{metric.label}, {splits[0]}" if several else metric.label
     return ChartSpec(
         title=title,
         x=Axis("epoch"),
         y=Axis(log=log, percent=metric.share),
         lines=lines,
-        reference_lines=rules if lines else [],
+        reference_lines=seeds.make_ideal_lines(metric, log=log) if lines else [],
     )
 
 
@@ -84,10 +69,7 @@ def _log(request: FigureRequest, lines: list[LineSpec]) -> bool:
     if scale == "linear" or not lines:
         return False
     values = np.concatenate([part for line in lines for part in (line.y, line.low, line.high) if part is not None])
-    values = values[np.isfinite(values)]
-    if scale == "log":
-        return bool((values > 0).any())
-    return bool((values > 0).all() and values.max() > DECADES * values.min())
+    return bool((values > 0).any()) if scale == "log" else seeds.needs_log_axis(values)
 
 
 def build_metric_table(request: FigureRequest, keys: list[str], splits: list[str]) -> SummaryTable:
@@ -108,11 +90,6 @@ def build_metric_table(request: FigureRequest, keys: list[str], splits: list[str
     return SummaryTable("", columns, rows)
 
 
-def format_definition(metric: MetricDescription) -> str:
-    """Return a metric's name, formula and source."""
-    return f"{metric.label}: {metric.formula} ({metric.source})"
-
-
 def build_caption(request: FigureRequest, keys: list[str], splits: list[str]) -> str:
     """Return the caption, with the definitions of the metrics."""
     title = FIGURES[request.figure].title
@@ -122,9 +99,8 @@ def build_caption(request: FigureRequest, keys: list[str], splits: list[str]) ->
         lines = " and ".join(f"{split} {'solid' if split == 'train' else 'dotted'}" for split in splits)
     metrics = [request.metrics[key] for key in keys]
     ideals = [f"{metric.label} {metric.ideal:.4g}" for metric in metrics if metric.ideal is not None]
-    definitions = "; ".join(format_definition(metric) for metric in metrics)
     at = f" At perfect collapse: {', '.join(ideals)}." if ideals else ""
-    return f"{title}: {lines}.{seeds.format_seed_note(request)} {definitions}.{at}"
+    return f"{title}: {lines}.{seeds.format_seed_note(request)} {seeds.format_definitions(request, keys)}.{at}"
 
 
 def build_implicit(request: FigureRequest) -> FigureSpec:
@@ -156,9 +132,7 @@ LAST = "penultimate"
 
 def build_layers(request: FigureRequest) -> FigureSpec:
     """Return a panel for NC1 and one for the accuracy of the nearest class mean, over layers."""
-    several = len(request.groups) > 1
-    asked = None if request.options.split is None else request.options.split.split(",")
-    splits = asked or (["train"] if several else ["train", "test"])
+    splits = seeds.choose_splits(request)
     names = _names(request)
     tick_labels = [(float(index), name) for index, name in enumerate(names)]
     panels = []
@@ -178,9 +152,7 @@ def build_layers(request: FigureRequest) -> FigureSpec:
                     for value, low, high in zip(statistics.median, statistics.min, statistics.max, strict=True)
                 ]
                 rows.append((f"{group.label}, {metric.label}, {split}", cells))
-        values = np.concatenate([line.y for line in lines]) if lines else np.zeros(0)
-        values = values[np.isfinite(values)]
-        log = key == "nc1" and bool(len(values) and (values > 0).all() and values.max() > 20 * values.min())
+        log = key == "nc1" and seeds.needs_log_axis(np.concatenate([line.y for line in lines] or [np.zeros(0)]))
         panels.append(
             ChartSpec(
                 title=metric.label, x=Axis(tick_labels=tick_labels), y=Axis(log=log, percent=metric.share), lines=lines
@@ -190,7 +162,7 @@ def build_layers(request: FigureRequest) -> FigureSpec:
         panels=panels,
         legend=seeds.make_legend(request, splits),
         caption=f"Collapse over the layers, in the order of the forward pass, {' and '.join(splits)} split."
-        f"{seeds.format_seed_note(request)} {'; '.join(format_definition(request.metrics[key]) for key in KEYS)}.",
+        f"{seeds.format_seed_note(request)} {seeds.format_definitions(request, KEYS)}.",
         table=SummaryTable("", names, rows),
         columns=2,
     )

@@ -28,9 +28,7 @@ SHARES = 401
 
 def build_margins(request: FigureRequest) -> FigureSpec:
     """Return sorted margins over the share of samples: every kept order statistic, or median and range over seeds."""
-    asked = None if request.options.split is None else request.options.split.split(",")
-    several = len(request.groups) > 1
-    splits = asked or (["train"] if several else ["train", "test"])
+    several, splits = len(request.groups) > 1, seeds.choose_splits(request)
     classes = request.first_run().classes
     ideal = classes / (classes - 1)
     panels, rows = [], []

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ncengine.geometry.views import WHOLE_FRAME_UP_TO
 from ncfigures import palette
 from ncfigures.catalogue import LAYERS
-from ncfigures.errors import FigureError
 from ncfigures.figure_data import CaptureData, FigureRequest
 from ncfigures.figure_spec import (
     F64,
@@ -22,16 +22,13 @@ from ncfigures.figure_spec import (
 from ncfigures.figures import seed_statistics as seeds
 from ncfigures.options import split_list
 
-NAMES_UP_TO = 30
 INK = palette.TOKENS["light"]
 
 
 def build_geometry(request: FigureRequest) -> FigureSpec:
     """Return a scene for each capture."""
     shown = split_list(request.options.layers) if request.options.layers is not None else list(LAYERS)
-    captures = [capture for group in request.groups for capture in group.runs[0].captures]
-    if not captures:
-        raise FigureError("this figure needs a geometry capture, and the run has none yet")
+    captures = request.shown_captures()
     several = len(captures) > 1
     notices: list[str] = []
     panels = [
@@ -93,14 +90,14 @@ def _scene(request: FigureRequest, capture: CaptureData, shown: list[str], title
         for kind, at in seen.items()
     ]
     paths: list[ScenePath] = []
-    if classes <= 128:
+    if classes <= WHOLE_FRAME_UP_TO:
         paths = [
             ScenePath("spoke", np.stack([np.zeros(3), vertex]), INK["spoke"], int(label))
             for label, vertex in zip(drawn, seen["vertex"], strict=True)
         ]
     named: list[tuple[int, F64]] = []
     if "names" in shown:
-        wanted = drawn if len(drawn) <= NAMES_UP_TO else np.asarray(capture.smallest_pair)
+        wanted = drawn if len(drawn) <= palette.COLOURED_CLASSES else np.asarray(capture.smallest_pair)
         named = [(int(label), seen["class mean"][list(drawn).index(label)]) for label in wanted]
     return SceneSpec(
         points=points,
@@ -116,7 +113,7 @@ def _scene(request: FigureRequest, capture: CaptureData, shown: list[str], title
 def _colours(capture: CaptureData, classes: int, notices: list[str]) -> list[str]:
     """Return a colour for each class; above 30 classes only the pair at the smallest angle is coloured."""
     colours = palette.class_colours(classes)
-    if classes > NAMES_UP_TO:
+    if classes > palette.COLOURED_CLASSES:
         first, second = capture.smallest_pair
         colours[first], colours[second] = palette.CLASSES_10[2], palette.CLASSES_10[0]
         notices.append(

@@ -1,21 +1,24 @@
-"""Statistics over seeds: median, minimum and maximum of a metric, and the lines, legends and cells made from them."""
+"""Statistics over seeds, and what figures share: splits, scales, lines at ideals, legends, captions, table cells."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ncfigures import palette
-from ncfigures.figure_data import FigureRequest, SeedGroup
-from ncfigures.figure_spec import F64, LegendEntry, LineSpec, TableCell
+from ncfigures.figure_data import FigureRequest, MetricDescription, SeedGroup
+from ncfigures.figure_spec import F64, LegendEntry, LineSpec, ReferenceLine, TableCell
 from ncfigures.palette import Dash
 
 SPLIT_DASHES: dict[str, Dash] = {"train": "solid", "test": "dot"}
+LOG_FACTOR = 20.0
+"""Values that span a larger factor have a logarithmic axis."""
 IDEAL = LegendEntry("ideal", palette.TOKENS["light"]["ink-3"], "dash")
 
 
@@ -84,6 +87,34 @@ def make_line(
     )
 
 
+def choose_splits(request: FigureRequest) -> list[str]:
+    """Return the requested splits; by default train and test for one group, train only for several."""
+    if request.figure == "test":
+        return ["test"]
+    if request.options.split is not None:
+        return request.options.split.split(",")
+    return ["train"] if len(request.groups) > 1 else ["train", "test"]
+
+
+def needs_log_axis(values: F64) -> bool:
+    """Return whether the finite values are positive and span more than a factor of LOG_FACTOR."""
+    finite = values[np.isfinite(values)]
+    return bool(len(finite) and (finite > 0).all() and finite.max() > LOG_FACTOR * finite.min())
+
+
+def make_ideal_lines(metric: MetricDescription, *, log: bool, axis: Literal["x", "y"] = "y") -> list[ReferenceLine]:
+    """Return the line at a metric's ideal; none at zero on a logarithmic axis, where the caption names it."""
+    if metric.ideal is None or (log and metric.ideal <= 0):
+        return []
+    return [ReferenceLine(float(metric.ideal), axis, "ideal")]
+
+
+def format_definitions(request: FigureRequest, keys: Iterable[str]) -> str:
+    """Return the names, formulas and sources of metrics."""
+    metrics = [request.metrics[key] for key in keys]
+    return "; ".join(f"{metric.label}: {metric.formula} ({metric.source})" for metric in metrics)
+
+
 def make_legend(request: FigureRequest, splits: Sequence[str]) -> list[LegendEntry]:
     """Return the legend: the splits of one group, or several groups."""
     colours = choose_colours(request)
@@ -136,13 +167,13 @@ def choose_colours(request: FigureRequest) -> list[str]:
     return [palette.HEADS["light"][group.head] for group in request.groups]
 
 
-def format_seed_note(request: FigureRequest) -> str:
-    """Return the sentence of a caption about seeds, empty for single runs."""
+def format_seed_note(request: FigureRequest, mark: str = "shaded") -> str:
+    """Return the sentence of a caption about seeds and what marks their range, empty for single runs."""
     counts = sorted({len(group.runs) for group in request.groups})
     if counts == [1]:
         return ""
     number = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return f" Median over {number} seeds, shaded from the least to the largest."
+    return f" Median over {number} seeds, {mark} from the least to the largest."
 
 
 def format_panel_title(request: FigureRequest, index: int) -> str:

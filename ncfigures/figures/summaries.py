@@ -16,19 +16,18 @@ from ncfigures.figure_spec import (
     DotIntervals,
     FigureSpec,
     LegendEntry,
-    ReferenceLine,
     SummaryTable,
     TableCell,
 )
 from ncfigures.figures import seed_statistics as seeds
-from ncfigures.figures.curves import build_metric_table, choose_splits, format_definition
+from ncfigures.figures.curves import build_metric_table
 from ncfigures.options import choose_metric_keys
 from ncfigures.palette import CLASSES_10
 
 
 def build_finals(request: FigureRequest) -> FigureSpec:
     """Return a panel for each metric and split, a row for each group."""
-    keys, splits = choose_metric_keys(request.figure, request.options), choose_splits(request)
+    keys, splits = choose_metric_keys(request.figure, request.options), seeds.choose_splits(request)
     colours = seeds.choose_colours(request)
     panels = []
     for key in keys:
@@ -41,10 +40,7 @@ def build_finals(request: FigureRequest) -> FigureSpec:
             if not any(ends):
                 continue
             middle, low, high = np.array([(math.nan,) * 3 if end is None else end for end in ends]).T
-            known = np.concatenate([low, high])
-            known = known[np.isfinite(known)]
-            log = bool((known > 0).all() and known.max() > 20 * known.min())
-            ideal = metric.ideal
+            log = seeds.needs_log_axis(np.concatenate([low, high]))
             panels.append(
                 ChartSpec(
                     title=f"{metric.label}, {split}",
@@ -52,21 +48,17 @@ def build_finals(request: FigureRequest) -> FigureSpec:
                     intervals=DotIntervals(middle, low, high, colours),
                     row_labels=[group.label for group in request.groups],
                     hide_row_labels=True,
-                    reference_lines=[]
-                    if ideal is None or (log and ideal <= 0)
-                    else [ReferenceLine(float(ideal), "x", "ideal")],
+                    reference_lines=seeds.make_ideal_lines(metric, log=log, axis="x"),
                     aspect=0.34 + 0.05 * len(request.groups),
                 )
             )
     if not panels:
         raise FigureError(f"none of {', '.join(keys)} was measured on {' or '.join(splits)}")
-    last = max(m.curves.epochs[-1] for group in request.groups for m in group.runs if m.curves is not None)
-    definitions = "; ".join(format_definition(request.metrics[key]) for key in keys)
-    note = seeds.format_seed_note(request).replace("shaded", "lines")
+    note, definitions = seeds.format_seed_note(request, "lines"), seeds.format_definitions(request, keys)
     return FigureSpec(
         panels=panels,
         legend=[LegendEntry(group.label, c, symbol="dot") for group, c in zip(request.groups, colours, strict=True)],
-        caption=f"Metrics at the last measured epoch ({last}).{note} {definitions}.",
+        caption=f"Metrics at the last measured epoch ({request.last_epoch()}).{note} {definitions}.",
         table=build_metric_table(request, keys, splits),
         columns=min(len(panels), 3),
     )
@@ -74,12 +66,12 @@ def build_finals(request: FigureRequest) -> FigureSpec:
 
 def build_times(request: FigureRequest) -> FigureSpec:
     """Return a panel for each metric, a bar for each group with the range over its seeds."""
-    keys, split = choose_metric_keys(request.figure, request.options), choose_splits(request)[0]
+    keys, split = choose_metric_keys(request.figure, request.options), seeds.choose_splits(request)[0]
     asked = request.options.threshold
     unknown = [key for key in keys if asked is None and key not in DEFAULT_THRESHOLDS]
     if unknown:
         raise FigureError(f"say with --threshold from which value on {unknown[0]} counts as collapsed")
-    longest = max(m.curves.epochs[-1] for group in request.groups for m in group.runs if m.curves is not None)
+    longest = request.last_epoch()
     panels, notices = [], []
     cells_by_column: list[list[TableCell | None]] = []
     for key in keys:
@@ -112,13 +104,13 @@ def build_times(request: FigureRequest) -> FigureSpec:
         ]
         cells_by_column.append(seeds.mark_best(cells, "low"))
     rows = [(group.label, [column[i] for column in cells_by_column]) for i, group in enumerate(request.groups)]
-    definitions = "; ".join(format_definition(request.metrics[key]) for key in keys)
+    note, definitions = seeds.format_seed_note(request, "whiskers"), seeds.format_definitions(request, keys)
     more = f" {'; '.join(notices)}." if notices else ""
     return FigureSpec(
         panels=panels,
         legend=[],
         caption="Time to collapse: the first epoch from which on the metric stays at or beyond the threshold."
-        f"{seeds.format_seed_note(request).replace('shaded', 'whiskers')} {definitions}.{more}",
+        f"{note} {definitions}.{more}",
         table=SummaryTable("epochs until", [panel.title for panel in panels], rows),
         columns=2 if len(panels) > 1 else 1,
         notices=notices,
