@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from backend.api import run_views, wire
 from backend.api.routes.context import ContextDep, EncodedRoute
+from backend.api.routes.docs import is_site_built
 from backend.api.security.permissions import current_caller
 from backend.jobs import slots, sweep
 from backend.jobs.sweep import estimate_runs
@@ -134,4 +135,5 @@ def system(context: ContextDep) -> wire.SystemStatus:
         disk_full=context.supervisor.is_disk_full,
         running=runs.count_runs(context.store, "running"),
         queued=runs.count_runs(context.store, "queued"),
+        documentation=is_site_built(),
     )
