@@ -1,4 +1,4 @@
-"""Names of figures, formats and venues, as plain data that is quick to import.
+"""Names of figures, formats and venues, and descriptions of options, as plain data that is quick to import.
 
 Widths and font sizes are those of the venues' style files (NeurIPS and ICLR 2024: text 5.5 in; ICML 2024: 6.75 in,
 column 3.25 in; CVPR 2024: 6.875 in, column 3.25 in; JMLR: 6 in); captions there are of 9 or 10 points, and figures are
@@ -137,3 +137,29 @@ COMMON_OPTIONS = ("venue", "width", "serif", "sight", "dpi", "legend", "axes")
 """Options of every figure."""
 DEFAULT_THRESHOLDS = {"nc1": 0.1, "etf_distance_means": 0.01, "nc3": 0.1, "nc4_ncc_mismatch": 0.01, "top1": 0.999}
 """Metrics that have a time to collapse, with their default thresholds."""
+
+OPTIONS = {
+    "epoch": "Epoch of the capture, or the newest at or before it (default: the newest).",
+    "epochs": "Several epochs side by side, comma-separated: 1,5,20",
+    "view": "View of the geometry instead of the run's own: pca or tetrahedron.",
+    "classes": "Four classes, for the view tetrahedron: 0,3,5,8",
+    "camera": "ex,ey,ez,ux,uy,uz,zoom",
+    "layers": f"What the geometry shows, of {','.join(LAYERS)} (default: all).",
+    "unit": "Cosines or angles in the heatmap.",
+    "keys": "Metrics, comma-separated.",
+    "split": "train, test, or both (train,test).",
+    "scale": "Scale of the metrics' axes; auto is logarithmic where a metric spans a factor of twenty.",
+    "until": "Draw curves up to this epoch alone.",
+    "threshold": "The value at or beyond which a metric counts as collapsed, for `times`.",
+    "panels": "The figures of `composed`, comma-separated: geometry,angles,curves:nc1+nc3,margins",
+    "venue": f"Width and type by venue: {', '.join(VENUES)}.",
+    "width": "Width in inches instead of the venue's.",
+    "serif": "Type as in the text of a paper, or without serifs.",
+    "sight": "How the colours are seen: as they are, in grey, or by people with a colour-vision deficiency.",
+    "dpi": "Dots an inch, of PNG alone.",
+    "legend": "Say what is what above the panels.",
+    "axes": "Axes at the left and below, all around, or with a grid.",
+}
+"""The description of every option; its type and limits are in `options.FigureOptions`."""
+FILM_OPTIONS = ("view", "classes", "camera", "layers")
+"""Options that a film has too."""

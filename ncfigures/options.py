@@ -5,64 +5,46 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ncfigures.catalogue import FIGURES, LAYERS, VENUES, ColourVision, FigureName, Format
+from ncfigures.catalogue import FIGURES, FILM_OPTIONS, LAYERS, OPTIONS, VENUES, ColourVision, FigureName, Format
 from ncfigures.errors import FigureError, UnknownNameError, require_known
 
 MAX_PANEL_EPOCHS = 6
 """Captures of one run side by side."""
-FILM_OPTIONS = ("view", "classes", "camera", "layers")
-"""Options that a film has too."""
+
+
+def _option(name: str, default: object, **limits: Any) -> Any:
+    return Field(default=default, description=OPTIONS[name], **limits)
 
 
 class FigureOptions(BaseModel):
-    """Options of a figure: which data it shows and how it looks. Flags of the command line follow from the fields."""
+    """Options of a figure: which data it shows and how it looks."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid")
 
-    epoch: float | None = Field(default=None, ge=0)
-    """Epoch of the capture, or the newest at or before it (default: the newest)."""
-    epochs: str | None = Field(default=None, max_length=200)
-    """Several epochs side by side, comma-separated: 1,5,20"""
-    view: str | None = Field(default=None, max_length=20)
-    """View of the geometry instead of the run's own: pca or tetrahedron."""
-    classes: str | None = Field(default=None, max_length=100)
-    """Four classes, for the view tetrahedron: 0,3,5,8"""
-    camera: str | None = Field(default=None, max_length=200)
-    """ex,ey,ez,ux,uy,uz,zoom"""
-    layers: str | None = Field(
-        default=None, max_length=200, description=f"What the geometry shows, of {','.join(LAYERS)} (default: all)."
-    )
-    unit: Literal["cos", "angle"] = "cos"
-    """Cosines or angles in the heatmap."""
-    keys: str | None = Field(default=None, max_length=2000)
-    """Metrics, comma-separated."""
-    split: str | None = Field(default=None, pattern="^(train|test)(,(train|test))?$")
-    """train, test, or both (train,test)."""
-    scale: Literal["auto", "linear", "log"] = "auto"
-    """Scale of the metrics' axes; auto is logarithmic where a metric spans a factor of twenty."""
-    until: int | None = Field(default=None, ge=0)
-    """Draw curves up to this epoch alone."""
-    threshold: float | None = Field(default=None, allow_inf_nan=False)
-    """The value at or beyond which a metric counts as collapsed, for `times`."""
-    panels: str | None = Field(default=None, max_length=1000)
-    """The figures of `composed`, comma-separated: geometry,angles,curves:nc1+nc3,margins"""
-    venue: str = Field(default="icml", max_length=40, description=f"Width and type by venue: {', '.join(VENUES)}.")
-    width: float | None = Field(default=None, ge=1, le=12, allow_inf_nan=False)
-    """Width in inches instead of the venue's."""
-    serif: bool = True
-    """Type as in the text of a paper, or without serifs."""
-    sight: ColourVision = "colour"
-    """How the colours are seen: as they are, in grey, or by people with a colour-vision deficiency."""
-    dpi: int = Field(default=300, ge=50, le=1200)
-    """Dots an inch, of PNG alone."""
-    legend: bool = True
-    """Say what is what above the panels."""
-    axes: Literal["open", "boxed", "grid"] = "open"
-    """Axes at the left and below, all around, or with a grid."""
+    epoch: float | None = _option("epoch", None, ge=0)
+    epochs: str | None = _option("epochs", None, max_length=200)
+    view: str | None = _option("view", None, max_length=20)
+    classes: str | None = _option("classes", None, max_length=100)
+    camera: str | None = _option("camera", None, max_length=200)
+    layers: str | None = _option("layers", None, max_length=200)
+    unit: Literal["cos", "angle"] = _option("unit", "cos")
+    keys: str | None = _option("keys", None, max_length=2000)
+    split: str | None = _option("split", None, pattern="^(train|test)(,(train|test))?$")
+    scale: Literal["auto", "linear", "log"] = _option("scale", "auto")
+    until: int | None = _option("until", None, ge=0)
+    threshold: float | None = _option("threshold", None, allow_inf_nan=False)
+    panels: str | None = _option("panels", None, max_length=1000)
+    venue: str = _option("venue", "icml", max_length=40)
+    width: float | None = _option("width", None, ge=1, le=12, allow_inf_nan=False)
+    serif: bool = _option("serif", True)
+    sight: ColourVision = _option("sight", "colour")
+    dpi: int = _option("dpi", 300, ge=50, le=1200)
+    legend: bool = _option("legend", True)
+    axes: Literal["open", "boxed", "grid"] = _option("axes", "open")
 
     def non_default(self) -> dict[str, str]:
         """Return the options that differ from their defaults, as text."""

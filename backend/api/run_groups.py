@@ -1,4 +1,4 @@
-"""Group runs by a shared value, or by everything except the seed.
+"""Group runs: by a shared value, by everything except the seed, or into the configurations that a figure compares.
 
 Each group has the ids of its runs, how many have each status, the settings they share, and the median and range of
 their final metrics: the rows of a table over seeds.
@@ -6,10 +6,12 @@ their final metrics: the rows of a table over seeds.
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,7 +23,9 @@ from backend.store.errors import Invalid, did_you_mean
 from backend.store.models import run
 from backend.store.run_filter import Column, field_column, field_names, find_field, parse_filter
 from backend.store.runs import HEADLINE
+from ncengine.config.differences import comparable_settings
 from ncengine.metrics import METRICS
+from ncfigures.palette import DASHES, Dash
 
 SEEDS = "seeds"
 SHARED_FIELDS = ("name", "group", "head", "data", "backbone", "seed")
@@ -99,3 +103,36 @@ def _range(values: Iterable[Any]) -> wire.MetricRange | None:
     if not numbers:
         return None
     return wire.MetricRange(median=statistics.median(numbers), min=min(numbers), max=max(numbers), count=len(numbers))
+
+
+MAX_CONFIGURATIONS = 8
+"""How many configurations one figure distinguishes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A run, or runs that differ only in their seed, ordered by seed."""
+
+    label: str
+    head: str
+    dash: Dash
+    runs: tuple[wire.RunWire, ...]
+
+    def colour(self) -> str:
+        """Return the CSS colour of the configuration's head, defined in both themes."""
+        return f"var(--head-{self.head})"
+
+
+def group_by_configuration(runs: Iterable[wire.RunWire]) -> list[Configuration]:
+    """Group runs by everything except the seed; configurations with the same head get different line dashes."""
+    groups: dict[str, list[wire.RunWire]] = {}
+    for each in runs:
+        groups.setdefault(json.dumps(comparable_settings(each.config), sort_keys=True), []).append(each)
+    configurations: list[Configuration] = []
+    for members in list(groups.values())[:MAX_CONFIGURATIONS]:
+        head = members[0].config.head.name
+        same_head = sum(other.head == head for other in configurations)
+        label = members[0].name if len(members) == 1 else f"{members[0].name}, {len(members)} seeds"
+        by_seed = tuple(sorted(members, key=lambda run: run.config.seed))
+        configurations.append(Configuration(label, head, DASHES[same_head % len(DASHES)], by_seed))
+    return configurations

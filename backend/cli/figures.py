@@ -10,8 +10,7 @@ import typer
 
 from backend.cli.options import Data, Database, Mirror, Yes, require_free, with_figure_options
 from backend.cli.services import ServiceOptions, open_store_service, with_service
-from ncfigures.catalogue import FIGURES, MEDIA_TYPES
-from ncfigures.options import FILM_OPTIONS
+from ncfigures.catalogue import FIGURES, FILM_OPTIONS, MEDIA_TYPES
 
 SideBySide = Annotated[
     str, typer.Argument(metavar="RUN", help="A run id, several comma-separated ids, or a filter: side by side.")

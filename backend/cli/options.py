@@ -6,12 +6,12 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from backend.store.errors import Invalid
-from ncfigures.options import FigureOptions
+from ncfigures.catalogue import OPTIONS
 
 Data = Annotated[
     Path | None,
@@ -38,25 +38,18 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")
 SWITCHES = {"serif": "--serif/--sans", "legend": "--legend/--no-legend"}
 
 
-def with_figure_options(
-    command: Callable[..., None], names: Iterable[str] = FigureOptions.model_fields
-) -> Callable[..., None]:
-    """Add a flag for each figure option; the command gets those that were given as `options`, a dictionary."""
+def with_figure_options(command: Callable[..., None], names: Iterable[str] = OPTIONS) -> Callable[..., None]:
+    """Add a flag for each figure option; the command gets those that were given as `options`, a dictionary.
+
+    Values are text: `FigureOptions`, which loads with the command, has their types and limits.
+    """
     flags = []
     for name in names:
-        field = FigureOptions.model_fields[name]
-        option = typer.Option(SWITCHES.get(name, f"--{name}"), help=field.description)
-        flags.append(optional_flag(name, Annotated[_flag_type(field.annotation) | None, option]))
+        option = typer.Option(SWITCHES.get(name, f"--{name}"), help=OPTIONS[name])
+        flags.append(optional_flag(name, Annotated[(bool if name in SWITCHES else str) | None, option]))
     return with_flags(
         command, "options", flags, lambda values: {name: value for name, value in values.items() if value is not None}
     )
-
-
-def _flag_type(annotation: Any) -> type:
-    """Return the type of a flag: that of an optional field, and text for one of several words."""
-    members = [each for each in get_args(annotation) if each is not type(None)]
-    kind = members[0] if members else annotation
-    return kind if isinstance(kind, type) else str
 
 
 def optional_flag(name: str, annotation: Any) -> inspect.Parameter:

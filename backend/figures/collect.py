@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.api import run_views, views, wire
-from backend.api.configurations import group_by_configuration
+from backend.api.run_groups import group_by_configuration
 from backend.store import artifacts, event_log, runs
 from backend.store.database import Store
 from backend.store.errors import Invalid, NotFound, Unusable, did_you_mean

@@ -8,7 +8,7 @@ from importlib.resources import files
 import numpy as np
 
 from backend.api import page_constants, run_views, views
-from backend.api.configurations import Configuration, group_by_configuration
+from backend.api.run_groups import Configuration, group_by_configuration
 from backend.figures.collect import (
     MAX_CURVE_POINTS,
     collect,

@@ -13,7 +13,7 @@ import dash_mantine_components as dmc
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from backend.api import page_constants, wire
-from backend.api.configurations import group_by_configuration
+from backend.api.run_groups import group_by_configuration
 from backend.client import ApiError, AsyncClient, RetryWait, calls
 from dashboard import ids
 from ncfigures.catalogue import (
@@ -22,6 +22,7 @@ from ncfigures.catalogue import (
     LAYERS,
     MAX_SCENES,
     MEDIA_TYPES,
+    OPTIONS,
     VENUES,
     ColourVision,
     FigureName,
@@ -173,8 +174,7 @@ def _controls(metrics: list[wire.MetricWire]) -> list[Any]:
     )
     add("dpi", "DPI (PNG)", dmc.NumberInput, value=300, min=50, max=1200)
     add("width", "Width, inches", dmc.NumberInput, placeholder="Default", min=1, max=12, decimalScale=3)
-    titles = {name: FigureOptions.model_fields[name].description for name in fields}
-    return [html.Div(field, id={"export-box": name}, title=titles[name]) for name, field in fields.items()]
+    return [html.Div(field, id={"export-box": name}, title=OPTIONS[name]) for name, field in fields.items()]
 
 
 def _choice(id: Any, data: list[tuple[str, str]]) -> Any:

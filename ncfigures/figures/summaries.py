@@ -118,7 +118,7 @@ def build_times(request: FigureRequest) -> FigureSpec:
 
 
 def _name(group: SeedGroup, epochs: list[int | None]) -> str:
-    """Return what stands beside a bar: where not all runs got there, how many did."""
+    """Return what is written beside a bar: the label, and how many runs reached the threshold if not all did."""
     there = sum(epoch is not None for epoch in epochs)
     if there == len(epochs):
         return group.label

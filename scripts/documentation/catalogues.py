@@ -10,8 +10,8 @@ from metric_drawings import DRAWINGS, words
 
 import ncengine as nc
 from documentation.markdown import cell, code, table
-from ncfigures.catalogue import COMMON_OPTIONS, FIGURES, MEDIA_TYPES, VENUES, FigureName
-from ncfigures.options import FigureOptions, format_export_command, parse_options
+from ncfigures.catalogue import COMMON_OPTIONS, FIGURES, MEDIA_TYPES, OPTIONS, VENUES, FigureName
+from ncfigures.options import format_export_command, parse_options
 
 ROOT = Path(__file__).resolve().parents[2]
 METRIC_PICTURES = ROOT / "docs/pictures/metrics"
@@ -114,10 +114,7 @@ def figures_page() -> str:
         "`GET /api/v1/runs/{run_id}/figures/{figure}.{format}` have the same names and options.\n",
         f"Formats: {formats}. Options of every figure: {common}.\n",
         table(("venue", "width"), [(code(name), venue.title) for name, venue in VENUES.items()]),
-        table(
-            ("option", "meaning"),
-            [(code(name), cell(field.description or "")) for name, field in FigureOptions.model_fields.items()],
-        ),
+        table(("option", "meaning"), [(code(name), cell(meaning)) for name, meaning in OPTIONS.items()]),
     ]
     for name, info in FIGURES.items():
         lines.append(f"## {info.title}\n")

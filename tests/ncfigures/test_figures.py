@@ -25,7 +25,7 @@ from backend.store import artifacts, event_log, run_attempts, runs
 from backend.store.errors import Invalid, NotFound
 from backend.store.event_log import NewEvent
 from ncfigures import palette
-from ncfigures.catalogue import FIGURES, VENUES, Format
+from ncfigures.catalogue import FIGURES, OPTIONS, VENUES, Format
 from ncfigures.errors import FigureError
 from ncfigures.figure_spec import Camera, ChartSpec, HeatmapSpec, SceneSpec, parse_camera
 from ncfigures.figures import build_figure_spec
@@ -242,6 +242,10 @@ def test_options_change_what_they_say(kept):
     assert drawn(asked(kept, "margin", width=2)).get_size_inches()[0] == 2
     assert drawn(asked(kept, "curves", scale="log", keys="cosine_margin,nc1")).axes[1].get_yscale() == "log"
     assert drawn(asked(kept, "curves", scale="linear", keys="nc1")).axes[0].get_yscale() == "linear"
+
+
+def test_every_option_has_a_description():
+    assert list(OPTIONS) == list(FigureOptions.model_fields)
 
 
 def test_grey_has_the_same_luminance_and_no_hue():
