@@ -24,10 +24,9 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Send
 
-from backend.api.downloads import STALL_TIMEOUT_S, wait_for_disconnect
+from backend.api.downloads import STALL_TIMEOUT_S, LongResponse, send_chunk
 from backend.api.run_views import event_to_json
 from backend.api.security.authenticator import RECHECK_S
 from backend.api.security.permissions import Caller
@@ -353,33 +352,21 @@ class StreamHub:
             await self.end_invalid()
 
 
-class EventStream(Response):
+class EventStream(LongResponse):
     """A response of server-sent events that disconnects a client which accepts nothing for STALL_TIMEOUT_S."""
 
     def __init__(self, messages: AsyncIterator[bytes]) -> None:
-        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+        super().__init__(
+            media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"}
+        )
         self._messages = messages
-        self.raw_headers = [(name, value) for name, value in self.raw_headers if name != b"content-length"]
-        self.headers["content-type"] = "text/event-stream; charset=utf-8"
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        del scope
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        sending = asyncio.create_task(self._send(send))
-        disconnect = asyncio.create_task(wait_for_disconnect(receive))
-        done, pending = await asyncio.wait({sending, disconnect}, return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
-        for task in done:
-            task.result()
-
-    async def _send(self, send: Send) -> None:
+    async def send_body(self, send: Send) -> None:
+        """Send the messages until they end."""
         try:
             async with contextlib.aclosing(self._messages) as messages:  # type: ignore[type-var]
                 async for message in messages:
-                    async with asyncio.timeout(STALL_TIMEOUT_S):
-                        await send({"type": "http.response.body", "body": message, "more_body": True})
+                    await send_chunk(send, message)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
             log.info("a client accepted nothing for %.0f s and was disconnected", STALL_TIMEOUT_S)

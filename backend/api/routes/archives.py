@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 
 from backend.api import run_views, wire
-from backend.api.downloads import DownloadResponse, cancel_on_disconnect
+from backend.api.downloads import DownloadResponse, until_disconnect
 from backend.api.routes.context import ContextDep, EncodedRoute, queue_owner
 from backend.api.work_queue import QueueSlot
 from backend.store import runs
@@ -24,7 +24,8 @@ router = APIRouter(prefix="/api/v1", tags=["archives"], route_class=EncodedRoute
 async def _archive_slot(context: ContextDep, request: Request) -> AsyncIterator[QueueSlot]:
     """FastAPI dependency: a slot in the archive queue, held until the response is sent."""
     async with contextlib.AsyncExitStack() as stack:
-        yield await cancel_on_disconnect(request, stack.enter_async_context(context.archive_queue.slot(queue_owner())))
+        waiting = stack.enter_async_context(context.archive_queue.slot(queue_owner()))
+        yield await until_disconnect(waiting, request.receive)
 
 
 @router.get("/runs/{run_id}/archive.zip", response_class=StreamingResponse)

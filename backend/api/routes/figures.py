@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import Field
 
 from backend.api import wire
-from backend.api.downloads import cancel_on_disconnect
+from backend.api.downloads import until_disconnect
 from backend.api.routes.context import AppContext, ContextDep, EncodedRoute, queue_owner
 from backend.figures.collect import MAX_RUNS, figure_errors
 from backend.figures.process import FigureJob, Job, LabelledFile, ReplayJob
@@ -107,7 +107,7 @@ async def _render(context: AppContext, request: Request, job: Job) -> LabelledFi
     """Return a job's file from the figure process; equal requests share one result while the runs do not change."""
     key = job.model_dump_json(), await asyncio.to_thread(compute_fingerprint, context.store, job.runs)
     work = context.figure_queue.submit(key, queue_owner(), lambda: context.figure_process.make(job))
-    return await cancel_on_disconnect(request, work)
+    return await until_disconnect(work, request.receive)
 
 
 @router.post("/figures/origin", openapi_extra={"requestBody": {"content": {"application/octet-stream": {}}}})
