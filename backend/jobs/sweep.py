@@ -20,6 +20,7 @@ from backend.store.database import Store
 from backend.store.errors import Invalid
 from backend.store.models import reading, run
 from backend.store.validation import field_errors, override_settings
+from ncengine.components import ALLOW_UNKNOWN
 from ncengine.config import RunConfig
 
 MAX_RUNS = 1000
@@ -105,7 +106,7 @@ def _past_runs(store: Store, data: set[str]) -> list[PastRun]:
         rows = connection.execute(query.order_by(run.c.created_at.desc()).limit(MAX_PAST_RUNS)).all()
     past_runs = []
     for row in rows:
-        config = RunConfig.model_validate(row.config)
+        config = RunConfig.model_validate(row.config, context=ALLOW_UNKNOWN)
         past_runs.append(PastRun(row.id, config, row.running_s / (row.epoch * config.train_size)))
     return past_runs
 
