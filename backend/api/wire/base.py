@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from backend.store.validation import FieldError as FieldError
+from ncengine.documented_model import DocumentedModel
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -22,10 +23,10 @@ Item = TypeVar("Item")
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class WireModel(BaseModel):
+class WireModel(DocumentedModel):
     """Base of wire models: unknown keys in a request are errors; a record of the store is read by its attributes."""
 
-    model_config = ConfigDict(extra="forbid", from_attributes=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", from_attributes=True)
 
 
 class RenamedModel(WireModel):
