@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN_ARGS ?=
-TEST_PROCESSES ?= 2
+TEST_PROCESSES ?= 3
 
 .PHONY: help run docs test test-all check bench clean
 SITE := backend/api/site/index.html
@@ -70,12 +70,15 @@ check: $(VENV)/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Test files are distributed over two processes: a file's servers and stores are its own, and most tests wait more than they compute.
+# Test files are distributed over three processes, long ones first: a file's servers and stores are its own, and a test
+# waits about as long as it computes, so that three processes keep two cores busy.
+PYTEST := $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations 20
+
 test: check $(VENV)/browser $(VENV)/postgres $(VENV)/poppler
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --durations 20
+	$(PYTEST)
 
 test-all: check $(VENV)/browser $(VENV)/postgres $(VENV)/poppler
-	$(BIN)/python -m pytest --exhaustive --timeout 3600
+	$(PYTEST) --exhaustive --timeout 3600
 	@echo "Every test passed, with all repetitions."
 
 bench: $(VENV)/browser

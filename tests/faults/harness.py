@@ -22,6 +22,10 @@ from backend.store.models import artifact
 from ncengine.training.loop import run as train
 from tests.harness import wait_for
 
+LONG = 40
+"""Epochs of a run to which something happens after two. Tests share it, so that a process trains the uninterrupted run
+with which they compare once."""
+
 
 @contextlib.contextmanager
 def supervising(store: Store, *, warm: bool = False, **limits: object) -> Iterator[Supervisor]:
