@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 RUN_ARGS ?=
 TEST_PROCESSES ?= 3
 
-.PHONY: help run docs test test-all check bench clean
+.PHONY: help run docs test test-all mutate check bench clean
 SITE := backend/api/site/index.html
 
 help:
 	@echo "make run         install, start the server, open it in a browser"
 	@echo "make test        install what tests need, browser included; check, and run one real case of each kind"
 	@echo "make test-all    the same with every case and all repetitions"
+	@echo "make mutate      change single expressions of the geometry, the heads and the event log: which changes do tests miss?"
 	@echo "make docs        build the documentation, which the server then has at /docs"
 	@echo "make check       ruff, strict types, import contracts"
 	@echo "make bench       measure speed; writes benchmarks/results/"
@@ -80,6 +81,12 @@ test: check $(VENV)/browser $(VENV)/postgres $(VENV)/poppler
 test-all: check $(VENV)/browser $(VENV)/postgres $(VENV)/poppler
 	$(PYTEST) --exhaustive --timeout 3600
 	@echo "Every test passed, with all repetitions."
+
+# Results are kept in mutants/, and only functions that changed are tried again; `rm -r mutants` starts anew.
+mutate: $(VENV)/installed-dev $(VENV)/postgres
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[mutation]'
+	OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES= nice -n 19 $(BIN)/python -m tests.mutation.run run
+	$(BIN)/python -m tests.mutation.run results
 
 bench: $(VENV)/browser
 	$(BIN)/python -m benchmarks

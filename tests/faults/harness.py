@@ -45,6 +45,12 @@ def owner(store: Store, run_id: str) -> ProcessIdentity | None:
     return ProcessIdentity(found[0].pid, found[0].process_started, found[0].boot_id) if found else None
 
 
+def processes(store: Store, run_id: str) -> list[ProcessIdentity]:
+    """Return the processes of a run's attempts, ended ones included, in order."""
+    attempts = run_attempts.list_attempts(store, run_id)
+    return [ProcessIdentity(row.pid, row.process_started, row.boot_id) for row in attempts]
+
+
 def status(store: Store, run_id: str) -> str:
     return str(runs.get(store, run_id).status)
 
