@@ -18,6 +18,7 @@ LONG_TESTS = {
     "tests/faults/test_kill.py::test_kills_at_random_moments": "workers that import anew after each kill",
     "tests/faults/test_storage.py::test_a_database_locked_for_eight_seconds_costs_eight_seconds": "eight seconds",
     "tests/faults/test_storage.py::test_postgresql_restarted_in_mid_run": "two restarts of a real cluster",
+    "tests/faults/test_readers.py::test_a_reader_that_never_reads": "the 20 seconds after which it is let go",
     "tests/backend/test_bad_input.py::test_random_requests": "a thousand random requests",
 }
 """Beginnings of the names of tests that may take longer, and what takes the time."""

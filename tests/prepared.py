@@ -6,9 +6,9 @@ file, run as a script). The process has a session, environment, directory, strea
 own, as if it had been started; only its modules are imported already. A forked server has its workers and its figure
 process forked in the same way.
 
-Where a start itself is tested, the fixture `started_anew` has every process started as usual; `--exhaustive` never
-forks. So do variables that Python or a library reads when it starts (`LD_PRELOAD`, `OMP_NUM_THREADS` …) if the
-parent's have other values.
+Nothing is forked with `--exhaustive`, and where a test of the start itself uses the fixture `started_anew`; nor where a
+variable that Python or a library reads at its start (`LD_PRELOAD`, `OMP_NUM_THREADS` …) has another value than in the
+parent.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
+from backend.jobs.launcher import WORKER_ENVIRONMENT
+
 FOLDER = "TESTS_PREPARED"
 """The environment variable with the folder in which prepared parents listen; without it nothing is forked."""
 READ_AT_START = ("LD_", "PYTHON", "OMP_", "GOMP_", "MKL_", "OPENBLAS_", "KMP_", "CUDA_", "TORCH", "FAKETIME", "MPL")
@@ -63,7 +64,7 @@ PARENTS = {
     "figures": Parent(("backend.cli.*", "backend.figures.*", "ncfigures.*")),
     "worker": Parent(
         ("backend.jobs.worker", "ncengine.training.loop", "ncengine.data.*", "torchvision"),
-        {"PYTHONUNBUFFERED": "1", "GOMP_SPINCOUNT": "5000"},  # as in backend.jobs.launcher
+        WORKER_ENVIRONMENT,
     ),
 }
 COMMANDS_THAT_DRAW = ("export", "film", "replay")
@@ -248,8 +249,13 @@ _parents: Parents | None = None
 
 
 def use() -> None:
-    """Fork prepared processes from now on, wherever this process calls `subprocess`."""
+    """Fork prepared processes from now on, wherever this process calls `subprocess`.
+
+    Only Linux's libraries can be used in a process that was forked after they were loaded.
+    """
     global _parents
+    if sys.platform != "linux":
+        return
     _parents = Parents()
     atexit.register(_parents.close)
     subprocess.Popen = PreparedPopen  # type: ignore[misc]

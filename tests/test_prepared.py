@@ -15,7 +15,9 @@ from tests.harness import COLLAPSE, wait_for
 
 WORKER = [sys.executable, "-P", "-m", "backend.jobs.worker"]
 
-pytestmark = pytest.mark.skipif(repetitions.exhaustive, reason="with --exhaustive every process is started")
+pytestmark = pytest.mark.skipif(
+    repetitions.exhaustive or sys.platform != "linux", reason="with --exhaustive, and not on Linux, nothing is forked"
+)
 
 
 def is_forked(process):

@@ -11,7 +11,7 @@ from ncengine.geometry import class_means
 from ncengine.geometry.class_means import averaging_weight
 from ncengine.geometry.nearest_etf import rotated_frame
 from ncengine.geometry.riemannian import geoopt
-from ncengine.heads import base, make_head, nearest_etf
+from ncengine.heads import base, nearest_etf
 from ncengine.heads.nearest_etf import NearestETFLogits, StepOptions, _HostStep
 
 
@@ -383,7 +383,7 @@ def test_the_manifolds_optimiser_is_the_one_that_was_chosen(optimiser, kind, mom
 )
 def test_a_config_makes_its_head_with_its_settings_and_the_runs_seed(settings, kind):
     config = nc.RunConfig.model_validate({"head": {"temperature": 2.0, **settings}}).head
-    head = make_head(config, 9, 5, 7)
+    head = config.build(9, 5, 7)
     assert type(head) is kind
     assert (head.features, head.classes, head.temperature) == (9, 5, 2.0)
     if kind is nc.LinearHead:
