@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN_ARGS ?=
+LOCK ?= requirements.lock
 TEST_PROCESSES ?= 3
 
-.PHONY: help run docs test test-all mutate check bench clean
+.PHONY: help run docs lock test test-all mutate check bench clean
 SITE := backend/api/site/index.html
 
 help:
@@ -15,15 +16,23 @@ help:
 	@echo "make test-all    the same with every case and all repetitions"
 	@echo "make mutate      change single expressions of the geometry, the heads and the event log: which changes do tests miss?"
 	@echo "make docs        build the documentation, which the server then has at /docs"
+	@echo "make lock        write requirements.lock again: exact versions and hashes of what make run installs"
 	@echo "make check       ruff, strict types, import contracts"
 	@echo "make bench       measure speed; writes benchmarks/results/"
 
-# A stamp says what is installed: nothing is installed twice until pyproject.toml changes.
-$(VENV)/installed: pyproject.toml
+# A stamp says what is installed: nothing is installed twice until pyproject.toml or the lock file changes. The lock file has an
+# exact version and hashes for every package, on every platform; `make run LOCK=` installs the newest that pyproject.toml allows.
+$(VENV)/installed: pyproject.toml $(LOCK)
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; set PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing Collapse Lab; the first time this takes a few minutes ..."
+ifeq ($(LOCK),)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,docs]'
+else
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK) || \
+		{ echo "The index does not have the packages of $(LOCK); make run LOCK= installs the newest that pyproject.toml allows" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+endif
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
@@ -55,12 +64,16 @@ $(VENV)/postgres: $(VENV)/installed-dev
 $(VENV)/poppler: $(VENV)/installed-dev
 	$(call debian,command -v pdffonts >/dev/null 2>&1,poppler-utils)
 
-# The documentation is built once, in about five seconds; `make docs` builds it again. Without it the server works too.
+# The documentation is built once, in about five seconds, and the server works without it. `make docs` builds it again, with
+# warnings as errors (a quiet build counts none).
 $(SITE): | $(VENV)/installed
 	@$(BIN)/python -m mkdocs build --quiet || echo "The documentation could not be built; the server starts without it."
 
 docs: $(VENV)/installed
 	$(BIN)/python -m mkdocs build
+
+lock: $(VENV)/installed-dev
+	$(BIN)/python scripts/lock.py
 
 run: $(VENV)/installed $(SITE)
 	@exec $(BIN)/collapse serve $(RUN_ARGS)

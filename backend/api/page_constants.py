@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from backend.api import configurations
+from backend.api import run_groups
 from backend.store.event_payloads import PAYLOADS
 from backend.store.run_status import ENDED
 from ncengine.geometry.views import WHOLE_FRAME_UP_TO
@@ -75,7 +75,7 @@ def page_constants() -> dict[str, Any]:
         "limits": {
             "named_classes": palette.COLOURED_CLASSES,
             "frame_classes": MAX_FRAME_CLASSES,
-            "compared_configurations": configurations.MAX_CONFIGURATIONS,
+            "compared_configurations": run_groups.MAX_CONFIGURATIONS,
             "streamed_runs": MAX_STREAMED_RUNS,
         },
         "colours": {"cosine_low": palette.LOW, "cosine_high": palette.HIGH},

@@ -12,7 +12,7 @@ from typing import Any
 from dash import dcc, html
 
 from backend.api import wire
-from backend.api.configurations import MAX_CONFIGURATIONS, Configuration, group_by_configuration
+from backend.api.run_groups import MAX_CONFIGURATIONS, Configuration, group_by_configuration
 from dashboard import ids
 from dashboard.components.explanations import explanation
 from dashboard.components.formatting import format_count, format_number

@@ -112,7 +112,7 @@ def vocabulary(
     """Return what the filter completes: fields with their explanations, and values of the fields that have few."""
     configs = [preset.config for preset in presets]
     values = {
-        "status": list(get_args(wire.Status)),
+        "status": list(get_args(wire.RunStatus)),
         "dataset": sorted(data),
         "head": sorted({config.head.name for config in configs}),
         "backbone": sorted({config.backbone.name for config in configs}),
@@ -126,7 +126,7 @@ def vocabulary(
 
 def _fields(columns: list[Column]) -> Iterator[dict[str, str]]:
     yield from (
-        {"name": "status", "help": ", ".join(get_args(wire.Status)), "sign": ":"},
+        {"name": "status", "help": ", ".join(get_args(wire.RunStatus)), "sign": ":"},
         {"name": "name", "help": "Part of the name", "sign": ":"},
         {"name": "head", "help": "Head", "sign": ":"},
         {"name": "dataset", "help": "Data set", "sign": ":"},

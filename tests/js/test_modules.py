@@ -12,7 +12,7 @@ import pytest
 from backend.api.page_constants import page_constants
 from ncengine.geometry.projections import project_capture
 from ncengine.geometry.views import simplex_rows, tetrahedron_matrix
-from ncfigures.camera import parse_camera
+from ncfigures.figure_spec import parse_camera
 
 
 def vectors() -> dict[str, object]:
