@@ -9,7 +9,7 @@ from dash import dcc, html
 
 from backend.api import wire
 from dashboard import ids
-from dashboard.dialogs import guided_tour, keyboard_shortcuts
+from dashboard.dialogs.help import shortcuts_dialog, tour_dialog
 from ncfigures.palette import HEADS, TOKENS, Theme
 
 PAGES = (("/runs", "Runs"), ("/new", "New run"), ("/compare", "Compare"), ("/system", "System"))
@@ -84,8 +84,8 @@ def layout() -> Any:
             dcc.Store(id=ids.PAGE_TITLE),
             bar,
             html.Main(id=ids.PAGE, className="page"),
-            keyboard_shortcuts.dialog(),
-            guided_tour.dialog(),
+            shortcuts_dialog(),
+            tour_dialog(),
             html.Div(id=ids.TOAST, className="toast", hidden=True, role="status"),
         ],
         id=ids.MANTINE,

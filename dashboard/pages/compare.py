@@ -14,8 +14,8 @@ from dash import dcc, html
 from backend.api import wire
 from backend.api.configurations import MAX_CONFIGURATIONS, Configuration, group_by_configuration
 from dashboard import ids
-from dashboard.components.explanations import explanation
 from dashboard.components.formatting import format_count, format_number
+from dashboard.components.panels import explanation
 from dashboard.dialogs import export
 from dashboard.pages.run import CHART_CONFIG
 from dashboard.plots.charts import READINGS, Group, compare_figure, difference_figure

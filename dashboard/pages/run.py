@@ -12,7 +12,7 @@ from backend.api import wire
 from backend.api.page_constants import LAYERS, MAX_FRAME_CLASSES, MAX_ROTATION_CLASSES, VIEWS, Layer
 from backend.client import ApiError, AsyncClient, calls
 from dashboard import ids
-from dashboard.components.explanations import EXPLANATIONS, explanation
+from dashboard.components.panels import EXPLANATIONS, explanation
 from dashboard.dialogs import export
 from dashboard.plots.charts import READINGS, Group, angles_figure, chart_figure, family_groups, overview_groups
 from dashboard.plots.details import confusion_figure, layers_figure, margins_figure, spectra_figure

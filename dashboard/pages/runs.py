@@ -13,7 +13,6 @@ from backend.api import wire
 from dashboard import ids
 from dashboard.components.form import settings
 from dashboard.components.panels import plotly_preload
-from dashboard.dialogs import confirmation
 
 GRID_THEME = (
     "themeQuartz.withParams({accentColor: 'var(--accent)', backgroundColor: 'var(--panel)',"
@@ -184,7 +183,7 @@ def layout(columns: list[Column], vocabulary: Mapping[str, Any], *, may_change: 
                 className="grid",
             ),
             _empty(may_change),
-            confirmation.dialog(),
+            _confirmation(),
             plotly_preload(),
         ],
         id=ids.RUNS_PAGE,
@@ -272,4 +271,21 @@ def _empty(may_change: bool) -> Any:
         className="panel empty",
         hidden=True,
         **{"data-part": "empty"},
+    )
+
+
+def _confirmation() -> Any:
+    """Return the dialog that confirms a bulk action or asks for its value, closed; its script fills it."""
+    buttons = [
+        html.Button("Cancel", className="quiet", value="no"),
+        html.Button("", className="primary", value="yes", **{"data-part": "ask-yes"}),
+    ]
+    content = [
+        html.H2("", **{"data-part": "ask-title"}),
+        html.P("", **{"data-part": "ask-words"}),
+        html.Div(**{"data-part": "ask-field"}),
+        html.Div(buttons, className="actions"),
+    ]
+    return html.Dialog(
+        html.Form(content, method="dialog"), className="help", **{"data-part": "ask", "aria-label": "Confirm"}
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,6 @@ from backend.api import wire
 from backend.client import ApiError, AsyncClient, calls
 from backend.store.scopes import OWNER
 from dashboard import ids
-from dashboard.components.audit_text import describe_action
 from dashboard.components.formatting import format_bytes, format_time
 from dashboard.components.panels import message, panel, table
 from dashboard.pages import storage
@@ -25,6 +25,34 @@ EXPIRIES = {"": "No expiry", "86400": "1 day", "604800": "7 days", "2592000": "3
 """Labels of expiries, by seconds as text, which is what the field holds."""
 DEFAULT_EXPIRY = "2592000"
 DEFAULT_RECIPIENT = "co-author"
+API_PREFIX = "/api/v1"
+AUDIT_ACTIONS = (
+    ("POST /runs", "Launched run"),
+    ("POST /sweeps", "Launched sweep"),
+    ("POST /runs/{}/clone", "Cloned run"),
+    ("POST /runs/bulk", "Changed several runs"),
+    ("POST /runs/{}/move", "Moved run in queue"),
+    ("PATCH /runs/{}", "Edited run"),
+    ("DELETE /runs/{}", "Deleted run"),
+    ("POST /runs/{}/restore", "Restored run"),
+    ("POST /runs/{}/cancel", "Cancelled run"),
+    ("POST /runs/{}/pause", "Paused run"),
+    ("POST /runs/{}/resume", "Resumed run"),
+    ("POST /runs/{}/retry", "Retried run"),
+    ("POST /imports", "Imported archive"),
+    ("POST /tokens", "Created access token"),
+    ("DELETE /tokens/{}", "Revoked access token"),
+    ("POST /gc", "Previewed clean-up"),
+    ("POST /gc/{}/delete", "Deleted files"),
+    ("POST /trash/restore", "Restored files"),
+    ("POST /trash/empty", "Emptied trash"),
+    ("POST /logout", "Logged out"),
+    ("log in", "Logged in"),
+    ("token create {}", "Created access token"),
+    ("token revoke {}", "Revoked access token"),
+)
+"""Methods and paths below the prefix, and actions of the command line, with `{}` for an id; and their descriptions."""
+_AUDIT_PATTERNS = tuple((re.escape(route).replace(r"\{\}", "[^/]+"), text) for route, text in AUDIT_ACTIONS)
 
 
 def layout(me: wire.CallerWire) -> Any:
@@ -187,6 +215,12 @@ def tokens_view(tokens: list[wire.TokenWire]) -> Any:
         for token in tokens
     ]
     return table(["Recipient", "Scope", "Created, UTC", "Expires, UTC", ""], rows, "No additional tokens")
+
+
+def describe_action(action: str) -> str:
+    """Return the description of an action such as `POST /api/v1/runs/abc/cancel`, or the action itself if unknown."""
+    route = action.replace(f" {API_PREFIX}/", " /", 1)
+    return next((text for pattern, text in _AUDIT_PATTERNS if re.fullmatch(pattern, route)), action)
 
 
 def audit_view(entries: list[wire.AuditEntry]) -> Any:

@@ -1,4 +1,4 @@
-"""The figures of the tabs and of the layers, without data; details.mjs and layer-chart.mjs fill them."""
+"""The figures of the tabs and of the layers, without data; details.mjs and charts.mjs fill them."""
 
 from __future__ import annotations
 

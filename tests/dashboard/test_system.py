@@ -7,8 +7,8 @@ import pytest
 from backend.api import wire
 from backend.api.routes import access, archives, catalogue, figures, gc, runs
 from backend.api.security.audit import READ_ONLY_POSTS, SAFE_METHODS
-from dashboard.components.audit_text import describe_action
 from dashboard.pages import storage, system
+from dashboard.pages.system import describe_action
 
 
 def test_where_a_queued_run_goes():

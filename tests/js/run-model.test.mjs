@@ -3,11 +3,11 @@ import test from "node:test";
 import {
   formatAngle, formatCount, formatDuration, formatEpoch, formatNumber, formatPercent, formatSpeed, formatTime, formatValue,
 } from "../../dashboard/assets/js/core/formatting.mjs";
-import { mergeEvent } from "../../dashboard/assets/js/core/stream.mjs";
+import { mergeEvent } from "../../dashboard/assets/js/core/api.mjs";
 import { applyEvent, createRun, hasCharts, loadOverview, secondsLeft } from "../../dashboard/assets/js/model/run-model.mjs";
 import { chartData, heatmapValues, needsLogAxis } from "../../dashboard/assets/js/panels/charts.mjs";
 import { dataProgressText, progressText, statusText } from "../../dashboard/assets/js/panels/run-text.mjs";
-import { placeLabels } from "../../dashboard/assets/js/scene/label-placement.mjs";
+import { placeLabels } from "../../dashboard/assets/js/scene/marks.mjs";
 
 const at = (second) => new Date(1e12 + 1000 * second).toISOString();
 const epoch = (number, second, nc1 = 1 / number) => ({

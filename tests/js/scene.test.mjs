@@ -4,14 +4,13 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { formatUrlState, parseUrlState } from "../../dashboard/assets/js/core/url-state.mjs";
 import { formatBytes } from "../../dashboard/assets/js/core/formatting.mjs";
-import { highlightShapes, nearestPointIndex } from "../../dashboard/assets/js/panels/charts.mjs";
+import { highlightShapes, layerValues, nearestPointIndex } from "../../dashboard/assets/js/panels/charts.mjs";
 import { classRows } from "../../dashboard/assets/js/panels/details.mjs";
-import { layerValues } from "../../dashboard/assets/js/panels/layer-chart.mjs";
-import { tooltipLines } from "../../dashboard/assets/js/scene/tooltips.mjs";
-import { canvasTransform, hitTest, markScale, renderScene } from "../../dashboard/assets/js/scene/canvas-renderer.mjs";
+import { imagePixels, tooltipLines } from "../../dashboard/assets/js/scene/tooltips.mjs";
+import { canvasTransform, renderScene } from "../../dashboard/assets/js/scene/canvas-renderer.mjs";
+import { hitTest, markScale } from "../../dashboard/assets/js/scene/marks.mjs";
 import { captureIndexAt } from "../../dashboard/assets/js/model/playback.mjs";
 import { chartDescription } from "../../dashboard/assets/js/panels/run-text.mjs";
-import { imagePixels } from "../../dashboard/assets/js/model/sample-images.mjs";
 import { DEFAULT_CAMERA } from "../../dashboard/assets/js/scene/camera.mjs";
 
 globalThis.OffscreenCanvas = class {

@@ -1,14 +1,11 @@
 // Starts and closes the scripts of pages as Dash mounts and removes their elements.
 
-import { listenForDownloads } from "./core/downloads.mjs";
-import { listenForFigureDrops } from "./core/figure-drop.mjs";
-import { KeyboardShortcuts } from "./core/keyboard.mjs";
-import { ReadinessBanner } from "./core/readiness.mjs";
+import { listenForDownloads, listenForFigureDrops } from "./core/files.mjs";
 import { ComparePage } from "./pages/compare-page.mjs";
-import { GuidedTour } from "./pages/guided-tour.mjs";
-import { listenForQueueDrags } from "./pages/queue-order.mjs";
+import { listenForQueueDrags } from "./pages/run-actions.mjs";
 import { RunPage } from "./pages/run-page.mjs";
 import { RunsPage } from "./pages/runs-page.mjs";
+import { GuidedTour, KeyboardShortcuts, ReadinessBanner } from "./pages/shell.mjs";
 
 const PAGE_CLASSES = { "run-page": RunPage, "compare-page": ComparePage, "runs-page": RunsPage };
 const tour = new GuidedTour();

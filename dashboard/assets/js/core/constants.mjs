@@ -1,4 +1,4 @@
-// Constants that Python and the browser share. The server embeds them into each page (backend/page_constants.py).
+// Constants that Python and the browser share. The server embeds them into each page (backend/api/page_constants.py).
 
 const constants = JSON.parse(document.getElementById("page-constants").textContent);
 

@@ -1,4 +1,4 @@
-// Small helpers for elements of the page.
+// Elements of the page, and messages at its bottom.
 
 /** Create an element with properties, attributes ("role" and names with a hyphen), and children (elements or text). */
 export function createElement(tag, properties = {}, children = []) {
@@ -42,3 +42,30 @@ export function observeTheme(onChange) {
 
 /** Resolve after some milliseconds. */
 export const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+const VISIBLE_MS = 7000;
+let timer = null;
+
+/**
+ * Show a message. With an action it stays until it is used or closed, otherwise it disappears after seven seconds.
+ * @param {string} text
+ * @param {{label: string, onClick: () => void} | null} action a button beside the text
+ */
+export function showToast(text, action = null) {
+  const toast = document.getElementById("toast");
+  if (!toast) return;
+  clearTimeout(timer);
+  const hide = () => (toast.hidden = true);
+  const children = [createElement("span", { textContent: text })];
+  if (action) {
+    const onclick = () => {
+      hide();
+      action.onClick();
+    };
+    children.push(createElement("button", { type: "button", textContent: action.label, onclick }));
+  }
+  const close = createElement("button", { type: "button", textContent: "×", "aria-label": "Close", onclick: hide });
+  toast.replaceChildren(...children, close);
+  toast.hidden = false;
+  if (!action) timer = setTimeout(hide, VISIBLE_MS);
+}

@@ -5,8 +5,7 @@ import { createElement, cssReader, findPart, pressButton } from "../core/dom.mjs
 import { formatAngle, formatEpoch } from "../core/formatting.mjs";
 import { captureIndexAt, TRAIL_CAPTURES } from "../model/playback.mjs";
 import { Scene } from "../scene/scene.mjs";
-import { OfflineChart } from "./offline-chart.mjs";
-import { createSvg } from "./svg.mjs";
+import { createSvg, OfflineChart } from "./offline-chart.mjs";
 
 const SPEEDS = [1, 2, 4, 8];
 const PLAYBACK_INTERVAL_MS = 250; // between two captures at speed 1

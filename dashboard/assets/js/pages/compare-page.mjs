@@ -1,21 +1,20 @@
 // The comparison of configurations: a scene for each, with one camera and one position on the x axis for all; median
 // and range over seeds in the charts.
 
+import { RunStream, showConnection } from "../core/api.mjs";
 import { ENDED_STATUSES, LIMITS } from "../core/constants.mjs";
 import { createElement, cssReader, findPart, observeTheme, pressButton, setText, sleep } from "../core/dom.mjs";
 import { formatDuration, formatEpoch } from "../core/formatting.mjs";
-import { isTyping } from "../core/keyboard.mjs";
-import { RunStream, showConnection } from "../core/stream.mjs";
-import { Throttle } from "../core/throttle.mjs";
+import { Throttle } from "../core/timing.mjs";
 import { readUrlState, writeUrlState } from "../core/url-state.mjs";
 import { captureIndexAt, Playback } from "../model/playback.mjs";
 import { applyEvent, createRun, hasEvent, loadOverview } from "../model/run-model.mjs";
 import { medianAndRange, xAxes } from "../model/seed-statistics.mjs";
 import { axesTheme, needsLogAxis } from "../panels/charts.mjs";
-import { AngleDifference } from "../panels/angle-difference.mjs";
-import { TimeToCollapse } from "../panels/time-to-collapse.mjs";
+import { AngleDifference, TimeToCollapse } from "../panels/comparison.mjs";
 import { parseCamera } from "../scene/camera.mjs";
 import { Scene } from "../scene/scene.mjs";
+import { isTyping } from "./shell.mjs";
 
 const CURVE_POINTS = 400; // at most, for each curve
 const PLAYBACK_INTERVAL_MS = 120;

@@ -2,9 +2,9 @@
 
 import { LAYERS } from "../core/constants.mjs";
 import { createElement } from "../core/dom.mjs";
-import { isTyping } from "../core/keyboard.mjs";
 import { SPEEDS } from "../model/playback.mjs";
-import { extendsSelection } from "../scene/camera-input.mjs";
+import { extendsSelection } from "../scene/camera.mjs";
+import { isTyping } from "./shell.mjs";
 
 const LARGE_STEP = 10; // captures that shift and an arrow key move by
 

@@ -1,22 +1,18 @@
 // The page of one run. The server sends its layout; this fills it from the run's overview and its stream of events.
 
-import { sendJson } from "../core/api.mjs";
+import { RunStream, sendJson, showConnection } from "../core/api.mjs";
 import { DEFAULT_LAYERS, ENDED_STATUSES, LAYERS } from "../core/constants.mjs";
-import { createElement, cssReader, findPart, observeTheme, pressButton, setText, sleep } from "../core/dom.mjs";
-import { RunStream, showConnection } from "../core/stream.mjs";
-import { Throttle } from "../core/throttle.mjs";
-import { showToast } from "../core/toast.mjs";
+import { createElement, cssReader, findPart, observeTheme, pressButton, setText, showToast, sleep } from "../core/dom.mjs";
+import { Throttle } from "../core/timing.mjs";
 import { readUrlState, writeUrlState } from "../core/url-state.mjs";
 import { captureIndexAt, Playback } from "../model/playback.mjs";
 import { applyEvent, createRun, hasEvent, loadOverview } from "../model/run-model.mjs";
-import { SampleImages } from "../model/sample-images.mjs";
-import { axesTheme, drawHeatmap, highlightShapes } from "../panels/charts.mjs";
+import { axesTheme, drawHeatmap, drawLayerChart, highlightShapes } from "../panels/charts.mjs";
 import { Curves } from "../panels/curves.mjs";
 import { Details } from "../panels/details.mjs";
-import { drawLayerChart } from "../panels/layer-chart.mjs";
 import { captureDescription, captureText, updateAngleStatistics, updateHeader, updateReadings } from "../panels/run-text.mjs";
 import { Scene } from "../scene/scene.mjs";
-import { tooltipLines } from "../scene/tooltips.mjs";
+import { SampleImages, tooltipLines } from "../scene/tooltips.mjs";
 import { bindControls, createClassSearch, createClassSelects, createSlider } from "./run-controls.mjs";
 
 const CURVE_POINTS = 1000; // at most, for each curve: more cannot be told apart on a screen

@@ -2,14 +2,13 @@
 
 import { getJson, sendJson } from "../core/api.mjs";
 import { LIMITS } from "../core/constants.mjs";
-import { createElement, findPart, pressButton, setText, sleep } from "../core/dom.mjs";
+import { createElement, findPart, pressButton, setText, showToast, sleep } from "../core/dom.mjs";
 import { formatCount, formatInteger } from "../core/formatting.mjs";
-import { showToast } from "../core/toast.mjs";
 import { navigate, readUrlState, writeUrlState } from "../core/url-state.mjs";
-import { columnDefinitions, ColumnChooser } from "../table/columns.mjs";
+import { ColumnChooser, columnDefinitions } from "../table/columns.mjs";
 import { CompletionInput } from "../table/completions.mjs";
 import { sortGroups } from "../table/run-rows.mjs";
-import { BulkActions } from "./bulk-actions.mjs";
+import { BulkActions } from "./run-actions.mjs";
 
 const REFRESH_INTERVAL_MS = 2000;
 const MOUNT_POLL_MS = 30;

@@ -4,7 +4,7 @@
 import { decodeArray } from "../core/arrays.mjs";
 import { createElement, pressButton } from "../core/dom.mjs";
 import { angleDegrees, formatAngle, formatBytes, formatDuration, formatNumber, formatPercent, formatTime } from "../core/formatting.mjs";
-import { Throttle } from "../core/throttle.mjs";
+import { Throttle } from "../core/timing.mjs";
 import { nearestClass } from "../scene/tooltips.mjs";
 import { axesTheme } from "./charts.mjs";
 

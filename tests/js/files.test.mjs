@@ -5,7 +5,7 @@ import { createServer } from "node:http";
 import test from "node:test";
 
 import { fetchWithRetry, formatQueueWait } from "../../dashboard/assets/js/core/api.mjs";
-import { fileNameOf } from "../../dashboard/assets/js/core/downloads.mjs";
+import { fileNameOf } from "../../dashboard/assets/js/core/files.mjs";
 
 const BUSY = JSON.stringify({ title: "Too many requests", status: 429, detail: "full", ahead: 3, retry_after_s: 1 });
 

@@ -1,9 +1,8 @@
-// Actions on several runs at once: asked for, confirmed where needed, undone where possible.
+// Actions on runs: on several of the list at once, and moves in the queue.
 
 import { sendJson } from "../core/api.mjs";
-import { createElement, setText } from "../core/dom.mjs";
+import { createElement, setText, showToast } from "../core/dom.mjs";
 import { formatCount } from "../core/formatting.mjs";
-import { showToast } from "../core/toast.mjs";
 
 /** Actions that ask for a value first. */
 const QUESTIONS = {
@@ -94,4 +93,30 @@ export class BulkActions {
       dialog.addEventListener("close", () => resolve(answer()), { once: true });
     });
   }
+}
+
+const runAt = (event) => event.target.closest?.("[data-queued]")?.dataset.queued ?? null;
+
+/** Handle dragged rows of the queue. */
+export function listenForQueueDrags(target = document) {
+  let dragged = null;
+  target.addEventListener("dragstart", (event) => {
+    dragged = runAt(event);
+    if (dragged) event.dataTransfer.effectAllowed = "move";
+  });
+  target.addEventListener("dragover", (event) => {
+    if (dragged && event.target.closest?.(".queue")) event.preventDefault();
+  });
+  target.addEventListener("drop", async (event) => {
+    const [run, before] = [dragged, runAt(event)];
+    dragged = null;
+    if (!run || !event.target.closest?.(".queue") || before === run) return;
+    event.preventDefault();
+    try {
+      await sendJson("POST", `/runs/${run}/move`, { before });
+      showToast("Run moved");
+    } catch (error) {
+      showToast(error.message);
+    }
+  });
 }

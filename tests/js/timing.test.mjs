@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { Throttle } from "../../dashboard/assets/js/core/throttle.mjs";
+import { Throttle } from "../../dashboard/assets/js/core/timing.mjs";
 
 test("the first request is served at once, a burst once more at its end", async () => {
   let done = 0;
