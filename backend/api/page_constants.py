@@ -1,7 +1,7 @@
 """Constants that Python and the browser share, as one JSON that is embedded into each page.
 
 `dashboard/assets/js/core/constants.mjs` reads it. A constant that both need is defined here, or where it belongs in the
-backend, and never in JavaScript.
+backend, the figures or the engine, and never in JavaScript.
 """
 
 from __future__ import annotations
@@ -11,9 +11,25 @@ from typing import Any, NamedTuple
 
 from backend.api import configurations
 from backend.store.event_payloads import PAYLOADS
-from backend.store.run_status import ENDED
+from backend.store.run_status import ENDED, TRANSITIONS
+from backend.store.validation import MAX_NAME_LENGTH, MAX_TAG_LENGTH
+from ncengine.geometry.projections import VIEWS as PROJECTED_VIEWS
 from ncengine.geometry.views import WHOLE_FRAME_UP_TO
 from ncfigures import palette
+
+__all__ = [
+    "LAYERS",
+    "MAX_FRAME_CLASSES",
+    "MAX_NAME_LENGTH",
+    "MAX_ROTATION_CLASSES",
+    "MAX_STREAMED_RUNS",
+    "MAX_TAG_LENGTH",
+    "VIEWS",
+    "Layer",
+    "View",
+    "page_constants",
+    "script_element",
+]
 
 ELEMENT_ID = "page-constants"
 MAX_STREAMED_RUNS = 32
@@ -72,6 +88,7 @@ def page_constants() -> dict[str, Any]:
     """Return everything that the browser's scripts need, as JSON holds it."""
     return {
         "layers": [layer._asdict() for layer in LAYERS],
+        "projected_views": list(PROJECTED_VIEWS),
         "limits": {
             "named_classes": palette.COLOURED_CLASSES,
             "frame_classes": MAX_FRAME_CLASSES,
@@ -80,6 +97,7 @@ def page_constants() -> dict[str, Any]:
         },
         "colours": {"cosine_low": palette.LOW, "cosine_high": palette.HIGH},
         "ended_statuses": list(ENDED),
+        "status_after_event": {event: status for after in TRANSITIONS.values() for event, status in after.items()},
         "event_types": list(PAYLOADS),
     }
 

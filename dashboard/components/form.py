@@ -47,7 +47,7 @@ class Field:
     """Its value decides which other fields apply."""
 
 
-def fields(schema: Mapping[str, Any], config: Mapping[str, Any], path: str) -> list[Field]:
+def list_fields(schema: Mapping[str, Any], config: Mapping[str, Any], path: str) -> list[Field]:
     """Return the fields of one property of RunConfig for the values in `config`; a part has several."""
     node = schema["properties"][path]
     if "$ref" in node or "oneOf" in node:
@@ -117,7 +117,7 @@ def _field(path: str, node: Mapping[str, Any], value: Any) -> Field:
     return Field(path, title, help_text, "text", value)
 
 
-def settings(schema: Mapping[str, Any]) -> dict[str, str]:
+def list_settings(schema: Mapping[str, Any]) -> dict[str, str]:
     """Return the help of every setting by its dotted path, including kinds of parts."""
     found: dict[str, str] = {}
     for path, node in schema["properties"].items():
@@ -136,7 +136,7 @@ def settings(schema: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def with_choices(
+def apply_choices(
     schema: Mapping[str, Any], config: Mapping[str, Any], chosen: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """Return the config with values of fields that change which fields apply, or None if the config has them already.
@@ -146,7 +146,7 @@ def with_choices(
     tree = {key: dict(inner) if isinstance(inner, Mapping) else inner for key, inner in config.items()}
     kinds = {path.removesuffix(".name"): kind for path, kind in chosen.items() if path.endswith(".name")}
     renamed = {part: kind for part, kind in kinds.items() if tree[part]["name"] != kind}
-    tree |= {part: defaults_of(schema, part, kind) for part, kind in renamed.items()}
+    tree |= {part: get_defaults(schema, part, kind) for part, kind in renamed.items()}
     for path, value in chosen.items():
         part, _, leaf = path.partition(".")
         if part not in renamed and leaf in tree[part]:
@@ -154,7 +154,7 @@ def with_choices(
     return None if tree == config else tree
 
 
-def defaults_of(schema: Mapping[str, Any], path: str, name: str) -> dict[str, Any]:
+def get_defaults(schema: Mapping[str, Any], path: str, name: str) -> dict[str, Any]:
     """Return a part of kind `name` with the schema's defaults."""
     part = _resolve(schema, schema["properties"][path]["discriminator"]["mapping"][name])
     return {key: inner.get("default") for key, inner in part["properties"].items()} | {"name": name}
@@ -194,7 +194,7 @@ def render(
     """Return the form's sections for a config."""
     sections = []
     for title, paths in SECTIONS:
-        found = [item for path in paths for item in fields(schema, config, path)]
+        found = [item for path in paths for item in list_fields(schema, config, path)]
         basic, advanced = (
             [_component(item, class_names, devices) for item in found if item.is_advanced is which]
             for which in (False, True)

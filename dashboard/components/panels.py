@@ -1,13 +1,17 @@
-"""Panels, small tables, messages, explanations of charts, and the hidden chart that loads Plotly early."""
+"""What several pages consist of: headings, panels with explanations, tables, messages, toggle buttons, charts."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from dash import dcc, html
 
 from backend.api.page_constants import MAX_FRAME_CLASSES
-from dashboard.plots.charts import chart_figure
+from backend.client import ApiError
+from dashboard.plots.charts import Chart, chart_figure
+
+CHART_CONFIG = {"displayModeBar": False, "responsive": True, "scrollZoom": False}
 
 EXPLANATION_TITLE = "About this chart"
 EXPLANATIONS: dict[str, tuple[str, ...]] = {
@@ -66,6 +70,17 @@ EXPLANATIONS: dict[str, tuple[str, ...]] = {
 }
 
 
+def page_head(title: str, *content: Any) -> Any:
+    """Return the heading of a page, with what is beside it."""
+    return html.Div([html.H1(title), *content], className="page-head")
+
+
+def notice(title: str, text: str, href: str = "/runs", label: str = "All runs", **data: str) -> Any:
+    """Return a page that has nothing but a title, a text and a link."""
+    link = dcc.Link(label, href=href, className="link")
+    return html.Div([html.H1(title), html.P(text), link], className="panel empty", **data)
+
+
 def panel(title: str, *content: Any) -> Any:
     """Return a titled part of a page."""
     head = html.Div(html.H2(title), className="panel-head")
@@ -85,6 +100,31 @@ def message(text: str, *, is_error: bool = False) -> Any:
     """Return a message; screen readers announce errors at once."""
     class_name = "message bad" if is_error else "message"
     return html.Div(text, className=class_name, role="alert" if is_error else "status")
+
+
+async def show_result(request: Awaitable[Any], show: Callable[[Any], Any]) -> Any:
+    """Return `show` of a request's answer, or the message of its error."""
+    try:
+        return show(await request)
+    except ApiError as error:
+        return message(str(error), is_error=True)
+
+
+def toggle(label: str, is_on: bool, *, title: str | None = None, **data: str) -> Any:
+    """Return a button that is pressed or not; `data` becomes its `data-` attributes, by which scripts find it."""
+    attributes = {f"data-{key}": value for key, value in data.items()} | {"aria-pressed": str(is_on).lower()}
+    return html.Button(label, type="button", title=title, **attributes)
+
+
+def chart_grid(charts: Sequence[Chart], chart_id: Callable[[int], str], figure: dict[str, Any], height_px: int) -> Any:
+    """Return the charts of a group under their titles, each with `figure`, which has no data yet."""
+    cells = []
+    for index, chart in enumerate(charts):
+        title = html.H3(chart["title"], title=chart.get("help", ""), **{"data-chart-title": str(index)})
+        style = {"height": height_px}
+        graph = dcc.Graph(id=chart_id(index), figure=figure, config=CHART_CONFIG, style=style, responsive=True)
+        cells.append(html.Div([title, graph]))
+    return html.Div(cells, className="charts")
 
 
 def plotly_preload() -> Any:

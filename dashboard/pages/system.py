@@ -10,11 +10,11 @@ import dash_mantine_components as dmc
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from backend.api import wire
-from backend.client import ApiError, AsyncClient, calls
+from backend.client import AsyncClient, calls
 from backend.store.scopes import OWNER
 from dashboard import ids
 from dashboard.components.formatting import format_bytes, format_time
-from dashboard.components.panels import message, panel, table
+from dashboard.components.panels import message, page_head, panel, show_result, table
 from dashboard.pages import storage
 
 REFRESH_INTERVAL_MS = 3000
@@ -62,11 +62,10 @@ def layout(me: wire.CallerWire) -> Any:
     if me.scope == "admin":
         left += [_tokens_panel(), panel("Storage", *storage.content())]
         right += [_diagnostics_panel(), panel("Audit log", html.Div(id=ids.SYSTEM_AUDIT))]
-    head = [html.H1("System"), html.Span("", id=ids.SYSTEM_SUMMARY, className="ink-2")]
     return html.Div(
         [
             dcc.Interval(id=ids.SYSTEM_INTERVAL, interval=REFRESH_INTERVAL_MS),
-            html.Div(head, className="page-head"),
+            page_head("System", html.Span("", id=ids.SYSTEM_SUMMARY, className="ink-2")),
             html.Div(id=ids.SYSTEM_MESSAGE),
             html.Div([html.Div(column) for column in (left, right) if column], className="system-grid"),
         ],
@@ -74,7 +73,7 @@ def layout(me: wire.CallerWire) -> Any:
     )
 
 
-def caller_name(name: str, token_id: str | None) -> str:
+def format_caller(name: str, token_id: str | None) -> str:
     """Return the name of whoever sent a request; names are free text, so that of a token has its id beside it."""
     if token_id is not None:
         return f"{name} ({token_id})"
@@ -82,7 +81,7 @@ def caller_name(name: str, token_id: str | None) -> str:
 
 
 def _session(me: wire.CallerWire) -> Any:
-    facts = [["Logged in as", caller_name(me.name, me.token_id)], ["Scope", SCOPES[me.scope]]]
+    facts = [["Logged in as", format_caller(me.name, me.token_id)], ["Scope", SCOPES[me.scope]]]
     if me.ends_at is not None:
         facts.append(["Expires, UTC", format_time(me.ends_at)])
     log_out = dmc.Button("Log out", id=ids.SYSTEM_LOG_OUT, size="xs", variant="default") if me.has_session else None
@@ -186,7 +185,7 @@ def _move_buttons(run_id: str, index: int, count: int) -> Any:
     return html.Span(buttons, className="row")
 
 
-def successor(order: list[str], run_id: str, position: str) -> str | None:
+def find_successor(order: list[str], run_id: str, position: str) -> str | None:
     """Return the run before which a queued run is moved; None is the end. Raises ValueError if it is not queued."""
     index = order.index(run_id)
     if position == "last":
@@ -228,7 +227,7 @@ def audit_view(entries: list[wire.AuditEntry]) -> Any:
     rows = [
         [
             format_time(entry.at, seconds=True),
-            caller_name(entry.who, entry.token_id),
+            format_caller(entry.who, entry.token_id),
             html.Span(describe_action(entry.action), title=entry.action),
             entry.run_id or "",
             str(entry.status),
@@ -285,10 +284,7 @@ def _register_actions(app: Dash, client: AsyncClient) -> None:
     async def act(_moves: list[int | None], _revokes: list[int | None]) -> Any:
         if not ctx.triggered_id or not ctx.triggered[0]["value"]:
             return no_update
-        try:
-            return message(await _act(client, dict(ctx.triggered_id)))
-        except ApiError as error:
-            return message(str(error), is_error=True)
+        return await show_result(_act(client, dict(ctx.triggered_id)), message)
 
     @app.callback(
         Output(ids.TOKEN_CREATED, "children"),
@@ -301,13 +297,9 @@ def _register_actions(app: Dash, client: AsyncClient) -> None:
     async def create_token(clicks: int | None, name: str | None, scope: str, expiry: str | None) -> Any:
         if not clicks:
             return no_update
-        try:
-            seconds = int(expiry) if expiry else None
-            made = await client(calls.create_token(name or DEFAULT_RECIPIENT, scope, expires_in_s=seconds))
-        except ApiError as error:
-            return message(str(error), is_error=True)
-        notice = html.P("Copy this link now. It is not shown again.", className="ink-2")
-        return [notice, html.Pre(made.url, className="command"), dcc.Clipboard(content=made.url, title="Copy")]
+        seconds = int(expiry) if expiry else None
+        request = calls.create_token(name or DEFAULT_RECIPIENT, scope, expires_in_s=seconds)
+        return await show_result(client(request), _created_view)
 
     @app.callback(
         Output(ids.DIAGNOSTICS_RESULTS, "children"),
@@ -319,6 +311,11 @@ def _register_actions(app: Dash, client: AsyncClient) -> None:
         return diagnostics_view(await client(calls.doctor())) if clicks else no_update
 
 
+def _created_view(token: wire.CreatedToken) -> Any:
+    notice = html.P("Copy this link now. It is not shown again.", className="ink-2")
+    return [notice, html.Pre(token.url, className="command"), dcc.Clipboard(content=token.url, title="Copy")]
+
+
 async def _act(client: AsyncClient, button: dict[str, str]) -> str:
     """Revoke a token or move a queued run, as a button's id says; return the message to show."""
     if "token" in button:
@@ -326,7 +323,7 @@ async def _act(client: AsyncClient, button: dict[str, str]) -> str:
         return "Token revoked"
     order = [run.id for run in await client(calls.queue())]
     try:
-        before = successor(order, button["run"], button["position"])
+        before = find_successor(order, button["run"], button["position"])
     except ValueError:
         return "Run not moved: already started"
     await client(calls.move(button["run"], before))

@@ -5,6 +5,7 @@ Figures are dictionaries as Plotly.js reads them: `plotly.graph_objects` would c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypedDict
 
 from backend.api import wire
@@ -157,7 +158,7 @@ def chart_figure(epochs: int, uirevision: str) -> dict[str, Any]:
     return {"data": lines, "layout": layout}
 
 
-def compare_figure(configurations: list[tuple[str, str, str]]) -> dict[str, Any]:
+def compare_figure(configurations: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
     """Return one chart of configurations (label, colour, dash), empty: for each its range as a band, and its median."""
     data: list[dict[str, Any]] = []
     for label, colour, dash in configurations:

@@ -73,7 +73,7 @@ def test_the_walk(server, open_window, tmp_path):
     tour = page.locator("#tour")
     expect(tour).to_be_visible()
     for _ in range(7):
-        assert page.locator(".toured").count() == 1
+        assert page.locator(".tour-target").count() == 1
         tour.get_by_role("button", name="Next").click()
     tour.get_by_role("button", name="Done").click()
     expect(tour).to_be_hidden()

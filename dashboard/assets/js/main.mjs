@@ -5,7 +5,7 @@ import { ComparePage } from "./pages/compare-page.mjs";
 import { listenForQueueDrags } from "./pages/run-actions.mjs";
 import { RunPage } from "./pages/run-page.mjs";
 import { RunsPage } from "./pages/runs-page.mjs";
-import { GuidedTour, KeyboardShortcuts, ReadinessBanner } from "./pages/shell.mjs";
+import { GuidedTour, KeyboardShortcuts, showServerProblems } from "./pages/shell.mjs";
 
 const PAGE_CLASSES = { "run-page": RunPage, "compare-page": ComparePage, "runs-page": RunsPage };
 const tour = new GuidedTour();
@@ -27,7 +27,7 @@ function updatePage() {
 new MutationObserver(updatePage).observe(document.body, { childList: true, subtree: true });
 updatePage();
 new KeyboardShortcuts();
-new ReadinessBanner().begin();
+showServerProblems();
 listenForQueueDrags();
 listenForFigureDrops();
 listenForDownloads();

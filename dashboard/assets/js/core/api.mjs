@@ -2,9 +2,14 @@
 
 import { EVENT_TYPES } from "./constants.mjs";
 import { findPart } from "./dom.mjs";
+import { formatCount } from "./formatting.mjs";
+import { sleep } from "./timing.mjs";
 
 const PREFIX = "/api/v1";
 const RETRY_DEADLINE_MS = 600_000;
+const RECONNECT_DELAY_MS = 1000;
+const HIDDEN_PAGE_DELAY_MS = 250;
+const CONNECTION_LABELS = { live: "Live", reconnecting: "Reconnecting…", deleted: "Run deleted" };
 
 /** An answer of the service that is no success; its message is the problem's detail. */
 export class ApiError extends Error {
@@ -16,15 +21,7 @@ export class ApiError extends Error {
 
 /** Describe a wait for the server's queue of long work. */
 export function formatQueueWait(ahead, seconds) {
-  return `Waiting for the server: ${ahead} ${ahead === 1 ? "request" : "requests"} ahead; asking again in ${seconds} s`;
-}
-
-function abortableSleep(milliseconds, signal) {
-  return new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
-    const timer = setTimeout(resolve, milliseconds);
-    signal?.addEventListener("abort", () => (clearTimeout(timer), reject(signal.reason)), { once: true });
-  });
+  return `Waiting for the server: ${formatCount(ahead, "request")} ahead; asking again in ${seconds} s`;
 }
 
 /**
@@ -40,14 +37,8 @@ export async function fetchWithRetry(url, options = {}, onWait = () => {}) {
     const { ahead } = await response.clone().json();
     if (ahead === undefined || !(seconds > 0) || Date.now() + 1000 * seconds > deadlineMs) return response;
     onWait(formatQueueWait(ahead, seconds));
-    await abortableSleep(1000 * seconds, options.signal);
+    await sleep(1000 * seconds, options.signal);
   }
-}
-
-async function readJson(response) {
-  const body = response.headers.get("content-type")?.includes("json") ? await response.json() : null;
-  if (!response.ok) throw new ApiError(response.status, body?.detail ?? `The server answered with status ${response.status}.`);
-  return body;
 }
 
 /** Return the address of an API path with its query; null and empty values are left out. */
@@ -57,20 +48,36 @@ export function apiUrl(path, query = {}) {
   return `${PREFIX}${path}${text ? `?${text}` : ""}`;
 }
 
+const isJson = (response) => response.headers.get("content-type")?.includes("json");
+
+async function fetchSuccessful(url, options) {
+  const response = await fetch(url, options);
+  if (response.ok) return response;
+  const body = isJson(response) ? await response.json() : null;
+  throw new ApiError(response.status, body?.detail ?? `The server answered with status ${response.status}.`);
+}
+
+/** Fetch an address and return its JSON, null for an answer of another type. Throws ApiError. */
+export async function fetchJson(url, options) {
+  const response = await fetchSuccessful(url, options);
+  return isJson(response) ? response.json() : null;
+}
+
+/** Fetch an address and return its text. Throws ApiError. */
+export async function fetchText(url, options) {
+  return (await fetchSuccessful(url, options)).text();
+}
+
 /** GET a path of the API and return its JSON. Throws ApiError. */
-export async function getJson(path, query, { signal } = {}) {
-  return readJson(await fetch(apiUrl(path, query), { signal }));
+export function getJson(path, query, { signal } = {}) {
+  return fetchJson(apiUrl(path, query), { signal });
 }
 
 /** Send JSON to a path of the API and return the JSON of the answer. Throws ApiError. */
-export async function sendJson(method, path, body) {
+export function sendJson(method, path, body) {
   const headers = { "content-type": "application/json" };
-  return readJson(await fetch(apiUrl(path), { method, headers, body: body === undefined ? undefined : JSON.stringify(body) }));
+  return fetchJson(apiUrl(path), { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
 }
-
-const RECONNECT_DELAY_MS = 1000;
-const HIDDEN_PAGE_DELAY_MS = 250;
-const CONNECTION_LABELS = { live: "Live", reconnecting: "Reconnecting…", deleted: "Run deleted" };
 
 /**
  * Append an event to `pending` unless it is known. Only the newest capture of a run keeps its arrays.
@@ -108,7 +115,7 @@ export class RunStream {
   connect() {
     if (this.isClosed) return;
     const after = [...this.lastSeqs].map(([run, seq]) => `${run}:${seq}`);
-    this.source = new EventSource(`/api/v1/stream?runs=${[...this.lastSeqs.keys()]}&after=${after}`);
+    this.source = new EventSource(`${PREFIX}/stream?runs=${[...this.lastSeqs.keys()]}&after=${after}`);
     this.source.onopen = () => showConnection("live");
     this.source.onerror = () => {
       if (this.isClosed) return;

@@ -1,4 +1,9 @@
-// Elements of the page, and messages at its bottom.
+// Elements of the page, messages at its bottom, and keys.
+
+const SVG = "http://www.w3.org/2000/svg";
+const TOAST_VISIBLE_MS = 7000;
+const TEXT_FIELDS = "input:not([type=range]), textarea, select, [contenteditable=true], [role=dialog], dialog, .ag-root";
+let toastTimer = null;
 
 /** Create an element with properties, attributes ("role" and names with a hyphen), and children (elements or text). */
 export function createElement(tag, properties = {}, children = []) {
@@ -8,6 +13,14 @@ export function createElement(tag, properties = {}, children = []) {
     else element[name] = value;
   }
   element.append(...children);
+  return element;
+}
+
+/** Create an SVG element with attributes and text. */
+export function createSvg(name, attributes, text = "") {
+  const element = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.textContent = text;
   return element;
 }
 
@@ -40,11 +53,6 @@ export function observeTheme(onChange) {
   return observer;
 }
 
-/** Resolve after some milliseconds. */
-export const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
-
-const VISIBLE_MS = 7000;
-let timer = null;
 
 /**
  * Show a message. With an action it stays until it is used or closed, otherwise it disappears after seven seconds.
@@ -54,7 +62,7 @@ let timer = null;
 export function showToast(text, action = null) {
   const toast = document.getElementById("toast");
   if (!toast) return;
-  clearTimeout(timer);
+  clearTimeout(toastTimer);
   const hide = () => (toast.hidden = true);
   const children = [createElement("span", { textContent: text })];
   if (action) {
@@ -67,5 +75,19 @@ export function showToast(text, action = null) {
   const close = createElement("button", { type: "button", textContent: "×", "aria-label": "Close", onclick: hide });
   toast.replaceChildren(...children, close);
   toast.hidden = false;
-  if (!action) timer = setTimeout(hide, VISIBLE_MS);
+  if (!action) toastTimer = setTimeout(hide, TOAST_VISIBLE_MS);
+}
+
+/** Whether a key press belongs to a text field, a dialog, the table or the browser, and is no shortcut. */
+export function isTyping(event) {
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return true;
+  return Boolean(event.target.closest?.(TEXT_FIELDS));
+}
+
+/** Run the action of a pressed key; space on a button or link is left to the browser. */
+export function runShortcut(event, actions) {
+  const action = actions[event.key];
+  if (!action || (event.key === " " && event.target.closest("button, a"))) return;
+  event.preventDefault();
+  action();
 }

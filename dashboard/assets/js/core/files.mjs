@@ -1,6 +1,6 @@
 // Files: downloads and previews that take long to make, and exported figures that are dropped on a page.
 
-import { ApiError, fetchWithRetry } from "./api.mjs";
+import { ApiError, apiUrl, fetchJson, fetchWithRetry } from "./api.mjs";
 import { createElement, showToast } from "./dom.mjs";
 import { navigate } from "./url-state.mjs";
 
@@ -68,9 +68,7 @@ async function openFigure(file) {
   showToast(`Reading ${file.name}…`);
   try {
     const headers = { "content-type": "application/octet-stream" };
-    const response = await fetch("/api/v1/figures/origin", { method: "POST", body: file, headers });
-    const origin = await response.json();
-    if (!response.ok) throw new Error(origin.detail);
+    const origin = await fetchJson(apiUrl("/figures/origin"), { method: "POST", body: file, headers });
     showToast(`${file.name}: ${origin.figure} of ${origin.runs.map((run) => run.name).join(", ")}, made by ${origin.made_by}`);
     navigate(origin.address);
   } catch (error) {

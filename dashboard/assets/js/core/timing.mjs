@@ -1,4 +1,25 @@
-// Runs a callback at most once in an interval.
+// Waiting: for some time, for a condition, and between two calls of a callback.
+
+const POLL_INTERVAL_MS = 30;
+
+/** Resolve after some milliseconds; rejects when the signal aborts. */
+export function sleep(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const timer = setTimeout(resolve, milliseconds);
+    signal?.addEventListener("abort", () => (clearTimeout(timer), reject(signal.reason)), { once: true });
+  });
+}
+
+/** Return the first value of `find` that is true, looking again and again; undefined once the signal has aborted. */
+export async function waitFor(find, signal) {
+  while (!signal.aborted) {
+    const value = find();
+    if (value) return value;
+    await sleep(POLL_INTERVAL_MS);
+  }
+  return undefined;
+}
 
 /** Calls `callback` at once for the first request, and once more at the end of the interval for all that follow. */
 export class Throttle {

@@ -1,17 +1,8 @@
 // A chart of an offline replay: a metric of the runs over epochs, as an SVG picture.
 
-import { createElement } from "../core/dom.mjs";
+import { finiteValues, needsLogAxis } from "../core/arrays.mjs";
+import { createElement, createSvg } from "../core/dom.mjs";
 import { formatEpoch, formatNumber } from "../core/formatting.mjs";
-
-const SVG = "http://www.w3.org/2000/svg";
-
-/** Create an SVG element with attributes and text. */
-export function createSvg(name, attributes, text = "") {
-  const element = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  element.textContent = text;
-  return element;
-}
 
 const isFinite = (value) => value !== null && Number.isFinite(value);
 
@@ -54,15 +45,14 @@ export function rangePath(x, min, max, axes, box) {
 }
 
 const BOX = { width: 320, height: 150, left: 44, right: 8, top: 8, bottom: 20 };
-const MIN_LOG_RATIO = 20; // of the largest to the smallest value, for a logarithmic axis
 const MARGIN_SHARE = 0.05; // of a linear axis's range, above and below
 
 /** The range of an axis for all values, and whether it is logarithmic: all positive, over more than a factor of twenty. */
 export function axisRange(values) {
-  const finite = values.filter((value) => value !== null && Number.isFinite(value));
+  const finite = finiteValues(values);
   if (finite.length === 0) return { range: [0, 1], isLog: false };
   const [min, max] = [Math.min(...finite), Math.max(...finite)];
-  const isLog = min > 0 && max > MIN_LOG_RATIO * min;
+  const isLog = needsLogAxis(finite);
   const margin = isLog ? 0 : (max - min || Math.abs(max) || 1) * MARGIN_SHARE;
   return { range: [min - margin, max + margin], isLog };
 }

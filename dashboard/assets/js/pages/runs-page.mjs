@@ -2,8 +2,9 @@
 
 import { getJson, sendJson } from "../core/api.mjs";
 import { LIMITS } from "../core/constants.mjs";
-import { createElement, findPart, pressButton, setText, showToast, sleep } from "../core/dom.mjs";
+import { createElement, findPart, pressButton, setText, showToast } from "../core/dom.mjs";
 import { formatCount, formatInteger } from "../core/formatting.mjs";
+import { waitFor } from "../core/timing.mjs";
 import { navigate, readUrlState, writeUrlState } from "../core/url-state.mjs";
 import { ColumnChooser, columnDefinitions } from "../table/columns.mjs";
 import { CompletionInput } from "../table/completions.mjs";
@@ -11,7 +12,6 @@ import { sortGroups } from "../table/run-rows.mjs";
 import { BulkActions } from "./run-actions.mjs";
 
 const REFRESH_INTERVAL_MS = 2000;
-const MOUNT_POLL_MS = 30;
 const MAX_GROUPS = 2000;
 const MAX_MEMBERS = 500; // runs of an open group
 const SEEDS_PER_CONFIGURATION = 25; // rows that may be compared for each configuration that a comparison shows
@@ -62,16 +62,14 @@ export class RunsPage {
 
   /** Wait for the grid, until it has its own data source, which asks Python; ours replaces it. */
   async gridMounted() {
-    while (!this.abort.signal.aborted) {
+    return waitFor(() => {
       try {
         const api = window.dash_ag_grid?.getApi("runs-grid");
-        if (api?.getGridOption("datasource")) return api;
+        return api?.getGridOption("datasource") ? api : null;
       } catch {
-        // not mounted yet
+        return null; // not mounted yet
       }
-      await sleep(MOUNT_POLL_MS);
-    }
-    return null;
+    }, this.abort.signal);
   }
 
   close() {
@@ -112,10 +110,10 @@ export class RunsPage {
     if (!this.groups) {
       const query = { by: this.groupBy, q: this.query, keys: this.columns.shownMetrics().join(","), limit: MAX_GROUPS };
       this.groups = await getJson("/folds", query, { signal: this.abort.signal });
-      for (const group of this.groups.items) group.id = `fold ${group.value ?? group.runs[0]}`;
+      for (const group of this.groups.items) group.id = `group ${group.value ?? group.runs[0]}`;
     }
     const sorted = column ? sortGroups(this.groups.items, column.field, isDescending, this.groupBy) : this.groups.items;
-    const rows = sorted.flatMap((group) => [group, ...(this.openGroups.get(group.id) ?? []).map((run) => ({ ...run, inside: true }))]);
+    const rows = sorted.flatMap((group) => [group, ...(this.openGroups.get(group.id) ?? []).map((run) => ({ ...run, isMember: true }))]);
     return { rows, total: rows.length };
   }
 
@@ -179,7 +177,7 @@ export class RunsPage {
   }
 
   createGroupSelect() {
-    const place = this.part("more-folds");
+    const place = this.part("more-groupings");
     const options = JSON.parse(place.dataset.fields).map((field) => new Option(`Group by ${field}`, field));
     this.groupSelect = createElement("select", { "aria-label": "Group by a field" }, [new Option("Group by …", ""), ...options]);
     this.groupSelect.addEventListener("change", () => this.setGroupBy(this.groupSelect.value));
@@ -277,10 +275,10 @@ export class RunsPage {
     }
     const button = event.target.closest("button");
     if (!button) return;
-    const { by, bulk, part, fold } = button.dataset;
+    const { by, bulk, part, groupId } = button.dataset;
     if (by !== undefined) this.setGroupBy(by);
     else if (bulk) this.bulkActions.run(bulk);
-    else if (fold) this.open(this.groups?.items.find(({ id }) => id === fold) ?? { id: fold, runs: [] });
+    else if (groupId) this.open(this.groups?.items.find(({ id }) => id === groupId) ?? { id: groupId, runs: [] });
     else if (part === "compare") this.compare();
     else if (part === "demonstrate") this.startDemonstration();
     else if (part === "select-all") {

@@ -1,17 +1,13 @@
 // What every page has: keyboard shortcuts, the banner of the server's problems, the guided tour.
 
 import { getJson } from "../core/api.mjs";
-import { createElement, setText } from "../core/dom.mjs";
+import { createElement, isTyping, setText } from "../core/dom.mjs";
+import { capitalize } from "../core/formatting.mjs";
 
 const NAVIGATION_LINKS = { r: "nav-runs", n: "nav-new", c: "nav-compare", s: "nav-system" };
 const PREFIX_TIMEOUT_MS = 1200;
-const TEXT_FIELDS = "input:not([type=range]), textarea, select, [contenteditable=true], [role=dialog], dialog, .ag-root";
-
-/** Whether a key press belongs to a text field, a dialog, the table or the browser, and is no shortcut. */
-export function isTyping(event) {
-  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return true;
-  return Boolean(event.target.closest?.(TEXT_FIELDS));
-}
+const READINESS_INTERVAL_MS = 3000;
+const TOUR_STORAGE_KEY = "collapse-lab toured";
 
 /** Handles "?", "/" and "g" followed by a page's letter. */
 export class KeyboardShortcuts {
@@ -51,46 +47,29 @@ export class KeyboardShortcuts {
   }
 }
 
-const CHECK_INTERVAL_MS = 3000;
-
-/** Return the banner's text: the server's problems as sentences, or an empty text. */
-function readinessText({ ready, problems }) {
-  return ready ? "" : problems.map((each) => each[0].toUpperCase() + each.slice(1).replace(/\.?$/, ".")).join(" ");
-}
-
-/** Asks the server every three seconds whether it is ready. */
-export class ReadinessBanner {
-  begin() {
-    this.banner = createElement("div", { className: "server-problem", role: "alert", hidden: true, "data-part": "server-problem" });
-    document.body.prepend(this.banner);
-    this.timer = setInterval(() => this.check(), CHECK_INTERVAL_MS);
-    this.check();
-  }
-
-  async check() {
+/** Show a banner at the top of the page while the server cannot take runs: what happened and what to do. */
+export function showServerProblems() {
+  const banner = createElement("div", { className: "server-problem", role: "alert", hidden: true, "data-part": "server-problem" });
+  const show = (text) => {
+    setText(banner, text);
+    banner.hidden = !text;
+  };
+  const check = async () => {
     if (document.hidden) return;
     try {
-      this.show(readinessText(await getJson("/readiness")));
+      const { ready, problems } = await getJson("/readiness");
+      show(ready ? "" : problems.map((problem) => capitalize(problem).replace(/\.?$/, ".")).join(" "));
     } catch (error) {
       // Without any answer the live pages show that they reconnect; here only what the server says is shown.
-      if (error.status === 503) this.show(error.message);
+      if (error.status === 503) show(error.message);
     }
-  }
-
-  show(text) {
-    setText(this.banner, text);
-    this.banner.hidden = !text;
-  }
-
-  close() {
-    clearInterval(this.timer);
-    this.banner.remove();
-  }
+  };
+  document.body.prepend(banner);
+  setInterval(check, READINESS_INTERVAL_MS);
+  check();
 }
 
-const STORAGE_KEY = "collapse-lab toured";
-
-/** The panel that explains one part of the page after the other. */
+/** The panel that explains the parts of a run's page. It opens on the demonstration's page until somebody ends the tour. */
 export class GuidedTour {
   constructor() {
     this.stepIndex = -1;
@@ -107,7 +86,7 @@ export class GuidedTour {
 
   /** Start on the demonstration's page, unless the tour was ended before. */
   offer(root) {
-    if (root.dataset.demonstration === "true" && !window.localStorage.getItem(STORAGE_KEY)) this.show(0);
+    if (root.dataset.demonstration === "true" && !window.localStorage.getItem(TOUR_STORAGE_KEY)) this.show(0);
   }
 
   /** Start on request; nothing happens on other pages. */
@@ -118,7 +97,7 @@ export class GuidedTour {
 
   /** End the tour and do not start it by itself again. */
   end() {
-    window.localStorage.setItem(STORAGE_KEY, "yes");
+    window.localStorage.setItem(TOUR_STORAGE_KEY, "yes");
     this.hide();
   }
 
@@ -149,8 +128,8 @@ export class GuidedTour {
   }
 
   outline(element) {
-    this.outlined?.classList.remove("toured");
+    this.outlined?.classList.remove("tour-target");
     this.outlined = element;
-    element?.classList.add("toured");
+    element?.classList.add("tour-target");
   }
 }

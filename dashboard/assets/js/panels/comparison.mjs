@@ -1,10 +1,11 @@
 // The panels of a comparison: time to collapse, and the difference of two configurations' cosines.
 
+import { meanMatrix } from "../core/arrays.mjs";
 import { LIMITS } from "../core/constants.mjs";
 import { createElement, findPart } from "../core/dom.mjs";
 import { formatNumber } from "../core/formatting.mjs";
 import { captureIndexAt } from "../model/playback.mjs";
-import { meanMatrix, thresholdCrossings } from "../model/seed-statistics.mjs";
+import { thresholdCrossings } from "../model/seed-statistics.mjs";
 import { axesTheme, divergingScale } from "./charts.mjs";
 
 /** The panel "Time to collapse" of a comparison. */
@@ -51,7 +52,7 @@ export class TimeToCollapse {
       const bar = page.root.querySelector(`[data-time="${i}"]`);
       const marks = found.runs > 1 ? found.crossings.map((x) => createStyled("u", { left: toPercent(x) })) : [];
       bar.replaceChildren(...(found.median === null ? [] : [createStyled("i", { width: toPercent(found.median) }), ...marks]));
-      page.root.querySelector(`[data-time-words="${i}"]`).textContent = this.resultText(found);
+      page.root.querySelector(`[data-time-text="${i}"]`).textContent = this.resultText(found);
     });
   }
 
@@ -118,7 +119,7 @@ export class AngleDifference {
     const request = (this.request = {});
     const [a, b] = await Promise.all(pair.map((configuration) => this.fetchCosines(configuration)));
     if (request !== this.request || page.abort.signal.aborted) return;
-    const text = findPart(page.root, "difference-words");
+    const text = findPart(page.root, "difference-text");
     this.graph.hidden = !a || !b || a.rows !== b.rows;
     if (this.graph.hidden) {
       text.textContent = !a || !b ? "Waiting for captures of both configurations" : "Class counts differ";

@@ -1,6 +1,6 @@
 // Cells of the table of runs that are more than text: name, status, sparkline.
 
-import { createElement } from "../core/dom.mjs";
+import { createElement, createSvg } from "../core/dom.mjs";
 import { formatValue } from "../core/formatting.mjs";
 import { rowStatusText, sparklinePoints, statusCountsText } from "./run-rows.mjs";
 
@@ -8,7 +8,6 @@ const SPARKLINE = { width: 96, height: 24, maxRuns: 8 };
 const CACHED_SPARKLINES = 2000;
 const BATCH_DELAY_MS = 30; // cells that are drawn together ask for their curves together
 const BATCH_SIZE = 100; // runs of one request
-const SVG = "http://www.w3.org/2000/svg";
 
 /** What a sparkline depends on: the table draws its cell again when this changes. */
 export function sparklineKey(row) {
@@ -39,11 +38,11 @@ class NameCell extends Cell {
     if (runs && runs.length > 1) {
       const isOpen = table.isOpen(data.id);
       const title = `${isOpen ? "▾" : "▸"} ${groupTitle(data, table.groupedBy())}`;
-      const button = createElement("button", { type: "button", className: "fold", textContent: title, "data-fold": data.id, "aria-expanded": String(isOpen) });
+      const button = createElement("button", { type: "button", className: "group-toggle", textContent: title, "data-group-id": data.id, "aria-expanded": String(isOpen) });
       this.element.replaceChildren(button, createElement("small", { textContent: ` ${runs.length} runs` }));
       return;
     }
-    const link = createElement("a", { className: data.inside ? "row-link inside" : "row-link", textContent: value || data.value || "run" });
+    const link = createElement("a", { className: data.isMember ? "row-link member" : "row-link", textContent: value || data.value || "run" });
     link.setAttribute("href", `/runs/${runs ? runs[0] : data.id}`);
     this.element.replaceChildren(link);
   }
@@ -86,16 +85,10 @@ class SparklineCell extends Cell {
 
 function createSparkline(curves) {
   const { width, height } = SPARKLINE;
-  const svg = document.createElementNS(SVG, "svg");
   const values = curves[0]?.values ?? [];
   const label = values.length === 0 ? "No epochs measured yet" : `NC1 from ${formatValue(values[0], "number")} to ${formatValue(values.at(-1), "number")}`;
-  const attributes = { viewBox: `0 0 ${width} ${height}`, width, height, class: "spark", role: "img", "aria-label": label };
-  for (const [name, value] of Object.entries(attributes)) svg.setAttribute(name, value);
-  svg.append(...sparklinePoints(curves, width, height).map((points) => {
-    const line = document.createElementNS(SVG, "polyline");
-    line.setAttribute("points", points);
-    return line;
-  }));
+  const svg = createSvg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, class: "spark", role: "img", "aria-label": label });
+  svg.append(...sparklinePoints(curves, width, height).map((points) => createSvg("polyline", { points })));
   return svg;
 }
 
