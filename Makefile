@@ -6,12 +6,14 @@ BIN := $(VENV)/bin
 RUN_ARGS ?=
 TEST_PROCESSES ?= 2
 
-.PHONY: help run test test-all check bench clean
+.PHONY: help run docs test test-all check bench clean
+SITE := backend/api/site/index.html
 
 help:
 	@echo "make run         install, start the server, open it in a browser"
 	@echo "make test        install what tests need, browser included; check, and run one real case of each kind"
 	@echo "make test-all    the same with every case and all repetitions"
+	@echo "make docs        build the documentation, which the server then has at /docs"
 	@echo "make check       ruff, strict types, import contracts"
 	@echo "make bench       measure speed; writes benchmarks/results/"
 
@@ -20,7 +22,7 @@ $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; set PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing Collapse Lab; the first time this takes a few minutes ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,docs]'
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
@@ -52,7 +54,14 @@ $(VENV)/postgres: $(VENV)/installed-dev
 $(VENV)/poppler: $(VENV)/installed-dev
 	$(call debian,command -v pdffonts >/dev/null 2>&1,poppler-utils)
 
-run: $(VENV)/installed
+# The documentation is built once, in about five seconds; `make docs` builds it again. Without it the server works too.
+$(SITE): | $(VENV)/installed
+	@$(BIN)/python -m mkdocs build --quiet || echo "The documentation could not be built; the server starts without it."
+
+docs: $(VENV)/installed
+	$(BIN)/python -m mkdocs build
+
+run: $(VENV)/installed $(SITE)
 	@exec $(BIN)/collapse serve $(RUN_ARGS)
 
 check: $(VENV)/installed-dev
@@ -73,4 +82,4 @@ bench: $(VENV)/browser
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) backend/api/site build dist *.egg-info

@@ -85,9 +85,10 @@ def create(api: FastAPI, client: AsyncClient) -> Dash:
 def _register_shell(app: Dash, client: AsyncClient) -> None:
     """Register the callbacks that every page needs: routing, navigation, title, theme."""
 
-    @app.callback(Output(ids.DEVICE, "children"), Input(ids.MANTINE, "id"))
-    async def show_device(_: str) -> str:
-        return shell.format_devices(await client(calls.system()))
+    @app.callback(Output(ids.DEVICE, "children"), Output(ids.DOCUMENTATION, "hidden"), Input(ids.MANTINE, "id"))
+    async def show_system(_: str) -> tuple[str, bool]:
+        status = await client(calls.system())
+        return shell.format_devices(status), not status.documentation
 
     @app.callback(
         Output(ids.PAGE, "children"),

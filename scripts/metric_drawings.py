@@ -1,4 +1,7 @@
-"""One drawing a metric: what the number is read off, at one moment of a run. Used by make_metric_pages.py."""
+"""One drawing a metric: what the number is read off, at one moment of a run. Used by make_metric_pictures.py.
+
+Importing it loads neither torch nor matplotlib, because the documentation's build needs the descriptions only.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,17 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import torch
-from matplotlib.axes import Axes
 
 import ncengine as nc
-from ncengine.measurement.result import Measurement
 from ncfigures.palette import CLASSES_10, HIGH, LOW, TOKENS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ncengine.measurement.result import Measurement
 
 INK = TOKENS["light"]
 FAINT, DARK, ACCENT = INK["ink-3"], INK["ink"], INK["accent"]
@@ -65,7 +71,7 @@ class Moment:
         return self.centred_KD if which == "means" else self.rows_KD
 
 
-Drawing = Callable[[Axes, Moment], None]
+Drawing: TypeAlias = "Callable[[Axes, Moment], None]"
 
 
 def _bars(axes: Axes, values: np.ndarray, ideal: float | None = None) -> None:
@@ -208,6 +214,8 @@ def stretch(which: str) -> Drawing:
 
 def drift(axes: Axes, moment: Moment) -> None:
     """How far each vertex of the nearest ETF has moved since the epoch before."""
+    import torch
+
     classes = len(moment.means_KD)
     vertices = nc.simplex_etf(classes, dtype=torch.float64).numpy()
     before = moment.frame_DR if moment.previous_DR is None else moment.previous_DR

@@ -55,6 +55,15 @@ def layout() -> Any:
             html.Nav(links, className="nav"),
             html.Span("", className="connection", **{"data-part": "connection", "aria-live": "polite"}),
             html.Span("", id=ids.DEVICE, className="device"),
+            html.A(
+                "Docs",
+                href="/docs/",
+                target="_blank",
+                id=ids.DOCUMENTATION,
+                className="nav-link",
+                title="Documentation",
+                hidden=True,
+            ),
             html.Button(
                 "◐",
                 id=ids.SCHEME_TOGGLE,

@@ -10,6 +10,7 @@ import httpx2
 import pytest
 from playwright.sync_api import expect
 
+from backend.api.routes.docs import is_site_built
 from backend.store.archive import writer
 from tests.big_store import fill
 from tests.harness import end_workers, tiny, wait_for
@@ -93,6 +94,7 @@ def drive_routes(server, held, archived):
 
 def _read(ask, held):
     run, several = "/api/v1/runs/{run_id}", ",".join(held.listed[:150])
+    ask("GET", "/docs/", 200 if is_site_built() else 404)
     for path in ("/healthz", "/readyz", "/prometheus", *(f"/api/v1/{name}" for name in NAMES)):
         ask("GET", path)
     ask("GET", "/api/v1/runs", params={"limit": 500, "sort": "-nc1"})

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from backend.api import wire
 from backend.api.routes.context import ContextDep
+from backend.api.routes.docs import is_site_built
 from backend.api.routes.encoding import EncodedRoute
 from backend.api.security.callers import current_caller
 from backend.jobs import slots, sweep
@@ -147,4 +148,5 @@ def system(context: ContextDep) -> wire.SystemStatus:
         disk_full=context.supervisor.is_disk_full,
         running=runs.count(context.store, "running"),
         queued=runs.count(context.store, "queued"),
+        documentation=is_site_built(),
     )

@@ -21,6 +21,8 @@ ROUTES: dict[Requirement, str] = {
     "read": """
         GET /api/v1/me
         POST /api/v1/logout
+        GET /docs
+        GET /docs/{path:path}
         GET /api/docs
         GET /api/docs/{name}
         GET /api/v1/openapi.json

@@ -23,6 +23,8 @@ class SystemStatus(WireModel):
     """Whether too little of the disk is free to start runs."""
     running: int
     queued: int
+    documentation: bool
+    """Whether the documentation is built and served at `/docs`."""
 
 
 class Readiness(WireModel):
