@@ -25,8 +25,6 @@ from dashboard.plots.charts import overview_groups
 
 ASSETS = Path(__file__).with_name("assets")
 APP_TITLE = "Collapse Lab"
-MAX_GROUP_RUNS = 200
-"""Runs that are read of a group to compare."""
 INDEX = """<!doctype html>
 <html lang="en">
   <head>
@@ -182,7 +180,7 @@ async def _load_compare(client: AsyncClient, search: str) -> Any:
                 chosen.append(await client(calls.run(run_id)))
         for group in ",".join(query.get("groups", [])).split(","):
             if group:
-                chosen += (await client(calls.runs(q=f'group:"{group}"', limit=MAX_GROUP_RUNS))).items
+                chosen += (await client(calls.runs(q=f'group:"{group}"', limit=page_constants.MAX_COMPARED_RUNS))).items
     except ApiError as error:
         return run.not_found("", str(error))
     metrics = await client(calls.metrics())

@@ -19,6 +19,16 @@ F64 = npt.NDArray[np.float64]
 Symbol = Literal["ring", "dot", "diamond", "speck"]
 
 
+MIN_LOG_RATIO = 20.0
+"""Positive values that span a larger factor have a logarithmic axis."""
+
+
+def needs_log_axis(values: npt.NDArray[np.float64]) -> bool:
+    """Return whether all finite values are positive and span more than a factor of twenty."""
+    finite = values[np.isfinite(values)]
+    return bool(len(finite) and finite.min() > 0 and finite.max() > MIN_LOG_RATIO * finite.min())
+
+
 @dataclass(frozen=True, slots=True)
 class Axis:
     """Axis title, scale, limits and tick labels."""

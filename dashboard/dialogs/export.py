@@ -252,7 +252,7 @@ async def _render(
 async def _selected_runs(client: AsyncClient, runs: dict[str, Any], scope: str) -> list[str]:
     if scope == "own" or not runs["group"]:
         return list(runs["own"])
-    found = await client(calls.runs(q=f'group:"{runs["group"]}"', limit=200))
+    found = await client(calls.runs(q=f'group:"{runs["group"]}"', limit=page_constants.MAX_COMPARED_RUNS))
     return [run.id for run in found.items if run.epoch > 0]
 
 

@@ -64,15 +64,16 @@ METRIC_TITLES = {
 SHOWN_METRICS = tuple(METRIC_TITLES)
 
 
-class Question(TypedDict, total=False):
-    """What a dialog asks before an action; with `field` it asks for a text of up to `maxLength` characters."""
+class Question(NamedTuple):
+    """What a dialog asks before an action."""
 
     title: str
     text: str
     confirm: str
     """Label of the button that carries out the action."""
-    field: str
-    maxLength: int
+    field: str | None = None
+    """Label of a text that is asked for, of up to `max_length` characters."""
+    max_length: int = 0
 
 
 class BulkAction(NamedTuple):
@@ -82,61 +83,34 @@ class BulkAction(NamedTuple):
     label: str
     done: str
     question: Question | None = None
-    """Asked always, or, for an action without a field, if some of the runs may be active."""
+    """Asked before; without a field only if some of the runs may be active."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the script needs."""
+        return {"done": self.done, "question": self.question and self.question._asdict()}
 
 
+ADD_TAG = Question("Tag runs", "Runs can be filtered by their tags.", "Add tag", "Tag name", MAX_TAG_LENGTH)
+REMOVE_TAG = Question(
+    "Remove tag", "The tag is removed from the selected runs that have it.", "Remove tag", "Tag name", MAX_TAG_LENGTH
+)
+SET_GROUP = Question(
+    "Set group", "Runs of a group can be listed and compared together.", "Set group", "Group name", MAX_NAME_LENGTH
+)
+DELETE_ACTIVE = Question(
+    "Delete active runs?",
+    "Some of these runs may be active. They are cancelled first. Undo restores what was measured, for a week.",
+    "Delete",
+)
 BULK_ACTIONS = (
     BulkAction("pause", "Pause", "Pausing"),
     BulkAction("resume", "Resume", "Queued"),
     BulkAction("cancel", "Cancel", "Cancelling"),
     BulkAction("retry", "Retry", "Queued"),
-    BulkAction(
-        "tag",
-        "Tag",
-        "Tagged",
-        {
-            "title": "Tag runs",
-            "text": "Runs can be filtered by their tags.",
-            "field": "Tag name",
-            "maxLength": MAX_TAG_LENGTH,
-            "confirm": "Add tag",
-        },
-    ),
-    BulkAction(
-        "untag",
-        "Remove tag",
-        "Tag removed from",
-        {
-            "title": "Remove tag",
-            "text": "The tag is removed from the selected runs that have it.",
-            "field": "Tag name",
-            "maxLength": MAX_TAG_LENGTH,
-            "confirm": "Remove tag",
-        },
-    ),
-    BulkAction(
-        "group",
-        "Set group",
-        "Group set for",
-        {
-            "title": "Set group",
-            "text": "Runs of a group can be listed and compared together.",
-            "field": "Group name",
-            "maxLength": MAX_NAME_LENGTH,
-            "confirm": "Set group",
-        },
-    ),
-    BulkAction(
-        "delete",
-        "Delete",
-        "Deleted",
-        {
-            "title": "Delete active runs?",
-            "text": "Some of these runs may be active. They are cancelled first. Undo restores what was measured, "
-            "for a week.",
-            "confirm": "Delete",
-        },
-    ),
+    BulkAction("tag", "Tag", "Tagged", ADD_TAG),
+    BulkAction("untag", "Remove tag", "Tag removed from", REMOVE_TAG),
+    BulkAction("group", "Set group", "Group set for", SET_GROUP),
+    BulkAction("delete", "Delete", "Deleted", DELETE_ACTIVE),
 )
 GROUPINGS = (("", "Ungrouped"), ("seeds", "Group by seed"))
 """Groupings that have a button."""
@@ -252,7 +226,7 @@ def layout(columns: list[Column], vocabulary: Mapping[str, Any], *, may_change: 
             "data-page": "runs",
             "data-columns": json.dumps(columns),
             "data-vocabulary": json.dumps(vocabulary),
-            "data-actions": json.dumps({action.name: action._asdict() for action in BULK_ACTIONS}),
+            "data-actions": json.dumps({action.name: action.describe() for action in BULK_ACTIONS}),
         },
     )
 

@@ -13,10 +13,6 @@ from ncfigures.figure_data import FigureRequest
 from ncfigures.figure_spec import FigureSpec, HeatmapSpec, SummaryTable, TableCell
 from ncfigures.figures import seed_statistics as seeds
 
-NAMES_UP_TO = 30
-LEAST_SPREAD = {"cos": 0.25, "angle": 15.0}
-"""Minimum half range of the colour scale around the ideal, so that a collapsed run has neutral colours."""
-
 
 def angles(request: FigureRequest) -> FigureSpec:
     """Return a heatmap for each group and epoch, all on one scale."""
@@ -33,7 +29,7 @@ def angles(request: FigureRequest) -> FigureSpec:
         values = cosines if unit == "cos" else np.degrees(np.arccos(np.clip(cosines, -1, 1)))
         own = np.eye(len(values), dtype=bool) & (len(values) == len(capture.class_names))
         shown.append(np.where(own, math.nan, values))
-    spread = max(LEAST_SPREAD[unit], *(float(np.nanmax(np.abs(values - centre))) for values in shown))
+    spread = max(palette.MIN_COLOUR_RANGE[unit], *(float(np.nanmax(np.abs(values - centre))) for values in shown))
     ends = (palette.LOW, palette.HIGH) if unit == "cos" else (palette.HIGH, palette.LOW)
     digits = 2 if unit == "cos" else 0
     words = (
@@ -47,8 +43,8 @@ def angles(request: FigureRequest) -> FigureSpec:
     if size > 1:
         names = [f"{first + 1}–{min(classes, first + size)}" for first in range(0, classes, size)]
         notices.append(f"{classes} classes are drawn as means over blocks of {size} neighbouring ones")
-    if len(names) > NAMES_UP_TO:
-        notices.append("names of more than 30 classes are left out; the table has them")
+    if len(names) > palette.COLOURED_CLASSES:
+        notices.append(f"names of more than {palette.COLOURED_CLASSES} classes are left out; the table has them")
     several = len(captures) > 1
     panels = [
         HeatmapSpec(

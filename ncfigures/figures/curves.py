@@ -9,13 +9,18 @@ import numpy as np
 from ncfigures.catalogue import FIGURES
 from ncfigures.errors import FigureError
 from ncfigures.figure_data import FigureRequest, MetricDescription, SeedGroup
-from ncfigures.figure_spec import Axis, ChartSpec, FigureSpec, LineSpec, ReferenceLine, SummaryTable
+from ncfigures.figure_spec import (
+    Axis,
+    ChartSpec,
+    FigureSpec,
+    LineSpec,
+    ReferenceLine,
+    SummaryTable,
+    needs_log_axis,
+)
 from ncfigures.figures import seed_statistics as seeds
 from ncfigures.options import metric_keys
 from ncfigures.palette import Dash
-
-DECADES = 20.0
-"""A metric that spans a larger factor has a logarithmic axis."""
 
 
 def splits_of(request: FigureRequest) -> list[str]:
@@ -86,7 +91,7 @@ def _log(request: FigureRequest, lines: list[LineSpec]) -> bool:
     values = values[np.isfinite(values)]
     if scale == "log":
         return bool((values > 0).any())
-    return bool((values > 0).all() and values.max() > DECADES * values.min())
+    return needs_log_axis(values)
 
 
 def table(request: FigureRequest, keys: list[str], splits: list[str]) -> SummaryTable:

@@ -8,7 +8,15 @@ import numpy as np
 
 from ncfigures.errors import FigureError
 from ncfigures.figure_data import FigureRequest
-from ncfigures.figure_spec import Axis, ChartSpec, DotIntervals, FigureSpec, LegendEntry, ReferenceLine
+from ncfigures.figure_spec import (
+    Axis,
+    ChartSpec,
+    DotIntervals,
+    FigureSpec,
+    LegendEntry,
+    ReferenceLine,
+    needs_log_axis,
+)
 from ncfigures.figures import seed_statistics as seeds
 from ncfigures.figures.curves import definition, splits_of, table
 from ncfigures.options import metric_keys
@@ -29,9 +37,7 @@ def finals(request: FigureRequest) -> FigureSpec:
             if not any(ends):
                 continue
             middle, low, high = np.array([(math.nan,) * 3 if end is None else end for end in ends]).T
-            known = np.concatenate([low, high])
-            known = known[np.isfinite(known)]
-            log = bool((known > 0).all() and known.max() > 20 * known.min())
+            log = needs_log_axis(np.concatenate([low, high]))
             ideal = metric.ideal
             panels.append(
                 ChartSpec(

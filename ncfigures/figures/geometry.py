@@ -22,7 +22,6 @@ from ncfigures.figure_spec import (
 from ncfigures.figures import seed_statistics as seeds
 from ncfigures.options import split_list
 
-NAMES_UP_TO = 30
 INK = palette.TOKENS["light"]
 
 
@@ -100,7 +99,7 @@ def _scene(request: FigureRequest, capture: CaptureData, shown: list[str], title
         ]
     named: list[tuple[int, F64]] = []
     if "names" in shown:
-        wanted = drawn if len(drawn) <= NAMES_UP_TO else np.asarray(capture.smallest_pair)
+        wanted = drawn if len(drawn) <= palette.COLOURED_CLASSES else np.asarray(capture.smallest_pair)
         named = [(int(label), seen["class mean"][list(drawn).index(label)]) for label in wanted]
     return SceneSpec(
         points=points,
@@ -116,7 +115,7 @@ def _scene(request: FigureRequest, capture: CaptureData, shown: list[str], title
 def _colours(capture: CaptureData, classes: int, notices: list[str]) -> list[str]:
     """Return a colour for each class; above 30 classes only the pair at the smallest angle is coloured."""
     found = palette.class_colours(classes)
-    if classes > NAMES_UP_TO:
+    if classes > palette.COLOURED_CLASSES:
         first, second = capture.smallest_pair
         found[first], found[second] = palette.CLASSES_10[2], palette.CLASSES_10[0]
         notices.append(

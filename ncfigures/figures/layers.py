@@ -8,7 +8,7 @@ import numpy as np
 
 from ncfigures.errors import FigureError
 from ncfigures.figure_data import FigureRequest, SeedGroup
-from ncfigures.figure_spec import Axis, ChartSpec, FigureSpec, SummaryTable, TableCell
+from ncfigures.figure_spec import Axis, ChartSpec, FigureSpec, SummaryTable, TableCell, needs_log_axis
 from ncfigures.figures import seed_statistics as seeds
 from ncfigures.figures.curves import definition
 
@@ -42,8 +42,7 @@ def layers(request: FigureRequest) -> FigureSpec:
                 ]
                 rows.append((f"{group.label}, {metric.label}, {split}", cells))
         values = np.concatenate([line.y for line in lines]) if lines else np.zeros(0)
-        values = values[np.isfinite(values)]
-        log = key == "nc1" and bool(len(values) and (values > 0).all() and values.max() > 20 * values.min())
+        log = key == "nc1" and needs_log_axis(values)
         panels.append(
             ChartSpec(title=metric.label, x=Axis(tick_labels=words), y=Axis(log=log, percent=metric.share), lines=lines)
         )

@@ -10,7 +10,7 @@ import { canvasTransform, renderScene } from "../../dashboard/assets/js/scene/ca
 import { hitTest, markScale } from "../../dashboard/assets/js/scene/marks.mjs";
 import { captureIndexAt } from "../../dashboard/assets/js/model/playback.mjs";
 import { chartDescription } from "../../dashboard/assets/js/panels/run-text.mjs";
-import { DEFAULT_CAMERA } from "../../dashboard/assets/js/scene/camera.mjs";
+import { DEFAULT_CAMERA } from "../../dashboard/assets/js/core/constants.mjs";
 
 globalThis.OffscreenCanvas = class {
   constructor(width, height) {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { apiUrl } from "../../dashboard/assets/js/core/api.mjs";
 import { complete } from "../../dashboard/assets/js/table/completions.mjs";
-import { groupValue, rowStatusText, runValue, sortGroups, sparklinePoints, statusCountsText } from "../../dashboard/assets/js/table/run-rows.mjs";
+import { groupValue, rowStatusText, runValue, sortGroups, sparklinePoints, statusCountsText } from "../../dashboard/assets/js/table/cells.mjs";
 
 const run = {
   id: "r1", name: "first", status: "running", want: "run", epoch: 11, error: null, tags: ["a", "b c"], group: null, started_at: "2026-01-01T00:00:00+00:00", ended_at: null,

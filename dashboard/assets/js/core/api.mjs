@@ -1,9 +1,8 @@
 // Requests to the service: JSON in, JSON out, problem details as errors; and the stream of events of several runs.
 
 import { EVENT_TYPES } from "./constants.mjs";
-import { findPart } from "./dom.mjs";
+import { findPart, sleep } from "./dom.mjs";
 import { formatCount } from "./formatting.mjs";
-import { sleep } from "./timing.mjs";
 
 const PREFIX = "/api/v1";
 const RETRY_DEADLINE_MS = 600_000;

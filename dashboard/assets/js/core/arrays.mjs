@@ -1,6 +1,7 @@
 // Numbers and matrices: Plotly's typed arrays ({dtype, bdata, shape}) decoded to {data, rows, columns}, products, cosines.
 
-const MIN_LOG_RATIO = 20; // of the largest to the smallest value, for a logarithmic axis
+import { MIN_LOG_RATIO } from "./constants.mjs";
+
 const ARRAY_TYPES = { f4: Float32Array, i4: Int32Array, u1: Uint8Array };
 
 /** Decode a typed array to {data, rows, columns}; a one-dimensional array has one column. */
@@ -41,7 +42,7 @@ export function toNumber(value) {
 /** The numbers among values that may be null, NaN or infinite. */
 export const finiteValues = (values) => values.filter((value) => value !== null && Number.isFinite(value));
 
-/** Whether values need a logarithmic axis: all positive, over more than a factor of twenty. */
+/** Whether values need a logarithmic axis: all positive, over more than the factor MIN_LOG_RATIO. */
 export function needsLogAxis(values) {
   const finite = finiteValues(values);
   return finite.length > 1 && Math.min(...finite) > 0 && Math.max(...finite) > MIN_LOG_RATIO * Math.min(...finite);

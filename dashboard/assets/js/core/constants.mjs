@@ -11,6 +11,12 @@ export const PROJECTED_VIEWS = constants.projected_views;
 export const LIMITS = constants.limits;
 /** @type {Object<string, string>} CSS colours of the diverging scale of cosines. */
 export const COLOURS = constants.colours;
+/** @type {{cos: number, angle: number}} Smallest half range of that scale around the ideal, by unit. */
+export const MIN_COLOUR_RANGE = constants.min_colour_range;
+/** @type {number} Positive values that span a larger factor have a logarithmic axis. */
+export const MIN_LOG_RATIO = constants.min_log_ratio;
+/** @type {{eye: number[], up: number[], zoom: number}} */
+export const DEFAULT_CAMERA = Object.freeze(constants.default_camera);
 /** @type {Set<string>} Statuses after which a run's worker does nothing more. */
 export const ENDED_STATUSES = new Set(constants.ended_statuses);
 /** @type {Object<string, string>} The status of a run after each event that changes it. */

@@ -4,9 +4,8 @@
 import { ApiError, getJson, RunStream, showConnection } from "../core/api.mjs";
 import { needsLogAxis } from "../core/arrays.mjs";
 import { ENDED_STATUSES, LIMITS } from "../core/constants.mjs";
-import { createElement, cssReader, findPart, isTyping, observeTheme, pressButton, runShortcut, setText } from "../core/dom.mjs";
+import { createElement, cssReader, findPart, isTyping, observeTheme, pressButton, runShortcut, setText, Throttle, waitFor } from "../core/dom.mjs";
 import { formatEpoch, formatPosition } from "../core/formatting.mjs";
-import { Throttle, waitFor } from "../core/timing.mjs";
 import { readUrlState, writeUrlState } from "../core/url-state.mjs";
 import { captureIndexAt, Playback } from "../model/playback.mjs";
 import { applyEvent, createRun, hasEvent, loadOverview } from "../model/run-model.mjs";

@@ -59,7 +59,7 @@ export class BulkActions {
   }
 
   /** Show the confirmation dialog; returns the value typed, true where none is asked for, or null if cancelled. */
-  ask({ title, text, field, maxLength, confirm }) {
+  ask({ title, text, field, max_length: maxLength, confirm }) {
     const { page } = this;
     const dialog = page.part("confirm");
     setText(page.part("confirm-title"), title);

@@ -2,8 +2,7 @@
 
 import { getJson, RunStream, sendJson, showConnection } from "../core/api.mjs";
 import { DEFAULT_LAYERS, ENDED_STATUSES, LAYERS, PROJECTED_VIEWS } from "../core/constants.mjs";
-import { createElement, cssReader, findPart, observeTheme, pressButton, setText, showToast } from "../core/dom.mjs";
-import { sleep, Throttle, waitFor } from "../core/timing.mjs";
+import { createElement, cssReader, findPart, observeTheme, pressButton, setText, showToast, sleep, Throttle, waitFor } from "../core/dom.mjs";
 import { readUrlState, writeUrlState } from "../core/url-state.mjs";
 import { captureIndexAt, Playback } from "../model/playback.mjs";
 import { applyEvent, createRun, hasEvent, loadOverview } from "../model/run-model.mjs";

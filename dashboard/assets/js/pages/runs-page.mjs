@@ -2,20 +2,15 @@
 
 import { getJson, sendJson } from "../core/api.mjs";
 import { LIMITS } from "../core/constants.mjs";
-import { createElement, findPart, pressButton, setText, showToast } from "../core/dom.mjs";
+import { createElement, findPart, pressButton, setText, showToast, waitFor } from "../core/dom.mjs";
 import { formatCount, formatInteger } from "../core/formatting.mjs";
-import { waitFor } from "../core/timing.mjs";
 import { navigate, readUrlState, writeUrlState } from "../core/url-state.mjs";
+import { sortGroups } from "../table/cells.mjs";
 import { ColumnChooser, columnDefinitions } from "../table/columns.mjs";
 import { CompletionInput } from "../table/completions.mjs";
-import { sortGroups } from "../table/run-rows.mjs";
 import { BulkActions } from "./run-actions.mjs";
 
 const REFRESH_INTERVAL_MS = 2000;
-const MAX_GROUPS = 2000;
-const MAX_MEMBERS = 500; // runs of an open group
-const SEEDS_PER_CONFIGURATION = 25; // rows that may be compared for each configuration that a comparison shows
-const GROUP_BUTTONS = ["", "seeds"]; // groupings that have a button; others are in a list
 
 /** The page of the list of runs. */
 export class RunsPage {
@@ -108,7 +103,7 @@ export class RunsPage {
 
   async fetchGroupRows(column, isDescending) {
     if (!this.groups) {
-      const query = { by: this.groupBy, q: this.query, keys: this.columns.shownMetrics().join(","), limit: MAX_GROUPS };
+      const query = { by: this.groupBy, q: this.query, keys: this.columns.shownMetrics().join(","), limit: LIMITS.page_groups };
       this.groups = await getJson("/folds", query, { signal: this.abort.signal });
       for (const group of this.groups.items) group.id = `group ${group.value ?? group.runs[0]}`;
     }
@@ -118,7 +113,7 @@ export class RunsPage {
   }
 
   fetchMembers(ids) {
-    const query = { runs: ids.slice(0, MAX_MEMBERS).join(","), limit: MAX_MEMBERS };
+    const query = { runs: ids.slice(0, LIMITS.page_runs).join(","), limit: LIMITS.page_runs };
     return getJson("/runs", query, { signal: this.abort.signal }).then((page) => page.items);
   }
 
@@ -193,7 +188,8 @@ export class RunsPage {
 
   updateGroupButtons() {
     pressButton(this.root, "by", this.groupBy);
-    this.groupSelect.value = GROUP_BUTTONS.includes(this.groupBy) ? "" : this.groupBy;
+    const hasButton = this.root.querySelector(`button[data-by="${CSS.escape(this.groupBy)}"]`) !== null;
+    this.groupSelect.value = hasButton ? "" : this.groupBy;
   }
 
   /** Open a run's page, or show and hide a group's runs below it. */
@@ -243,7 +239,7 @@ export class RunsPage {
     selectAll.textContent = `Select all ${formatInteger(this.total)}`;
     for (const button of this.root.querySelectorAll("button[data-bulk]")) button.disabled = rows.length === 0;
     const compare = this.part("compare");
-    compare.disabled = rows.length === 0 || this.areAllSelected || rows.length > LIMITS.compared_configurations * SEEDS_PER_CONFIGURATION;
+    compare.disabled = rows.length === 0 || this.areAllSelected || rows.length > LIMITS.compared_runs;
     compare.textContent = rows.length ? `Compare ${rows.length}` : "Compare";
     const remove = this.root.querySelector('[data-bulk="delete"]');
     if (remove) remove.textContent = rows.length ? `Delete ${runCount}` : "Delete";

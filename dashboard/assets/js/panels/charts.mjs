@@ -1,11 +1,9 @@
 // Fills the Plotly figures that the server sends: the heatmap of cosines, metrics over epochs, metrics over layers.
 
 import { finiteValues, needsLogAxis } from "../core/arrays.mjs";
-import { COLOURS } from "../core/constants.mjs";
+import { COLOURS, MIN_COLOUR_RANGE } from "../core/constants.mjs";
 import { angleDegrees, formatAngle, formatDecimals, formatNumber } from "../core/formatting.mjs";
 
-// The colour scale never spans less than this around the ideal: the heatmap of a collapsed run is nearly uniform.
-const MIN_COLOUR_RANGE = { cos: 0.25, angle: 15 };
 const MAX_MINOR_TICK_DECADES = 1.8;
 const SHARE_AXIS_LIMITS = [-0.03, 1.03]; // without limits Plotly surrounds a constant curve with as much again
 

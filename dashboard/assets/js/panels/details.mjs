@@ -4,9 +4,8 @@
 import { ApiError, apiUrl, fetchJson, fetchText } from "../core/api.mjs";
 import { decodeArray } from "../core/arrays.mjs";
 import { STATUS_AFTER_EVENT } from "../core/constants.mjs";
-import { createElement, pressButton } from "../core/dom.mjs";
+import { createElement, pressButton, Throttle } from "../core/dom.mjs";
 import { angleDegrees, capitalize, formatAngle, formatBytes, formatDuration, formatNumber, formatPercent, formatTime } from "../core/formatting.mjs";
-import { Throttle } from "../core/timing.mjs";
 import { nearestClass } from "../scene/tooltips.mjs";
 import { axesTheme } from "./charts.mjs";
 

@@ -1,7 +1,8 @@
 // The orthographic camera: the eye's position, the up direction and the zoom; it looks at the origin. Pointer, wheel and
 // keys move it. Its text is what the service's figures take: ex,ey,ez,ux,uy,uz,zoom.
 
-export const DEFAULT_CAMERA = Object.freeze({ eye: [1.25, 1.25, 0.8], up: [0, 0, 1], zoom: 1 });
+import { DEFAULT_CAMERA } from "../core/constants.mjs";
+
 const [MIN_ZOOM, MAX_ZOOM] = [0.25, 8];
 const TEXT_DECIMALS = 4;
 

@@ -1,11 +1,63 @@
-// A server that has too much to do is asked again when it said so, and the page can give up.
+// The core: arrays, throttling, requests to a busy server; and whether the scripts of the pages are loaded at all.
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import test from "node:test";
-
 import { fetchWithRetry, formatQueueWait } from "../../dashboard/assets/js/core/api.mjs";
+import { arrayFromRows, decodeArray, project, toNumber } from "../../dashboard/assets/js/core/arrays.mjs";
+import { Throttle } from "../../dashboard/assets/js/core/dom.mjs";
 import { fileNameOf } from "../../dashboard/assets/js/core/files.mjs";
+
+const encode = (values) => Buffer.from(Float32Array.from(values).buffer).toString("base64");
+
+test("a typed array is read with its shape", () => {
+  const found = decodeArray({ dtype: "f4", bdata: encode([1, 2, 3, 4, 5, 6]), shape: "2,3" });
+  assert.deepEqual([...found.data], [1, 2, 3, 4, 5, 6]);
+  assert.deepEqual([found.rows, found.columns], [2, 3]);
+  assert.equal(decodeArray({ dtype: "f4", bdata: encode([1, 2]), shape: "2" }).columns, 1);
+});
+
+test("a projection is a product of matrices", () => {
+  const [x, y, z] = project(arrayFromRows([[1, 2], [3, 4]]), [[1, 0, 2], [0, 1, -1]]);
+  assert.deepEqual([[...x], [...y], [...z]], [[1, 3], [2, 4], [0, 2]]);
+});
+
+test("numbers that JSON lacks are read", () => {
+  assert.ok(Number.isNaN(toNumber("NaN")));
+  assert.equal(toNumber("-Infinity"), -Infinity);
+  assert.equal(toNumber(null), null);
+  assert.equal(toNumber(0.5), 0.5);
+});
+
+test("the first request is served at once, a burst once more at its end", async () => {
+  let done = 0;
+  const throttle = new Throttle(30, () => { done += 1; });
+  for (let i = 0; i < 10; i += 1) throttle.request();
+  assert.equal(done, 1);
+  await new Promise((resolve) => setTimeout(resolve, 80));
+  assert.equal(done, 2);
+});
+
+test("a flush calls at once, and drops the pending call", async () => {
+  let done = 0;
+  const throttle = new Throttle(30, () => { done += 1; });
+  throttle.request();
+  throttle.request();
+  throttle.flush();
+  assert.equal(done, 2);
+  await new Promise((resolve) => setTimeout(resolve, 80));
+  assert.equal(done, 2);
+});
+
+test("a cancelled call is not made", async () => {
+  let done = 0;
+  const throttle = new Throttle(20, () => { done += 1; });
+  throttle.request();
+  throttle.request();
+  throttle.cancel();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(done, 1);
+});
 
 const BUSY = JSON.stringify({ title: "Too many requests", status: 429, detail: "full", ahead: 3, retry_after_s: 1 });
 
@@ -54,3 +106,9 @@ test("lines and names", () => {
   assert.equal(fileNameOf('attachment; filename="tiny-curves.pdf"', "x"), "tiny-curves.pdf");
   assert.equal(fileNameOf(null, "x"), "x");
 });
+
+for (const name of ["compare-page", "run-page", "runs-page", "shell"]) {
+  test(`pages/${name}.mjs is loaded with all that it imports`, async () => {
+    assert.ok(Object.keys(await import(`../../dashboard/assets/js/pages/${name}.mjs`)).length > 0);
+  });
+}
