@@ -118,8 +118,8 @@ def _register_shell(app: Dash, client: AsyncClient) -> None:
 
 async def _find_landing_path(client: AsyncClient) -> str:
     """Return the path that `/` leads to: the page of an active demonstration that is the only run, else the list."""
-    found = await client(calls.runs(limit=2))
-    only = found.items[0] if found.total == 1 else None
+    page = await client(calls.runs(limit=2))
+    only = page.items[0] if page.total == 1 else None
     is_live = only is not None and only.demonstration and only.status in ("queued", "running")
     return f"/runs/{only.id}" if only is not None and is_live else "/runs"
 
@@ -141,9 +141,9 @@ async def _load_page(client: AsyncClient, path: str, search: str) -> Page:
 
 async def _load_run(client: AsyncClient, run_id: str) -> Page:
     try:
-        found, me = await client(calls.run(run_id)), await client(calls.me())
-        content = run.layout(found, await client(calls.metrics()), may_change=me.may_change)
-        return Page(content, found.name)
+        shown, me = await client(calls.run(run_id)), await client(calls.me())
+        content = run.layout(shown, await client(calls.metrics()), may_change=me.may_change)
+        return Page(content, shown.name)
     except ApiError as error:
         return Page(run.not_found(run_id, str(error)), "Run not found")
 

@@ -184,21 +184,21 @@ def _choice(id: Any, data: list[tuple[str, str]]) -> Any:
 def collect_options(view_state: dict[str, Any], figure: FigureName, given: dict[str, Any]) -> FigureOptions:
     """Return a figure's options from the page's view and the dialog's fields, as far as they apply to the figure."""
     kind = FIGURES[figure]
-    found: dict[str, Any] = {}
+    chosen: dict[str, Any] = {}
     for name in ("epoch", "view", "classes", "camera", "unit"):
         if name in kind.options and view_state.get(name) not in (None, ""):
-            found[name] = view_state[name]
+            chosen[name] = view_state[name]
     for name, value in given.items():
         if name not in kind.options and name not in COMMON_OPTIONS:
             continue
         text = ",".join(value) if isinstance(value, list) else value
         if text not in (None, ""):
-            found[name] = text
-    if found.get("layers") == ",".join(LAYERS):
-        del found["layers"]
-    if "epochs" in found:
-        found.pop("epoch", None)
-    return parse_options(found)
+            chosen[name] = text
+    if chosen.get("layers") == ",".join(LAYERS):
+        del chosen["layers"]
+    if "epochs" in chosen:
+        chosen.pop("epoch", None)
+    return parse_options(chosen)
 
 
 def build_urls(runs: Sequence[str], figure: str, format_: str, options: FigureOptions) -> tuple[str, str]:
@@ -252,8 +252,8 @@ async def _render(
 async def _selected_runs(client: AsyncClient, runs: dict[str, Any], scope: str) -> list[str]:
     if scope == "own" or not runs["group"]:
         return list(runs["own"])
-    found = await client(calls.runs(q=f'group:"{runs["group"]}"', limit=page_constants.MAX_COMPARED_RUNS))
-    return [run.id for run in found.items if run.epoch > 0]
+    page = await client(calls.runs(q=f'group:"{runs["group"]}"', limit=page_constants.MAX_COMPARED_RUNS))
+    return [run.id for run in page.items if run.epoch > 0]
 
 
 def are_hidden(figure: FigureName, format_: str, names: Sequence[str]) -> list[bool]:

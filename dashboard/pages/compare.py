@@ -65,16 +65,16 @@ def empty() -> Any:
 
 def layout(runs: list[wire.RunWire], metrics: list[wire.MetricWire], groups: list[Group]) -> Any:
     """Return the page that compares runs; its script fills scenes and charts."""
-    found = group_by_configuration(runs)
-    if not found:
+    configurations = group_by_configuration(runs)
+    if not configurations:
         return empty()
     known = {metric.key: metric for metric in metrics}
-    seeds = max(len(configuration.runs) for configuration in found)
-    subtitle = format_count(len(found), "configuration")
+    seeds = max(len(configuration.runs) for configuration in configurations)
+    subtitle = format_count(len(configurations), "configuration")
     subtitle += f", up to {seeds} seeds: median and range" if seeds > 1 else ""
     described = [
         {"label": each.label, "head": each.head, "dash": each.dash, "runs": [run.id for run in each.runs]}
-        for each in found
+        for each in configurations
     ]
     return html.Div(
         [
@@ -84,22 +84,25 @@ def layout(runs: list[wire.RunWire], metrics: list[wire.MetricWire], groups: lis
                 html.Button("Export figure", id=ids.EXPORT_OPEN, type="button", className="primary"),
             ),
             html.Div(
-                [_scene(configuration, index) for index, configuration in enumerate(found)], className="compare-scenes"
+                [_scene(configuration, index) for index, configuration in enumerate(configurations)],
+                className="compare-scenes",
             ),
             _replay(),
-            _curves(found, groups),
-            html.Div([_times(found, known), *_difference(found)], className="system-grid"),
-            _final_metrics(found, known),
-            _settings(found),
-            export.modal([run for configuration in found for run in configuration.runs], metrics, "curves"),
+            _curves(configurations, groups),
+            html.Div([_times(configurations, known), *_difference(configurations)], className="system-grid"),
+            _final_metrics(configurations, known),
+            _settings(configurations),
+            export.modal([run for configuration in configurations for run in configuration.runs], metrics, "curves"),
         ],
         id=ids.COMPARE_PAGE,
         **{
             "data-page": "compare",
             "data-configurations": json.dumps(described),
-            "data-colours": json.dumps([class_colours(configuration.runs[0].classes) for configuration in found]),
+            "data-colours": json.dumps(
+                [class_colours(configuration.runs[0].classes) for configuration in configurations]
+            ),
             "data-charts": json.dumps(groups),
-            "data-names": json.dumps([configuration.runs[0].class_names for configuration in found]),
+            "data-names": json.dumps([configuration.runs[0].class_names for configuration in configurations]),
             "data-difference": json.dumps(difference_figure()),
         },
     )
@@ -131,9 +134,9 @@ def _replay() -> Any:
     )
 
 
-def _curves(found: list[Configuration], groups: list[Group]) -> Any:
+def _curves(configurations: list[Configuration], groups: list[Group]) -> Any:
     buttons = [toggle(group["title"], index == 0, group=str(index)) for index, group in enumerate(groups)]
-    lines = [(each.label, HEADS["light"][each.head], each.dash) for each in found]
+    lines = [(each.label, HEADS["light"][each.head], each.dash) for each in configurations]
     return html.Section(
         [
             html.Div([html.Div(buttons, className="segments"), explanation("compare-curves")], className="panel-head"),
@@ -144,7 +147,7 @@ def _curves(found: list[Configuration], groups: list[Group]) -> Any:
     )
 
 
-def _times(found: list[Configuration], known: dict[str, wire.MetricWire]) -> Any:
+def _times(configurations: list[Configuration], known: dict[str, wire.MetricWire]) -> Any:
     """Return the panel of the time to collapse; its script fills the bars."""
     metrics = [
         {"key": key, "label": known[key].label, "threshold": threshold, "direction": known[key].direction}
@@ -159,7 +162,7 @@ def _times(found: list[Configuration], known: dict[str, wire.MetricWire]) -> Any
             ],
             className="time-row",
         )
-        for index, configuration in enumerate(found)
+        for index, configuration in enumerate(configurations)
     ]
     return html.Section(
         [
@@ -178,9 +181,9 @@ def _head(title: str, options: str, explanation_name: str) -> Any:
     )
 
 
-def _difference(found: list[Configuration]) -> list[Any]:
+def _difference(configurations: list[Configuration]) -> list[Any]:
     """Return the panel of the difference of two configurations' cosines, if there are two; its script fills it."""
-    if len(found) < 2:
+    if len(configurations) < 2:
         return []
     panel = html.Section(
         [
@@ -193,9 +196,11 @@ def _difference(found: list[Configuration]) -> list[Any]:
     return [panel]
 
 
-def _final_metrics(found: list[Configuration], known: dict[str, wire.MetricWire]) -> Any:
+def _final_metrics(configurations: list[Configuration], known: dict[str, wire.MetricWire]) -> Any:
     columns = [(key, split) for key in FINAL_METRICS for split in ("train", "test")]
-    ranges = {column: [compute_final_range(configuration, *column) for configuration in found] for column in columns}
+    ranges = {
+        column: [compute_final_range(configuration, *column) for configuration in configurations] for column in columns
+    }
     ranges = {column: values for column, values in ranges.items() if any(values)}
     best = {column: find_best(values, known[column[0]].direction) for column, values in ranges.items()}
 
@@ -206,13 +211,13 @@ def _final_metrics(found: list[Configuration], known: dict[str, wire.MetricWire]
         is_share = known[column[0]].share
         middle, low, high = (format_percent(part, digits=2) if is_share else format_number(part) for part in value)
         shown_median: Any = html.B(middle, title="Best median") if index in best[column] else middle
-        value_range = html.Span(f" [{low}, {high}]", className="ink-2") if len(found[index].runs) > 1 else None
+        value_range = html.Span(f" [{low}, {high}]", className="ink-2") if len(configurations[index].runs) > 1 else None
         return html.Td([shown_median, value_range])
 
     head = html.Tr([html.Td(), *(html.Th(f"{known[key].label}, {split}", scope="col") for key, split in ranges)])
     rows = [
         html.Tr([html.Th(configuration.label, scope="row"), *(cell(column, index) for column in ranges)])
-        for index, configuration in enumerate(found)
+        for index, configuration in enumerate(configurations)
     ]
     table = html.Table([html.Thead(head), html.Tbody(rows)])
     return html.Section(
@@ -223,9 +228,9 @@ def _final_metrics(found: list[Configuration], known: dict[str, wire.MetricWire]
     )
 
 
-def _settings(found: list[Configuration]) -> Any:
-    rows = config_differences([configuration.runs[0].config for configuration in found])
-    head = html.Tr([html.Td(), *(html.Th(configuration.label, scope="col") for configuration in found)])
+def _settings(configurations: list[Configuration]) -> Any:
+    rows = config_differences([configuration.runs[0].config for configuration in configurations])
+    head = html.Tr([html.Td(), *(html.Th(configuration.label, scope="col") for configuration in configurations)])
     body = [
         html.Tr([html.Th(key, scope="row"), *(html.Td(_format_setting(value)) for value in values)])
         for key, values in rows

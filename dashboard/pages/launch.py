@@ -176,11 +176,11 @@ async def check(
     client: AsyncClient, start: Start, config: Config, seeds: Any, grid_text: str | None, paths: Sequence[str]
 ) -> Checked:
     """Check a config, its grid and seeds; `paths` are the fields that can show an error."""
-    found = await client(calls.check(config))
-    if found.config is not None:  # with numbers parsed; what own files contain is looked up again at launch
-        config = found.config.model_dump(mode="json")
+    result = await client(calls.check(config))
+    if result.config is not None:  # with numbers parsed; what own files contain is looked up again at launch
+        config = result.config.model_dump(mode="json")
         config["data"] |= {"found": None} if "found" in config["data"] else {}
-    errors = {error.path: error.message for error in found.errors}
+    errors = {error.path: error.message for error in result.errors}
     seed_count = seeds if isinstance(seeds, int) and seeds > 0 else 1
     grid, grid_error, estimate = await _estimate(client, None if errors else config, grid_text, seed_count)
     different = diff_settings(config, start.config)
@@ -188,7 +188,7 @@ async def check(
     return Checked(
         config=config,
         field_errors=[errors.get(path, "") for path in paths],
-        summary=summary_view(found, estimate),
+        summary=summary_view(result, estimate),
         equivalent=equivalent_view(start, config, different, format_command(start, different, grid, seed_count)),
         grid_error=grid_error,
         is_invalid=bool(errors or grid_error),

@@ -142,15 +142,15 @@ def list_modes(run: wire.RunWire) -> list[Mode]:
     """Return the modes of a run's large panel. The first is the run's own view."""
     own = {2: "Line", 3: "Triangle", 4: "Tetrahedron"}.get(run.classes, "Spherical")
     is_exact = run.classes <= 4
-    found = [Mode("", own, "Exact, without projection" if is_exact else "All vertices on a sphere, spread evenly")]
+    modes = [Mode("", own, "Exact, without projection" if is_exact else "All vertices on a sphere, spread evenly")]
     if not is_exact:
         # With more classes coordinates are sent in three dimensions: there is nothing to rotate through.
         has_tour = run.classes <= MAX_FRAME_CLASSES
-        found += [Mode(*view) for view in VIEWS if has_tour or view.id != "tour"]
-    found.append(Mode("angles", "Angles", "Cosines or angles between all class means"))
+        modes += [Mode(*view) for view in VIEWS if has_tour or view.id != "tour"]
+    modes.append(Mode("angles", "Angles", "Cosines or angles between all class means"))
     if run.config.measure.layers:
-        found.append(Mode("layers", "Layers", "Metrics of the measured hidden layers"))
-    return found
+        modes.append(Mode("layers", "Layers", "Metrics of the measured hidden layers"))
+    return modes
 
 
 def _layer_toggle(layer: Layer) -> Any:

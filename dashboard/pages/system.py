@@ -74,7 +74,7 @@ def layout(me: wire.CallerWire) -> Any:
 
 
 def format_caller(name: str, token_id: str | None) -> str:
-    """Return the name of whoever sent a request; names are free text, so that of a token has its id beside it."""
+    """Return the name of a request's caller; names of tokens are free text, so their ids are added."""
     if token_id is not None:
         return f"{name} ({token_id})"
     return "server token" if name == OWNER else name

@@ -81,14 +81,14 @@ def overview_groups(metrics: list[wire.MetricWire]) -> list[Group]:
 
 def family_groups(metrics: list[wire.MetricWire]) -> list[Group]:
     """Return every metric of the catalogue in groups of up to four, by family."""
-    found: list[Group] = []
+    groups: list[Group] = []
     for family in dict.fromkeys(metric.family for metric in metrics):
         members = [metric for metric in metrics if metric.family == family]
         parts = [members[first : first + GROUP_SIZE] for first in range(0, len(members), GROUP_SIZE)]
         for number, part in enumerate(parts, start=1):
             name = family if len(parts) == 1 else f"{family}, {number} of {len(parts)}"
-            found.append({"name": name, "title": name, "charts": [_chart(metric) for metric in part]})
-    return found
+            groups.append({"name": name, "title": name, "charts": [_chart(metric) for metric in part]})
+    return groups
 
 
 def _chart(metric: wire.MetricWire) -> Chart:

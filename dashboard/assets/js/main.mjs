@@ -32,7 +32,7 @@ listenForQueueDrags();
 listenForFigureDrops();
 listenForDownloads();
 
-/** For the export dialog's callback, for tests, and for whoever wants the numbers behind the picture. */
+/** What the export dialog's callback and tests read, and the numbers behind the picture. */
 window.collapseLab = {
   viewState: () => page?.viewState?.() ?? null,
   /** What the scene shows: [x, y, z] of vertices, means, weights and features, before the camera. */

@@ -69,7 +69,7 @@ export function showServerProblems() {
   check();
 }
 
-/** The panel that explains the parts of a run's page. It opens on the demonstration's page until somebody ends the tour. */
+/** The panel that explains the parts of a run's page. It opens on the demonstration's page until the tour was ended once. */
 export class GuidedTour {
   constructor() {
     this.stepIndex = -1;

@@ -48,11 +48,11 @@ export class TimeToCollapse {
     this.sign.textContent = direction === "high" ? "≥" : "≤";
     const toPercent = (x) => `${Math.min(100, (100 * x) / page.axisEnd).toFixed(2)}%`;
     page.configurations.forEach(({ runs }, i) => {
-      const found = thresholdCrossings(runs.map(({ model }) => model), key, Number(this.input.value), direction, page.toX);
+      const result = thresholdCrossings(runs.map(({ model }) => model), key, Number(this.input.value), direction, page.toX);
       const bar = page.root.querySelector(`[data-time="${i}"]`);
-      const marks = found.runs > 1 ? found.crossings.map((x) => createStyled("u", { left: toPercent(x) })) : [];
-      bar.replaceChildren(...(found.median === null ? [] : [createStyled("i", { width: toPercent(found.median) }), ...marks]));
-      page.root.querySelector(`[data-time-text="${i}"]`).textContent = this.resultText(found);
+      const marks = result.runs > 1 ? result.crossings.map((x) => createStyled("u", { left: toPercent(x) })) : [];
+      bar.replaceChildren(...(result.median === null ? [] : [createStyled("i", { width: toPercent(result.median) }), ...marks]));
+      page.root.querySelector(`[data-time-text="${i}"]`).textContent = this.resultText(result);
     });
   }
 

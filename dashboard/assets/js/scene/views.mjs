@@ -89,9 +89,9 @@ export class GrandTour {
   }
 
   advance(seconds) {
-    const [kept, noise] = [Math.exp(-TOUR_DRIFT * seconds), this.randomDirection()];
-    const renewed = Math.sqrt(1 - kept * kept);
-    this.velocity = this.velocity.map((row, i) => row.map((v, c) => kept * v + renewed * noise[i][c]));
+    const [decay, noise] = [Math.exp(-TOUR_DRIFT * seconds), this.randomDirection()];
+    const noiseScale = Math.sqrt(1 - decay * decay);
+    this.velocity = this.velocity.map((row, i) => row.map((v, c) => decay * v + noiseScale * noise[i][c]));
     // Only the part of the velocity that leaves the frame's span turns the picture into new dimensions.
     const inside = [0, 1, 2].map((a) => [0, 1, 2].map((b) => this.frame.reduce((s, row, i) => s + row[a] * this.velocity[i][b], 0)));
     const tangent = this.velocity.map((row, i) => row.map((v, c) => v - [0, 1, 2].reduce((s, a) => s + this.frame[i][a] * inside[a][c], 0)));
