@@ -60,6 +60,22 @@ class Settings:
         return f"{self.scheme}://{self.host}:{self.port}"
 
 
+PLUGINS_VARIABLE = "COLLAPSE_PLUGINS"
+
+
+def load_named_plugins(names: str | None = None) -> None:
+    """Load the plugins of a comma-separated list of packages, by default that of COLLAPSE_PLUGINS.
+
+    The variable is set for the processes that this one starts. Raises ncengine.plugins.PluginError.
+    """
+    names = os.environ.get(PLUGINS_VARIABLE, "") if names is None else names
+    packages = [name.strip() for name in names.split(",") if name.strip()]
+    if packages:
+        from ncengine.plugins import load_plugins
+
+        os.environ[PLUGINS_VARIABLE] = ",".join(plugin.package for plugin in load_plugins(packages))
+
+
 def datasets_dir(data_dir: Path) -> Path:
     """Return the folder of downloaded data sets, from which runs may always read."""
     return data_dir / "datasets"

@@ -22,8 +22,7 @@ from torch import Tensor
 
 import ncengine as nc
 from benchmarks.report import Figure
-from ncengine.backbones import make_backbone
-from ncengine.config import ResNet18
+from ncengine.backbones.torchvision_models_config import ResNet18
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 SAMPLES, FEATURES, BATCH = 20_000, 512, 250
@@ -143,7 +142,7 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def _cost() -> list[Figure]:
-    network = make_backbone(ResNet18(), (3, 32, 32), SAMPLES).to(DEVICE, memory_format=torch.channels_last).eval()
+    network = ResNet18().build((3, 32, 32), SAMPLES).to(DEVICE, memory_format=torch.channels_last).eval()
     images = torch.randn(BATCH, 3, 32, 32, device=DEVICE).to(memory_format=torch.channels_last)
 
     def forward() -> None:

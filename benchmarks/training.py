@@ -17,25 +17,18 @@ from torch import Tensor, nn
 
 import ncengine as nc
 from benchmarks.report import Figure, side_by_side
-from ncengine.backbones import make_backbone
-from ncengine.config import (
-    BackboneConfig,
-    CnnSmall,
-    LinearHeadConfig,
-    MeasureConfig,
-    NearestETFHeadConfig,
-    ResNet18,
-    RunConfig,
-    Sgd,
-)
+from ncengine.backbones.registry import BackboneConfig
+from ncengine.backbones.small_networks_config import CnnSmall
+from ncengine.backbones.torchvision_models_config import ResNet18
+from ncengine.config import MeasureConfig, RunConfig, Sgd
 from ncengine.data import resolve_config
 from ncengine.data.augment import Augmentation
 from ncengine.data.batch_order import epoch_order
 from ncengine.data.loader import load
 from ncengine.data.paths import DataPaths
 from ncengine.data.split import Split, make_source
-from ncengine.heads import make_head
-from ncengine.losses import loss_of
+from ncengine.heads.linear_config import LinearHeadConfig
+from ncengine.heads.nearest_etf_config import NearestETFHeadConfig
 from ncengine.training.optim import lr_factor, make_optimiser
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -67,8 +60,8 @@ def _steps(config: BackboneConfig, shape: tuple[int, ...], bound: float, *, roun
     labels = torch.arange(256, device=DEVICE) % 10
 
     def step(head_config: LinearHeadConfig | NearestETFHeadConfig) -> Callable[[], None]:
-        backbone = make_backbone(config, shape, 256).to(DEVICE, memory_format=torch.channels_last)
-        head = make_head(head_config, config.features, 10, 0).to(DEVICE)
+        backbone = config.build(shape, 256).to(DEVICE, memory_format=torch.channels_last)
+        head = head_config.build(config.features, 10, 0).to(DEVICE)
         optimiser = make_optimiser(Sgd(), backbone, head)
 
         def run() -> None:
@@ -168,9 +161,9 @@ def _engine() -> list[Figure]:
         except StopIteration as end:
             train, _ = end.value
         torch.manual_seed(config.seed)
-        backbone = make_backbone(config.backbone, config.dataset_info.shape, len(train))
+        backbone = config.backbone.build(config.dataset_info.shape, len(train))
         backbone = backbone.to(DEVICE, memory_format=torch.channels_last)
-        head = make_head(config.head, config.backbone.features, config.classes, config.seed).to(DEVICE)
+        head = config.head.build(config.backbone.features, config.classes, config.seed).to(DEVICE)
         optimiser = make_optimiser(config.optimiser, backbone, head)
         steps, samples = config.steps_per_epoch, train.source.samples
         report_every = steps // 8
@@ -185,7 +178,7 @@ def _engine() -> list[Figure]:
                 for group in optimiser.param_groups:
                     group["lr"] = 0.1 * lr_factor(config.schedule, number, steps * config.epochs, steps)
                 optimiser.zero_grad(set_to_none=True)
-                loss = loss_of(config.loss, head(backbone(images), train.labels[rows]), train.labels[rows])
+                loss = config.loss.loss(head(backbone(images), train.labels[rows]), train.labels[rows])
                 loss.backward()
                 optimiser.step()
                 if (step + 1) % report_every == 0:

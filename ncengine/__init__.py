@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from ncengine.geometry.polar import polar as polar
     from ncengine.geometry.simplex import simplex_basis as simplex_basis
     from ncengine.geometry.simplex import simplex_etf as simplex_etf
-    from ncengine.heads import FixedETFHead as FixedETFHead
-    from ncengine.heads import LearnedETFHead as LearnedETFHead
-    from ncengine.heads import LinearHead as LinearHead
-    from ncengine.heads import NearestETFHead as NearestETFHead
+    from ncengine.heads.fixed_etf import FixedETFHead as FixedETFHead
+    from ncengine.heads.learned_etf import LearnedETFHead as LearnedETFHead
+    from ncengine.heads.linear import LinearHead as LinearHead
+    from ncengine.heads.nearest_etf import NearestETFHead as NearestETFHead
     from ncengine.measurement.meter import Meter as Meter
     from ncengine.measurement.meter import measure as measure
     from ncengine.measurement.observer import Observation as Observation
@@ -41,10 +41,10 @@ _WHERE = {
     "polar": ("ncengine.geometry.polar", "polar"),
     "nearest_etf": ("ncengine.geometry.nearest_etf", "nearest_etf"),
     "etf_weights": ("ncengine.geometry.nearest_etf", "etf_weights"),
-    "NearestETFHead": ("ncengine.heads", "NearestETFHead"),
-    "FixedETFHead": ("ncengine.heads", "FixedETFHead"),
-    "LearnedETFHead": ("ncengine.heads", "LearnedETFHead"),
-    "LinearHead": ("ncengine.heads", "LinearHead"),
+    "NearestETFHead": ("ncengine.heads.nearest_etf", "NearestETFHead"),
+    "FixedETFHead": ("ncengine.heads.fixed_etf", "FixedETFHead"),
+    "LearnedETFHead": ("ncengine.heads.learned_etf", "LearnedETFHead"),
+    "LinearHead": ("ncengine.heads.linear", "LinearHead"),
     "measure": ("ncengine.measurement.meter", "measure"),
     "Meter": ("ncengine.measurement.meter", "Meter"),
     "catalogue": ("ncengine.metrics", "catalogue"),

@@ -12,40 +12,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from ncengine.backbones.registry import BackboneConfig
+from ncengine.backbones.small_networks_config import CnnSmall, Mlp
+from ncengine.backbones.torchvision_models_config import ResNet18, ResNet50, Vgg13
+from ncengine.backbones.unconstrained_config import FreeFeaturesConfig
 from ncengine.config import (
     Agd,
-    BackboneConfig,
-    Cifar10,
-    Cifar100,
-    CnnSmall,
     ConstantSchedule,
     CosineSchedule,
-    DataConfig,
-    Digits,
-    FashionMnist,
-    FashionMnistMini,
-    FixedETFHeadConfig,
-    FreeFeaturesConfig,
-    HeadConfig,
-    ImageNet,
-    LearnedETFHeadConfig,
-    LinearHeadConfig,
     MeasureConfig,
-    Mlp,
-    Mnist,
-    NearestETFHeadConfig,
-    ResNet18,
-    ResNet50,
     RunConfig,
     Sgd,
     Shuffled,
-    Stl10,
     Stratified,
-    Synthetic,
-    Ufm,
-    Vgg13,
     with_overrides,
 )
+from ncengine.data.embedded_config import Digits, FashionMnistMini
+from ncengine.data.generated_config import Synthetic, Ufm
+from ncengine.data.own_files_config import ImageNet
+from ncengine.data.public_datasets_config import Cifar10, Cifar100, FashionMnist, Mnist, Stl10
+from ncengine.data.registry import DatasetConfig
+from ncengine.heads.fixed_etf_config import FixedETFHeadConfig
+from ncengine.heads.learned_etf_config import LearnedETFHeadConfig
+from ncengine.heads.linear_config import LinearHeadConfig
+from ncengine.heads.nearest_etf_config import NearestETFHeadConfig
+from ncengine.heads.registry import HeadConfig
 
 Preset = Callable[[], RunConfig]
 Group = Literal["quick", "larger", "paper", "released-code"]
@@ -211,7 +202,7 @@ LARGER: dict[str, Preset] = {
     "ufm-1000": ufm_1000,
     "fashion-mnist-whole": fashion_mnist_whole,
 }
-PAPER_DATA: dict[str, tuple[DataConfig, BackboneConfig]] = {
+PAPER_DATA: dict[str, tuple[DatasetConfig, BackboneConfig]] = {
     "cifar10-resnet18": (Cifar10(crop_padding=4, flip=True), ResNet18()),
     "cifar10-vgg13": (Cifar10(crop_padding=4, flip=True), Vgg13()),
     "cifar100-resnet50": (Cifar100(crop_padding=4, flip=True), ResNet50()),

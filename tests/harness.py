@@ -25,7 +25,9 @@ import psutil
 from playwright.sync_api import Browser, Playwright
 
 from backend.store.database import Store
-from ncengine.config import Digits, MeasureConfig, Mlp, RunConfig
+from ncengine.backbones.small_networks_config import Mlp
+from ncengine.config import MeasureConfig, RunConfig
+from ncengine.data.embedded_config import Digits
 
 Result = TypeVar("Result")
 COLLAPSE = Path(sys.executable).with_name("collapse")

@@ -38,9 +38,11 @@ app.add_typer(store_app, name="store")
 
 def main() -> None:
     """Run the command; expected errors are printed as one line on standard error, without a traceback."""
+    from backend.settings import load_named_plugins
     from backend.store.errors import CollapseError
 
     try:
+        load_named_plugins()
         app()
     except CollapseError as error:
         print(f"collapse: {error}", file=sys.stderr)

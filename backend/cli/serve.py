@@ -52,6 +52,14 @@ WorkerMemory = Annotated[
 ]
 Certificate = Annotated[Path | None, typer.Option(help="Certificate chain (PEM): serve https.")]
 Key = Annotated[Path | None, typer.Option(help="The certificate's private key (PEM).")]
+Plugins = Annotated[
+    str | None,
+    typer.Option(
+        envvar="COLLAPSE_PLUGINS",
+        help="Installed packages whose heads, losses, metrics, data sets and backbones to add, separated by commas.",
+        metavar="PACKAGES",
+    ),
+]
 Join = Annotated[bool, typer.Option("--join", help="Add an empty data directory to the database's store.")]
 
 
@@ -74,14 +82,16 @@ def serve(
     worker_memory: WorkerMemory = None,
     certificate: Certificate = None,
     key: Key = None,
+    plugins: Plugins = None,
     join: Join = False,
 ) -> None:
     """Start the server: pages, API and jobs in one process."""
     from importlib import import_module
 
     from backend.api.server import serve as start
-    from backend.settings import Settings, resolve_store
+    from backend.settings import Settings, load_named_plugins, resolve_store
 
+    load_named_plugins(plugins)
     # Imported by name: the service does not depend on the pages, and runs without them.
     pages = import_module("dashboard.app").attach
     data_dir, database_url = resolve_store(data, database_url)

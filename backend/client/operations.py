@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from backend.api import wire
 from backend.store.errors import CollapseError
+from ncengine.components import ALLOW_UNKNOWN
 
 PREFIX = "/api/v1"
 LONG_TIMEOUT_S = 300.0
@@ -75,12 +76,12 @@ def problem_of(response: httpx2.Response) -> wire.Problem:
 
 
 def _model(kind: type[Model]) -> Callable[[httpx2.Response], Model]:
-    return lambda response: kind.model_validate_json(response.content)
+    return lambda response: kind.model_validate_json(response.content, context=ALLOW_UNKNOWN)
 
 
 def _items(kind: type[Item]) -> Callable[[httpx2.Response], list[Item]]:
     model = wire.ItemList[kind]  # type: ignore[valid-type]
-    return lambda response: model.model_validate_json(response.content).items
+    return lambda response: model.model_validate_json(response.content, context=ALLOW_UNKNOWN).items
 
 
 def _nothing(_response: httpx2.Response) -> None:

@@ -19,6 +19,7 @@ from backend.store.database import Store
 from backend.store.errors import Invalid, NotFound
 from backend.store.suggestions import did_you_mean
 from ncengine import __version__
+from ncengine.heads.nearest_etf_config import NearestETFHeadConfig
 from ncengine.metrics import METRICS
 from ncengine.milestones import time_to_collapse
 from ncfigures.catalogue import DEFAULT_THRESHOLDS, FIGURES, FigureName, Format
@@ -111,7 +112,7 @@ def _run_data(
         last_seq=run.last_seq,
         classes=run.classes,
         device=run.config.device,
-        implicit_gradient=head.implicit_gradient if head.name == "nearest-etf" else None,
+        implicit_gradient=head.implicit_gradient if isinstance(head, NearestETFHeadConfig) else None,
         versions={} if started is None else started.payload["versions"],
         curves=curves,
         captures=_captures(store, run.id, figures, options) if with_captures else (),

@@ -10,6 +10,7 @@ import orjson
 
 from backend.figures.files import job_file
 from backend.figures.process import JOBS, StoreLocation
+from backend.settings import load_named_plugins
 from backend.store.database import Unreachable, open_store
 from backend.store.errors import Unusable
 
@@ -23,6 +24,7 @@ NICENESS = 5
 def serve() -> None:
     """Make the files that are asked for until the input ends."""
     os.nice(NICENESS)
+    load_named_plugins()
     lines = iter(sys.stdin.buffer)
     location = StoreLocation.model_validate_json(next(lines))
     store: Store | None = None

@@ -18,14 +18,15 @@ from backend.store import data_directory
 from backend.store.database import open_store
 from backend.store.errors import CollapseError
 from ncengine import __version__
-from ncengine.data.dataset_info import DATASETS
+from ncengine.data.embedded_config import Digits, FashionMnistMini
+from ncengine.data.registry import DATASETS, DownloadedConfig
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "firefox")
 PROBE = """
 import torch, json
 from ncengine.config import RunConfig
-from ncengine.data.loader import EMBEDDED
-datasets = {name: load() for name, load in EMBEDDED.items()}
+from ncengine.data import embedded
+datasets = {"fashion-mnist-mini": embedded.fashion_mnist_mini(), "digits": embedded.digits()}
 sizes = {name: [len(raw.train_labels), len(raw.test_labels)] for name, raw in datasets.items()}
 print(json.dumps({"torch": torch.__version__, "cuda": torch.cuda.is_available(), "sizes": sizes}))
 """
@@ -72,10 +73,11 @@ def _engine() -> list[CheckResult]:
         reason = (found.stderr.strip().splitlines() or ["no message"])[-1]
         return [CheckResult("PyTorch and data", False, reason, "install again with `make run`, or pip install -e .")]
     facts = json.loads(found.stdout)
+    infos = {config.name: config.info() for config in (FashionMnistMini(), Digits())}
     sets = [
         CheckResult(
             f"data set {name}",
-            sizes == [DATASETS[name].train, DATASETS[name].test],
+            sizes == [infos[name].train, infos[name].test],
             f"{sizes[0]} training and {sizes[1]} test samples",
         )
         for name, sizes in facts["sizes"].items()
@@ -87,15 +89,16 @@ def _engine() -> list[CheckResult]:
 def _published(data_dir: Path) -> list[CheckResult]:
     """Check which downloadable data sets are present."""
     from ncengine.data.paths import DataPaths
-    from ncengine.data.public_datasets import READERS, folders_of
+    from ncengine.data.public_datasets import folders_of
 
     data_paths = DataPaths(directory=datasets_dir(data_dir))
+    published = [name for name, config in DATASETS.items() if issubclass(config, DownloadedConfig)]
     present = [
         name
-        for name in READERS
+        for name in published
         if any(file.suffix != ".partial" for folder in folders_of(name, data_paths) for file in folder.glob("*"))
     ]
-    others = ", ".join(name for name in READERS if name not in present)
+    others = ", ".join(name for name in published if name not in present)
     remedy = f"a run with data.download=true fetches what is not: {others}" if others else ""
     return [CheckResult("further data sets here", bool(present), ", ".join(present) or "none", remedy, required=False)]
 

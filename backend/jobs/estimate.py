@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from backend.store.database import Store
 from backend.store.models import reading, run
+from ncengine.components import ALLOW_UNKNOWN
 from ncengine.config import RunConfig
 
 MAX_PAST_RUNS, MAX_SIMILAR_RUNS = 300, 9
@@ -66,7 +67,7 @@ def _past_runs(store: Store, data: set[str]) -> list[PastRun]:
         rows = connection.execute(query.order_by(run.c.created_at.desc()).limit(MAX_PAST_RUNS)).all()
     past_runs = []
     for row in rows:
-        config = RunConfig.model_validate(row.config)
+        config = RunConfig.model_validate(row.config, context=ALLOW_UNKNOWN)
         past_runs.append(PastRun(row.id, config, row.running_s / (row.epoch * config.train_size)))
     return past_runs
 

@@ -29,7 +29,7 @@ from backend.jobs.heartbeat import FENCED_EXIT_STATUS, Heartbeat
 from backend.jobs.launcher import DataAccess
 from backend.jobs.outbox import is_full, retry
 from backend.jobs.recorder import EventRecorder, validated_payload
-from backend.settings import datasets_dir
+from backend.settings import datasets_dir, load_named_plugins
 from backend.store import artifacts, run_folders, runs
 from backend.store.database import Store, open_store
 from backend.store.errors import CollapseError, Fenced
@@ -70,6 +70,7 @@ def execute(store: Store, run_id: str, number: int, device: str, data_access: Da
             from ncengine.training.loop import run as train
 
             config = runs.config_of(row)
+            config.require_known_components()
             datasets = datasets_dir(store.data_dir)
             if data_access.confined:
                 # Symbolic links may have changed since the run was launched.
@@ -151,6 +152,7 @@ def main() -> int:
     parser.add_argument("--warm", action="store_true")
     parser.add_argument("--memory", type=int, help="bytes of private memory that may be had")
     given = parser.parse_args()
+    load_named_plugins()
     if given.memory is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (given.memory, given.memory))
     # Ctrl-C is for the parent process; a run is stopped through the store.

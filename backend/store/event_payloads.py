@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, Strict, ValidationE
 
 from backend.store.errors import Invalid
 from backend.store.validation import SHA256_PATTERN, format_validation_error
-from ncengine.config.data import MAX_CLASSES
+from ncengine.data.registry import MAX_CLASSES
 from ncengine.geometry.views import WHOLE_FRAME_UP_TO, view_name
 
 MAX_LAYERS = 64

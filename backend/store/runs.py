@@ -19,6 +19,7 @@ from backend.store.errors import Conflict, NotFound
 from backend.store.event_log import NewEvent, insert_events
 from backend.store.models import artifact, run
 from ncengine import __version__
+from ncengine.components import ALLOW_UNKNOWN
 from ncengine.config import RunConfig
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -159,7 +160,7 @@ def config_of(row: sa.Row[Any]) -> RunConfig:
 @functools.lru_cache(maxsize=1000)
 def _validated(config: bytes) -> RunConfig:
     # Consecutive pages of runs have the same configs; validating a hundred takes a fifth of a page's time.
-    return RunConfig.model_validate_json(config)
+    return RunConfig.model_validate_json(config, context=ALLOW_UNKNOWN)
 
 
 def headline(summary: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -78,21 +78,18 @@ QUOTED = re.compile(r"'([^']*)'")
 def setting_names() -> frozenset[str]:
     """Return every setting of a config by its dotted name, of all components."""
 
-    def collect(model: type[BaseModel], prefix: str) -> Iterator[str]:
-        for name, field in model.model_fields.items():
+    schema = RunConfig.model_json_schema()
+
+    def collect(node: dict[str, Any], prefix: str) -> Iterator[str]:
+        if "$ref" in node:
+            node = schema["$defs"][node["$ref"].rpartition("/")[2]]
+        for choice in (*node.get("oneOf", ()), *node.get("anyOf", ())):
+            yield from collect(choice, prefix)
+        for name, child in node.get("properties", {}).items():
             yield prefix + name
-            for part in _models_in(field.annotation):
-                yield from collect(part, f"{prefix}{name}.")
+            yield from collect(child, f"{prefix}{name}.")
 
-    return frozenset(collect(RunConfig, ""))
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Yield the models that an annotation names, such as the members of a union."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models_in(argument)
+    return frozenset(collect(schema, ""))
 
 
 def override_settings(config: RunConfig, settings: dict[str, object]) -> RunConfig:

@@ -6,9 +6,8 @@ import math
 
 from torch import nn
 
-from ncengine import config as cfg
-
-Shape = tuple[int, ...]
+from ncengine.backbones import small_networks_config as cfg
+from ncengine.backbones.registry import Shape
 
 
 def cnn_small(config: cfg.CnnSmall, shape: Shape) -> nn.Module:

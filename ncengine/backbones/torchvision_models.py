@@ -9,14 +9,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ncengine import config as cfg
+from ncengine.backbones import torchvision_models_config as cfg
+from ncengine.backbones.registry import Shape
 
-Shape = tuple[int, ...]
 RESNETS = {"resnext50": "resnext50_32x4d"}
 """Names that differ in torchvision."""
 
 
-def resnet(config: cfg.ResNet18, shape: Shape) -> nn.Module:
+def resnet(config: cfg.ResNetConfig, shape: Shape) -> nn.Module:
     """Return a residual network; the CIFAR stem is a 3×3 convolution and no pooling, as for images of 32×32."""
     from torchvision import models
 
@@ -33,7 +33,7 @@ def resnet(config: cfg.ResNet18, shape: Shape) -> nn.Module:
     return built
 
 
-def vgg(config: cfg.Vgg11, shape: Shape) -> nn.Module:
+def vgg(config: cfg.VggConfig, shape: Shape) -> nn.Module:
     """Return a VGG network; the CIFAR stem averages the last feature map, the ImageNet one has the two wide layers."""
     from torchvision import models
 

@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from ncengine.config.backbone import BackboneConfig, CnnSmall
-from ncengine.config.base import ConfigModel
-from ncengine.config.data import DataConfig, FashionMnistMini
-from ncengine.config.head import HeadConfig, NearestETFHeadConfig
+from ncengine.backbones.registry import BACKBONES, BackboneConfig
+from ncengine.backbones.small_networks_config import CnnSmall
+from ncengine.components import ConfigModel, UnknownComponent, one_of
 from ncengine.config.training import (
-    OWN_OOD,
-    CrossEntropy,
-    LossConfig,
     MeasureConfig,
     OneCycleSchedule,
     OptimiserConfig,
@@ -27,8 +23,13 @@ from ncengine.config.training import (
     Sgd,
     Stratified,
 )
-from ncengine.data.dataset_info import DatasetInfo, dataset_info
+from ncengine.data.embedded_config import FashionMnistMini
 from ncengine.data.imbalance import class_counts
+from ncengine.data.registry import DATASETS, DatasetConfig, DatasetInfo, ImageConfig, is_own_data
+from ncengine.heads.nearest_etf_config import NearestETFHeadConfig
+from ncengine.heads.registry import HEADS, HeadConfig
+from ncengine.losses.cross_entropy import CrossEntropy
+from ncengine.losses.registry import LOSSES, LossConfig
 
 SAMPLE_PER_CLASS = 50
 """Training samples of each class that captures within the first epoch measure, and that `keep_features` stores."""
@@ -46,10 +47,10 @@ class KeptFeatures(NamedTuple):
 class RunConfig(ConfigModel):
     """A whole run: data, network, classifier, training and measurement."""
 
-    data: DataConfig = FashionMnistMini()
-    backbone: BackboneConfig = CnnSmall()
-    head: HeadConfig = NearestETFHeadConfig()
-    loss: LossConfig = CrossEntropy()
+    data: Annotated[DatasetConfig, one_of(DATASETS), Field(title="Data set")] = FashionMnistMini()
+    backbone: Annotated[BackboneConfig, one_of(BACKBONES), Field(title="Backbone")] = CnnSmall()
+    head: Annotated[HeadConfig, one_of(HEADS), Field(title="Classifier")] = NearestETFHeadConfig()
+    loss: Annotated[LossConfig, one_of(LOSSES), Field(title="Loss")] = CrossEntropy()
     optimiser: OptimiserConfig = Sgd()
     schedule: ScheduleConfig = OneCycleSchedule()
     sampler: SamplerConfig = Stratified()
@@ -75,17 +76,22 @@ class RunConfig(ConfigModel):
     @property
     def is_resolved(self) -> bool:
         """Whether the content of the data is known; of own files it is after `ncengine.data.resolve_config`."""
-        return getattr(self.data, "found", True) is not None
+        return self.data.is_resolved
 
     @property
     def dataset_info(self) -> DatasetInfo:
-        """Properties of the data set before loading it; raises ValueError for own files that are not resolved."""
-        return dataset_info(self.data)
+        """Properties of the data set before loading it; raises ValueError for own files that are not resolved.
+
+        Of an unknown data set they are those of an empty one.
+        """
+        if isinstance(self.data, UnknownComponent):
+            return DatasetInfo(self.data.name, 0, 0, (), (), (), (), (), "unknown")
+        return self.data.info()
 
     @property
     def labels(self) -> tuple[int, ...]:
         """The data set's labels that take part, in the order of this run's classes."""
-        chosen = getattr(self.data, "classes", None)
+        chosen = self.data.chosen_labels
         return tuple(range(len(self.dataset_info.class_names))) if chosen is None else chosen
 
     @property
@@ -103,9 +109,8 @@ class RunConfig(ConfigModel):
         """Training samples of each of this run's classes, after limits and the long tail."""
         per_class = self.dataset_info.train_per_class
         counts = [per_class[label] for label in self.labels]
-        limit = None if self.data.name in ("ufm", "synthetic") else getattr(self.data, "per_class", None)
         data = self.data
-        return class_counts(counts, limit=limit, imbalance=data.imbalance, factor=data.imbalance_factor)
+        return class_counts(counts, limit=data.max_per_class, imbalance=data.imbalance, factor=data.imbalance_factor)
 
     @property
     def train_size(self) -> int:
@@ -130,8 +135,23 @@ class RunConfig(ConfigModel):
         early = min(measure.first_epoch_captures, max(0, self.steps_per_epoch - 1))
         return KeptFeatures(row * rows, epochs + early + 1)
 
+    def unknown_components(self) -> list[str]:
+        """Return the parts, with their names, that no registry has; such a run can be shown, and not trained."""
+        parts = {"data": self.data, "backbone": self.backbone, "head": self.head, "loss": self.loss}
+        return [f"{key}.name={part.name}" for key, part in parts.items() if isinstance(part, UnknownComponent)]
+
+    def require_known_components(self) -> None:
+        """Raise ValueError if a part is of a component that no registry has."""
+        if unknown := self.unknown_components():
+            raise ValueError(
+                f"{', '.join(unknown)} must be a known component; if it is one of a plugin, start the server with "
+                "--plugins PACKAGE"
+            )
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
+        if self.unknown_components():
+            return self
         _check_parts(self)
         if self.is_resolved:
             _check_data(self)
@@ -148,7 +168,7 @@ class RunConfig(ConfigModel):
 
 def _check_parts(config: RunConfig) -> None:
     """Raise ValueError if parts of a config exclude each other, independently of the data."""
-    if (config.data.name == "ufm") != (config.backbone.name == "free-features"):
+    if config.data.has_indices != config.backbone.takes_indices:
         raise ValueError(
             f"backbone.name must be free-features for the data set ufm, and for no other, got {config.backbone.name} "
             f"with {config.data.name}; set both or neither"
@@ -157,10 +177,13 @@ def _check_parts(config: RunConfig) -> None:
     if optimiser.name == "sgd" and optimiser.nesterov and optimiser.momentum == 0:
         raise ValueError("optimiser.nesterov must come with momentum above 0, got 0; set optimiser.momentum=0.9")
     if optimiser.name == "agd":
-        if config.head.name == "linear" and config.head.bias:
+        if config.head.learns_bias:
             raise ValueError("head.bias must be off for agd, which has no step for biases; set head.bias=false")
-        if config.backbone.name == "vit-tiny":
-            raise ValueError("optimiser.name must be another than agd for vit-tiny, whose positions are no linear maps")
+        if not config.backbone.has_only_linear_maps:
+            raise ValueError(
+                f"optimiser.name must be another than agd for {config.backbone.name}, of which not all parameters are "
+                "linear maps"
+            )
     if config.schedule.name == "multi-step":
         milestones = config.schedule.milestones
         if list(milestones) != sorted(set(milestones)) or milestones[0] < 1:
@@ -170,12 +193,12 @@ def _check_parts(config: RunConfig) -> None:
             f"optimiser.accumulate must leave parts of at least 2 samples, got {optimiser.accumulate} for "
             f"batch_size={config.batch_size}; set optimiser.accumulate={max(1, config.batch_size // 2)} or less"
         )
-    if config.measure.outside != "none" and config.data.name in ("ufm", "synthetic"):
+    if config.measure.outside != "none" and not config.data.has_images:
         raise ValueError(
             f"measure.outside must be none for {config.data.name}, whose samples are no images, "
             f"got {config.measure.outside}; set measure.outside=none"
         )
-    if config.measure.outside in OWN_OOD and not config.measure.outside_path:
+    if is_own_data(config.measure.outside) and not config.measure.outside_path:
         raise ValueError("measure.outside_path must say where the other data lies, got nothing")
     if len(set(config.measure.layers)) != len(config.measure.layers):
         raise ValueError(f"measure.layers must be different names, got {list(config.measure.layers)}")
@@ -185,7 +208,7 @@ def _check_data(config: RunConfig) -> None:
     """Raise ValueError if a config does not fit its data."""
     info = config.dataset_info
     known = len(info.class_names)
-    chosen = getattr(config.data, "classes", None)
+    chosen = config.data.chosen_labels
     if chosen is not None:
         bad = [label for label in chosen if not 0 <= label < known]
         if bad or len(set(chosen)) != len(chosen) or len(chosen) < 2:
@@ -195,24 +218,22 @@ def _check_data(config: RunConfig) -> None:
             )
     if known < 2:
         raise ValueError(f"data.path must hold at least 2 classes, got {known} ({', '.join(info.class_names)})")
-    if len(info.shape) == 1 and config.backbone.name != "mlp":
+    data, backbone = config.data, config.backbone
+    if len(info.shape) == 1 and not backbone.takes_vectors:
+        possible = [name for name, each in BACKBONES.items() if each.takes_vectors]
         raise ValueError(
-            f"backbone.name must be mlp for vectors such as {config.data.name}, got {config.backbone.name}; "
-            "set backbone.name=mlp"
+            f"backbone.name must be {' or '.join(possible)} for vectors such as {data.name}, got {backbone.name}; "
+            f"set backbone.name={possible[0]}"
         )
-    if len(info.shape) == 1 and any(getattr(config.data, name, 0) for name in ("flip", "crop_padding", "cutout")):
+    if len(info.shape) == 1 and isinstance(data, ImageConfig) and (data.flip or data.crop_padding or data.cutout):
         raise ValueError("data.flip must be off, and crop_padding and cutout 0, for vectors: they are for images")
-    if config.backbone.name == "vit-tiny" and any(side % config.backbone.patch for side in info.shape[1:]):
-        raise ValueError(
-            f"backbone.patch must divide the image's sides {info.shape[1:]}, got {config.backbone.patch}; "
-            "7 divides 28, 4 divides 32"
-        )
-    if config.head.name != "linear" and config.backbone.features < config.classes - 1:
+    backbone.require_shape(info.shape)
+    if config.head.is_etf and backbone.features < config.classes - 1:
         raise ValueError(
             f"backbone.features must be at least {config.classes - 1} for a {config.head.name} head with "
             f"{config.classes} classes, got {config.backbone.features}; set backbone.features={config.classes - 1}"
         )
-    same = config.measure.outside == config.data.name and config.data.name not in OWN_OOD
+    same = config.measure.outside == config.data.name and not is_own_data(config.data.name)
     if same and config.classes == known:
         raise ValueError(
             f"measure.outside must be another data set than {config.data.name}, of which all classes take part; "

@@ -1,33 +1,14 @@
-"""Configs of loss, optimiser, schedule, sampler and measurement."""
+"""Configs of optimiser, schedule, sampler and measurement."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ncengine.config.base import LATE, ConfigModel, applies_if
-
-
-class CrossEntropy(ConfigModel):
-    """Cross-entropy of the softmax."""
-
-    name: Literal["cross-entropy"] = "cross-entropy"
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1, title="Label smoothing")
-    """Share of the target spread evenly over all classes (Szegedy et al. 2016)."""
-
-
-class MeanSquaredError(ConfigModel):
-    """Mean squared error of the logits (Hui, Belkin 2021)."""
-
-    name: Literal["mse"] = "mse"
-    weight: float = Field(default=1.0, gt=0, le=1e4, title="Weight of the true class")
-    """Weight of the true class's squared error; 15 is used for many classes."""
-    target: float = Field(default=1.0, gt=0, le=1e4, title="Target of the true class")
-    """Target logit of the true class; the others have target 0. 30 is used for many classes."""
-
-
-LossConfig = Annotated[CrossEntropy | MeanSquaredError, Field(discriminator="name", title="Loss")]
+from ncengine.components import LATE, ConfigModel, FieldType, applies_if
+from ncengine.data.registry import DATASETS, DatasetConfig, DownloadedConfig, OwnDataConfig, ood_names
 
 
 class _Optimiser(ConfigModel):
@@ -155,12 +136,17 @@ class Stratified(ConfigModel):
 SamplerConfig = Annotated[Shuffled | Stratified, Field(discriminator="name", title="Batches")]
 
 
-DownloadedName = Literal[
-    "mnist", "fashion-mnist", "kmnist", "emnist", "svhn", "cifar10", "cifar100", "stl10", "tiny-imagenet"
-]
-OwnName = Literal["image-folder", "arrays"]
-OodName = Literal["none", "fashion-mnist-mini", "digits", DownloadedName, OwnName]
-OWN_OOD, DOWNLOADED_OOD = get_args(OwnName), get_args(DownloadedName)
+def _ood_type() -> Any:
+    return Literal[("none", *ood_names())]
+
+
+def _applies_to(kind: type[DatasetConfig]) -> Callable[[dict[str, Any]], None]:
+    """Return the schema entry for a field that is used only if the other data are of a kind."""
+
+    def extend(schema: dict[str, Any]) -> None:
+        schema |= applies_if(outside=tuple(name for name in ood_names() if issubclass(DATASETS[name], kind)))
+
+    return extend
 
 
 class MeasureConfig(ConfigModel):
@@ -178,15 +164,15 @@ class MeasureConfig(ConfigModel):
     """Names of modules of the backbone whose outputs are measured too, averaged over positions."""
     features: int = Field(default=250, ge=1, le=10_000, title="Features in a picture")
     """Training samples in each geometry capture, class-balanced; 64 KiB a capture is the upper limit."""
-    outside: OodName = Field(default="none", title="Other data, for NC5")
+    outside: Annotated[str, FieldType(DATASETS, _ood_type)] = Field(default="none", title="Other data, for NC5")
     """A second data set as out-of-distribution data; its images are converted to the same shape. The run's own data
     set, with a choice of classes, means the classes left out."""
     outside_path: str = Field(
-        default="", max_length=4096, title="Path of other data", json_schema_extra=applies_if(outside=OWN_OOD)
+        default="", max_length=4096, title="Path of other data", json_schema_extra=_applies_to(OwnDataConfig)
     )
     """Path of own images or arrays on the machine that trains, in a folder that the operator allows."""
     outside_download: bool = Field(
-        default=False, title="Download other data", json_schema_extra=applies_if(outside=DOWNLOADED_OOD)
+        default=False, title="Download other data", json_schema_extra=_applies_to(DownloadedConfig)
     )
     """Download the files once if this machine does not have them; off never opens a connection."""
     keep_features: Literal["none", "sample", "all"] = Field(default="none", title="Keep features")

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
-from ncengine.config.data import Arrays
+from ncengine.data.own_files_config import Arrays
 from ncengine.files.zip_directory import require_small_directory
 
 Array = npt.NDArray[Any]

@@ -15,10 +15,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ncengine.config.data import MAX_CLASSES, MAX_NAME, Arrays, OwnDataInfo
 from ncengine.data.array_readers import Array, ArrayReader, open_arrays
+from ncengine.data.own_files_config import Arrays
 from ncengine.data.paths import DataPaths
 from ncengine.data.raw_dataset import Labels, LoadResult, RawDataset
+from ncengine.data.registry import MAX_CLASSES, MAX_NAME, OwnDataInfo
 
 MAX_SAMPLES = 10_000_000
 MAX_NAMES_BYTES = 2**24

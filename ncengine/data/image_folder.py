@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ncengine.config.data import FolderConfig, OwnDataInfo
+from ncengine.data.own_files_config import FolderConfig
 from ncengine.data.paths import DataPaths, ProgressReporter
 from ncengine.data.raw_dataset import ImageFiles, Labels, LoadResult, RawDataset, Samples
+from ncengine.data.registry import OwnDataInfo
 from ncengine.events import LogLine
 
 SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"))

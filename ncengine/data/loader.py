@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from pathlib import Path
+from collections.abc import Generator
 from typing import Literal
 
 import numpy as np
@@ -11,57 +10,14 @@ import numpy.typing as npt
 import torch
 
 from ncengine.config import RunConfig
-from ncengine.config.data import DataConfig
-from ncengine.data import arrays, image_folder, public_datasets, synthetic
 from ncengine.data.augment import Augmentation
 from ncengine.data.paths import DataPaths
-from ncengine.data.raw_dataset import Labels, LoadResult, RawDataset, Samples
+from ncengine.data.raw_dataset import Labels, Samples
+from ncengine.data.registry import ImageConfig
 from ncengine.data.split import Split, make_source
 from ncengine.events import DataProgressed, LogLine
 
 Splits = Generator[DataProgressed | LogLine, None, tuple[Split, Split]]
-
-
-def _fashion_mini() -> RawDataset:
-    with np.load(Path(__file__).with_name("fashion_mnist_mini.npz"), allow_pickle=False) as stored:
-        return RawDataset(
-            stored["train_images"],
-            stored["train_labels"].astype(np.int64),
-            stored["test_images"],
-            stored["test_labels"].astype(np.int64),
-        )
-
-
-def _digits() -> RawDataset:
-    with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as stored:
-        images = np.round(stored["images"] * (255 / 16)).astype(np.uint8)
-        labels = stored["labels"].astype(np.int64)
-    # One list without a split; every fifth image of each class is for testing.
-    is_test = np.zeros(len(labels), dtype=bool)
-    for digit in range(10):
-        is_test[np.flatnonzero(labels == digit)[4::5]] = True
-    return RawDataset(images[~is_test], labels[~is_test], images[is_test], labels[is_test])
-
-
-EMBEDDED: dict[str, Callable[[], RawDataset]] = {"fashion-mnist-mini": _fashion_mini, "digits": _digits}
-"""Data sets that are shipped with the engine."""
-
-
-def load_raw(data: DataConfig, seed: int, data_paths: DataPaths) -> LoadResult:
-    """Return the complete data set, without limits, long tail or noise."""
-    match data.name:
-        case "fashion-mnist-mini" | "digits" as name:
-            return EMBEDDED[name]()
-        case "synthetic":
-            return synthetic.synthetic(data, seed)
-        case "ufm":
-            return synthetic.ufm(data)
-        case "image-folder" | "imagenet":
-            return (yield from image_folder.load(data, data_paths))
-        case "arrays":
-            return (yield from arrays.load(data, data_paths))
-        case name:
-            return (yield from public_datasets.READERS[name](data, data_paths))
 
 
 def load(config: RunConfig, device: torch.device, data_paths: DataPaths) -> Splits:
@@ -70,7 +26,7 @@ def load(config: RunConfig, device: torch.device, data_paths: DataPaths) -> Spli
     Raises FileNotFoundError if files are missing and may not be downloaded, OSError if a download fails, and ValueError
     if files are damaged or do not fit the config.
     """
-    raw = yield from load_raw(config.data, config.seed, data_paths)
+    raw = yield from config.data.load(config.seed, data_paths)
     data, info = config.data, config.dataset_info
     position = np.full(len(info.class_names), -1, dtype=np.int64)
     position[list(config.labels)] = np.arange(config.classes)
@@ -83,7 +39,7 @@ def load(config: RunConfig, device: torch.device, data_paths: DataPaths) -> Spli
     samples, true_labels = _select_classes(raw.train, position[raw.train_labels])
     rows = draw_rows(true_labels, config.train_per_class, generator)
     samples, true_labels = samples[rows], true_labels[rows]
-    if data.name == "ufm":
+    if data.has_indices:
         samples = np.arange(len(rows))  # features are numbered without gaps
     missing = sorted(set(range(config.classes)) - set(true_labels.tolist()))
     if missing:
@@ -93,11 +49,9 @@ def load(config: RunConfig, device: torch.device, data_paths: DataPaths) -> Spli
     if noisy:
         labels = noisy_labels(true_labels, config.classes, data.label_noise, data.noise_rate, generator)
     test_samples, test_labels = _select_classes(raw.test, position[raw.test_labels])
-    augmentation = Augmentation(
-        crop_padding=getattr(data, "crop_padding", 0),
-        flip=getattr(data, "flip", False),
-        cutout=getattr(data, "cutout", 0),
-    )
+    augmentation = Augmentation()
+    if isinstance(data, ImageConfig):
+        augmentation = Augmentation(crop_padding=data.crop_padding, flip=data.flip, cutout=data.cutout)
     train = Split(
         make_source(samples, device),
         torch.from_numpy(labels).to(device),

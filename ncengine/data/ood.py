@@ -15,9 +15,7 @@ import torch
 from torch import Tensor
 
 from ncengine.config import RunConfig
-from ncengine.data.dataset_info import dataset_info
 from ncengine.data.image_folder import read_images
-from ncengine.data.loader import load_raw
 from ncengine.data.paths import DataPaths
 from ncengine.data.raw_dataset import ImageFiles, Samples
 from ncengine.data.resolve import ood_dataset
@@ -34,12 +32,12 @@ def load_ood(
 ) -> Generator[DataProgressed | LogLine, None, Split | None]:
     """Return the out-of-distribution data as a split with all labels 0, or None if the config has none.
 
-    Raises as `loader.load` does, and ValueError for data that are not images.
+    Raises as `DatasetConfig.load` does, and ValueError for data that are not images.
     """
     other = ood_dataset(config)
     if other is None:
         return None
-    raw = yield from load_raw(other, config.seed, data_paths)
+    raw = yield from other.load(config.seed, data_paths)
     samples, labels = (raw.test, raw.test_labels) if len(raw.test_labels) else (raw.train, raw.train_labels)
     rows = np.arange(len(labels))
     if other == config.data:
@@ -48,7 +46,7 @@ def load_ood(
         rows = np.sort(np.random.default_rng([config.seed, 2]).permutation(rows)[:MAX_OOD_SAMPLES])
     if not len(rows):
         raise ValueError(f"measure.outside={config.measure.outside} has no samples")
-    info = dataset_info(config.data)
+    info = config.data.info()
     images = to_shape(image_bytes(samples[rows]), info.shape)
     labels_N = torch.zeros(len(images), dtype=torch.int64, device=device)
     return Split(TensorSource(images.to(device)), labels_N, mean=info.mean, std=info.std)

@@ -12,14 +12,14 @@ import io
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ncengine.config import data as cfg
+from ncengine.data import public_datasets_config as cfg
 from ncengine.data.download import RemoteFile, fetch
 from ncengine.data.paths import DataPaths, ProgressReporter
 from ncengine.data.raw_dataset import LoadResult, RawDataset, require_directory
@@ -87,7 +87,7 @@ def read_idx(content: bytes, name: str) -> npt.NDArray[np.uint8]:
     return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
 
 
-def _idx(data: Any, data_paths: DataPaths) -> LoadResult:
+def load_idx(data: cfg.IdxConfig, data_paths: DataPaths) -> LoadResult:
     """MNIST, Fashion-MNIST and KMNIST: four gzipped idx files."""
     from torchvision import datasets
 
@@ -101,7 +101,7 @@ def _idx(data: Any, data_paths: DataPaths) -> LoadResult:
     return RawDataset(arrays[0], arrays[1].astype(np.int64), arrays[2], arrays[3].astype(np.int64))
 
 
-def _emnist(data: cfg.Emnist, data_paths: DataPaths) -> LoadResult:
+def load_emnist(data: cfg.Emnist, data_paths: DataPaths) -> LoadResult:
     """EMNIST: one zip of gzipped idx files, images transposed, letters counted from one."""
     from torchvision import datasets
 
@@ -117,7 +117,7 @@ def _emnist(data: cfg.Emnist, data_paths: DataPaths) -> LoadResult:
     return RawDataset(arrays[0].swapaxes(1, 2), labels[0], arrays[2].swapaxes(1, 2), labels[1])
 
 
-def _cifar(data: Any, data_paths: DataPaths) -> LoadResult:
+def load_cifar(data: cfg.CifarConfig, data_paths: DataPaths) -> LoadResult:
     """CIFAR: records of one label byte (two for CIFAR-100, of which the second is the fine one) and 3×32×32 bytes."""
     path = yield from locate(CIFAR[data.name], data.name, data.download, data_paths)
     label_bytes = 1 if data.name == "cifar10" else 2
@@ -138,7 +138,7 @@ def _cifar(data: Any, data_paths: DataPaths) -> LoadResult:
     return RawDataset(images[0], labels[0], images[1], labels[1])
 
 
-def _svhn(data: cfg.Svhn, data_paths: DataPaths) -> LoadResult:
+def load_svhn(data: cfg.Svhn, data_paths: DataPaths) -> LoadResult:
     """SVHN: MATLAB files with X (32, 32, 3, N) and y, in which ten stands for zero."""
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
@@ -154,7 +154,7 @@ def _svhn(data: cfg.Svhn, data_paths: DataPaths) -> LoadResult:
     return RawDataset(*found)
 
 
-def _stl10(data: cfg.Stl10, data_paths: DataPaths) -> LoadResult:
+def load_stl10(data: cfg.Stl10, data_paths: DataPaths) -> LoadResult:
     """STL-10: one archive of bytes, images (3, 96, 96) column by column, labels counted from one."""
     from torchvision import datasets
 
@@ -181,7 +181,7 @@ def _stl10(data: cfg.Stl10, data_paths: DataPaths) -> LoadResult:
     return RawDataset(*found)
 
 
-def _tiny_imagenet(data: cfg.TinyImageNet, data_paths: DataPaths) -> LoadResult:
+def load_tiny_imagenet(data: cfg.TinyImageNet, data_paths: DataPaths) -> LoadResult:
     """Tiny-ImageNet: JPEG files in a zip, decoded once into a file beside it."""
     from PIL import Image
 
@@ -230,16 +230,3 @@ def _explain_damage(path: Path, *others: type[Exception]) -> Iterator[None]:
         yield
     except expected as error:
         raise ValueError(f"{path} is damaged or cut short ({error}); remove it and fetch it again") from error
-
-
-READERS: dict[str, Callable[[Any, DataPaths], LoadResult]] = {
-    "mnist": _idx,
-    "fashion-mnist": _idx,
-    "kmnist": _idx,
-    "emnist": _emnist,
-    "cifar10": _cifar,
-    "cifar100": _cifar,
-    "svhn": _svhn,
-    "stl10": _stl10,
-    "tiny-imagenet": _tiny_imagenet,
-}

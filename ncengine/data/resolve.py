@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ncengine.config.training import OWN_OOD
+from ncengine.data.own_files_config import FolderConfig
+from ncengine.data.registry import DATASETS, DatasetConfig, OwnDataConfig, is_own_data
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ncengine.config import RunConfig
-    from ncengine.config.data import DataConfig, OwnData, OwnDataInfo
 
 
 def resolve_config(config: RunConfig, *, roots: Sequence[Path] | None = None) -> RunConfig:
@@ -24,27 +24,27 @@ def resolve_config(config: RunConfig, *, roots: Sequence[Path] | None = None) ->
 
 
 def _resolve_data(config: RunConfig, roots: Sequence[Path] | None) -> RunConfig:
-    data = _as_own_data(config.data)
-    if data is None or (data.found is not None and roots is None):
+    data = config.data
+    if not isinstance(data, OwnDataConfig) or (data.is_resolved and roots is None):
         return config
     if roots is not None:  # a confined client may not declare the content either
         require_inside(data.path, roots)
     tree = config.model_dump(mode="json")
     # The worker may have another working directory.
-    tree["data"] |= {"found": _inspect(data).model_dump(mode="json"), "path": _absolute(data.path)}
+    tree["data"] |= {"found": data.inspect().model_dump(mode="json"), "path": _absolute(data.path)}
     return type(config).model_validate(tree)
 
 
 def _resolve_ood(config: RunConfig, roots: Sequence[Path] | None) -> RunConfig:
     measure = config.measure
-    if measure.outside not in OWN_OOD:
+    if not is_own_data(measure.outside):
         return config
     if roots is not None:
         require_inside(measure.outside_path, roots, "measure.outside_path")
     other = ood_dataset(config)
-    if other is not None and (own := _as_own_data(other)) is not None:
+    if isinstance(other, OwnDataConfig):
         try:
-            _inspect(own)
+            other.inspect()
         except (ValueError, OSError) as error:
             said = str(error).replace("data.path", "measure.outside_path")
             named = said if said.startswith("measure.outside_path") else f"measure.outside_path: {said}"
@@ -54,45 +54,25 @@ def _resolve_ood(config: RunConfig, roots: Sequence[Path] | None) -> RunConfig:
     return type(config).model_validate(tree)
 
 
-def ood_dataset(config: RunConfig) -> DataConfig | None:
+def ood_dataset(config: RunConfig) -> DatasetConfig | None:
     """Return the out-of-distribution data set of a resolved config, or None if it has none.
 
     It is the run's own data set if classes of that are left out.
     """
-    from pydantic import TypeAdapter
-
-    from ncengine.config.data import DataConfig
-
     measure, shape = config.measure, config.dataset_info.shape
     if measure.outside == "none":
         return None
-    if measure.outside == config.data.name and measure.outside not in OWN_OOD:
+    if measure.outside == config.data.name and not is_own_data(measure.outside):
         return config.data
     data: dict[str, object] = {"name": measure.outside}
-    if measure.outside in OWN_OOD:
+    if is_own_data(measure.outside):
         data["path"] = measure.outside_path
-    if measure.outside == "image-folder":
+    kind = DATASETS[measure.outside]
+    if issubclass(kind, FolderConfig):
         data |= {"image_size": shape[-1], "grey": shape[0] == 1}
     if measure.outside_download:
         data["download"] = True
-    chosen: DataConfig = TypeAdapter(DataConfig).validate_python(data)
-    return chosen
-
-
-def _as_own_data(data: DataConfig) -> OwnData | None:
-    from ncengine.config.data import Arrays, ImageFolder, ImageNet
-
-    return data if isinstance(data, ImageFolder | ImageNet | Arrays) else None
-
-
-def _inspect(data: OwnData) -> OwnDataInfo:
-    if data.name == "arrays":
-        from ncengine.data.arrays import inspect_arrays
-
-        return inspect_arrays(data)
-    from ncengine.data.image_folder import inspect_folder
-
-    return inspect_folder(data)
+    return kind.model_validate(data)
 
 
 def _absolute(path: str) -> str:
@@ -115,7 +95,7 @@ def require_inside(path: str, roots: Sequence[Path], field: str = "data.path") -
 
 def require_paths_inside(config: RunConfig, roots: Sequence[Path]) -> None:
     """Raise ValueError if a path of a config is not under one of the allowed roots."""
-    if (data := _as_own_data(config.data)) is not None:
-        require_inside(data.path, roots)
-    if config.measure.outside in OWN_OOD:
+    if isinstance(config.data, OwnDataConfig):
+        require_inside(config.data.path, roots)
+    if is_own_data(config.measure.outside):
         require_inside(config.measure.outside_path, roots, "measure.outside_path")

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from ncengine.metrics import classification, long_tail, margins, nc1, nc2, nc3, nc4, norms, ood
-from ncengine.metrics.registry import MetricSpec, by_key
+from operator import attrgetter
 
-FAMILIES = (classification, nc1, nc2, nc3, nc4, margins, norms, ood, long_tail)
-METRICS: dict[str, MetricSpec] = by_key(spec for family in FAMILIES for spec in family.SPECS)
+from ncengine.components import Registry
+from ncengine.metrics.registry import MetricSpec
+
+METRICS: Registry[MetricSpec] = Registry(
+    "collapse_lab.metrics",
+    (
+        "ncengine.metrics.classification:SPECS",
+        "ncengine.metrics.nc1:SPECS",
+        "ncengine.metrics.nc2:SPECS",
+        "ncengine.metrics.nc3:SPECS",
+        "ncengine.metrics.nc4:SPECS",
+        "ncengine.metrics.margins:SPECS",
+        "ncengine.metrics.norms:SPECS",
+        "ncengine.metrics.ood:SPECS",
+        "ncengine.metrics.long_tail:SPECS",
+    ),
+    attrgetter("key"),
+)
 """All metrics by key, in the order in which they are computed, stored and shown."""
 
 

@@ -5,7 +5,7 @@ All pages show these labels, formulas, ideals and explanations. Importing this m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -95,13 +95,3 @@ def for_means_and_weights(build: Callable[[VectorSet, str], MetricSpec]) -> tupl
     `build` is called with the set of vectors and the end of the label.
     """
     return build("means", ""), build("weights", ", classifier")
-
-
-def by_key(specs: Iterable[MetricSpec]) -> dict[str, MetricSpec]:
-    """Return specs by key, in their order; raises ValueError if two have the same key."""
-    found: dict[str, MetricSpec] = {}
-    for spec in specs:
-        if spec.key in found:
-            raise ValueError(f"two metrics have the key {spec.key!r}")
-        found[spec.key] = spec
-    return found

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ncengine.backbones import make_backbone
 from ncengine.config import Agd, RunConfig
-from ncengine.heads import make_head
+from ncengine.training.optim import remove_biases_and_scales
 
 AUTOCAST_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -19,16 +18,14 @@ class Model(nn.Module):
         super().__init__()
         torch.manual_seed(config.seed)
         self.device, self._precision, self._channels_last = device, config.precision, config.channels_last
-        self.backbone = make_backbone(
-            config.backbone,
-            config.dataset_info.shape,
-            train_size,
-            linear_maps_only=isinstance(config.optimiser, Agd),
-        ).to(device)
+        backbone = config.backbone.build(config.dataset_info.shape, train_size)
+        if isinstance(config.optimiser, Agd):
+            remove_biases_and_scales(backbone)
+        self.backbone = backbone.to(device)
         if config.channels_last:
             # On the CPU convolutions take two thirds of the time in training, and a quarter in evaluation.
             self.backbone.to(memory_format=torch.channels_last)
-        self.head = make_head(config.head, config.backbone.features, config.classes, config.seed).to(device)
+        self.head = config.head.build(config.backbone.features, config.classes, config.seed).to(device)
 
     def autocast(self) -> torch.autocast:
         """Return the autocast context of the run's precision."""

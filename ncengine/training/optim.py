@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ncengine import config as cfg
 from ncengine.backbones.unconstrained import FreeFeatures
-from ncengine.heads import Head
+from ncengine.heads.base import Head
 
 
 class _Eager(torch.optim.Optimizer):
@@ -95,6 +95,20 @@ def _orthogonal(weight: Tensor) -> None:
     for position in range(matrices.shape[2]):
         filled[:, :, position] = nn.init.orthogonal_(torch.empty_like(matrices[:, :, position]))
     weight.copy_(filled.view_as(weight) * _scale(weight))
+
+
+def remove_biases_and_scales(network: nn.Module) -> None:
+    """Remove biases and the scales of normalisations from a network, in place: AGD updates weights of rank ≥ 2 only."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
+            module.register_parameter("bias", None)
+        elif isinstance(module, nn.modules.batchnorm._NormBase | nn.LayerNorm | nn.GroupNorm):
+            module.register_parameter("weight", None)
+            module.register_parameter("bias", None)
+            if isinstance(module, nn.modules.batchnorm._NormBase):
+                module.affine = False
+            else:
+                module.elementwise_affine = False
 
 
 def parameter_groups(config: cfg.OptimiserConfig, backbone: nn.Module, head: Head) -> list[dict[str, Any]]:

@@ -14,8 +14,8 @@ from ncengine.data.split import Split
 from ncengine.events import EpochMeasured, FeaturesKept, GeometryCaptured, RunStarted, StepMeasured
 from ncengine.geometry.simplex import simplex_etf
 from ncengine.geometry.views import stream_projection, view_matrix, view_name
-from ncengine.losses import loss_of
 from ncengine.metrics import METRICS
+from ncengine.plugins import loaded_plugins
 from ncengine.training.device import device_name
 from ncengine.training.evaluator import Evaluator
 from ncengine.training.model import Model
@@ -99,7 +99,12 @@ class Trainer:
                 }
                 for key, spec in METRICS.items()
             },
-            versions={"collapse-lab": __version__, "torch": torch.__version__, "numpy": np.__version__},
+            versions={
+                "collapse-lab": __version__,
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+                **{plugin.package: plugin.version for plugin in loaded_plugins()},
+            },
         )
 
     def train_step(self, samples: Tensor, labels: Tensor) -> None:
@@ -121,7 +126,7 @@ class Trainer:
                 features = self._forward(self.model.in_memory_order(part_samples))
                 stopwatch.mark("forward")
                 logits = self.model.head(features, part_labels)
-            loss = loss_of(config.loss, logits.float(), part_labels)
+            loss = config.loss.loss(logits.float(), part_labels)
             if parts > 1:
                 loss = loss * (len(part_labels) / len(labels))
             stopwatch.mark("head")

@@ -9,18 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ncengine.config import (
-    Agd,
-    Cifar10,
-    Cifar100,
-    ConstantSchedule,
-    DataConfig,
-    Digits,
-    FashionMnistMini,
-    MeasureConfig,
-    RunConfig,
-    with_overrides,
-)
+from ncengine.config import Agd, ConstantSchedule, MeasureConfig, RunConfig, with_overrides
+from ncengine.data.embedded_config import Digits, FashionMnistMini
+from ncengine.data.public_datasets_config import Cifar10, Cifar100
+from ncengine.data.registry import DatasetConfig
 from ncengine.preset_configs import PAPER_DATA, PRESETS
 from ncstudies.study import Setting, Size, StudyFigure
 
@@ -48,7 +40,7 @@ def arms(base: RunConfig, *names: str) -> dict[str, RunConfig]:
     return {name: with_overrides(base, HEADS[name]) for name in names}
 
 
-def _small(data: DataConfig, epochs: int) -> RunConfig:
+def _small(data: DatasetConfig, epochs: int) -> RunConfig:
     return RunConfig(
         data=data, optimiser=Agd(), schedule=ConstantSchedule(), batch_size=100, epochs=epochs, measure=SPARE
     )

@@ -8,14 +8,13 @@ import ncengine.config as config_module
 from backend.api import wire
 from dashboard.components import form
 from dashboard.pages import launch
-from ncengine.config import (
-    AdamW,
-    Cifar10,
-    MultiStepSchedule,
-    NearestETFHeadConfig,
-    RunConfig,
-    with_overrides,
-)
+from ncengine.backbones.registry import BACKBONES
+from ncengine.config import AdamW, MultiStepSchedule, RunConfig, with_overrides
+from ncengine.data.public_datasets_config import Cifar10
+from ncengine.data.registry import DATASETS
+from ncengine.heads.nearest_etf_config import NearestETFHeadConfig
+from ncengine.heads.registry import HEADS
+from ncengine.losses.registry import LOSSES
 from ncengine.preset_configs import PRESETS
 
 SCHEMA = RunConfig.model_json_schema()
@@ -109,6 +108,9 @@ def test_what_it_takes_is_said_before_the_launch():
     assert "Fix the highlighted fields" in words(launch.summary_view(wrong, None))
 
 
+REGISTRIES = (DATASETS, BACKBONES, HEADS, LOSSES)
+
+
 def kinds() -> list[tuple[str, str]]:
     return [
         (part, kind)
@@ -121,7 +123,9 @@ def kinds() -> list[tuple[str, str]]:
 def test_every_setting_of_every_kind_has_a_field_and_no_other(part, kind):
     tree = RunConfig().model_dump(mode="json")
     tree[part] = form.get_defaults(SCHEMA, part, kind)
-    model = getattr(config_module, SCHEMA["properties"][part]["discriminator"]["mapping"][kind].rpartition("/")[2])
+    model = next((registry[kind] for registry in REGISTRIES if kind in registry), None) or getattr(
+        config_module, SCHEMA["properties"][part]["discriminator"]["mapping"][kind].rpartition("/")[2]
+    )
     # Some kinds go together with no other, which is not looked at here.
     parts = {name: getattr(RunConfig(), name) for name in RunConfig.model_fields}
     built = RunConfig.model_construct(**(parts | {part: model.model_validate(tree[part])}))

@@ -26,31 +26,30 @@ from sklearn.datasets import load_digits
 from torchvision import datasets
 
 import ncengine as nc
-from ncengine.config import (
-    Arrays,
+from ncengine.backbones.small_networks_config import CnnSmall, Mlp
+from ncengine.config import RunConfig
+from ncengine.data import embedded, image_folder, public_datasets, resolve_config
+from ncengine.data.download import RemoteFile, fetch
+from ncengine.data.embedded_config import Digits
+from ncengine.data.generated_config import Synthetic
+from ncengine.data.imbalance import class_counts
+from ncengine.data.loader import draw_rows, load, noisy_labels
+from ncengine.data.own_files_config import Arrays, ImageFolder
+from ncengine.data.paths import DataPaths
+from ncengine.data.public_datasets import SYSTEM
+from ncengine.data.public_datasets_config import (
     Cifar10,
     Cifar100,
-    CnnSmall,
-    Digits,
     Emnist,
     FashionMnist,
-    ImageFolder,
     Kmnist,
-    LinearHeadConfig,
-    Mlp,
     Mnist,
-    RunConfig,
     Stl10,
     Svhn,
-    Synthetic,
     TinyImageNet,
 )
-from ncengine.data import image_folder, public_datasets, resolve_config
-from ncengine.data.download import RemoteFile, fetch
-from ncengine.data.imbalance import class_counts
-from ncengine.data.loader import EMBEDDED, draw_rows, load, noisy_labels
-from ncengine.data.paths import DataPaths
-from ncengine.data.public_datasets import READERS, SYSTEM
+from ncengine.data.registry import DATASETS, DownloadedConfig
+from ncengine.heads.linear_config import LinearHeadConfig
 
 CPU = torch.device("cpu")
 
@@ -249,7 +248,7 @@ PUBLISHED = {
 
 
 def test_every_published_set_is_tested():
-    assert set(PUBLISHED) == set(READERS)
+    assert set(PUBLISHED) == {name for name, data in DATASETS.items() if issubclass(data, DownloadedConfig)}
 
 
 @pytest.mark.parametrize("name", list(PUBLISHED))
@@ -274,16 +273,16 @@ def test_a_published_set_is_fetched_once_checked_and_read(name, mirror, tmp_path
         )
     data_paths = DataPaths(directory=tmp_path / "datasets", mirror=mirror.url)
     with pytest.raises(FileNotFoundError, match=r"set data\.download=true"):
-        drained(READERS[name](make(), data_paths))
+        drained(make().load(0, data_paths))
     assert mirror.asked == 0, "nothing is asked of anybody unless the user said so"
-    said, raw = drained(READERS[name](make(download=True), data_paths))
+    said, raw = drained(make(download=True).load(0, data_paths))
     assert mirror.asked == len(content)
     assert {event.unit for event in said} >= {"bytes"}
     assert said[0].what.startswith("downloading ")
     np.testing.assert_array_equal(raw.train_labels, labels)
     # JPEG keeps a plain colour up to a few levels.
     np.testing.assert_allclose(raw.train.astype(int), images.astype(int), atol=4 if name == "tiny-imagenet" else 0)
-    drained(READERS[name](make(), data_paths))
+    drained(make().load(0, data_paths))
     assert mirror.asked == len(content), "what is here is not fetched again"
     if name == "tiny-imagenet":
         assert (data_paths.directory / name / "tiny-imagenet-200-decoded.npz").exists()
@@ -348,7 +347,7 @@ def test_a_damaged_file_says_so(damage, tmp_path):
     target = folder / "train-images-idx3-ubyte.gz"
     target.write_bytes(target.read_bytes()[:-200] if damage == "cut short" else gzip.compress(b"\x89PNG" * 100))
     with pytest.raises(ValueError, match=r"train-images.*(fetch it again)"):
-        drained(READERS["mnist"](Mnist(), DataPaths(directory=tmp_path)))
+        drained(Mnist().load(0, DataPaths(directory=tmp_path)))
 
 
 @pytest.mark.parametrize("name", list(PUBLISHED))
@@ -365,9 +364,9 @@ def test_every_file_that_is_cut_short_says_so(name, tmp_path, monkeypatch):
             whole = file.read_bytes()
             file.write_bytes(whole[: int(share * len(whole))])
             with pytest.raises(ValueError, match=rf"{file.name} is damaged or cut short .*fetch it again"):
-                drained(READERS[name](make(), DataPaths(directory=tmp_path)))
+                drained(make().load(0, DataPaths(directory=tmp_path)))
             file.write_bytes(whole)
-    drained(READERS[name](make(), DataPaths(directory=tmp_path)))
+    drained(make().load(0, DataPaths(directory=tmp_path)))
 
 
 @pytest.mark.skipif(not SYSTEM["fashion-mnist"].is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
@@ -775,7 +774,7 @@ def test_true_labels_are_kept_beside_noisy_ones():
 
 
 def test_digits_are_those_of_scikit_learn():
-    bunch, raw = load_digits(), EMBEDDED["digits"]()
+    bunch, raw = load_digits(), embedded.digits()
     images = np.round(bunch.images * (255 / 16)).astype(np.uint8)
     for label in range(10):
         own = images[bunch.target == label]

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
 import ncengine as nc
-from ncengine.config.data import FashionMnistMini
 from ncengine.data import resolve_config
+from ncengine.data.embedded_config import FashionMnistMini
 from ncengine.data.loader import load
 from ncengine.data.ood import load_ood, to_shape
 from ncengine.geometry.views import aligned_pca, tetrahedron_matrix

@@ -384,7 +384,7 @@ def test_equal_classifier_rows_have_no_angles_and_a_flag():
 def test_what_does_not_fit_into_a_float64_is_absent_and_said(monkeypatch):
     data, labels, weight, bias = problem()
     broken = dataclasses.replace(METRICS["nc1"], computation=FromStatistics(lambda _: math.inf))
-    monkeypatch.setitem(METRICS, "nc1", broken)
+    monkeypatch.setattr("ncengine.measurement.meter.METRICS", {**METRICS, "nc1": broken})
     found = measured(data, labels, weight, bias)
     assert "nc1" not in found.scalars
     assert "overflow" in found.flags

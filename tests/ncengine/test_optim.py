@@ -8,29 +8,31 @@ import pytest
 import torch
 from torch import nn
 
-from ncengine.backbones import make_backbone
+from ncengine.backbones.small_networks_config import CnnSmall, Mlp
+from ncengine.backbones.torchvision_models_config import ResNet18
+from ncengine.backbones.unconstrained_config import FreeFeaturesConfig
 from ncengine.config import (
     Adam,
     AdamW,
     Agd,
-    CnnSmall,
     ConstantSchedule,
     CosineSchedule,
-    CrossEntropy,
-    FreeFeaturesConfig,
-    LinearHeadConfig,
-    MeanSquaredError,
-    Mlp,
     MultiStepSchedule,
-    NearestETFHeadConfig,
     OneCycleSchedule,
-    ResNet18,
     Sgd,
     StepSchedule,
 )
-from ncengine.heads import make_head
-from ncengine.losses import loss_of
-from ncengine.training.optim import AutomaticGradientDescent, lr_factor, make_optimiser, parameter_groups
+from ncengine.heads.linear_config import LinearHeadConfig
+from ncengine.heads.nearest_etf_config import NearestETFHeadConfig
+from ncengine.losses.cross_entropy import CrossEntropy
+from ncengine.losses.mean_squared_error import MeanSquaredError
+from ncengine.training.optim import (
+    AutomaticGradientDescent,
+    lr_factor,
+    make_optimiser,
+    parameter_groups,
+    remove_biases_and_scales,
+)
 
 
 def reference_agd(weights, gradients, gain):
@@ -89,13 +91,14 @@ def test_agd_leaves_what_has_no_gradient_and_refuses_vectors():
 
 @pytest.mark.parametrize("backbone", [CnnSmall(features=9), Mlp(features=9), ResNet18(features=9)])
 def test_a_network_for_agd_has_linear_maps_alone(backbone):
-    network = make_backbone(backbone, (1, 12, 12), 10, linear_maps_only=True)
+    network = backbone.build((1, 12, 12), 10)
+    remove_biases_and_scales(network)
     assert {p.ndim >= 2 for p in network.parameters()} == {True}
     assert network(torch.randn(4, 1, 12, 12)).shape == (4, 9)
 
 
 def test_weight_decay_by_kind():
-    backbone, head = make_backbone(CnnSmall(features=9), (1, 8, 8), 10), make_head(LinearHeadConfig(), 9, 5, 0)
+    backbone, head = CnnSmall(features=9).build((1, 8, 8), 10), LinearHeadConfig().build(9, 5, 0)
     config = Sgd(weight_decay=0.1, decay_norms_and_biases=False, head_weight_decay=0.01)
     held = {id(p): group["weight_decay"] for group in parameter_groups(config, backbone, head) for p in group["params"]}
     for parameter in backbone.parameters():
@@ -104,9 +107,9 @@ def test_weight_decay_by_kind():
     assert held[id(head.layer.bias)] == 0.0
     everything = parameter_groups(Sgd(weight_decay=0.1), backbone, head)
     assert {group["weight_decay"] for group in everything} == {0.1}
-    free = make_backbone(FreeFeaturesConfig(features=9), (), 20)
+    free = FreeFeaturesConfig(features=9).build((), 20)
     found = parameter_groups(
-        AdamW(weight_decay=0.1, feature_weight_decay=0.3), free, make_head(NearestETFHeadConfig(), 9, 5, 0)
+        AdamW(weight_decay=0.1, feature_weight_decay=0.3), free, NearestETFHeadConfig().build(9, 5, 0)
     )
     assert [group["weight_decay"] for group in found] == [0.3]
 
@@ -116,9 +119,9 @@ def test_weight_decay_by_kind():
 )
 def test_steps_and_states_are_those_of_torch(config, stock):
     torch.manual_seed(0)
-    ours = make_backbone(Mlp(features=8, width=16), (6,), 10)
+    ours = Mlp(features=8, width=16).build((6,), 10)
     theirs = copy.deepcopy(ours)
-    head = make_head(NearestETFHeadConfig(), 8, 3, 0)
+    head = NearestETFHeadConfig().build(8, 3, 0)
     optimiser = make_optimiser(config, ours, head)
     groups = parameter_groups(config, theirs, head)
     other = stock(groups, lr=config.lr, **({"momentum": config.momentum} if isinstance(config, Sgd) else {}))
@@ -139,15 +142,17 @@ def test_steps_and_states_are_those_of_torch(config, stock):
 @pytest.mark.parametrize("config", [Sgd(), Sgd(nesterov=True), Adam(), AdamW(), Agd()])
 def test_every_optimiser_lowers_a_loss(config):
     torch.manual_seed(0)
-    backbone = make_backbone(Mlp(features=8, width=16), (6,), 10, linear_maps_only=isinstance(config, Agd))
-    head = make_head(LinearHeadConfig(bias=not isinstance(config, Agd)), 8, 3, 0)
+    backbone = Mlp(features=8, width=16).build((6,), 10)
+    if isinstance(config, Agd):
+        remove_biases_and_scales(backbone)
+    head = LinearHeadConfig(bias=not isinstance(config, Agd)).build(8, 3, 0)
     optimiser = make_optimiser(config, backbone, head)
     samples, labels = torch.randn(60, 6), torch.arange(60) % 3
     samples[range(60), labels] += 2
     losses = []
     for _ in range(30):
         optimiser.zero_grad()
-        loss = loss_of(CrossEntropy(), head(backbone(samples), labels), labels)
+        loss = CrossEntropy().loss(head(backbone(samples), labels), labels)
         loss.backward()
         optimiser.step()
         losses.append(float(loss.detach()))
@@ -185,7 +190,7 @@ def test_losses_are_their_formulas():
         smooth -= float((target * log_softmax).sum()) / 7
         others = sum(float(z[c]) ** 2 for c in range(4) if c != y)
         square += (15 * (float(z[y]) - 30) ** 2 + others) / 4 / 7
-    assert float(loss_of(CrossEntropy(label_smoothing=0.1), logits, labels)) == pytest.approx(smooth)
-    assert float(loss_of(MeanSquaredError(weight=15, target=30), logits, labels)) == pytest.approx(square)
+    assert float(CrossEntropy(label_smoothing=0.1).loss(logits, labels)) == pytest.approx(smooth)
+    assert float(MeanSquaredError(weight=15, target=30).loss(logits, labels)) == pytest.approx(square)
     plain = nn.functional.mse_loss(logits, nn.functional.one_hot(labels, 4).double())
-    assert float(loss_of(MeanSquaredError(), logits, labels)) == pytest.approx(float(plain))
+    assert float(MeanSquaredError().loss(logits, labels)) == pytest.approx(float(plain))

@@ -16,11 +16,12 @@ import pytest
 import torch
 
 import ncengine as nc
-from ncengine.config import FashionMnistMini, MeasureConfig, with_overrides
+from ncengine.config import MeasureConfig, with_overrides
 from ncengine.data import loader
 from ncengine.data.batch_order import balanced_rows, epoch_order
-from ncengine.data.dataset_info import DATASETS
+from ncengine.data.embedded_config import FashionMnistMini
 from ncengine.data.paths import DataPaths
+from ncengine.data.registry import DATASETS
 from ncengine.events import STREAMED_ARRAYS
 from ncengine.geometry.views import view_matrix
 from ncengine.preset_configs import PRESETS
@@ -154,9 +155,7 @@ def test_a_balanced_sample_is_always_the_same():
 def raw(name):
     """What a source returns, for those that say nothing on the way."""
     with pytest.raises(StopIteration) as found:
-        next(
-            loader.load_raw(with_overrides(nc.RunConfig(), {"data.name": name, "batch_size": 32}).data, 0, DataPaths())
-        )
+        next(DATASETS[name]().load(0, DataPaths()))
     return found.value.value
 
 
@@ -169,7 +168,7 @@ def test_what_is_known_of_a_data_set_is_true(name):
         found.test,
         found.test_labels,
     )
-    facts = DATASETS[name]
+    facts = DATASETS[name]().info()
     assert (len(train_images), len(test_images)) == (facts.train, facts.test)
     assert tuple(np.bincount(train_labels)) == facts.train_per_class
     assert train_images.shape[1:] == test_images.shape[1:] == facts.shape[1:]

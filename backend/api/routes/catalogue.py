@@ -26,7 +26,7 @@ from backend.store.scopes import includes
 from backend.store.validation import field_errors
 from ncengine import __version__
 from ncengine.config import RunConfig
-from ncengine.data.dataset_info import DATASETS
+from ncengine.data.registry import DATASETS, LabelledConfig, OwnDataConfig
 from ncengine.metrics import METRICS
 from ncengine.preset_configs import PRESET_GROUPS
 
@@ -106,9 +106,14 @@ def estimate(context: ContextDep, body: wire.LaunchPlan) -> wire.LaunchEstimate:
 @router.get("/data")
 def data() -> dict[str, dict[str, Any]]:
     """Return titles, class names and sizes of the built-in data sets."""
+    infos = {
+        name: config().info()
+        for name, config in DATASETS.items()
+        if issubclass(config, LabelledConfig) and not issubclass(config, OwnDataConfig)
+    }
     return {
-        name: {"title": facts.title, "class_names": list(facts.class_names), "train": facts.train, "test": facts.test}
-        for name, facts in DATASETS.items()
+        name: {"title": info.title, "class_names": list(info.class_names), "train": info.train, "test": info.test}
+        for name, info in infos.items()
     }
 
 

@@ -1,12 +1,16 @@
-"""Configs of backbones."""
+"""Configs of published networks."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from ncengine.config.base import ConfigModel
+from ncengine.backbones.registry import BackboneConfig, Shape
+
+if TYPE_CHECKING:
+    from torch import nn
+
 
 Stem = Literal["cifar", "imagenet"]
 TorchvisionName = Literal[
@@ -91,103 +95,104 @@ TorchvisionName = Literal[
 ]
 
 
-class _Backbone(ConfigModel):
-    features: int = Field(default=64, ge=1, le=8192, title="Features d")
-    """Dimension of the penultimate features, by a last projection; an ETF head needs at least K − 1."""
-
-
-class CnnSmall(_Backbone):
-    """Three convolutions with batch normalisation, then a projection to d features."""
-
-    name: Literal["cnn-small"] = "cnn-small"
-    width: int = Field(default=16, ge=4, le=512, title="Width")
-    """Channels of the first convolution; the next two have twice and four times as many."""
-
-
-class Mlp(_Backbone):
-    """Fully connected layers with batch normalisation on the flattened image."""
-
-    name: Literal["mlp"] = "mlp"
-    width: int = Field(default=256, ge=4, le=8192, title="Width")
-    """Units of each hidden layer."""
-    depth: int = Field(default=2, ge=1, le=16, title="Hidden layers")
-    """Number of hidden layers before the projection to d features."""
-
-
-class _WithStem(_Backbone):
+class _WithStem(BackboneConfig):
     features: int = Field(default=512, ge=1, le=8192, title="Features d")
     """Dimension of the penultimate features; the network's own number adds no projection."""
     stem: Stem = Field(default="cifar", title="Stem")
     """cifar: for images of 32 to 96 pixels, without early strides; imagenet: as published for 224 pixels."""
 
 
-class _Wide(_WithStem):
+class ResNetConfig(_WithStem):
+    """Settings of a residual network with 512 features of its own."""
+
+    def build(self, shape: Shape, samples: int) -> nn.Module:
+        """Return the network, freshly initialised, for samples of `shape`."""
+        from ncengine.backbones.torchvision_models import resnet
+
+        return resnet(self, shape)
+
+
+class WideResNetConfig(ResNetConfig):
+    """Settings of a residual network with 2,048 features of its own."""
+
     features: int = Field(default=2048, ge=1, le=8192, title="Features d")
     """Dimension of the penultimate features; the network's own number adds no projection."""
 
 
-class ResNet18(_WithStem):
+class VggConfig(_WithStem):
+    """Settings of a VGG network."""
+
+    def build(self, shape: Shape, samples: int) -> nn.Module:
+        """Return the network, freshly initialised, for samples of `shape`."""
+        from ncengine.backbones.torchvision_models import vgg
+
+        return vgg(self, shape)
+
+
+class ResNet18(ResNetConfig):
     """ResNet-18 (He et al. 2016), 512 features of its own."""
 
     name: Literal["resnet18"] = "resnet18"
 
 
-class ResNet34(_WithStem):
+class ResNet34(ResNetConfig):
     """ResNet-34 (He et al. 2016), 512 features of its own."""
 
     name: Literal["resnet34"] = "resnet34"
 
 
-class ResNet50(_Wide):
+class ResNet50(WideResNetConfig):
     """ResNet-50 (He et al. 2016), 2,048 features of its own."""
 
     name: Literal["resnet50"] = "resnet50"
 
 
-class ResNet101(_Wide):
+class ResNet101(WideResNetConfig):
     """ResNet-101 (He et al. 2016), 2,048 features of its own."""
 
     name: Literal["resnet101"] = "resnet101"
 
 
-class ResNet152(_Wide):
+class ResNet152(WideResNetConfig):
     """ResNet-152 (He et al. 2016), 2,048 features of its own."""
 
     name: Literal["resnet152"] = "resnet152"
 
 
-class ResNext50(_Wide):
+class ResNext50(WideResNetConfig):
     """ResNeXt-50 32×4d (Xie et al. 2017), 2,048 features of its own."""
 
     name: Literal["resnext50"] = "resnext50"
 
 
-class Vgg11(_WithStem):
+class Vgg11(VggConfig):
     """VGG-11 with batch normalisation (Simonyan, Zisserman 2015); 512 features, 4,096 with the imagenet stem."""
 
     name: Literal["vgg11-bn"] = "vgg11-bn"
 
 
-class Vgg13(_WithStem):
+class Vgg13(VggConfig):
     """VGG-13 with batch normalisation (Simonyan, Zisserman 2015); 512 features, 4,096 with the imagenet stem."""
 
     name: Literal["vgg13-bn"] = "vgg13-bn"
 
 
-class Vgg16(_WithStem):
+class Vgg16(VggConfig):
     """VGG-16 with batch normalisation (Simonyan, Zisserman 2015); 512 features, 4,096 with the imagenet stem."""
 
     name: Literal["vgg16-bn"] = "vgg16-bn"
 
 
-class Vgg19(_WithStem):
+class Vgg19(VggConfig):
     """VGG-19 with batch normalisation (Simonyan, Zisserman 2015); 512 features, 4,096 with the imagenet stem."""
 
     name: Literal["vgg19-bn"] = "vgg19-bn"
 
 
-class VitTiny(_Backbone):
+class VitTiny(BackboneConfig):
     """A tiny vision transformer (Dosovitskiy et al. 2021): 12 layers, 3 heads, 192 features of its own."""
+
+    has_only_linear_maps = False  # positions are added
 
     name: Literal["vit-tiny"] = "vit-tiny"
     features: int = Field(default=192, ge=1, le=8192, title="Features d")
@@ -195,8 +200,22 @@ class VitTiny(_Backbone):
     patch: int = Field(default=4, ge=1, le=64, title="Patch")
     """Side of a patch in pixels; it must divide the image's sides."""
 
+    def require_shape(self, shape: Shape) -> None:
+        """Raise ValueError if the image's sides are no multiples of the patch."""
+        if any(side % self.patch for side in shape[1:]):
+            raise ValueError(
+                f"backbone.patch must divide the image's sides {shape[1:]}, got {self.patch}; "
+                "7 divides 28, 4 divides 32"
+            )
 
-class TorchvisionModel(_Backbone):
+    def build(self, shape: Shape, samples: int) -> nn.Module:
+        """Return the network, freshly initialised, for samples of `shape`."""
+        from ncengine.backbones.torchvision_models import vit_tiny
+
+        return vit_tiny(self, shape)
+
+
+class TorchvisionModel(BackboneConfig):
     """Any classification network of torchvision, untrained, its last layer giving d features."""
 
     name: Literal["torchvision"] = "torchvision"
@@ -205,32 +224,8 @@ class TorchvisionModel(_Backbone):
     features: int = Field(default=512, ge=1, le=8192, title="Features d")
     """Dimension of the penultimate features."""
 
+    def build(self, shape: Shape, samples: int) -> nn.Module:
+        """Return the network, freshly initialised, for samples of `shape`."""
+        from ncengine.backbones.torchvision_models import torchvision_model
 
-class FreeFeaturesConfig(_Backbone):
-    """No network: the features themselves are the parameters (the unconstrained-features model, data set ufm)."""
-
-    name: Literal["free-features"] = "free-features"
-    features: int = Field(default=512, ge=1, le=8192, title="Features d")
-    """Dimension of the features."""
-    scale: float = Field(default=1.0, gt=0, le=1000, title="First scale")
-    """Standard deviation of the features' first values."""
-
-
-BackboneConfig = Annotated[
-    CnnSmall
-    | Mlp
-    | ResNet18
-    | ResNet34
-    | ResNet50
-    | ResNet101
-    | ResNet152
-    | ResNext50
-    | Vgg11
-    | Vgg13
-    | Vgg16
-    | Vgg19
-    | VitTiny
-    | TorchvisionModel
-    | FreeFeaturesConfig,
-    Field(discriminator="name", title="Backbone"),
-]
+        return torchvision_model(self, shape)

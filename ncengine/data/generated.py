@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ncengine.config.data import Synthetic, Ufm
+from ncengine.data.generated_config import Synthetic, Ufm
 from ncengine.data.raw_dataset import Labels, RawDataset
 
 
