@@ -143,8 +143,8 @@ def test_the_walk(server, open_window, tmp_path):
     assert np.isnan(heat.diagonal()).all()
     low, high = figure(page, "angles-graph", "data.0.zmin"), figure(page, "angles-graph", "data.0.zmax")
     assert (low + high) / 2 == pytest.approx(-1 / 9), "centred at −1/(K−1)"
-    expect(part(page, "sentence")).to_contain_text(f"{newest['facts']['smallest_angle_deg']:.1f}°")
-    expect(part(page, "sentence")).to_contain_text("Ideal 96.4°")
+    expect(part(page, "angle-statistics")).to_contain_text(f"{newest['facts']['smallest_angle_deg']:.1f}°")
+    expect(part(page, "angle-statistics")).to_contain_text("Ideal 96.4°")
     captures = [event for event in events if event["type"] == "GeometryCaptured"]
     last = points(page, "means")
     slider = part(page, "slider").locator("input")
