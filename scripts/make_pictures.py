@@ -23,7 +23,7 @@ from tests.harness import ServerProcess, open_chromium, wait_for  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures"
 FRAME_MS, LAST_FRAME_MS, CLIP_WIDTH = 150, 2500, 800
-PATIENCE_S = 300
+PATIENCE_S = 1200
 
 
 def shot(page: Page) -> Image.Image:

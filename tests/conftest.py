@@ -10,8 +10,11 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from backend.store.database import Store, open_store
-from tests import postgres, repetitions
+from tests import postgres, prepared, repetitions
+from tests.durations import longest_first, pytest_terminal_summary
 from tests.harness import ServerProcess, end_workers, end_workers_of, open_chromium
+
+__all__ = ["pytest_terminal_summary"]  # a hook
 
 BOTH = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
 """Runs a test of the store on both databases."""
@@ -40,10 +43,13 @@ def pytest_configure(config: pytest.Config) -> None:
     repetitions.exhaustive = config.getoption("--exhaustive")
     threads = {"OMP_WAIT_POLICY": "PASSIVE"} if repetitions.exhaustive else {"OMP_NUM_THREADS": "1"}
     os.environ.update(threads)
+    if not repetitions.exhaustive:
+        prepared.use()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests marked `exhaustive`, unless `--exhaustive` asks for them."""
+    """Put long files first, and leave out tests marked `exhaustive`, unless `--exhaustive` asks for them."""
+    items[:] = longest_first(items)
     if repetitions.exhaustive:
         return
     left_out = [item for item in items if item.get_closest_marker("exhaustive")]
@@ -68,6 +74,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     yield opened
     end_workers(opened)
     opened.close()
+
+
+@pytest.fixture
+def started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start every process as users do, with all of its imports, for a test of the start itself (tests/prepared.py)."""
+    monkeypatch.delenv(prepared.FOLDER, raising=False)
 
 
 @pytest.fixture

@@ -29,49 +29,6 @@ WHOLE_FRAME_UP_TO = 128
 FloatArray = npt.NDArray[np.float32]
 
 
-def optimise_spherical(classes: int, *, steps: int = 600, starts: int = 3) -> FloatArray:
-    """Return P (K−1, 3), orthonormal columns, for K ≥ 5: the best of `starts` seeded Riemannian optimisations."""
-    import torch
-
-    from ncengine.geometry.riemannian import geoopt, stiefel
-    from ncengine.geometry.simplex import simplex_etf
-
-    manifold = stiefel()
-    vertices = simplex_etf(classes, dtype=torch.float64)
-    first, second = torch.triu_indices(classes, classes, 1)
-
-    def energy(projection: torch.Tensor) -> torch.Tensor:
-        points = vertices @ projection
-        norms = points.norm(dim=1)
-        directions = points / norms[:, None]
-        squared = 2 - 2 * (directions @ directions.mT)[first, second]
-        repulsion = (1 / squared.clamp(min=1e-9)).mean()
-        total: torch.Tensor = repulsion + 20 * norms.var(correction=0) / norms.mean() ** 2
-        return total
-
-    best: tuple[float, torch.Tensor] | None = None
-    for seed in range(starts):
-        generator = torch.Generator().manual_seed(seed)
-        start = torch.linalg.qr(torch.randn(classes - 1, 3, generator=generator, dtype=torch.float64)).Q
-        projection = geoopt().ManifoldParameter(start, manifold=manifold)
-        optimiser = geoopt().optim.RiemannianAdam([projection], lr=0.05)
-        for step in range(steps):
-            optimiser.param_groups[0]["lr"] = 0.05 * 0.5 * (1 + math.cos(math.pi * step / steps))
-            optimiser.zero_grad()
-            energy(projection).backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-        reached = float(energy(projection.detach()))
-        if best is None or reached < best[0]:
-            best = reached, torch.linalg.qr(projection.detach()).Q
-    if best is None:
-        raise ValueError(f"starts must be at least 1, got {starts}")
-    if classes == 5:  # five points cannot have equal norms: by Naimark they would be five ±a that sum to zero
-        return best[1].numpy().astype(np.float32)
-    basis = _basis_rows(classes, range(classes))
-    projection_matrix: FloatArray = (basis.T @ equal_norms(basis @ best[1].numpy())).astype(np.float32)
-    return projection_matrix
-
-
 def fibonacci_spherical(classes: int) -> FloatArray:
     """Return P (K−1, 3), orthonormal columns, that maps K vertices to the Fibonacci lattice with equal norms.
 
@@ -132,7 +89,7 @@ def aligned_pca(coordinates_KR: npt.NDArray[np.float64], previous_R3: npt.NDArra
     """
     rank = coordinates_KR.shape[1]
     moments_RR = coordinates_KR.T @ coordinates_KR
-    largest = float(np.linalg.eigvalsh(moments_RR)[-1]) if rank else 0.0
+    largest = float(np.linalg.eigvalsh(moments_RR)[-1])
     aligned_R3 = previous_R3 if previous_R3 is not None and previous_R3.shape == (rank, 3) and rank >= 3 else None
     if largest > 0:
         moments_RR = moments_RR / largest
@@ -144,8 +101,7 @@ def aligned_pca(coordinates_KR: npt.NDArray[np.float64], previous_R3: npt.NDArra
         left, _, right = np.linalg.svd(leading.T @ aligned_R3)
         leading = leading @ (left @ right)
     else:
-        signs = np.sign(leading[np.abs(leading).argmax(axis=0), np.arange(leading.shape[1])])
-        leading = leading * np.where(signs == 0, 1.0, signs)
+        leading = leading * np.sign(leading[np.abs(leading).argmax(axis=0), np.arange(leading.shape[1])])
     found: FloatArray = np.zeros((rank, 3), dtype=np.float32)
     found[:, : leading.shape[1]] = leading
     return found

@@ -44,7 +44,7 @@ LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)|(!\[[^\]]*\])\(([^)\s]+)\)")
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Complete the navigation with what the folders contain."""
     nav: list[Any] = list(config.nav or [])
-    extending = sorted((DOCS / "extending").glob("*.md"), key=lambda path: (path.stem != "README", path.name))
+    extending = sorted((DOCS / "extending").glob("*.md"), key=lambda path: (path.stem != "index", path.name))
     if extending:
         nav.insert(2, {"Extending": [f"extending/{path.name}" for path in extending]})
     reports = sorted((DOCS / "reproduction").glob("*/README.md"))

@@ -16,6 +16,8 @@ from backend.api.server import open_socket
 from backend.store.errors import Unusable
 from tests.harness import COLLAPSE, wait_for
 
+pytestmark = pytest.mark.usefixtures("started_anew")
+
 
 def serve(data, *options, **environment):
     """Run `collapse serve` to its end, which is expected to come at once."""

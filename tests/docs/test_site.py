@@ -50,7 +50,7 @@ class Links(HTMLParser):
 def site(tmp_path_factory) -> Path:
     """The documentation as `make docs` builds it, in a folder of its own; mkdocs.yml makes warnings errors."""
     folder = tmp_path_factory.mktemp("documentation") / "site"
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(folder)]
+    command = [sys.executable, "-m", "mkdocs", "build", "--site-dir", str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stderr, done.stderr

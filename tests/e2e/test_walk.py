@@ -17,7 +17,8 @@ from playwright.sync_api import Page, expect
 from pypdf import PdfReader
 
 from backend.client import Client, calls
-from tests.harness import wait_for
+from ncengine.preset_configs import PRESETS
+from tests.harness import ServerProcess, end_workers_of, wait_for
 
 
 def points(page: Page, name: str) -> np.ndarray:
@@ -47,17 +48,10 @@ def part(page: Page, name: str):
     return page.locator(f'[data-part="{name}"]')
 
 
-@pytest.fixture
-def server(start_server):
-    return start_server()
-
-
-def test_the_walk(server, open_window, tmp_path):
-    own = server.url
-    window = open_window(f"{own}/?token={server.token}", own)
+def test_an_empty_store_shows_its_demonstration_live_and_a_tour_of_the_page(start_server, open_window):
+    server = start_server()
+    window = open_window(f"{server.url}/?token={server.token}", server.url)
     page = window.page
-
-    # 2. An empty store: the demonstration runs, and the address lands on its live page.
     expect(page.locator("h1")).to_have_text("first-light")
     page.wait_for_url(re.compile(r"/runs/[0-9a-z]{10}$"))
     assert "token" not in page.url
@@ -81,12 +75,64 @@ def test_the_walk(server, open_window, tmp_path):
     wait_for(lambda: len(points(page, "means")) == 10, 40, "the class means after a reload")
     expect(tour).to_be_hidden()
     assert np.array_equal(points(page, "vertices"), vertices), "the vertices never move"
-    demonstration = page.get_attribute("#run-page", "data-run")
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Metrics and captures so far are kept")).to_be_visible()
     expect(part(page, "status")).to_have_text("cancelled", timeout=15_000)
+    assert window.complaints == []
 
-    # 3. New run: a preset, an impossible value with the error at its field, and Launch.
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A server for the tests of this module that need none of their own."""
+    running = ServerProcess(tmp_path_factory.mktemp("walk") / "data", "--no-demonstration")
+    yield running
+    running.stop()
+    end_workers_of(running.data)
+
+
+@pytest.fixture(scope="module")
+def finished(server):
+    """The id of a finished run of 12 epochs on digits."""
+    config = PRESETS["digits-nearest"]().model_dump(mode="json") | {"epochs": 12}
+    config["backbone"]["features"] = 32
+    with server.client() as http:
+        run_id = http.post("/api/v1/runs", json={"config": config}).json()["id"]
+        wait_for(lambda: http.get(f"/api/v1/runs/{run_id}").json()["status"] == "finished", 120, "the run")
+    return run_id
+
+
+def open_run(open_window, server, run_id):
+    """Open a finished run's page, and wait until it shows the newest capture."""
+    window = open_window(f"{server.url}/runs/{run_id}?token={server.token}", server.url)
+    newest = captures_of(server, run_id)[-1]["step"]
+    wait_for(lambda: shown_step(window.page) == newest, 40, "the newest capture")
+    return window
+
+
+def captures_of(server, run_id):
+    with server.client() as http:
+        events = http.get(f"/api/v1/runs/{run_id}/events", params={"limit": 2000}).json()["items"]
+    return [event for event in events if event["type"] == "GeometryCaptured"]
+
+
+def turn_scene(page):
+    """Drag the scene, and return the camera."""
+    box, home = part(page, "canvas").bounding_box(), camera(page)
+    page.mouse.move(box["x"] + 200, box["y"] + 200)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 290, box["y"] + 240, steps=4)
+    page.mouse.up()
+    turned = camera(page)
+    assert np.abs(np.subtract(turned, home)).max() > 0.1, "a drag turns the scene"
+    return turned
+
+
+def test_a_run_is_launched_from_the_form_and_followed(server, open_window):
+    """A preset, an impossible value with the error at its field, Launch, and the camera survives updates."""
+    with server.client() as http:
+        before = [run["id"] for run in http.get("/api/v1/runs").json()["items"]]
+    window = open_window(f"{server.url}/?token={server.token}", server.url)
+    page = window.page
     page.get_by_role("link", name="New run").first.click()
     page.get_by_role("button", name=re.compile("^digits-nearest")).click()
     features = page.locator('[data-field="backbone.features"]')
@@ -110,29 +156,28 @@ def test_the_walk(server, open_window, tmp_path):
     page.get_by_role("button", name="Launch").click()
     page.wait_for_url(re.compile(r"/runs/[0-9a-z]{10}$"))
     run_id = page.url.rpartition("/")[2]
-    assert run_id != demonstration
-
-    # 4. The live page: the camera survives, the curves grow, the slider replays.
+    assert run_id not in before
     wait_for(lambda: len(points(page, "means")) == 10, 40, "the first class means")
-    box = part(page, "canvas").bounding_box()
-    home = camera(page)
-    page.mouse.move(box["x"] + 200, box["y"] + 200)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 290, box["y"] + 240, steps=4)
-    page.mouse.up()
-    turned = camera(page)
-    assert np.abs(np.subtract(turned, home)).max() > 0.1, "a drag turns the scene"
+    turned = turn_scene(page)
     step = shown_step(page)
     wait_for(lambda: (shown_step(page) or 0) > step, 40, "the next capture")
     assert camera(page) == turned, "the camera survives updates"
     expect(part(page, "status")).to_have_text("finished", timeout=60_000)
     expect(part(page, "epoch")).to_have_text("epoch 12 of 12")
     with server.client() as http:
-        run = http.get(f"/api/v1/runs/{run_id}").json()
-        series = http.get(f"/api/v1/runs/{run_id}/metrics", params={"keys": "nc1"}).json()
-        newest = http.get(f"/api/v1/runs/{run_id}/geometry").json()
-        events = http.get(f"/api/v1/runs/{run_id}/events", params={"limit": 2000}).json()["items"]
-    assert run["config"]["backbone"]["features"] == 32
+        assert http.get(f"/api/v1/runs/{run_id}").json()["config"]["backbone"]["features"] == 32
+    assert window.complaints == []
+
+
+def test_the_page_shows_the_numbers_of_the_run(server, finished, open_window):
+    """Curves, readings and angles are those of the API; every metric is offered by family; the theme changes."""
+    window = open_run(open_window, server, finished)
+    page = window.page
+    with server.client() as http:
+        run = http.get(f"/api/v1/runs/{finished}").json()
+        series = http.get(f"/api/v1/runs/{finished}/metrics", params={"keys": "nc1"}).json()
+        newest = http.get(f"/api/v1/runs/{finished}/geometry").json()
+        drawn = http.get(f"/api/v1/runs/{finished}/metrics", params={"keys": "nc3_cosine"}).json()["values"]["train"]
     wait_for(lambda: figure(page, "chart-0", "data.0.y") == series["values"]["train"]["nc1"], 10, "the whole curve")
     assert figure(page, "chart-0", "data.1.y") == series["values"]["test"]["nc1"]
     assert figure(page, "chart-3", "data.2.y") == [1, 1], "the ideal is a line"
@@ -145,8 +190,35 @@ def test_the_walk(server, open_window, tmp_path):
     assert (low + high) / 2 == pytest.approx(-1 / 9), "centred at −1/(K−1)"
     expect(part(page, "angle-statistics")).to_contain_text(f"{newest['facts']['smallest_angle_deg']:.1f}°")
     expect(part(page, "angle-statistics")).to_contain_text("Ideal 96.4°")
-    captures = [event for event in events if event["type"] == "GeometryCaptured"]
-    last = points(page, "means")
+    page.get_by_role("button", name="Angle", exact=True).click()
+    centre = (figure(page, "angles-graph", "data.0.zmin") + figure(page, "angles-graph", "data.0.zmax")) / 2
+    assert centre == pytest.approx(96.379, abs=1e-3)
+    page.locator("button[data-group]", has_text="Angles").click()
+    expect(page.locator("[data-chart-title='2']")).to_have_text("NC4 nearest-mean disagreement")
+    # Every metric of the catalogue, by family; those that this run does not have are not offered.
+    more = part(page, "more-metrics").locator("select")
+    more.select_option(label="NC3")
+    expect(page.locator("[data-chart-title='1']")).to_have_text("NC3 distance of classifier and means")
+    assert "W/‖W‖" in (page.locator("[data-chart-title='1']").get_attribute("title") or "")
+    wait_for(lambda: figure(page, "chart-2", "data.0.y") == drawn["nc3_cosine"], 10, "the curve of nc3_cosine")
+    offered = more.locator("option:not([hidden])").all_text_contents()
+    assert "NC2, 1 of 4" in offered
+    assert not [name for name in offered if name.startswith(("NC5", "Long tail"))]
+    more.select_option(label="Margin")
+    expect(page.locator("[data-chart-title='1']")).to_be_hidden()
+    page.locator("button[data-group]", has_text="Collapse").click()
+    expect(page.locator("[data-chart-title='1']")).to_have_text("NC2 distance to the nearest ETF")
+    page.get_by_role("button", name="Toggle theme").click()
+    expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", "dark")
+    assert page.evaluate("() => getComputedStyle(document.body).backgroundColor") == "rgb(15, 17, 21)"
+    assert window.complaints == []
+
+
+def test_a_finished_run_is_replayed_and_a_figure_exported_at_the_epoch_shown(server, finished, open_window):
+    """The slider replays captures, after a reload too, with the camera; the export's preview is the file."""
+    window = open_run(open_window, server, finished)
+    page, captures = window.page, captures_of(server, finished)
+    turned, last = turn_scene(page), points(page, "means")
     slider = part(page, "slider").locator("input")
     assert slider.get_attribute("max") == str(len(captures) - 1)
     slider.focus()
@@ -156,8 +228,6 @@ def test_the_walk(server, open_window, tmp_path):
     assert np.abs(points(page, "means") - last).max() > 0.1
     page.keyboard.press("ArrowRight")
     wait_for(lambda: shown_step(page) == captures[1]["step"], 10, "the second capture")
-
-    # A finished run replays after a reload too.
     second = f"epoch={round(captures[1]['epoch'], 6)}"
     wait_for(lambda: second in page.evaluate("() => location.search"), 10, "the epoch in the address")
     page.reload()
@@ -170,59 +240,38 @@ def test_the_walk(server, open_window, tmp_path):
         page.keyboard.press("ArrowLeft")
     wait_for(lambda: shown_step(page) == captures[-4]["step"], 10, "three captures back")
     assert np.allclose(camera(page), turned, atol=1e-3), "the camera survives a reload"
-    page.get_by_role("button", name="Angle", exact=True).click()
-    centre = (figure(page, "angles-graph", "data.0.zmin") + figure(page, "angles-graph", "data.0.zmax")) / 2
-    assert centre == pytest.approx(96.379, abs=1e-3)
-    page.locator("button[data-group]", has_text="Angles").click()
-    expect(page.locator("[data-chart-title='2']")).to_have_text("NC4 nearest-mean disagreement")
-    # Every metric of the catalogue, by family; those that this run does not have are not offered.
-    more = part(page, "more-metrics").locator("select")
-    more.select_option(label="NC3")
-    expect(page.locator("[data-chart-title='1']")).to_have_text("NC3 distance of classifier and means")
-    assert "W/‖W‖" in (page.locator("[data-chart-title='1']").get_attribute("title") or "")
-    with server.client() as http:
-        drawn = http.get(f"/api/v1/runs/{run_id}/metrics", params={"keys": "nc3_cosine"}).json()["values"]["train"]
-    wait_for(lambda: figure(page, "chart-2", "data.0.y") == drawn["nc3_cosine"], 10, "the curve of nc3_cosine")
-    offered = more.locator("option:not([hidden])").all_text_contents()
-    assert "NC2, 1 of 4" in offered
-    assert not [name for name in offered if name.startswith(("NC5", "Long tail"))]
-    more.select_option(label="Margin")
-    expect(page.locator("[data-chart-title='1']")).to_be_hidden()
-    page.locator("button[data-group]", has_text="Collapse").click()
-    expect(page.locator("[data-chart-title='1']")).to_have_text("NC2 distance to the nearest ETF")
-    page.get_by_role("button", name="Toggle theme").click()
-    expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", "dark")
-    assert page.evaluate("() => getComputedStyle(document.body).backgroundColor") == "rgb(15, 17, 21)"
-
-    # 6. Export: the preview is the file, at the epoch shown.
     page.get_by_role("button", name="Export figure").click()
     preview = page.locator("#export-preview")
     expect(preview).to_have_attribute("src", re.compile("geometry.svg"))
     wait_for(lambda: preview.evaluate("image => image.complete && image.naturalWidth > 0"), 20, "the preview")
-    expect(page.locator("#export-command")).to_contain_text(f"collapse export {run_id} geometry")
+    expect(page.locator("#export-command")).to_contain_text(f"collapse export {finished} geometry")
     expect(page.locator("#export-command")).to_contain_text(f"--epoch {captures[-4]['epoch']:g}")
     expect(page.locator("#export-command")).to_contain_text(
-        re.compile(rf"\ncollapse film {run_id} -o film\.gif .*--camera ")
+        re.compile(rf"\ncollapse film {finished} -o film\.gif .*--camera ")
     )
     with page.expect_download() as download:
         page.locator("#export-save").click()
     reader = PdfReader(io.BytesIO(Path(download.value.path()).read_bytes()))
     assert "Pullover" not in reader.pages[0].extract_text()
     assert "class mean" in reader.pages[0].extract_text()
-    page.keyboard.press("Escape")
+    assert window.complaints == []
 
-    # 5. Runs: status and final metrics, delete with confirmation, undo.
+
+def test_a_run_is_deleted_from_the_table_and_brought_back(server, finished, open_window):
+    """The table shows status and final metrics; Delete is confirmed and can be undone."""
+    window = open_window(f"{server.url}/?token={server.token}", server.url)
+    page = window.page
     page.get_by_role("link", name="Runs").first.click()
-    row = page.locator(f'.ag-row[row-id="{run_id}"]').first
+    row = page.locator(f'.ag-row[row-id="{finished}"]').first
     expect(row).to_contain_text("finished")
     expect(row).to_contain_text("100.0 %")
     row.locator(".ag-selection-checkbox input").check()
     page.get_by_role("button", name="Delete 1").click()
     expect(page.get_by_text("Deleted 1 run.")).to_be_visible()
-    expect(page.locator(f'.ag-row[row-id="{run_id}"]')).to_have_count(0)
+    expect(page.locator(f'.ag-row[row-id="{finished}"]')).to_have_count(0)
     page.get_by_role("button", name="Undo").click()
-    expect(page.locator(f'.ag-row[row-id="{run_id}"]').first).to_be_visible()
-    page.locator(f'.ag-row[row-id="{run_id}"] .row-link').click()
+    expect(page.locator(f'.ag-row[row-id="{finished}"]').first).to_be_visible()
+    page.locator(f'.ag-row[row-id="{finished}"] .row-link').click()
     expect(part(page, "status")).to_have_text("finished")
     assert window.complaints == []
 

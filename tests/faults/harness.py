@@ -22,6 +22,10 @@ from backend.store.models import artifact
 from ncengine.training.loop import run as train
 from tests.harness import wait_for
 
+LONG = 40
+"""Epochs of a run to which something happens after two. Tests share it, so that a process trains the uninterrupted run
+with which they compare once."""
+
 
 @contextlib.contextmanager
 def supervising(store: Store, *, warm: bool = False, **limits: object) -> Iterator[Supervisor]:
@@ -39,6 +43,12 @@ def owner(store: Store, run_id: str) -> ProcessIdentity | None:
     """Return the process that runs a run now, or None."""
     found = [row for row in run_attempts.list_running(store) if row.run_id == run_id and row.pid]
     return ProcessIdentity(found[0].pid, found[0].process_started, found[0].boot_id) if found else None
+
+
+def processes(store: Store, run_id: str) -> list[ProcessIdentity]:
+    """Return the processes of a run's attempts, ended ones included, in order."""
+    attempts = run_attempts.list_of_run(store, run_id)
+    return [ProcessIdentity(row.pid, row.process_started, row.boot_id) for row in attempts]
 
 
 def status(store: Store, run_id: str) -> str:

@@ -30,7 +30,7 @@ from backend.store.errors import Fenced
 from backend.store.event_log import NewEvent
 from backend.store.identity import machine_id
 from tests.conftest import BOTH
-from tests.faults.harness import owner, require_whole, supervising, wait_epoch, wait_status
+from tests.faults.harness import LONG, owner, require_whole, supervising, wait_epoch, wait_status
 from tests.harness import COLLAPSE, end_workers_of, record_here, tiny, wait_for
 
 QUIET = ("--no-demonstration", "--no-warm", "--min-free", "0")
@@ -55,7 +55,7 @@ def served(start_server):
     """A server with a run under way that has measured an epoch."""
     server = start_server(*QUIET)
     with server.client() as http:
-        run_id = launch(http, epochs=40).json()["id"]
+        run_id = launch(http, epochs=LONG).json()["id"]
         wait_for(lambda: http.get(f"/api/v1/runs/{run_id}").json()["epoch"] >= 2, what="two epochs")
         yield server, http, run_id
 
@@ -236,7 +236,7 @@ def test_a_disk_that_can_only_be_read_is_noticed(disk, start_server):
     url = f"sqlite:///{disk.place / 'collapse.db'}"
     server = start_server(*QUIET, "--database-url", url)
     with server.client() as http:
-        run_id = launch(http, epochs=60).json()["id"]
+        run_id = launch(http, epochs=LONG).json()["id"]
         wait_for(lambda: http.get(f"/api/v1/runs/{run_id}").json()["epoch"] >= 2, what="two epochs")
         disk.fail()
         require_refused(server, http, "can only be read; make it writable again")
@@ -300,7 +300,7 @@ def test_what_another_attempt_owns_or_an_older_copy_lacks_is_kept(store):
 
 
 def test_a_worker_killed_while_the_database_was_away_has_its_facts_delivered(store):
-    run_id, _ = runs.create(store, tiny(epochs=60, device="cpu"))
+    run_id, _ = runs.create(store, tiny(epochs=LONG, device="cpu"))
     database, away = store.data_dir / "collapse.db", store.data_dir / "away.db"
     outbox = store.data_dir / "runs" / run_id / "undelivered-a1.jsonl"
     with supervising(store):

@@ -37,7 +37,7 @@ from backend.store.errors import Unusable
 from backend.store.models import run
 from ncengine.backbones.small_networks_config import Mlp
 from tests.conftest import SQLITE_FIRST
-from tests.faults.harness import owner, require_whole, status, supervising, wait_epoch, wait_status
+from tests.faults.harness import LONG, owner, require_whole, status, supervising, wait_epoch, wait_status
 from tests.harness import end_workers, tiny, wait_for
 from tests.repetitions import exhaustive_except
 
@@ -53,7 +53,7 @@ connection.execute("COMMIT")
 
 def test_a_database_locked_for_eight_seconds_costs_eight_seconds(store):
     """Longer than the silence after which a worker counts as hung: what holds it up holds the supervisor up too."""
-    run_id, _ = runs.create(store, tiny(epochs=40, device="cpu"))
+    run_id, _ = runs.create(store, tiny(epochs=LONG, device="cpu"))
     with supervising(store, hang_s=5.0):
         wait_epoch(store, run_id, 2)
         command = [sys.executable, "-c", LOCK, str(store.data_dir / "collapse.db"), "8"]
@@ -71,13 +71,13 @@ def test_a_database_locked_for_eight_seconds_costs_eight_seconds(store):
 
 def test_postgresql_restarted_in_mid_run(cluster, tmp_path):
     store = open_store(tmp_path / "data", cluster.database())
-    run_id, _ = runs.create(store, tiny(epochs=120, device="cpu"))
+    run_id, _ = runs.create(store, tiny(epochs=100, device="cpu"))
     try:
         with supervising(store):
             wait_epoch(store, run_id, 2)
             for _ in range(2):
                 cluster.stop("immediate")
-                time.sleep(2)
+                time.sleep(1)
                 cluster.start()
                 before = runs.get(store, run_id).epoch
                 wait_for(lambda seen=before: runs.get(store, run_id).epoch > seen, 30, "progress")
@@ -106,7 +106,7 @@ def test_a_full_disk_ends_the_attempt_and_the_run_goes_on_when_there_is_space(sm
     store = open_store(small_disk / "data")
     # A checkpoint of about a megabyte, or one of a few kilobytes among many events.
     width = 256 if moment == "checkpoint" else 16
-    config = tiny(epochs=60, device="cpu", backbone=Mlp(features=64, width=width, depth=2))
+    config = tiny(epochs=30, device="cpu", backbone=Mlp(features=64, width=width, depth=2))
     run_id, _ = runs.create(store, config)
     ballast = small_disk / "ballast"
     try:
@@ -271,7 +271,7 @@ def at_first_schema(data, url=None):
 
 @SQLITE_FIRST
 def test_a_run_that_goes_on_is_whole_whenever_one_looks(store):
-    run_id, _ = runs.create(store, tiny(epochs=100, device="cpu"))
+    run_id, _ = runs.create(store, tiny(epochs=LONG, device="cpu"))
     looks = 0
     with supervising(store):
         wait_epoch(store, run_id, 1)

@@ -2,14 +2,17 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 
 import ncengine as nc
-from ncengine.geometry.polar import floor_hits
+from ncengine.geometry import polar as polar_module
+from ncengine.geometry.class_means import batch_shares
+from ncengine.geometry.nearest_etf import first_frame, nearest_etf_vjp, solve
+from ncengine.geometry.polar import _FloorCounter, bounded, floor_hits, polar_factor
+from ncengine.geometry.riemannian import maximise_alignment
+from ncengine.geometry.simplex import constant
 from ncengine.geometry.sphere import on_sphere
-from ncengine.geometry.views import optimise_spherical, view_matrix
 
 
 def centred_means(features, classes, seed=0, dtype=torch.float64):
@@ -158,34 +161,192 @@ def test_weights_are_a_simplex_etf():
     torch.testing.assert_close(weights @ weights.T, expected)
 
 
-@pytest.mark.parametrize("classes", [6, 8, 10, 47, 64, 65, 100, 129, 333, 1000])
-def test_spherical_view_keeps_vertices_on_a_sphere(classes):
-    points = nc.simplex_etf(classes).numpy() @ view_matrix(classes)
-    norms = np.linalg.norm(points, axis=1)
-    assert norms.mean() == pytest.approx(1, abs=5e-3)
-    assert norms.std() / norms.mean() < 1e-5
-    directions = points / norms[:, None]
-    angle = np.degrees(np.arccos((directions @ directions.T)[~np.eye(classes, dtype=bool)].max()))
-    # Even spreading gives about 200/√K degrees; a view with two names on one spot would fail.
-    assert angle > 0.8 * 198 / math.sqrt(classes)
+def test_a_delta_of_zero_is_no_proximal_term_and_the_default_is_a_thousandth():
+    means, previous = centred_means(7, 4), frame(7, 3)
+    torch.testing.assert_close(nc.nearest_etf(means, previous, delta=0), nc.nearest_etf(means), atol=0, rtol=0)
+    torch.testing.assert_close(
+        nc.nearest_etf(means, previous), nc.nearest_etf(means, previous, delta=1e-3), atol=0, rtol=0
+    )
 
 
-def test_there_is_a_spherical_view_of_every_number_of_classes():
-    for classes in [*range(5, 66), *range(66, 1001, 37), 1000]:
-        projection = view_matrix(classes).astype(np.float64) / math.sqrt((classes - 1) / 3)
-        np.testing.assert_allclose(projection.T @ projection, np.eye(3), atol=1e-4, err_msg=str(classes))
-        norms = np.linalg.norm(nc.simplex_etf(classes).numpy() @ view_matrix(classes), axis=1)
-        # Five such points do not exist: their complement would be five numbers ±a that sum to zero.
-        assert norms.std() / norms.mean() < (0.07 if classes == 5 else 1e-5), classes
+def test_a_later_change_of_the_previous_frame_does_not_reach_the_gradient():
+    """The head overwrites its frame before the backward pass."""
+    means, gradients = centred_means(7, 4), []
+    for overwrites in (False, True):
+        leaf, previous = means.clone().requires_grad_(), frame(7, 3)
+        found = nc.nearest_etf(leaf, previous, delta=0.5)
+        if overwrites:
+            previous.fill_(9)
+        (found * frame(7, 3, seed=5)).sum().backward()
+        gradients.append(leaf.grad)
+    torch.testing.assert_close(*gradients, atol=0, rtol=0)
 
 
-@pytest.mark.parametrize("classes", [2, 3, 4])
-def test_small_views_are_exact(classes):
-    vertices = nc.simplex_etf(classes).numpy()
-    points = vertices @ view_matrix(classes)
-    np.testing.assert_allclose(points @ points.T, vertices @ vertices.T, atol=1e-6)
+@pytest.mark.parametrize("solver", ["polar", "matmul", "riemannian"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_lower_precisions_are_computed_in_float64_and_returned_in_float32(solver, dtype):
+    means, previous = centred_means(12, 5).to(dtype), frame(12, 4).to(dtype)
+    leaf = means.clone().requires_grad_()
+    found = nc.nearest_etf(leaf, previous, delta=0.1, solver=solver)
+    assert found.dtype == torch.float32
+    found.sum().backward()
+    assert leaf.grad.dtype == dtype
+    exact_leaf = means.double().requires_grad_()
+    exact = nc.nearest_etf(exact_leaf, previous.double(), delta=0.1)
+    exact.sum().backward()
+    # One rounding to float32; the gradient once more to the dtype of the means.
+    torch.testing.assert_close(found, exact.float(), atol=3e-7, rtol=0)
+    torch.testing.assert_close(
+        leaf.grad.double(), exact_leaf.grad, atol=1e-5, rtol=1e-5 if dtype.itemsize > 2 else 0.01
+    )
 
 
-def test_computed_views_are_deterministic():
-    first, second = (optimise_spherical(7, steps=20, starts=1) for _ in range(2))
-    np.testing.assert_array_equal(first, second)
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 3, 3)])
+def test_the_polar_factor_of_what_has_none_is_refused(shape):
+    with pytest.raises(ValueError, match=r"needs a \(D, R\) matrix with D >= R, got"):
+        nc.polar(torch.ones(shape))
+
+
+def test_the_polar_factor_of_a_square_matrix_is_its_rotation():
+    turn = frame(4, 4)
+    stretch = torch.diag(torch.tensor([3.0, 2.0, 1.0, 0.5], dtype=torch.float64))
+    torch.testing.assert_close(nc.polar(turn @ stretch), turn)
+
+
+def test_only_singular_values_below_the_floor_are_replaced_and_counted():
+    before = floor_hits()
+    found = bounded(
+        torch.eye(3), torch.eye(3, dtype=torch.float64), torch.tensor([2.0, 2e-6, 1e-9], dtype=torch.float64)
+    )
+    # FLOOR is 1e-6 of the largest; the second value is the floor itself.
+    assert found.sigma_R.tolist() == [2.0, pytest.approx(2e-6), pytest.approx(2e-6)]
+    torch.testing.assert_close(found.inverse_RR.diagonal(), 1 / found.sigma_R)
+    assert floor_hits() - before == 1
+    zero = bounded(torch.eye(2), torch.eye(2, dtype=torch.float64), torch.zeros(2).double())
+    assert torch.isfinite(zero.inverse_RR).all()
+
+
+def test_hits_of_the_floor_add_up():
+    counter = _FloorCounter()
+    assert counter.total() == 0
+    for hits in (3, 4):
+        counter.add(torch.tensor(hits))
+    assert counter.total() == 7
+
+
+# Constants
+
+
+def test_constants_are_computed_once_for_each_size_and_type():
+    cpu = torch.device("cpu")
+    first = constant(nc.simplex_etf, 5, torch.float64, cpu)
+    assert constant(nc.simplex_etf, 5, torch.float64, cpu) is first
+    torch.testing.assert_close(first, nc.simplex_etf(5, dtype=torch.float64), atol=0, rtol=0)
+    assert constant(nc.simplex_basis, 5, torch.float32, cpu).dtype == torch.float32
+
+
+def test_constants_that_inference_computes_can_be_used_in_training():
+    rank = 22  # of which no other test makes the constant before
+    with torch.inference_mode():
+        assert nc.etf_weights(torch.eye(30, rank)).shape == (rank + 1, 30)
+    leaf = torch.eye(30, rank, requires_grad=True)
+    nc.etf_weights(leaf).sum().backward()
+    assert torch.isfinite(leaf.grad).all()
+
+
+def test_everything_is_made_on_the_device_of_its_input(monkeypatch):
+    """`meta` is a device without data: an operation with a tensor of the CPU raises an error."""
+    monkeypatch.setattr(polar_module, "_floor_counter", _FloorCounter())
+    meta = torch.device("meta")
+    for make in (nc.simplex_basis, nc.simplex_etf):
+        assert make(5, device=meta).device == constant(make, 5, torch.float64, meta).device == meta
+    means = torch.empty(7, 4, device=meta)
+    assert first_frame(7, 4, like=means).device == meta
+    solution = solve(means, torch.empty(7, 3, device=meta), 0.1, "polar")
+    assert nearest_etf_vjp(solution, 0.1, torch.empty(7, 3, device=meta)).shape == (7, 4)
+    assert nc.etf_weights(solution.polar.factor_DR).device == meta
+    shares, present = batch_shares(torch.empty(6, dtype=torch.int64, device=meta), 4, torch.float32)
+    assert (shares.device, present.device) == (meta, meta)
+
+
+def test_the_first_frame_has_the_type_of_the_means():
+    assert first_frame(4, 3, like=torch.empty(0, dtype=torch.float64)).dtype == torch.float64
+    torch.testing.assert_close(first_frame(4, 3, like=torch.empty(0)), torch.eye(4, 2), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
+def test_from_a_condition_number_of_a_thousand_on_the_svd_is_used(scale):
+    """Seen by the order of the singular values: eigenvalues ascend, those of an SVD descend."""
+    for condition, ascends in ((30.0, True), (990.0, True), (1010.0, False), (3e4, False)):
+        sigma = scale * torch.logspace(0, -math.log10(condition), 5, dtype=torch.float64)
+        found = polar_factor(frame(9, 5) @ torch.diag(sigma) @ frame(5, 5, seed=2).T)
+        # Their error is 1e-16 κ² of the largest.
+        torch.testing.assert_close(found.sigma_R, sigma.sort(descending=not ascends).values, atol=1e-7 * scale, rtol=0)
+
+
+def test_a_basis_has_the_default_type_and_needs_two_classes():
+    assert nc.simplex_basis(3).dtype == torch.float32
+    assert nc.simplex_etf(3).dtype == torch.float32
+    with pytest.raises(ValueError, match="a simplex needs at least 2 classes, got 1"):
+        nc.simplex_basis(1)
+    # Column j has 1/√(j(j+1)) in rows 1 … j and −j/√(j(j+1)) in row j+1.
+    expected = [[1 / math.sqrt(2), 1 / math.sqrt(6)], [-1 / math.sqrt(2), 1 / math.sqrt(6)], [0, -2 / math.sqrt(6)]]
+    torch.testing.assert_close(nc.simplex_basis(3, dtype=torch.float64), torch.tensor(expected, dtype=torch.float64))
+
+
+# The iteration on the manifold
+
+
+def problem(scale=1.0):
+    target = frame(9, 4) @ torch.diag(torch.tensor([1.0, 0.8, 0.6, 0.5], dtype=torch.float64)) @ frame(4, 4, seed=2)
+    return scale * target, frame(9, 4, seed=3)
+
+
+@pytest.mark.parametrize("scale", [2.0**-20, 2.0**20])
+def test_the_riemannian_solver_takes_the_same_steps_at_every_scale(scale):
+    plain, steps = maximise_alignment(*problem())
+    scaled, scaled_steps = maximise_alignment(*problem(scale))
+    # A power of two changes no digit.
+    assert scaled_steps == steps
+    torch.testing.assert_close(scaled, plain, atol=0, rtol=0)
+    torch.testing.assert_close(plain, nc.polar(problem()[0]), atol=1e-9, rtol=0)
+
+
+def test_the_riemannian_solver_climbs_from_its_first_step_with_steps_of_the_curvature():
+    target, start = problem()
+    # 44 steps; with a fixed step of 1/‖target‖ it takes more than twice as many.
+    assert maximise_alignment(target, start)[1] <= 50
+    solution = nc.polar(target)
+    nearly = nc.polar(solution + 1e-3 * frame(9, 4, seed=4))
+    # Near a solution a first step downwards would lead away from it.
+    assert maximise_alignment(target, nearly)[1] < maximise_alignment(target, start)[1]
+
+
+def test_the_riemannian_solver_stops_at_once_where_there_is_nothing_to_do():
+    start = frame(5, 3)
+    found, steps = maximise_alignment(torch.zeros(5, 3, dtype=torch.float64), start)
+    assert steps == 0
+    assert torch.equal(found, start)
+
+
+def test_the_riemannian_solver_names_the_remedy_if_it_does_not_arrive():
+    with pytest.raises(
+        RuntimeError, match=r"relative gradient of 1e-10 in 3 steps; .* raise delta or use solver='polar'"
+    ):
+        maximise_alignment(*problem(), max_steps=3)
+
+
+# Shares of a batch
+
+
+def test_shares_of_a_batch_are_the_weights_of_its_means():
+    labels = torch.tensor([0, 2, 2, 3, 2])
+    features = torch.randn(5, 3, dtype=torch.float64)
+    shares, present = batch_shares(labels, 4, torch.float64)
+    assert present.tolist() == [1, 0, 1, 1]
+    found, mean = features.mT @ shares, features.mean(0)
+    torch.testing.assert_close(found[:, -1], mean)
+    for label in range(4):
+        rows = features[labels == label]
+        expected = rows.mean(0) - mean if len(rows) else torch.zeros(3, dtype=torch.float64)
+        torch.testing.assert_close(found[:, label], expected)

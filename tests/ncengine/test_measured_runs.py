@@ -13,7 +13,6 @@ from ncengine.data import resolve_config
 from ncengine.data.embedded_config import FashionMnistMini
 from ncengine.data.loader import load
 from ncengine.data.ood import load_ood, to_shape
-from ncengine.geometry.views import aligned_pca, tetrahedron_matrix
 from ncengine.milestones import collapse_layer, time_to_collapse
 from ncengine.training.capture import PICTURE_BYTES, thumbnails
 from tests.ncengine.test_training import events, tiny
@@ -271,35 +270,3 @@ def test_the_principal_picture_does_not_jump():
         aligned = np.linalg.svd(after["pca"].T @ before["pca"])
         # The best rotation within the picture's space is none: it has been applied already.
         np.testing.assert_allclose(aligned[0] @ aligned[2], np.eye(3), atol=1e-5)
-
-
-def test_principal_directions_of_a_simplex_stay_where_they_were():
-    rng = np.random.default_rng(0)
-    vertices = nc.simplex_etf(10, dtype=torch.float64).numpy()
-    first = aligned_pca(vertices, None)
-    np.testing.assert_allclose(first.T @ first, np.eye(3), atol=1e-6)
-    for _ in range(20):
-        second = aligned_pca(vertices + 1e-4 * rng.normal(size=vertices.shape), first)
-        np.testing.assert_allclose(second, first, atol=0.05)
-
-
-def test_principal_directions_are_those_of_the_points_where_they_differ():
-    rng = np.random.default_rng(1)
-    points = rng.normal(size=(30, 8)) * [9, 7, 5, 1, 1, 1, 1, 1]
-    leading = np.linalg.eigh(points.T @ points)[1][:, -3:]
-    found = aligned_pca(points, aligned_pca(rng.normal(size=(30, 8)), None))
-    np.testing.assert_allclose(np.linalg.svd(found.T @ leading)[1], 1, atol=0.01)
-    assert aligned_pca(points[:, :2], None).shape == (2, 3)
-
-
-@pytest.mark.parametrize("classes", [4, 10, 1000])
-def test_four_classes_are_a_tetrahedron_and_the_rest_its_centre(classes):
-    four = (0, 2, 3, 1) if classes == 4 else (7, 0, 3, 5)
-    vertices = nc.simplex_etf(classes).numpy() @ tetrahedron_matrix(classes, four)
-    np.testing.assert_allclose(np.linalg.norm(vertices[list(four)], axis=1), 1, atol=1e-5)
-    cosines = vertices[list(four)] @ vertices[list(four)].T
-    np.testing.assert_allclose(cosines, 4 / 3 * np.eye(4) - 1 / 3, atol=1e-5)
-    rest = np.delete(vertices, list(four), axis=0)
-    np.testing.assert_allclose(rest, 0, atol=1e-5)
-    with pytest.raises(ValueError, match="4 different ones"):
-        tetrahedron_matrix(classes, (1, 1, 2, 3))

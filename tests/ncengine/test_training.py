@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import resource
 import shutil
 import subprocess
@@ -48,7 +49,9 @@ def test_facts_come_in_their_order():
     assert found[-1].summary == [e for e in found if e.type == "EpochMeasured"][-1].scalars
     steps = [event for event in found if event.type == "StepMeasured"]
     assert steps[-1].step == found[0].steps_per_epoch * 2
-    assert all(0 < step.lr <= 0.1 for step in steps)
+    total = found[0].steps_per_epoch * 2
+    schedule = tiny().schedule
+    assert [step.lr for step in steps] == [0.1 * lr_factor(schedule, s.step - 1, total, total // 2) for s in steps]
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -58,8 +61,13 @@ def test_training_learns_and_measures_both_splits(head):
     first, last = measured[0].scalars, measured[-1].scalars
     assert set(last) == {"train", "test"}
     assert set(last["train"]) - {"frame_drift"} == set(last["test"])
-    assert last["train"]["nc1"] < first["train"]["nc1"]
-    assert last["test"]["top1"] > 0.9
+    # Over seeds 0 to 2, ETF heads reach 0.50 to 0.53 of the first epoch's nc1 and 0.37 to 0.42 of its loss, the linear
+    # head 0.50 to 0.76 and 0.11 to 0.14; all reach a test accuracy of 0.96.
+    nc1 = [event.scalars["train"]["nc1"] for event in measured]
+    assert nc1 == sorted(nc1, reverse=True), "classes collapse further in every epoch"
+    assert nc1[-1] < (0.8 if head == "linear" else 0.6) * nc1[0]
+    assert last["train"]["loss"] < 0.5 * first["train"]["loss"]
+    assert last["test"]["top1"] > 0.95
     if head != "linear":
         assert last["train"]["nc2_etf_weights"] < 1e-6, "the classifier is a simplex ETF"
 
@@ -116,16 +124,35 @@ def test_a_capture_is_what_a_picture_needs():
     np.testing.assert_allclose(arrays["frame"].T @ arrays["frame"], np.eye(9), atol=1e-6)
     aligned = arrays["means"].T @ nc.simplex_etf(10).numpy()
     np.testing.assert_allclose(aligned, aligned.T, atol=1e-4, err_msg="Procrustes: the alignment is symmetric")
-    assert capture.residual >= 0
     assert capture.samples == 1442
+
+
+def test_the_residual_is_the_part_of_the_features_outside_the_frame():
+    found = events(epochs=1, measure={"keep_features": "all", "first_epoch_captures": 0})
+    capture = [e for e in found if e.type == "GeometryCaptured"][-1]
+    kept = next(e.arrays for e in found if e.type == "FeaturesKept")
+    rows = balanced_rows(torch.from_numpy(kept["labels_train"]), len(capture.arrays["labels"])).numpy()
+    np.testing.assert_array_equal(kept["labels_train"][rows], capture.arrays["labels"])
+    features, frame = kept["features_train"].astype(np.float64), capture.arrays["frame"].astype(np.float64)
+    class_means = [features[kept["labels_train"] == label].mean(axis=0) for label in range(10)]
+    centred = features[rows] - np.mean(class_means, axis=0)
+    outside = centred - centred @ frame @ frame.T
+    # The frame is stored in float32.
+    expected = np.sqrt(np.square(outside).sum(axis=1).mean()) / capture.mean_norm
+    assert capture.residual == pytest.approx(expected, rel=1e-5)
+    assert capture.residual > 0.01
 
 
 @pytest.mark.parametrize("classes", [2, 10, 64, 90])
 def test_a_capture_stays_within_its_bytes(classes):
     count = sample_budget(classes, 10_000)
-    floats = 2 * classes * (classes - 1) + 2 * classes**2 + count * classes
-    assert count >= classes
-    assert 4 * floats <= CAPTURE_BYTES or count == classes
+    # Means and rows, cosines of both, and for each feature its coordinates, its label and its prediction.
+    floats = 2 * classes * (classes - 1) + 2 * classes**2 + count * (classes - 1 + 2)
+    if count > classes:
+        assert 4 * floats <= CAPTURE_BYTES < 4 * (floats + classes + 1), "as many features as fit, with their labels"
+    else:
+        assert count == classes
+        assert 4 * (floats + classes + 1) > CAPTURE_BYTES, "more than one a class does not fit"
 
 
 def test_batches_hold_every_sample_once_and_repeat():
@@ -208,6 +235,10 @@ def test_schedules_stay_in_their_range(name):
     config = with_overrides(nc.RunConfig(), {"schedule.name": name}).schedule
     factors = [lr_factor(config, step, 200, 10) for step in range(200)]
     assert all(0 < factor <= 1 for factor in factors)
+    if name == "constant":
+        assert factors == [1.0] * 200
+    if name == "cosine":
+        assert factors == pytest.approx([math.cos(math.pi * step / 400) ** 2 for step in range(200)], rel=1e-12)
     if name == "one-cycle":
         assert factors.index(max(factors)) == 60
         assert all(a < b for a, b in itertools.pairwise(factors[:60]))
@@ -254,7 +285,7 @@ def test_a_small_run_waits_for_no_library_that_it_does_not_need(optimiser):
 def test_a_step_says_where_its_time_went():
     found = [e for e in events(epochs=2) if e.type == "StepMeasured"]
     assert set(found[0].seconds) == {"data", "forward", "head", "backward", "optimiser"}
-    assert all(seconds >= 0 for seconds in found[0].seconds.values())
+    assert all(seconds > 0 for event in found for seconds in event.seconds.values())
     step_s = sum(found[-1].seconds.values())
     assert found[-1].samples_per_s == pytest.approx(64 / step_s)
     assert found[-1].memory_bytes["process"] > 1e7
@@ -389,8 +420,10 @@ def test_every_preset_is_a_config_that_can_be_stored(name):
         assert config.head.temperature == 5.0
         assert getattr(config.head, "delta", 1e-3) == 1e-3
     if name.startswith("released-code-"):
-        paper = PRESETS.get(name.replace("released-code-", "paper-"))
-        assert paper is None or paper() != config, "it says where it differs"
+        in_paper = name.replace("released-code-", "paper-")
+        # Only the released code trains on MNIST.
+        assert (in_paper in PRESETS) == ("mnist" not in name)
+        assert PRESETS.get(in_paper, nc.RunConfig)() != config, "it differs from the paper"
 
 
 def test_the_presets_that_stay():
