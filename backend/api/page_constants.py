@@ -10,15 +10,14 @@ import json
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from backend.api import configurations
+from backend.api import run_groups
 from backend.store.event_payloads import PAYLOADS
 from backend.store.run_status import ENDED, TRANSITIONS
 from backend.store.validation import MAX_NAME_LENGTH, MAX_TAG_LENGTH
 from ncengine.geometry.projections import VIEWS as PROJECTED_VIEWS
 from ncengine.geometry.views import WHOLE_FRAME_UP_TO
 from ncfigures import palette
-from ncfigures.camera import Camera
-from ncfigures.figure_spec import MIN_LOG_RATIO
+from ncfigures.figure_spec import MIN_LOG_RATIO, Camera
 
 __all__ = [
     "LAYERS",
@@ -44,7 +43,7 @@ MAX_PAGE_RUNS = 500
 """Runs in one page of a list."""
 MAX_PAGE_GROUPS = 2000
 """Groups in one list of groups."""
-MAX_COMPARED_RUNS = 25 * configurations.MAX_CONFIGURATIONS
+MAX_COMPARED_RUNS = 25 * run_groups.MAX_CONFIGURATIONS
 """Runs that are compared: 25 seeds for each configuration."""
 MAX_FRAME_CLASSES = WHOLE_FRAME_UP_TO
 """Classes up to which coordinates are sent in all K−1 dimensions; above, in three."""

@@ -13,7 +13,7 @@ import dash_mantine_components as dmc
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from backend.api import page_constants, wire
-from backend.api.configurations import group_by_configuration
+from backend.api.run_groups import group_by_configuration
 from backend.client import ApiError, AsyncClient, RetryWait, calls
 from dashboard import ids
 from ncfigures.catalogue import (
@@ -28,8 +28,8 @@ from ncfigures.catalogue import (
     FigureName,
 )
 from ncfigures.errors import FigureError
-from ncfigures.latex import latex_snippet
-from ncfigures.options import FigureOptions, export_command, film_command, parse_options
+from ncfigures.latex import format_latex_snippet
+from ncfigures.options import FigureOptions, format_export_command, format_film_command, parse_options
 
 FORMATS = [name for name in MEDIA_TYPES if name != "json"]
 TEXT_FORMATS = ("csv", "tex", "md", "pgf")
@@ -174,7 +174,7 @@ def _controls(metrics: list[wire.MetricWire]) -> list[Any]:
     )
     add("dpi", "DPI (PNG)", dmc.NumberInput, value=300, min=50, max=1200)
     add("width", "Width, inches", dmc.NumberInput, placeholder="Default", min=1, max=12, decimalScale=3)
-    return [html.Div(field, id={"export-box": name}, title=OPTIONS[name][1]) for name, field in fields.items()]
+    return [html.Div(field, id={"export-box": name}, title=OPTIONS[name]) for name, field in fields.items()]
 
 
 def _choice(id: Any, data: list[tuple[str, str]]) -> Any:
@@ -232,11 +232,11 @@ async def _render(
     options = FigureOptions.model_validate(interactive["layout"]["meta"]["provenance"]["options"])
     preview, save = build_urls(runs, figure, format_, options)
     output = f"{figure}.{format_}"
-    commands = [export_command(runs, figure, format_, options, output)]
-    commands += [film_command(runs, options)] if figure == "geometry" else []
+    commands = [format_export_command(runs, figure, format_, options, output)]
+    commands += [format_film_command(runs, options)] if figure == "geometry" else []
     meta = interactive["layout"]["meta"]
     caption, notices = meta["caption"], ". ".join(meta["notices"])
-    shown = text[:MAX_TEXT_CHARACTERS] if text else latex_snippet(output, caption, options.venue, figure)
+    shown = text[:MAX_TEXT_CHARACTERS] if text else format_latex_snippet(output, caption, options.venue, figure)
     return (
         preview,
         save,

@@ -12,7 +12,7 @@ from typing import Any
 from dash import dcc, html
 
 from backend.api import wire
-from backend.api.configurations import MAX_CONFIGURATIONS, Configuration, group_by_configuration
+from backend.api.run_groups import MAX_CONFIGURATIONS, Configuration, group_by_configuration
 from dashboard import ids
 from dashboard.components.formatting import format_count, format_number, format_percent
 from dashboard.components.panels import chart_grid, explanation, page_head, toggle

@@ -151,7 +151,7 @@ def build_vocabulary(
     """Return what the filter completes: fields with their explanations, and values of the fields that have few."""
     configs = [preset.config for preset in presets]
     values = {
-        "status": list(get_args(wire.Status)),
+        "status": list(get_args(wire.RunStatus)),
         "dataset": sorted(data),
         "head": sorted({config.head.name for config in configs}),
         "backbone": sorted({config.backbone.name for config in configs}),
@@ -165,7 +165,7 @@ def build_vocabulary(
 
 def _list_filter_fields(columns: list[Column]) -> Iterator[dict[str, str]]:
     yield from (
-        {"name": "status", "help": ", ".join(get_args(wire.Status)), "sign": ":"},
+        {"name": "status", "help": ", ".join(get_args(wire.RunStatus)), "sign": ":"},
         {"name": "name", "help": "Part of the name", "sign": ":"},
         {"name": "head", "help": "Head", "sign": ":"},
         {"name": "dataset", "help": "Data set", "sign": ":"},

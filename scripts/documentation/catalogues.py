@@ -11,7 +11,7 @@ from metric_drawings import DRAWINGS, words
 import ncengine as nc
 from documentation.markdown import cell, code, table
 from ncfigures.catalogue import COMMON_OPTIONS, FIGURES, MEDIA_TYPES, OPTIONS, VENUES, FigureName
-from ncfigures.options import export_command, parse_options
+from ncfigures.options import format_export_command, parse_options
 
 ROOT = Path(__file__).resolve().parents[2]
 METRIC_PICTURES = ROOT / "docs/pictures/metrics"
@@ -114,7 +114,7 @@ def figures_page() -> str:
         "`GET /api/v1/runs/{run_id}/figures/{figure}.{format}` have the same names and options.\n",
         f"Formats: {formats}. Options of every figure: {common}.\n",
         table(("venue", "width"), [(code(name), venue.title) for name, venue in VENUES.items()]),
-        table(("option", "meaning"), [(code(name), cell(meaning)) for name, (_, meaning) in OPTIONS.items()]),
+        table(("option", "meaning"), [(code(name), cell(meaning)) for name, meaning in OPTIONS.items()]),
     ]
     for name, info in FIGURES.items():
         lines.append(f"## {info.title}\n")
@@ -123,7 +123,7 @@ def figures_page() -> str:
         lines.append(f"`{name}`. {f'Options: {options}.' if options else 'No options of its own.'}{metrics}\n")
         for number, (figure, of, chosen) in enumerate(SHEET):
             if figure == name:
-                command = export_command(
+                command = format_export_command(
                     [RUN_ARGUMENTS[of]], figure, "pdf", parse_options(dict(chosen)), f"{figure}.pdf"
                 )
                 lines.append(f"```sh\n{command}\n```\n\n![{info.title}](../pictures/figures/{picture_name(number)})\n")

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from backend.api import wire
-from backend.api.configurations import group_by_configuration
 from backend.api.routes.catalogue import metrics
+from backend.api.run_groups import group_by_configuration
 from dashboard.pages import compare
 from dashboard.plots.charts import compare_figure, overview_groups
 from ncengine.config.differences import config_differences

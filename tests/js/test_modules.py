@@ -14,7 +14,7 @@ from backend.store.event_payloads import PAYLOADS
 from backend.store.run_status import STATUSES, TRANSITIONS, next_status
 from ncengine.geometry.projections import project_capture
 from ncengine.geometry.views import simplex_rows, tetrahedron_matrix
-from ncfigures.camera import parse_camera
+from ncfigures.figure_spec import parse_camera
 
 
 def vectors() -> dict[str, object]:

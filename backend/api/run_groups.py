@@ -1,4 +1,4 @@
-"""Group runs by a shared value, or by everything except the seed.
+"""Group runs: by a shared value, by everything except the seed, or into the configurations that a figure compares.
 
 Each group has the ids of its runs, how many have each status, the settings they share, and the median and range of
 their final metrics: the rows of a table over seeds.
@@ -6,6 +6,7 @@ their final metrics: the rows of a table over seeds.
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 from collections import Counter
@@ -16,51 +17,23 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
+from backend.api import wire
 from backend.store.database import Store
-from backend.store.errors import Invalid
+from backend.store.errors import Invalid, did_you_mean
 from backend.store.models import run
 from backend.store.run_filter import Column, field_column, field_names, find_field, parse_filter
-from backend.store.run_status import RunStatus
 from backend.store.runs import HEADLINE
-from backend.store.suggestions import did_you_mean
+from ncengine.config.differences import comparable_settings
 from ncengine.metrics import METRICS
+from ncfigures.palette import DASHES, Dash
 
 SEEDS = "seeds"
 SHARED_FIELDS = ("name", "group", "head", "data", "backbone", "seed")
 """Fields of the filter language that a group names where all its runs have the same value."""
 
 
-@dataclass(frozen=True, slots=True)
-class MetricRange:
-    """Median, minimum and maximum of a number over the `count` runs of a group that have it."""
-
-    median: float
-    min: float
-    max: float
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class RunGroup:
-    """Runs with one value of a field, or with equal configs except for the seed (`value` is None then).
-
-    `shared` has the value of each field of `SHARED_FIELDS`, None where the runs differ; `ranges` are by `SPLIT.KEY` of
-    the metrics that were asked for, and `duration` in seconds.
-    """
-
-    value: str | None
-    run_ids: list[str]
-    status_counts: dict[RunStatus, int]
-    created_at: str
-    """When the newest run was created."""
-    shared: dict[str, str | None]
-    ranges: dict[str, MetricRange]
-
-
-def group_runs(
-    store: Store, by: str, *, q: str = "", keys: Sequence[str] = (), limit: int = 1000
-) -> tuple[list[RunGroup], int]:
-    """Group the runs that match a filter; return the groups, that of the newest run first, and how many there are.
+def group_runs(store: Store, by: str, *, q: str = "", keys: Sequence[str] = (), limit: int = 1000) -> wire.RunGroupPage:
+    """Group the runs that match a filter; return the groups, that of the newest run first.
 
     `by` is "seeds" or a field of the filter language that is no measured number; `keys` are metrics as `SPLIT.KEY`.
     Raises Invalid for others.
@@ -80,7 +53,8 @@ def group_runs(
         for row in connection.execute(query.order_by(run.c.created_at.desc(), run.c.id)):
             rows_by_key.setdefault(row.group_key, []).append(row)
     some = list(rows_by_key.items())[:limit]
-    return [_group(None if by == SEEDS else value, rows, keys) for value, rows in some], len(rows_by_key)
+    items = [_group(None if by == SEEDS else value, rows, keys) for value, rows in some]
+    return wire.RunGroupPage(items=items, total=len(rows_by_key))
 
 
 def _grouping_column(by: str) -> Column:
@@ -100,16 +74,16 @@ def _config_without_seed(store: Store) -> Column:
     return sa.func.json_remove(run.c.config, "$.seed", type_=sa.Text)
 
 
-def _group(value: str | None, rows: Sequence[Any], keys: Iterable[str]) -> RunGroup:
+def _group(value: str | None, rows: Sequence[Any], keys: Iterable[str]) -> wire.RunGroup:
     ranges = {key: _range(_final_value(row, key) for row in rows) for key in keys}
     ranges["duration"] = _range(row.running_s for row in rows if row.running_s)
-    return RunGroup(
-        value,
-        [row.id for row in rows],
-        dict(Counter(row.status for row in rows)),
-        rows[0].created_at,
-        {name: _shared_value(getattr(row, f"shared_{name}") for row in rows) for name in SHARED_FIELDS},
-        {key: found for key, found in ranges.items() if found is not None},
+    return wire.RunGroup(
+        value=value,
+        run_ids=[row.id for row in rows],
+        status_counts=dict(Counter(row.status for row in rows)),
+        created_at=rows[0].created_at,
+        shared={name: _shared_value(getattr(row, f"shared_{name}") for row in rows) for name in SHARED_FIELDS},
+        ranges={key: values for key, values in ranges.items() if values is not None},
     )
 
 
@@ -119,13 +93,46 @@ def _final_value(row: Any, key: str) -> Any:
 
 
 def _shared_value(values: Iterable[Any]) -> str | None:
-    found = set(values)
-    return str(only) if len(found) == 1 and (only := found.pop()) is not None else None
+    distinct = set(values)
+    return str(only) if len(distinct) == 1 and (only := distinct.pop()) is not None else None
 
 
-def _range(values: Iterable[Any]) -> MetricRange | None:
+def _range(values: Iterable[Any]) -> wire.MetricRange | None:
     """Return the range of the finite numbers among the values; None where there is none."""
     numbers = [number for value in values if value is not None and math.isfinite(number := float(value))]
     if not numbers:
         return None
-    return MetricRange(statistics.median(numbers), min(numbers), max(numbers), len(numbers))
+    return wire.MetricRange(median=statistics.median(numbers), min=min(numbers), max=max(numbers), count=len(numbers))
+
+
+MAX_CONFIGURATIONS = 8
+"""How many configurations one figure distinguishes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A run, or runs that differ only in their seed, ordered by seed."""
+
+    label: str
+    head: str
+    dash: Dash
+    runs: tuple[wire.RunWire, ...]
+
+    def colour(self) -> str:
+        """Return the CSS colour of the configuration's head, defined in both themes."""
+        return f"var(--head-{self.head})"
+
+
+def group_by_configuration(runs: Iterable[wire.RunWire]) -> list[Configuration]:
+    """Group runs by everything except the seed; configurations with the same head get different line dashes."""
+    groups: dict[str, list[wire.RunWire]] = {}
+    for each in runs:
+        groups.setdefault(json.dumps(comparable_settings(each.config), sort_keys=True), []).append(each)
+    configurations: list[Configuration] = []
+    for members in list(groups.values())[:MAX_CONFIGURATIONS]:
+        head = members[0].config.head.name
+        same_head = sum(other.head == head for other in configurations)
+        label = members[0].name if len(members) == 1 else f"{members[0].name}, {len(members)} seeds"
+        by_seed = tuple(sorted(members, key=lambda run: run.config.seed))
+        configurations.append(Configuration(label, head, DASHES[same_head % len(DASHES)], by_seed))
+    return configurations

@@ -1,24 +1,26 @@
-"""Detect that the file of an open database was removed, moved or replaced.
+"""The file of an open SQLite database: detect that it was removed, moved or replaced; copy it.
 
 An SQLite connection keeps writing into a file that has no name any more, and what is written there is lost. Therefore
 the identity of the open file (device and inode) is compared with that of its path before every transaction, which takes
-microseconds; checks that need a query (store id, schema) are made by `DatabaseWatch.inspect`, twice a second.
+microseconds; checks that need a query (store id, schema) are made by `DatabaseFile.inspect`, twice a second.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from backend.store.errors import Unusable
-from backend.store.migrate import KNOWN_REVISIONS
-from backend.store.models import store
+from backend.store.models import KNOWN_REVISIONS, store
+from ncengine.files import atomic_write
 
 REJECTED_S = 1.0
 """How long a file that was checked and rejected is not checked again."""
@@ -28,7 +30,7 @@ class DatabaseGone(Unusable):
     """The opened database was removed or replaced; it may be put back."""
 
 
-class DatabaseWatch:
+class DatabaseFile:
     """Compares an open database with the file that is at its path now; `file` is None for a database server."""
 
     def __init__(self, engine: Engine, file: Path | None, store_id: str) -> None:
@@ -197,3 +199,27 @@ def _inode(file: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def copy_sqlite(connection: Any, target: Path) -> None:
+    """Write the whole content of a database to `target`, atomically and durably, readable by its owner only.
+
+    `connection` is the driver's, outside of a transaction. An existing file at `target` is replaced.
+    """
+    aside = target.with_name(f"{target.name}.partial")
+    aside.unlink(missing_ok=True)
+    try:
+        aside.touch(mode=0o600)
+        connection.cursor().execute("VACUUM INTO ?", (str(aside),))
+        with aside.open("rb") as stream:
+            os.fsync(stream.fileno())
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
+    atomic_write.sync_directory(target.parent)
+
+
+def unused_path(path: Path) -> Path:
+    """Return the path, or one with a number after its stem where the path exists: copies are never replaced."""
+    numbered = (path.with_stem(f"{path.stem}-{i}") for i in range(2, 10_000))
+    return next(each for each in (path, *numbered) if not each.exists())
