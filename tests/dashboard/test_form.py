@@ -108,7 +108,7 @@ def test_what_it_takes_is_said_before_the_launch():
     assert "Fix the highlighted fields" in words(launch.summary_view(wrong, None))
 
 
-REGISTRIES = (DATASETS, BACKBONES, HEADS, LOSSES)
+REGISTRIES = {"data": DATASETS, "backbone": BACKBONES, "head": HEADS, "loss": LOSSES}
 
 
 def kinds() -> list[tuple[str, str]]:
@@ -123,9 +123,8 @@ def kinds() -> list[tuple[str, str]]:
 def test_every_setting_of_every_kind_has_a_field_and_no_other(part, kind):
     tree = RunConfig().model_dump(mode="json")
     tree[part] = form.get_defaults(SCHEMA, part, kind)
-    model = next((registry[kind] for registry in REGISTRIES if kind in registry), None) or getattr(
-        config_module, SCHEMA["properties"][part]["discriminator"]["mapping"][kind].rpartition("/")[2]
-    )
+    class_name = SCHEMA["properties"][part]["discriminator"]["mapping"][kind].rpartition("/")[2]
+    model = REGISTRIES[part][kind] if part in REGISTRIES else getattr(config_module, class_name)
     # Some kinds go together with no other, which is not looked at here.
     parts = {name: getattr(RunConfig(), name) for name in RunConfig.model_fields}
     built = RunConfig.model_construct(**(parts | {part: model.model_validate(tree[part])}))
