@@ -44,7 +44,7 @@ class KeptFeatures(NamedTuple):
     captures: int
 
 
-class RunConfig(ConfigModel):
+class RunConfig(ConfigModel, defer_build=False):
     """A whole run: data, network, classifier, training and measurement."""
 
     data: Annotated[DatasetConfig, one_of(DATASETS), Field(title="Data set")] = FashionMnistMini()
