@@ -39,7 +39,7 @@ config = with_overrides(nc.RunConfig(), settings)
 assert {"loss.gamma", "head.scale", "data.noise"} <= setting_names()
 schema = nc.RunConfig.model_json_schema()
 tree = config.model_dump(mode="json")
-fields = {field.path for part in ("data", "head", "loss") for field in form.fields(schema, tree, part)}
+fields = {field.path for part in ("data", "head", "loss") for field in form.list_fields(schema, tree, part)}
 assert {"data.noise", "head.scale", "loss.gamma"} <= fields, fields
 assert "torch" not in sys.modules
 
