@@ -87,6 +87,18 @@ def test_features_on_a_sphere():
     assert torch.isfinite(zero.grad).all()
 
 
+def test_short_features_and_means_are_scaled_as_long_ones_are():
+    """The bounds of norms are for zeros alone: a gradient grows as its input shrinks."""
+    features = torch.randn(5, 7, dtype=torch.float64)
+    torch.testing.assert_close(on_sphere(1e-9 * features, 3.0), on_sphere(features, 3.0))
+    gradients = []
+    for scale in (1.0, 1e-9):
+        leaf = (scale * centred_means(7, 4)).requires_grad_()
+        (nc.nearest_etf(leaf, frame(7, 3), delta=0.5) * frame(7, 3, seed=5)).sum().backward()
+        gradients.append(scale * leaf.grad)
+    torch.testing.assert_close(*gradients)
+
+
 def test_equivariant_under_rotation_and_invariant_under_scale():
     means, turn = centred_means(12, 5), frame(12, 12, seed=4)
     found = nc.nearest_etf(means)
