@@ -42,7 +42,7 @@ def measure() -> list[Figure]:
         held = fill(store)
         server = ServerProcess(data, "--no-demonstration", "--no-warm")
         live, _ = runs.create(store, tiny(device="cuda:9"), name="live")
-        number = run_attempts.claim(store, live, "cuda:9")
+        number = run_attempts.claim_run(store, live, "cuda:9")
         assert number is not None
         record_here(store, live, number)
         arguments = [str(data), live, "10000", str(PER_SECOND), str(FEATURES)]
@@ -52,7 +52,7 @@ def measure() -> list[Figure]:
         finally:
             writer.kill()
             writer.wait()
-            run_attempts.end(store, live, number, NewEvent("RunCancelled", {"epoch": 0}))
+            run_attempts.end_attempt(store, live, number, NewEvent("RunCancelled", {"epoch": 0}))
             end_workers(store)
             store.close()
             server.stop()

@@ -119,7 +119,7 @@ def _launch(server: ServerProcess, page: Page) -> float:
 def _stream(server: ServerProcess, page: Page) -> list[float]:
     store = open_store(server.data)
     run, _ = runs.create(store, tiny(device="cuda:9"), name="streamed")
-    number = run_attempts.claim(store, run, "cuda:9")
+    number = run_attempts.claim_run(store, run, "cuda:9")
     record_here(store, run, number)
     try:
         time.sleep(20)  # the next warm worker is up by then, and its imports out of the way
@@ -133,7 +133,7 @@ def _stream(server: ServerProcess, page: Page) -> list[float]:
         with server.client() as http:
             events = http.get(f"/api/v1/runs/{run}/events", params={"limit": 2000}).json()["items"]
     finally:
-        run_attempts.end(store, run, number, NewEvent("RunCancelled", {"epoch": 0}))
+        run_attempts.end_attempt(store, run, number, NewEvent("RunCancelled", {"epoch": 0}))
         store.close()
     stored = {e["step"]: _milliseconds(e["at"]) for e in events if e["type"] == "GeometryCaptured"}
     return [seen[step] - at for step, at in stored.items() if step in seen]

@@ -94,7 +94,7 @@ def fill(data: Path) -> None:
     for i in range(RUNS):
         config, summary = configs[i % 4], _scalars(rng)
         row = runs.RunDraft(config, name=f"run {i}", tags=["a"], group=f"g{i // 10}").row(f"r{i:09d}", i, None)
-        rows.append({**row, "status": "finished", "summary": summary, "headline": runs.headline(summary)})
+        rows.append({**row, "status": "finished", "summary": summary, "headline": runs.extract_headline(summary)})
     with store.writing() as connection:
         connection.execute(run.insert(), rows)
     store.close()
@@ -189,7 +189,7 @@ def _long_run(data: Path) -> list[Figure]:
 def _started(store: Store) -> str:
     """Return a run that has started, and whose worker is us."""
     run_id, _ = runs.create(store, tiny(device="cuda:9"))
-    record_here(store, run_id, run_attempts.claim(store, run_id, "cuda:9") or 0)
+    record_here(store, run_id, run_attempts.claim_run(store, run_id, "cuda:9") or 0)
     started = {"steps_per_epoch": 8, "view": "spherical", "view_matrix": [], "vertices": [], "class_names": []}
     with store.writing() as connection:
         connection.execute(run.update().where(run.c.id == run_id).values(last_seq=2))
@@ -220,11 +220,11 @@ def _viewers(data: Path) -> list[Figure]:
     server = ServerProcess(data, *QUIET)
     store = open_store(data)
     run_id, _ = runs.create(store, tiny(device="cuda:9"))
-    record_here(store, run_id, run_attempts.claim(store, run_id, "cuda:9") or 0)
+    record_here(store, run_id, run_attempts.claim_run(store, run_id, "cuda:9") or 0)
     try:
         delays, heard, cores = asyncio.run(_watch(server, data, run_id))
     finally:
-        run_attempts.end(store, run_id, 1, NewEvent("RunCancelled", {"epoch": 0}))
+        run_attempts.end_attempt(store, run_id, 1, NewEvent("RunCancelled", {"epoch": 0}))
         store.close()
         server.stop()
     delays.sort()

@@ -138,32 +138,28 @@ COMMON_OPTIONS = ("venue", "width", "serif", "sight", "dpi", "legend", "axes")
 DEFAULT_THRESHOLDS = {"nc1": 0.1, "etf_distance_means": 0.01, "nc3": 0.1, "nc4_ncc_mismatch": 0.01, "top1": 0.999}
 """Metrics that have a time to collapse, with their default thresholds."""
 
-OPTIONS: dict[str, tuple[type, str]] = {
-    "epoch": (float, "Epoch of the capture, or the newest at or before it (default: the newest)."),
-    "epochs": (str, "Several epochs side by side, comma-separated: 1,5,20"),
-    "view": (str, "View of the geometry instead of the run's own: pca or tetrahedron."),
-    "classes": (str, "Four classes, for the view tetrahedron: 0,3,5,8"),
-    "camera": (str, "ex,ey,ez,ux,uy,uz,zoom"),
-    "layers": (str, "What the geometry shows, of features,classifier,names (default: all)."),
-    "unit": (str, "Cosines or angles in the heatmap."),
-    "keys": (str, "Metrics, comma-separated."),
-    "split": (str, "train, test, or both (train,test)."),
-    "scale": (
-        str,
-        "Scale of the metrics' axes; auto is logarithmic where a metric spans a factor of twenty.",
-    ),
-    "until": (int, "Draw curves up to this epoch alone."),
-    "threshold": (float, "The value at or beyond which a metric counts as collapsed, for `times`."),
-    "panels": (
-        str,
-        "The figures of `composed`, comma-separated: geometry,angles,curves:nc1+nc3,margins",
-    ),
-    "venue": (str, "Width and type by venue: neurips, neurips-half, iclr, icml, icml-wide, cvpr, cvpr-wide, jmlr."),
-    "width": (float, "Width in inches instead of the venue's."),
-    "serif": (bool, "Type as in the text of a paper, or without serifs."),
-    "sight": (str, "How the colours are seen: as they are, in grey, or by people with a colour-vision deficiency."),
-    "dpi": (int, "Dots an inch, of PNG alone."),
-    "legend": (bool, "Say what is what above the panels."),
-    "axes": (str, "Axes at the left and below, all around, or with a grid."),
+OPTIONS = {
+    "epoch": "Epoch of the capture, or the newest at or before it (default: the newest).",
+    "epochs": "Several epochs side by side, comma-separated: 1,5,20",
+    "view": "View of the geometry instead of the run's own: pca or tetrahedron.",
+    "classes": "Four classes, for the view tetrahedron: 0,3,5,8",
+    "camera": "ex,ey,ez,ux,uy,uz,zoom",
+    "layers": f"What the geometry shows, of {','.join(LAYERS)} (default: all).",
+    "unit": "Cosines or angles in the heatmap.",
+    "keys": "Metrics, comma-separated.",
+    "split": "train, test, or both (train,test).",
+    "scale": "Scale of the metrics' axes; auto is logarithmic where a metric spans a factor of twenty.",
+    "until": "Draw curves up to this epoch alone.",
+    "threshold": "The value at or beyond which a metric counts as collapsed, for `times`.",
+    "panels": "The figures of `composed`, comma-separated: geometry,angles,curves:nc1+nc3,margins",
+    "venue": f"Width and type by venue: {', '.join(VENUES)}.",
+    "width": "Width in inches instead of the venue's.",
+    "serif": "Type as in the text of a paper, or without serifs.",
+    "sight": "How the colours are seen: as they are, in grey, or by people with a colour-vision deficiency.",
+    "dpi": "Dots an inch, of PNG alone.",
+    "legend": "Say what is what above the panels.",
+    "axes": "Axes at the left and below, all around, or with a grid.",
 }
-"""Every option: its type on the command line and its description."""
+"""The description of every option; its type and limits are in `options.FigureOptions`."""
+FILM_OPTIONS = ("view", "classes", "camera", "layers")
+"""Options that a film has too."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
+
+Name = TypeVar("Name", bound=str)
 
 
 class FigureError(ValueError):
@@ -11,11 +14,23 @@ class FigureError(ValueError):
 
 
 class UnknownNameError(FigureError):
-    """A name is none of those that exist; `name` is the one that was given, `candidates` those that exist."""
+    """A name is none of those that exist; `name` is the one that was given, `candidates` those that exist.
 
-    def __init__(self, message: str, name: str, candidates: Iterable[str]) -> None:
-        super().__init__(message)
-        self.name, self.candidates = name, tuple(candidates)
+    `problem` is the message without the remedy, so that a suggestion can be inserted between them.
+    """
+
+    def __init__(self, problem: str, name: str, candidates: Iterable[str], remedy: str = "") -> None:
+        super().__init__(problem + remedy)
+        self.problem, self.name, self.candidates, self.remedy = problem, name, tuple(candidates), remedy
+
+
+def require_known(what: str, name: str, candidates: Iterable[Name]) -> Name:
+    """Return the candidate with this name; raises UnknownNameError, which lists them, where there is none."""
+    known = list(candidates)
+    for candidate in known:
+        if candidate == name:
+            return candidate
+    raise UnknownNameError(f"{what} must be one of {', '.join(known)}, got {name!r}", name, known)
 
 
 class MissingPackageError(FigureError):

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ncfigures.catalogue import FigureName, Format
+from ncfigures.errors import FigureError
 from ncfigures.options import FigureOptions
 from ncfigures.palette import Dash
 
@@ -129,6 +130,17 @@ class FigureRequest:
     def first_run(self) -> RunData:
         """Return the first run of the first group."""
         return self.groups[0].runs[0]
+
+    def last_epoch(self) -> int:
+        """Return the last measured epoch of all runs."""
+        return max(run.curves.epochs[-1] for run in self.all_runs() if run.curves is not None)
+
+    def shown_captures(self) -> list[CaptureData]:
+        """Return the captures of each group's first run; raises FigureError where there is none."""
+        captures = [capture for group in self.groups for capture in group.runs[0].captures]
+        if not captures:
+            raise FigureError("this figure needs a geometry capture, and the run has none yet")
+        return captures
 
     def all_runs(self) -> list[RunData]:
         """Return the runs of all groups."""

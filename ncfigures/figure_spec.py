@@ -13,10 +13,15 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from ncfigures.errors import FigureError
 from ncfigures.palette import Dash
 
 F64 = npt.NDArray[np.float64]
 Symbol = Literal["ring", "dot", "diamond", "speck"]
+
+
+MIN_LOG_RATIO = 20.0
+"""Positive values that span a larger factor have a logarithmic axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,3 +214,36 @@ class FigureSpec:
     notices: Sequence[str] = ()
     """One sentence for each thing that could not be shown as requested."""
     letters: bool = False
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Position of the eye, up vector and zoom; the camera looks at the origin."""
+
+    eye: tuple[float, float, float] = (1.25, 1.25, 0.8)
+    up: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    zoom: float = 1.0
+
+    def project(self, points_N3: F64) -> tuple[F64, F64]:
+        """Return screen coordinates (N, 2) and depth towards the eye (N) of points (N, 3)."""
+        back = np.asarray(self.eye) / np.linalg.norm(self.eye)
+        right = np.cross(np.asarray(self.up), back)
+        right /= np.linalg.norm(right)
+        upward = np.cross(back, right)
+        return points_N3 @ np.stack([right, upward], axis=1), points_N3 @ back
+
+
+def parse_camera(text: str | None) -> Camera:
+    """Read `ex,ey,ez,ux,uy,uz,zoom`; raises FigureError for any other text."""
+    if not text:
+        return Camera()
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 7 or not np.isfinite(numbers).all() or not numbers[6] > 0:
+        raise FigureError(f"camera must be seven numbers ex,ey,ez,ux,uy,uz,zoom with zoom > 0, got {text!r}")
+    eye, up = tuple(numbers[:3]), tuple(numbers[3:6])
+    if np.linalg.norm(np.cross(eye, up)) < 1e-6 * max(1.0, float(np.linalg.norm(eye))):
+        raise FigureError(f"the camera's up must not point along its eye, got {text!r}")
+    return Camera(eye, up, numbers[6])  # type: ignore[arg-type]

@@ -17,10 +17,10 @@ import numpy as np
 from PIL import Image
 
 from ncfigures import palette
-from ncfigures.camera import Camera, parse_camera
 from ncfigures.errors import FigureError, MissingPackageError, requires_extra
 from ncfigures.figure_data import CaptureData, FigureRequest
-from ncfigures.figures.geometry import geometry
+from ncfigures.figure_spec import Camera, parse_camera
+from ncfigures.figures.geometry import build_geometry
 from ncfigures.options import FigureOptions
 
 if TYPE_CHECKING:
@@ -90,14 +90,14 @@ def plan_frames(captures: int, frames: int) -> list[FilmFrame]:
         return [FilmFrame(place, place, 0.0, frame / (frames - 1)) for frame, place in enumerate(kept)]
     apart = (frames - 1) / max(1, last)
     measured = {math.floor(place * apart + 0.5): place for place in range(captures)}
-    found = []
+    planned = []
     for frame in range(frames):
         # With one capture only the camera moves.
         place = min(frame / apart, float(last))
         first = measured.get(frame, math.floor(place))
         share = 0.0 if frame in measured or not last else place - first
-        found.append(FilmFrame(first, first + 1 if share else first, share, frame / (frames - 1)))
-    return found
+        planned.append(FilmFrame(first, first + 1 if share else first, share, frame / (frames - 1)))
+    return planned
 
 
 def interpolate_captures(first: CaptureData, second: CaptureData, share: float) -> CaptureData:
@@ -127,36 +127,36 @@ def ease_in_out(progress: float) -> float:
 
 def draw_frames(request: FigureRequest, timing: FilmTiming) -> Iterator[Image.Image]:
     """Draw the frames of a geometry request whose first runs have all their captures."""
-    held = common_captures([group.runs[0].captures for group in request.groups])
-    for film_frame in plan_frames(len(held[0]), timing.frames):
-        yield _frame(request, held, film_frame, timing)
+    captures = select_common_captures([group.runs[0].captures for group in request.groups])
+    for film_frame in plan_frames(len(captures[0]), timing.frames):
+        yield _frame(request, captures, film_frame, timing)
 
 
-def common_captures(held: Sequence[Sequence[CaptureData]]) -> list[list[CaptureData]]:
+def select_common_captures(captures_by_run: Sequence[Sequence[CaptureData]]) -> list[list[CaptureData]]:
     """Return each run's captures at the epochs that all runs captured; raises FigureError if there are none."""
-    shared = set.intersection(*({round(capture.epoch, 6) for capture in captures} for captures in held))
+    shared = set.intersection(*({round(capture.epoch, 6) for capture in captures} for captures in captures_by_run))
     if not shared:
         raise FigureError("these runs have no epoch that all of them captured; film them one by one")
-    return [[capture for capture in captures if round(capture.epoch, 6) in shared] for captures in held]
+    return [[capture for capture in captures if round(capture.epoch, 6) in shared] for captures in captures_by_run]
 
 
 def _frame(
-    request: FigureRequest, held: Sequence[Sequence[CaptureData]], film_frame: FilmFrame, timing: FilmTiming
+    request: FigureRequest, captures_by_run: Sequence[Sequence[CaptureData]], film_frame: FilmFrame, timing: FilmTiming
 ) -> Image.Image:
     shown = []
-    for group, captures in zip(request.groups, held, strict=True):
+    for group, captures in zip(request.groups, captures_by_run, strict=True):
         first, second = captures[film_frame.first], captures[film_frame.second]
         capture = first if film_frame.measured else interpolate_captures(first, second, film_frame.share)
         shown.append(replace(group, runs=[replace(group.runs[0], captures=[capture])]))
     camera = rotate_camera(parse_camera(request.options.camera), timing.turn_deg * ease_in_out(film_frame.progress))
     options = request.options.model_copy(update={"camera": camera})
-    spec = geometry(replace(request, groups=shown, options=options))
+    spec = build_geometry(replace(request, groups=shown, options=options))
     with requires_extra("figures"):
         from ncfigures.matplotlib_renderer import draw_figure
-        from ncfigures.matplotlib_style import rc_context
-    with rc_context(options):
+        from ncfigures.matplotlib_style import apply_rc_params
+    with apply_rc_params(options):
         figure = draw_figure(spec, options, "png", below_in=STRIP_IN)
-        _timeline(figure, held[0], film_frame)
+        _timeline(figure, captures_by_run[0], film_frame)
         width = timing.width_px + timing.width_px % 2
         figure.set_dpi(width / figure.get_figwidth())
         figure.canvas.draw()
@@ -181,10 +181,10 @@ def _timeline(figure: Figure, captures: Sequence[CaptureData], film_frame: FilmF
     at = film_frame.first + film_frame.share
     face = ink if film_frame.measured else "white"
     axes.plot([at], [0.25], marker="o", ms=5, mfc=face, mec=ink, mew=0.9, zorder=3)
-    axes.text(0, 0.62, frame_label(captures, film_frame), color=ink, va="center", ha="left")
+    axes.text(0, 0.62, format_frame_label(captures, film_frame), color=ink, va="center", ha="left")
 
 
-def frame_label(captures: Sequence[CaptureData], film_frame: FilmFrame) -> str:
+def format_frame_label(captures: Sequence[CaptureData], film_frame: FilmFrame) -> str:
     """Return the label of a frame: its epoch, or the epochs that it interpolates between."""
     first, second = captures[film_frame.first].epoch, captures[film_frame.second].epoch
     if film_frame.measured:
@@ -192,7 +192,7 @@ def frame_label(captures: Sequence[CaptureData], film_frame: FilmFrame) -> str:
     return f"between epochs {first:.4g} and {second:.4g}, interpolated"
 
 
-def screen_options(options: FigureOptions, panels: int) -> FigureOptions:
+def make_screen_options(options: FigureOptions, panels: int) -> FigureOptions:
     """Return options for a screen: no serifs, and a width for so many scenes side by side."""
     return options.model_copy(update={"serif": False, "width": 4.0 if panels == 1 else min(12.0, 3.2 * panels)})
 
@@ -214,9 +214,9 @@ def render_film(
     return writer(counted(), timing, about)
 
 
-def _palette(held: Sequence[Image.Image]) -> Image.Image:
+def _palette(pictures: Sequence[Image.Image]) -> Image.Image:
     """Return one palette for all frames; it contains white."""
-    some = held[:: max(1, len(held) // PALETTE_FRAMES)]
+    some = pictures[:: max(1, len(pictures) // PALETTE_FRAMES)]
     sheet = Image.fromarray(np.concatenate([np.asarray(picture) for picture in some]))
     colours = sheet.quantize(PALETTE_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     entries = np.array(colours.getpalette()).reshape(-1, 3)
@@ -226,9 +226,9 @@ def _palette(held: Sequence[Image.Image]) -> Image.Image:
 
 
 def _gif(pictures: Iterator[Image.Image], timing: FilmTiming, about: str) -> bytes:
-    held = list(pictures)
-    colours = _palette(held)
-    mapped = [picture.quantize(palette=colours, dither=Image.Dither.NONE) for picture in held]
+    drawn = list(pictures)
+    colours = _palette(drawn)
+    mapped = [picture.quantize(palette=colours, dither=Image.Dither.NONE) for picture in drawn]
     target = io.BytesIO()
     # Frames last whole hundredths of a second; the last is shown for two seconds.
     lasts = [round(100 / timing.fps) * 10] * (len(mapped) - 1) + [2000]

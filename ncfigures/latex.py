@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ncfigures.catalogue import VENUES
 
 
-def latex_snippet(output: str, caption: str, venue: str, label: str) -> str:
+def format_latex_snippet(output: str, caption: str, venue: str, label: str) -> str:
     """Return the LaTeX that puts a figure's file into a paper."""
     environment = "figure*" if VENUES[venue].wide else "figure"
     include = rf"  \input{{{output}}}" if output.endswith(".pgf") else rf"  \includegraphics{{{output}}}"
@@ -147,12 +147,12 @@ def _accented(piece: _Piece, accent: str, *, in_text: bool = False) -> _Piece:
 def _greek_letter(character: str) -> str | None:
     """Return the command of a Greek letter without accents in math mode; None for any other character."""
     plain = unicodedata.normalize("NFKC", character)
-    words = unicodedata.name(plain, "").split() if len(plain) == 1 else []
-    if len(words) != 4 or words[0] != "GREEK" or words[2] != "LETTER":
+    name = unicodedata.name(plain, "").split() if len(plain) == 1 else []
+    if len(name) != 4 or name[0] != "GREEK" or name[2] != "LETTER":
         return None
-    letter = words[3]
+    letter = name[3]
     command = letter.lower().replace("lamda", "lambda")
-    if words[1] == "SMALL":
+    if name[1] == "SMALL":
         return "o" if letter == "OMICRON" else f"\\{command}"
     if letter in _GREEK_CAPITALS:
         return f"\\{command.capitalize()}"

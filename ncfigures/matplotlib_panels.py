@@ -17,10 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from ncfigures.camera import Camera, parse_camera
-from ncfigures.colour_vision import blend_with_white
-from ncfigures.figure_spec import F64, Axis, ChartSpec, HeatmapSpec, SceneSpec
+from ncfigures.figure_spec import F64, Axis, Camera, ChartSpec, HeatmapSpec, SceneSpec, parse_camera
 from ncfigures.matplotlib_style import DASHES, INK, SYMBOLS, RenderStyle
+from ncfigures.palette import blend_with_white
 
 PALEST = 0.5
 """Opacity of the farthest marks of a scene."""
@@ -71,28 +70,28 @@ def _axis(axes: Axes, which: str, axis: Axis, style: RenderStyle, cell_in: float
     # Numbers beside each other need their widths, numbers above each other their heights.
     room = int(0.7 * 72 * cell_in / ((4.2 if which == "x" else 2.6) * style.small_pt))
     most = min(6, max(2, room))
-    held = axes.xaxis if which == "x" else axes.yaxis
+    drawn_axis = axes.xaxis if which == "x" else axes.yaxis
     if axis.log:
         (axes.set_xscale if which == "x" else axes.set_yscale)("log")
         low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
         decades = math.log10(high / low)
-        held.set_major_locator(LogLocator(subs=(1.0,) if decades > 2 else (1.0, 2.0, 5.0), numticks=most))
-        held.set_minor_locator(NullLocator())
+        drawn_axis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2 else (1.0, 2.0, 5.0), numticks=most))
+        drawn_axis.set_minor_locator(NullLocator())
     elif axis.tick_labels is None:
-        held.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10]))
+        drawn_axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10]))
     if axis.tick_labels is not None:
-        held.set_ticks([place for place, _ in axis.tick_labels], [words for _, words in axis.tick_labels])
-        if which == "x" and sum(len(words) for _, words in axis.tick_labels) > 24:
+        drawn_axis.set_ticks([place for place, _ in axis.tick_labels], [text for _, text in axis.tick_labels])
+        if which == "x" and sum(len(text) for _, text in axis.tick_labels) > 24:
             for label in axes.get_xticklabels():
                 label.set(rotation=35, ha="right", rotation_mode="anchor")
     elif axis.percent:
-        held.set_major_formatter(FuncFormatter(lambda value, _: f"{tick(round(100 * value, 6))} %"))
+        drawn_axis.set_major_formatter(FuncFormatter(lambda value, _: f"{tick(round(100 * value, 6))} %"))
     else:
-        held.set_major_formatter(FuncFormatter(lambda value, _: tick(round(float(value), 12))))
+        drawn_axis.set_major_formatter(FuncFormatter(lambda value, _: tick(round(float(value), 12))))
     if axis.limits is not None:
         (axes.set_xlim if which == "x" else axes.set_ylim)(*axis.limits)
     if axis.label:
-        held.set_label_text(axis.label, fontsize=style.small_pt, color=INK["ink-2"])
+        drawn_axis.set_label_text(axis.label, fontsize=style.small_pt, color=INK["ink-2"])
 
 
 def _rows(axes: Axes, chart: ChartSpec, style: RenderStyle) -> None:
@@ -150,10 +149,10 @@ def draw_heatmap(axes: Axes, heat: HeatmapSpec, style: RenderStyle, cell_in: flo
     return mesh
 
 
-def draw_colour_scale(figure: Figure, held: list[tuple[Axes, Any, HeatmapSpec]], style: RenderStyle) -> None:
+def draw_colour_scale(figure: Figure, heatmaps: list[tuple[Axes, Any, HeatmapSpec]], style: RenderStyle) -> None:
     """Draw one scale for all heatmaps that share it."""
-    _, mesh, heat = held[-1]
-    bar = figure.colorbar(mesh, ax=[axes for axes, _, _ in held], shrink=0.8, aspect=16)
+    _, mesh, heat = heatmaps[-1]
+    bar = figure.colorbar(mesh, ax=[axes for axes, _, _ in heatmaps], shrink=0.8, aspect=16)
     bar.solids.set_rasterized(False)  # type: ignore[union-attr]
     bar.solids.set_edgecolor("face")  # type: ignore[union-attr]
     bar.outline.set_visible(False)
@@ -229,14 +228,16 @@ def _guides(axes: Axes, camera: Camera) -> None:
 def _titles(figure: Figure) -> list[Any]:
     """Return the titles of the panels."""
     left = [axes._left_title for axes in figure.axes]  # type: ignore[attr-defined]
-    return [text for text in (*left, *(words for axes in figure.axes for words in axes.texts)) if text.get_text()]
+    return [
+        text for text in (*left, *(annotation for axes in figure.axes for annotation in axes.texts)) if text.get_text()
+    ]
 
 
 def draw_class_names(figure: Figure, axes: Axes, scene: SceneSpec, style: RenderStyle) -> None:
     """Write class names beside their means; a name that would overlap another text is moved or left out."""
     camera = parse_camera(scene.camera)
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    taken: list[Any] = [words.get_window_extent(renderer) for words in _titles(figure)]
+    taken: list[Any] = [title.get_window_extent(renderer) for title in _titles(figure)]
     at, _ = camera.project(np.array([point for _, point in scene.labelled_classes]).reshape(-1, 3))
     for place in np.argsort(-at[:, 1]):
         label, (x, y) = scene.labelled_classes[place][0], at[place]

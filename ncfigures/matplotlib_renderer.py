@@ -18,12 +18,20 @@ from matplotlib.patches import Patch
 
 from ncfigures.catalogue import Format
 from ncfigures.figure_spec import ChartSpec, FigureSpec, HeatmapSpec, LegendEntry, SceneSpec
-from ncfigures.fonts import printable, with_embedded_fonts
 from ncfigures.matplotlib_panels import draw_chart, draw_class_names, draw_colour_scale, draw_heatmap, draw_scene
-from ncfigures.matplotlib_style import DASHES, INK, SYMBOLS, RenderStyle, font_families, rc_context
+from ncfigures.matplotlib_style import (
+    DASHES,
+    INK,
+    SYMBOLS,
+    RenderStyle,
+    apply_rc_params,
+    choose_font_families,
+    embed_fonts,
+    replace_unprintable,
+)
 from ncfigures.options import FigureOptions
-from ncfigures.pgf import pgf
-from ncfigures.provenance import Provenance, file_metadata, with_provenance_comment
+from ncfigures.pgf import draw_pgf
+from ncfigures.provenance import Provenance, make_file_metadata, with_provenance_comment
 
 NARROW_IN = 4.5
 """Below this width panels with row labels are in one column, other panels in two at most."""
@@ -32,15 +40,15 @@ NARROW_IN = 4.5
 def render_drawn_file(spec: FigureSpec, options: FigureOptions, provenance: Provenance, title: str) -> bytes:
     """Return the file of a figure as PDF, SVG, EPS, PGF or PNG, with its provenance inside."""
     format_ = provenance.format
-    with rc_context(options):
+    with apply_rc_params(options):
         figure = draw_figure(spec, options, format_)
         if format_ == "pgf":
-            return with_provenance_comment(provenance, pgf(figure, f"{provenance.figure}.pgf")).encode()
+            return with_provenance_comment(provenance, draw_pgf(figure, f"{provenance.figure}.pgf")).encode()
         target = io.BytesIO()
-        figure.savefig(target, format=format_, dpi=options.dpi, metadata=file_metadata(provenance, title))
+        figure.savefig(target, format=format_, dpi=options.dpi, metadata=make_file_metadata(provenance, title))
     content = target.getvalue()
     if format_ == "svg":
-        return with_embedded_fonts(content, font_families(options))
+        return embed_fonts(content, choose_font_families(options))
     if format_ == "eps":
         return with_provenance_comment(provenance, content.decode("latin-1")).encode("latin-1")
     return content
@@ -49,7 +57,7 @@ def render_drawn_file(spec: FigureSpec, options: FigureOptions, provenance: Prov
 def draw_figure(spec: FigureSpec, options: FigureOptions, format_: Format, *, below_in: float = 0.0) -> Figure:
     """Return a spec as a matplotlib figure, `below_in` inches free at the bottom. Call and save inside `rc_context`."""
     style = RenderStyle(options, opaque=format_ == "eps")
-    spec = _with_printable_text(spec, font_families(options))
+    spec = _with_printable_text(spec, choose_font_families(options))
     columns = spec.columns
     if style.width_in < NARROW_IN:
         rowed = any(
@@ -88,8 +96,8 @@ def draw_figure(spec: FigureSpec, options: FigureOptions, format_: Format, *, be
         # A heatmap has its colour scale beside it, unless all heatmaps share one.
         room_in = cell_in * (0.7 if isinstance(panel, HeatmapSpec) and not alike else 1.0)
         _title(axes, chr(ord("a") + place) if spec.letters else "", panel.title, style, room_in)
-    for held in heats.values():
-        for one in [held] if alike else [[each] for each in held]:
+    for alike_heatmaps in heats.values():
+        for one in [alike_heatmaps] if alike else [[each] for each in alike_heatmaps]:
             draw_colour_scale(figure, one, style)
     if any(scene.labelled_classes for _, scene in scenes):
         figure.draw_without_rendering()
@@ -109,15 +117,17 @@ def _above(panel: Any, style: RenderStyle) -> float:
 
 
 def _title(axes: Axes, letter: str, title: str, style: RenderStyle, cell_in: float) -> None:
-    words = _wrapped(title, style, cell_in)
+    wrapped = _wrapped(title, style, cell_in)
     look: dict[str, Any] = {"fontsize": style.text_pt, "color": INK["ink"]}
     if not letter:
-        if words:
-            axes.set_title(words, loc="left", **look)
+        if wrapped:
+            axes.set_title(wrapped, loc="left", **look)
         return
     # Titles may be wider than their axes as the layout sees it, annotations not: the title keeps the height alone.
-    first = axes.set_title("\n" * words.count("\n") + letter, loc="left", fontweight="bold", **look)
-    rest = axes.annotate(words, (1, 0), xycoords=first, xytext=(5, 0), textcoords="offset points", va="bottom", **look)
+    first = axes.set_title("\n" * wrapped.count("\n") + letter, loc="left", fontweight="bold", **look)
+    rest = axes.annotate(
+        wrapped, (1, 0), xycoords=first, xytext=(5, 0), textcoords="offset points", va="bottom", **look
+    )
     rest.set_in_layout(False)
 
 
@@ -159,10 +169,12 @@ def _handle(key: LegendEntry, style: RenderStyle) -> Any:
 def _with_printable_text(value: Any, families: list[str]) -> Any:
     """Return a spec, or a part of it, with texts that the fonts can write."""
     if isinstance(value, str):
-        return printable(value, families)
+        return replace_unprintable(value, families)
     if isinstance(value, tuple | list):
         return [_with_printable_text(each, families) for each in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        held = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        return dataclasses.replace(value, **{name: _with_printable_text(each, families) for name, each in held.items()})
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return dataclasses.replace(
+            value, **{name: _with_printable_text(each, families) for name, each in fields.items()}
+        )
     return value

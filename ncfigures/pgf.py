@@ -100,7 +100,7 @@ class _Renderer(RendererPgf):
         return self._measure.get_text_width_height_descent(s, prop, ismath)
 
 
-def pgf(figure: Figure, name: str) -> str:
+def draw_pgf(figure: Figure, name: str) -> str:
     """Return a figure as a pgfpicture."""
     stream = io.StringIO()
     width, height = (float(size) for size in figure.get_size_inches())

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from ncfigures import palette
-from ncfigures.camera import parse_camera
-from ncfigures.colour_vision import simulate
-from ncfigures.figure_spec import F64, Axis, ChartSpec, FigureSpec, HeatmapSpec, LineSpec, SceneSpec
+from ncfigures.figure_spec import F64, Axis, ChartSpec, FigureSpec, HeatmapSpec, LineSpec, SceneSpec, parse_camera
 from ncfigures.options import FigureOptions
+from ncfigures.palette import simulate
 
 INK = palette.TOKENS["light"]
 PANEL_PX = 360
@@ -70,14 +69,14 @@ def _plain(values: F64) -> list[float | None]:
 
 
 def _chart(chart: ChartSpec, options: FigureOptions, named: set[str]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+    traces: list[dict[str, Any]] = []
     for line in chart.lines:
-        found += _line(line, options, named)
+        traces += _line(line, options, named)
     for steps in chart.histograms:
         colour = simulate(steps.colour, options.sight)
         middles, widths = (steps.edges[1:] + steps.edges[:-1]) / 2, np.diff(steps.edges)
         bars = {"x": _plain(middles), "y": _plain(steps.counts), "width": _plain(widths), "opacity": 0.6}
-        found.append({"type": "bar", "marker": {"color": colour}, **bars, **_name(steps.label, named)})
+        traces.append({"type": "bar", "marker": {"color": colour}, **bars, **_name(steps.label, named)})
     for bars_ in chart.bars:
         colours = [simulate(colour, options.sight) for colour in bars_.colours]
         trace: dict[str, Any] = {
@@ -89,13 +88,13 @@ def _chart(chart: ChartSpec, options: FigureOptions, named: set[str]) -> list[di
         if bars_.low is not None and bars_.high is not None:
             up, down = _plain(bars_.high - bars_.values), _plain(bars_.values - bars_.low)
             trace["error_x"] = {"type": "data", "array": up, "arrayminus": down}
-        found.append({**trace, "marker": {"color": colours}, **_name(bars_.label, named)})
+        traces.append({**trace, "marker": {"color": colours}, **_name(bars_.label, named)})
     if chart.intervals is not None:
         up, down = (
             _plain(chart.intervals.high - chart.intervals.values),
             _plain(chart.intervals.values - chart.intervals.low),
         )
-        found.append(
+        traces.append(
             {
                 "type": "scatter",
                 "mode": "markers",
@@ -106,12 +105,12 @@ def _chart(chart: ChartSpec, options: FigureOptions, named: set[str]) -> list[di
                 "showlegend": False,
             }
         )
-    return found
+    return traces
 
 
 def _line(line: LineSpec, options: FigureOptions, named: set[str]) -> list[dict[str, Any]]:
     colour = simulate(line.colour, options.sight)
-    found: list[dict[str, Any]] = []
+    traces: list[dict[str, Any]] = []
     x = _plain(line.x)
     if line.low is not None and line.high is not None:
         red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
@@ -123,12 +122,12 @@ def _line(line: LineSpec, options: FigureOptions, named: set[str]) -> list[dict[
             "hoverinfo": "skip",
             "showlegend": False,
         }
-        found.append({**quiet, "y": _plain(line.low)})
+        traces.append({**quiet, "y": _plain(line.low)})
         fill = {"fill": "tonexty", "fillcolor": f"rgba({red},{green},{blue},0.16)"}
-        found.append({**quiet, "y": _plain(line.high), **fill})
+        traces.append({**quiet, "y": _plain(line.high), **fill})
     mode = "lines+markers" if line.markers else "lines"
     look = {"line": {"color": colour, "width": 1.7, "dash": line.dash}, "marker": {"size": 5, "color": colour}}
-    return [*found, {"type": "scatter", "mode": mode, "x": x, "y": _plain(line.y), **look, **_name(line.label, named)}]
+    return [*traces, {"type": "scatter", "mode": mode, "x": x, "y": _plain(line.y), **look, **_name(line.label, named)}]
 
 
 def _name(label: str, named: set[str]) -> dict[str, Any]:
@@ -153,17 +152,17 @@ def _axes(panel: ChartSpec | HeatmapSpec, number: str, x: Sequence[float], y: Se
             f"xaxis{number}": {**axis, "domain": list(x), "anchor": f"y{number}", "tickangle": -90},
             f"yaxis{number}": {**axis, "domain": list(y), "anchor": f"x{number}", **down},
         }
-    found = {
+    axes = {
         f"xaxis{number}": {**quiet, **_axis(panel.x), "domain": list(x), "anchor": f"y{number}"},
         f"yaxis{number}": {**quiet, **_axis(panel.y), "domain": list(y), "anchor": f"x{number}"},
     }
     if panel.row_labels:
-        found[f"yaxis{number}"] |= {"type": "category", "autorange": "reversed"}
-    return found
+        axes[f"yaxis{number}"] |= {"type": "category", "autorange": "reversed"}
+    return axes
 
 
 def _rules(chart: ChartSpec, number: str) -> list[dict[str, Any]]:
-    found = []
+    shapes = []
     for rule in chart.reference_lines:
         across = {
             "x0": 0,
@@ -182,24 +181,24 @@ def _rules(chart: ChartSpec, number: str) -> list[dict[str, Any]]:
             "xref": f"x{number}",
         }
         line = {"color": INK["ink-3"], "width": 1, "dash": "dash" if rule.label else "solid"}
-        found.append({"type": "line", "line": line, **(across if rule.axis == "y" else upright)})
-    return found
+        shapes.append({"type": "line", "line": line, **(across if rule.axis == "y" else upright)})
+    return shapes
 
 
 def _axis(axis: Axis) -> dict[str, Any]:
-    found: dict[str, Any] = {"title": {"text": axis.label}}
+    layout: dict[str, Any] = {"title": {"text": axis.label}}
     if axis.log:
-        found |= {"type": "log", "exponentformat": "e"}
+        layout |= {"type": "log", "exponentformat": "e"}
     if axis.percent:
-        found["tickformat"] = ".3~%"
+        layout["tickformat"] = ".3~%"
     if axis.limits is not None:
-        found["range"] = [math.log10(end) if axis.log else end for end in axis.limits]
+        layout["range"] = [math.log10(end) if axis.log else end for end in axis.limits]
     if axis.tick_labels is not None:
-        found |= {
+        layout |= {
             "tickvals": [place for place, _ in axis.tick_labels],
-            "ticktext": [words for _, words in axis.tick_labels],
+            "ticktext": [text for _, text in axis.tick_labels],
         }
-    return found
+    return layout
 
 
 def _heat(heat: HeatmapSpec, options: FigureOptions) -> list[dict[str, Any]]:
@@ -240,26 +239,26 @@ def _space(scene: SceneSpec, x: Sequence[float], y: Sequence[float]) -> dict[str
 
 
 def _points(scene: SceneSpec, name: str, options: FigureOptions, named: set[str]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+    traces: list[dict[str, Any]] = []
     for path in scene.paths:
         x, y, z = (_plain(column) for column in path.positions_N3.T)
         look = {"line": {"color": path.colour, "width": 2}, "hoverinfo": "skip", "showlegend": False}
-        found.append({"type": "scatter3d", "mode": "lines", "x": x, "y": y, "z": z, "scene": name, **look})
+        traces.append({"type": "scatter3d", "mode": "lines", "x": x, "y": y, "z": z, "scene": name, **look})
     for points in scene.points:
         x, y, z = (_plain(column) for column in points.positions_N3.T)
         colours = [simulate(colour, options.sight) for colour in points.colours]
         marker = {"symbol": SYMBOLS[points.symbol], "size": SIZES[points.symbol], "color": colours}
         if points.symbol == "speck":
             marker["opacity"] = 0.42
-        words = [scene.class_names[label] for label in points.labels]
+        texts = [scene.class_names[label] for label in points.labels]
         label = "nearest ETF" if points.kind == "vertex" else points.kind
-        found.append(
+        traces.append(
             {
                 "type": "scatter3d",
                 "mode": "markers",
-                **{"x": x, "y": y, "z": z, "marker": marker, "text": words, "scene": name},
+                **{"x": x, "y": y, "z": z, "marker": marker, "text": texts, "scene": name},
                 "hovertemplate": f"%{{text}}, {label}<extra></extra>",
                 **_name(label, named),
             }
         )
-    return found
+    return traces

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ncfigures.catalogue import FigureName, Format
 from ncfigures.errors import FigureError
 from ncfigures.figure_data import FigureRequest
-from ncfigures.options import FigureOptions, export_command
+from ncfigures.options import FigureOptions, format_export_command
 
 COMMENT_PREFIX = "CollapseLab: "
 """Prefix of the provenance in formats that have comments only."""
@@ -83,7 +83,7 @@ class Provenance(BaseModel):
         return f"/runs/{self.runs[0].id}" + ("?" + "&".join(parts) if parts else "")
 
 
-def provenance_of(request: FigureRequest) -> Provenance:
+def make_provenance(request: FigureRequest) -> Provenance:
     """Return the provenance of a request's figure."""
     captures = request.first_run().captures
     return Provenance(
@@ -103,7 +103,7 @@ def provenance_of(request: FigureRequest) -> Provenance:
         options=request.options.non_default(),
         epochs=[capture.epoch for capture in captures],
         view_matrix=captures[-1].view_matrix.tolist() if captures else None,
-        command=export_command(
+        command=format_export_command(
             [run.id for run in request.all_runs()],
             request.figure,
             request.format,
@@ -113,37 +113,42 @@ def provenance_of(request: FigureRequest) -> Provenance:
     )
 
 
-def file_metadata(found: Provenance, title: str) -> dict[str, Any]:
+def make_file_metadata(provenance: Provenance, title: str) -> dict[str, Any]:
     """Return the metadata that matplotlib writes into the file; comments are added by `with_provenance_comment`."""
-    if found.format == "pdf":
+    if provenance.format == "pdf":
         nothing = {"CreationDate": None, "ModDate": None}
-        words = {"Subject": found.command, "Keywords": found.text(), "Creator": found.made_by}
-        return {"Title": title, **words, **nothing}
-    if found.format == "svg":
+        texts = {"Subject": provenance.command, "Keywords": provenance.text(), "Creator": provenance.made_by}
+        return {"Title": title, **texts, **nothing}
+    if provenance.format == "svg":
         return {
             "Title": title,
             "Date": None,
-            "Creator": found.made_by,
-            "Source": found.command,
-            "Description": found.text(),
+            "Creator": provenance.made_by,
+            "Source": provenance.command,
+            "Description": provenance.text(),
         }
-    if found.format == "png":
-        return {"Title": title, "Software": found.made_by, "Source": found.command, "Description": found.text()}
-    return {"Creator": found.made_by}
+    if provenance.format == "png":
+        return {
+            "Title": title,
+            "Software": provenance.made_by,
+            "Source": provenance.command,
+            "Description": provenance.text(),
+        }
+    return {"Creator": provenance.made_by}
 
 
-def with_provenance_comment(found: Provenance, content: str) -> str:
+def with_provenance_comment(provenance: Provenance, content: str) -> str:
     """Return a text file with its provenance as a comment in the format's syntax."""
-    if found.format == "md":
-        safe = found.text().replace("--", "-\\u002d")  # two hyphens would end the comment
+    if provenance.format == "md":
+        safe = provenance.text().replace("--", "-\\u002d")  # two hyphens would end the comment
         return f"<!-- {COMMENT_PREFIX}{safe} -->\n{content}"
-    if found.format == "eps":
+    if provenance.format == "eps":
         content = re.sub("%%CreationDate: .*\n", "", content, count=1)  # the same bytes at any time
-        line = found.text()
+        line = provenance.text()
         cut = [line[place : place + COMMENT_WIDTH] for place in range(0, len(line), COMMENT_WIDTH)]
         comments = "".join(f"%{COMMENT_PREFIX}{part}\n" for part in cut)
         return content.replace("%%EndComments\n", f"%%EndComments\n{comments}", 1)
-    return f"% {COMMENT_PREFIX}{found.text()}\n{content}"
+    return f"% {COMMENT_PREFIX}{provenance.text()}\n{content}"
 
 
 def read_provenance_file(path: Path) -> Provenance:
@@ -192,8 +197,8 @@ def _provenance_text(content: bytes) -> str | None:
         return _png_description(content)
     head = content[:HEADER_BYTES].decode(errors="replace")
     if "<svg" in head:
-        found = _between(head, "<dc:description>", "</dc:description>")
-        return None if found is None else html.unescape(found)
+        description = _between(head, "<dc:description>", "</dc:description>")
+        return None if description is None else html.unescape(description)
     if head.startswith("%!PS"):
         return "".join(re.findall(rf"^%{COMMENT_PREFIX}(.*)$", head, re.MULTILINE)) or None
     line = re.search(rf"^% {COMMENT_PREFIX}(.*)$", head, re.MULTILINE)
@@ -202,9 +207,9 @@ def _provenance_text(content: bytes) -> str | None:
 
 def _between(text: str, begin: str, end: str) -> str | None:
     """Return the text between the first `begin` and the next `end`."""
-    _, found, rest = text.partition(begin)
+    _, begins, rest = text.partition(begin)
     inside, closed, _ = rest.partition(end)
-    return inside if found and closed else None
+    return inside if begins and closed else None
 
 
 def _png_description(content: bytes) -> str | None:
@@ -274,17 +279,17 @@ ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f", b"\n
 
 def _decode_pdf_string(value: bytes) -> bytes:
     """Decode a PDF string literal after its opening bracket; raises FigureError if it is not closed."""
-    found, depth, place = bytearray(), 1, 0
+    decoded, depth, place = bytearray(), 1, 0
     for token in PDF_TOKEN.finditer(value):
-        found += value[place : token.start()]
+        decoded += value[place : token.start()]
         place = token.end()
         escaped = token.group(1)
         if token.group() in (b"(", b")"):
             depth += 1 if token.group() == b"(" else -1
             if not depth:
-                return bytes(found)
-            found += token.group()
+                return bytes(decoded)
+            decoded += token.group()
         elif escaped is not None:
             octal = escaped[:1].isdigit() and escaped[:1] < b"8"
-            found += bytes([int(escaped, 8) & 255]) if octal else ESCAPED.get(escaped, escaped)
+            decoded += bytes([int(escaped, 8) & 255]) if octal else ESCAPED.get(escaped, escaped)
     raise FigureError("this PDF is damaged: it was cut short in its keywords")

@@ -8,11 +8,11 @@ from ncfigures.errors import requires_extra
 from ncfigures.figure_data import FigureRequest
 from ncfigures.figures import build_figure_spec
 from ncfigures.plotly_renderer import plotly_figure
-from ncfigures.provenance import provenance_of, with_provenance_comment
-from ncfigures.tables import drawn_numbers_csv, latex_table, markdown_table_with_caption
+from ncfigures.provenance import make_provenance, with_provenance_comment
+from ncfigures.tables import format_csv, format_latex_table, format_markdown
 
 
-def document_title(request: FigureRequest) -> str:
+def format_document_title(request: FigureRequest) -> str:
     """Return the title in the file's metadata; it is not drawn."""
     runs = request.all_runs()
     if len(runs) == 1:
@@ -22,18 +22,18 @@ def document_title(request: FigureRequest) -> str:
 
 def render_figure(request: FigureRequest) -> bytes:
     """Return the figure's file; raises FigureError if the options do not fit or the data lacks what they need."""
-    found = provenance_of(request)
+    provenance = make_provenance(request)
     spec = build_figure_spec(request)
     if request.format == "csv":
-        return drawn_numbers_csv(spec).encode()
+        return format_csv(spec).encode()
     if request.format in ("md", "tex"):
-        write_table = markdown_table_with_caption if request.format == "md" else latex_table
-        return with_provenance_comment(found, write_table(spec)).encode()
+        write_table = format_markdown if request.format == "md" else format_latex_table
+        return with_provenance_comment(provenance, write_table(spec)).encode()
     if request.format == "json":
         shown = plotly_figure(spec, request.options)
-        shown["layout"]["meta"] |= {"provenance": found.model_dump(mode="json")}
+        shown["layout"]["meta"] |= {"provenance": provenance.model_dump(mode="json")}
         shown["layout"]["meta"]["notices"] += list(request.notices)
         return orjson.dumps(shown)
     with requires_extra("figures"):
         from ncfigures.matplotlib_renderer import render_drawn_file
-    return render_drawn_file(spec, request.options, found, document_title(request))
+    return render_drawn_file(spec, request.options, provenance, format_document_title(request))

@@ -23,7 +23,7 @@ from ncfigures import palette
 from ncfigures.catalogue import MAX_SCENES
 from ncfigures.errors import FigureError, requires_extra
 from ncfigures.figure_data import F64, CaptureData, MetricCurves
-from ncfigures.figures.seed_statistics import SPLIT_DASHES, SeedStatistics, seed_statistics
+from ncfigures.figures.seed_statistics import SPLIT_DASHES, SeedStatistics, summarise_seeds
 from ncfigures.palette import Dash
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def require_group_count(count: int) -> None:
         raise FigureError(f"a replay shows 1 to {MAX_SCENES} runs or groups of seeds side by side, got {count}")
 
 
-def captures_that_fit(count: int, first: CaptureData, groups: int) -> list[int]:
+def select_captures(count: int, first: CaptureData, groups: int) -> list[int]:
     """Return the indices of the captures that fit into the file, evenly spaced, with the first and the last."""
     capture_bytes = sum(2 * first.arrays[name].size for name in ARRAYS if name in first.arrays)
     most = max(2, MAX_COORDINATE_BYTES // groups // capture_bytes)
@@ -119,14 +119,14 @@ def captures_that_fit(count: int, first: CaptureData, groups: int) -> list[int]:
 
 def _modules(read_module: Callable[[str], str]) -> dict[str, str]:
     """Return the replay's module and all modules that it imports, by their paths below the folder of scripts."""
-    found: dict[str, str] = {}
+    modules: dict[str, str] = {}
     wanted = [ENTRY_MODULE]
     while wanted:
         name = wanted.pop()
-        if name not in found:
-            found[name] = read_module(name)
-            wanted += [_resolved(name, path) for path in _IMPORT.findall(found[name])]
-    return found
+        if name not in modules:
+            modules[name] = read_module(name)
+            wanted += [_resolved(name, path) for path in _IMPORT.findall(modules[name])]
+    return modules
 
 
 def _resolved(importer: str, path: str) -> str:
@@ -136,7 +136,7 @@ def _resolved(importer: str, path: str) -> str:
 
 def _with_bare_imports(name: str, text: str) -> str:
     """Return a module's text with relative imports replaced by names: a module inside a page has no folder."""
-    return _IMPORT.sub(lambda found: f'from "{_resolved(name, found[1])}"', text).replace("</script", "<\\/script")
+    return _IMPORT.sub(lambda match: f'from "{_resolved(name, match[1])}"', text).replace("</script", "<\\/script")
 
 
 def _data_url(text: str) -> str:
@@ -180,9 +180,9 @@ def _run(group: ReplayGroup) -> dict[str, Any]:
         "captures": [
             {
                 "epoch": round(capture.epoch, 6),
-                "angle": _json_number(capture.smallest_angle_deg),
-                "off": _json_number(capture.mean_angle_error_deg),
-                "pair": list(capture.smallest_pair),
+                "smallest_angle_deg": _json_number(capture.smallest_angle_deg),
+                "mean_angle_error_deg": _json_number(capture.mean_angle_error_deg),
+                "smallest_pair": list(capture.smallest_pair),
             }
             for capture in captures
         ],
@@ -198,7 +198,7 @@ def _line(group: ReplayGroup, split: str, shown: Sequence[str], *, several: bool
     for key in shown:
         having = [curves for curves in group.curves if key in curves.values.get(split, {})]
         if having:
-            statistics[key] = seed_statistics([(curves.epochs, curves.values[split][key]) for curves in having])
+            statistics[key] = summarise_seeds([(curves.epochs, curves.values[split][key]) for curves in having])
     return {
         "label": group.label if several else split,
         "colour": f"head-{group.head}" if several else "accent",
@@ -208,10 +208,10 @@ def _line(group: ReplayGroup, split: str, shown: Sequence[str], *, several: bool
 
 
 def _curve(curve: SeedStatistics) -> dict[str, Any]:
-    found = {"epochs": curve.x.astype(int).tolist(), "middle": _six_digits(curve.median)}
+    content = {"epochs": curve.x.astype(int).tolist(), "middle": _six_digits(curve.median)}
     if curve.count > 1:
-        found |= {"low": _six_digits(curve.min), "high": _six_digits(curve.max)}
-    return found
+        content |= {"low": _six_digits(curve.min), "high": _six_digits(curve.max)}
+    return content
 
 
 def _stacked(captures: Sequence[CaptureData], name: str) -> F64:
@@ -239,13 +239,15 @@ def _json_number(value: float) -> float | str:
 
 def _about(content: dict[str, Any]) -> str:
     """Return the footer of the page."""
-    runs = "; ".join(f"{run['id']}, {run['head']} head" for run in content["runs"])
-    words = f"Run {runs}." if len(content["runs"]) == 1 else f"Runs {runs}; scenes show the first seed of each."
-    words += f" Coordinates are rounded; the largest error is {content['error']:.1e} of the class means' mean norm."
+    runs = ", ".join(f"{run['id']} ({run['head']} head)" for run in content["runs"])
+    is_single = len(content["runs"]) == 1
+    text = f"Run {runs}." if is_single else f"Runs {runs}. Scenes show the first seed of each configuration."
+    text += f" Rounding error of coordinates: at most {content['error']:.1e} of the mean norm of the class means."
     left_out = sum(run["left_out"] for run in content["runs"])
     if left_out:
-        words += f" {left_out} captures in between are left out, so that the file stays small."
-    return words + " Keys: space plays, arrows step, home and end jump; drag turns the picture."
+        text += f" {left_out} captures are omitted to limit the file size."
+    keys = "Keyboard: space to play or pause, ← → for the previous or next capture, Home and End for the first or last."
+    return f"{text} {keys} Drag a scene to rotate it."
 
 
 def _theme_variables() -> str:

@@ -13,7 +13,7 @@ from ncfigures.figure_spec import F64, ChartSpec, FigureSpec, HeatmapSpec, Panel
 from ncfigures.latex import escape_latex
 
 
-def drawn_numbers_csv(spec: FigureSpec) -> str:
+def format_csv(spec: FigureSpec) -> str:
     """Return the drawn numbers as CSV: one table if all panels share an axis, else a table for each panel."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -64,8 +64,8 @@ def _lines(charts: Sequence[ChartSpec]) -> list[list[str]]:
             column[np.searchsorted(places, line.x)] = values
             head.append(name + suffix)
             columns.append(column)
-    words = dict(charts[0].x.tick_labels or ())
-    shown = [words.get(float(place), format_number(place)) for place in places]
+    tick_labels = dict(charts[0].x.tick_labels or ())
+    shown = [tick_labels.get(float(place), format_number(place)) for place in places]
     return [head, *_columns(shown, columns)]
 
 
@@ -125,7 +125,7 @@ def _column_heads(table: SummaryTable) -> list[str]:
     return [f"{name} (%)" if share else name for name, share in zip(table.columns, shares, strict=True)]
 
 
-def range_note(table: SummaryTable) -> str:
+def format_range_note(table: SummaryTable) -> str:
     """Return the explanation of the brackets, if the table has any."""
     runs = {cell.count for _, cells in table.rows for cell in cells if cell is not None and cell.count > 1}
     if not runs:
@@ -134,12 +134,12 @@ def range_note(table: SummaryTable) -> str:
     return f"Median [least, largest] over {seeds} seeds; the best median in bold."
 
 
-def markdown_table_with_caption(spec: FigureSpec) -> str:
+def format_markdown(spec: FigureSpec) -> str:
     """Return the figure's table for Markdown, with its caption."""
-    return f"{markdown_table(spec)}\n\n{spec.caption}\n"
+    return f"{format_markdown_table(spec)}\n\n{spec.caption}\n"
 
 
-def markdown_table(spec: FigureSpec) -> str:
+def format_markdown_table(spec: FigureSpec) -> str:
     """Return the table and the explanation of its brackets, without the caption."""
     table = spec.table
     lines = [
@@ -150,11 +150,11 @@ def markdown_table(spec: FigureSpec) -> str:
         shown = [(*format_cell(cell), cell is not None and cell.best) for cell in cells]
         marked = [f"**{value}**{ranged}" if best else value + ranged for value, ranged, best in shown]
         lines.append("| " + " | ".join([name.replace("|", "\\|"), *marked]) + " |")
-    note = range_note(table)
+    note = format_range_note(table)
     return "\n".join([*lines, *(["", note] if note else [])])
 
 
-def latex_table(spec: FigureSpec) -> str:
+def format_latex_table(spec: FigureSpec) -> str:
     """Return the figure's table for LaTeX, with booktabs."""
     table = spec.table
     heads = " & ".join(escape_latex(head) for head in [table.corner, *_column_heads(table)])
@@ -162,7 +162,7 @@ def latex_table(spec: FigureSpec) -> str:
         r"% \usepackage{booktabs}",
         r"\begin{table}",
         r"  \centering",
-        rf"  \caption{{{escape_latex(' '.join(filter(None, [spec.caption, range_note(table)])))}}}",
+        rf"  \caption{{{escape_latex(' '.join(filter(None, [spec.caption, format_range_note(table)])))}}}",
         rf"  \begin{{tabular}}{{l{'r' * len(table.columns)}}}",
         r"    \toprule",
         rf"    {heads} \\",

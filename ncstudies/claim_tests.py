@@ -52,7 +52,7 @@ def evaluate_claim(
     left, right = np.array(finite, dtype=np.float64).reshape(-1, 2).T
     if len(finite) < MIN_PAIRS:
         return ClaimResult(claim, setting, tuple(left), tuple(right), math.nan, math.nan, "not measured")
-    p, opposite = p_values(left, right, claim.relation)
+    p, opposite = compute_p_values(left, right, claim.relation)
     verdict: Verdict = "undecided"
     if p <= SIGNIFICANCE_LEVEL:
         verdict = "agrees"
@@ -61,7 +61,7 @@ def evaluate_claim(
     return ClaimResult(claim, setting, tuple(left), tuple(right), p, opposite, verdict)
 
 
-def p_values(left: F64, right: F64, relation: Relation) -> tuple[float, float]:
+def compute_p_values(left: F64, right: F64, relation: Relation) -> tuple[float, float]:
     """Return the one-sided p that `left` is in a relation to `right`, pair by pair, and that of the opposite relation.
 
     Both are 1 where nothing can be told: all pairs are equal or, for *steadier*, one of the two does not vary at all.

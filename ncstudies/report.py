@@ -25,8 +25,7 @@ from pydantic import BaseModel
 from ncengine import __version__
 from ncengine.config.differences import config_differences
 from ncstudies.claim_tests import SIGNIFICANCE_LEVEL, ClaimResult, evaluate_claim
-from ncstudies.plan import PlannedRun
-from ncstudies.runner import Runner
+from ncstudies.runner import PlannedRun, Runner
 from ncstudies.study import RunOutcome, Setting, Size, Study
 
 TABLED = ("finals", "costs", "implicit")
@@ -63,7 +62,7 @@ class FinishedRun:
     outcome: RunOutcome
 
 
-def finished_runs(runner: Runner, study: Study, plan: Sequence[PlannedRun]) -> list[FinishedRun]:
+def list_finished_runs(runner: Runner, study: Study, plan: Sequence[PlannedRun]) -> list[FinishedRun]:
     """Return the runs of a plan that have finished, with their results."""
     existing = runner.find(plan)
     return [
@@ -73,7 +72,7 @@ def finished_runs(runner: Runner, study: Study, plan: Sequence[PlannedRun]) -> l
     ]
 
 
-def claim_results(study: Study, finished: Sequence[FinishedRun]) -> list[ClaimResult]:
+def evaluate_claims(study: Study, finished: Sequence[FinishedRun]) -> list[ClaimResult]:
     """Return the result of each claim in each of its settings, runs paired by their seeds."""
     by_arm: dict[tuple[str, str], dict[int, RunOutcome]] = {}
     for run in finished:
@@ -88,7 +87,7 @@ def claim_results(study: Study, finished: Sequence[FinishedRun]) -> list[ClaimRe
     return results
 
 
-def study_report(
+def write_study_report(
     runner: Runner, study: Study, size: Size, plan: Sequence[PlannedRun], progress: Callable[[str], None]
 ) -> StudyReport:
     """Return a study's report. `progress` is called with a description of each step.
@@ -96,8 +95,8 @@ def study_report(
     Raises the runner's errors where figures cannot be drawn.
     """
     progress("reading runs")
-    finished = finished_runs(runner, study, plan)
-    results = claim_results(study, finished)
+    finished = list_finished_runs(runner, study, plan)
+    results = evaluate_claims(study, finished)
     files: dict[str, bytes] = {}
     parts = [f"# {_escaped(study.title)}", study.question, *_summary(results)]
     for setting in study.settings:
@@ -112,7 +111,7 @@ def study_report(
     text = "\n\n".join(parts) + "\n"
     files["claims.csv"] = _csv(results).encode()
     files["README.md"] = text.encode()
-    files["report.html"] = page(study.title, text).encode()
+    files["report.html"] = render_page(study.title, text).encode()
     return StudyReport(files, results)
 
 
@@ -136,11 +135,11 @@ def _draw_figures(
     return parts + tables[:1]
 
 
-def index(size: Size, held: Sequence[tuple[Study, Sequence[ClaimResult]]]) -> bytes:
+def write_index(size: Size, reports: Sequence[tuple[Study, Sequence[ClaimResult]]]) -> bytes:
     """Return the index of several reports: the question of each study and the verdicts on its claims."""
     parts = ["# The paper's claims, and questions beyond it", f"`collapse reproduce all --size {size}`", SOURCE]
     lines = ["| Study | Question | Agree | Disagree | Undecided |", "|" + "---|" * 5]
-    for study, results in held:
+    for study, results in reports:
         counts = [
             str(sum(each.verdict == verdict for each in results)) for verdict in ("agrees", "disagrees", "undecided")
         ]
@@ -152,9 +151,9 @@ def index(size: Size, held: Sequence[tuple[Study, Sequence[ClaimResult]]]) -> by
 def _summary(results: Sequence[ClaimResult]) -> list[str]:
     """Return the summary: how many claims agree, and which do not."""
     counts = {verdict: sum(each.verdict == verdict for each in results) for verdict in _ORDER}
-    words = ", ".join(f"{count} {_ORDER[verdict]}" for verdict, count in counts.items() if count)
+    counted = ", ".join(f"{count} {_ORDER[verdict]}" for verdict, count in counts.items() if count)
     against = [each for each in results if each.verdict == "disagrees"]
-    lines = [f"**Of {len(results)} tests {words}.**"]
+    lines = [f"**Of {len(results)} tests {counted}.**"]
     if against:
         lines.append("What was seen is the opposite of these claims:")
         lines.append(
@@ -226,10 +225,10 @@ def _described(setting: Setting) -> str:
 
 def _told(part: BaseModel) -> str:
     """Return the name of a part of a config, with its settings."""
-    held = part.model_dump(mode="json", exclude_none=True)
-    name = held.pop("name")
-    words = ", ".join(f"{key} {json.dumps(value)}" for key, value in held.items())
-    return f"{name} ({words})" if words else str(name)
+    settings = part.model_dump(mode="json", exclude_none=True)
+    name = settings.pop("name")
+    listed = ", ".join(f"{key} {json.dumps(value)}" for key, value in settings.items())
+    return f"{name} ({listed})" if listed else str(name)
 
 
 def _arms(setting: Setting) -> str:
@@ -237,8 +236,8 @@ def _arms(setting: Setting) -> str:
     rows = config_differences(list(setting.arms.values()))
     lines = ["Its arms differ in these settings, and in no other:", ""]
     for index, arm in enumerate(setting.arms):
-        held = [f"{key} {json.dumps(values[index])}" for key, values in rows if values[index] is not None]
-        lines.append(f"- {_escaped(arm)}: `{', '.join(held)}`")
+        settings = [f"{key} {json.dumps(values[index])}" for key, values in rows if values[index] is not None]
+        lines.append(f"- {_escaped(arm)}: `{', '.join(settings)}`")
     return "\n".join(lines)
 
 
@@ -291,7 +290,9 @@ def _csv(results: Sequence[ClaimResult]) -> str:
     for each in results:
         claim, epochs = each.claim, each.setting.shared.epochs
         named = [claim.text, claim.source, each.setting.name, claim.statistic.describe(epochs), claim.relation]
-        values = [" ".join(repr(float(value)) for value in held) for held in (each.arm_values, each.baseline_values)]
+        values = [
+            " ".join(repr(float(value)) for value in numbers) for numbers in (each.arm_values, each.baseline_values)
+        ]
         writer.writerow(
             [*named, claim.arm, claim.baseline, *values, f"{each.p:.4g}", f"{each.p_opposite:.4g}", each.verdict]
         )
@@ -306,7 +307,7 @@ def _escaped(text: str) -> str:
 _WIDE_TABLE = '<div class="wide" tabindex="0" role="region" aria-label="Table {}"><table>'
 
 
-def page(title: str, text: str) -> str:
+def render_page(title: str, text: str) -> str:
     """Return a report's Markdown as one page of HTML; HTML inside the Markdown is shown as text."""
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     numbers = itertools.count(1)

@@ -1,4 +1,8 @@
-"""The interface through which studies use the service: find and execute runs, read their results, draw figures."""
+"""The runs of a study, and the interface through which studies use the service.
+
+A run belongs to a study by its group (the size and the setting), its name (the arm) and its config. So studies share
+runs, and a sweep that was stopped goes on with what is missing.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ncstudies.plan import PlannedRun, RunKey
-from ncstudies.study import RunOutcome, Study, StudyFigure
+from ncengine.config import RunConfig, with_overrides
+from ncengine.data import resolve_config
+from ncstudies.study import RunOutcome, Setting, Size, Study, StudyFigure
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +66,37 @@ class Runner(Protocol):
 
     def draw(self, run_ids: Sequence[str], figure: StudyFigure) -> ReportFigure:
         """Return a figure of runs; raises an error with the remedy where it cannot be drawn."""
+
+
+RunKey = tuple[str, str, str]
+"""A run's group, name, and config hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """One run of a study."""
+
+    setting: Setting
+    arm: str
+    config: RunConfig
+    group: str
+    key: RunKey
+
+
+def plan_runs(study: Study, size: Size, seeds: int, *, download: bool = False) -> list[PlannedRun]:
+    """Return the runs of a study, all arms of a seed before the next seed, so that a stopped sweep is balanced."""
+    plan = []
+    for seed in range(seeds):
+        for setting in study.settings:
+            group = f"reproduce-{size}-{setting.name}"
+            for arm, config in setting.arms.items():
+                seeded = _with_seed(config, seed, download)
+                plan.append(PlannedRun(setting, arm, seeded, group, (group, arm, seeded.hash())))
+    return plan
+
+
+def _with_seed(config: RunConfig, seed: int, download: bool) -> RunConfig:
+    changes: dict[str, object] = {"seed": seed}
+    if download and hasattr(config.data, "download"):
+        changes["data.download"] = True
+    return resolve_config(with_overrides(config, changes))

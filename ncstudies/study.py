@@ -36,8 +36,8 @@ class RunOutcome:
     def curve(self, split: str, key: str) -> F64:
         """Return a metric over the epochs; NaN where it is missing or not finite."""
         values = self.values.get(split, {}).get(key, [None] * len(self.epochs))
-        found = np.array(values, dtype=np.float64)
-        return np.where(np.isfinite(found), found, math.nan)
+        numbers = np.array(values, dtype=np.float64)
+        return np.where(np.isfinite(numbers), numbers, math.nan)
 
 
 class RunStatistic(Protocol):
@@ -115,8 +115,8 @@ class EpochsToThreshold:
         curve = outcome.curve(self.split, self.key)
         if np.isnan(curve).all():
             return math.nan
-        found = time_to_collapse(outcome.epochs, curve.tolist(), self.threshold, METRICS[self.key].direction)
-        return float(outcome.epochs[-1] + 1 if found is None else found)
+        epoch = time_to_collapse(outcome.epochs, curve.tolist(), self.threshold, METRICS[self.key].direction)
+        return float(outcome.epochs[-1] + 1 if epoch is None else epoch)
 
     def format(self, value: float) -> str:
         return f"{value:g}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from documentation.catalogues import SHEET, picture_name
 
-from backend.figures.files import figure_file
+from backend.figures.files import make_figure_file
 from backend.store import query
 from backend.store.database import Store, open_store
 from ncfigures.options import parse_options
@@ -37,7 +37,7 @@ def main() -> None:
             )
         store = open_store(Path(data))
         for number, (figure, of, options) in enumerate(SHEET):
-            file = figure_file(store, _ids(store, of), figure, "svg", parse_options(dict(options)))
+            file = make_figure_file(store, _ids(store, of), figure, "svg", parse_options(dict(options)))
             path = FOLDER / picture_name(number)
             path.write_bytes(file.content)
             print(path.name, path.stat().st_size)
@@ -51,7 +51,7 @@ def _ids(store: Store, of: str) -> list[str]:
         "implicit": ["nearest ETF", "gradient cut"],
         "layered": ["layered"],
     }[of]
-    found = [sorted(query.matching_ids(store, f'name:"{name}"', 100)) for name in names]
+    found = [sorted(query.list_matching_ids(store, f'name:"{name}"', 100)) for name in names]
     return [found[0][0]] if of == "one" else [run for ids in found for run in ids]
 
 

@@ -47,7 +47,7 @@ def train_here(store: Store, config: RunConfig, name: str, *, most_epochs: int |
     With `most_epochs` the run is left running after so many epochs.
     """
     run_id, _ = runs.create(store, config, name=name)
-    number = run_attempts.claim(store, run_id, "cpu")
+    number = run_attempts.claim_run(store, run_id, "cpu")
     assert number is not None
     run_folders.register(store, run_id)
     recorder = EventRecorder(store, run_id, number, Heartbeat(store, run_id, number, ran_before_s=0.0))
@@ -71,11 +71,11 @@ def _long(store: Store, epochs: int) -> str:
         epochs=epochs,
     )
     run_id = train_here(store, config, "long", most_epochs=1)
-    measured = event_log.newest_event(store, run_id, "EpochMeasured")
-    captured = event_log.newest_event(store, run_id, "GeometryCaptured")
+    measured = event_log.find_newest_event(store, run_id, "EpochMeasured")
+    captured = event_log.find_newest_event(store, run_id, "GeometryCaptured")
     assert measured is not None
     assert captured is not None
-    held = artifacts.row_at(store, run_id, "geometry", captured.payload["step"])
+    held = artifacts.find_row(store, run_id, "geometry", captured.payload["step"])
     assert held is not None
     loaded = artifacts.read(store, held)
     assert loaded is not None
@@ -99,9 +99,9 @@ def _long(store: Store, epochs: int) -> str:
                 file = artifacts.write(store, run_id, "geometry", step, 1, loaded.arrays)
                 facts = {**captured.payload, "epoch": float(epoch), "step": step}
                 entries.append(NewEvent("GeometryCaptured", facts, file))
-        patch = {"epoch": group[-1], "summary": scalars, "headline": runs.headline(scalars)}
+        patch = {"epoch": group[-1], "summary": scalars, "headline": runs.extract_headline(scalars)}
         event_log.append(store, run_id, 1, entries, patch, buckets=buckets)
-    run_attempts.end(store, run_id, 1, NewEvent("RunFinished", {}))
+    run_attempts.end_attempt(store, run_id, 1, NewEvent("RunFinished", {}))
     return run_id
 
 
@@ -110,8 +110,8 @@ def _listed(store: Store, count: int) -> list[str]:
     for i in range(count):
         summary = {split: {key: float(rng.random()) for key in METRICS} for split in ("train", "test")}
         draft = runs.RunDraft(config.model_copy(update={"seed": i}), name=f"run {i}", tags=["a"], group=f"g{i // 10}")
-        row = draft.row(runs.new_id(), 10 + i, None)
-        rows.append({**row, "status": "finished", "summary": summary, "headline": runs.headline(summary)})
+        row = draft.row(runs.make_run_id(), 10 + i, None)
+        rows.append({**row, "status": "finished", "summary": summary, "headline": runs.extract_headline(summary)})
     with store.writing() as connection:
         connection.execute(run.insert(), rows)
         for row in rows:

@@ -25,9 +25,9 @@ import psutil
 from playwright.sync_api import Browser, Playwright
 
 from backend.store.database import Store
-from ncengine.backbones.small_networks_config import Mlp
+from ncengine.backbones.small_networks import Mlp
 from ncengine.config import MeasureConfig, RunConfig
-from ncengine.data.embedded_config import Digits
+from ncengine.data.embedded import Digits
 
 Result = TypeVar("Result")
 COLLAPSE = Path(sys.executable).with_name("collapse")
@@ -61,7 +61,7 @@ def tiny(**changes: object) -> RunConfig:
     return RunConfig.model_validate(settings | changes)
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 60, what: str = "the condition") -> object:
+def wait_for(condition: Callable[[], object], seconds: float = 120, what: str = "the condition") -> object:
     """Return the condition's first true value, or fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -131,7 +131,7 @@ def end_workers(store: Store) -> None:
     from backend.jobs.processes import ProcessIdentity
     from backend.store import run_attempts
 
-    for row in run_attempts.list_running(store):
+    for row in run_attempts.list_running_attempts(store):
         if row.pid is not None:
             ProcessIdentity(row.pid, row.process_started, row.boot_id).signal_group(signal.SIGKILL)
 
@@ -148,11 +148,11 @@ def end_workers_of(data: Path) -> None:
 
 def record_here(store: Store, run_id: str, number: int) -> None:
     """Say that this very process runs an attempt, so that no supervisor takes it for gone."""
-    from backend.jobs.processes import identity_of
+    from backend.jobs.processes import read_identity
     from backend.store import run_attempts
-    from backend.store.identity import machine_id
+    from backend.store.identity import read_machine_id
 
-    us = identity_of(os.getpid())
+    us = read_identity(os.getpid())
     run_attempts.record_process(
-        store, run_id, number, pid=us.pid, process_started=us.started, boot_id=us.boot_id, host=machine_id()
+        store, run_id, number, pid=us.pid, process_started=us.started, boot_id=us.boot_id, host=read_machine_id()
     )

@@ -23,15 +23,14 @@ from backend.api.routes import access, archives, catalogue, docs, figures, gc, h
 from backend.api.routes.context import AppContext
 from backend.api.security.audit import AuditMiddleware
 from backend.api.security.authenticator import Authenticator
-from backend.api.security.guard import Guard, allowed_hosts
-from backend.api.security.headers import content_security_policy
+from backend.api.security.guard import Guard, list_allowed_hosts, make_content_security_policy
 from backend.api.security.login import Login
 from backend.api.security.permissions import authorize
 from backend.api.stream import StreamHub
 from backend.api.work_queue import WorkQueue
 from backend.figures.process import FigureProcess, LabelledFile, StoreLocation
 from backend.jobs.launcher import DataAccess
-from backend.jobs.slots import device_capacities
+from backend.jobs.slots import count_slots
 from backend.jobs.supervisor import JobLimits, Supervisor
 from backend.jobs.trash_cleaner import TrashCleaner
 from backend.settings import Settings
@@ -86,17 +85,17 @@ class Application:
             self.api,
             authenticator=authenticator,
             login=Login(authenticator, store, cookie=f"collapse-{settings.port}"),
-            hosts=allowed_hosts(settings.host, settings.port, settings.allow_hosts),
+            hosts=list_allowed_hosts(settings.host, settings.port, settings.allow_hosts),
             import_bytes=settings.import_bytes,
         )
 
     def add_pages(self, attach: Callable[[FastAPI, Settings], Iterable[str]]) -> None:
         """Let the dashboard mount its pages on the application; `attach` returns its inline scripts' hashes."""
-        self.guarded.policy = content_security_policy(attach(self.api, self.settings))
+        self.guarded.policy = make_content_security_policy(attach(self.api, self.settings))
 
 
 def _make_supervisor(settings: Settings, store: Store) -> Supervisor:
-    slots = device_capacities(settings.slots)
+    slots = count_slots(settings.slots)
     threads = max(1, (os.cpu_count() or 1) // slots["cpu"]) if slots["cpu"] > 1 else None
     data_access = DataAccess(
         settings.data_roots,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from fastapi import Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -25,51 +25,65 @@ MIN_BYTES_PER_S = 2**16
 Returned = TypeVar("Returned")
 
 
-async def wait_for_disconnect(receive: Receive) -> None:
-    """Return when the client has disconnected; the request body must have been read."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+async def until_disconnect(work: Awaitable[Returned], receive: Receive) -> Returned:
+    """Return the result of `work`; if the client disconnects first, cancel it and raise ClientDisconnect.
 
-
-async def cancel_on_disconnect(request: Request, work: Awaitable[Returned]) -> Returned:
-    """Return the result of `work`; if the client disconnects first, cancel it and raise ClientDisconnect."""
+    The request's body must have been read.
+    """
     working = asyncio.ensure_future(work)
-    disconnect = asyncio.create_task(wait_for_disconnect(request.receive))
+    disconnect = asyncio.create_task(_wait_for_disconnect(receive))
     try:
         await asyncio.wait({working, disconnect}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             return working.result()
         raise ClientDisconnect
     finally:
-        await _cancel(working, disconnect)
+        working.cancel()
+        disconnect.cancel()
+        await asyncio.gather(working, disconnect, return_exceptions=True)
 
 
-class DownloadResponse(Response):
-    """Chunks produced in a queue's threads; the route's dependency holds the queue slot until they are sent."""
+async def _wait_for_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
-    def __init__(self, slot: QueueSlot, chunks: Iterator[bytes], *, media_type: str, headers: dict[str, str]) -> None:
+
+class LongResponse(Response):
+    """A response that takes long to send and ends when the client disconnects; `send_body` sends its chunks."""
+
+    def __init__(self, *, media_type: str, headers: dict[str, str]) -> None:
         super().__init__(media_type=media_type, headers=headers)
-        self._slot, self._chunks = slot, chunks
         self.raw_headers = [(name, value) for name, value in self.raw_headers if name != b"content-length"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        sending = asyncio.create_task(self._send(send))
-        disconnect = asyncio.create_task(wait_for_disconnect(receive))
-        try:
-            await asyncio.wait({sending, disconnect}, return_when=asyncio.FIRST_COMPLETED)
-            if sending.done():
-                sending.result()
-        finally:
-            await _cancel(sending, disconnect)
+        with contextlib.suppress(ClientDisconnect):
+            await until_disconnect(self.send_body(send), receive)
 
-    async def _send(self, send: Send) -> None:
+    async def send_body(self, send: Send) -> None:
+        """Send the body, with its final message if it is complete."""
+        raise NotImplementedError
+
+
+async def send_chunk(send: Send, chunk: bytes) -> None:
+    """Send a part of a body; raises TimeoutError if the client accepts nothing for STALL_TIMEOUT_S."""
+    async with asyncio.timeout(STALL_TIMEOUT_S):
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+
+class DownloadResponse(LongResponse):
+    """Chunks produced in a queue's threads; the route's dependency holds the queue slot until they are sent."""
+
+    def __init__(self, slot: QueueSlot, chunks: Iterator[bytes], *, media_type: str, headers: dict[str, str]) -> None:
+        super().__init__(media_type=media_type, headers=headers)
+        self._slot, self._chunks = slot, chunks
+
+    async def send_body(self, send: Send) -> None:
         begin, sent = time.monotonic(), 0
         try:
             while (chunk := await self._slot.run(next, self._chunks, None)) is not None:
-                async with asyncio.timeout(STALL_TIMEOUT_S):
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                await send_chunk(send, chunk)
                 sent += len(chunk)
                 if time.monotonic() - begin > SLOW_GRACE_S + sent / MIN_BYTES_PER_S:
                     raise TimeoutError
@@ -78,10 +92,3 @@ class DownloadResponse(Response):
             log.warning("a client was too slow and was disconnected after %d bytes", sent)
         else:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _cancel(*tasks: asyncio.Future[Any]) -> None:
-    """Cancel tasks and wait until they have ended."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

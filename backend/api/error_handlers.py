@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from backend.api.problems import problem
+from backend.api.responses import problem_response
 from backend.api.routes.context import AppContext
 from backend.store.database import Unreachable
 from backend.store.errors import CollapseError, TooManyRequests
@@ -35,7 +35,7 @@ def add_error_handlers(app: FastAPI) -> None:
 async def _on_collapse_error(_request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, CollapseError):
         raise error
-    answer = problem(error.status, error.title, str(error), **error.extra)
+    answer = problem_response(error.status, error.title, str(error), **error.extra)
     if isinstance(error, TooManyRequests):
         answer.headers["retry-after"] = str(error.retry_after_s)
     return answer
@@ -50,7 +50,7 @@ async def _on_unreachable(request: Request, error: Exception) -> JSONResponse:
     context: AppContext = request.app.state.context
     known = context.supervisor.database.problem
     detail = known or "the database cannot be reached; nothing was changed, try again in a moment"
-    answer = problem(503, "The store cannot be used", detail)
+    answer = problem_response(503, "The store cannot be used", detail)
     answer.headers["retry-after"] = "5"
     return answer
 
@@ -62,9 +62,9 @@ async def _on_validation_error(_request: Request, error: Exception) -> JSONRespo
     items: list[Mapping[str, Any]] = [
         {**item, "loc": _field_location(item["loc"])} for item in error.errors()[:MAX_ERRORS]
     ]
-    found = field_errors(items)
-    detail = "; ".join(f"{e.path}: {e.message}" if e.path else e.message for e in found)
-    return problem(422, "Invalid input", detail, errors=[e.model_dump() for e in found])
+    fields = field_errors(items)
+    detail = "; ".join(f"{e.path}: {e.message}" if e.path else e.message for e in fields)
+    return problem_response(422, "Invalid input", detail, errors=[e.model_dump() for e in fields])
 
 
 def _field_location(location: Sequence[str | int]) -> Sequence[str | int]:
@@ -75,6 +75,6 @@ def _field_location(location: Sequence[str | int]) -> Sequence[str | int]:
 async def _on_http_exception(_request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise error
-    answer = problem(error.status_code, "Request refused", str(error.detail))
+    answer = problem_response(error.status_code, "Request refused", str(error.detail))
     answer.headers.update(error.headers or {})
     return answer

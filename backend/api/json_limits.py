@@ -9,7 +9,7 @@ import itertools
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backend.api.problems import problem
+from backend.api.responses import problem_response
 from backend.store.validation import JSON_KEY
 
 MAX_VALUES, MAX_KEYS = 100_000, 5_000
@@ -37,7 +37,7 @@ class JsonLimits:
             messages.append(await receive())  # `Guard`, which wraps this, limits the number of bytes
         excess = _find_excess(b"".join(message.get("body", b"") for message in messages))
         if excess is not None:
-            await problem(413, "Too many values", excess)(scope, receive, send)
+            await problem_response(413, "Too many values", excess)(scope, receive, send)
             return
         remaining = iter(messages)
 

@@ -24,14 +24,13 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Send
 
-from backend.api.downloads import STALL_TIMEOUT_S, wait_for_disconnect
-from backend.api.run_views import event_json
+from backend.api.downloads import STALL_TIMEOUT_S, LongResponse, send_chunk
+from backend.api.run_views import event_to_json
 from backend.api.security.authenticator import RECHECK_S
-from backend.api.security.callers import Caller
-from backend.api.views import typed_arrays
+from backend.api.security.permissions import Caller
+from backend.api.views import read_typed_arrays
 from backend.store import event_log, runs
 from backend.store.database import CHANNEL, Store, Unreachable
 from backend.store.errors import CollapseError
@@ -68,11 +67,11 @@ class EncodedEvent:
 
 def encode_event(store: Store, row: sa.Row[Any], *, arrays: bool) -> EncodedEvent:
     """Encode an event; `arrays` includes a capture's arrays."""
-    content = event_json(row)
+    content = event_to_json(row)
     encoded = EncodedEvent(row.seq, row.type.encode(), orjson.dumps(content))
     if arrays and row.type == "GeometryCaptured":
         try:
-            typed = typed_arrays(store, row.run_id, row.payload["step"])
+            typed = read_typed_arrays(store, row.run_id, row.payload["step"])
         except CollapseError as error:
             # A damaged file must not stop the stream: the event is sent without arrays, and `href` gives the error.
             log.warning("%s", error)
@@ -210,7 +209,7 @@ class StreamHub:
     async def _subscribed(self, subscriber: Subscriber) -> AsyncIterator[None]:
         self._subscribers[id(subscriber)] = subscriber
         try:
-            last = await asyncio.to_thread(runs.last_seqs, self._store, subscriber.cursors)
+            last = await asyncio.to_thread(runs.read_last_seqs, self._store, subscriber.cursors)
             subscriber.deleted = subscriber.cursors.keys() - last.keys()
             for run_id, seq in last.items():
                 self._feeds.setdefault(run_id, Feed(seq)).subscribers.append(subscriber)
@@ -255,17 +254,17 @@ class StreamHub:
                 more = True
                 break
             feed = self._feeds[run_id]
-            found = feed.chunk_after(run_id, seq, multiplexed=multiplexed)
-            if found is None:
-                found = await asyncio.to_thread(self._read_chunk, run_id, seq, multiplexed)
-            chunk, subscriber.cursors[run_id] = found
+            chunk_and_seq = feed.chunk_after(run_id, seq, multiplexed=multiplexed)
+            if chunk_and_seq is None:
+                chunk_and_seq = await asyncio.to_thread(self._read_chunk, run_id, seq, multiplexed)
+            chunk, subscriber.cursors[run_id] = chunk_and_seq
             parts.append(chunk)
             size += len(chunk)
             more |= subscriber.cursors[run_id] < feed.last_seq
         return b"".join(parts), more
 
     def _read_chunk(self, run_id: str, seq: int, multiplexed: bool) -> tuple[bytes, int]:
-        rows = event_log.after(self._store, run_id, seq, PAGE_EVENTS)
+        rows = event_log.list_events(self._store, run_id, seq, PAGE_EVENTS)
         if not rows:
             return b"", seq
         captures = [row.seq for row in rows if row.type == "GeometryCaptured"]
@@ -292,10 +291,10 @@ class StreamHub:
 
     def _read_new(self, watched: dict[str, int]) -> tuple[dict[str, list[EncodedEvent]], set[str]]:
         """Return the events after the given numbers, and the runs that no longer exist."""
-        last = runs.last_seqs(self._store, watched)
+        last = runs.read_last_seqs(self._store, watched)
         behind = {run_id: watched[run_id] for run_id, seq in last.items() if seq > watched[run_id]}
         new = {}
-        for run_id, rows in event_log.after_each(self._store, behind, PAGE_EVENTS).items():
+        for run_id, rows in event_log.list_events_of_runs(self._store, behind, PAGE_EVENTS).items():
             captures = [row.seq for row in rows if row.type == "GeometryCaptured"]
             newest = captures[-1] if captures else None
             new[run_id] = [encode_event(self._store, row, arrays=row.seq == newest) for row in rows]
@@ -353,33 +352,21 @@ class StreamHub:
             await self.end_invalid()
 
 
-class EventStream(Response):
+class EventStream(LongResponse):
     """A response of server-sent events that disconnects a client which accepts nothing for STALL_TIMEOUT_S."""
 
     def __init__(self, messages: AsyncIterator[bytes]) -> None:
-        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+        super().__init__(
+            media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"}
+        )
         self._messages = messages
-        self.raw_headers = [(name, value) for name, value in self.raw_headers if name != b"content-length"]
-        self.headers["content-type"] = "text/event-stream; charset=utf-8"
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        del scope
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        sending = asyncio.create_task(self._send(send))
-        disconnect = asyncio.create_task(wait_for_disconnect(receive))
-        done, pending = await asyncio.wait({sending, disconnect}, return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
-        for task in done:
-            task.result()
-
-    async def _send(self, send: Send) -> None:
+    async def send_body(self, send: Send) -> None:
+        """Send the messages until they end."""
         try:
             async with contextlib.aclosing(self._messages) as messages:  # type: ignore[type-var]
                 async for message in messages:
-                    async with asyncio.timeout(STALL_TIMEOUT_S):
-                        await send({"type": "http.response.body", "body": message, "more_body": True})
+                    await send_chunk(send, message)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
             log.info("a client accepted nothing for %.0f s and was disconnected", STALL_TIMEOUT_S)

@@ -16,9 +16,9 @@ import sqlalchemy as sa
 from backend.api import run_views, wire
 from backend.store import artifacts, curves, event_log, query, runs
 from backend.store.database import Store
-from backend.store.errors import Invalid, NotFound, Unusable
+from backend.store.errors import Invalid, NotFound, Unusable, did_you_mean
 from backend.store.models import artifact, event
-from backend.store.suggestions import did_you_mean
+from backend.store.run_filter import require_metric
 from ncengine.events import STREAMED_ARRAYS
 from ncengine.geometry.projections import project_capture
 from ncengine.metrics import METRICS
@@ -27,68 +27,72 @@ from ncengine.milestones import time_to_collapse
 UNLIMITED = sys.maxsize
 
 
-def series(store: Store, run_id: str, keys: list[str] | None = None, max_points: int = UNLIMITED) -> wire.MetricSeries:
+def read_series(
+    store: Store, run_id: str, keys: list[str] | None = None, max_points: int = UNLIMITED
+) -> wire.MetricSeries:
     """Return a run's metrics over epochs, thinned to extremes at about `max_points` epochs if there are more.
 
     Metrics missing at an epoch are null. Measured hidden layers are splits of their own: `layer:NAME` (training split)
     and `layer-test:NAME` (test split). Raises NotFound for a key that no split has.
     """
     runs.get(store, run_id)
-    found = curves.read(store, run_id, "epoch", max_points)
-    values = found.values
+    stored = curves.read_curves(store, run_id, "epoch", max_points)
+    values = stored.values
     if keys is not None:
         values = {split: {key: known[key] for key in keys if key in known} for split, known in values.items()}
-        unknown = [key for key in keys if found.points and not any(key in known for known in values.values())]
+        unknown = [key for key in keys if stored.points and not any(key in known for known in values.values())]
         if unknown:
-            have = ", ".join(found.values.get("train", []))
+            have = ", ".join(stored.values.get("train", []))
             hint = did_you_mean(unknown[0], METRICS)
             raise NotFound(f"run {run_id} has no metric {unknown[0]!r}{hint}; it has {have}")
     return wire.MetricSeries(
         run=run_id,
-        epochs=[int(place) for place in found.positions],
+        epochs=[int(place) for place in stored.positions],
         values=values,
-        measured=found.points,
-        decimated=found.decimated,
+        measured=stored.points,
+        decimated=stored.decimated,
     )
 
 
-def sparklines(store: Store, run_ids: Sequence[str], key: str, split: str, max_points: int) -> list[wire.Sparkline]:
+def read_sparklines(
+    store: Store, run_ids: Sequence[str], key: str, split: str, max_points: int
+) -> list[wire.Sparkline]:
     """Return one metric of several runs over epochs; unknown runs are skipped."""
-    found = query.list_runs(store, only=run_ids, limit=len(run_ids))
-    return [_sparkline(store, row.id, row.last_seq, key, split, max_points) for row in found.rows]
+    page = query.list_runs(store, only=run_ids, limit=len(run_ids))
+    return [_sparkline(store, row.id, row.last_seq, key, split, max_points) for row in page.rows]
 
 
 @functools.lru_cache(maxsize=2000)
 def _sparkline(store: Store, run_id: str, last_seq: int, key: str, split: str, max_points: int) -> wire.Sparkline:
-    found = curves.read(store, run_id, "epoch", max_points)
-    values = found.values.get(split, {}).get(key, [])
-    epochs = [int(place) for place in found.positions] if values else []
+    stored = curves.read_curves(store, run_id, "epoch", max_points)
+    values = stored.values.get(split, {}).get(key, [])
+    epochs = [int(place) for place in stored.positions] if values else []
     return wire.Sparkline(run=run_id, last_seq=last_seq, epochs=epochs, values=values)
 
 
 @functools.lru_cache(maxsize=32)
-def typed_arrays(store: Store, run_id: str, step: int) -> dict[str, wire.TypedArray]:
+def read_typed_arrays(store: Store, run_id: str, step: int) -> dict[str, wire.TypedArray]:
     """Return a capture's streamed arrays, encoded; cached because every viewer asks for the newest."""
-    arrays = captured_arrays(store, run_id, step)
+    arrays = read_captured_arrays(store, run_id, step)
     return {name: wire.typed_array(arrays[name]) for name in STREAMED_ARRAYS if name in arrays}
 
 
-def captured_arrays(store: Store, run_id: str, step: int) -> artifacts.Arrays:
+def read_captured_arrays(store: Store, run_id: str, step: int) -> artifacts.Arrays:
     """Return all arrays of a capture; raises Unusable if its file is damaged or missing."""
-    row = artifacts.row_at(store, run_id, "geometry", step)
+    row = artifacts.find_row(store, run_id, "geometry", step)
     loaded = None if row is None else artifacts.read(store, row)
     if loaded is None:
         raise Unusable(f"the geometry of run {run_id} at step {step} is damaged or missing on disk")
     return loaded.arrays
 
 
-def event_at_epoch(store: Store, run_id: str, type_: str, epoch: float | None) -> sa.Row[Any]:
+def find_event(store: Store, run_id: str, type_: str, epoch: float | None) -> sa.Row[Any]:
     """Return the newest event with arrays of a type, at or before `epoch` if given; raises NotFound.
 
     Found by the artifact's step; RunStarted has the number of steps per epoch.
     """
     kind, what, remedy = WITH_ARRAYS[type_]
-    started = event_log.newest_event(store, run_id, "RunStarted")
+    started = event_log.find_newest_event(store, run_id, "RunStarted")
     stored = sa.select(artifact.c.seq, artifact.c.step).where(artifact.c.run_id == run_id, artifact.c.kind == kind)
     candidates = stored
     if epoch is not None and started is not None:
@@ -96,9 +100,9 @@ def event_at_epoch(store: Store, run_id: str, type_: str, epoch: float | None) -
         last = min(epoch * started.payload["steps_per_epoch"] * (1 + 1e-9), 2**31 - 1)
         candidates = stored.where(artifact.c.step <= math.floor(last))
     with store.reading() as connection:
-        found = connection.execute(candidates.order_by(artifact.c.step.desc()).limit(1)).one_or_none()
-        if found is not None:
-            query = sa.select(event).where(event.c.run_id == run_id, event.c.seq == found.seq)
+        newest = connection.execute(candidates.order_by(artifact.c.step.desc()).limit(1)).one_or_none()
+        if newest is not None:
+            query = sa.select(event).where(event.c.run_id == run_id, event.c.seq == newest.seq)
             return connection.execute(query).one()
         first = connection.execute(stored.order_by(artifact.c.step).limit(1)).one_or_none()
     when = "" if epoch is None else f" at epoch {epoch:g}"
@@ -115,7 +119,7 @@ WITH_ARRAYS = {
 """Events with arrays: the kind of their artifact, its name in messages, and how to enable it."""
 
 
-def four_classes(text: str) -> list[int]:
+def parse_four_classes(text: str) -> list[int]:
     """Parse labels such as "0,3,5,8"; raises Invalid."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdigit() for part in parts):
@@ -123,7 +127,7 @@ def four_classes(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def geometry(
+def read_geometry(
     store: Store,
     run_id: str,
     epoch: float | None,
@@ -140,15 +144,15 @@ def geometry(
         names: additional arrays.
     """
     runs.get(store, run_id)
-    row = event_at_epoch(store, run_id, "GeometryCaptured", epoch)
-    started = event_log.newest_event(store, run_id, "RunStarted")
+    row = find_event(store, run_id, "GeometryCaptured", epoch)
+    started = event_log.find_newest_event(store, run_id, "RunStarted")
     if started is None:
         raise NotFound(f"run {run_id} has no geometry yet: it has not started")
-    known = captured_arrays(store, run_id, row.payload["step"]) if names or view else {}
+    known = read_captured_arrays(store, run_id, row.payload["step"]) if names or view else {}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise NotFound(f"this capture has no array {unknown[0]!r}; it has {', '.join(sorted(known))}")
-    arrays = typed_arrays(store, run_id, row.payload["step"])
+    arrays = read_typed_arrays(store, run_id, row.payload["step"])
     arrays = arrays | {name: wire.typed_array(known[name]) for name in names}
     shown: dict[str, Any] = {key: started.payload[key] for key in ("view", "view_matrix", "vertices")}
     if view is not None and view != shown["view"]:
@@ -170,10 +174,10 @@ def geometry(
     )
 
 
-def samples_row(store: Store, run_id: str) -> sa.Row[Any]:
+def find_samples(store: Store, run_id: str) -> sa.Row[Any]:
     """Return the artifact row of a run's sample thumbnails; raises NotFound if there is none."""
     row = runs.get(store, run_id)
-    rows = artifacts.rows(store, run_id, "samples")
+    rows = artifacts.list_rows(store, run_id, "samples")
     if not rows:
         kind = row.config["data"]["name"]
         raise NotFound(
@@ -183,7 +187,7 @@ def samples_row(store: Store, run_id: str) -> sa.Row[Any]:
     return rows[0]
 
 
-def samples(store: Store, row: sa.Row[Any]) -> wire.SampleImages:
+def read_samples(store: Store, row: sa.Row[Any]) -> wire.SampleImages:
     """Return the thumbnails of an artifact; raises Unusable if it is damaged or missing."""
     loaded = artifacts.read(store, row)
     if loaded is None:
@@ -200,26 +204,25 @@ def samples(store: Store, row: sa.Row[Any]) -> wire.SampleImages:
     )
 
 
-def features(store: Store, run_id: str, epoch: float | None) -> tuple[float, Path]:
+def find_features(store: Store, run_id: str, epoch: float | None) -> tuple[float, Path]:
     """Return the epoch and the file of the newest features kept at or before `epoch`, or the newest of all."""
     runs.get(store, run_id)
-    row = event_at_epoch(store, run_id, "FeaturesKept", epoch)
-    kept = artifacts.row_at(store, run_id, "features", row.payload["step"])
+    row = find_event(store, run_id, "FeaturesKept", epoch)
+    kept = artifacts.find_row(store, run_id, "features", row.payload["step"])
     path = None if kept is None else artifacts.verified_path(store, kept)
     if path is None:
         raise Unusable(f"the features of run {run_id} at step {row.payload['step']} are damaged or missing on disk")
     return float(row.payload["epoch"]), path
 
 
-def milestones(store: Store, run_id: str, key: str, split: str, threshold: float) -> wire.Milestones:
+def find_milestones(store: Store, run_id: str, key: str, split: str, threshold: float) -> wire.Milestones:
     """Return the first epoch of the terminal phase, and the first from which on a metric stays beyond a threshold."""
-    if key not in METRICS:
-        raise Invalid(f"key must be a metric, got {key!r}{did_you_mean(key, METRICS)}; GET /api/v1/metrics lists them")
-    found = series(store, run_id)
-    if split not in found.values and found.epochs:
-        raise NotFound(f"run {run_id} has no split {split!r}; it has {', '.join(found.values)}")
-    values = found.values.get(split, {}).get(key, [None] * len(found.epochs))
-    newest = event_log.newest_event(store, run_id, "EpochMeasured")
+    require_metric(key)
+    series = read_series(store, run_id)
+    if split not in series.values and series.epochs:
+        raise NotFound(f"run {run_id} has no split {split!r}; it has {', '.join(series.values)}")
+    values = series.values.get(split, {}).get(key, [None] * len(series.epochs))
+    newest = event_log.find_newest_event(store, run_id, "EpochMeasured")
     payload = {} if newest is None else newest.payload
     direction = METRICS[key].direction
     return wire.Milestones(
@@ -230,33 +233,33 @@ def milestones(store: Store, run_id: str, key: str, split: str, threshold: float
         threshold=threshold,
         direction=direction,
         time_to_collapse=time_to_collapse(
-            found.epochs, [None if value is None else float(value) for value in values], threshold, direction
+            series.epochs, [None if value is None else float(value) for value in values], threshold, direction
         ),
         collapse_layer=payload.get("collapse_layer"),
     )
 
 
-def overview(store: Store, run_id: str, max_points: int) -> dict[str, Any]:
+def read_overview(store: Store, run_id: str, max_points: int) -> dict[str, Any]:
     """Return the content of a `wire.RunOverview` as JSON, with curves thinned to about `max_points` positions.
 
     Not a model: validating a hundred thousand numbers would take longer than reading them. Events appended meanwhile
     may be included; a client that streams from `seq` on skips those that it has.
     """
     row = runs.get(store, run_id)
-    started = event_log.newest_event(store, run_id, "RunStarted")
-    newest = {type_: event_log.newest_event(store, run_id, type_) for type_ in NEWEST}
-    steps = curves.read(store, run_id, "step", max_points)
+    started = event_log.find_newest_event(store, run_id, "RunStarted")
+    newest = {type_: event_log.find_newest_event(store, run_id, type_) for type_ in NEWEST}
+    steps = curves.read_curves(store, run_id, "step", max_points)
     stepped = steps.values.get("steps", {})
-    captured = artifacts.steps(store, run_id, "geometry")
+    captured = artifacts.list_steps(store, run_id, "geometry")
     shown = None
     # The overview is useful without the newest capture, which may be damaged.
     with contextlib.suppress(Unusable):
-        shown = geometry(store, run_id, None) if captured and started is not None else None
-    epochs = curves.read(store, run_id, "epoch", max_points)
+        shown = read_geometry(store, run_id, None) if captured and started is not None else None
+    epochs = curves.read_curves(store, run_id, "epoch", max_points)
     return {
-        "run": run_views.run_wire(row).model_dump(mode="json"),
+        "run": run_views.run_to_wire(row).model_dump(mode="json"),
         "seq": row.last_seq,
-        "started": None if started is None else run_views.event_json(started),
+        "started": None if started is None else run_views.event_to_json(started),
         "series": {
             "run": run_id,
             "epochs": epochs.positions,
@@ -266,7 +269,7 @@ def overview(store: Store, run_id: str, max_points: int) -> dict[str, Any]:
         },
         "steps": {"step": list(steps.positions)} | {key: stepped.get(key, []) for key in OF_STEPS},
         "captures": wire.typed_array(np.array(captured, np.int32)).model_dump(),
-        "newest": {type_: run_views.event_json(each) for type_, each in newest.items() if each is not None},
+        "newest": {type_: run_views.event_to_json(each) for type_, each in newest.items() if each is not None},
         "geometry": None if shown is None else shown.model_dump(mode="json"),
     }
 

@@ -170,10 +170,10 @@ def check_store(store: Store) -> bool:
     ) as bar:
         task = bar.add_task("database", total=len(ids))
         for run_id in (None, *ids):
-            found = (
+            problems = (
                 integrity.find_database_problems(store) if run_id is None else integrity.find_problems(store, run_id)
             )
-            for fault in found:
+            for fault in problems:
                 faults += 1
                 print(f"{fault.run_id or 'store'}: {fault.description}")
             if run_id is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from backend.cli.options import Data, Database, Mirror, Yes, require_free, with_figure_options
 from backend.cli.services import ServiceOptions, open_store_service, with_service
-from ncfigures.catalogue import FIGURES, MEDIA_TYPES, OPTIONS
+from ncfigures.catalogue import FIGURES, FILM_OPTIONS, MEDIA_TYPES
 
 SideBySide = Annotated[
     str, typer.Argument(metavar="RUN", help="A run id, several comma-separated ids, or a filter: side by side.")
@@ -34,13 +35,13 @@ def export(
     yes: Yes = False,
 ) -> None:
     """Write a figure: vectors (pdf, svg, eps, pgf), an image (png), the data (csv) or a table (tex, md)."""
-    from backend.figures.export import FigureOrder, order_from_file
+    from backend.figures.export import FigureOrder, read_order
     from backend.store.errors import Invalid
 
     if again is not None:
         if runs_of is not None or options:
             raise Invalid("--again takes everything from the file; leave the run, the figure and options out")
-        order = order_from_file(again)
+        order = read_order(again)
         target = output or again.with_stem(f"{again.stem}-again")
     else:
         if runs_of is None or figure is None or output is None:
@@ -65,28 +66,25 @@ def replay(
         _write(output, opened.export_replay(runs_of))
 
 
+@partial(with_figure_options, names=FILM_OPTIONS)
 def film(
     runs_of: SideBySide,
+    options: dict[str, Any],
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write: run.gif, or run.mp4.")],
     seconds: Annotated[float, typer.Option(help="Duration.")] = 8.0,
     fps: Annotated[int, typer.Option(help="Frames per second.")] = 20,
     turn: Annotated[float, typer.Option(help="Rotation of the camera in degrees.")] = 90.0,
     pixels: Annotated[int, typer.Option(help="Width in pixels.")] = 720,
-    view: Annotated[str | None, typer.Option(help=OPTIONS["view"][1])] = None,
-    classes: Annotated[str | None, typer.Option(help=OPTIONS["classes"][1])] = None,
-    camera: Annotated[str | None, typer.Option(help="Initial camera: ex,ey,ez,ux,uy,uz,zoom")] = None,
-    layers: Annotated[str | None, typer.Option(help=OPTIONS["layers"][1])] = None,
     yes: Yes = False,
     data: Data = None,
     database_url: Database = None,
 ) -> None:
     """Film how a run's geometry evolves: GIF, or MP4 with the extra `video`. Frames between captures are marked."""
     from backend.cli.console import progress_bars
-    from backend.figures.film_export import FilmOrder, film_from_store
+    from backend.figures.export import FilmOrder, film_from_store
 
     require_free(output, yes)
-    given = {"view": view, "classes": classes, "camera": camera, "layers": layers}
-    order = FilmOrder(runs_of, output.suffix.removeprefix(".").lower(), seconds, fps, turn, pixels, given)
+    order = FilmOrder(runs_of, output.suffix.removeprefix(".").lower(), seconds, fps, turn, pixels, options)
     with open_store_service(data, database_url) as opened:
         store = opened.store
         with progress_bars() as progress:
@@ -113,7 +111,7 @@ def reproduce(
     from backend.studies import command
 
     if name is None:
-        command.listing(size)
+        command.list_studies(size)
         return
     with open_store_service(data, database_url, create=True) as opened:
         command.reproduce(opened.store, name, size, seeds, output, plan=plan, download=download, mirror=mirror)
@@ -129,13 +127,13 @@ def open_figure(
     """Open the page with a figure's view: its runs, epoch, view and camera."""
     import webbrowser
 
-    from backend.figures.errors import figure_errors
+    from backend.figures.collect import figure_errors
     from ncfigures.provenance import read_provenance_file
 
     with figure_errors():
-        found = read_provenance_file(figure)
-    address = server.rstrip("/") + found.address()
-    print(f"{found.figure} of {', '.join(run.name for run in found.runs)}\n{found.command}\n{address}")
+        provenance = read_provenance_file(figure)
+    address = server.rstrip("/") + provenance.address()
+    print(f"{provenance.figure} of {', '.join(run.name for run in provenance.runs)}\n{provenance.command}\n{address}")
     if browser:
         webbrowser.open(address)
 

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from backend.cli import archives, figures, gc, runs, serve, system, tokens
+from backend.cli import figures, gc, runs, serve, system, tokens
 from backend.cli.store import app as store_app
 
 app = typer.Typer(
@@ -28,8 +28,8 @@ app.command("film")(figures.film)
 app.command("reproduce")(figures.reproduce)
 app.command("open")(figures.open_figure)
 app.command("presets")(system.presets)
-app.command("archive")(archives.archive)
-app.command("import")(archives.import_run)
+app.command("archive")(runs.archive)
+app.command("import")(runs.import_run)
 app.command("gc")(gc.gc)
 app.add_typer(tokens.app, name="token")
 app.command("doctor")(system.doctor)
@@ -53,8 +53,8 @@ def main() -> None:
             sys.exit(2)
         from backend.store.validation import field_errors
 
-        for found in field_errors(error.errors()):  # type: ignore[attr-defined]
-            print(f"collapse: {found.path + ': ' if found.path else ''}{found.message}", file=sys.stderr)
+        for field in field_errors(error.errors()):  # type: ignore[attr-defined]
+            print(f"collapse: {field.path + ': ' if field.path else ''}{field.message}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -38,12 +38,15 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")
 SWITCHES = {"serif": "--serif/--sans", "legend": "--legend/--no-legend"}
 
 
-def with_figure_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add a flag for each figure option; the command gets those that were given as `options`, a dictionary."""
-    flags = [
-        optional_flag(name, Annotated[kind | None, typer.Option(SWITCHES.get(name, f"--{name}"), help=help_)])
-        for name, (kind, help_) in OPTIONS.items()
-    ]
+def with_figure_options(command: Callable[..., None], names: Iterable[str] = OPTIONS) -> Callable[..., None]:
+    """Add a flag for each figure option; the command gets those that were given as `options`, a dictionary.
+
+    Values are text: `FigureOptions`, which loads with the command, has their types and limits.
+    """
+    flags = []
+    for name in names:
+        option = typer.Option(SWITCHES.get(name, f"--{name}"), help=OPTIONS[name])
+        flags.append(optional_flag(name, Annotated[(bool if name in SWITCHES else str) | None, option]))
     return with_flags(
         command, "options", flags, lambda values: {name: value for name, value in values.items() if value is not None}
     )

@@ -1,4 +1,4 @@
-"""Commands that start, list and control runs."""
+"""Commands that start, list, control, export and import runs."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backend.cli.options import Mirror
+from backend.cli.options import Mirror, Yes, require_free
 from backend.cli.services import ServiceOptions, with_service
 
 if TYPE_CHECKING:
     from backend.api.wire import RunWire
+    from backend.store.run_status import RunAction
     from ncengine.config import RunConfig
 
 RunIds = Annotated[list[str], typer.Argument(metavar="RUN...")]
-CONTROLS = {
+CONTROLS: dict[RunAction, str] = {
     "cancel": "Cancel runs; their measurements so far are kept.",
     "pause": "Pause runs: save a checkpoint and free their device.",
     "resume": "Queue paused runs again; a server starts them.",
@@ -61,8 +62,7 @@ def run(
 
 def load_config(what: str, assignments: list[str]) -> RunConfig:
     """Return the config of a preset or a JSON file, with `--set` assignments applied."""
-    from backend.store.errors import Invalid
-    from backend.store.suggestions import did_you_mean
+    from backend.store.errors import Invalid, did_you_mean
     from backend.store.validation import override_settings
     from ncengine.config import RunConfig
     from ncengine.preset_configs import PRESETS
@@ -72,8 +72,8 @@ def load_config(what: str, assignments: list[str]) -> RunConfig:
     elif Path(what).is_file():
         config = RunConfig.model_validate_json(Path(what).read_text())
     else:
-        hint = did_you_mean(what, PRESETS)
-        raise Invalid(f"{what!r} is neither a preset nor a file{hint}; presets are {', '.join(PRESETS)}")
+        suggestion = did_you_mean(what, PRESETS)
+        raise Invalid(f"{what!r} is neither a preset nor a file{suggestion}; `collapse presets` lists all presets")
     overrides: dict[str, object] = {
         path: _parse_value(text) for path, text in (_parse_assignment(each, "--set") for each in assignments)
     }
@@ -106,13 +106,11 @@ def runs(
     limit: Annotated[int, typer.Option(min=1, max=500, help="Maximum number of runs.")] = 100,
 ) -> None:
     """List runs, newest first."""
-    from typing import get_args
-
-    from backend.api.wire import Status
     from backend.store.errors import Invalid
+    from backend.store.run_status import STATUSES
 
-    if status is not None and status not in get_args(Status):
-        raise Invalid(f"--status must be one of {', '.join(get_args(Status))}, got {status!r}")
+    if status is not None and status not in STATUSES:
+        raise Invalid(f"--status must be one of {', '.join(STATUSES)}, got {status!r}")
     with service.open() as opened:
         items = opened.list_runs(status=status, q=q, sort=sort, limit=limit)
     if as_json:
@@ -146,7 +144,7 @@ def _print_table(rows: list[list[str]]) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def control_command(action: str) -> Callable[..., None]:
+def control_command(action: RunAction) -> Callable[..., None]:
     """Return the command that applies a bulk action to runs named by id."""
 
     @with_service
@@ -161,3 +159,31 @@ def control_command(action: str) -> Callable[..., None]:
 
     command.__doc__ = CONTROLS[action]
     return command
+
+
+@with_service
+def archive(
+    run_id: Annotated[str, typer.Argument(metavar="RUN")],
+    service: ServiceOptions,
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write, such as run.zip.")],
+    yes: Yes = False,
+) -> None:
+    """Write an ended or paused run as one file for `collapse import`."""
+    from backend.cli.console import write_chunks
+
+    require_free(output, yes)
+    with service.open() as opened, opened.export_archive(run_id) as chunks:
+        write_chunks(output, chunks)
+
+
+@with_service
+def import_run(
+    file: Annotated[Path, typer.Argument(help="An archive of `collapse archive` or of a server.", exists=True)],
+    service: ServiceOptions,
+) -> None:
+    """Import an archived run; an invalid archive changes nothing."""
+    from backend.cli.console import read_chunks
+
+    with service.open(create=True) as opened:
+        run_id, is_new = opened.import_archive(file, read_chunks(file))
+    print(f"run {run_id}" + ("" if is_new else " (it was here already)"))

@@ -69,7 +69,7 @@ def _require_no_server(data_dir: Path) -> None:
     from backend.store import data_directory
     from backend.store.errors import Conflict
 
-    holder = data_directory.server_lock_holder(data_dir) if data_dir.is_dir() else None
+    holder = data_directory.read_server_lock(data_dir) if data_dir.is_dir() else None
     if holder:
         server = f"the server at {holder.get('url', '?')} (pid {holder.get('pid', '?')})"
         raise Conflict(f"{server} uses {data_dir}; stop it first")

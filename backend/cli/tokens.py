@@ -30,14 +30,14 @@ def create(
     ] = None,
 ) -> None:
     """Create a token and print it once."""
-    from backend.api.security.expiry import expiry_from_text
+    from backend.store.access import parse_expiry
     from backend.store.errors import Invalid
 
     if read_only and scope != "read":
         raise Invalid(f"--read-only and --scope {scope} exclude each other; leave one of them out")
     if not name.strip() or len(name) > 200 or not name.isprintable():
         raise Invalid(f"the name must be 1 to 200 printable characters, got {name[:50]!r}")
-    expires_at = None if expires is None else expiry_from_text(expires)
+    expires_at = None if expires is None else parse_expiry(expires)
     with service.open(create=True) as opened:
         created = opened.create_token(name, scope, expires_at)
     print(f"{created.id}  {created.token}")

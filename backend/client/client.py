@@ -18,7 +18,7 @@ from typing import Any
 import httpx2
 
 from backend.api import wire
-from backend.client.operations import Answer, Call, problem_of, require_success
+from backend.client.operations import Answer, Call, parse_problem, require_success
 
 log = logging.getLogger("collapse.client")
 
@@ -60,7 +60,7 @@ class RetryDeadline:
         """Return how long to wait before a retry, after calling `on_wait`; None if the response is final."""
         if response.status_code != 429:
             return None
-        wait = RetryWait.of(problem_of(response))
+        wait = RetryWait.of(parse_problem(response))
         if wait is None or time.monotonic() + wait.retry_after_s > self._deadline:
             return None
         self._on_wait(wait)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 
@@ -13,10 +13,13 @@ from backend.api import wire
 from backend.client.client import Client, RetryWait, log_wait
 from backend.client.operations import Call, calls
 from backend.client.service import GcOutcome, Progress
-from backend.figures import export
 from backend.store.errors import Unusable
+from backend.store.run_status import RunAction
 from backend.store.scopes import TokenScope
 from ncengine.config import RunConfig
+
+if TYPE_CHECKING:
+    from backend.figures.export import FigureOrder
 
 EVENTS_PER_PAGE = 1000
 
@@ -65,18 +68,22 @@ class HttpService:
         return self._client(calls.metrics_of(run_id))
 
     def resolve_runs(self, text: str) -> list[str]:
-        return export.ids_on_server(self._client, text)
+        from backend.figures import export
+
+        return export.find_runs_on_server(self._client, text)
 
     @contextlib.contextmanager
     def launch(self, config: RunConfig, *, name: str, group: str | None, mirror: str | None) -> Iterator[str]:
         del mirror  # the server has its own
         yield self._client(calls.launch(config.model_dump(mode="json"), name=name, group=group)).id
 
-    def bulk_action(self, action: str, run_ids: Sequence[str]) -> list[wire.BulkResult]:
+    def bulk_action(self, action: RunAction, run_ids: Sequence[str]) -> list[wire.BulkResult]:
         return self._client(calls.bulk(action, runs=run_ids))
 
-    def export_figure(self, order: export.FigureOrder) -> bytes:
-        return export.from_server(self._client, order)
+    def export_figure(self, order: FigureOrder) -> bytes:
+        from backend.figures import export
+
+        return export.export_from_server(self._client, order)
 
     def export_replay(self, runs: str) -> bytes:
         return self._client(calls.replay(",".join(self.resolve_runs(runs))))

@@ -17,9 +17,8 @@ from backend.api import wire
 from backend.client.service import Service, open_service
 from backend.figures.export import FigureOrder
 from backend.store.errors import Invalid
-from backend.store.suggestions import did_you_mean
+from backend.store.run_filter import require_metric
 from ncengine.files import atomic_write
-from ncengine.metrics import METRICS
 from ncfigures.catalogue import MEDIA_TYPES
 
 if TYPE_CHECKING:
@@ -42,8 +41,8 @@ class NotebookFigure:
     @cached_property
     def plotly(self) -> dict[str, Any]:
         """The interactive figure as Plotly's JSON."""
-        found: dict[str, Any] = orjson.loads(self._json)
-        return found
+        content: dict[str, Any] = orjson.loads(self._json)
+        return content
 
     @property
     def caption(self) -> str:
@@ -81,8 +80,8 @@ class LoadedRuns:
         self.runs = runs
 
     def __repr__(self) -> str:
-        words = [f"{run.id} ({run.name}, {run.status}, epoch {run.epoch})" for run in self.runs]
-        return f"<{len(self.runs)} run{'s' * (len(self.runs) != 1)}: {', '.join(words)}>"
+        descriptions = [f"{run.id} ({run.name}, {run.status}, epoch {run.epoch})" for run in self.runs]
+        return f"<{len(self.runs)} run{'s' * (len(self.runs) != 1)}: {', '.join(descriptions)}>"
 
     def metrics(self, *keys: str) -> pd.DataFrame:
         """Return metrics over epochs, all or those of `keys`: rows by run and epoch, columns by split and key.
@@ -90,8 +89,7 @@ class LoadedRuns:
         Raises Invalid for an unknown key, or if pandas is not installed.
         """
         for key in keys:
-            if key not in METRICS:
-                raise Invalid(f"there is no metric {key!r}{did_you_mean(key, METRICS)}")
+            require_metric(key)
         try:
             import pandas as pd
         except ModuleNotFoundError:
@@ -147,6 +145,6 @@ def load(
     )
     with connect() as service:
         ids = service.resolve_runs(runs)
-        found = [service.run(run_id) for run_id in ids]
+        loaded = [service.run(run_id) for run_id in ids]
         series = [service.metrics(run_id) for run_id in ids]
-    return LoadedRuns(found, series, connect)
+    return LoadedRuns(loaded, series, connect)

@@ -64,10 +64,10 @@ class Call(Generic[Answer]):
 def require_success(response: httpx2.Response) -> None:
     """Raise ApiError unless the status is 2xx."""
     if not response.is_success:
-        raise ApiError(problem_of(response))
+        raise ApiError(parse_problem(response))
 
 
-def problem_of(response: httpx2.Response) -> wire.Problem:
+def parse_problem(response: httpx2.Response) -> wire.Problem:
     """Return an error response's problem details, or generic ones if it has none."""
     if response.headers.get("content-type", "").startswith("application/problem+json"):
         return wire.Problem.model_validate_json(response.content)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     from backend.api import wire
     from backend.figures.export import FigureOrder
+    from backend.store.run_status import RunAction
     from backend.store.scopes import TokenScope
     from ncengine.config import RunConfig
 
@@ -60,7 +61,7 @@ class Service(Protocol):
         """Queue a run and give its id; while the context is open, somebody runs it."""
         ...
 
-    def bulk_action(self, action: str, run_ids: Sequence[str]) -> list[wire.BulkResult]: ...
+    def bulk_action(self, action: RunAction, run_ids: Sequence[str]) -> list[wire.BulkResult]: ...
 
     def export_figure(self, order: FigureOrder) -> bytes: ...
 

@@ -15,6 +15,7 @@ from backend.store.database import Store, open_store
 
 if TYPE_CHECKING:
     from backend.figures.export import FigureOrder
+    from backend.store.run_status import RunAction
     from backend.store.scopes import TokenScope
     from ncengine.config import RunConfig
 
@@ -51,27 +52,29 @@ class StoreService:
         from backend.store import query
 
         rows = query.list_runs(self.store, status=status, q=q, sort=sort, limit=limit).rows
-        return [run_views.run_wire(row) for row in rows]
+        return [run_views.run_to_wire(row) for row in rows]
 
     def run(self, run_id: str) -> wire.RunWire:
         from backend.store import runs
 
-        return run_views.run_wire(runs.get(self.store, run_id))
+        return run_views.run_to_wire(runs.get(self.store, run_id))
 
     def events(self, run_id: str, after: int) -> list[dict[str, Any]]:
         from backend.store import event_log
 
-        return [run_views.event_json(row) for row in event_log.after(self.store, run_id, after, EVENTS_PER_PAGE)]
+        return [
+            run_views.event_to_json(row) for row in event_log.list_events(self.store, run_id, after, EVENTS_PER_PAGE)
+        ]
 
     def metrics(self, run_id: str) -> wire.MetricSeries:
         from backend.api import views
 
-        return views.series(self.store, run_id)
+        return views.read_series(self.store, run_id)
 
     def resolve_runs(self, text: str) -> list[str]:
         from backend.figures import export
 
-        return export.ids_in_store(self.store, text)
+        return export.find_runs_in_store(self.store, text)
 
     @contextlib.contextmanager
     def launch(self, config: RunConfig, *, name: str, group: str | None, mirror: str | None) -> Iterator[str]:
@@ -81,7 +84,7 @@ class StoreService:
         from backend.store import data_directory, runs
         from ncengine.data import resolve_config
 
-        holder = data_directory.server_lock_holder(self.store.data_dir)
+        holder = data_directory.read_server_lock(self.store.data_dir)
         run_id, _ = runs.create(self.store, resolve_config(config), name=name, group=group)
         if holder:
             yield run_id
@@ -97,23 +100,23 @@ class StoreService:
         """Return the address of the server that uses the data directory, or None."""
         from backend.store import data_directory
 
-        holder = data_directory.server_lock_holder(self.store.data_dir)
+        holder = data_directory.read_server_lock(self.store.data_dir)
         return str(holder.get("url", "?")) if holder else None
 
-    def bulk_action(self, action: str, run_ids: Sequence[str]) -> list[wire.BulkResult]:
-        from backend.store import bulk
+    def bulk_action(self, action: RunAction, run_ids: Sequence[str]) -> list[wire.BulkResult]:
+        from backend.store import run_actions
 
-        return [run_views.bulk_result(outcome) for outcome in bulk.apply_action(self.store, action, run_ids)]
+        return wire.list_of(wire.BulkResult, run_actions.apply_action(self.store, action, run_ids)).items
 
     def export_figure(self, order: FigureOrder) -> bytes:
         from backend.figures import export
 
-        return export.from_store(self.store, order)
+        return export.export_from_store(self.store, order)
 
     def export_replay(self, runs: str) -> bytes:
-        from backend.figures.replay import replay
+        from backend.figures.files import make_replay_file
 
-        return replay(self.store, self.resolve_runs(runs))
+        return make_replay_file(self.store, self.resolve_runs(runs))
 
     @contextlib.contextmanager
     def export_archive(self, run_id: str) -> Iterator[Iterator[bytes]]:
@@ -129,7 +132,7 @@ class StoreService:
         return import_archive(self.store, file, IMPORT_BYTES)
 
     def list_presets(self) -> list[wire.PresetWire]:
-        return run_views.preset_wires()
+        return run_views.list_presets()
 
     def config_schema(self) -> dict[str, Any]:
         from ncengine.config import RunConfig
@@ -142,59 +145,56 @@ class StoreService:
         return doctor.run_checks(self._data_dir, self._database_url)
 
     def create_token(self, name: str, scope: TokenScope, expires_at: str | None) -> wire.CreatedToken:
-        from backend.store import audit, tokens
+        from backend.store import access
 
-        row, secret = tokens.create(self.store, name, scope, expires_at)
-        audit.record(self.store, COMMAND_LINE, None, f"token create {row.id}", 201)
+        row, secret = access.create_token(self.store, name, scope, expires_at)
+        access.record_action(self.store, COMMAND_LINE, None, f"token create {row.id}", 201)
         address = self.server_url()
         url = f"{address}/?token={secret}" if address else ""
-        return wire.CreatedToken(**run_views.token_wire(row).model_dump(), token=secret, url=url)
+        return wire.CreatedToken(**wire.TokenWire.model_validate(row).model_dump(), token=secret, url=url)
 
     def list_tokens(self) -> list[wire.TokenWire]:
-        from backend.store import tokens
+        from backend.store import access
 
-        return [run_views.token_wire(row) for row in tokens.list_tokens(self.store)]
+        return wire.list_of(wire.TokenWire, access.list_tokens(self.store)).items
 
     def revoke_token(self, token_id: str) -> None:
-        from backend.store import audit, tokens
+        from backend.store import access
 
-        tokens.revoke(self.store, token_id)
-        audit.record(self.store, COMMAND_LINE, None, f"token revoke {token_id}", 204)
+        access.revoke_token(self.store, token_id)
+        access.record_action(self.store, COMMAND_LINE, None, f"token revoke {token_id}", 204)
 
     def create_gc_plan(self, rules: wire.GcRequest) -> wire.GcPlan:
-        from backend.api import gc_views
-        from backend.store.gc import eligible
+        from backend.store.gc import eligible, plans
 
-        return gc_views.plan_wire(eligible.create_plan(self.store, gc_views.rules_of(rules)))
+        chosen = plans.CleanupRules(**rules.model_dump(exclude={"dry_run"}))
+        return wire.GcPlan.model_validate(eligible.create_plan(self.store, chosen))
 
     def gc_plan(self, plan_id: str) -> wire.GcPlan:
-        from backend.api import gc_views
         from backend.store.gc import plans
 
-        return gc_views.plan_wire(plans.get(self.store, plan_id))
+        return wire.GcPlan.model_validate(plans.get(self.store, plan_id))
 
     def delete_gc_plan(self, plan_id: str, *, stopped: Callable[[], bool], progress: Progress) -> GcOutcome:
-        from backend.api import gc_views
         from backend.store.gc import delete
 
-        outcome = delete.delete(self.store, plan_id, stopped=stopped, progress=progress)
-        return GcOutcome(gc_views.result_wire(outcome), outcome.stopped)
+        result = delete.execute_plan(self.store, plan_id, stopped=stopped, progress=progress)
+        return GcOutcome(wire.GcResult.model_validate(result), result.stopped)
 
     def list_trash(self) -> wire.Trash:
-        from backend.api import gc_views
+        from backend.store.gc import trash
 
-        return gc_views.trash_wire(self.store)
+        return wire.Trash.model_validate(trash.read_contents(self.store))
 
     def restore_trash(
         self, entries: Sequence[str] | None, *, stopped: Callable[[], bool], progress: Progress
     ) -> GcOutcome:
-        from backend.api import gc_views
         from backend.store.gc import restore
 
-        outcome = restore.restore(self.store, entries, stopped=stopped, progress=progress)
-        return GcOutcome(gc_views.result_wire(outcome), outcome.stopped)
+        result = restore.restore_entries(self.store, entries, stopped=stopped, progress=progress)
+        return GcOutcome(wire.GcResult.model_validate(result), result.stopped)
 
     def empty_trash(self, digest: str) -> wire.EmptyTrashResult:
-        from backend.api import gc_views
+        from backend.store.gc import trash
 
-        return gc_views.empty_trash(self.store, digest)
+        return wire.EmptyTrashResult.model_validate(trash.empty_listed(self.store, digest))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from statistics import median
 from typing import Any
@@ -12,17 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.api import run_views, views, wire
-from backend.api.configurations import group_by_configuration
-from backend.figures.errors import figure_errors
+from backend.api.run_groups import group_by_configuration
 from backend.store import artifacts, event_log, runs
 from backend.store.database import Store
-from backend.store.errors import Invalid, NotFound
-from backend.store.suggestions import did_you_mean
+from backend.store.errors import Invalid, NotFound, Unusable, did_you_mean
+from backend.store.run_filter import require_metric
 from ncengine import __version__
 from ncengine.heads.nearest_etf_config import NearestETFHeadConfig
 from ncengine.metrics import METRICS
 from ncengine.milestones import time_to_collapse
 from ncfigures.catalogue import DEFAULT_THRESHOLDS, FIGURES, FigureName, Format
+from ncfigures.errors import FigureError, MissingPackageError, UnknownNameError
 from ncfigures.figure_data import (
     CaptureData,
     FigureRequest,
@@ -35,9 +36,9 @@ from ncfigures.figure_data import (
 from ncfigures.options import (
     FigureOptions,
     check_figure,
-    metric_keys,
-    requested_epochs,
-    single_figures,
+    choose_metric_keys,
+    list_figures,
+    parse_epochs,
 )
 
 MAX_RUNS = 200
@@ -54,6 +55,20 @@ POOLED = {"margins", "histogram", "spectra"}
 SOFTWARE = f"Collapse Lab {__version__}"
 
 
+@contextmanager
+def figure_errors() -> Iterator[None]:
+    """Raise Invalid for a FigureError inside, Unusable for a missing package. Also works as a decorator."""
+    try:
+        yield
+    except MissingPackageError as error:
+        raise Unusable(str(error)) from error
+    except UnknownNameError as error:
+        suggestion = did_you_mean(error.name, error.candidates)
+        raise Invalid(f"{error.problem}{suggestion}{error.remedy}") from error
+    except FigureError as error:
+        raise Invalid(str(error)) from error
+
+
 @figure_errors()
 def collect(
     store: Store, run_ids: Sequence[str], figure: FigureName, format_: Format, options: FigureOptions
@@ -64,8 +79,8 @@ def collect(
     if not 0 < len(unique) <= MAX_RUNS:
         raise Invalid(f"a figure is of 1 to {MAX_RUNS} runs, got {len(unique)}")
     rows = {run_id: runs.get(store, run_id) for run_id in unique}
-    figures = single_figures(figure, options)
-    keys = metric_keys(figure, options)
+    figures = list_figures(figure, options)
+    keys = choose_metric_keys(figure, options)
     groups = [
         SeedGroup(
             label=entry.label,
@@ -76,14 +91,14 @@ def collect(
                 for number, run in enumerate(entry.runs)
             ],
         )
-        for entry in group_by_configuration(run_views.run_wire(row) for row in rows.values())
+        for entry in group_by_configuration(run_views.run_to_wire(row) for row in rows.values())
     ]
     request = FigureRequest(
         figure=figure,
         format=format_,
         groups=groups,
         options=options,
-        metrics=metric_descriptions(keys, groups[0].runs[0].classes),
+        metrics=describe_metrics(keys, groups[0].runs[0].classes),
         software=SOFTWARE,
     )
     return replace(request, options=_with_numbers_for_latest(request), notices=_missing_epoch_notices(store, request))
@@ -101,7 +116,7 @@ def _run_data(
 ) -> RunData:
     """Return what the figures need of a run; `first` is whether it is the first of its seeds."""
     needs = {need for figure in figures for need in FIGURES[figure].needs}
-    started = event_log.newest_event(store, run.id, "RunStarted")
+    started = event_log.find_newest_event(store, run.id, "RunStarted")
     head = run.config.head
     curves = _figure_curves(store, run.id, keys, figures, options.until) if "series" in needs else None
     with_captures = "captures" in needs and (first or bool(POOLED & set(figures)))
@@ -116,12 +131,12 @@ def _run_data(
         versions={} if started is None else started.payload["versions"],
         curves=curves,
         captures=_captures(store, run.id, figures, options) if with_captures else (),
-        costs=step_costs(store, run.id) if "costs" in needs else None,
+        costs=read_step_costs(store, run.id) if "costs" in needs else None,
         collapse_epochs=_collapse_epochs(curves, keys, options) if curves and "times" in figures else {},
     )
 
 
-def metric_descriptions(keys: Iterable[str], classes: int) -> dict[str, MetricDescription]:
+def describe_metrics(keys: Iterable[str], classes: int) -> dict[str, MetricDescription]:
     """Return what captions and axes say about metrics, with their ideals for `classes` classes."""
     return {
         key: MetricDescription(
@@ -140,27 +155,27 @@ def _collapse_epochs(
     curves: MetricCurves, keys: Sequence[str], options: FigureOptions
 ) -> dict[tuple[str, str], int | None]:
     """Return the time to collapse by metric and split, for metrics that have a threshold."""
-    found: dict[tuple[str, str], int | None] = {}
+    epochs: dict[tuple[str, str], int | None] = {}
     for key in keys:
         threshold = DEFAULT_THRESHOLDS.get(key) if options.threshold is None else options.threshold
         if threshold is None:
             continue
         for split, values in curves.values.items():
             if key in values:
-                found[key, split] = time_to_collapse(
+                epochs[key, split] = time_to_collapse(
                     curves.epochs, values[key].tolist(), threshold, METRICS[key].direction
                 )
-    return found
+    return epochs
 
 
 def _missing_epoch_notices(store: Store, request: FigureRequest) -> list[str]:
     """Return for each requested epoch without a capture which epoch is drawn and which one is next."""
     first, options = request.first_run(), request.options
     notices = []
-    for epoch, capture in zip(requested_epochs(options), first.captures, strict=False):
+    for epoch, capture in zip(parse_epochs(options), first.captures, strict=False):
         if epoch is None or math.isclose(epoch, capture.epoch, rel_tol=1e-6):
             continue
-        later = [step for step in artifacts.steps(store, first.id, "geometry") if step > capture.step]
+        later = [step for step in artifacts.list_steps(store, first.id, "geometry") if step > capture.step]
         after = f"; the next is {later[0] / _steps_per_epoch(store, first.id):g}" if later else ""
         notices.append(f"epoch {epoch:g} was not captured: the nearest before it is drawn, {capture.epoch:g}{after}")
     return notices
@@ -178,15 +193,15 @@ def _with_numbers_for_latest(request: FigureRequest) -> FigureOptions:
     return options.model_copy(update=changes)
 
 
-def finite_or_nan(values: Sequence[Any]) -> npt.NDArray[np.float64]:
+def parse_numbers(values: Sequence[Any]) -> npt.NDArray[np.float64]:
     """Return numbers of the wire as floats; missing and infinite ones are NaN."""
-    found = np.array([math.nan if value is None else float(value) for value in values], dtype=np.float64)
-    return np.where(np.isfinite(found), found, math.nan)
+    numbers = np.array([math.nan if value is None else float(value) for value in values], dtype=np.float64)
+    return np.where(np.isfinite(numbers), numbers, math.nan)
 
 
-def metric_curves(series: wire.MetricSeries) -> MetricCurves:
+def convert_series(series: wire.MetricSeries) -> MetricCurves:
     """Return a run's metrics as arrays."""
-    values = {split: {key: finite_or_nan(v) for key, v in known.items()} for split, known in series.values.items()}
+    values = {split: {key: parse_numbers(v) for key, v in known.items()} for split, known in series.values.items()}
     return MetricCurves(series.epochs, values)
 
 
@@ -194,11 +209,9 @@ def _figure_curves(
     store: Store, run_id: str, keys: Sequence[str], figures: Sequence[FigureName], until: int | None
 ) -> MetricCurves:
     """Return the metrics `keys` of a run up to an epoch, and those of its layers where a figure draws them."""
-    unknown = [key for key in keys if key not in METRICS]
-    if unknown:
-        hint = did_you_mean(unknown[0], METRICS)
-        raise Invalid(f"there is no metric {unknown[0]!r}{hint}; `nc.catalogue()` and GET /api/v1/metrics list them")
-    series = views.series(store, run_id, None, MAX_CURVE_POINTS)
+    for key in keys:
+        require_metric(key)
+    series = views.read_series(store, run_id, None, MAX_CURVE_POINTS)
     if not series.epochs:
         raise NotFound(f"run {run_id} has no measured epoch yet; wait until its first epoch is done")
     layered = "layers" in figures
@@ -208,7 +221,7 @@ def _figure_curves(
     if not count:
         raise NotFound(f"run {run_id} has no epoch at or before {until}: its first measured one is {series.epochs[0]}")
     values = {
-        split: {key: finite_or_nan(v[:count]) for key, v in known.items() if key in keys or split.startswith("layer")}
+        split: {key: parse_numbers(v[:count]) for key, v in known.items() if key in keys or split.startswith("layer")}
         for split, known in series.values.items()
         if split in ("train", "test") or (layered and split.startswith("layer"))
     }
@@ -220,7 +233,7 @@ def _figure_curves(
 
 
 @figure_errors()
-def film_request(store: Store, run_ids: Sequence[str], options: FigureOptions) -> FigureRequest:
+def collect_film(store: Store, run_ids: Sequence[str], options: FigureOptions) -> FigureRequest:
     """Return the request of a geometry in which the first run of each group has all its captures.
 
     Raises NotFound and Invalid as `collect` does.
@@ -231,35 +244,33 @@ def film_request(store: Store, run_ids: Sequence[str], options: FigureOptions) -
     groups = []
     for group in request.groups:
         first = group.runs[0]
-        captures = [geometry_capture(store, first.id, epoch, options) for epoch in capture_epochs(store, first.id)]
+        captures = [read_capture(store, first.id, epoch, options) for epoch in list_capture_epochs(store, first.id)]
         groups.append(replace(group, runs=[replace(first, captures=captures)]))
     return replace(request, groups=groups)
 
 
-def capture_epochs(store: Store, run_id: str) -> list[float]:
+def list_capture_epochs(store: Store, run_id: str) -> list[float]:
     """Return the epochs of a run's captures, in order."""
     steps_per_epoch = _steps_per_epoch(store, run_id)
-    return [step / steps_per_epoch for step in artifacts.steps(store, run_id, "geometry")]
+    return [step / steps_per_epoch for step in artifacts.list_steps(store, run_id, "geometry")]
 
 
 def _steps_per_epoch(store: Store, run_id: str) -> int:
-    started = event_log.newest_event(store, run_id, "RunStarted")
+    started = event_log.find_newest_event(store, run_id, "RunStarted")
     return 1 if started is None else int(started.payload["steps_per_epoch"])
 
 
-def geometry_capture(
-    store: Store, run_id: str, epoch: float | None, options: FigureOptions | None = None
-) -> CaptureData:
+def read_capture(store: Store, run_id: str, epoch: float | None, options: FigureOptions | None = None) -> CaptureData:
     """Return the capture at or before `epoch` (None: the latest), in the view of `options` or the run's own."""
     view = None if options is None else options.view
     four = () if options is None or view != "tetrahedron" else _four_classes(options)
-    geometry = views.geometry(store, run_id, epoch, view=view, four=four)
+    geometry = views.read_geometry(store, run_id, epoch, view=view, four=four)
     shown = _four_classes(options) if options is not None and geometry.view == "tetrahedron" else None
     return _capture_data(geometry, shown)
 
 
 def _four_classes(options: FigureOptions) -> tuple[int, ...]:
-    return tuple(views.four_classes(options.classes or "0,1,2,3"))
+    return tuple(views.parse_four_classes(options.classes or "0,1,2,3"))
 
 
 def _capture_data(geometry: wire.GeometryWire, shown_classes: tuple[int, ...] | None) -> CaptureData:
@@ -285,11 +296,11 @@ def _captures(store: Store, run_id: str, figures: Sequence[FigureName], options:
     """Return the requested captures, with the further arrays that the figures need."""
     in_view = options if "geometry" in figures else None
     names = tuple(name for figure in figures for name in EXTRA_ARRAYS.get(figure, ()))
-    found = []
-    for epoch in requested_epochs(options):
-        capture = geometry_capture(store, run_id, epoch, in_view)
+    captures = []
+    for epoch in parse_epochs(options):
+        capture = read_capture(store, run_id, epoch, in_view)
         if names:
-            known = views.captured_arrays(store, run_id, capture.step)
+            known = views.read_captured_arrays(store, run_id, capture.step)
             # Through the wire's form, so that a figure has the precision of the page.
             extra = {name: wire.from_typed(wire.typed_array(known[name])) for name in names if name in known}
             if not extra:
@@ -298,13 +309,13 @@ def _captures(store: Store, run_id: str, figures: Sequence[FigureName], options:
                     "class means coincide in it, or an older version made it; choose a later epoch"
                 )
             capture = replace(capture, arrays={**capture.arrays, **extra})
-        found.append(capture)
-    return found
+        captures.append(capture)
+    return captures
 
 
-def step_costs(store: Store, run_id: str) -> StepCosts:
+def read_step_costs(store: Store, run_id: str) -> StepCosts:
     """Return the time and memory of a run's newest steps; raises NotFound where it has not reported them."""
-    reports = [row.payload for row in event_log.newest_events(store, run_id, "StepMeasured", MAX_COST_REPORTS)]
+    reports = [row.payload for row in event_log.list_newest_events(store, run_id, "StepMeasured", MAX_COST_REPORTS)]
     timed = [report for report in reports if report.get("seconds")]
     if not timed:
         raise NotFound(f"run {run_id} has not reported what its steps take; newer runs do from their first epoch on")

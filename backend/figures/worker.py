@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from backend.figures.files import job_file
+from backend.figures.files import make_job_file
 from backend.figures.process import JOBS, StoreLocation
 from backend.settings import load_named_plugins
 from backend.store.database import Unreachable, open_store
@@ -31,7 +31,7 @@ def serve() -> None:
     for line in lines:
         try:
             store = store or open_store(location.data_dir, location.database_url)
-            made = job_file(store, JOBS.validate_json(line))
+            made = make_job_file(store, JOBS.validate_json(line))
         except Unreachable as error:
             print(f"the database could not be used: {error}", file=sys.stderr)
             _refuse("the database cannot be reached just now; try again in a moment", Unusable.__name__)

@@ -17,8 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from backend.store.database import Store, Unreachable, reason_of
-from backend.store.database_watch import is_read_only
-from backend.store.sqlite_copy import copy_sqlite
+from backend.store.database_file import copy_sqlite, is_read_only
 
 log = logging.getLogger("collapse.store")
 

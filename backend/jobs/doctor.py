@@ -18,16 +18,21 @@ from backend.store import data_directory
 from backend.store.database import open_store
 from backend.store.errors import CollapseError
 from ncengine import __version__
-from ncengine.data.embedded_config import Digits, FashionMnistMini
+from ncengine.data.embedded import Digits, FashionMnistMini
 from ncengine.data.registry import DATASETS, DownloadedConfig
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "firefox")
 PROBE = """
 import torch, json
 from ncengine.config import RunConfig
-from ncengine.data import embedded
-datasets = {"fashion-mnist-mini": embedded.fashion_mnist_mini(), "digits": embedded.digits()}
-sizes = {name: [len(raw.train_labels), len(raw.test_labels)] for name, raw in datasets.items()}
+from ncengine.data.embedded import Digits, FashionMnistMini
+from ncengine.data.paths import DataPaths
+sizes = {}
+def read():
+    for data in (FashionMnistMini(), Digits()):
+        raw = yield from data.load(0, DataPaths())
+        sizes[data.name] = [len(raw.train_labels), len(raw.test_labels)]
+list(read())
 print(json.dumps({"torch": torch.__version__, "cuda": torch.cuda.is_available(), "sizes": sizes}))
 """
 
@@ -68,11 +73,11 @@ def _engine() -> list[CheckResult]:
     import json
 
     probe = [sys.executable, "-P", "-W", "ignore", "-c", PROBE]
-    found = subprocess.run(probe, capture_output=True, text=True, check=False)
-    if found.returncode:
-        reason = (found.stderr.strip().splitlines() or ["no message"])[-1]
+    probed = subprocess.run(probe, capture_output=True, text=True, check=False)
+    if probed.returncode:
+        reason = (probed.stderr.strip().splitlines() or ["no message"])[-1]
         return [CheckResult("PyTorch and data", False, reason, "install again with `make run`, or pip install -e .")]
-    facts = json.loads(found.stdout)
+    facts = json.loads(probed.stdout)
     infos = {config.name: config.info() for config in (FashionMnistMini(), Digits())}
     sets = [
         CheckResult(
@@ -114,7 +119,7 @@ def _store(data_dir: Path, database_url: str | None) -> list[CheckResult]:
         import pysqlite3
 
         free = shutil.disk_usage(store.data_dir).free / 2**30
-        holder = data_directory.server_lock_holder(store.data_dir)
+        holder = data_directory.read_server_lock(store.data_dir)
         database = f"SQLite {pysqlite3.sqlite_version}" if store.is_sqlite else store.engine.dialect.name
         return [
             CheckResult("data directory", True, f"{store.data_dir}, {free:.1f} GiB free"),
@@ -128,14 +133,16 @@ def _store(data_dir: Path, database_url: str | None) -> list[CheckResult]:
 
 
 def _gpu() -> CheckResult:
-    found = slots.list_gpus()
-    remedy = "" if found else "none found; runs use the CPU. With an NVIDIA GPU, install its driver (nvidia-smi)."
-    return CheckResult("GPU", bool(found), ", ".join(found) or "none", remedy, required=False)
+    gpus = slots.list_gpus()
+    remedy = "" if gpus else "none found; runs use the CPU. With an NVIDIA GPU, install its driver (nvidia-smi)."
+    return CheckResult("GPU", bool(gpus), ", ".join(gpus) or "none", remedy, required=False)
 
 
 def _browser() -> CheckResult:
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     remedy = (
-        "" if found else "pages open in any browser; install one here or use an SSH tunnel from a machine that has one."
+        ""
+        if browser
+        else "pages open in any browser; install one here or use an SSH tunnel from a machine that has one."
     )
-    return CheckResult("browser", found is not None, found or "none on this machine", remedy, required=False)
+    return CheckResult("browser", browser is not None, browser or "none on this machine", remedy, required=False)

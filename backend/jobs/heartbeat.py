@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from backend.store import event_log, resource_samples
+from backend.store import event_log, run_attempts
 from backend.store.database import Store, Unreachable
 
 HEARTBEAT_INTERVAL_S = 1.0
@@ -84,8 +84,8 @@ class Heartbeat:
                     self.requested = requested
                 if time.monotonic() - sampled_at >= SAMPLE_INTERVAL_S:
                     sampled_at = time.monotonic()
-                    resource_samples.insert(
-                        self._store, self._run_id, self._number, resource_samples.sample_process(process)
+                    run_attempts.insert_resource_sample(
+                        self._store, self._run_id, self._number, run_attempts.sample_process(process)
                     )
 
 

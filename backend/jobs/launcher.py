@@ -16,7 +16,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.jobs.processes import ProcessIdentity, identity_of
+from backend.jobs.processes import ProcessIdentity, read_identity
 from backend.store.database import Store
 
 WARM_DELAY_S = 8.0
@@ -92,7 +92,7 @@ class WorkerLauncher:
             self._timer = threading.Timer(WARM_DELAY_S, self.warm_up)
             self._timer.daemon = True
             self._timer.start()
-        return identity_of(process.pid)
+        return read_identity(process.pid)
 
     def reap(self) -> None:
         """Collect the exit status of children that have ended, so that none stays a zombie."""

@@ -70,7 +70,7 @@ class EventBatch:
                 store, run_id, number, self.entries, self.patch, buckets=self.buckets, follows=self.follows
             )
         end = self.ending
-        if not run_attempts.end(
+        if not run_attempts.end_attempt(
             store, run_id, number, end.entry, error=end.error, before=end.before, outcome=end.outcome
         ):
             raise Fenced(f"attempt {number} no longer owns run {run_id}")
@@ -120,7 +120,7 @@ class Outbox:
 
     def __init__(self, store: Store, run_id: str, number: int) -> None:
         self._store, self._run_id, self._number = store, run_id, number
-        self.path: Path = artifacts.resolve(store, f"runs/{run_id}/undelivered-a{number}.jsonl")
+        self.path: Path = artifacts.resolve_path(store, f"runs/{run_id}/undelivered-a{number}.jsonl")
 
     def is_empty(self) -> bool:
         """Return whether there is nothing to deliver."""

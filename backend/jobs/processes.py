@@ -24,11 +24,11 @@ class ProcessIdentity:
 
     def is_alive(self) -> bool:
         """Return whether the process is still running; a zombie is not."""
-        if self.boot_id != boot_id():
+        if self.boot_id != read_boot_id():
             return False
         try:
             process = psutil.Process(self.pid)
-            return start_of(self.pid) == self.started and process.status() != psutil.STATUS_ZOMBIE
+            return read_start_time(self.pid) == self.started and process.status() != psutil.STATUS_ZOMBIE
         except (psutil.NoSuchProcess, FileNotFoundError):
             return False
 
@@ -39,13 +39,13 @@ class ProcessIdentity:
                 os.killpg(self.pid, number)
 
 
-def boot_id() -> str:
+def read_boot_id() -> str:
     """Return an id of the current boot of this machine."""
     path = Path("/proc/sys/kernel/random/boot_id")
     return path.read_text().strip() if path.exists() else str(int(psutil.boot_time()))
 
 
-def start_of(pid: int) -> str:
+def read_start_time(pid: int) -> str:
     """Return the start time of a process, on Linux by the kernel's clock, which does not change with the wall clock."""
     stat = Path(f"/proc/{pid}/stat")
     if stat.exists():
@@ -53,12 +53,12 @@ def start_of(pid: int) -> str:
     return f"{psutil.Process(pid).create_time():.2f}"
 
 
-def identity_of(pid: int) -> ProcessIdentity:
+def read_identity(pid: int) -> ProcessIdentity:
     """Return the identity of a running process."""
-    return ProcessIdentity(pid, start_of(pid), boot_id())
+    return ProcessIdentity(pid, read_start_time(pid), read_boot_id())
 
 
-def out_of_memory_kills() -> int | None:
+def count_out_of_memory_kills() -> int | None:
     """Return how many processes of our memory cgroup the kernel has killed for lack of memory; None if unknown."""
     for line in _lines(Path("/proc/self/cgroup")):
         number, controllers, group = line.split(":", 2)

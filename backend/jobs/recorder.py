@@ -52,21 +52,25 @@ class EventRecorder:
         self._last_step = self._last_value(StepMeasured.type, "step")
         self._last_capture = self._last_value(GeometryCaptured.type, "step")
         self._last_features = self._last_value(FeaturesKept.type, "step")
-        self._checkpoint_steps = {row.step for row in artifacts.rows(store, run_id, "checkpoint")}
-        self._has_samples = bool(artifacts.steps(store, run_id, "samples"))
-        self._has_started = event_log.newest_event(store, run_id, RunStarted.type) is not None
+        self._checkpoint_steps = {row.step for row in artifacts.list_rows(store, run_id, "checkpoint")}
+        self._has_samples = bool(artifacts.list_steps(store, run_id, "samples"))
+        self._has_started = event_log.find_newest_event(store, run_id, RunStarted.type) is not None
 
     def _last_value(self, type_: str, key: str) -> int:
-        row = event_log.newest_event(self._store, self._run_id, type_)
+        row = event_log.find_newest_event(self._store, self._run_id, type_)
         return -1 if row is None else int(row.payload[key])
 
     def record(self, event: Event) -> str:
         """Record one event; return the user's request (`run`, `pause` or `cancel`)."""
-        payload = validated_payload(event)
+        payload = make_payload(event)
         if self._is_stored(event):
             return self._heartbeat.requested
         if isinstance(event, EpochMeasured):
-            self._patch |= {"epoch": event.epoch, "summary": event.scalars, "headline": runs.headline(event.scalars)}
+            self._patch |= {
+                "epoch": event.epoch,
+                "summary": event.scalars,
+                "headline": runs.extract_headline(event.scalars),
+            }
             self._buckets += self._epochs.add(payload)
         elif isinstance(event, StepMeasured):
             self._buckets += self._steps.add(payload)
@@ -178,7 +182,7 @@ class EventRecorder:
         self._delivery.finish()
 
 
-def validated_payload(event: Event) -> dict[str, Any]:
+def make_payload(event: Event) -> dict[str, Any]:
     """Return the payload of an event as it is stored; raises Invalid where it is not valid for its type."""
     payload: dict[str, Any] = event_log.encode_numbers(event.payload())
     require_valid(event.type, payload)

@@ -23,7 +23,7 @@ def list_gpus() -> tuple[str, ...]:
     return tuple(f"cuda:{index}" for index in range(count))
 
 
-def device_capacities(options: Iterable[str] = ()) -> dict[str, int]:
+def count_slots(options: Iterable[str] = ()) -> dict[str, int]:
     """Return how many runs each device takes at the same time: one, or as an option (`cpu=2`, `cuda:0=3`) states.
 
     Raises Unusable where a device is not on this machine or the number is not in 0 … 64.
@@ -41,7 +41,7 @@ def device_capacities(options: Iterable[str] = ()) -> dict[str, int]:
     return capacities
 
 
-def free_slots(capacity: Mapping[str, int], busy: Iterable[str]) -> list[str]:
+def list_free_slots(capacity: Mapping[str, int], busy: Iterable[str]) -> list[str]:
     """Return the free slots: each device once per run that it can still take, devices with most free slots first."""
     taken = Counter(busy)
     left = {device: number - taken[device] for device, number in capacity.items()}

@@ -28,7 +28,7 @@ from backend.store import run_attempts, run_folders, run_queue, runs
 from backend.store.database import Store, Unreachable, reason_of
 from backend.store.errors import Fenced
 from backend.store.event_log import NewEvent
-from backend.store.identity import machine_id
+from backend.store.identity import read_machine_id
 from backend.store.run_attempts import MAX_CRASHES
 
 log = logging.getLogger("collapse.jobs")
@@ -67,7 +67,7 @@ class WatchedAttempt:
 class JobLimits:
     """Limits set by the operator: runs per device, seconds without a heartbeat before a kill, free disk space."""
 
-    slots: Mapping[str, int] = field(default_factory=slots.device_capacities)
+    slots: Mapping[str, int] = field(default_factory=slots.count_slots)
     hang_s: float = HANG_S
     min_free_bytes: int = MIN_FREE_BYTES
 
@@ -87,13 +87,13 @@ class Supervisor:
         self.store, self._only = store, only
         self.launcher = WorkerLauncher(store, warm=warm, data_access=data_access or DataAccess())
         self.limits = limits or JobLimits()
-        self._host = machine_id()
+        self._host = read_machine_id()
         self._stop, self._wake = threading.Event(), threading.Event()
         self._watched: dict[AttemptKey, WatchedAttempt] = {}
         self._probed_at = time.monotonic()
         self._checked_at = time.monotonic()
         self._disk_full = False
-        self._memory_kills = processes.out_of_memory_kills()
+        self._memory_kills = processes.count_out_of_memory_kills()
         self.database = DatabaseMonitor(store)
         self._thread = threading.Thread(target=self._loop, name="supervisor", daemon=True)
 
@@ -148,7 +148,7 @@ class Supervisor:
     def run_once(self) -> None:
         """Check once: end attempts whose worker has ended or hangs, stop cancelled ones, start queued runs."""
         self.launcher.reap()
-        attempts = run_attempts.list_running(self.store)
+        attempts = run_attempts.list_running_attempts(self.store)
         if attempts:
             self._probe()
         for row in attempts:
@@ -160,7 +160,7 @@ class Supervisor:
                 log.exception("run %s attempt %d could not be watched; trying again", row.run_id, row.number)
         running = {AttemptKey(row.run_id, row.number) for row in attempts}
         self._watched = {key: watched for key, watched in self._watched.items() if key in running}
-        open_slots = slots.free_slots(
+        open_slots = slots.list_free_slots(
             self.limits.slots, [row.device for row in attempts if row.host in (None, self._host)]
         )
         if open_slots and not self.database.problem and self._has_free_disk():
@@ -201,7 +201,7 @@ class Supervisor:
             watched.changed_at = time.monotonic()
 
     def _start(self, run_id: str, slot: str) -> bool:
-        number = run_attempts.claim(self.store, run_id, slot)
+        number = run_attempts.claim_run(self.store, run_id, slot)
         if number is None:
             return False
         identity = self.launcher.submit(run_id, number, slot)
@@ -260,7 +260,9 @@ class Supervisor:
             identity.signal_group(signal.SIGKILL)
         elif row.time_limit_s is not None and row.running_s > row.time_limit_s + OVERTIME_S:
             error = f"the time limit of {row.time_limit_s:g} s is used up and the worker did not stop by itself"
-            run_attempts.end(self.store, row.run_id, row.number, NewEvent("RunFailed", {"error": error}), error=error)
+            run_attempts.end_attempt(
+                self.store, row.run_id, row.number, NewEvent("RunFailed", {"error": error}), error=error
+            )
             identity.signal_group(signal.SIGKILL)
 
     def _deliver(self, key: AttemptKey) -> None:
@@ -277,7 +279,7 @@ class Supervisor:
 
     def _exit_reason(self, pid: int) -> str:
         status = self.launcher.exit_status(pid)
-        before, self._memory_kills = self._memory_kills, processes.out_of_memory_kills()
+        before, self._memory_kills = self._memory_kills, processes.count_out_of_memory_kills()
         if status in (None, -signal.SIGKILL) and (self._memory_kills or 0) > (before or 0):
             return "out of memory: the system killed the worker process; set a smaller batch_size or backbone"
         if status == -signal.SIGKILL:
@@ -293,19 +295,19 @@ class Supervisor:
         run_id, number = key
         epoch = runs.get(self.store, run_id, deleted=True).epoch
         if row.want == "cancel":
-            run_attempts.end(self.store, run_id, number, NewEvent("RunCancelled", {"epoch": epoch}))
+            run_attempts.end_attempt(self.store, run_id, number, NewEvent("RunCancelled", {"epoch": epoch}))
             return
         crashes = run_attempts.count_crashes(self.store, run_id) + 1
         failed = NewEvent("AttemptFailed", {"attempt": number, "reason": reason, "tries_left": MAX_CRASHES - crashes})
         if row.want == "pause":
             paused = NewEvent("Paused", {"epoch": epoch})
-            run_attempts.end(self.store, run_id, number, paused, before=[failed], outcome=reason)
+            run_attempts.end_attempt(self.store, run_id, number, paused, before=[failed], outcome=reason)
         elif crashes < MAX_CRASHES:
-            if run_attempts.end(self.store, run_id, number, failed, outcome=reason):
+            if run_attempts.end_attempt(self.store, run_id, number, failed, outcome=reason):
                 log.warning("run %s attempt %d: %s; trying again from its checkpoint", run_id, number, reason)
         else:
             error = f"{reason}, {crashes} times; see the run's log, then retry"
-            run_attempts.end(
+            run_attempts.end_attempt(
                 self.store,
                 run_id,
                 number,

@@ -42,7 +42,7 @@ class TrashCleaner:
         wait_s = 0.0
         while not self._stop.wait(wait_s):
             try:
-                with trash.locked(self._store):
+                with trash.hold_lock(self._store):
                     some_left = trash.empty_expired(self._store, FILES_PER_STEP)
                 wait_s = PAUSE_S if some_left else DAY_S
             except Conflict:

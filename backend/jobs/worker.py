@@ -28,7 +28,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from backend.jobs.heartbeat import FENCED_EXIT_STATUS, Heartbeat
 from backend.jobs.launcher import DataAccess
 from backend.jobs.outbox import is_full, retry
-from backend.jobs.recorder import EventRecorder, validated_payload
+from backend.jobs.recorder import EventRecorder, make_payload
 from backend.settings import datasets_dir, load_named_plugins
 from backend.store import artifacts, run_folders, runs
 from backend.store.database import Store, open_store
@@ -46,9 +46,9 @@ from ncengine.events import (
 FULL = "the disk of the data directory is full; the run continues from its checkpoint when there is space again"
 
 
-def newest_checkpoint(store: Store, run_id: str, recorder: EventRecorder) -> CheckpointSaved | None:
+def load_newest_checkpoint(store: Store, run_id: str, recorder: EventRecorder) -> CheckpointSaved | None:
     """Return the newest checkpoint whose file is whole; damaged ones are skipped, with an event."""
-    for row in retry(lambda: artifacts.rows(store, run_id, "checkpoint")):
+    for row in retry(lambda: artifacts.list_rows(store, run_id, "checkpoint")):
         loaded = artifacts.read(store, row)
         if loaded is not None:
             state = loaded.state
@@ -60,7 +60,7 @@ def newest_checkpoint(store: Store, run_id: str, recorder: EventRecorder) -> Che
 def execute(store: Store, run_id: str, number: int, device: str, data_access: DataAccess) -> int:
     """Run one attempt to its end; return the process's exit status."""
     row = retry(lambda: runs.get(store, run_id, deleted=True))
-    log_path = artifacts.log_path(store, run_id)
+    log_path = artifacts.worker_log_path(store, run_id)
     with Heartbeat(store, run_id, number, row.running_s, log_path).running() as heartbeat:
         recorder = retry(lambda: EventRecorder(store, run_id, number, heartbeat))
         try:
@@ -69,13 +69,13 @@ def execute(store: Store, run_id: str, number: int, device: str, data_access: Da
             from ncengine.data.resolve import require_paths_inside
             from ncengine.training.loop import run as train
 
-            config = runs.config_of(row)
+            config = runs.parse_config(row)
             config.require_known_components()
             datasets = datasets_dir(store.data_dir)
             if data_access.confined:
                 # Symbolic links may have changed since the run was launched.
                 require_paths_inside(config, (datasets, *data_access.roots))
-            resume = newest_checkpoint(store, run_id, recorder)
+            resume = load_newest_checkpoint(store, run_id, recorder)
             placed = config if config.device == device else with_overrides(config, {"device": device})
             data_paths = DataPaths(directory=datasets, mirror=data_access.mirror)
             return _drain(train(placed, resume=resume, data_paths=data_paths), recorder, heartbeat, row.time_limit_s)
@@ -106,7 +106,7 @@ def _drain(
     while True:
         event = next(events) if answer is None else events.send(answer)
         if isinstance(event, RunFinished):
-            recorder.end(NewEvent(event.type, validated_payload(event)))
+            recorder.end(NewEvent(event.type, make_payload(event)))
             return 0
         epoch, answer = getattr(event, "epoch", epoch), None
         requested = recorder.record(event)
@@ -167,7 +167,7 @@ def main() -> int:
         run_id, number, device = attempt["run"], attempt["attempt"], attempt["device"]
     store = open_store(given.data, os.environ.get("COLLAPSE_DATABASE_URL"))
     retry(lambda: run_folders.register(store, run_id))
-    log_path = artifacts.log_path(store, run_id)
+    log_path = artifacts.worker_log_path(store, run_id)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("ab") as log:
         os.dup2(log.fileno(), 1)

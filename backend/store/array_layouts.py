@@ -39,8 +39,8 @@ class RunSizes:
     def fixed(self) -> dict[str, int]:
         """Return the lengths that are equal in all files of the run, by letter."""
         rows = self.classes - 1
-        found = {"K": self.classes, "R": rows, "C": 3 if self.wide else rows, "D": self.features}
-        return found if self.wide else found | {"B": self.classes}
+        lengths = {"K": self.classes, "R": rows, "C": 3 if self.wide else rows, "D": self.features}
+        return lengths if self.wide else lengths | {"B": self.classes}
 
     def maxima(self) -> dict[str, int]:
         """Return the maximum lengths of dimensions that differ between files, by letter."""

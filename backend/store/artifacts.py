@@ -49,7 +49,7 @@ class LoadedArtifact:
     state: dict[str, Any]
 
 
-def resolve(store: Store, relative: str) -> Path:
+def resolve_path(store: Store, relative: str) -> Path:
     """Return a path inside the data directory; raises Unusable where it leads outside."""
     path = (store.data_dir / relative).resolve()
     if not path.is_relative_to(store.data_dir.resolve()):
@@ -57,9 +57,9 @@ def resolve(store: Store, relative: str) -> Path:
     return path
 
 
-def log_path(store: Store, run_id: str) -> Path:
+def worker_log_path(store: Store, run_id: str) -> Path:
     """Return the file to which the worker processes of a run print."""
-    return resolve(store, f"runs/{run_id}/worker.log")
+    return resolve_path(store, f"runs/{run_id}/worker.log")
 
 
 def write(
@@ -76,7 +76,7 @@ def write(
 
     content = array_file.encode(arrays, state or {})
     relative = f"runs/{run_id}/{kind}-{step:09d}-a{attempt}.safetensors"
-    path = resolve(store, relative)
+    path = resolve_path(store, relative)
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_write.write_atomically(path, content)
     digest = hashlib.sha256(content).hexdigest()
@@ -108,7 +108,7 @@ def read(store: Store, row: sa.Row[Any]) -> LoadedArtifact | None:
     """
     require_local(store, row)
     try:
-        content = resolve(store, row.path).read_bytes()
+        content = resolve_path(store, row.path).read_bytes()
     except FileNotFoundError:
         return None
     if hashlib.sha256(content).hexdigest() != row.sha256:
@@ -124,7 +124,7 @@ def verified_path(store: Store, row: sa.Row[Any]) -> Path | None:
     Raises Unusable where the file is in another data directory.
     """
     require_local(store, row)
-    path = resolve(store, row.path)
+    path = resolve_path(store, row.path)
     try:
         with path.open("rb") as stream:
             same = hashlib.file_digest(stream, "sha256").hexdigest() == row.sha256
@@ -133,14 +133,14 @@ def verified_path(store: Store, row: sa.Row[Any]) -> Path | None:
     return path if same else None
 
 
-def rows(store: Store, run_id: str, kind: str) -> list[sa.Row[Any]]:
+def list_rows(store: Store, run_id: str, kind: str) -> list[sa.Row[Any]]:
     """Return the artifact rows of a run and kind, newest first."""
     query = sa.select(artifact).where(artifact.c.run_id == run_id, artifact.c.kind == kind)
     with store.reading() as connection:
         return list(connection.execute(query.order_by(artifact.c.step.desc())))
 
 
-def steps(store: Store, run_id: str, kind: str) -> list[int]:
+def list_steps(store: Store, run_id: str, kind: str) -> list[int]:
     """Return the steps at which a run has artifacts of a kind, in order."""
     # Aggregated into one string: a hundred thousand rows would take ten times as long.
     joined = sa.func.aggregate_strings(sa.cast(artifact.c.step, sa.Text), ",")
@@ -150,7 +150,7 @@ def steps(store: Store, run_id: str, kind: str) -> list[int]:
     return sorted(map(int, text.split(","))) if text else []
 
 
-def row_at(store: Store, run_id: str, kind: str, step: int) -> sa.Row[Any] | None:
+def find_row(store: Store, run_id: str, kind: str, step: int) -> sa.Row[Any] | None:
     """Return the artifact row of a run, kind and step, or None."""
     query = sa.select(artifact).where(artifact.c.run_id == run_id, artifact.c.kind == kind, artifact.c.step == step)
     with store.reading() as connection:
@@ -159,7 +159,7 @@ def row_at(store: Store, run_id: str, kind: str, step: int) -> sa.Row[Any] | Non
 
 def prune(store: Store, run_id: str, kind: str, keep: int) -> None:
     """Remove all but the newest `keep` artifacts of a kind."""
-    remove(store, rows(store, run_id, kind)[keep:])
+    remove(store, list_rows(store, run_id, kind)[keep:])
 
 
 def remove(store: Store, old: Sequence[sa.Row[Any]]) -> None:
@@ -168,7 +168,7 @@ def remove(store: Store, old: Sequence[sa.Row[Any]]) -> None:
         return
     _delete_rows(store, old)
     for row in old:
-        resolve(store, row.path).unlink(missing_ok=True)
+        resolve_path(store, row.path).unlink(missing_ok=True)
 
 
 def remove_row(store: Store, row: sa.Row[Any]) -> None:

@@ -18,11 +18,12 @@ from backend.store.data_directory import (
     StoreMarker,
     hold_migration_lock,
     list_run_folders,
-    new_id,
+    make_store_id,
     read_marker,
     write_marker,
 )
 from backend.store.database import make_engine
+from backend.store.database_file import copy_sqlite, unused_path
 from backend.store.errors import Unusable
 from backend.store.identity import (
     RunInventory,
@@ -34,9 +35,8 @@ from backend.store.identity import (
     sqlite_file,
     take_inventory,
 )
-from backend.store.migrate import HEAD_REVISION, migrate, revision_of
-from backend.store.models import directory, run, store
-from backend.store.sqlite_copy import copy_sqlite, unused_path
+from backend.store.migrate import migrate, read_revision
+from backend.store.models import HEAD_REVISION, directory, run, store
 from ncengine.files import atomic_write
 
 
@@ -77,7 +77,7 @@ def plan_attach(data_dir: Path, url: str, *, look_only: bool = False) -> AttachP
     if not data_dir.is_dir():
         raise Unusable(f"there is no data directory {data_dir}; name the one that holds the runs with --data")
     with _opened(url) as engine:
-        revision = revision_of(engine, data_dir)
+        revision = read_revision(engine, data_dir)
         if revision is None:
             raise Unusable(f"the database {database_name(engine.url)} is empty; name the one that holds the runs")
         if look_only and revision != HEAD_REVISION:
@@ -108,10 +108,10 @@ def _attach(engine: Engine, plan: AttachPlan) -> StoreMarker:
     with engine.connect().execution_options(collapse_write=True) as connection, connection.begin():
         lock_store(connection)
         existing = connection.execute(sa.select(store.c.id)).scalar_one_or_none()
-        store_id = existing or (plan.marker.store if plan.marker else new_id())
+        store_id = existing or (plan.marker.store if plan.marker else make_store_id())
         own_id = plan.marker.directory if plan.marker else None
         same_place = sa.select(directory.c.id).where(directory.c.path == str(plan.data_dir))
-        directory_id = own_id or connection.execute(same_place).scalars().first() or new_id()
+        directory_id = own_id or connection.execute(same_place).scalars().first() or make_store_id()
         marker = StoreMarker(store=store_id, directory=directory_id, database=plan.database)
         record_identity(connection, marker, plan.data_dir, engine.url)
         register_folders(connection, directory_id, take_inventory(connection, plan.data_dir, directory_id))
@@ -166,7 +166,7 @@ def plan_restore(data_dir: Path, url: str, copy: Path) -> RestorePlan:
     marker = read_marker(data_dir)
     with _opened(sqlite_url(copy), read_only=True) as engine:
         try:
-            revision = revision_of(engine, data_dir)
+            revision = read_revision(engine, data_dir)
         except Unusable as error:
             raise Unusable(f"the copy {copy} cannot be used; name another one ({error})") from error
         if revision is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 
 def now() -> str:
@@ -13,3 +13,8 @@ def now() -> str:
 def format_timestamp(time: datetime) -> str:
     """Return a time in UTC as ISO 8601 with milliseconds."""
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def ago(age: timedelta) -> str:
+    """Return the timestamp of the moment `age` ago."""
+    return format_timestamp(datetime.now(UTC) - age)

@@ -34,7 +34,7 @@ CurveKey = tuple[str, str]
 TYPES = {"epoch": "EpochMeasured", "step": "StepMeasured"}
 
 
-def values_of(kind: str, payload: Mapping[str, Any]) -> Values:
+def extract_values(kind: str, payload: Mapping[str, Any]) -> Values:
     """Return the numbers of an event by split and key; a hidden layer is a split, `layer:NAME`."""
     if kind == "step":
         peak = max((payload.get("memory_bytes") or {}).values(), default=None)
@@ -63,7 +63,7 @@ class CurveSegment:
     def from_event(cls, kind: str, payload: Mapping[str, Any]) -> CurveSegment:
         """Return the segment of one point that an event is."""
         position = int(payload[kind])
-        numbers = values_of(kind, payload)
+        numbers = extract_values(kind, payload)
         names = tuple((split, key) for split, known in numbers.items() for key in known)
         values = np.array([np.nan if (v := numbers[split][key]) is None else float(v) for split, key in names])
         values[~np.isfinite(values)] = np.nan
@@ -170,7 +170,7 @@ class Curves:
     decimated: bool
 
 
-def read(store: Store, run_id: str, kind: str, max_points: int) -> Curves:
+def read_curves(store: Store, run_id: str, kind: str, max_points: int) -> Curves:
     """Return a run's curves at about `max_points` positions: all points if they are few, else the extremes of buckets.
 
     Splits and keys keep the order of their first appearance. Where all points are returned, NaN and infinities are
@@ -199,11 +199,11 @@ def read(store: Store, run_id: str, kind: str, max_points: int) -> Curves:
             connection.execute(sa.select(event.c.payload).where(*of_kind).order_by(order).limit(1)).scalar_one()
             for order in (event.c.seq, event.c.seq.desc())
         ]
-    return _decimated(segments, buckets, points, (values_of(kind, ends[0]), values_of(kind, ends[1])))
+    return _decimated(segments, buckets, points, (extract_values(kind, ends[0]), extract_values(kind, ends[1])))
 
 
 def _all_points(kind: str, payloads: list[Mapping[str, Any]], points: int) -> Curves:
-    measured = [values_of(kind, payload) for payload in payloads]
+    measured = [extract_values(kind, payload) for payload in payloads]
     present: dict[str, dict[str, None]] = {}
     for each in measured:
         for split, known in each.items():
@@ -246,7 +246,7 @@ def _decimated(segments: list[CurveSegment], buckets: int, points: int, ends: tu
     return Curves(positions, values, points, decimated=True)
 
 
-def to_csv(epochs: Sequence[int], values: Mapping[str, Mapping[str, Sequence[Any]]]) -> str:
+def format_csv(epochs: Sequence[int], values: Mapping[str, Mapping[str, Sequence[Any]]]) -> str:
     """Return metrics over epochs as CSV with one column for each split and key."""
     columns = {f"{split}/{key}": known[key] for split, known in values.items() for key in known}
     text = io.StringIO()

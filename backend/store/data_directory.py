@@ -35,7 +35,7 @@ class StoreMarker(BaseModel):
     """True until the transaction that stores the id in the database is known to be committed."""
 
 
-def new_id() -> str:
+def make_store_id() -> str:
     """Return a random id of a store or a directory, 16 hexadecimal digits."""
     return secrets.token_hex(8)
 
@@ -97,7 +97,7 @@ def hold_server_lock(data_dir: Path, url: str) -> Iterator[None]:
             stream.truncate()
 
 
-def server_lock_holder(data_dir: Path) -> dict[str, object] | None:
+def read_server_lock(data_dir: Path) -> dict[str, object] | None:
     """Return the pid and URL of the server that holds the lock, or None where none does."""
     path = data_dir / SERVER_LOCK
     if not path.exists():

@@ -22,10 +22,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from backend.settings import database_url_of
-from backend.store.database_watch import DatabaseGone, DatabaseWatch, probe_folder
+from backend.store.database_file import DatabaseFile, DatabaseGone, probe_folder
 from backend.store.errors import Unusable
 from backend.store.identity import identify, require_may_create, require_same_store, sqlite_file
-from backend.store.migrate import HEAD_REVISION, migrate, revision_of
+from backend.store.migrate import migrate, read_revision
+from backend.store.models import HEAD_REVISION
 
 MIN_FREE_BYTES = 64 * 2**20
 BUSY_TIMEOUT_MS = 20_000
@@ -54,7 +55,7 @@ class Store:
     """The store id that the database and its data directories share."""
     directory_id: str
     """The id of this data directory among those of the store."""
-    watch: DatabaseWatch
+    watch: DatabaseFile
 
     @property
     def is_sqlite(self) -> bool:
@@ -101,13 +102,13 @@ def open_store(data_dir: Path, url: str | None = None, *, create: bool = True, j
         if file is not None and not (file.exists() and file.stat().st_size):
             require_may_create(data_dir, engine.url, create=create)
             _create_file(file)
-        elif (revision := revision_of(engine, data_dir)) is None:
+        elif (revision := read_revision(engine, data_dir)) is None:
             require_may_create(data_dir, engine.url, create=create)
         elif revision != HEAD_REVISION:
             require_same_store(engine, data_dir)  # before its schema is changed; `identify` compares all others
         migrate(engine, data_dir)
         identity = identify(engine, data_dir, join=join)
-        watch = DatabaseWatch(engine, file, identity.store_id)
+        watch = DatabaseFile(engine, file, identity.store_id)
     except BaseException:
         engine.dispose()
         raise

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class CollapseError(Exception):
     """Base class: `title` names the kind of error, the message has the details and the remedy."""
@@ -58,3 +61,17 @@ class TooManyRequests(CollapseError):
     def __init__(self, message: str, *, retry_after_s: int, ahead: int) -> None:
         super().__init__(message, retry_after_s=retry_after_s, ahead=ahead)
         self.retry_after_s, self.ahead = retry_after_s, ahead
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """Return " (did you mean 'x'?)" for the candidate most similar to `name`, or "" if none is similar.
+
+    A dotted candidate is also found by its last part: `lr` suggests `optimiser.lr`.
+    """
+    names = list(candidates)
+    known: dict[str, str] = {}
+    for candidate in names:
+        known.setdefault(candidate.rpartition(".")[2].lower(), candidate)
+    known |= {candidate.lower(): candidate for candidate in names}
+    similar = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.7)
+    return f" (did you mean {known[similar[0]]!r}?)" if similar else ""

@@ -152,7 +152,9 @@ def insert_events(connection: Connection, run_id: str, last_seq: int, events: Se
         connection.execute(sa.select(sa.func.pg_notify(CHANNEL, run_id)))
 
 
-def after(store: Store, run_id: str, seq: int, limit: int, types: Iterable[str] | None = None) -> list[sa.Row[Any]]:
+def list_events(
+    store: Store, run_id: str, seq: int, limit: int, types: Iterable[str] | None = None
+) -> list[sa.Row[Any]]:
     """Return up to `limit` events of a run with numbers above `seq`, in order."""
     query = sa.select(event).where(event.c.run_id == run_id, event.c.seq > seq)
     if types is not None:
@@ -161,7 +163,7 @@ def after(store: Store, run_id: str, seq: int, limit: int, types: Iterable[str] 
         return list(connection.execute(query.order_by(event.c.seq).limit(limit)))
 
 
-def after_each(store: Store, seqs: Mapping[str, int], limit: int) -> dict[str, list[sa.Row[Any]]]:
+def list_events_of_runs(store: Store, seqs: Mapping[str, int], limit: int) -> dict[str, list[sa.Row[Any]]]:
     """Return up to `limit` events of each run with numbers above the one given, in order; one query for many runs."""
     rows_by_run: dict[str, list[sa.Row[Any]]] = {}
     remaining = iter(seqs.items())
@@ -178,12 +180,12 @@ def after_each(store: Store, seqs: Mapping[str, int], limit: int) -> dict[str, l
     return {run_id: sorted(rows, key=lambda row: int(row.seq)) for run_id, rows in rows_by_run.items()}
 
 
-def newest_event(store: Store, run_id: str, type_: str) -> sa.Row[Any] | None:
+def find_newest_event(store: Store, run_id: str, type_: str) -> sa.Row[Any] | None:
     """Return the newest event of a type, or None."""
-    return next(iter(newest_events(store, run_id, type_, 1)), None)
+    return next(iter(list_newest_events(store, run_id, type_, 1)), None)
 
 
-def newest_events(store: Store, run_id: str, type_: str, limit: int) -> list[sa.Row[Any]]:
+def list_newest_events(store: Store, run_id: str, type_: str, limit: int) -> list[sa.Row[Any]]:
     """Return the newest events of a type, at most `limit`, newest first."""
     query = sa.select(event).where(event.c.run_id == run_id, event.c.type == type_)
     with store.reading() as connection:

@@ -125,11 +125,11 @@ class RunStartedPayload(Payload):
             raise ValueError(f"class_names must name the {classes} classes, got {len(self.class_names)}")
         if self.view != view_name(classes):
             raise ValueError(f"view must be {view_name(classes)} for {classes} classes, got {self.view}")
-        for name, found, shape in (
+        for name, matrix, shape in (
             ("view_matrix", self.view_matrix, (rows, 3)),
             ("vertices", self.vertices, (classes, rows)),
         ):
-            if len(found) != shape[0] or any(len(row) != shape[1] for row in found):
+            if len(matrix) != shape[0] or any(len(row) != shape[1] for row in matrix):
                 raise ValueError(f"{name} must be {shape} for {classes} classes")
         return self
 

@@ -23,7 +23,7 @@ from backend.store.data_directory import (
     StoreMarker,
     hold_migration_lock,
     list_run_folders,
-    new_id,
+    make_store_id,
     read_marker,
     write_marker,
 )
@@ -118,7 +118,7 @@ def _known_identity(connection: Connection, marker: StoreMarker, data_dir: Path)
     """Return the ids where the database has a row of this directory: the usual case, which needs no lock."""
     store_id = connection.execute(sa.select(store.c.id)).scalar_one_or_none()
     row = connection.execute(sa.select(directory).where(directory.c.id == marker.directory)).one_or_none()
-    known = row is not None and (row.path, row.host) == (str(data_dir), machine_id())
+    known = row is not None and (row.path, row.host) == (str(data_dir), read_machine_id())
     return StoreIdentity(marker.store, marker.directory) if known and store_id == marker.store else None
 
 
@@ -141,7 +141,7 @@ def _identify(engine: Engine, data_dir: Path, *, join: bool) -> StoreIdentity:
     return StoreIdentity(marker.store, marker.directory)
 
 
-def machine_id() -> str:
+def read_machine_id() -> str:
     """Return an id of this machine that survives restarts, to distinguish machines that share a database."""
     path = Path("/etc/machine-id")
     return (path.read_text().strip() if path.exists() else "") or socket.gethostname()
@@ -196,7 +196,9 @@ def _first_marker(connection: Connection, marker: StoreMarker | None, data_dir: 
             f"the same runs: {describe_difference(inventory)}. Name the right pair with --data and --database-url; if "
             "this is the pair, `collapse store attach` shows what both hold and asks"
         )
-    return marker or StoreMarker(store=new_id(), directory=new_id(), database=database_name(url), pending=True)
+    return marker or StoreMarker(
+        store=make_store_id(), directory=make_store_id(), database=database_name(url), pending=True
+    )
 
 
 def _joined_marker(connection: Connection, store_id: str, data_dir: Path, url: URL, *, join: bool) -> StoreMarker:
@@ -216,7 +218,7 @@ def _joined_marker(connection: Connection, store_id: str, data_dir: Path, url: U
             "not: it is empty. Choose the store's directory with --data; `collapse serve --join` makes this one a "
             "further directory of the store, for a second server on one database"
         )
-    return StoreMarker(store=store_id, directory=new_id(), database=database_name(url))
+    return StoreMarker(store=store_id, directory=make_store_id(), database=database_name(url))
 
 
 def record_identity(connection: Connection, marker: StoreMarker, data_dir: Path, url: URL) -> None:
@@ -227,7 +229,7 @@ def record_identity(connection: Connection, marker: StoreMarker, data_dir: Path,
     if connection.execute(sa.select(store.c.id)).scalar_one_or_none() is None:
         values = {"id": marker.store, "created_at": now(), "signing_key": secrets.token_hex(32)}
         connection.execute(store.insert().values(**values))
-    location = {"path": str(data_dir), "host": machine_id()}
+    location = {"path": str(data_dir), "host": read_machine_id()}
     known = connection.execute(sa.select(directory).where(directory.c.id == marker.directory)).one_or_none()
     if known is None:
         connection.execute(directory.insert().values(id=marker.directory, joined_at=now(), **location))
@@ -254,8 +256,8 @@ def _is_inside(data_dir: Path, url: URL) -> bool:
 
 def _has_marker_of(other: Path, marker: StoreMarker) -> bool:
     with contextlib.suppress(Unusable):
-        found = read_marker(other)
-        return found is not None and found.directory == marker.directory
+        existing = read_marker(other)
+        return existing is not None and existing.directory == marker.directory
     return False
 
 

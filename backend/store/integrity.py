@@ -122,14 +122,14 @@ def _file_problems(store: Store, run_id: str) -> Iterator[str]:
             continue  # checked by a server of that directory
         problem = _file_problem(store, row)
         # A running run removes old checkpoints, the row first: the problem counts only while the row exists.
-        if problem and any(current.path == row.path for current in artifacts.rows(store, run_id, row.kind)):
+        if problem and any(current.path == row.path for current in artifacts.list_rows(store, run_id, row.kind)):
             yield f"{name} {problem}"
 
 
 def _file_problem(store: Store, row: sa.Row[Any]) -> str | None:
     """Return the problem of an artifact's file; None where it is as it was written."""
     try:
-        size = artifacts.resolve(store, row.path).stat().st_size
+        size = artifacts.resolve_path(store, row.path).stat().st_size
     except FileNotFoundError:
         return f"is missing: {row.path}"
     if size != row.size_bytes:

@@ -9,24 +9,23 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from backend.store.data_directory import hold_migration_lock
+from backend.store.database_file import copy_sqlite, unused_path
 from backend.store.errors import Unusable
-from backend.store.sqlite_copy import copy_sqlite, unused_path
+from backend.store.models import HEAD_REVISION, KNOWN_REVISIONS
 
-HEAD_REVISION = "0003"
-KNOWN_REVISIONS = ("0001", "0002", "0003")
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 def migrate(engine: Engine, data_dir: Path) -> None:
     """Migrate the database to this version's schema; an older one is copied first, a newer one refused."""
-    if revision_of(engine, data_dir) == HEAD_REVISION:
+    if read_revision(engine, data_dir) == HEAD_REVISION:
         return
     # Programs that open an old database at the same time take turns; the later ones find it migrated.
     with hold_migration_lock(data_dir):
         _upgrade(engine, data_dir)
 
 
-def revision_of(engine: Engine, data_dir: Path) -> str | None:
+def read_revision(engine: Engine, data_dir: Path) -> str | None:
     """Return the schema revision of the database, None if it is empty; raises Unusable if it is unreadable or newer."""
     try:
         with engine.connect() as connection:
@@ -48,7 +47,7 @@ def revision_of(engine: Engine, data_dir: Path) -> str | None:
 
 
 def _upgrade(engine: Engine, data_dir: Path) -> None:
-    revision = revision_of(engine, data_dir)
+    revision = read_revision(engine, data_dir)
     if revision == HEAD_REVISION:
         return
     backup = None if revision is None else _make_backup(engine, data_dir)

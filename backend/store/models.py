@@ -17,6 +17,10 @@ from sqlalchemy import (
     Text,
 )
 
+KNOWN_REVISIONS = ("0001", "0002", "0003")
+"""Revisions of the schema, oldest first; each has a file in `migrations/versions`."""
+HEAD_REVISION = KNOWN_REVISIONS[-1]
+
 metadata = MetaData()
 
 # One row: the store id, which the data directories of the store also have (see `identity`), and the session key.

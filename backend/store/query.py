@@ -17,10 +17,9 @@ import orjson
 import sqlalchemy as sa
 
 from backend.store.database import Store
-from backend.store.errors import Invalid
+from backend.store.errors import Invalid, did_you_mean
 from backend.store.models import run
 from backend.store.run_filter import HELP, Column, field_column, field_names, parse_filter
-from backend.store.suggestions import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ def list_runs(
     )
 
 
-def matching_ids(store: Store, q: str, limit: int) -> list[str]:
+def list_matching_ids(store: Store, q: str, limit: int) -> list[str]:
     """Return the ids of the runs that match a filter, newest first."""
     query = sa.select(run.c.id).where(run.c.deleted_at.is_(None), *parse_filter(q))
     with store.reading() as connection:

@@ -1,17 +1,21 @@
-"""Attempts: a run is executed by one process at a time, each numbered 1, 2, 3 …"""
+"""Attempts: a run is executed by one process at a time, each numbered 1, 2, 3 …; the resource use of the processes."""
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
+import psutil
 import sqlalchemy as sa
 
 from backend.store import event_log
 from backend.store.clock import now
 from backend.store.database import Store
 from backend.store.event_log import NewEvent, insert_events
-from backend.store.models import attempt, run
+from backend.store.models import attempt, reading, run
 from backend.store.run_status import ENDED, TRANSITIONS
 from backend.store.runs import get
 
@@ -19,7 +23,7 @@ MAX_CRASHES = 3
 """A run fails when this many attempts have crashed since the user last queued it."""
 
 
-def claim(store: Store, run_id: str, device: str) -> int | None:
+def claim_run(store: Store, run_id: str, device: str) -> int | None:
     """Claim a queued run for a new attempt; return the attempt's number, or None where the run is no longer queued."""
     statement = (
         sa.update(run)
@@ -47,7 +51,7 @@ def record_process(
         )
 
 
-def list_of_run(store: Store, run_id: str) -> list[sa.Row[Any]]:
+def list_attempts(store: Store, run_id: str) -> list[sa.Row[Any]]:
     """Return all attempts of a run, in order."""
     get(store, run_id, deleted=True)
     query = sa.select(attempt).where(attempt.c.run_id == run_id).order_by(attempt.c.number)
@@ -55,7 +59,7 @@ def list_of_run(store: Store, run_id: str) -> list[sa.Row[Any]]:
         return list(connection.execute(query))
 
 
-def list_running(store: Store) -> list[sa.Row[Any]]:
+def list_running_attempts(store: Store) -> list[sa.Row[Any]]:
     """Return the current attempt of each running run, with the user's request and the heartbeat."""
     query = (
         sa.select(attempt, run.c.want, run.c.last_seq, run.c.heartbeat, run.c.running_s, run.c.time_limit_s)
@@ -66,7 +70,7 @@ def list_running(store: Store) -> list[sa.Row[Any]]:
         return list(connection.execute(query))
 
 
-def end(
+def end_attempt(
     store: Store,
     run_id: str,
     number: int,
@@ -111,5 +115,45 @@ def end(
 
 def count_crashes(store: Store, run_id: str) -> int:
     """Return how many attempts failed since the user last queued the run."""
-    queued = event_log.newest_event(store, run_id, "RunQueued")
-    return len(event_log.after(store, run_id, 0 if queued is None else queued.seq, 100, ["AttemptFailed"]))
+    queued = event_log.find_newest_event(store, run_id, "RunQueued")
+    return len(event_log.list_events(store, run_id, 0 if queued is None else queued.seq, 100, ["AttemptFailed"]))
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceSample:
+    """Resource use of a process at one time: per cent of one core, bytes of memory, per cent and bytes of its GPU."""
+
+    cpu_percent: float
+    memory_bytes: int
+    gpu_percent: float | None = None
+    gpu_memory_bytes: int | None = None
+
+
+def sample_process(process: psutil.Process) -> ResourceSample:
+    """Measure the current process; the GPU is queried only after torch has initialised CUDA."""
+    gpu_percent: float | None = None
+    gpu_memory: int | None = None
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        gpu_memory = int(torch.cuda.memory_reserved())
+        # The utilisation needs the driver's library, which may not be installed.
+        with contextlib.suppress(ImportError, RuntimeError):
+            gpu_percent = float(torch.cuda.utilization())
+    return ResourceSample(process.cpu_percent(), int(process.memory_info().rss), gpu_percent, gpu_memory)
+
+
+def insert_resource_sample(store: Store, run_id: str, attempt: int, sample: ResourceSample) -> None:
+    """Store a sample of an attempt."""
+    with store.writing() as connection:
+        connection.execute(reading.insert().values(run_id=run_id, attempt=attempt, at=now(), **asdict(sample)))
+
+
+def list_resource_samples(store: Store, run_id: str, max_count: int) -> list[sa.Row[Any]]:
+    """Return at most `max_count` samples of a run in order: all of them, or evenly spaced ones including the newest."""
+    index = sa.func.row_number().over(order_by=reading.c.at.desc()).label("index_from_end")
+    numbered = sa.select(reading, index).where(reading.c.run_id == run_id).subquery()
+    with store.reading() as connection:
+        counting = sa.select(sa.func.count()).select_from(reading).where(reading.c.run_id == run_id)
+        every = max(1, -(-int(connection.execute(counting).scalar_one()) // max_count))
+        query = sa.select(numbered).where((numbered.c.index_from_end - 1) % every == 0).order_by(numbered.c.at)
+        return list(connection.execute(query))

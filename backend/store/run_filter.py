@@ -17,11 +17,10 @@ from typing import Any, Literal, NamedTuple
 import orjson
 import sqlalchemy as sa
 
-from backend.store.errors import Invalid
+from backend.store.errors import Invalid, did_you_mean
 from backend.store.models import run
 from backend.store.run_status import STATUSES
 from backend.store.runs import HEADLINE
-from backend.store.suggestions import did_you_mean
 from backend.store.validation import setting_names
 from ncengine.config import RunConfig
 from ncengine.metrics import METRICS
@@ -98,6 +97,13 @@ def find_field(name: str) -> FilterField | None:
 def field_names() -> list[str]:
     """Return the names of all fields, for suggestions."""
     return [*FIELDS, *METRICS, *setting_names()]
+
+
+def require_metric(key: str) -> None:
+    """Raise Invalid, with a suggestion, where no metric has this key."""
+    if key not in METRICS:
+        suggestion = did_you_mean(key, METRICS)
+        raise Invalid(f"there is no metric {key!r}{suggestion}; `nc.catalogue()` and GET /api/v1/metrics list them")
 
 
 def field_column(name: str) -> Column | None:

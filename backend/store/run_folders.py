@@ -47,7 +47,7 @@ def is_elsewhere(store: Store, run_id: str) -> bool:
     return bool(ids) and store.directory_id not in ids
 
 
-def registered(store: Store, *, before: str | None = None) -> frozenset[str]:
+def list_ids(store: Store, *, before: str | None = None) -> frozenset[str]:
     """Return the ids of the runs whose folders this data directory has; with `before`, registered earlier than that."""
     query = _own(store) if before is None else _own(store).where(run_folder.c.registered_at < before)
     with store.reading() as connection:

@@ -64,7 +64,7 @@ class RunDraft:
         }
 
 
-def new_id() -> str:
+def make_run_id() -> str:
     """Return a random run id."""
     return "".join(secrets.choice(ALPHABET) for _ in range(10))
 
@@ -97,7 +97,9 @@ def create_many(store: Store, drafts: Sequence[RunDraft], idempotency_key: str |
             if existing is not None:
                 return existing, False
             last = connection.execute(sa.select(sa.func.max(run.c.position))).scalar_one() or 0
-            rows = [d.row(new_id(), last + 1 + i, key) for i, (d, key) in enumerate(zip(drafts, keys, strict=True))]
+            rows = [
+                d.row(make_run_id(), last + 1 + i, key) for i, (d, key) in enumerate(zip(drafts, keys, strict=True))
+            ]
             connection.execute(run.insert(), rows)
             for row in rows:
                 insert_events(connection, row["id"], 1, [NewEvent("RunQueued", {"config_hash": row["config_hash"]})])
@@ -140,7 +142,7 @@ def get(store: Store, run_id: str, *, deleted: bool = False) -> sa.Row[Any]:
     return row
 
 
-def last_seqs(store: Store, run_ids: Collection[str]) -> dict[str, int]:
+def read_last_seqs(store: Store, run_ids: Collection[str]) -> dict[str, int]:
     """Return the number of the last event of each run; missing and deleted runs are left out."""
     query = sa.select(run.c.id, run.c.last_seq).where(run.c.id.in_(run_ids), run.c.deleted_at.is_(None))
     with store.reading() as connection:
@@ -152,7 +154,7 @@ def not_found(run_id: str) -> NotFound:
     return NotFound(f"there is no run {run_id!r}; `collapse runs` or GET /api/v1/runs lists them")
 
 
-def config_of(row: sa.Row[Any]) -> RunConfig:
+def parse_config(row: sa.Row[Any]) -> RunConfig:
     """Return the validated config of a run's row."""
     return _validated(orjson.dumps(row.config))
 
@@ -163,7 +165,7 @@ def _validated(config: bytes) -> RunConfig:
     return RunConfig.model_validate_json(config, context=ALLOW_UNKNOWN)
 
 
-def headline(summary: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def extract_headline(summary: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return the metrics of a summary by which runs are usually sorted and filtered."""
     return {
         f"{split}.{key}": summary[split][key]
@@ -185,7 +187,7 @@ def list_ids(store: Store) -> list[str]:
         return list(connection.execute(sa.select(run.c.id).order_by(run.c.created_at, run.c.id)).scalars())
 
 
-def count(store: Store, status: str) -> int:
+def count_runs(store: Store, status: str) -> int:
     """Return the number of runs with a status."""
     query = sa.select(sa.func.count()).select_from(run).where(run.c.status == status, run.c.deleted_at.is_(None))
     with store.reading() as connection:
@@ -215,7 +217,7 @@ FINGERPRINT_FIELDS = (
 """Columns of a run on which results computed from it may depend."""
 
 
-def fingerprint(store: Store, run_ids: Sequence[str]) -> str:
+def compute_fingerprint(store: Store, run_ids: Sequence[str]) -> str:
     """Return a hash of the current state of runs and their files; raises NotFound.
 
     A result that was computed from the runs is valid while the hash does not change.

@@ -9,16 +9,18 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from backend.store.suggestions import did_you_mean
+from backend.store.errors import did_you_mean
 from ncengine.config import RunConfig, with_overrides
 
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 JSON_KEY = re.compile(rb'"\s*:')
 """The end of a key in JSON text: counts keys without parsing."""
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Tags = Annotated[
-    list[Annotated[str, Field(min_length=1, max_length=50, pattern=r"^[^\x00-\x1f\x7f]*$")]], Field(max_length=50)
-]
+MAX_NAME_LENGTH = 200
+MAX_TAG_LENGTH = 50
+NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f]*$"
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH, pattern=NO_CONTROL_CHARACTERS)]
+Tag = Annotated[str, Field(min_length=1, max_length=MAX_TAG_LENGTH, pattern=NO_CONTROL_CHARACTERS)]
+Tags = Annotated[list[Tag], Field(max_length=50)]
 
 
 class FieldError(BaseModel):
@@ -45,9 +47,9 @@ def field_errors(errors: list[Mapping[str, Any]], *, drop: int = 0) -> list[Fiel
             del steps[-1]  # pydantic has an error for each member of a union; they are one error of the field
         message = _message(error, ".".join(steps))
         # The message of a validator of the whole config begins with the setting to change.
-        held = messages.setdefault(".".join(steps) or named_setting(message), [])
-        if message not in held:
-            held.append(message)
+        of_field = messages.setdefault(".".join(steps) or named_setting(message), [])
+        if message not in of_field:
+            of_field.append(message)
     return [FieldError(path=path, message="; or: ".join(each)) for path, each in messages.items()]
 
 

@@ -12,9 +12,9 @@ from rich.console import Console
 from backend.cli import console
 from backend.jobs.launcher import DataAccess
 from backend.store.database import Store
-from backend.store.errors import Invalid, Unusable
-from backend.studies.store_runner import StoreRunner, capacity_for
-from ncstudies.plan import PlannedRun, plan_runs
+from backend.store.errors import Invalid, Unusable, did_you_mean
+from backend.studies.store_runner import StoreRunner, choose_capacity
+from ncstudies.runner import PlannedRun, plan_runs
 from ncstudies.studies import STUDIES
 from ncstudies.study import Size, Study
 
@@ -31,7 +31,7 @@ def _size(text: str) -> Size:
     return cast(Size, text)
 
 
-def listing(size: str) -> None:
+def list_studies(size: str) -> None:
     """Print the studies of a size: their names, how many runs of five seeds, their titles."""
     for name, make in STUDIES.items():
         study = make(_size(size))
@@ -52,7 +52,8 @@ def reproduce(
 ) -> None:
     """Execute one study, or all, and write its report; with `plan` only print what would run."""
     if name != "all" and name not in STUDIES:
-        raise Invalid(f"the study must be all or one of {', '.join(STUDIES)}, got {name!r}")
+        suggestion = did_you_mean(name, ["all", *STUDIES])
+        raise Invalid(f"the study must be all or one of {', '.join(STUDIES)}, got {name!r}{suggestion}")
     chosen = _size(size)
     names = list(STUDIES) if name == "all" else [name]
     folder = output or Path("reproduction")
@@ -61,7 +62,7 @@ def reproduce(
         require_report_folder(target)
     require_report_packages()
     # Listing the studies needs neither statistics nor Markdown.
-    from ncstudies.report import index, study_report
+    from ncstudies.report import write_index, write_study_report
 
     runner = StoreRunner(store, DataAccess(mirror=mirror))
     reported: list[tuple[Study, list[ClaimResult]]] = []
@@ -73,23 +74,23 @@ def reproduce(
             continue
         runner.execute(study, planned)
         with Console(stderr=True).status("writing the report") as status:
-            files, results = study_report(runner, study, chosen, planned, status.update)
+            files, results = write_study_report(runner, study, chosen, planned, status.update)
         write_report(targets[each], files)
         print(f"{targets[each] / 'report.html'}: {len(files)} files, {sum(map(len, files.values())) / 1e6:.1f} MB")
         reported.append((study, results))
     if name == "all" and reported:
-        write_report(folder, {"README.md": index(chosen, reported)})
+        write_report(folder, {"README.md": write_index(chosen, reported)})
 
 
 def _announce(runner: StoreRunner, study: Study, plan: list[PlannedRun]) -> None:
     done = sum(run.is_finished for run in runner.find(plan).values())
     left = len(plan) - done
-    words = f"{study.name}: {len(plan)} runs, {done} of them done"
+    line = f"{study.name}: {len(plan)} runs, {done} of them done"
     if left:
-        seconds = runner.estimate_s(plan, capacity_for(study))
-        words += "; nothing like them was run here, so how long they take is not known yet" if seconds is None else ""
-        words += "" if seconds is None else f"; about {max(1, round(seconds / 60))} min for the rest"
-    Console(stderr=True).print(words)
+        seconds = runner.estimate_s(plan, choose_capacity(study))
+        line += "; nothing like them was run here, so how long they take is not known yet" if seconds is None else ""
+        line += "" if seconds is None else f"; about {max(1, round(seconds / 60))} min for the rest"
+    Console(stderr=True).print(line)
 
 
 def require_report_packages() -> None:

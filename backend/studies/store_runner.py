@@ -19,21 +19,19 @@ from rich.console import Console
 
 from backend.api import views
 from backend.cli.console import interrupts, progress_bars
-from backend.figures.collect import MAX_CURVE_POINTS, collect, step_costs
-from backend.figures.errors import figure_errors
+from backend.figures.collect import MAX_CURVE_POINTS, collect, figure_errors, read_step_costs
 from backend.jobs import slots
-from backend.jobs.estimate import estimate_runs
 from backend.jobs.launcher import DataAccess
 from backend.jobs.supervisor import JobLimits, Supervisor
-from backend.store import data_directory, event_log, run_status, runs
+from backend.jobs.sweep import estimate_runs
+from backend.store import data_directory, event_log, run_actions, run_status, runs
 from backend.store.database import Store
 from backend.store.errors import Conflict, Unusable
 from backend.store.models import run as run_table
 from ncengine import __version__
 from ncfigures.catalogue import FIGURES, FigureName
 from ncfigures.options import parse_options
-from ncstudies.plan import PlannedRun, RunKey
-from ncstudies.runner import ReportFigure, RunOrigin, RunState
+from ncstudies.runner import PlannedRun, ReportFigure, RunKey, RunOrigin, RunState
 from ncstudies.study import RunOutcome, Study, StudyFigure
 
 POLL_S = 0.3
@@ -80,7 +78,7 @@ class StoreRunner:
         Ctrl-C pauses what runs here (what a server runs goes on there) and raises SystemExit. Raises Unusable where a
         server holds the data directory and times would be compared: other runs may start there.
         """
-        server, console = data_directory.server_lock_holder(self._store.data_dir), Console(stderr=True)
+        server, console = data_directory.read_server_lock(self._store.data_dir), Console(stderr=True)
         if server and study.exclusive:
             raise Unusable(
                 f"{study.name} compares times, and the server at {server.get('url', '?')} may start other runs "
@@ -104,7 +102,7 @@ class StoreRunner:
     @contextlib.contextmanager
     def _supervising(self, study: Study, ids: Collection[str]) -> Iterator[None]:
         """Start runs as slots become free, each with one thread where several share the processor."""
-        capacity = capacity_for(study)
+        capacity = choose_capacity(study)
         threads = None if study.exclusive or "cpu" not in capacity else 1
         # A worker that warms up takes time from one that is measured.
         supervisor = Supervisor(
@@ -128,9 +126,9 @@ class StoreRunner:
         ids = set(runs.create_many(self._store, drafts)[0]) if drafts else set()
         for run in existing.values():
             if run.status == "paused":
-                run_status.resume(self._store, run.id)
+                run_actions.resume(self._store, run.id)
             elif run.status in ("failed", "cancelled"):
-                run_status.retry(self._store, run.id)
+                run_actions.retry(self._store, run.id)
             if not run.is_finished:
                 ids.add(run.id)
         return ids
@@ -167,7 +165,7 @@ class StoreRunner:
         left = set(ids)
         for run_id in ids:
             try:
-                run_status.request_pause(self._store, run_id)
+                run_actions.request_pause(self._store, run_id)
             except Conflict:  # it has ended
                 left.discard(run_id)
         deadline = time.monotonic() + STOP_S
@@ -177,15 +175,15 @@ class StoreRunner:
 
     def outcome(self, run_id: str, *, with_costs: bool) -> RunOutcome:
         """Return the metrics of a finished run, with the time and memory of its steps if asked for."""
-        series = views.series(self._store, run_id, None, MAX_CURVE_POINTS)
+        series = views.read_series(self._store, run_id, None, MAX_CURVE_POINTS)
         if not with_costs:
             return RunOutcome(series.epochs, series.values)
-        costs = step_costs(self._store, run_id)
+        costs = read_step_costs(self._store, run_id)
         return RunOutcome(series.epochs, series.values, costs.seconds, costs.memory_bytes)
 
     def origin(self, run_id: str) -> RunOrigin:
         """Return what a run was trained with, and for how long."""
-        started = event_log.newest_event(self._store, run_id, "RunStarted")
+        started = event_log.find_newest_event(self._store, run_id, "RunStarted")
         versions = {} if started is None else started.payload["versions"]
         device = "?" if started is None else started.payload["device"]
         return RunOrigin(versions, device, runs.get(self._store, run_id).running_s)
@@ -200,19 +198,19 @@ class StoreRunner:
         # matplotlib is slow to import, and finding or executing runs needs none of it.
         from ncfigures.figures import build_figure_spec
         from ncfigures.render import render_figure
-        from ncfigures.tables import markdown_table
+        from ncfigures.tables import format_markdown_table
 
         options = parse_options({"venue": VENUE, **figure.options})
         request = collect(self._store, run_ids, _figure_name(figure), "svg", options)
         spec = build_figure_spec(request)
-        return ReportFigure(render_figure(request), spec.caption, markdown_table(spec))
+        return ReportFigure(render_figure(request), spec.caption, format_markdown_table(spec))
 
 
 def _figure_name(figure: StudyFigure) -> FigureName:
     return next(name for name in FIGURES if name == figure.figure)
 
 
-def capacity_for(study: Study) -> dict[str, int]:
+def choose_capacity(study: Study) -> dict[str, int]:
     """Return how many runs at once: one a GPU, or else one a processor core; one in all where times are compared."""
     devices = slots.list_gpus()
     if study.exclusive:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from ncengine.backbones.registry import BACKBONES, BackboneConfig
-from ncengine.backbones.small_networks_config import CnnSmall
+from ncengine.backbones.small_networks import CnnSmall
 from ncengine.components import ConfigModel, UnknownComponent, one_of
 from ncengine.config.training import (
     MeasureConfig,
@@ -23,7 +23,7 @@ from ncengine.config.training import (
     Sgd,
     Stratified,
 )
-from ncengine.data.embedded_config import FashionMnistMini
+from ncengine.data.embedded import FashionMnistMini
 from ncengine.data.imbalance import class_counts
 from ncengine.data.registry import DATASETS, DatasetConfig, DatasetInfo, ImageConfig, is_own_data
 from ncengine.heads.nearest_etf_config import NearestETFHeadConfig
@@ -44,7 +44,7 @@ class KeptFeatures(NamedTuple):
     captures: int
 
 
-class RunConfig(ConfigModel):
+class RunConfig(ConfigModel, defer_build=False):
     """A whole run: data, network, classifier, training and measurement."""
 
     data: Annotated[DatasetConfig, one_of(DATASETS), Field(title="Data set")] = FashionMnistMini()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ncengine.geometry.views import WHOLE_FRAME_UP_TO
 from ncfigures import palette
 from ncfigures.catalogue import LAYERS
-from ncfigures.errors import FigureError
 from ncfigures.figure_data import CaptureData, FigureRequest
 from ncfigures.figure_spec import (
     F64,
@@ -22,20 +22,17 @@ from ncfigures.figure_spec import (
 from ncfigures.figures import seed_statistics as seeds
 from ncfigures.options import split_list
 
-NAMES_UP_TO = 30
 INK = palette.TOKENS["light"]
 
 
-def geometry(request: FigureRequest) -> FigureSpec:
+def build_geometry(request: FigureRequest) -> FigureSpec:
     """Return a scene for each capture."""
     shown = split_list(request.options.layers) if request.options.layers is not None else list(LAYERS)
-    captures = [capture for group in request.groups for capture in group.runs[0].captures]
-    if not captures:
-        raise FigureError("this figure needs a geometry capture, and the run has none yet")
+    captures = request.shown_captures()
     several = len(captures) > 1
     notices: list[str] = []
     panels = [
-        _scene(request, capture, shown, seeds.panel_title(request, index) if several else "", notices)
+        _scene(request, capture, shown, seeds.format_panel_title(request, index) if several else "", notices)
         for index, capture in enumerate(captures)
     ]
     ink, quiet = INK["ink"], INK["ink-3"]
@@ -49,13 +46,13 @@ def geometry(request: FigureRequest) -> FigureSpec:
     parts = ["class means (dots)"]
     parts += ["classifier rows (diamonds)"] * ("classifier" in shown)
     parts += ["training features (specks)"] * ("features" in shown)
-    words = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
+    listed = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
     kept = first.residual
     outside = f" {100 * float(kept):.1f} % of the features' norm lies outside this frame." if kept is not None else ""
     return FigureSpec(
         panels=panels,
         legend=legend,
-        caption=f"{words[0].upper()}{words[1:]} at epoch {when} in the frame of the nearest simplex ETF, whose "
+        caption=f"{listed[0].upper()}{listed[1:]} at epoch {when} in the frame of the nearest simplex ETF, whose "
         f"vertices are the rings; {first.view} view.{outside}",
         table=_table(request),
         columns=len(panels) if len(panels) <= 4 else 3,
@@ -76,9 +73,9 @@ def _scene(request: FigureRequest, capture: CaptureData, shown: list[str], title
         coordinates["classifier"] = capture.arrays["weights"].astype(np.float64)[drawn]
     of_features = labels[np.isin(labels, drawn)]
     if "features" in shown:
-        held = capture.arrays["features"].astype(np.float64)
-        coordinates["feature"] = held[np.isin(labels, drawn)] if len(held) == len(labels) else held[:0]
-        of_features = of_features if len(held) == len(labels) else of_features[:0]
+        features = capture.arrays["features"].astype(np.float64)
+        coordinates["feature"] = features[np.isin(labels, drawn)] if len(features) == len(labels) else features[:0]
+        of_features = of_features if len(features) == len(labels) else of_features[:0]
     seen = {kind: at @ view for kind, at in coordinates.items()}
     every = _colours(capture, classes, notices)
     symbols: dict[str, Symbol] = {"vertex": "ring", "class mean": "dot", "classifier": "diamond", "feature": "speck"}
@@ -93,14 +90,14 @@ def _scene(request: FigureRequest, capture: CaptureData, shown: list[str], title
         for kind, at in seen.items()
     ]
     paths: list[ScenePath] = []
-    if classes <= 128:
+    if classes <= WHOLE_FRAME_UP_TO:
         paths = [
             ScenePath("spoke", np.stack([np.zeros(3), vertex]), INK["spoke"], int(label))
             for label, vertex in zip(drawn, seen["vertex"], strict=True)
         ]
     named: list[tuple[int, F64]] = []
     if "names" in shown:
-        wanted = drawn if len(drawn) <= NAMES_UP_TO else np.asarray(capture.smallest_pair)
+        wanted = drawn if len(drawn) <= palette.COLOURED_CLASSES else np.asarray(capture.smallest_pair)
         named = [(int(label), seen["class mean"][list(drawn).index(label)]) for label in wanted]
     return SceneSpec(
         points=points,
@@ -115,15 +112,15 @@ def _scene(request: FigureRequest, capture: CaptureData, shown: list[str], title
 
 def _colours(capture: CaptureData, classes: int, notices: list[str]) -> list[str]:
     """Return a colour for each class; above 30 classes only the pair at the smallest angle is coloured."""
-    found = palette.class_colours(classes)
-    if classes > NAMES_UP_TO:
+    colours = palette.class_colours(classes)
+    if classes > palette.COLOURED_CLASSES:
         first, second = capture.smallest_pair
-        found[first], found[second] = palette.CLASSES_10[2], palette.CLASSES_10[0]
+        colours[first], colours[second] = palette.CLASSES_10[2], palette.CLASSES_10[0]
         notices.append(
             f"{classes} classes are too many to be told apart by colour: the two at the smallest angle are marked, "
             f"{capture.class_names[first]} and {capture.class_names[second]}"
         )
-    return found
+    return colours
 
 
 def _table(request: FigureRequest) -> SummaryTable:

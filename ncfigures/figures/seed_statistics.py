@@ -1,18 +1,19 @@
-"""Statistics over seeds: median, minimum and maximum of a metric, and the lines, legends and cells made from them."""
+"""Statistics over seeds, and what figures share: splits, scales, lines at ideals, legends, captions, table cells."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ncfigures import palette
-from ncfigures.figure_data import FigureRequest, SeedGroup
-from ncfigures.figure_spec import F64, LegendEntry, LineSpec, TableCell
+from ncfigures.figure_data import FigureRequest, MetricDescription, SeedGroup
+from ncfigures.figure_spec import F64, MIN_LOG_RATIO, LegendEntry, LineSpec, ReferenceLine, TableCell
 from ncfigures.palette import Dash
 
 SPLIT_DASHES: dict[str, Dash] = {"train": "solid", "test": "dot"}
@@ -42,7 +43,7 @@ class SeedStatistics:
         return float(self.median[last]), float(self.min[last]), float(self.max[last])
 
 
-def seed_statistics(curves: Sequence[tuple[npt.ArrayLike, F64]]) -> SeedStatistics:
+def summarise_seeds(curves: Sequence[tuple[npt.ArrayLike, F64]]) -> SeedStatistics:
     """Return the statistics of curves (x, values) at every x of any curve; NaN where no seed has a value."""
     places = np.unique(np.concatenate([np.asarray(x, np.float64) for x, _ in curves]))
     table = np.full((len(curves), len(places)), math.nan)
@@ -55,8 +56,8 @@ def seed_statistics(curves: Sequence[tuple[npt.ArrayLike, F64]]) -> SeedStatisti
         )
 
 
-def line(
-    found: SeedStatistics,
+def make_line(
+    statistics: SeedStatistics,
     request: FigureRequest,
     group: SeedGroup,
     split: str,
@@ -69,12 +70,12 @@ def line(
     Splits of one group differ in their dashes; several groups have the colours of their heads.
     """
     several = len(request.groups) > 1
-    low, high = found.range()
+    low, high = statistics.range()
     column = f"{split}/{key}" if key else split
     return LineSpec(
         label=group.label if several else split,
-        x=found.x,
-        y=found.median,
+        x=statistics.x,
+        y=statistics.median,
         colour=palette.HEADS["light"][group.head],
         dash=group.dash if several else SPLIT_DASHES[split],
         low=low,
@@ -84,38 +85,66 @@ def line(
     )
 
 
-def legend_entries(request: FigureRequest, splits: Sequence[str]) -> list[LegendEntry]:
+def choose_splits(request: FigureRequest) -> list[str]:
+    """Return the requested splits; by default train and test for one group, train only for several."""
+    if request.figure == "test":
+        return ["test"]
+    if request.options.split is not None:
+        return request.options.split.split(",")
+    return ["train"] if len(request.groups) > 1 else ["train", "test"]
+
+
+def needs_log_axis(values: F64) -> bool:
+    """Return whether the finite values are positive and span more than a factor of MIN_LOG_RATIO."""
+    finite = values[np.isfinite(values)]
+    return bool(len(finite) and (finite > 0).all() and finite.max() > MIN_LOG_RATIO * finite.min())
+
+
+def make_ideal_lines(metric: MetricDescription, *, log: bool, axis: Literal["x", "y"] = "y") -> list[ReferenceLine]:
+    """Return the line at a metric's ideal; none at zero on a logarithmic axis, where the caption names it."""
+    if metric.ideal is None or (log and metric.ideal <= 0):
+        return []
+    return [ReferenceLine(float(metric.ideal), axis, "ideal")]
+
+
+def format_definitions(request: FigureRequest, keys: Iterable[str]) -> str:
+    """Return the names, formulas and sources of metrics."""
+    metrics = [request.metrics[key] for key in keys]
+    return "; ".join(f"{metric.label}: {metric.formula} ({metric.source})" for metric in metrics)
+
+
+def make_legend(request: FigureRequest, splits: Sequence[str]) -> list[LegendEntry]:
     """Return the legend: the splits of one group, or several groups."""
-    held = head_colours(request)
+    colours = choose_colours(request)
     if len(request.groups) > 1:
         return [
-            LegendEntry(group.label, colour, group.dash) for group, colour in zip(request.groups, held, strict=True)
+            LegendEntry(group.label, colour, group.dash) for group, colour in zip(request.groups, colours, strict=True)
         ]
-    return [LegendEntry(split, held[0], SPLIT_DASHES[split]) for split in splits]
+    return [LegendEntry(split, colours[0], SPLIT_DASHES[split]) for split in splits]
 
 
-def metric_statistics(group: SeedGroup, split: str, key: str) -> SeedStatistics | None:
+def summarise_metric(group: SeedGroup, split: str, key: str) -> SeedStatistics | None:
     """Return a metric of a group's runs over epochs; None if no run has it."""
-    held = [run.curves for run in group.runs if run.curves is not None]
-    having = [series for series in held if key in series.values.get(split, {})]
+    of_runs = [run.curves for run in group.runs if run.curves is not None]
+    having = [series for series in of_runs if key in series.values.get(split, {})]
     curves = [(series.epochs, series.values[split][key]) for series in having]
-    return seed_statistics(curves) if curves else None
+    return summarise_seeds(curves) if curves else None
 
 
-def final_cell(found: SeedStatistics | None, *, percent: bool = False) -> TableCell | None:
+def make_final_cell(statistics: SeedStatistics | None, *, percent: bool = False) -> TableCell | None:
     """Return the final value of a metric as a table cell."""
-    end = None if found is None else found.final()
-    if found is None or end is None:
+    end = None if statistics is None else statistics.final()
+    if statistics is None or end is None:
         return None
     middle, low, high = end
     return (
-        TableCell(middle, low, high, found.count, percent=percent)
-        if found.count > 1
+        TableCell(middle, low, high, statistics.count, percent=percent)
+        if statistics.count > 1
         else TableCell(middle, percent=percent)
     )
 
 
-def runs_cell(values: Sequence[float], *, percent: bool = False) -> TableCell:
+def make_runs_cell(values: Sequence[float], *, percent: bool = False) -> TableCell:
     """Return one number a run as a table cell: median and range over several runs."""
     if len(values) == 1:
         return TableCell(values[0], percent=percent)
@@ -131,21 +160,21 @@ def mark_best(cells: Sequence[TableCell | None], direction: str) -> list[TableCe
     return [each if each is None else replace(each, best=each.value == leading) for each in cells]
 
 
-def head_colours(request: FigureRequest) -> list[str]:
+def choose_colours(request: FigureRequest) -> list[str]:
     """Return the colour of each group's head."""
     return [palette.HEADS["light"][group.head] for group in request.groups]
 
 
-def caption_note(request: FigureRequest) -> str:
-    """Return the sentence of a caption about seeds, empty for single runs."""
+def format_seed_note(request: FigureRequest, mark: str = "shaded") -> str:
+    """Return the sentence of a caption about seeds and what marks their range, empty for single runs."""
     counts = sorted({len(group.runs) for group in request.groups})
     if counts == [1]:
         return ""
-    words = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return f" Median over {words} seeds, shaded from the least to the largest."
+    number = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f" Median over {number} seeds, {mark} from the least to the largest."
 
 
-def panel_title(request: FigureRequest, index: int) -> str:
+def format_panel_title(request: FigureRequest, index: int) -> str:
     """Return the title of a panel: its group, its epoch, or both."""
     each = len(request.first_run().captures)
     label = request.groups[index // each].label

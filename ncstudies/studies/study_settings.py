@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ncengine.config import Agd, ConstantSchedule, MeasureConfig, RunConfig, with_overrides
-from ncengine.data.embedded_config import Digits, FashionMnistMini
+from ncengine.data.embedded import Digits, FashionMnistMini
 from ncengine.data.public_datasets_config import Cifar10, Cifar100
 from ncengine.data.registry import DatasetConfig
 from ncengine.preset_configs import PAPER_DATA, PRESETS
@@ -35,7 +35,7 @@ SPARE = MeasureConfig(first_epoch_captures=0, checkpoint_every=20)
 """Every epoch measured; few checkpoints, and no pictures within the first epoch."""
 
 
-def arms(base: RunConfig, *names: str) -> dict[str, RunConfig]:
+def make_arms(base: RunConfig, *names: str) -> dict[str, RunConfig]:
     """Return a config for each head named."""
     return {name: with_overrides(base, HEADS[name]) for name in names}
 
@@ -46,22 +46,22 @@ def _small(data: DatasetConfig, epochs: int) -> RunConfig:
     )
 
 
-def fashion(data: Mapping[str, object] | None = None, *, epochs: int = 40) -> RunConfig:
+def make_fashion_config(data: Mapping[str, object] | None = None, *, epochs: int = 40) -> RunConfig:
     """2,000 images of Fashion-MNIST, or as `data` says; small network."""
     return _small(FashionMnistMini.model_validate({"per_class": 200} | dict(data or {})), epochs)
 
 
-def digits() -> RunConfig:
+def make_digits_config() -> RunConfig:
     """1,442 handwritten digits, small network, 25 epochs."""
     return _small(Digits(), 25)
 
 
-def real(size: Size, *, broad: bool = False) -> dict[str, tuple[str, RunConfig]]:
+def choose_real_data(size: Size, *, broad: bool = False) -> dict[str, tuple[str, RunConfig]]:
     """Return the settings with real data, by name: title and config. `broad`: all of the paper's, not two of them."""
     if size == "laptop":
         return {
-            "fashion": ("Fashion-MNIST, 2,000 images, small CNN", fashion()),
-            "digits": ("Handwritten digits, small CNN", digits()),
+            "fashion": ("Fashion-MNIST, 2,000 images, small CNN", make_fashion_config()),
+            "digits": ("Handwritten digits, small CNN", make_digits_config()),
         }
     narrow = ["cifar10-resnet18", "cifar100-resnet50"]
     names = [name for name in PAPER_DATA if "imagenet" not in name] if broad else narrow
@@ -73,7 +73,7 @@ def _title(name: str) -> str:
     return f"{data.upper()}, {network}"
 
 
-def on_cifar(size: Size, small: RunConfig, data: Mapping[str, object]) -> RunConfig:
+def use_cifar_at_paper_size(size: Size, small: RunConfig, data: Mapping[str, object]) -> RunConfig:
     """Return the config of a study of unequal or wrong labels: at paper size that of CIFAR-10 or CIFAR-100."""
     if size == "laptop":
         return small
@@ -82,13 +82,13 @@ def on_cifar(size: Size, small: RunConfig, data: Mapping[str, object]) -> RunCon
     return base.model_copy(update={"data": kind.model_validate({"crop_padding": 4, "flip": True} | dict(data))})
 
 
-def free(classes: int, steps: int) -> tuple[str, RunConfig]:
+def make_free_features(classes: int, steps: int) -> tuple[str, RunConfig]:
     """Return the title and config of the unconstrained-features model with so many classes and full-batch steps."""
     config = with_overrides(PRESETS[f"ufm-{classes}"](), {"epochs": steps, "measure.first_epoch_captures": 0})
     return f"Unconstrained features, {classes} classes, {config.backbone.features} dimensions", config
 
 
-def standard(keys: str = "nc1,etf_distance_means,nc3,cosine_margin") -> tuple[StudyFigure, ...]:
+def make_standard_figures(keys: str = "nc1,etf_distance_means,nc3,cosine_margin") -> tuple[StudyFigure, ...]:
     """Return the figures of most studies: loss and accuracy, metrics, sorted margins, metrics at the end."""
     return (
         StudyFigure("training", {"split": "train"}),
@@ -98,10 +98,11 @@ def standard(keys: str = "nc1,etf_distance_means,nc3,cosine_margin") -> tuple[St
     )
 
 
-def settings(
+def make_settings(
     size: Size, heads: tuple[str, ...], figures: tuple[StudyFigure, ...], *, broad: bool = False
 ) -> tuple[Setting, ...]:
     """Return the settings with real data, each with the heads named."""
     return tuple(
-        Setting(name, title, arms(base, *heads), figures) for name, (title, base) in real(size, broad=broad).items()
+        Setting(name, title, make_arms(base, *heads), figures)
+        for name, (title, base) in choose_real_data(size, broad=broad).items()
     )

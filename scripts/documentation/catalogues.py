@@ -11,7 +11,7 @@ from metric_drawings import DRAWINGS, words
 import ncengine as nc
 from documentation.markdown import cell, code, table
 from ncfigures.catalogue import COMMON_OPTIONS, FIGURES, MEDIA_TYPES, OPTIONS, VENUES, FigureName
-from ncfigures.options import export_command, parse_options
+from ncfigures.options import format_export_command, parse_options
 
 ROOT = Path(__file__).resolve().parents[2]
 METRIC_PICTURES = ROOT / "docs/pictures/metrics"
@@ -74,26 +74,35 @@ def metrics_page() -> str:
     """Return the page of all metrics: texts of the catalogue, numbers and pictures of the runs."""
     runs = json.loads(VALUES.read_text())["runs"]
     lines = [METRICS_INTRODUCTION]
-    family = None
-    for spec in nc.catalogue():
-        if spec.family != family:
-            family = spec.family
-            lines.append(f"## {family}\n")
-        lines.append(_metric(spec, [moment["scalars"].get(spec.key) for moment in runs[run_of(spec.key)]]))
+    for family in dict.fromkeys(spec.family for spec in nc.catalogue()):
+        lines.append(f"## {family}\n")
+        lines += [
+            _metric(spec, [moment["scalars"].get(spec.key) for moment in runs[run_of(spec.key)]])
+            for spec in nc.catalogue()
+            if spec.family == family
+        ]
     return "\n".join(lines)
 
 
 def _metric(spec: Any, shown: list[float | None]) -> str:
     better = "low is better" if spec.direction == "low" else "high is better"
+    return (
+        f"### {spec.label}\n\n"
+        f"`{spec.key}` = `{spec.formula}`\n\n"
+        f"{spec.reading} Ideal: {ideal_text(spec)}; {better}; {'exact' if spec.exact else 'of kept samples'}. "
+        f"Source: {spec.source}.\n\n" + _picture(spec, shown)
+    )
+
+
+def _picture(spec: Any, shown: list[float | None]) -> str:
+    """Return a metric's picture with its words and numbers; nothing for a metric that has no drawing."""
+    if spec.key not in DRAWINGS:
+        return ""
     numbers = ", ".join(
         f"{name} {'absent' if value is None else format(value, '.3g')}"
         for name, value in zip(MOMENTS, shown, strict=True)
     )
     return (
-        f"### {spec.label}\n\n"
-        f"`{spec.key}` = `{spec.formula}`\n\n"
-        f"{spec.reading} Ideal: {ideal_text(spec)}; {better}; {'exact' if spec.exact else 'of kept samples'}. "
-        f"Source: {spec.source}.\n\n"
         f"![{spec.label} at three moments](../pictures/metrics/{spec.key}.png)\n\n"
         f"{words(DRAWINGS[spec.key], spec.key)} Here: {numbers}.\n"
     )
@@ -114,7 +123,7 @@ def figures_page() -> str:
         "`GET /api/v1/runs/{run_id}/figures/{figure}.{format}` have the same names and options.\n",
         f"Formats: {formats}. Options of every figure: {common}.\n",
         table(("venue", "width"), [(code(name), venue.title) for name, venue in VENUES.items()]),
-        table(("option", "meaning"), [(code(name), cell(meaning)) for name, (_, meaning) in OPTIONS.items()]),
+        table(("option", "meaning"), [(code(name), cell(meaning)) for name, meaning in OPTIONS.items()]),
     ]
     for name, info in FIGURES.items():
         lines.append(f"## {info.title}\n")
@@ -123,7 +132,7 @@ def figures_page() -> str:
         lines.append(f"`{name}`. {f'Options: {options}.' if options else 'No options of its own.'}{metrics}\n")
         for number, (figure, of, chosen) in enumerate(SHEET):
             if figure == name:
-                command = export_command(
+                command = format_export_command(
                     [RUN_ARGUMENTS[of]], figure, "pdf", parse_options(dict(chosen)), f"{figure}.pdf"
                 )
                 lines.append(f"```sh\n{command}\n```\n\n![{info.title}](../pictures/figures/{picture_name(number)})\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import sqlalchemy as sa
 
-from backend.store import artifacts, event_log, run_attempts, run_folders, run_status, runs
+from backend.store import artifacts, event_log, run_actions, run_attempts, run_folders, runs
 from backend.store.database import Store
 from backend.store.event_log import NewEvent
 from backend.store.gc import delete, eligible
@@ -28,7 +28,7 @@ def finished_run(store: Store, *, captures: int = 7, key: str | None = None) -> 
         store, tiny(epochs=captures, device="cuda:99"), name="finished", tags=["a"], idempotency_key=key
     )
     run_folders.register(store, run_id)
-    number = run_attempts.claim(store, run_id, "cpu")
+    number = run_attempts.claim_run(store, run_id, "cpu")
     assert number is not None
     event_log.append(store, run_id, number, [NewEvent("RunStarted", {"class_names": ["a", "b"]})])
     for epoch in range(1, captures + 1):
@@ -47,8 +47,8 @@ def finished_run(store: Store, *, captures: int = 7, key: str | None = None) -> 
             entries.append(NewEvent("CheckpointSaved", {"epoch": epoch, "step": epoch}, written))
         held = event_log.Bucket("epoch", 1, epoch, {"nc1": [0.25, epoch]})
         event_log.append(store, run_id, number, entries, {"epoch": epoch}, buckets=[held])
-    run_attempts.end(store, run_id, number, NewEvent("RunFinished", {"summary": {}}))
-    artifacts.log_path(store, run_id).write_text("what the worker printed\n")
+    run_attempts.end_attempt(store, run_id, number, NewEvent("RunFinished", {"summary": {}}))
+    artifacts.worker_log_path(store, run_id).write_text("what the worker printed\n")
     with store.writing() as connection:
         values = {"run_id": run_id, "at": LONG_AGO, "attempt": 1, "cpu_percent": 12.5, "memory_bytes": 2**33}
         connection.execute(reading.insert().values(**values))
@@ -59,7 +59,7 @@ def finished_run(store: Store, *, captures: int = 7, key: str | None = None) -> 
 
 def delete_long_ago(store: Store, run_id: str) -> None:
     """Delete a run, so long ago that its week is over."""
-    run_status.delete(store, run_id)
+    run_actions.delete(store, run_id)
     with store.writing() as connection:
         connection.execute(sa.update(run).where(run.c.id == run_id).values(deleted_at=LONG_AGO))
 
@@ -79,7 +79,7 @@ def preview(store: Store, **rules: object) -> CleanupPlan:
 
 def clean(store: Store, **rules: object) -> CleanupResult:
     """Preview and delete at once."""
-    return delete.delete(store, preview(store, **rules).id)
+    return delete.execute_plan(store, preview(store, **rules).id)
 
 
 def files(store: Store) -> dict[str, bytes]:

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from backend.figures.files import figure_file
-from backend.store import artifacts, curves, event_log, query, run_attempts, run_status, runs
+from backend.figures.files import make_figure_file
+from backend.store import artifacts, curves, event_log, query, run_actions, run_attempts, runs
 from backend.store.archive import reader, writer
 from backend.store.database import open_store
 from backend.store.errors import Conflict, Invalid, Unusable
@@ -47,7 +47,9 @@ def bring_in(store, content, tmp_path, most=MOST):
 def figures(store, run_id):
     wanted = [("geometry", "pdf"), ("angles", "svg"), ("curves", "csv"), ("margins", "pdf"), ("geometry", "png")]
     return {
-        f"{name}.{kind}": hashlib.sha256(figure_file(store, [run_id], name, kind, FigureOptions()).content).hexdigest()
+        f"{name}.{kind}": hashlib.sha256(
+            make_figure_file(store, [run_id], name, kind, FigureOptions()).content
+        ).hexdigest()
         for name, kind in wanted
     }
 
@@ -62,7 +64,7 @@ def test_an_imported_run_is_the_same_to_the_byte(origin, store, tmp_path):
         if name not in ("attempts", "artifacts"):
             assert getattr(mine, name) == getattr(theirs, name), name
     assert figures(store, run_id) == figures(there, run_id)
-    assert curves.read(store, run_id, "epoch", 1000) == curves.read(there, run_id, "epoch", 1000)
+    assert curves.read_curves(store, run_id, "epoch", 1000) == curves.read_curves(there, run_id, "epoch", 1000)
     assert b"".join(writer.archive_run(store, run_id)) == content, "and out again it is the same archive"
     assert bring_in(store, content, tmp_path) == (run_id, False), "the same run twice is one run"
     assert query.list_runs(store, q="nc1<1000").total == 1, "its numbers are found"
@@ -88,21 +90,21 @@ def test_the_manifest_has_the_hash_and_size_of_every_other_part(origin):
 def test_a_taken_id_gives_way(origin, store, tmp_path):
     _, run_id, content = origin
     bring_in(store, content, tmp_path)
-    run_status.delete(store, run_id)
+    run_actions.delete(store, run_id)
     other, new = bring_in(store, content, tmp_path)
     assert new
     assert other != run_id
     require_whole(store, other)
-    run_status.restore(store, run_id)
+    run_actions.restore(store, run_id)
     require_whole(store, run_id)
 
 
 def long_run(store, there, origin_id, epochs):
     """Store a run of many epochs, with the payloads of a real one, and the rows that fold its curves."""
     run_id, _ = runs.create(store, tiny(epochs=epochs, device="cpu"))
-    number = run_attempts.claim(store, run_id, "cpu")
-    started = {**event_log.newest_event(there, origin_id, "RunStarted").payload, "epochs": epochs}
-    measured = event_log.newest_event(there, origin_id, "EpochMeasured").payload
+    number = run_attempts.claim_run(store, run_id, "cpu")
+    started = {**event_log.find_newest_event(there, origin_id, "RunStarted").payload, "epochs": epochs}
+    measured = event_log.find_newest_event(there, origin_id, "EpochMeasured").payload
     folder = curves.CurveAggregator.resumed(store, run_id, "epoch")
     entries, buckets = [event_log.NewEvent("RunStarted", started)], []
     for epoch in range(1, epochs + 1):
@@ -111,7 +113,7 @@ def long_run(store, there, origin_id, epochs):
         buckets += folder.add(payload)
     patch = {"epoch": epochs, "summary": payload["scalars"]}
     event_log.append(store, run_id, number, entries, patch, buckets=buckets)
-    run_attempts.end(store, run_id, number, event_log.NewEvent("RunFailed", {"error": "x"}), error="x")
+    run_attempts.end_attempt(store, run_id, number, event_log.NewEvent("RunFailed", {"error": "x"}), error="x")
     return run_id
 
 
@@ -135,7 +137,7 @@ def test_what_runs_or_is_damaged_is_not_archived(origin, store, tmp_path):
     with pytest.raises(Conflict, match="is queued: pause it"):
         writer.archive_run(store, queued)
     bring_in(store, content, tmp_path)
-    path = store.data_dir / artifacts.rows(store, run_id, "geometry")[0].path
+    path = store.data_dir / artifacts.list_rows(store, run_id, "geometry")[0].path
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(Unusable, match="would carry the damage on"):
         writer.archive_run(store, run_id)

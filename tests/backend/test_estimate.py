@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from backend.jobs.estimate import estimate_runs
-from backend.store import event_log, resource_samples, run_attempts, runs
+from backend.jobs.sweep import estimate_runs
+from backend.store import event_log, run_attempts, runs
 from backend.store.event_log import NewEvent
-from backend.store.resource_samples import ResourceSample
+from backend.store.run_attempts import ResourceSample
 from tests.conftest import BOTH
 from tests.harness import ServerProcess, tiny, wait_for
 
@@ -15,12 +15,12 @@ from tests.harness import ServerProcess, tiny, wait_for
 def took(store, config, seconds, memory=None):
     """Store a run of one epoch that took so many seconds."""
     run_id, _ = runs.create(store, config)
-    number = run_attempts.claim(store, run_id, "cpu")
+    number = run_attempts.claim_run(store, run_id, "cpu")
     event_log.append(store, run_id, number, [NewEvent("EpochMeasured", {"epoch": 1, "scalars": {}})], {"epoch": 1})
     event_log.record_heartbeat(store, run_id, number, seconds)
     if memory:
-        resource_samples.insert(store, run_id, number, ResourceSample(100.0, memory))
-    run_attempts.end(store, run_id, number, NewEvent("RunFinished", {}))
+        run_attempts.insert_resource_sample(store, run_id, number, ResourceSample(100.0, memory))
+    run_attempts.end_attempt(store, run_id, number, NewEvent("RunFinished", {}))
 
 
 @BOTH

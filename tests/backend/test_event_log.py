@@ -21,7 +21,7 @@ from tests.harness import tiny
 
 def running(store, **changes):
     run_id, _ = runs.create(store, tiny(**changes))
-    assert run_attempts.claim(store, run_id, "cpu") == 1
+    assert run_attempts.claim_run(store, run_id, "cpu") == 1
     return run_id
 
 
@@ -40,7 +40,7 @@ def test_numbers_that_json_lacks_are_strings_at_every_depth():
 def test_an_append_that_is_repeated_by_a_writer_that_lost_the_run_is_fenced(store):
     run_id = running(store)
     assert event_log.append(store, run_id, 1, [line("a")], follows=1).last_seq == 2
-    run_attempts.end(store, run_id, 1, NewEvent("RunCancelled", {}))
+    run_attempts.end_attempt(store, run_id, 1, NewEvent("RunCancelled", {}))
     for follows in (None, 1, 2, 3):
         with pytest.raises(Fenced, match=f"attempt 1 no longer owns run {run_id}"):
             event_log.append(store, run_id, 1, [line("a")], follows=follows)
@@ -56,7 +56,7 @@ def test_only_the_run_and_attempt_that_are_named_change(store):
     row = runs.get(store, first)
     assert (row.epoch, row.last_seq, row.running_s) == (3, 2, 2.5)
     assert runs.get(store, second) == before
-    run_attempts.end(store, first, 1, NewEvent("RunCancelled", {}))
+    run_attempts.end_attempt(store, first, 1, NewEvent("RunCancelled", {}))
     assert event_log.record_heartbeat(store, first, 1, 9.0) is None
 
 
@@ -73,7 +73,7 @@ def test_a_files_row_holds_what_was_written(store):
     run_id = running(store)
     written = artifacts.write(store, run_id, "geometry", 7, 1, {"means": np.zeros((2, 1), np.float32)})
     event_log.append(store, run_id, 1, [line("before"), NewEvent("GeometryCaptured", {"step": 7}, written)])
-    (row,) = artifacts.rows(store, run_id, "geometry")
+    (row,) = artifacts.list_rows(store, run_id, "geometry")
     assert (row.run_id, row.kind, row.step, row.seq) == (run_id, "geometry", 7, 3)
     assert (row.path, row.sha256, row.size_bytes) == (written.path, written.sha256, written.size_bytes)
     assert row.directory_id == written.directory_id == store.directory_id
@@ -92,11 +92,11 @@ def test_events_have_the_time_of_the_append_unless_they_say_another(store):
     run_id = running(store)
     events = [line("a"), NewEvent("LogLine", {}, at="2020-01-01T00:00:00.000Z"), line("b")]
     event_log.append(store, run_id, 1, events)
-    first, earlier, last = event_log.after(store, run_id, 1, 10)
+    first, earlier, last = event_log.list_events(store, run_id, 1, 10)
     assert (first.run_id, first.type, first.payload) == (run_id, "LogLine", {"text": "a"})
     assert earlier.at == "2020-01-01T00:00:00.000Z"
     assert first.at == last.at
-    assert first.at >= event_log.after(store, run_id, 0, 1)[0].at
+    assert first.at >= event_log.list_events(store, run_id, 0, 1)[0].at
 
 
 def test_readers_get_events_of_their_run_and_type_in_order(store):
@@ -105,13 +105,13 @@ def test_readers_get_events_of_their_run_and_type_in_order(store):
         for text in "abc":
             event_log.append(store, run_id, 1, [line(run_id + text), NewEvent("Resumed", {"text": text})])
     texts = lambda rows: [row.payload["text"] for row in rows]
-    assert texts(event_log.after(store, first, 1, 10, ["LogLine"])) == [first + text for text in "abc"]
-    assert event_log.after(store, first, 1, 10, []) == []
-    assert texts(event_log.newest_events(store, first, "LogLine", 2)) == [first + "c", first + "b"]
-    assert event_log.newest_event(store, second, "LogLine").payload["text"] == second + "c"
-    assert event_log.newest_event(store, "nosuchrun0", "LogLine") is None
-    assert event_log.after_each(store, {}, 10) == {}
-    found = event_log.after_each(store, {first: 0, second: 4, "nosuchrun0": 0}, 3)
+    assert texts(event_log.list_events(store, first, 1, 10, ["LogLine"])) == [first + text for text in "abc"]
+    assert event_log.list_events(store, first, 1, 10, []) == []
+    assert texts(event_log.list_newest_events(store, first, "LogLine", 2)) == [first + "c", first + "b"]
+    assert event_log.find_newest_event(store, second, "LogLine").payload["text"] == second + "c"
+    assert event_log.find_newest_event(store, "nosuchrun0", "LogLine") is None
+    assert event_log.list_events_of_runs(store, {}, 10) == {}
+    found = event_log.list_events_of_runs(store, {first: 0, second: 4, "nosuchrun0": 0}, 3)
     assert {run_id: [row.seq for row in rows] for run_id, rows in found.items()} == {
         first: [1, 2, 3],
         second: [5, 6, 7],

@@ -99,7 +99,7 @@ def test_what_does_not_fit_is_refused_with_its_field(case):
 def test_a_worker_whose_event_does_not_fit_fails_the_run_and_stores_no_such_event(store):
     """The event goes the way of all: through the recorder of a running attempt."""
     run_id, _ = runs.create(store, tiny())
-    number = run_attempts.claim(store, run_id, "cpu")
+    number = run_attempts.claim_run(store, run_id, "cpu")
     record_here(store, run_id, number)
     recorder = EventRecorder(store, run_id, number, Heartbeat(store, run_id, number, ran_before_s=0.0))
     recorder.record(events.LogLine(text="before"))
@@ -107,7 +107,7 @@ def test_a_worker_whose_event_does_not_fit_fails_the_run_and_stores_no_such_even
         recorder.record(events.StepMeasured(epoch=1, step=1, loss="none", lr=0.1))
     recorder.fail("StepMeasured does not fit", "the log")
     assert runs.get(store, run_id).status == "failed"
-    assert [row.type for row in event_log.after(store, run_id, 0, 10)] == [
+    assert [row.type for row in event_log.list_events(store, run_id, 0, 10)] == [
         "RunQueued",
         "LogLine",
         "LogLine",

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import sqlalchemy as sa
 
-from backend.store import artifacts, integrity, run_attempts, run_folders, run_status, runs
+from backend.store import artifacts, integrity, run_actions, run_attempts, run_folders, runs
 from backend.store.database import open_store
 from backend.store.errors import Conflict, Invalid, NotFound, Unusable
 from backend.store.event_log import NewEvent
@@ -82,12 +82,12 @@ def test_what_may_still_write_is_left_alone(store, two_days_later, status):
     run_folders.register(store, run_id)
     stray(store, f"runs/{run_id}/geometry-000000001-a1.safetensors")
     if status == "running":
-        run_attempts.claim(store, run_id, "cpu")
+        run_attempts.claim_run(store, run_id, "cpu")
     if status == "paused":
-        run_status.request_pause(store, run_id)
+        run_actions.request_pause(store, run_id)
     assert preview(store, checkpoints=True, thin_geometry=2).items == ()
     if status != "running":
-        run_status.request_cancel(store, run_id)
+        run_actions.request_cancel(store, run_id)
         assert kinds(preview(store)) == [("files-without-row", run_id, 1)]
 
 
@@ -112,7 +112,7 @@ def test_a_directory_that_registered_nothing_loses_nothing(store, two_days_later
     assert [(each.run_id, each.reason) for each in plan.skipped] == [
         (gone, f"this data directory did not register the folder runs/{gone}")
     ]
-    delete.delete(store, plan.id)
+    delete.execute_plan(store, plan.id)
     assert gc_store.files(store) == before
 
 
@@ -162,7 +162,7 @@ def test_links_are_not_followed(store, tmp_path, two_days_later):
     delete_long_ago(store, linked)
     (store.data_dir / "runs" / inner / "more").symlink_to(outside)
     delete_long_ago(store, inner)
-    path = store.data_dir / artifacts.rows(store, file, "geometry")[3].path
+    path = store.data_dir / artifacts.list_rows(store, file, "geometry")[3].path
     path.rename(outside / "taken")
     path.symlink_to(outside / "taken")
     plan = preview(store, thin_geometry=10, q=f"id:{file}")
@@ -176,8 +176,8 @@ def test_links_are_not_followed(store, tmp_path, two_days_later):
     folder = store.data_dir / "runs" / gone
     folder.rename(tmp_path / "later")
     folder.symlink_to(tmp_path / "later")
-    outcome = delete.delete(store, plan.id)
-    assert outcome.moved == ()
+    outcome = delete.execute_plan(store, plan.id)
+    assert outcome.items == ()
     assert len(reasons(outcome)) == 10
     assert all("symbolic link" in reason for reason in reasons(outcome))
     assert len(list((tmp_path / "later").iterdir())) == 10
@@ -187,7 +187,7 @@ def test_links_are_not_followed(store, tmp_path, two_days_later):
 def test_thinning_twice_by_one_number_removes_nothing_more(store):
     run_id = finished_run(store)
     assert clean(store, thin_geometry=3).count == 4
-    assert artifacts.steps(store, run_id, "geometry") == [1, 4, 7]
+    assert artifacts.list_steps(store, run_id, "geometry") == [1, 4, 7]
     assert preview(store, thin_geometry=3).items == ()
     assert preview(store, thin_geometry=2, q="name:other").items == ()
     with pytest.raises(Invalid):
@@ -226,23 +226,23 @@ def test_everything_goes_to_the_trash_and_comes_back_bit_for_bit(store, two_days
     assert not (store.data_dir / "runs" / gone).exists()
     assert not (store.data_dir / "runs" / "nosuchrun0").exists()
     assert list((store.data_dir / "imports").iterdir()) == []
-    assert run_folders.registered(store) == {run_id}
+    assert run_folders.list_ids(store) == {run_id}
     assert list(integrity.find_problems(store)) == []
     with pytest.raises(NotFound):
         runs.get(store, gone, deleted=True)
     entry = the_entry(store)
     assert entry.name == outcome.entry
-    assert sum(item.count for item in entry.contents()) == 19
+    assert sum(item.count for item in entry.items) == 19
     for item in entry.manifest.items:
         for file in item.files:
             assert files.hash_file(entry.file(file.path)) == file.sha256
 
-    back = restore.restore(store, [entry.name])
+    back = restore.restore_entries(store, [entry.name])
     assert (back.count, back.skipped) == (19, ())
     assert gc_store.files(store) == before
     assert gc_store.rows(store, deleted_at=False) == before_rows
     assert runs.get(store, gone).deleted_at is None, "a restored run is seen again"
-    assert run_folders.registered(store) == {run_id, gone, "nosuchrun0"}
+    assert run_folders.list_ids(store) == {run_id, gone, "nosuchrun0"}
     assert list(integrity.find_problems(store)) == []
     assert trash.list_entries(store) == []
     assert list((store.data_dir / "trash").iterdir()) == []
@@ -250,14 +250,14 @@ def test_everything_goes_to_the_trash_and_comes_back_bit_for_bit(store, two_days
 
 def test_a_run_that_never_had_a_folder_goes_and_comes_back(store):
     run_id, _ = runs.create(store, tiny())
-    run_status.request_cancel(store, run_id)
+    run_actions.request_cancel(store, run_id)
     delete_long_ago(store, run_id)
     before = gc_store.rows(store, deleted_at=False)
     outcome = clean(store)
-    assert [(item.run_id, item.count) for item in outcome.moved] == [(run_id, 0)]
+    assert [(item.run_id, item.count) for item in outcome.items] == [(run_id, 0)]
     assert runs.list_ids(store) == []
-    assert [item.run_id for item in the_entry(store).contents()] == [run_id]
-    restore.restore(store, None)
+    assert [item.run_id for item in the_entry(store).items] == [run_id]
+    restore.restore_entries(store, None)
     assert gc_store.rows(store, deleted_at=False) == before
 
 
@@ -275,14 +275,14 @@ def test_only_what_was_previewed_goes_and_only_while_it_is_eligible(store, two_d
     plan = preview(store, thin_geometry=10, q=f"id:{held['kept']}")
     assert plan.count == 3 * 10 + 10 + 1 + 3 + 5
     # Meanwhile: one is restored, one is restored and deleted again, one runs again, one gets another file.
-    run_status.restore(store, held["restored"])
+    run_actions.restore(store, held["restored"])
     with store.writing() as connection:
         again = sa.update(run).where(run.c.id == held["twice"])
         connection.execute(again.values(deleted_at="2026-01-02T00:00:00.000Z"))
-    run_status.retry(store, held["retried"])
+    run_actions.retry(store, held["retried"])
     (store.data_dir / "runs" / held["again"] / "new.txt").write_text("new")
     # One file gets its row, one is written again, one is renamed; one capture changes, one loses its row.
-    third = artifacts.rows(store, held["kept"], "geometry")[3]
+    third = artifacts.list_rows(store, held["kept"], "geometry")[3]
     with store.writing() as connection:
         row = {**third._mapping, "step": 90, "path": str(named.relative_to(store.data_dir))}
         connection.execute(artifact.insert().values(**row))
@@ -292,12 +292,12 @@ def test_only_what_was_previewed_goes_and_only_while_it_is_eligible(store, two_d
             )
         )
     changed.write_bytes(b"more")
-    fourth = store.data_dir / artifacts.row_at(store, held["kept"], "geometry", 4).path
+    fourth = store.data_dir / artifacts.find_row(store, held["kept"], "geometry", 4).path
     fourth.write_bytes(fourth.read_bytes() + b"x")
     # And what became eligible since the preview is not of it.
     delete_long_ago(store, held["late"])
     before = gc_store.files(store)
-    outcome = delete.delete(store, plan.id)
+    outcome = delete.execute_plan(store, plan.id)
     after = gc_store.files(store)
     assert outcome.count == 10 + 1 + 3, "one run, one stray, three captures"
     gone = {path for path in before if path not in after}
@@ -318,7 +318,7 @@ def test_only_what_was_previewed_goes_and_only_while_it_is_eligible(store, two_d
     }
     assert retried.is_dir()
     gc_store.require_no_missing_files(store)
-    assert restore.restore(store, None).count == outcome.count
+    assert restore.restore_entries(store, None).count == outcome.count
     assert gc_store.files(store) == before
 
 
@@ -331,10 +331,10 @@ def test_a_run_that_changes_while_its_rows_are_written_is_left_whole(store, monk
 
     def write_and_restore(path, lines):
         write(path, lines)
-        run_status.restore(store, run_id)
+        run_actions.restore(store, run_id)
 
     monkeypatch.setattr(delete.rows, "write", write_and_restore)
-    outcome = delete.delete(store, plan.id)
+    outcome = delete.execute_plan(store, plan.id)
     assert reasons(outcome) == ["the run was restored since the preview"]
     assert gc_store.files(store) == before
     assert runs.get(store, run_id)
@@ -355,7 +355,7 @@ def test_a_file_that_cannot_be_moved_brings_the_whole_run_back(store, monkeypatc
 
     monkeypatch.setattr(delete.files, "move", fail_at_the_fourth)
     outcome = clean(store)
-    assert outcome.moved == ()
+    assert outcome.items == ()
     assert "could not be moved to the trash, and nothing was removed" in reasons(outcome)[0]
     assert (gc_store.files(store), gc_store.rows(store)) == (before, before_rows), "it stays deleted, as it was"
     assert trash.list_entries(store) == []
@@ -365,45 +365,45 @@ def test_a_plan_is_for_one_directory_a_day_and_one_time(store, tmp_path):
     finished_run(store)
     plan = preview(store, checkpoints=True)
     with pytest.raises(NotFound, match="preview again"):
-        delete.delete(store, "0" * 16)
+        delete.execute_plan(store, "0" * 16)
     with store.writing() as connection:
         connection.execute(sa.update(gc_plan).values(created_at="2026-01-01T00:00:00.000Z"))
     with pytest.raises(Conflict, match="more than a day ago; preview again"):
-        delete.delete(store, plan.id)
+        delete.execute_plan(store, plan.id)
     plan = preview(store, checkpoints=True)
     with store.reading() as connection:
         ids = list(connection.execute(sa.select(gc_plan.c.id)).scalars())
     assert ids == [plan.id], "what nobody can use any more is not kept"
     other = open_store(tmp_path / "other", f"sqlite:///{store.data_dir / 'collapse.db'}", join=True)
     with pytest.raises(Conflict, match=f"is for another data directory, {store.data_dir} on "):
-        delete.delete(other, plan.id)
+        delete.execute_plan(other, plan.id)
     assert preview(other, checkpoints=True).items == (), "and there is nothing to remove there"
     other.close()
-    assert delete.delete(store, plan.id).count == 2
+    assert delete.execute_plan(store, plan.id).count == 2
     with pytest.raises(Conflict, match=r"was used at .*; preview again"):
-        delete.delete(store, plan.id)
+        delete.execute_plan(store, plan.id)
 
 
 def test_one_clean_up_at_a_time(store):
     finished_run(store)
     plan = preview(store, checkpoints=True)
-    with trash.locked(store), pytest.raises(Conflict, match=r"another clean-up .* is under way"):
-        delete.delete(store, plan.id)
-    assert delete.delete(store, plan.id).count == 2, "the plan was not used up"
+    with trash.hold_lock(store), pytest.raises(Conflict, match=r"another clean-up .* is under way"):
+        delete.execute_plan(store, plan.id)
+    assert delete.execute_plan(store, plan.id).count == 2, "the plan was not used up"
 
 
 def test_stopping_between_items_leaves_the_rest_as_it_was(store):
     ids = sorted(finished_run(store) for _ in range(3))
     plan = preview(store, checkpoints=True)
     seen = []
-    outcome = delete.delete(
+    outcome = delete.execute_plan(
         store, plan.id, stopped=lambda: len(seen) == 2, progress=lambda done, total: seen.append((done, total))
     )
     assert (outcome.stopped, outcome.count, seen) == (True, 2, [(0, 3), (1, 3)])
-    left = [run_id for run_id in ids if artifacts.rows(store, run_id, "checkpoint")]
+    left = [run_id for run_id in ids if artifacts.list_rows(store, run_id, "checkpoint")]
     assert len(left) == 2
     gc_store.require_no_missing_files(store)
-    assert restore.restore(store, None).count == 2
+    assert restore.restore_entries(store, None).count == 2
 
 
 def test_a_folder_that_is_gone_with_its_run_is_unregistered(store):
@@ -417,7 +417,7 @@ def test_a_folder_that_is_gone_with_its_run_is_unregistered(store):
     for each in (run_id, kept):
         (store.data_dir / "runs" / each).rename(store.data_dir / each)
     clean(store)
-    assert run_folders.registered(store) == {kept, "justnow000"}, "an unmounted disk's, and one of an import just now"
+    assert run_folders.list_ids(store) == {kept, "justnow000"}, "an unmounted disk's, and one of an import just now"
 
 
 # ── the trash ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -433,7 +433,7 @@ def test_a_restore_overwrites_nothing_and_keeps_what_it_cannot_bring_back(store)
     entry.file(damaged).write_bytes(entry.file(damaged).read_bytes()[:-1] + b"x")
     entry.file(cut).write_bytes(b"")
     (store.data_dir / same).write_bytes(entry.file(same).read_bytes())
-    outcome = restore.restore(store, None)
+    outcome = restore.restore_entries(store, None)
     assert {(each.path, each.reason.partition(";")[0].partition(":")[0]) for each in outcome.skipped} == {
         (in_the_way, "another file is in its place, and is not overwritten"),
         (damaged, "it is damaged"),
@@ -441,14 +441,14 @@ def test_a_restore_overwrites_nothing_and_keeps_what_it_cannot_bring_back(store)
     }
     assert outcome.count == 2
     assert (store.data_dir / in_the_way).read_bytes() == b"something else"
-    assert {row.path for row in artifacts.rows(store, run_id, "geometry")} >= {same, whole}
+    assert {row.path for row in artifacts.list_rows(store, run_id, "geometry")} >= {same, whole}
     gc_store.require_no_missing_files(store)
     assert {path for path in paths if entry.file(path).exists()} == {in_the_way, damaged, cut}
     # Once the way is free, the rest follows; what is damaged stays.
     (store.data_dir / in_the_way).unlink()
-    assert restore.restore(store, [entry.name]).count == 1
-    assert len(artifacts.rows(store, run_id, "geometry")) == 5
-    assert len(restore.restore(store, None).skipped) == 2
+    assert restore.restore_entries(store, [entry.name]).count == 1
+    assert len(artifacts.list_rows(store, run_id, "geometry")) == 5
+    assert len(restore.restore_entries(store, None).skipped) == 2
     assert list(integrity.find_problems(store)) == []
 
 
@@ -462,14 +462,14 @@ def test_a_restore_leaves_another_run_of_that_id_alone(store):
     with store.writing() as connection:
         row = dict(connection.execute(sa.select(run).where(run.c.id == other)).one()._mapping)
         connection.execute(run.insert().values({**row, "id": run_id, "idempotency_key": "one"}))
-    outcome = restore.restore(store, None)
+    outcome = restore.restore_entries(store, None)
     assert [each.run_id for each in outcome.skipped] == [run_id]
     assert "is not overwritten" in reasons(outcome)[0]
     assert gc_store.files(store) == before
     with store.writing() as connection:
         connection.execute(run.delete().where(run.c.id == run_id))
         connection.execute(sa.update(run).where(run.c.id == other).values(idempotency_key="one"))
-    assert restore.restore(store, None).skipped == ()
+    assert restore.restore_entries(store, None).skipped == ()
     assert runs.get(store, run_id).idempotency_key is None, "its key was used again meanwhile"
     gc_store.require_no_missing_files(store)
 
@@ -481,8 +481,10 @@ def test_captures_of_a_run_that_was_removed_later_come_back_with_it(store):
     delete_long_ago(store, run_id)
     clean(store)
     first = trash.list_entries(store)[1].name
-    assert reasons(restore.restore(store, [first])) == [f"its run {run_id} is not in the database; restore that first"]
-    assert restore.restore(store, None).skipped == ()
+    assert reasons(restore.restore_entries(store, [first])) == [
+        f"its run {run_id} is not in the database; restore that first"
+    ]
+    assert restore.restore_entries(store, None).skipped == ()
     assert (gc_store.files(store), gc_store.rows(store, deleted_at=False)) == (before, before_rows)
 
 
@@ -491,16 +493,16 @@ def test_the_trash_is_emptied_as_it_was_listed(store):
         finished_run(store)
         clean(store, checkpoints=True)
     found = trash.list_entries(store)
-    listed = trash.hash_entries(found)
+    listed = trash.read_contents(store).digest
     clean(store, thin_geometry=2)
     with pytest.raises(Conflict, match="has changed since it was listed"):
-        trash.empty(store, listed)
+        trash.empty_listed(store, listed)
     assert len(trash.list_entries(store)) == 3
-    gone = trash.empty(store, trash.hash_entries(trash.list_entries(store)))
-    assert sum(item.count for item in gone) == 2 + 2 + 6
+    gone = trash.empty_listed(store, trash.read_contents(store).digest)
+    assert gone.count == 2 + 2 + 6
     assert list((store.data_dir / "trash").iterdir()) == []
     with pytest.raises(NotFound, match="no entry"):
-        restore.restore(store, [found[0].name])
+        restore.restore_entries(store, [found[0].name])
 
 
 def test_entries_older_than_a_week_go_little_by_little(store):
@@ -509,7 +511,7 @@ def test_entries_older_than_a_week_go_little_by_little(store):
         clean(store, checkpoints=True)
     new, old = trash.list_entries(store)
     old.folder.rename(old.folder.with_name("20260101T000000Z-" + "0" * 16))
-    with trash.locked(store):
+    with trash.hold_lock(store):
         assert trash.empty_expired(store, limit=1), "there is more to do"
         assert [entry.name for entry in trash.list_entries(store)] == [new.name], "and it cannot be restored any more"
         rounds = 1
@@ -532,14 +534,14 @@ def test_a_manifest_that_was_changed_leads_nowhere_else(store, tmp_path):
     for bad in ("runs/../../evil", "/etc/passwd", "server.lock"):
         manifest.write_text(good.replace(entry.manifest.items[0].files[0].path, bad))
         with pytest.raises(Unusable, match="cannot be understood"):
-            restore.restore(store, None)
+            restore.restore_entries(store, None)
     manifest.write_text(good)
     # A link in the way of the files that come back.
     folder = store.data_dir / "runs" / run_id
     folder.rename(tmp_path / "outside")
     folder.symlink_to(tmp_path / "outside")
     before = sorted((tmp_path / "outside").iterdir())
-    refused = reasons(restore.restore(store, None))
+    refused = reasons(restore.restore_entries(store, None))
     assert len(refused) == 2
     assert all("symbolic link" in reason for reason in refused)
     assert sorted((tmp_path / "outside").iterdir()) == before
@@ -551,7 +553,7 @@ def test_a_trash_that_is_a_link_is_refused(store, tmp_path):
     (store.data_dir / "trash").symlink_to(tmp_path / "elsewhere")
     plan = preview(store, checkpoints=True)
     with pytest.raises(Unusable, match="is a symbolic link"):
-        delete.delete(store, plan.id)
+        delete.execute_plan(store, plan.id)
     assert list((tmp_path / "elsewhere").iterdir()) == []
     assert len(eligible.find_eligible(store, plan.rules).items) == 1
 
@@ -563,9 +565,9 @@ def test_a_run_that_is_queued_at_the_same_moment_keeps_its_files(store, two_days
         connection.execute(sa.update(run).values(status="failed"))
     path = stray(store, f"runs/{run_id}/geometry-000000099-a1.safetensors")
     plan = preview(store)
-    run_status.retry(store, run_id)
-    number = run_attempts.claim(store, run_id, "cpu")
-    delete.delete(store, plan.id)
+    run_actions.retry(store, run_id)
+    number = run_attempts.claim_run(store, run_id, "cpu")
+    delete.execute_plan(store, plan.id)
     assert path.exists()
-    run_attempts.end(store, run_id, number, NewEvent("RunFinished", {}))
+    run_attempts.end_attempt(store, run_id, number, NewEvent("RunFinished", {}))
     assert clean(store).count == 1

@@ -29,7 +29,7 @@ def with_files(store, count=2):
     ids = []
     for _ in range(count):
         run_id, _ = runs.create(store, tiny())
-        number = run_attempts.claim(store, run_id, "cpu")
+        number = run_attempts.claim_run(store, run_id, "cpu")
         run_folders.register(store, run_id)
         written = artifacts.write(store, run_id, "geometry", 1, number, {"a": np.zeros(3)})
         event_log.append(store, run_id, number, [NewEvent("GeometryCaptured", {"step": 1}, written)])
@@ -176,8 +176,8 @@ def test_an_empty_directory_joins_by_an_explicit_option(store, tmp_path):
     with closing(open_store(tmp_path / "second", store.url, join=True)) as second:
         assert second.id == store.id
         assert second.directory_id != store.directory_id
-        assert run_folders.registered(second) == frozenset(), "clean-up there considers nothing of the first"
-        row = artifacts.row_at(second, held, "geometry", 1)
+        assert run_folders.list_ids(second) == frozenset(), "clean-up there considers nothing of the first"
+        row = artifacts.find_row(second, held, "geometry", 1)
         with pytest.raises(Unusable, match=r"in another data directory of this store, .*data"):
             artifacts.read(second, row)
     open_store(tmp_path / "second", store.url).close()
@@ -187,7 +187,7 @@ def test_an_empty_directory_joins_by_an_explicit_option(store, tmp_path):
 def test_a_run_goes_on_where_its_files_are(store, tmp_path):
     (held, *_) = with_files(store)
     fresh, _ = runs.create(store, tiny())
-    assert run_attempts.end(store, held, 1, NewEvent("AttemptFailed", {"attempt": 1, "reason": "test"}))
+    assert run_attempts.end_attempt(store, held, 1, NewEvent("AttemptFailed", {"attempt": 1, "reason": "test"}))
     with closing(open_store(tmp_path / "second", store.url, join=True)) as second:
         assert [row.id for row in run_queue.list_startable(second)] == [fresh]
     assert {row.id for row in run_queue.list_startable(store)} == {held, fresh}
@@ -211,8 +211,8 @@ def test_an_older_store_is_adopted_once_where_both_name_the_same_runs(pair):
     with closing(open_store(a)) as store:
         ids = frozenset(runs.list_ids(store))
         assert ids == {path.name for path in (a / "runs").iterdir()} != set()
-        assert run_folders.registered(store) == ids
-        assert all(artifacts.rows(store, each, "geometry")[0].directory_id == store.directory_id for each in ids)
+        assert run_folders.list_ids(store) == ids
+        assert all(artifacts.list_rows(store, each, "geometry")[0].directory_id == store.directory_id for each in ids)
         adopted = store.id
     with closing(open_store(a)) as store:
         assert store.id == adopted
@@ -293,7 +293,7 @@ def test_attach_shows_both_and_asks(pair):
     assert done.returncode == 0, done.stderr
     with closing(open_store(a, url_of(b))) as store:
         assert store.id == read_marker(b).store
-        assert run_folders.registered(store) == frozenset(), "what only the directory names is never cleaned up"
+        assert run_folders.list_ids(store) == frozenset(), "what only the directory names is never cleaned up"
     assert collapse("store", "show", "--database-url", url_of(b), data=a).returncode == 0
 
 
@@ -354,7 +354,7 @@ def test_a_copy_from_before_ids_gets_the_directorys(pair):
     assert collapse("store", "restore", a / "old.db", "--yes", data=a).returncode == 0
     with closing(open_store(a)) as store:
         assert store.id == store_id
-        assert run_folders.registered(store) == frozenset(runs.list_ids(store))
+        assert run_folders.list_ids(store) == frozenset(runs.list_ids(store))
 
 
 def test_a_directory_is_told_apart_by_its_row(store, tmp_path):

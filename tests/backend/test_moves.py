@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from backend.jobs import slots, sweep
-from backend.store import bulk, event_log, integrity, query, run_attempts, run_queue, run_status, runs
+from backend.store import event_log, integrity, query, run_actions, run_attempts, run_queue, run_status, runs
 from backend.store.errors import Conflict, Invalid, NotFound
 from backend.store.event_log import NewEvent
 from backend.store.models import run
@@ -22,40 +22,40 @@ from tests.harness import tiny
 def test_states_move_only_legally(store):
     run_id, _ = runs.create(store, tiny())
     with pytest.raises(Conflict, match="queued: cancel it before"):
-        run_status.delete(store, run_id)
+        run_actions.delete(store, run_id)
     with pytest.raises(Conflict, match="only a failed or cancelled"):
-        run_status.retry(store, run_id)
+        run_actions.retry(store, run_id)
     with pytest.raises(Conflict, match="only a paused run"):
-        run_status.resume(store, run_id)
-    run_status.request_cancel(store, run_id)
+        run_actions.resume(store, run_id)
+    run_actions.request_cancel(store, run_id)
     assert runs.get(store, run_id).status == "cancelled"
     with pytest.raises(Conflict, match="only a queued, running or paused"):
-        run_status.request_cancel(store, run_id)
+        run_actions.request_cancel(store, run_id)
     with pytest.raises(Conflict, match="can be paused"):
-        run_status.request_pause(store, run_id)
-    run_status.retry(store, run_id)
-    assert run_attempts.claim(store, run_id, "cpu") == 1
-    run_status.request_cancel(store, run_id)
+        run_actions.request_pause(store, run_id)
+    run_actions.retry(store, run_id)
+    assert run_attempts.claim_run(store, run_id, "cpu") == 1
+    run_actions.request_cancel(store, run_id)
     assert runs.get(store, run_id).status == "running", "its worker is asked"
     assert event_log.append(store, run_id, 1, []).requested == "cancel"
     with pytest.raises(Conflict, match="not being cancelled"):
-        run_status.request_pause(store, run_id)
-    assert run_attempts.end(store, run_id, 1, NewEvent("RunCancelled", {"epoch": 0}))
-    run_status.delete(store, run_id)
+        run_actions.request_pause(store, run_id)
+    assert run_attempts.end_attempt(store, run_id, 1, NewEvent("RunCancelled", {"epoch": 0}))
+    run_actions.delete(store, run_id)
     with pytest.raises(NotFound):
         runs.get(store, run_id)
     assert query.list_runs(store).total == 0
     assert query.list_runs(store, deleted=True).total == 1
-    run_status.restore(store, run_id)
+    run_actions.restore(store, run_id)
     assert runs.get(store, run_id).status == "cancelled"
     assert list(integrity.find_problems(store)) == []
 
 
 ACTIONS = {
-    run_status.request_cancel: ("RunCancelled", {"queued", "paused"}),
-    run_status.request_pause: ("Paused", {"queued"}),
-    run_status.resume: ("RunQueued", {"paused"}),
-    run_status.retry: ("RunQueued", {"failed", "cancelled"}),
+    run_actions.request_cancel: ("RunCancelled", {"queued", "paused"}),
+    run_actions.request_pause: ("Paused", {"queued"}),
+    run_actions.resume: ("RunQueued", {"paused"}),
+    run_actions.retry: ("RunQueued", {"failed", "cancelled"}),
 }
 """What users ask for: the event, and the statuses without a worker in which it is allowed."""
 
@@ -70,8 +70,8 @@ def test_each_action_does_what_the_table_of_transitions_says(store, action, stat
     if status in allowed:
         action(store, run_id)
         assert runs.get(store, run_id).status == run_status.TRANSITIONS[status][event]
-        assert event_log.newest_event(store, run_id, event).seq == 2
-    elif status == "running" and action is not run_status.retry and action is not run_status.resume:
+        assert event_log.find_newest_event(store, run_id, event).seq == 2
+    elif status == "running" and action is not run_actions.retry and action is not run_actions.resume:
         action(store, run_id)
         assert runs.get(store, run_id).status == "running", "its worker is asked"
     else:
@@ -83,18 +83,18 @@ def test_each_action_does_what_the_table_of_transitions_says(store, action, stat
 @BOTH
 def test_a_paused_run_keeps_its_place_in_the_queue(store):
     first, second = (runs.create(store, tiny(seed=seed))[0] for seed in (0, 1))
-    run_status.request_pause(store, first)
-    assert run_attempts.claim(store, first, "cpu") is None, "held back"
+    run_actions.request_pause(store, first)
+    assert run_attempts.claim_run(store, first, "cpu") is None, "held back"
     assert [row.id for row in run_queue.list_startable(store)] == [second]
-    run_status.resume(store, first)
+    run_actions.resume(store, first)
     assert [row.id for row in run_queue.list_startable(store)] == [first, second]
-    assert run_attempts.claim(store, first, "cpu") == 1
-    run_status.request_pause(store, first)
+    assert run_attempts.claim_run(store, first, "cpu") == 1
+    run_actions.request_pause(store, first)
     assert event_log.record_heartbeat(store, first, 1, 0.5) == "pause"
-    run_status.resume(store, first)
+    run_actions.resume(store, first)
     assert event_log.record_heartbeat(store, first, 1, 0.5) == "run", "a pause that was not made yet is taken back"
-    run_status.request_pause(store, first)
-    run_status.request_cancel(store, first)
+    run_actions.request_pause(store, first)
+    run_actions.request_cancel(store, first)
     assert event_log.record_heartbeat(store, first, 1, 0.5) == "cancel"
     assert event_log.record_heartbeat(store, first, 2, 0.5) is None, "another attempt is fenced"
     assert list(integrity.find_problems(store)) == []
@@ -116,12 +116,12 @@ def test_priority_then_place_decide_what_starts(store):
     assert order() == [c, b, a]
     with pytest.raises(Invalid, match="must name a queued run"):
         run_queue.move_before(store, a, before="nosuchrun0")
-    run_attempts.claim(store, c, "cpu")
+    run_attempts.claim_run(store, c, "cpu")
     with pytest.raises(Conflict, match="is not queued"):
         run_queue.move_before(store, c, before=a)
     # A retried run comes where it was, before those that came later.
-    run_attempts.end(store, c, 1, NewEvent("RunFailed", {"error": "x"}), error="x")
-    run_status.retry(store, c)
+    run_attempts.end_attempt(store, c, 1, NewEvent("RunFailed", {"error": "x"}), error="x")
+    run_actions.retry(store, c)
     assert order()[0] == c
 
 
@@ -164,20 +164,20 @@ def test_twenty_submissions_at_once_with_one_key_are_one_run(store):
 @BOTH
 def test_many_runs_at_once_each_answer_for_themselves(store):
     made = [runs.create(store, tiny(seed=seed), group="g")[0] for seed in range(3)]
-    run_status.request_cancel(store, made[0])
-    outcomes = bulk.apply_action(store, "cancel", [*made, "nosuchrun0"])
-    assert [each.refusal is None for each in outcomes] == [False, True, True, False]
-    assert "only a queued" in outcomes[0].refusal
-    assert "there is no run" in outcomes[3].refusal
-    bulk.apply_action(store, "tag", made, "keep")
-    bulk.apply_action(store, "tag", made, "keep")
+    run_actions.request_cancel(store, made[0])
+    outcomes = run_actions.apply_action(store, "cancel", [*made, "nosuchrun0"])
+    assert [each.done for each in outcomes] == [False, True, True, False]
+    assert "only a queued" in outcomes[0].detail
+    assert "there is no run" in outcomes[3].detail
+    run_actions.apply_action(store, "tag", made, "keep")
+    run_actions.apply_action(store, "tag", made, "keep")
     assert runs.get(store, made[1]).tags == ["keep"]
-    bulk.apply_action(store, "untag", made[:1], "keep")
-    assert query.matching_ids(store, "tag:keep", 10) == query.matching_ids(store, "group:g -seed:0", 10)
+    run_actions.apply_action(store, "untag", made[:1], "keep")
+    assert query.list_matching_ids(store, "tag:keep", 10) == query.list_matching_ids(store, "group:g -seed:0", 10)
     with pytest.raises(Invalid, match="takes a whole number"):
-        bulk.apply_action(store, "priority", made, "high")
+        run_actions.apply_action(store, "priority", made, "high")
     with pytest.raises(Invalid, match="takes none"):
-        bulk.apply_action(store, "cancel", made, "now")
+        run_actions.apply_action(store, "cancel", made, "now")
     assert {row.group: (row.status, row.runs) for row in query.list_groups(store)} == {"g": ("cancelled", 3)}
 
 
@@ -198,13 +198,13 @@ def test_a_sweep_is_every_combination_with_every_seed():
 
 def test_slots_are_given_to_the_emptiest_device_that_fits():
     capacity = {"cuda:0": 2, "cuda:1": 2, "cpu": 1}
-    assert slots.free_slots(capacity, []) == ["cuda:0", "cuda:1", "cuda:0", "cuda:1", "cpu"]
-    assert slots.free_slots(capacity, ["cuda:0"])[0] == "cuda:1"
-    assert slots.free_slots(capacity, ["cuda:0", "cuda:0", "cuda:1", "cuda:1", "cpu"]) == []
+    assert slots.list_free_slots(capacity, []) == ["cuda:0", "cuda:1", "cuda:0", "cuda:1", "cpu"]
+    assert slots.list_free_slots(capacity, ["cuda:0"])[0] == "cuda:1"
+    assert slots.list_free_slots(capacity, ["cuda:0", "cuda:0", "cuda:1", "cuda:1", "cpu"]) == []
     assert slots.pick_slot("auto", ["cpu", "cuda:1"]) == "cuda:1"
     assert slots.pick_slot("cuda", ["cpu"]) is None
     assert slots.pick_slot("cuda:1", ["cuda:0", "cuda:1"]) == "cuda:1"
-    assert slots.device_capacities(["cpu=3"])["cpu"] == 3
+    assert slots.count_slots(["cpu=3"])["cpu"] == 3
     for wrong, words in (("cpu", "DEVICE=NUMBER"), ("cpu=-1", "DEVICE=NUMBER"), ("tpu=1", "this machine has")):
         with pytest.raises(Exception, match=words):
-            slots.device_capacities([wrong])
+            slots.count_slots([wrong])

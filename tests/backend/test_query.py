@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from backend.api import views
-from backend.store import curves, event_log, query, run_attempts, run_groups, runs
+from backend.api import run_groups, views, wire
+from backend.store import curves, event_log, query, run_attempts, runs
 from backend.store.errors import Invalid
 from backend.store.event_log import NewEvent
 from backend.store.runs import RunDraft
@@ -29,23 +29,23 @@ def filled(store):
         )
         nc1 = float("nan") if i == 10 else i / 100
         summary = {} if i == 11 else {"train": {"nc1": nc1, "vci": 2.0 * i}, "test": {"nc1": 1.0 + i, "top1": 0.5}}
-        number = run_attempts.claim(store, run_id, "cpu")
+        number = run_attempts.claim_run(store, run_id, "cpu")
         measured = {"epoch": i, "scalars": summary}
         event_log.append(
             store,
             run_id,
             number,
             [NewEvent("EpochMeasured", measured)],
-            {"epoch": i, "summary": summary, "headline": runs.headline(summary)},
+            {"epoch": i, "summary": summary, "headline": runs.extract_headline(summary)},
         )
-        run_attempts.end(store, run_id, number, NewEvent("RunFinished" if i < 8 else "RunFailed", {}))
+        run_attempts.end_attempt(store, run_id, number, NewEvent("RunFinished" if i < 8 else "RunFailed", {}))
         ids.append(run_id)
     return ids
 
 
 @BOTH
 def test_filters_mean_what_they_say(store, filled):
-    means = lambda q: sorted(filled.index(run_id) for run_id in query.matching_ids(store, q, 100))
+    means = lambda q: sorted(filled.index(run_id) for run_id in query.list_matching_ids(store, q, 100))
     assert means("head:nearest-etf") == [0, 3, 6, 9]
     assert means("head:nearest-etf dataset:digits nc1<0.05") == [0, 3]
     assert means("nc1<0.05") == [0, 1, 2, 3, 4]
@@ -118,22 +118,22 @@ def test_a_table_is_scrolled_anywhere_and_shows_only_some(store, filled):
 
 @BOTH
 def test_runs_fold_by_what_they_have_in_common(store, filled):
-    found, total = run_groups.group_runs(store, "head", keys=["train.nc1", "test.nc1", "train.vci"])
-    assert total == 3
-    by_head = {group.value: group for group in found}
+    found = run_groups.group_runs(store, "head", keys=["train.nc1", "test.nc1", "train.vci"])
+    assert found.total == 3
+    by_head = {group.value: group for group in found.items}
     nearest = by_head["nearest-etf"]
     assert nearest.run_ids == [filled[i] for i in (9, 6, 3, 0)]
     assert nearest.status_counts == {"finished": 3, "failed": 1}
     assert nearest.shared == {
         "name": None, "group": None, "head": "nearest-etf", "data": "digits", "backbone": "mlp", "seed": None
     }  # fmt: skip
-    assert nearest.ranges["train.nc1"] == run_groups.MetricRange(pytest.approx(0.045), 0.0, 0.09, 4)
+    spread = nearest.ranges["train.nc1"]
+    assert (spread.median, spread.min, spread.max, spread.count) == (pytest.approx(0.045), 0.0, 0.09, 4)
     fixed = by_head["fixed-etf"]
     assert fixed.ranges["train.nc1"].count == 3, "NaN is no number"
-    assert by_head["linear"].ranges["train.vci"] == run_groups.MetricRange(10.0, 4.0, 16.0, 3), (
-        "a number that is not in short"
-    )
-    some, _ = run_groups.group_runs(store, "group", q="head:linear", keys=[])
+    expected = wire.MetricRange(median=10.0, min=4.0, max=16.0, count=3)
+    assert by_head["linear"].ranges["train.vci"] == expected, "a number that is not in short"
+    some = run_groups.group_runs(store, "group", q="head:linear", keys=[]).items
     assert [(group.value, len(group.run_ids)) for group in some] == [("g1", 2), ("g0", 2)]
     for by in ("nc1", "test.nc1", "epoch", "nothing", ""):
         with pytest.raises(Invalid, match="`by` must be seeds or a field"):
@@ -148,20 +148,24 @@ def test_seeds_fold_into_one_row(store):
         for seed in range(3):
             runs.create_many(store, [RunDraft(tiny(seed=seed, head={"name": head}))])
     runs.create_many(store, [RunDraft(tiny(seed=0, epochs=4))])
-    found, total = run_groups.group_runs(store, "seeds")
-    assert total == 3
-    assert sorted((len(group.run_ids), group.shared["seed"] or "") for group in found) == [(1, "0"), (3, ""), (3, "")]
-    assert len(run_groups.group_runs(store, "seeds", limit=2)[0]) == 2
+    found = run_groups.group_runs(store, "seeds")
+    assert found.total == 3
+    assert sorted((len(group.run_ids), group.shared["seed"] or "") for group in found.items) == [
+        (1, "0"),
+        (3, ""),
+        (3, ""),
+    ]
+    assert len(run_groups.group_runs(store, "seeds", limit=2).items) == 2
 
 
 @BOTH
 def test_small_curves_of_several_runs(store):
     run_id, _ = recorded(store, 30)
-    (found,) = views.sparklines(store, [run_id, "nosuchrun0"], "nc1", "train", 10)
+    (found,) = views.read_sparklines(store, [run_id, "nosuchrun0"], "nc1", "train", 10)
     assert (found.run, found.epochs[0], found.epochs[-1]) == (run_id, 1, 30)
     assert (found.values[0], found.values[-1]) == (1.0, pytest.approx(1 / 30))
     assert 8 <= len(found.values) <= 12
-    (other,) = views.sparklines(store, [run_id], "nc9", "train", 10)
+    (other,) = views.read_sparklines(store, [run_id], "nc9", "train", 10)
     assert (other.epochs, other.values) == ([], [])
 
 
@@ -184,7 +188,7 @@ def test_a_cursor_must_be_of_this_order(store, filled):
 def recorded(store, epochs, each=lambda epoch: {"train": {"nc1": 1.0 / epoch}}):
     """Store epochs as a worker does, with the rows that fold them; in attempts of random length."""
     run_id, _ = runs.create(store, tiny())
-    number = run_attempts.claim(store, run_id, "cpu")
+    number = run_attempts.claim_run(store, run_id, "cpu")
     rng = random.Random(4)  # noqa: S311
     epoch, series = 0, []
     while epoch < epochs:
@@ -213,7 +217,7 @@ def test_a_long_curve_keeps_its_spikes_and_its_ends(store):
     each = lambda epoch: {"train": {"nc1": spikes.get(epoch, values[epoch - 1])}, "test": {"top1": epoch / 1e4}}
     run_id, series = recorded(store, 5003, each)
     for at_most in (10, 100, 1000):
-        found = curves.read(store, run_id, "epoch", at_most)
+        found = curves.read_curves(store, run_id, "epoch", at_most)
         assert found.points == 5003
         assert found.decimated
         assert 0.4 * at_most <= len(found.positions) <= 1.6 * at_most + 4
@@ -228,7 +232,7 @@ def test_a_long_curve_keeps_its_spikes_and_its_ends(store):
             if abs(value) == 50.0:
                 distance = min(abs(place - spike) for spike in spikes)
                 assert distance <= 2.5 * 5003 / len(found.positions) + 8
-    whole = curves.read(store, run_id, "epoch", 10_000)
+    whole = curves.read_curves(store, run_id, "epoch", 10_000)
     assert not whole.decimated
     assert whole.positions == list(range(1, 5004))
     assert whole.values["train"]["nc1"] == [scalars["train"]["nc1"] for scalars in series]
@@ -237,10 +241,10 @@ def test_a_long_curve_keeps_its_spikes_and_its_ends(store):
 def test_what_is_no_number_is_left_out_of_extremes(store):
     each = lambda epoch: {"train": {"nc1": float("nan") if epoch % 7 else float(epoch), "nc3": math.inf}}
     run_id, _ = recorded(store, 300, each)
-    found = curves.read(store, run_id, "epoch", 20)
+    found = curves.read_curves(store, run_id, "epoch", 20)
     numbers = [value for value in found.values["train"]["nc1"][1:-1] if value is not None]
     assert numbers
     assert all(value % 7 == 0 for value in numbers)
     assert found.values["train"]["nc1"][0] == "NaN", "the ends are exact"
-    few = curves.read(store, run_id, "epoch", 300)
+    few = curves.read_curves(store, run_id, "epoch", 300)
     assert few.values["train"]["nc3"] == ["Infinity"] * 300

@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx2
 import pytest
 
-from backend.api.security import rate_limit
-from backend.api.security.rate_limit import MAX_ATTEMPTS, FailedLogins, network_of
+from backend.api.security import login
+from backend.api.security.login import MAX_ATTEMPTS, FailedLogins, client_network
 from backend.client import Client, calls
 
 QUIET = ("--no-demonstration", "--no-warm")
@@ -23,7 +23,7 @@ def clock(monkeypatch):
             return self.seconds
 
     clock = Clock()
-    monkeypatch.setattr(rate_limit, "time", clock)
+    monkeypatch.setattr(login, "time", clock)
     return clock
 
 
@@ -65,22 +65,22 @@ def test_an_occasional_mistake_is_forgotten(clock):
     ],
 )
 def test_an_ipv6_address_counts_by_its_64(address, network):
-    assert network_of(address) == network
+    assert client_network(address) == network
 
 
 def test_many_addresses_take_bounded_memory_and_free_nobody():
     failed = FailedLogins()
     for _ in range(MAX_ATTEMPTS):
         failed.add("192.0.2.1")
-    for i in range(3 * rate_limit.MAX_ADDRESSES):
+    for i in range(3 * login.MAX_ADDRESSES):
         failed.add(f"2001:db8:{i // 65536:x}:{i % 65536:x}::1")
     assert failed.wait_s("192.0.2.1") > 0, "wrong tokens from elsewhere shorten no wait"
-    assert len(failed) <= rate_limit.MAX_ADDRESSES + 1
+    assert len(failed) <= login.MAX_ADDRESSES + 1
     # Even where all of them wait, only the oldest are forgotten.
-    for i in range(2 * rate_limit.MAX_ADDRESSES):
+    for i in range(2 * login.MAX_ADDRESSES):
         for _ in range(MAX_ATTEMPTS):
             failed.add(f"10.{i // 65536}.{i // 256 % 256}.{i % 256}")
-    assert len(failed) <= 2 * rate_limit.MAX_ADDRESSES
+    assert len(failed) <= 2 * login.MAX_ADDRESSES
 
 
 def guess(http, number=MAX_ATTEMPTS, **headers):

@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from backend.client import Client, calls
-from backend.store import runs, sessions, tokens
+from backend.store import access, runs
 from backend.store.clock import format_timestamp
 from backend.store.database import open_store
 from backend.store.models import session, token
@@ -80,7 +80,7 @@ def rows(store):
 
 
 def digest_of(browser):
-    return tokens.hash_secret(cookie_of(browser)[1].rpartition(".")[0])
+    return access.hash_secret(cookie_of(browser)[1].rpartition(".")[0])
 
 
 def row_of(store, browser):
@@ -147,7 +147,7 @@ def test_each_log_in_gives_a_new_id_and_ends_the_one_before(served, log_in):
     _, second = cookie_of(browser)
     assert second != first
     assert httpx2.get(f"{server.url}/api/v1/me", headers={"cookie": f"{name}={first}"}).status_code == 401
-    assert tokens.hash_secret(first.rpartition(".")[0]) not in {row.digest for row in rows(store)}
+    assert access.hash_secret(first.rpartition(".")[0]) not in {row.digest for row in rows(store)}
     # An id that somebody else put into the browser beforehand is not taken over.
     planted = httpx2.get(f"{server.url}/?token={server.token}", headers={"cookie": f"{name}=planted"})
     assert "planted" not in planted.headers["set-cookie"]
@@ -191,7 +191,7 @@ def test_logging_out_ends_the_session_and_its_streams(served, log_in):
 def test_a_token_that_ends_takes_its_sessions_and_streams_along(served, log_in, connect, how):
     server, store = served
     run_id = quiet_run(store)
-    row, secret = tokens.create(
+    row, secret = access.create_token(
         store, "for a while", "read", format_timestamp(datetime.now(UTC) + timedelta(seconds=600))
     )
     browser = log_in(server, secret)
@@ -224,7 +224,7 @@ def test_a_token_that_runs_out_by_itself(served, log_in):
     server, store = served
     run_id = quiet_run(store)
     end = datetime.now(UTC) + timedelta(seconds=4)
-    row, secret = tokens.create(store, "for four seconds", "read", format_timestamp(end))
+    row, secret = access.create_token(store, "for four seconds", "read", format_timestamp(end))
     browser = log_in(server, secret)
     assert browser.get("/api/v1/me").json()["ends_at"] == row.expires_at
     Listener(browser, run_id).ends_within(time.monotonic())
@@ -288,15 +288,15 @@ def test_a_websocket_ends_with_its_session(quiet_server, log_in):
 
 @BOTH
 def test_a_token_has_at_most_a_thousand_sessions(store, monkeypatch):
-    monkeypatch.setattr(sessions, "MAX_PER_TOKEN", 3)
+    monkeypatch.setattr(access, "MAX_SESSIONS_PER_TOKEN", 3)
     for _ in range(5):
-        sessions.create(store, "mine", None)
+        access.create_session(store, "mine", None)
         time.sleep(0.002)
-    sessions.create(store, "another's", None)
+    access.create_session(store, "another's", None)
     assert [row.token_digest for row in rows(store)] == ["mine"] * 3 + ["another's"]
 
 
 @BOTH
 def test_a_session_of_a_token_that_is_not_there_opens_nothing(store):
-    secret = sessions.create(store, "digest", "nosuchtok")
-    assert sessions.find_open(store, [tokens.hash_secret(secret)]) == {}
+    secret = access.create_session(store, "digest", "nosuchtok")
+    assert access.find_open_sessions(store, [access.hash_secret(secret)]) == {}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from backend.store import artifacts, data_directory, event_log, resource_samples, run_attempts, runs
+from backend.store import artifacts, data_directory, event_log, run_attempts, runs
 from backend.store.database import open_store
 from backend.store.errors import Fenced, Unusable
 from backend.store.event_log import NewEvent
@@ -32,7 +32,7 @@ for i in range(250):
 
 def running(store, **changes):
     run_id, _ = runs.create(store, tiny(**changes))
-    assert run_attempts.claim(store, run_id, "cpu") == 1
+    assert run_attempts.claim_run(store, run_id, "cpu") == 1
     return run_id
 
 
@@ -45,7 +45,7 @@ def test_four_writer_processes_leave_no_gap_and_lose_nothing(store):
         _, errors = writer.communicate(timeout=120)
         assert writer.returncode == 0, errors.decode()
     expected = 4 * sum(1 + i % 3 for i in range(250))
-    rows = event_log.after(store, run_id, 1, 10_000)
+    rows = event_log.list_events(store, run_id, 1, 10_000)
     assert [row.seq for row in rows] == list(range(2, expected + 2))
     for writer in range(4):
         own = [row.payload["text"] for row in rows if row.payload["text"].startswith(f"{writer}-")]
@@ -56,14 +56,14 @@ def test_four_writer_processes_leave_no_gap_and_lose_nothing(store):
 @BOTH
 def test_an_attempt_that_lost_the_run_is_fenced_and_writes_nothing(store):
     run_id = running(store)
-    assert run_attempts.end(store, run_id, 1, NewEvent("AttemptFailed", {"attempt": 1, "reason": "test"}))
-    assert run_attempts.claim(store, run_id, "cpu") == 2
+    assert run_attempts.end_attempt(store, run_id, 1, NewEvent("AttemptFailed", {"attempt": 1, "reason": "test"}))
+    assert run_attempts.claim_run(store, run_id, "cpu") == 2
     before = runs.get(store, run_id).last_seq
     with pytest.raises(Fenced):
         event_log.append(store, run_id, 1, [NewEvent("LogLine", {"text": "late"})], {"epoch": 99})
     assert runs.get(store, run_id).last_seq == before
     assert runs.get(store, run_id).epoch == 0
-    assert not run_attempts.end(store, run_id, 1, NewEvent("RunFinished", {}))
+    assert not run_attempts.end_attempt(store, run_id, 1, NewEvent("RunFinished", {}))
 
 
 @BOTH
@@ -83,10 +83,10 @@ def test_an_append_counts_as_a_heartbeat_and_links_files_to_their_events(store):
         assert connection.execute(sa.select(bucket.c.payload)).scalars().all() == [{"extremes": ["Infinity"]}]
     row = runs.get(store, run_id)
     assert (row.heartbeat, row.summary) == (before + 1, {"train": {"nc1": "NaN"}})
-    first, captured, last = event_log.after(store, run_id, 1, 10)
+    first, captured, last = event_log.list_events(store, run_id, 1, 10)
     assert (first.seq, first.at, last.seq) == (2, "2020-01-01T00:00:00.000Z", 4)
     assert captured.payload == {"step": 7, "residual": "-Infinity"}
-    assert artifacts.row_at(store, run_id, "geometry", 7).seq == captured.seq == 3
+    assert artifacts.find_row(store, run_id, "geometry", 7).seq == captured.seq == 3
     assert event_log.record_heartbeat(store, run_id, 1, 2.5) == "run"
     row = runs.get(store, run_id)
     assert (row.heartbeat, row.running_s, row.last_seq) == (before + 2, 2.5, 4)
@@ -112,13 +112,13 @@ def test_events_are_read_after_a_number_by_type_and_for_many_runs(store):
         event_log.append(store, each, 1, [NewEvent("LogLine", {"text": str(i)}) for i in range(3)])
         event_log.append(store, each, 1, [NewEvent("Resumed", {"epoch": 1, "step": 1})])
     numbers = lambda rows: [row.seq for row in rows]
-    assert numbers(event_log.after(store, run_id, 2, 2)) == [3, 4]
-    assert numbers(event_log.after(store, run_id, 0, 10, ["Resumed", "RunQueued"])) == [1, 5]
-    assert numbers(event_log.newest_events(store, run_id, "LogLine", 2)) == [4, 3]
-    assert event_log.newest_event(store, run_id, "RunFinished") is None
+    assert numbers(event_log.list_events(store, run_id, 2, 2)) == [3, 4]
+    assert numbers(event_log.list_events(store, run_id, 0, 10, ["Resumed", "RunQueued"])) == [1, 5]
+    assert numbers(event_log.list_newest_events(store, run_id, "LogLine", 2)) == [4, 3]
+    assert event_log.find_newest_event(store, run_id, "RunFinished") is None
     # More runs than SQLite allows terms in one statement.
     seqs = {f"none{i}": 0 for i in range(600)} | {run_id: 3, other: 1}
-    found = event_log.after_each(store, seqs, 2)
+    found = event_log.list_events_of_runs(store, seqs, 2)
     assert {each: numbers(rows) for each, rows in found.items()} == {run_id: [4, 5], other: [2, 3]}
 
 
@@ -127,20 +127,20 @@ def test_events_are_read_after_a_number_by_type_and_for_many_runs(store):
 def test_an_attempt_that_has_ended_writes_nothing(store, end):
     """Its number is still that of the run's latest attempt."""
     run_id = running(store)
-    assert run_attempts.end(store, run_id, 1, NewEvent(end, {}))
+    assert run_attempts.end_attempt(store, run_id, 1, NewEvent(end, {}))
     ended = runs.get(store, run_id)
     assert ended.attempt == 1
     with pytest.raises(Fenced):
         event_log.append(store, run_id, 1, [NewEvent("LogLine", {"text": "late"})], {"epoch": 99})
     assert event_log.record_heartbeat(store, run_id, 1, 5.0) is None
-    assert not run_attempts.end(store, run_id, 1, NewEvent("RunFailed", {"error": "late"}), error="late")
+    assert not run_attempts.end_attempt(store, run_id, 1, NewEvent("RunFailed", {"error": "late"}), error="late")
     assert runs.get(store, run_id) == ended
 
 
 @BOTH
 def test_only_one_claimer_wins(store):
     run_id, _ = runs.create(store, tiny())
-    assert [run_attempts.claim(store, run_id, "cpu") for _ in range(3)] == [1, None, None]
+    assert [run_attempts.claim_run(store, run_id, "cpu") for _ in range(3)] == [1, None, None]
 
 
 @BOTH
@@ -148,9 +148,9 @@ def test_a_file_and_its_event_are_one(store):
     run_id = running(store)
     arrays = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "scalar": np.array(7)}
     written = artifacts.write(store, run_id, "geometry", 5, 1, arrays, {"note": "x"})
-    assert artifacts.row_at(store, run_id, "geometry", 5) is None, "a file without its event is not seen"
+    assert artifacts.find_row(store, run_id, "geometry", 5) is None, "a file without its event is not seen"
     event_log.append(store, run_id, 1, [NewEvent("GeometryCaptured", {"step": 5}, written)])
-    loaded = artifacts.read(store, artifacts.row_at(store, run_id, "geometry", 5))
+    loaded = artifacts.read(store, artifacts.find_row(store, run_id, "geometry", 5))
     np.testing.assert_array_equal(loaded.arrays["a"], arrays["a"])
     assert loaded.arrays["scalar"].shape == ()
     assert loaded.state == {"note": "x"}
@@ -163,7 +163,7 @@ def test_a_failed_append_leaves_neither_event_nor_row(store):
     with pytest.raises(sa.exc.IntegrityError):
         event_log.append(store, run_id, 1, [NewEvent("A", {}, written), NewEvent("B", {}, written)])
     assert runs.get(store, run_id).last_seq == 1
-    assert len(event_log.after(store, run_id, 0, 10)) == 1
+    assert len(event_log.list_events(store, run_id, 0, 10)) == 1
 
 
 @BOTH
@@ -174,7 +174,7 @@ def test_an_append_that_is_tried_again_is_stored_once(store):
     first = event_log.append(store, run_id, 1, lines, follows=1)
     again = event_log.append(store, run_id, 1, lines, follows=1)
     assert first == again == (3, "run")
-    assert [row.type for row in event_log.after(store, run_id, 0, 10)] == ["RunQueued", "LogLine", "LogLine"]
+    assert [row.type for row in event_log.list_events(store, run_id, 0, 10)] == ["RunQueued", "LogLine", "LogLine"]
     with pytest.raises(Fenced):
         event_log.append(store, run_id, 1, lines, follows=2)
 
@@ -188,7 +188,7 @@ def test_a_damaged_file_is_noticed(store):
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    row = artifacts.row_at(store, run_id, "checkpoint", 5)
+    row = artifacts.find_row(store, run_id, "checkpoint", 5)
     assert artifacts.read(store, row) is None
     path.unlink()
     assert artifacts.read(store, row) is None
@@ -201,8 +201,8 @@ def test_of_many_readings_some_are_returned_evenly(store):
         with store.writing() as connection:
             values = {"run_id": run_id, "attempt": 1, "at": f"2026-01-01T00:{i:02}:00.000Z", "cpu_percent": float(i)}
             connection.execute(reading.insert().values(**values, memory_bytes=2**33 + i))
-    assert len(resource_samples.list_of_run(store, run_id, 100)) == 100
-    some = resource_samples.list_of_run(store, run_id, 10)
+    assert len(run_attempts.list_resource_samples(store, run_id, 100)) == 100
+    some = run_attempts.list_resource_samples(store, run_id, 10)
     assert [row.cpu_percent for row in some] == [9.0 + 10 * i for i in range(10)], "the newest is among them"
     assert some[-1].memory_bytes == 2**33 + 99
 
@@ -210,7 +210,7 @@ def test_of_many_readings_some_are_returned_evenly(store):
 def test_paths_stay_inside_the_data_directory(store):
     for path in ("../outside", "/etc/passwd", "runs/../../x"):
         with pytest.raises(Unusable, match="outside the data directory"):
-            artifacts.resolve(store, path)
+            artifacts.resolve_path(store, path)
 
 
 @BOTH
@@ -218,7 +218,7 @@ def test_nan_and_infinity_survive(store):
     run_id = running(store)
     values = {"scalars": {"train": {"nc1": float("nan"), "loss": float("inf"), "top1": 0.5, "nc3": -float("inf")}}}
     event_log.append(store, run_id, 1, [NewEvent("EpochMeasured", values)], {"summary": values["scalars"]})
-    stored = event_log.newest_event(store, run_id, "EpochMeasured").payload["scalars"]["train"]
+    stored = event_log.find_newest_event(store, run_id, "EpochMeasured").payload["scalars"]["train"]
     assert stored == {"nc1": "NaN", "loss": "Infinity", "top1": 0.5, "nc3": "-Infinity"}
     assert runs.get(store, run_id).summary["train"]["nc1"] == "NaN"
 
@@ -271,7 +271,7 @@ def test_one_server_a_data_directory(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", holder, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout.readline() == "held\n"
-        assert data_directory.server_lock_holder(tmp_path) == {"pid": process.pid, "url": "http://127.0.0.1:1"}
+        assert data_directory.read_server_lock(tmp_path) == {"pid": process.pid, "url": "http://127.0.0.1:1"}
         with (
             pytest.raises(Unusable, match=rf"pid {process.pid}, http://127\.0\.0\.1:1"),
             data_directory.hold_server_lock(tmp_path, "x"),
@@ -281,7 +281,7 @@ def test_one_server_a_data_directory(tmp_path):
         process.kill()
         process.wait()
         process.stdout.close()
-    assert data_directory.server_lock_holder(tmp_path) is None, "the kernel drops the lock of a killed server"
+    assert data_directory.read_server_lock(tmp_path) is None, "the kernel drops the lock of a killed server"
     with data_directory.hold_server_lock(tmp_path, "x"):
         pass
 

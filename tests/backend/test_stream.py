@@ -13,9 +13,9 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
-from backend.api.security.callers import Caller
+from backend.api.security.permissions import Caller
 from backend.api.stream import PAGE_EVENTS, StreamHub
-from backend.store import artifacts, event_log, run_attempts, run_status, runs
+from backend.store import artifacts, event_log, run_actions, run_attempts, runs
 from backend.store.database import open_store
 from backend.store.event_log import NewEvent
 from backend.store.models import run
@@ -51,10 +51,10 @@ def written(quiet_server):
     """A running run that only the test writes to, in the server's own store: its device is no slot of this machine."""
     store = open_store(quiet_server.data)
     run_id, _ = runs.create(store, tiny(device="cuda:9"), name="streamed")
-    number = run_attempts.claim(store, run_id, "cuda:9")
+    number = run_attempts.claim_run(store, run_id, "cuda:9")
     record_here(store, run_id, number)
     yield store, run_id
-    run_attempts.end(store, run_id, number, NewEvent("RunCancelled", {"epoch": 0}))
+    run_attempts.end_attempt(store, run_id, number, NewEvent("RunCancelled", {"epoch": 0}))
     store.close()
 
 
@@ -122,7 +122,7 @@ def test_the_stream_ends_when_the_server_stops(start_server):
     server = start_server("--no-demonstration", "--no-warm")
     store = open_store(server.data)
     run_id, _ = runs.create(store, tiny(), name="quiet")
-    run_status.request_cancel(store, run_id)
+    run_actions.request_cancel(store, run_id)
     store.close()
     with server.client() as http, http.stream("GET", f"/api/v1/stream?runs={run_id}") as answer:
         heard = messages(answer.iter_lines())
@@ -167,7 +167,7 @@ def test_a_damaged_capture_is_streamed_without_its_arrays_and_holds_nobody_up(qu
     store = open_store(quiet_server.data)
     damaged, whole = (runs.create(store, tiny(seed=seed, device="cuda:9"))[0] for seed in (3, 4))
     for run_id in (damaged, whole):
-        assert run_attempts.claim(store, run_id, "cpu") == 1
+        assert run_attempts.claim_run(store, run_id, "cpu") == 1
         record_here(store, run_id, 1)
     with quiet_server.client() as http, http.stream("GET", f"/api/v1/stream?runs={damaged},{whole}") as answer:
         lines = answer.iter_lines()
@@ -184,7 +184,7 @@ def test_a_damaged_capture_is_streamed_without_its_arrays_and_holds_nobody_up(qu
     assert "arrays" not in seen["GeometryCaptured"]
     assert seen["LogLine"]["text"] == "goes on"
     for run_id in (damaged, whole):
-        run_attempts.end(store, run_id, 1, NewEvent("RunCancelled", {"epoch": 0}))
+        run_attempts.end_attempt(store, run_id, 1, NewEvent("RunCancelled", {"epoch": 0}))
     store.close()
 
 
@@ -241,7 +241,7 @@ def test_a_run_that_is_deleted_is_not_streamed_any_further(quiet_server):
     run's goes on."""
     store = open_store(quiet_server.data)
     (deleted, kept) = (runs.create(store, tiny(seed=seed, device="cuda:9"))[0] for seed in (1, 2))
-    run_status.request_cancel(store, deleted)
+    run_actions.request_cancel(store, deleted)
     with quiet_server.client() as alone, quiet_server.client() as both:
         single = alone.stream("GET", f"/api/v1/stream?runs={deleted}")
         double = both.stream("GET", f"/api/v1/stream?runs={deleted},{kept}")
@@ -250,11 +250,11 @@ def test_a_run_that_is_deleted_is_not_streamed_any_further(quiet_server):
             assert next(messages_with_deletion(lines)) == ("RunQueued", "1")
             for _ in range(3):
                 next(messages_with_deletion(others))
-            run_status.delete(store, deleted)
+            run_actions.delete(store, deleted)
             rest = list(messages_with_deletion(lines))
             assert rest[-1] == ("deleted", deleted), "it ends with it"
             assert next(each for each in messages_with_deletion(others) if each[0] == "deleted") == ("deleted", deleted)
-            run_status.request_cancel(store, kept)
+            run_actions.request_cancel(store, kept)
             assert next(messages_with_deletion(others)) == ("RunCancelled", f"{kept}:2")
         assert alone.get(f"/api/v1/stream?runs={deleted}").status_code == 404
     store.close()

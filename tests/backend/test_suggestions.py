@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from backend.figures.export import FigureOrder, checked_options
+from backend.api import run_groups
+from backend.figures.export import FigureOrder, parse_order_options
 from backend.jobs import sweep
-from backend.store import query, run_groups
-from backend.store.errors import Invalid
-from backend.store.suggestions import did_you_mean
+from backend.store import query
+from backend.store.errors import Invalid, did_you_mean
 from backend.store.validation import field_errors, override_settings, setting_names
 from ncengine.config import RunConfig
 
@@ -49,7 +49,7 @@ def test_each_kind_of_name_is_suggested(store):
         (refused(override_settings, config, {"head.name": "nearst-etf"}), "nearest-etf"),
         (refused(override_settings, config, {"precision": "bfloat"}), "bfloat16"),
         (refused(sweep.expand_grid, config, {"optimiser.lrr": [0.1]}, 1), "optimiser.lr"),
-        (refused(checked_options, FigureOrder("a", "geometri", "pdf", {})), "geometry"),
+        (refused(parse_order_options, FigureOrder("a", "geometri", "pdf", {})), "geometry"),
         (refused(lambda: query.list_runs(store, q="haed:linear")), "head"),
         (refused(lambda: query.list_runs(store, sort="-ephoc")), "epoch"),
         (refused(lambda: run_groups.group_runs(store, "haed")), "head"),

@@ -87,7 +87,7 @@ def test_export_writes_each_format_or_nothing(data, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("run", "nosuchpreset"), "neither a preset nor a file; presets are first-light"),
+        (("run", "nosuchpreset"), "neither a preset nor a file; `collapse presets` lists all presets"),
         (("run", "digit-nearest"), "did you mean 'digits-nearest'?"),
         (("run", "digits-nearest", "--set", "optimizer.lr=0.1"), "did you mean 'optimiser.lr'?"),
         (("run", "digits-nearest", "--set", "epochs"), "--set takes NAME=VALUE"),
@@ -372,7 +372,7 @@ def test_ctrl_c_ends_a_clean_up_between_two_items(tmp_path):
     assert "Traceback" not in said
     assert ("stopped; the rest is as it was" in said) == (process.returncode == 130)
     gc_store.require_no_missing_files(store)
-    assert restore.restore(store, None).skipped == ()
+    assert restore.restore_entries(store, None).skipped == ()
     assert (gc_store.files(store), gc_store.rows(store)) == (before, held)
     store.close()
 

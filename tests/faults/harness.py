@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 
 from backend.jobs.processes import ProcessIdentity
-from backend.jobs.slots import device_capacities
+from backend.jobs.slots import count_slots
 from backend.jobs.supervisor import JobLimits, Supervisor
 from backend.store import event_log, integrity, run_attempts, runs
 from backend.store.database import Store
@@ -30,7 +30,7 @@ with which they compare once."""
 @contextlib.contextmanager
 def supervising(store: Store, *, warm: bool = False, **limits: object) -> Iterator[Supervisor]:
     """Run a supervisor over a store; `limits` are those of the operator, with a CPU slot unless `slots` says more."""
-    settings: dict[str, object] = {"slots": device_capacities(), "min_free_bytes": 0} | limits
+    settings: dict[str, object] = {"slots": count_slots(), "min_free_bytes": 0} | limits
     supervisor = Supervisor(store, warm=warm, limits=JobLimits(**settings))  # type: ignore[arg-type]
     supervisor.start()
     try:
@@ -41,13 +41,13 @@ def supervising(store: Store, *, warm: bool = False, **limits: object) -> Iterat
 
 def owner(store: Store, run_id: str) -> ProcessIdentity | None:
     """Return the process that runs a run now, or None."""
-    found = [row for row in run_attempts.list_running(store) if row.run_id == run_id and row.pid]
+    found = [row for row in run_attempts.list_running_attempts(store) if row.run_id == run_id and row.pid]
     return ProcessIdentity(found[0].pid, found[0].process_started, found[0].boot_id) if found else None
 
 
 def processes(store: Store, run_id: str) -> list[ProcessIdentity]:
     """Return the processes of a run's attempts, ended ones included, in order."""
-    attempts = run_attempts.list_of_run(store, run_id)
+    attempts = run_attempts.list_attempts(store, run_id)
     return [ProcessIdentity(row.pid, row.process_started, row.boot_id) for row in attempts]
 
 
@@ -80,21 +80,21 @@ def require_whole(store: Store, run_id: str | None = None, *, finished: bool = T
     assert list(integrity.find_problems(store)) == []
     if run_id is None:
         return
-    events = event_log.after(store, run_id, 0, 1_000_000)
+    events = event_log.list_events(store, run_id, 0, 1_000_000)
     # One unfenced writer: files are of attempts in turn, none by an earlier attempt after a later one wrote.
     with store.reading() as connection:
         query = sa.select(artifact.c.path).where(artifact.c.run_id == run_id).order_by(artifact.c.seq)
         writers = [int(path.rpartition("-a")[2].partition(".")[0]) for path in connection.execute(query).scalars()]
     assert writers == sorted(writers)
-    numbers = [row.number for row in run_attempts.list_of_run(store, run_id)]
+    numbers = [row.number for row in run_attempts.list_attempts(store, run_id)]
     assert numbers == list(range(1, len(numbers) + 1))
-    assert sum(row.ended_at is None for row in run_attempts.list_of_run(store, run_id)) == (
+    assert sum(row.ended_at is None for row in run_attempts.list_attempts(store, run_id)) == (
         status(store, run_id) == "running"
     )
     if finished:
         row = runs.get(store, run_id)
         assert row.status == "finished", row.error
-        config = runs.config_of(row)
+        config = runs.parse_config(row)
         measured = [event.payload["epoch"] for event in events if event.type == "EpochMeasured"]
         assert measured == list(range(1, config.epochs + 1))
         expected = event_log.encode_numbers(_uninterrupted(config.model_dump_json()))

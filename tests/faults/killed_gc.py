@@ -41,11 +41,11 @@ def carry_out(data: Path, action: str, argument: str, moment: int) -> None:
     sa.event.listen(store.engine, "commit", count)
     sys.addaudithook(watch)
     if action == "delete":
-        delete.delete(store, argument)
+        delete.execute_plan(store, argument)
     elif action == "restore":
-        restore.restore(store, None)
+        restore.restore_entries(store, None)
     else:
-        trash.empty(store, argument)
+        trash.empty_listed(store, argument)
 
 
 def main() -> None:

@@ -22,13 +22,13 @@ from playwright.sync_api import expect
 from backend.jobs.database_monitor import DatabaseMonitor
 from backend.jobs.heartbeat import Heartbeat
 from backend.jobs.outbox import AttemptEnd, EventBatch, Outbox
-from backend.jobs.processes import boot_id
+from backend.jobs.processes import read_boot_id
 from backend.store import event_log, run_attempts, run_folders, runs
 from backend.store.database import open_store
-from backend.store.database_watch import DatabaseGone
+from backend.store.database_file import DatabaseGone
 from backend.store.errors import Fenced
 from backend.store.event_log import NewEvent
-from backend.store.identity import machine_id
+from backend.store.identity import read_machine_id
 from tests.conftest import BOTH
 from tests.faults.harness import LONG, owner, require_whole, supervising, wait_epoch, wait_status
 from tests.harness import COLLAPSE, end_workers_of, record_here, tiny, wait_for
@@ -259,7 +259,7 @@ def test_a_disk_that_can_only_be_read_is_noticed(disk, start_server):
 @BOTH
 def test_what_was_kept_is_delivered_once_and_in_order(store):
     run_id, _ = runs.create(store, tiny())
-    number = run_attempts.claim(store, run_id, "cpu")
+    number = run_attempts.claim_run(store, run_id, "cpu")
     run_folders.register(store, run_id)
     (store.data_dir / "runs" / run_id).mkdir(parents=True)
     outbox = Outbox(store, run_id, number)
@@ -273,7 +273,7 @@ def test_what_was_kept_is_delivered_once_and_in_order(store):
     with outbox.path.open("ab") as stream:
         stream.write(b'{"follows": 5, "entr')  # a worker that was killed while it wrote
     outbox.deliver()
-    rows = event_log.after(store, run_id, 1, 100)
+    rows = event_log.list_events(store, run_id, 1, 100)
     assert [row.payload.get("text") for row in rows] == ["a", "b", "c", None]
     row = runs.get(store, run_id)
     assert (row.status, row.epoch, row.summary) == ("cancelled", 3, {"train": {"nc1": "NaN"}})
@@ -285,18 +285,18 @@ def test_what_was_kept_is_delivered_once_and_in_order(store):
 @BOTH
 def test_what_another_attempt_owns_or_an_older_copy_lacks_is_kept(store):
     run_id, _ = runs.create(store, tiny())
-    number = run_attempts.claim(store, run_id, "cpu")
+    number = run_attempts.claim_run(store, run_id, "cpu")
     (store.data_dir / "runs" / run_id).mkdir(parents=True)
     outbox = Outbox(store, run_id, number)
     outbox.append(EventBatch(7, [NewEvent("LogLine", {"text": "late"})]))
     with pytest.raises(Fenced, match="the database is an older copy; the file is kept"):
         outbox.deliver()
-    assert run_attempts.end(store, run_id, 1, NewEvent("AttemptFailed", {"attempt": 1, "reason": "test"}))
-    assert run_attempts.claim(store, run_id, "cpu") == 2
+    assert run_attempts.end_attempt(store, run_id, 1, NewEvent("AttemptFailed", {"attempt": 1, "reason": "test"}))
+    assert run_attempts.claim_run(store, run_id, "cpu") == 2
     with pytest.raises(Fenced, match="no longer owns"):
         outbox.deliver()
     assert not outbox.is_empty()
-    assert len(event_log.after(store, run_id, 0, 100)) == 2
+    assert len(event_log.list_events(store, run_id, 0, 100)) == 2
 
 
 def test_a_worker_killed_while_the_database_was_away_has_its_facts_delivered(store):
@@ -313,7 +313,7 @@ def test_a_worker_killed_while_the_database_was_away_has_its_facts_delivered(sto
         kept = outbox.read_text().count('"EpochMeasured"')
         away.rename(database)
         wait_for(lambda: not outbox.exists(), 20, "the delivery")
-        assert len([e for e in event_log.after(store, run_id, 0, 10_000) if e.type == "EpochMeasured"]) >= kept
+        assert len([e for e in event_log.list_events(store, run_id, 0, 10_000) if e.type == "EpochMeasured"]) >= kept
         wait_status(store, run_id, "finished", seconds=120)
     require_whole(store, run_id)
 
@@ -370,7 +370,7 @@ def test_what_is_written_while_the_file_is_removed_is_rolled_back(store):
 
 def test_a_worker_refuses_a_newer_schema_too(store):
     run_id, _ = runs.create(store, tiny())
-    number = run_attempts.claim(store, run_id, "cpu")
+    number = run_attempts.claim_run(store, run_id, "cpu")
     with store.writing() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     heartbeat = Heartbeat(store, run_id, number, 0.0)
@@ -382,9 +382,9 @@ def test_a_worker_refuses_a_newer_schema_too(store):
 
 def test_a_file_of_kept_events_that_cannot_be_read_holds_no_other_run_up(store):
     broken, _ = runs.create(store, tiny(epochs=2, device="cpu"))
-    number = run_attempts.claim(store, broken, "cpu")
+    number = run_attempts.claim_run(store, broken, "cpu")
     gone = subprocess.Popen(["true"])
-    identity = {"pid": gone.pid, "process_started": "1", "boot_id": boot_id(), "host": machine_id()}
+    identity = {"pid": gone.pid, "process_started": "1", "boot_id": read_boot_id(), "host": read_machine_id()}
     gone.wait()
     run_attempts.record_process(store, broken, number, **identity)
     (store.data_dir / "runs" / broken).mkdir(parents=True)
@@ -400,7 +400,7 @@ def test_a_file_of_kept_events_that_cannot_be_read_holds_no_other_run_up(store):
 def test_a_worker_that_keeps_events_in_its_file_is_no_hung_one(store):
     """Its heartbeat cannot be written, say since a database server takes no more connections from it."""
     run_id, _ = runs.create(store, tiny())
-    number = run_attempts.claim(store, run_id, "cpu")
+    number = run_attempts.claim_run(store, run_id, "cpu")
     record_here(store, run_id, number)
     (store.data_dir / "runs" / run_id).mkdir(parents=True)
     outbox = Outbox(store, run_id, number)
@@ -411,5 +411,7 @@ def test_a_worker_that_keeps_events_in_its_file_is_no_hung_one(store):
         assert runs.get(store, run_id).attempt == 1
         assert runs.get(store, run_id).status == "running"
     outbox.deliver()
-    run_attempts.end(store, run_id, number, NewEvent("RunCancelled", {"epoch": 0}, at="2020-01-01T00:00:00.000Z"))
+    run_attempts.end_attempt(
+        store, run_id, number, NewEvent("RunCancelled", {"epoch": 0}, at="2020-01-01T00:00:00.000Z")
+    )
     assert runs.get(store, run_id).ended_at == "2020-01-01T00:00:00.000Z", "when it ended, not when that was stored"

@@ -89,7 +89,7 @@ def everything(store):
 
 def require_back(store, before):
     """Restore all, and compare with what there was."""
-    outcome = restore.restore(store, None)
+    outcome = restore.restore_entries(store, None)
     assert outcome.skipped == ()
     assert (gc_store.files(store), gc_store.rows(store, deleted_at=False)) == before
     assert trash.list_entries(store) == []
@@ -131,7 +131,7 @@ def test_a_clean_up_killed_at_every_moment_loses_nothing(prepared, tmp_path):
 def test_a_restore_killed_at_every_moment_is_completed_by_the_next(prepared, tmp_path):
     data, plan, before = prepared
     store = open_store(data)
-    delete.delete(store, plan.id)
+    delete.execute_plan(store, plan.id)
     store.close()
     shutil.copytree(data, tmp_path / "start")
     killed = Killed(data, tmp_path / "start")
@@ -153,8 +153,8 @@ def test_a_restore_killed_at_every_moment_is_completed_by_the_next(prepared, tmp
 def test_emptying_killed_at_any_moment_leaves_entries_whole_or_gone(prepared, tmp_path):
     data, plan, _ = prepared
     store = open_store(data)
-    delete.delete(store, plan.id)
-    digest, held = trash.hash_entries(trash.list_entries(store)), everything(store)
+    delete.execute_plan(store, plan.id)
+    digest, held = trash.read_contents(store).digest, everything(store)
     store.close()
     shutil.copytree(data, tmp_path / "start")
     killed = Killed(data, tmp_path / "start")
@@ -163,7 +163,7 @@ def test_emptying_killed_at_any_moment_leaves_entries_whole_or_gone(prepared, tm
         while killed.at("empty", digest, moment):
             store = open_store(data)
             assert trash.list_entries(store) == [] or everything(store) == held
-            trash.empty(store, trash.hash_entries(trash.list_entries(store)))
+            trash.empty_listed(store, trash.read_contents(store).digest)
             assert list((data / "trash").iterdir()) == []
             store.close()
             moment += stride()

@@ -13,10 +13,10 @@ import time
 import pytest
 
 from backend.jobs import launcher
-from backend.jobs.processes import ProcessIdentity, boot_id
-from backend.store import artifacts, event_log, query, run_attempts, run_status, runs
+from backend.jobs.processes import ProcessIdentity, read_boot_id
+from backend.store import artifacts, event_log, query, run_actions, run_attempts, runs
 from backend.store.database import open_store
-from backend.store.identity import machine_id
+from backend.store.identity import read_machine_id
 from tests.conftest import BOTH
 from tests.faults.harness import LONG, owner, processes, require_whole, status, supervising, wait_epoch, wait_status
 from tests.harness import tiny, wait_for
@@ -34,11 +34,11 @@ def test_a_killed_worker_is_resumed_bit_for_bit(store, moment):
         if moment == "after two epochs":
             wait_epoch(store, run_id, 2)
         else:
-            wait_for(lambda: event_log.newest_event(store, run_id, "GeometryCaptured"), what="a first capture")
+            wait_for(lambda: event_log.find_newest_event(store, run_id, "GeometryCaptured"), what="a first capture")
         owner(store, run_id).signal_group(signal.SIGKILL)
         wait_status(store, run_id, "finished")
     require_whole(store, run_id)
-    first, second = run_attempts.list_of_run(store, run_id)
+    first, second = run_attempts.list_attempts(store, run_id)
     assert "was killed" in first.outcome
     assert second.outcome == "RunFinished"
 
@@ -61,16 +61,16 @@ def test_kills_at_random_moments(store, monkeypatch, started_anew):
             if found is True:
                 assert status(store, run_id) == "failed", "a run of so many epochs is not done yet"
                 assert "3 times" in runs.get(store, run_id).error
-                run_status.retry(store, run_id)
+                run_actions.retry(store, run_id)
                 continue
             time.sleep(rng.uniform(0.0, 0.6) if kills % 5 else rng.uniform(0.6, 1.6))
             found.signal_group(signal.SIGKILL)
             kills, last = kills + 1, found
         wait_for(lambda: owner(store, run_id) != last, 20, "its being noticed")
         if status(store, run_id) == "failed":
-            run_status.retry(store, run_id)
+            run_actions.retry(store, run_id)
         wait_status(store, run_id, "finished", seconds=300)
-    assert len(run_attempts.list_of_run(store, run_id)) == wanted_kills + 1
+    assert len(run_attempts.list_attempts(store, run_id)) == wanted_kills + 1
     require_whole(store, run_id)
 
 
@@ -85,16 +85,16 @@ def test_a_worker_that_stands_still_is_fenced(store, monkeypatch, killable):
         stopped = owner(store, run_id)
         os.killpg(stopped.pid, signal.SIGSTOP)
         wait_for(lambda: runs.get(store, run_id).attempt == 2, 30, "the second attempt")
-        reason = run_attempts.list_of_run(store, run_id)[0].outcome
+        reason = run_attempts.list_attempts(store, run_id)[0].outcome
         assert "sent no heartbeat for 5 s" in reason
         if killable:
             wait_for(lambda: not stopped.is_alive(), 10, "the end of the stopped process")
         else:
-            before = event_log.after(store, run_id, 0, 100_000)
+            before = event_log.list_events(store, run_id, 0, 100_000)
             os.killpg(stopped.pid, signal.SIGCONT)
             wait_for(lambda: not stopped.is_alive(), 20, "the fenced process leaving by itself")
-            assert event_log.after(store, run_id, 0, len(before)) == before
-            assert "no longer owns run" in artifacts.log_path(store, run_id).read_text()
+            assert event_log.list_events(store, run_id, 0, len(before)) == before
+            assert "no longer owns run" in artifacts.worker_log_path(store, run_id).read_text()
         wait_status(store, run_id, "finished")
     require_whole(store, run_id)
 
@@ -104,13 +104,13 @@ def test_a_pid_that_somebody_else_has_now_is_never_touched(store):
     run_id, _ = runs.create(store, tiny(epochs=2, device="cpu"))
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"], start_new_session=True)
     try:
-        number = run_attempts.claim(store, run_id, "cpu")
-        recorded = {"pid": bystander.pid, "process_started": "1", "boot_id": boot_id(), "host": machine_id()}
+        number = run_attempts.claim_run(store, run_id, "cpu")
+        recorded = {"pid": bystander.pid, "process_started": "1", "boot_id": read_boot_id(), "host": read_machine_id()}
         run_attempts.record_process(store, run_id, number, **recorded)
-        run_status.request_cancel(store, run_id)
+        run_actions.request_cancel(store, run_id)
         with supervising(store):
             wait_status(store, run_id, "cancelled", seconds=10)
-            run_status.retry(store, run_id)
+            run_actions.retry(store, run_id)
             wait_status(store, run_id, "finished")
         assert bystander.poll() is None, "left alone"
     finally:
@@ -133,7 +133,7 @@ def test_a_worker_that_cannot_be_started_is_tried_again(store, monkeypatch):
 
         monkeypatch.setattr(supervisor.launcher, "submit", refusing_once)
         wait_status(store, run_id, "finished")
-    assert run_attempts.list_of_run(store, run_id)[0].outcome == "no worker process could be started"
+    assert run_attempts.list_attempts(store, run_id)[0].outcome == "no worker process could be started"
     require_whole(store, run_id)
 
 
@@ -150,9 +150,9 @@ def test_a_worker_that_always_dies_is_given_up_with_a_reason(store):
     row = runs.get(store, run_id)
     assert "3 times" in row.error
     assert row.attempt == 3
-    left = [e.payload["tries_left"] for e in event_log.after(store, run_id, 0, 1000, ["AttemptFailed"])]
+    left = [e.payload["tries_left"] for e in event_log.list_events(store, run_id, 0, 1000, ["AttemptFailed"])]
     assert left == [2, 1, 0]
-    run_status.retry(store, run_id)
+    run_actions.retry(store, run_id)
     assert status(store, run_id) == "queued"
     require_whole(store, run_id, finished=False)
 
@@ -172,8 +172,10 @@ def test_an_error_of_the_run_fails_it_at_once_with_its_words(store):
     row = runs.get(store, run_id)
     assert "lower optimiser.lr" in row.error
     assert row.attempt == 1, "an error that would come again is not tried again"
-    assert "Traceback" in event_log.newest_event(store, run_id, "LogLine").payload["text"]
-    assert event_log.newest_event(store, run_id, "GeometryCaptured") is not None, "what came before the error is kept"
+    assert "Traceback" in event_log.find_newest_event(store, run_id, "LogLine").payload["text"]
+    assert event_log.find_newest_event(store, run_id, "GeometryCaptured") is not None, (
+        "what came before the error is kept"
+    )
     require_whole(store, run_id, finished=False)
 
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from backend.api import stream
-from backend.store import run_attempts, run_status, runs
+from backend.store import run_actions, run_attempts, runs
 from backend.store.database import open_store
 from backend.store.event_log import NewEvent
 from tests.backend.test_stream import messages
@@ -40,9 +40,9 @@ def written(start_server):
     server = start_server("--no-demonstration", "--no-warm")
     store = open_store(server.data)
     run_id, _ = runs.create(store, tiny(device="cuda:9"))
-    record_here(store, run_id, run_attempts.claim(store, run_id, "cuda:9"))
+    record_here(store, run_id, run_attempts.claim_run(store, run_id, "cuda:9"))
     yield server, store, run_id
-    run_attempts.end(store, run_id, 1, NewEvent("RunCancelled", {"epoch": 0}))
+    run_attempts.end_attempt(store, run_id, 1, NewEvent("RunCancelled", {"epoch": 0}))
     store.close()
 
 
@@ -125,7 +125,7 @@ def test_a_reader_that_reconnects_often_loses_and_doubles_nothing(written):
 def test_thirty_readers_of_several_runs_hear_each_event_once(written):
     server, store, run_id = written
     other, _ = runs.create(store, tiny())
-    run_status.request_cancel(store, other)
+    run_actions.request_cancel(store, other)
     heard = [[] for _ in range(30)]
 
     def listen(into):

@@ -27,15 +27,15 @@ from backend.store import (
     integrity,
     migrate,
     query,
+    run_actions,
     run_attempts,
     run_queue,
-    run_status,
     runs,
 )
 from backend.store.database import open_store
 from backend.store.errors import Unusable
 from backend.store.models import run
-from ncengine.backbones.small_networks_config import Mlp
+from ncengine.backbones.small_networks import Mlp
 from tests.conftest import SQLITE_FIRST
 from tests.faults.harness import LONG, owner, require_whole, status, supervising, wait_epoch, wait_status
 from tests.harness import end_workers, tiny, wait_for
@@ -124,7 +124,7 @@ def test_a_full_disk_ends_the_attempt_and_the_run_goes_on_when_there_is_space(sm
             wait_status(store, run_id, "finished", seconds=120)
             assert not supervisor.is_disk_full
         require_whole(store, run_id)
-        first = run_attempts.list_of_run(store, run_id)[0]
+        first = run_attempts.list_attempts(store, run_id)[0]
         assert "the disk of the data directory is full" in first.outcome or "status 1" in first.outcome
     finally:
         end_workers(store)
@@ -165,9 +165,9 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(store, damage):
     run_id, _ = runs.create(store, tiny(epochs=5, device="cpu"))
     with supervising(store):
         wait_epoch(store, run_id, 3)
-        run_status.request_cancel(store, run_id)
+        run_actions.request_cancel(store, run_id)
         wait_status(store, run_id, "cancelled")
-        path = store.data_dir / artifacts.rows(store, run_id, "checkpoint")[0].path
+        path = store.data_dir / artifacts.list_rows(store, run_id, "checkpoint")[0].path
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 1
         if damage == "gone":
@@ -178,9 +178,9 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(store, damage):
         assert [words in problem.description for problem in integrity.find_problems(store)] == [True], (
             "the doctor sees it too"
         )
-        run_status.retry(store, run_id)
+        run_actions.retry(store, run_id)
         wait_status(store, run_id, "finished")
-    lines = [e.payload["text"] for e in event_log.after(store, run_id, 0, 10_000, ["LogLine"])]
+    lines = [e.payload["text"] for e in event_log.list_events(store, run_id, 0, 10_000, ["LogLine"])]
     assert any("falling back to the one before" in line for line in lines)
     assert path.exists() == (damage != "gone"), "what can be saved of it stays"
     require_whole(store, run_id)
@@ -207,7 +207,7 @@ def test_the_wall_clock_may_jump_a_day_either_way(store, tmp_path, monkeypatch):
         second, _ = runs.create(store, tiny(epochs=1, device="cpu"))
         wait_status(store, second, "finished")
     assert runs.get(store, first).attempt == 1
-    days = {event.at[:10] for event in event_log.after(store, first, 0, 100_000)}
+    days = {event.at[:10] for event in event_log.list_events(store, first, 0, 100_000)}
     assert len(days) >= 3, "the clock did jump"
     require_whole(store, first)
     require_whole(store, second)
@@ -231,8 +231,8 @@ def test_a_flood_of_a_hundred_megabytes_on_stderr_leaves_a_short_log(store, tmp_
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
     run_id, _ = runs.create(store, tiny(epochs=60, device="cpu"))
     with supervising(store):
-        log = artifacts.log_path(store, run_id)
-        wait_for(lambda: log.exists() and "the last line" in log.read_text()[-100_000:], 60, "the flood")
+        log = artifacts.worker_log_path(store, run_id)
+        wait_for(lambda: log.exists() and "the last line" in log.read_text()[-100_000:], 240, "the flood")
         wait_status(store, run_id, "finished")
     assert log.stat().st_size < 9 * 2**20
     assert "earlier lines were left out" in log.read_text()[:200]

@@ -19,7 +19,7 @@ from tests.harness import tiny
 def trained(store, config, name):
     """Run a config to its end; return its id."""
     run_id, _ = runs.create(store, config, name=name)
-    number = run_attempts.claim(store, run_id, "cpu")
+    number = run_attempts.claim_run(store, run_id, "cpu")
     recorder = EventRecorder(store, run_id, number, Heartbeat(store, run_id, number, ran_before_s=0.0))
     for event in train(config):
         if isinstance(event, RunFinished):

@@ -19,23 +19,21 @@ from PIL import Image
 from pypdf import PdfReader
 
 from backend.api import views, wire
-from backend.figures.collect import collect
-from backend.figures.errors import figure_errors
+from backend.figures.collect import collect, figure_errors
 from backend.figures.process import FigureJob, FigureProcess, StoreLocation
 from backend.store import artifacts, event_log, run_attempts, runs
 from backend.store.errors import Invalid, NotFound
 from backend.store.event_log import NewEvent
 from ncfigures import palette
-from ncfigures.camera import Camera, parse_camera
-from ncfigures.catalogue import FIGURES, VENUES, Format
-from ncfigures.colour_vision import rgb_from_hex, simulate
+from ncfigures.catalogue import FIGURES, OPTIONS, VENUES, Format
 from ncfigures.errors import FigureError
-from ncfigures.figure_spec import ChartSpec, HeatmapSpec, SceneSpec
+from ncfigures.figure_spec import Camera, ChartSpec, HeatmapSpec, SceneSpec, parse_camera
 from ncfigures.figures import build_figure_spec
-from ncfigures.latex import escape_latex, latex_snippet
+from ncfigures.latex import escape_latex, format_latex_snippet
 from ncfigures.matplotlib_renderer import draw_figure
-from ncfigures.matplotlib_style import rc_context
-from ncfigures.options import FigureOptions, export_command, parse_options
+from ncfigures.matplotlib_style import apply_rc_params
+from ncfigures.options import FigureOptions, format_export_command, parse_options
+from ncfigures.palette import rgb_from_hex, simulate
 from ncfigures.render import render_figure
 from tests.harness import tiny
 from tests.repetitions import exhaustive_except
@@ -67,7 +65,7 @@ def made(kept, figure, format_="pdf", ids=None, **options):
 
 def drawn(request):
     """Return the matplotlib figure of a request, laid out."""
-    with rc_context(request.options):
+    with apply_rc_params(request.options):
         figure = draw_figure(build_figure_spec(request), request.options, request.format)
         figure.draw_without_rendering()
     return figure
@@ -246,6 +244,10 @@ def test_options_change_what_they_say(kept):
     assert drawn(asked(kept, "curves", scale="linear", keys="nc1")).axes[0].get_yscale() == "linear"
 
 
+def test_every_option_has_a_description():
+    assert list(OPTIONS) == list(FigureOptions.model_fields)
+
+
 def test_grey_has_the_same_luminance_and_no_hue():
     for colour in palette.CLASSES_10:
         grey = rgb_from_hex(simulate(colour, "grey"))
@@ -273,7 +275,7 @@ def test_the_whole_figure_is_seen_in_grey(kept):
 def test_the_scene_draws_the_captures_coordinates_sorted_by_depth(kept):
     request = asked(kept, "geometry", camera="0,0,2,0,1,0,1")
     axes = drawn(request).axes[0]
-    geometry = views.geometry(kept.store, kept.run, None)
+    geometry = views.read_geometry(kept.store, kept.run, None)
     view = np.asarray(geometry.view_matrix)
     found: dict[str, list[np.ndarray]] = {}
     for collection in sorted(axes.collections, key=lambda each: each.get_zorder()):
@@ -292,7 +294,7 @@ def test_far_marks_are_paler(kept):
     axes = drawn(asked(kept, "geometry", camera="0,0,2,0,1,0,1", layers="")).axes[0]
     dots = [each for each in axes.collections if each.get_gid() == "class mean"]
     dots.sort(key=lambda each: each.get_zorder())
-    geometry = views.geometry(kept.store, kept.run, None)
+    geometry = views.read_geometry(kept.store, kept.run, None)
     depth = (wire.from_typed(geometry.arrays["means"]) @ np.asarray(geometry.view_matrix))[:, 2]
     whole = [rgb_from_hex(colour) for colour in np.asarray(palette.class_colours(10))[np.argsort(depth)]]
     drawn_ = [colour[:3] for each in dots for colour in each.get_facecolor()]
@@ -302,7 +304,7 @@ def test_far_marks_are_paler(kept):
 
 
 def test_the_scene_is_drawn_along_principal_directions(kept):
-    geometry = views.geometry(kept.store, kept.run, None, view="pca")
+    geometry = views.read_geometry(kept.store, kept.run, None, view="pca")
     rows = table_of(made(kept, "geometry", "csv", view="pca").decode())
     shown = np.array([[float(row[axis]) for axis in "xyz"] for row in rows if row["kind"] == "class mean"])
     means = wire.from_typed(geometry.arrays["means"]) @ np.asarray(geometry.view_matrix)
@@ -340,14 +342,14 @@ def test_a_strip_shows_several_epochs(kept):
     assert [panel.title for panel in build_figure_spec(request).panels] == ["epoch 0", "epoch 1", "epoch 3"]
     assert [axes.get_title(loc="left") for axes in drawn(request).axes] == ["epoch 0", "epoch 1", "epoch 3"]
     for panel, epoch in zip(build_figure_spec(request).panels, (0, 1, 3), strict=True):
-        arrays = views.geometry(kept.store, kept.run, epoch).arrays
+        arrays = views.read_geometry(kept.store, kept.run, epoch).arrays
         means = next(points for points in panel.points if points.kind == "class mean")
         np.testing.assert_allclose(panel.coordinates["class mean"], wire.from_typed(arrays["means"]), atol=1e-6)
         assert len(means.positions_N3) == 10
 
 
 def test_curves_and_tables_hold_the_measured_numbers(kept):
-    series = views.series(kept.store, kept.run, ["nc1", "top1"])
+    series = views.read_series(kept.store, kept.run, ["nc1", "top1"])
     figure = drawn(asked(kept, "curves", keys="nc1,top1"))
     train_line, test_line = figure.axes[0].lines[:2]
     assert list(train_line.get_ydata()) == series.values["train"]["nc1"]
@@ -359,7 +361,7 @@ def test_curves_and_tables_hold_the_measured_numbers(kept):
 
 
 def test_seeds_are_their_median_and_their_range(kept):
-    held = np.array([views.series(kept.store, run, ["nc1"]).values["train"]["nc1"] for run in kept.heads[:3]])
+    held = np.array([views.read_series(kept.store, run, ["nc1"]).values["train"]["nc1"] for run in kept.heads[:3]])
     line = build_figure_spec(asked(kept, "curves", ids=kept.heads, keys="nc1")).panels[0].lines[0]
     np.testing.assert_allclose(line.y, np.median(held, axis=0))
     np.testing.assert_allclose(line.low, held.min(axis=0))
@@ -372,7 +374,7 @@ def test_seeds_are_their_median_and_their_range(kept):
 
 def test_a_table_has_median_range_and_the_best_in_bold(kept):
     finals = {
-        name: [views.series(kept.store, run, ["nc1"]).values["train"]["nc1"][-1] for run in ids]
+        name: [views.read_series(kept.store, run, ["nc1"]).values["train"]["nc1"][-1] for run in ids]
         for name, ids in (("for paper", kept.heads[:3]), ("linear", kept.heads[3:]))
     }
     better = min(finals, key=lambda name: np.median(finals[name]))
@@ -389,7 +391,7 @@ def test_a_table_has_median_range_and_the_best_in_bold(kept):
 
 
 def test_the_histogram_counts_every_pair(kept):
-    cosines = wire.from_typed(views.geometry(kept.store, kept.run, None).arrays["cosines_means"])
+    cosines = wire.from_typed(views.read_geometry(kept.store, kept.run, None).arrays["cosines_means"])
     angles = np.degrees(np.arccos(cosines[np.triu_indices(10, 1)]))
     (chart,) = build_figure_spec(asked(kept, "histogram")).panels
     assert isinstance(chart, ChartSpec)
@@ -400,7 +402,7 @@ def test_the_histogram_counts_every_pair(kept):
 
 
 def test_margins_are_the_captured_order_statistics(kept):
-    arrays = views.captured_arrays(kept.store, kept.run, views.geometry(kept.store, kept.run, None).step)
+    arrays = views.read_captured_arrays(kept.store, kept.run, views.read_geometry(kept.store, kept.run, None).step)
     train, test = build_figure_spec(asked(kept, "margins")).panels[0].lines
     np.testing.assert_allclose(train.y, arrays["margins"], rtol=1e-6)
     np.testing.assert_allclose(test.y, arrays["margins_test"], rtol=1e-6)
@@ -408,11 +410,11 @@ def test_margins_are_the_captured_order_statistics(kept):
 
 
 def test_spectra_and_layers_are_the_measured_ones(kept):
-    arrays = views.captured_arrays(kept.store, kept.run, views.geometry(kept.store, kept.run, None).step)
+    arrays = views.read_captured_arrays(kept.store, kept.run, views.read_geometry(kept.store, kept.run, None).step)
     between = build_figure_spec(asked(kept, "spectra")).panels[0].lines[0]
     positive = arrays["spectrum_between"] > 0
     np.testing.assert_allclose(between.y[positive], arrays["spectrum_between"][positive], rtol=1e-6)
-    series = views.series(kept.store, kept.layered)
+    series = views.read_series(kept.store, kept.layered)
     nc1 = build_figure_spec(asked(kept, "layers")).panels[0]
     assert [words for _, words in nc1.x.tick_labels] == ["2", "penultimate"]
     expected = [series.values["layer:2"]["nc1"][-1], series.values["train"]["nc1"][-1]]
@@ -420,14 +422,14 @@ def test_spectra_and_layers_are_the_measured_ones(kept):
 
 
 def test_costs_are_medians_of_the_reports(kept):
-    reports = [row.payload for row in event_log.newest_events(kept.store, kept.run, "StepMeasured", 200)]
+    reports = [row.payload for row in event_log.list_newest_events(kept.store, kept.run, "StepMeasured", 200)]
     panel = build_figure_spec(asked(kept, "costs")).panels[0]
     heads = next(bars for bars in panel.bars if bars.label == "head")
     assert heads.values[0] == pytest.approx(1e3 * np.median([report["seconds"]["head"] for report in reports]))
 
 
 def test_time_to_collapse_is_the_milestone(kept):
-    found = views.milestones(kept.store, kept.run, "top1", "train", 0.95).time_to_collapse
+    found = views.find_milestones(kept.store, kept.run, "top1", "train", 0.95).time_to_collapse
     panel = build_figure_spec(asked(kept, "times", keys="top1", threshold=0.95)).panels[0]
     assert panel.bars[0].values[0] == found
     never = build_figure_spec(asked(kept, "times", keys="nc1", threshold=1e-9))
@@ -436,7 +438,7 @@ def test_time_to_collapse_is_the_milestone(kept):
 
 
 def test_the_heatmap_shows_angles_too(kept):
-    cosines = wire.from_typed(views.geometry(kept.store, kept.run, None).arrays["cosines_means"])
+    cosines = wire.from_typed(views.read_geometry(kept.store, kept.run, None).arrays["cosines_means"])
     rows = list(csv.reader(io.StringIO(made(kept, "angles", "csv", unit="angle").decode())))
     assert float(rows[1][2]) == pytest.approx(np.degrees(np.arccos(cosines[0, 1])), abs=1e-3)
 
@@ -509,17 +511,17 @@ def test_the_twin_shows_the_same_numbers(kept, figure):
 
 def test_latex_is_escaped():
     assert escape_latex("50 % of a_b & ŵ, H̃, w̄") == r"50 \% of a\_b \& $\hat{w}$, $\tilde{H}$, $\bar{w}$"
-    text = latex_snippet("a.pdf", "100 %", "icml-wide", "a")
+    text = format_latex_snippet("a.pdf", "100 %", "icml-wide", "a")
     assert text.splitlines()[0] == r"\begin{figure*}"
     assert r"\caption{100 \%}" in text
-    assert r"\input{a.pgf}" in latex_snippet("a.pgf", "", "icml", "a")
+    assert r"\input{a.pgf}" in format_latex_snippet("a.pgf", "", "icml", "a")
 
 
 def test_the_command_says_what_is_not_usual():
     options = FigureOptions(epoch=2, serif=False, legend=False, camera="1,1,1,0,0,1,1")
-    text = export_command(["abc"], "geometry", "pdf", options, "geometry.pdf")
+    text = format_export_command(["abc"], "geometry", "pdf", options, "geometry.pdf")
     assert text == "collapse export abc geometry -o geometry.pdf --epoch 2 --camera 1,1,1,0,0,1,1 --sans --no-legend"
-    assert export_command(["a"], "curves", "csv", FigureOptions(), "x").endswith("-o x --format csv")
+    assert format_export_command(["a"], "curves", "csv", FigureOptions(), "x").endswith("-o x --format csv")
 
 
 # ── what cannot be drawn ────────────────────────────────────────────────────────────────────────────────────────────
@@ -578,14 +580,14 @@ def test_a_run_without_geometry_says_so(store):
 
 def test_a_damaged_capture_says_so(store):
     run_id, _ = runs.create(store, tiny())
-    run_attempts.claim(store, run_id, "cpu")
+    run_attempts.claim_run(store, run_id, "cpu")
     file = artifacts.write(store, run_id, "geometry", 0, 1, {"means": np.zeros((2, 1))})
     started = {"class_names": ["a", "b"], "view": "line", "view_matrix": [[1.0, 0, 0]], "vertices": [[1.0], [-1.0]]}
     captured = NewEvent("GeometryCaptured", {"epoch": 0.0, "step": 0}, file)
     event_log.append(store, run_id, 1, [NewEvent("RunStarted", started), captured])
     (store.data_dir / file.path).unlink()
     with pytest.raises(Exception, match="damaged or missing on disk"):
-        views.geometry(store, run_id, None)
+        views.read_geometry(store, run_id, None)
 
 
 def test_the_figure_process_survives_errors_and_its_own_death(kept):

@@ -13,21 +13,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from backend.figures.collect import film_request
+from backend.figures.collect import collect_film
 from backend.store.errors import Invalid
-from ncfigures.camera import Camera, parse_camera
 from ncfigures.errors import FigureError
+from ncfigures.figure_spec import Camera, parse_camera
 from ncfigures.film import (
     FilmTiming,
-    common_captures,
     draw_frames,
     ease_in_out,
-    frame_label,
+    format_frame_label,
     interpolate_captures,
+    make_screen_options,
     plan_frames,
     render_film,
     rotate_camera,
-    screen_options,
+    select_common_captures,
 )
 from ncfigures.options import parse_options
 from tests.cli.test_cli import collapse
@@ -56,8 +56,8 @@ def test_every_frame_shows_a_capture_or_says_that_it_is_between_two(captures, fr
 
 @pytest.fixture(scope="module")
 def request_of(kept):
-    held = film_request(kept.store, [kept.run], parse_options({"layers": "features,classifier"}))
-    return replace(held, options=screen_options(held.options, 1))
+    held = collect_film(kept.store, [kept.run], parse_options({"layers": "features,classifier"}))
+    return replace(held, options=make_screen_options(held.options, 1))
 
 
 def test_between_two_captures_coordinates_move_in_a_straight_line(request_of):
@@ -72,7 +72,7 @@ def test_between_two_captures_coordinates_move_in_a_straight_line(request_of):
 
 def test_a_moment_is_named(request_of):
     captures = request_of.first_run().captures
-    said = [frame_label(captures, frame_) for frame_ in plan_frames(len(captures), 3 * len(captures))]
+    said = [format_frame_label(captures, frame_) for frame_ in plan_frames(len(captures), 3 * len(captures))]
     assert said[0] == f"epoch {captures[0].epoch:.4g}"
     assert f"between epochs {captures[-2].epoch:.4g} and {captures[-1].epoch:.4g}, interpolated" in said
 
@@ -116,8 +116,8 @@ def test_a_gif_shows_all_and_says_where_it_comes_from(request_of):
 
 
 def test_nothing_but_the_scene_moves(kept):
-    held = film_request(kept.store, [kept.run], parse_options({"layers": ""}))
-    some = replace(held, options=screen_options(held.options, 1))
+    held = collect_film(kept.store, [kept.run], parse_options({"layers": ""}))
+    some = replace(held, options=make_screen_options(held.options, 1))
     shown = [np.asarray(picture) for picture in draw_frames(some, SHORT)]
     assert all((picture[:20] == shown[0][:20]).all() for picture in shown), "the legend stands still"
     assert (shown[0][:20] < 128).any()
@@ -135,13 +135,13 @@ def test_an_mp4_has_every_frame(request_of):
 
 
 def test_several_runs_stand_side_by_side_at_the_epochs_that_all_have(kept):
-    held = film_request(kept.store, [kept.run, kept.cut], parse_options({}))
+    held = collect_film(kept.store, [kept.run, kept.cut], parse_options({}))
     captures = [group.runs[0].captures for group in held.groups]
     assert len(captures[0]) > len(captures[1]), "three epochs and two"
-    epochs = [[capture.epoch for capture in each] for each in common_captures(captures)]
+    epochs = [[capture.epoch for capture in each] for each in select_common_captures(captures)]
     assert epochs[0] == epochs[1] == [capture.epoch for capture in captures[1]]
     with pytest.raises(FigureError, match="no epoch that all of them captured"):
-        common_captures([captures[0][:1], captures[1][-1:]])
+        select_common_captures([captures[0][:1], captures[1][-1:]])
 
 
 @pytest.mark.parametrize(
@@ -170,4 +170,4 @@ def test_from_a_terminal(kept, tmp_path):
     assert "must end in .gif or .mp4, got 'avi'" in refused
     assert not list(tmp_path.glob("*.avi*"))
     with pytest.raises(Invalid, match="a film shows all epochs"):
-        film_request(kept.store, [kept.run], parse_options({"epoch": 1}))
+        collect_film(kept.store, [kept.run], parse_options({"epoch": 1}))

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from ncengine.metrics import METRICS
 from ncfigures.figure_spec import FigureSpec, SummaryTable, TableCell
-from ncfigures.latex import escape_latex, latex_snippet
+from ncfigures.latex import escape_latex, format_latex_snippet
 from ncfigures.render import render_figure
-from ncfigures.tables import latex_table
+from ncfigures.tables import format_latex_table
 from tests.ncfigures.test_figures import asked
 
 
@@ -60,12 +60,12 @@ def test_every_metric_can_stand_in_a_caption(key):
         latex = escape_latex(text)
         assert latex.isascii()
         assert latex.count("?") == text.count("?"), "every symbol of a formula has a form in LaTeX"
-        assert latex in latex_snippet("a.pdf", text, "icml", "a")
+        assert latex in format_latex_snippet("a.pdf", text, "icml", "a")
 
 
 def test_a_row_may_begin_with_a_bracket():
     table = SummaryTable("", ["value"], [("[a]", [TableCell(1.0)]), ("b", [TableCell(2.0)])])
-    text = latex_table(FigureSpec([], [], "", table))
+    text = format_latex_table(FigureSpec([], [], "", table))
     assert "    {}[a] & 1 " in text
 
 

@@ -20,7 +20,7 @@ def test_a_run_is_loaded_with_its_metrics(kept):
     loaded = nc.load(kept.run, data=kept.store.data_dir)
     assert repr(loaded) == f"<1 run: {kept.run} (for paper, finished, epoch 3)>"
     table = loaded.metrics()
-    series = views.series(kept.store, kept.run)
+    series = views.read_series(kept.store, kept.run)
     assert list(table.loc[kept.run].index) == series.epochs
     for split in ("train", "test"):
         for key, values in series.values[split].items():

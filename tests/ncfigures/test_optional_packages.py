@@ -7,9 +7,8 @@ import sys
 
 import pytest
 
-from backend.figures.collect import film_request
-from backend.figures.errors import figure_errors
-from backend.figures.files import figure_file
+from backend.figures.collect import collect_film, figure_errors
+from backend.figures.files import make_figure_file
 from backend.store.errors import Unusable
 from ncfigures.film import FilmTiming, render_film
 from ncfigures.options import FigureOptions, parse_options
@@ -19,7 +18,7 @@ REMEDY = r"matplotlib is not installed.*pip install 'collapse-lab\[figures\]'"
 
 @pytest.fixture
 def without_matplotlib(monkeypatch):
-    for name in [name for name in sys.modules if name.startswith(("ncfigures.matplotlib_", "ncfigures.fonts"))]:
+    for name in [name for name in sys.modules if name.startswith("ncfigures.matplotlib_")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
 
@@ -28,14 +27,14 @@ def without_matplotlib(monkeypatch):
 def test_a_drawn_figure_names_the_extra_and_tables_need_none(kept):
     for format_ in ("pdf", "svg", "png", "eps", "pgf"):
         with pytest.raises(Unusable, match=REMEDY):
-            figure_file(kept.store, [kept.run], "curves", format_, FigureOptions())
+            make_figure_file(kept.store, [kept.run], "curves", format_, FigureOptions())
     for format_ in ("csv", "tex", "md", "json"):
-        assert figure_file(kept.store, [kept.run], "curves", format_, FigureOptions()).content
+        assert make_figure_file(kept.store, [kept.run], "curves", format_, FigureOptions()).content
 
 
 @pytest.mark.usefixtures("without_matplotlib")
 def test_a_film_names_the_extra(kept):
-    request = film_request(kept.store, [kept.run], parse_options({}))
+    request = collect_film(kept.store, [kept.run], parse_options({}))
     with pytest.raises(Unusable, match=REMEDY), figure_errors():
         render_film(request, "gif", FilmTiming(seconds=0.5, fps=4), "", lambda _: None)
 

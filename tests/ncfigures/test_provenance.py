@@ -49,7 +49,7 @@ def test_a_file_is_made_again_to_the_byte(kept, tmp_path, format_, figure):
     ids = kept.heads if figure == "curves" else [kept.run]
     path = tmp_path / f"figure.{format_}"
     path.write_bytes(made(kept, figure, format_, ids=ids, venue="neurips"))
-    assert export.from_store(kept.store, export.order_from_file(path)) == path.read_bytes()
+    assert export.export_from_store(kept.store, export.read_order(path)) == path.read_bytes()
 
 
 def test_several_runs_are_shown_beside_each_other(kept):
@@ -94,9 +94,9 @@ def test_a_picture_that_lost_its_facts_is_refused(kept):
 
 def test_a_filter_means_its_runs(kept):
     wanted = export.FigureOrder("head:linear", "curves", "csv", {"keys": "nc1"})
-    assert export.from_store(kept.store, wanted).startswith(b"epoch,train/nc1")
+    assert export.export_from_store(kept.store, wanted).startswith(b"epoch,train/nc1")
     with pytest.raises(Exception, match="no run is meant"):
-        export.from_store(kept.store, export.FigureOrder("head:fixed-etf", "curves", "csv", {}))
+        export.export_from_store(kept.store, export.FigureOrder("head:fixed-etf", "curves", "csv", {}))
 
 
 def test_names_that_no_font_has_are_drawn_all_the_same(kept):

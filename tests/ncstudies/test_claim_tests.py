@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ncstudies.claim_tests import evaluate_claim, p_values
+from ncstudies.claim_tests import compute_p_values, evaluate_claim
 from ncstudies.study import Claim, ClassifierLag, EpochsToThreshold, MetricAt, PeakMemory, RunOutcome, StepTime
 
 NUMBERS = st.lists(st.floats(-10, 10).map(lambda v: round(v, 1)), min_size=3, max_size=8)
@@ -34,19 +34,19 @@ def signed_rank(differences):
 @given(NUMBERS)
 def test_lower_is_the_signed_rank_test_by_its_definition(differences):
     left, right = np.array(differences), np.zeros(len(differences))
-    p, opposite = p_values(left, right, "lower")
+    p, opposite = compute_p_values(left, right, "lower")
     if not any(differences):
         assert (p, opposite) == (1.0, 1.0)
         return
     assert p == pytest.approx(signed_rank(differences), abs=1e-9)
     assert opposite == pytest.approx(signed_rank([-d for d in differences]), abs=1e-9)
-    assert p_values(left, right, "higher") == (opposite, p)
-    assert p_values(right, left, "lower") == (opposite, p)
+    assert compute_p_values(left, right, "higher") == (opposite, p)
+    assert compute_p_values(right, left, "lower") == (opposite, p)
 
 
 def test_five_pairs_that_agree_give_the_least_p():
     left = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
-    assert p_values(left, left + np.array([0.1, 0.5, 0.2, 0.3, 0.4]), "lower") == (2**-5, 1.0)
+    assert compute_p_values(left, left + np.array([0.1, 0.5, 0.2, 0.3, 0.4]), "lower") == (2**-5, 1.0)
 
 
 def test_steadier_is_pitmans_and_morgans_test_by_its_formula():
@@ -55,14 +55,14 @@ def test_steadier_is_pitmans_and_morgans_test_by_its_formula():
     left, right = random.normal(size=9), 2.5 * random.normal(size=9)
     ratio, r = left.var() / right.var(), np.corrcoef(left, right)[0, 1]
     t = (ratio - 1) * math.sqrt(7) / (2 * math.sqrt(ratio * (1 - r * r)))
-    p, opposite = p_values(left, right, "steadier")
+    p, opposite = compute_p_values(left, right, "steadier")
     assert p == pytest.approx(stats.t.cdf(t, 7), rel=1e-9)
     assert opposite == pytest.approx(1 - p, rel=1e-9)
 
 
 @pytest.mark.parametrize(("left", "right"), [([1, 1, 1, 1], [1, 2, 3, 4]), ([1, 2, 3, 4], [2, 3, 4, 5])])
 def test_steadier_says_nothing_of_what_does_not_vary_or_varies_alike(left, right):
-    assert p_values(np.array(left, float), np.array(right, float), "steadier") == (1.0, 1.0)
+    assert compute_p_values(np.array(left, float), np.array(right, float), "steadier") == (1.0, 1.0)
 
 
 def outcome(*loss):

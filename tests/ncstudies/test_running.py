@@ -13,13 +13,13 @@ import sys
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from backend.store import data_directory, query, run_attempts, run_status, runs
+from backend.store import data_directory, query, run_actions, run_attempts, runs
 from backend.store.database import open_store
 from backend.store.errors import Invalid, Unusable
 from backend.studies.command import reproduce, require_report_folder, write_report
-from backend.studies.store_runner import StoreRunner, capacity_for
-from ncstudies.plan import plan_runs
-from ncstudies.report import study_report
+from backend.studies.store_runner import StoreRunner, choose_capacity
+from ncstudies.report import write_study_report
+from ncstudies.runner import plan_runs
 from ncstudies.study import Claim, MetricAt, Setting, Study, StudyFigure
 from tests.cli.test_cli import collapse
 from tests.harness import end_workers, tiny, wait_for
@@ -88,7 +88,7 @@ def test_what_is_left_is_estimated_from_what_was_run(swept):
 
 def test_the_report_says_what_the_runs_say(swept, tmp_path):
     said = []
-    files = study_report(StoreRunner(swept), small_study(), "laptop", plan_of(), said.append).files
+    files = write_study_report(StoreRunner(swept), small_study(), "laptop", plan_of(), said.append).files
     assert said[0] == "reading runs"
     assert "Metrics over epochs" in said[1]
     assert set(files) == {"README.md", "report.html", "claims.csv", "digits-1-curves.svg", "digits-2-finals.svg"}
@@ -112,7 +112,7 @@ def test_the_report_says_what_the_runs_say(swept, tmp_path):
     assert "batch_size" not in text, "arms do not differ in what they share"
     for run_id in states(swept, plan_of()):
         assert f"`{run_id}`" in text
-    assert study_report(StoreRunner(swept), small_study(), "laptop", plan_of(), said.append).files == files, (
+    assert write_study_report(StoreRunner(swept), small_study(), "laptop", plan_of(), said.append).files == files, (
         "the same runs give the same bytes"
     )
     write_report(tmp_path / "out", files)
@@ -120,7 +120,9 @@ def test_the_report_says_what_the_runs_say(swept, tmp_path):
 
 
 def test_the_page_opens_in_a_browser(swept, tmp_path, browser):
-    write_report(tmp_path, study_report(StoreRunner(swept), small_study(), "laptop", plan_of(), lambda _: None).files)
+    write_report(
+        tmp_path, write_study_report(StoreRunner(swept), small_study(), "laptop", plan_of(), lambda _: None).files
+    )
     with browser.new_page(viewport={"width": 390, "height": 800}) as page:
         asked = []
         page.on("request", lambda request: asked.append(request.url))
@@ -134,7 +136,7 @@ def test_the_page_opens_in_a_browser(swept, tmp_path, browser):
 
 def test_a_folder_with_another_readme_is_refused(swept, tmp_path):
     require_report_folder(tmp_path / "new")
-    files, _ = study_report(StoreRunner(swept), small_study(), "laptop", plan_of(), lambda _: None)
+    files, _ = write_study_report(StoreRunner(swept), small_study(), "laptop", plan_of(), lambda _: None)
     write_report(tmp_path, files)
     require_report_folder(tmp_path)  # an earlier report's
     (tmp_path / "README.md").write_text("# My project\n")
@@ -153,7 +155,7 @@ def test_a_missing_package_is_named_before_anything_runs(tmp_path, monkeypatch):
 
 def test_runs_that_are_not_finished_are_named(swept):
     wanted = plan_runs(small_study(), "laptop", 4)
-    text = study_report(StoreRunner(swept), small_study(), "laptop", wanted, lambda _: None).files
+    text = write_study_report(StoreRunner(swept), small_study(), "laptop", wanted, lambda _: None).files
     assert "**2 of 8 runs are not finished:** one, seed 3 (Digits); two, seed 3 (Digits)." in text["README.md"].decode()
 
 
@@ -177,17 +179,17 @@ def test_a_killed_sweep_goes_on(tmp_path):
         before = {row.id for row in StoreRunner(store).find(plan_of(400)).values()}
         process.kill()
         process.wait()
-        working = {row.run_id: row.number for row in run_attempts.list_running(store)}
+        working = {row.run_id: row.number for row in run_attempts.list_running_attempts(store)}
         assert working, "workers outlive the sweep that started them"
         for row in StoreRunner(store).find(plan_of(400)).values():
             if row.status == "queued":
-                run_status.request_pause(store, row.id)
+                run_actions.request_pause(store, row.id)
         process, again = started(tmp_path, 2)
         again.close()
         wait_for(lambda: "paused" not in states(store, plan_of(400)).values(), 60, "what was held back is queued again")
         after = {row.id for row in StoreRunner(store).find(plan_of(400)).values()}
         assert after == before, "no run is made twice"
-        assert {row.run_id: row.number for row in run_attempts.list_running(store)} == working, (
+        assert {row.run_id: row.number for row in run_attempts.list_running_attempts(store)} == working, (
             "and are adopted by the next"
         )
         process.send_signal(signal.SIGINT)
@@ -213,7 +215,7 @@ def test_times_are_not_compared_beside_a_server(tmp_path):
     ):
         StoreRunner(store).execute(alone, plan_of())
     assert query.list_runs(store, limit=10).rows == []
-    assert sum(capacity_for(alone).values()) == 1
+    assert sum(choose_capacity(alone).values()) == 1
     store.close()
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from ncengine.metrics import METRICS
 from ncfigures.catalogue import FIGURES
-from ncfigures.options import check_figure, metric_keys, parse_options
-from ncstudies.claim_tests import SIGNIFICANCE_LEVEL, p_values
-from ncstudies.plan import plan_runs
+from ncfigures.options import check_figure, choose_metric_keys, parse_options
+from ncstudies.claim_tests import SIGNIFICANCE_LEVEL, compute_p_values
+from ncstudies.runner import plan_runs
 from ncstudies.studies import STUDIES
 
 REPORTS = Path(__file__).parents[2] / "docs" / "reproduction"
@@ -41,7 +41,7 @@ def test_a_study_holds_together(name, size):
         for drawing in setting.figures:
             options = parse_options(dict(drawing.options))
             check_figure(drawing.figure, "svg", options)
-            assert set(metric_keys(drawing.figure, options)) <= set(METRICS)
+            assert set(choose_metric_keys(drawing.figure, options)) <= set(METRICS)
             assert set(drawing.options) <= set(FIGURES[drawing.figure].options)
 
 
@@ -73,7 +73,7 @@ def test_the_committed_report_is_what_its_numbers_say(name):
     for row in rows:
         left, right = (np.array([float(v) for v in row[key].split()]) for key in ("values of", "values than"))
         assert len(left) >= 5
-        p, opposite = p_values(left, right, row["relation"])
+        p, opposite = compute_p_values(left, right, row["relation"])
         assert float(row["p"]) == pytest.approx(p, rel=1e-3)  # p has four digits
         expected = (
             "agrees" if p <= SIGNIFICANCE_LEVEL else "disagrees" if opposite <= SIGNIFICANCE_LEVEL else "undecided"

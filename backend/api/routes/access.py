@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
-import sqlalchemy as sa
 from fastapi import APIRouter, Path, Query
 
 from backend.api import wire
 from backend.api.routes.context import ContextDep
-from backend.api.security.callers import current_caller
-from backend.api.security.expiry import expiry
+from backend.api.security.permissions import current_caller
 from backend.jobs import doctor
-from backend.store import audit as audit_store
-from backend.store import tokens
+from backend.store import access
+from backend.store.access import format_expiry
 from backend.store.errors import Conflict, Invalid
 
 router = APIRouter(prefix="/api/v1", tags=["access"])
@@ -48,30 +46,29 @@ async def log_out(context: ContextDep) -> None:
 @router.get("/tokens")
 def list_tokens(context: ContextDep) -> wire.ItemList[wire.TokenWire]:
     """List access tokens, newest first, including revoked and expired ones."""
-    items = [_wire(row) for row in tokens.list_tokens(context.store)]
-    return wire.ItemList[wire.TokenWire](items=items)
+    return wire.list_of(wire.TokenWire, access.list_tokens(context.store))
 
 
 @router.post("/tokens", status_code=201)
 def create_token(context: ContextDep, body: wire.TokenRequest) -> wire.CreatedToken:
     """Create an access token; its secret is returned only once."""
-    row, secret = tokens.create(context.store, body.name, body.scope, _expires_at(body))
+    row, secret = access.create_token(context.store, body.name, body.scope, _expires_at(body))
     url = f"{context.settings.url}/?token={secret}"
-    return wire.CreatedToken(**_wire(row).model_dump(), token=secret, url=url)
+    return wire.CreatedToken(**wire.TokenWire.model_validate(row).model_dump(), token=secret, url=url)
 
 
 def _expires_at(body: wire.TokenRequest) -> str | None:
     if body.expires_at is not None and body.expires_in_s is not None:
         raise Invalid("give either `expires_at` or `expires_in_s`")
     if body.expires_in_s is not None:
-        return expiry(datetime.now(UTC) + timedelta(seconds=body.expires_in_s))
-    return None if body.expires_at is None else expiry(body.expires_at)
+        return format_expiry(datetime.now(UTC) + timedelta(seconds=body.expires_in_s))
+    return None if body.expires_at is None else format_expiry(body.expires_at)
 
 
 @router.delete("/tokens/{token_id}", status_code=204)
 async def revoke(context: ContextDep, token_id: Annotated[str, Path(max_length=16)]) -> None:
     """Revoke a token and end its sessions and streams."""
-    await asyncio.to_thread(tokens.revoke, context.store, token_id)
+    await asyncio.to_thread(access.revoke_token, context.store, token_id)
     context.authenticator.forget()
     await context.hub.end_invalid()
 
@@ -91,11 +88,4 @@ def audit_log(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> wire.ItemList[wire.AuditEntry]:
     """Return the audit log, newest first."""
-    rows = audit_store.entries(context.store, run, before, limit)
-    names = wire.AuditEntry.model_fields
-    items = [wire.AuditEntry(**{name: getattr(row, name) for name in names}) for row in rows]
-    return wire.ItemList[wire.AuditEntry](items=items)
-
-
-def _wire(row: sa.Row[Any]) -> wire.TokenWire:
-    return wire.TokenWire(**{name: getattr(row, name) for name in wire.TokenWire.model_fields})
+    return wire.list_of(wire.AuditEntry, access.list_audit_entries(context.store, run, before, limit))

@@ -11,9 +11,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 
 from backend.api import run_views, wire
-from backend.api.downloads import DownloadResponse, cancel_on_disconnect
-from backend.api.routes.context import ContextDep, queue_owner
-from backend.api.routes.encoding import EncodedRoute
+from backend.api.downloads import DownloadResponse, until_disconnect
+from backend.api.routes.context import ContextDep, EncodedRoute, queue_owner
 from backend.api.work_queue import QueueSlot
 from backend.store import runs
 from backend.store.archive import reader, writer
@@ -24,8 +23,9 @@ router = APIRouter(prefix="/api/v1", tags=["archives"], route_class=EncodedRoute
 
 async def _archive_slot(context: ContextDep, request: Request) -> AsyncIterator[QueueSlot]:
     """FastAPI dependency: a slot in the archive queue, held until the response is sent."""
-    async with contextlib.AsyncExitStack() as held:
-        yield await cancel_on_disconnect(request, held.enter_async_context(context.archive_queue.slot(queue_owner())))
+    async with contextlib.AsyncExitStack() as stack:
+        waiting = stack.enter_async_context(context.archive_queue.slot(queue_owner()))
+        yield await until_disconnect(waiting, request.receive)
 
 
 @router.get("/runs/{run_id}/archive.zip", response_class=StreamingResponse)
@@ -52,7 +52,7 @@ async def import_run(context: ContextDep, request: Request, response: Response) 
     kind = request.headers.get("content-type", "").partition(";")[0]
     if kind not in ("application/zip", "application/octet-stream"):
         raise Invalid(f"an archive is sent as application/zip, got {kind or 'no content-type'!r}")
-    upload = context.store.data_dir / "imports" / f"{runs.new_id()}.zip.partial"
+    upload = context.store.data_dir / "imports" / f"{runs.make_run_id()}.zip.partial"
     await asyncio.to_thread(upload.parent.mkdir, parents=True, exist_ok=True, mode=0o700)
     try:
         with await asyncio.to_thread(upload.open, "wb") as stream:
@@ -65,4 +65,4 @@ async def import_run(context: ContextDep, request: Request, response: Response) 
     if not new:
         response.status_code = 200
     response.headers["location"] = f"/api/v1/runs/{run_id}"
-    return run_views.run_wire(await asyncio.to_thread(runs.get, context.store, run_id))
+    return run_views.run_to_wire(await asyncio.to_thread(runs.get, context.store, run_id))

@@ -13,13 +13,12 @@ from fastapi import APIRouter, Body, Query, Response
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
-from backend.api import wire
-from backend.api.routes.context import ContextDep
+from backend.api import run_views, wire
+from backend.api.routes.context import ContextDep, EncodedRoute
 from backend.api.routes.docs import is_site_built
-from backend.api.routes.encoding import EncodedRoute
-from backend.api.security.callers import current_caller
+from backend.api.security.permissions import current_caller
 from backend.jobs import slots, sweep
-from backend.jobs.estimate import estimate_runs
+from backend.jobs.sweep import estimate_runs
 from backend.store import runs
 from backend.store.errors import Invalid
 from backend.store.scopes import includes
@@ -28,7 +27,6 @@ from ncengine import __version__
 from ncengine.config import RunConfig
 from ncengine.data.registry import DATASETS, LabelledConfig, OwnDataConfig
 from ncengine.metrics import METRICS
-from ncengine.preset_configs import PRESET_GROUPS
 
 router = APIRouter(prefix="/api/v1", tags=["catalogue"], route_class=EncodedRoute)
 
@@ -36,18 +34,7 @@ router = APIRouter(prefix="/api/v1", tags=["catalogue"], route_class=EncodedRout
 @router.get("/presets")
 def presets() -> wire.ItemList[wire.PresetWire]:
     """List presets."""
-    items = [
-        wire.PresetWire(
-            name=name,
-            group=group,
-            title=name,
-            description=(preset.__doc__ or "").strip().splitlines()[0],
-            config=preset(),
-        )
-        for group, held in PRESET_GROUPS.items()
-        for name, preset in held.items()
-    ]
-    return wire.ItemList[wire.PresetWire](items=items)
+    return wire.ItemList[wire.PresetWire](items=run_views.list_presets())
 
 
 @router.get("/schema/config", response_class=JSONResponse)
@@ -65,40 +52,40 @@ def _schema() -> bytes:
 def check(context: ContextDep, config: Annotated[dict[str, Any], Body()]) -> wire.ConfigCheck:
     """Validate a config; returns its errors by field, or the config with derived facts."""
     try:
-        found = context.resolve_config(RunConfig.model_validate(config))
-        context.require_device(found)
+        resolved = context.resolve_config(RunConfig.model_validate(config))
+        context.require_device(resolved)
     except ValidationError as error:
         return wire.ConfigCheck(errors=field_errors(list(error.errors())), config=None, facts={})
     except Invalid as error:
         return wire.ConfigCheck.model_validate({"errors": error.extra["errors"], "config": None, "facts": {}})
     facts = {
-        "classes": found.classes,
-        "train": found.train_size,
-        "steps": found.steps_per_epoch * found.epochs,
-        "kept_captures": found.kept_features.captures,
-        "kept_bytes_each": found.kept_features.bytes,
+        "classes": resolved.classes,
+        "train": resolved.train_size,
+        "steps": resolved.steps_per_epoch * resolved.epochs,
+        "kept_captures": resolved.kept_features.captures,
+        "kept_bytes_each": resolved.kept_features.bytes,
     }
-    return wire.ConfigCheck(errors=[], config=found, facts=facts)
+    return wire.ConfigCheck(errors=[], config=resolved, facts=facts)
 
 
 @router.post("/config/estimate")
 def estimate(context: ContextDep, body: wire.LaunchPlan) -> wire.LaunchEstimate:
     """Estimate time and memory of a launch from similar runs on this machine."""
-    found = estimate_runs(context.store, sweep.expand_grid(body.config, body.grid, body.seeds))
-    known = [each for each in found if each.seconds is not None]
+    estimates = estimate_runs(context.store, sweep.expand_grid(body.config, body.grid, body.seeds))
+    known = [each for each in estimates if each.seconds is not None]
     seconds = sum(each.seconds or 0 for each in known)
     device = slots.pick_slot(body.config.device, list(context.supervisor.slots))
     at_once = context.supervisor.limits.slots.get(device or "", 1)
     worst = min(known, key=lambda each: each.runs, default=None)
     return wire.LaunchEstimate(
-        runs=len(found),
+        runs=len(estimates),
         seconds=seconds if known else None,
         wall_seconds=max(seconds / at_once, *(each.seconds or 0 for each in known)) if known else None,
         memory_bytes=max((each.memory_bytes or 0 for each in known), default=0) or None,
         measured_runs=0 if worst is None else worst.runs,
         alike=None if worst is None else worst.alike,
-        unknown=len(found) - len(known),
-        ahead=runs.count(context.store, "queued") + runs.count(context.store, "running"),
+        unknown=len(estimates) - len(known),
+        ahead=runs.count_runs(context.store, "queued") + runs.count_runs(context.store, "running"),
         slots=at_once,
     )
 
@@ -134,9 +121,9 @@ def metrics(classes: Annotated[int, Query(ge=2, le=1_000_000)] = 10) -> wire.Ite
 @router.get("/readiness")
 def readiness(context: ContextDep) -> wire.Readiness:
     """Return whether the server can take runs, and the problems if not; scope `admin` also sees paths and remedies."""
-    found = context.monitor.readiness()
-    visible = found.values() if includes(current_caller().scope, "admin") else found
-    return wire.Readiness(ready=not found, problems=list(visible))
+    problems = context.monitor.readiness()
+    visible = problems.values() if includes(current_caller().scope, "admin") else problems
+    return wire.Readiness(ready=not problems, problems=list(visible))
 
 
 @router.get("/system")
@@ -151,7 +138,7 @@ def system(context: ContextDep) -> wire.SystemStatus:
         server_memory_bytes=psutil.Process().memory_info().rss,
         disk_free_bytes=shutil.disk_usage(context.store.data_dir).free,
         disk_full=context.supervisor.is_disk_full,
-        running=runs.count(context.store, "running"),
-        queued=runs.count(context.store, "queued"),
+        running=runs.count_runs(context.store, "running"),
+        queued=runs.count_runs(context.store, "queued"),
         documentation=is_site_built(),
     )

@@ -1,16 +1,20 @@
-"""The server's parts as FastAPI dependencies: store, supervisor, stream hub, figure process, queues and settings."""
+"""What routes share: the server's parts as FastAPI dependencies, and a route class that encodes models in a thread."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import Depends, Request
-from pydantic import ValidationError
+from fastapi import Depends, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
 
 from backend.api.monitoring import ServerMonitor
 from backend.api.security.authenticator import Authenticator
-from backend.api.security.callers import current_caller
+from backend.api.security.permissions import current_caller
 from backend.api.stream import StreamHub
 from backend.api.work_queue import WorkQueue
 from backend.figures.process import FigureProcess, LabelledFile
@@ -61,17 +65,17 @@ class AppContext:
     def config_error(error: Exception) -> Invalid:
         """Convert an exception about a config to an error that names the fields."""
         if isinstance(error, ValidationError):
-            found = [{"path": e.path, "message": e.message} for e in field_errors(list(error.errors()))]
-            first = ": ".join(filter(None, found[0].values()))
-            return Invalid(f"the config does not fit: {first}", errors=found)
+            fields = [{"path": e.path, "message": e.message} for e in field_errors(list(error.errors()))]
+            first = ": ".join(filter(None, fields[0].values()))
+            return Invalid(f"the config does not fit: {first}", errors=fields)
         path = named_setting(str(error)) or "data.path"
         return Invalid(str(error), errors=[{"path": path, "message": str(error)}])
 
 
 def get_context(request: Request) -> AppContext:
     """FastAPI dependency: return the context of the application that serves the request."""
-    found: AppContext = request.app.state.context
-    return found
+    context: AppContext = request.app.state.context
+    return context
 
 
 ContextDep = Annotated[AppContext, Depends(get_context)]
@@ -80,3 +84,29 @@ ContextDep = Annotated[AppContext, Depends(get_context)]
 def queue_owner() -> str | None:
     """Return the token id that a queue's per-token limit counts; None for the server's own token."""
     return current_caller().token_id
+
+
+class EncodedRoute(APIRoute):
+    """A route whose thread-run (non-async) endpoint returns its model already encoded as JSON."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **given: Any) -> None:
+        wrapped = endpoint if inspect.iscoroutinefunction(endpoint) else _encoding(endpoint, given.get("status_code"))
+        super().__init__(path, wrapped, **given)
+
+
+def _encoding(endpoint: Callable[..., Any], status_code: int | None) -> Callable[..., Any]:
+    @functools.wraps(endpoint)
+    def encoded(*args: Any, **kwargs: Any) -> Any:
+        result = endpoint(*args, **kwargs)
+        if not isinstance(result, BaseModel):
+            return result
+        answer = Response(result.model_dump_json(), media_type="application/json")
+        injected = next((value for value in kwargs.values() if type(value) is Response), None)
+        # Copy status and headers from the injected response, as FastAPI does.
+        answer.status_code = (injected and injected.status_code) or status_code or 200
+        if injected is not None:
+            headers = ((name, value) for name, value in injected.raw_headers if name != b"content-length")
+            answer.raw_headers.extend(headers)
+        return answer
+
+    return encoded

@@ -13,7 +13,7 @@ from typing import Literal
 from fastapi import APIRouter
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
-from backend.api.pages import TEMPLATES, render_page
+from backend.api.responses import TEMPLATES, render_page
 
 API_DOCS = "/api/docs"
 SITE = Path(__file__).parents[1] / "site"
@@ -24,10 +24,10 @@ router = APIRouter(include_in_schema=False)
 
 def _swagger_directory() -> Path:
     # The package is located, not imported: only its files are needed.
-    found = importlib.util.find_spec("fastapi_offline")
-    if found is None or found.origin is None:
+    package = importlib.util.find_spec("fastapi_offline")
+    if package is None or package.origin is None:
         raise ModuleNotFoundError("fastapi-offline, which holds Swagger UI, is missing; reinstall collapse-lab")
-    return Path(found.origin).with_name("static")
+    return Path(package.origin).with_name("static")
 
 
 SWAGGER = _swagger_directory()

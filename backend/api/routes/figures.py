@@ -10,14 +10,12 @@ from fastapi.responses import HTMLResponse
 from pydantic import Field
 
 from backend.api import wire
-from backend.api.downloads import cancel_on_disconnect
-from backend.api.routes.context import AppContext, ContextDep, queue_owner
-from backend.api.routes.encoding import EncodedRoute
-from backend.figures.collect import MAX_RUNS
-from backend.figures.errors import figure_errors
+from backend.api.downloads import until_disconnect
+from backend.api.routes.context import AppContext, ContextDep, EncodedRoute, queue_owner
+from backend.figures.collect import MAX_RUNS, figure_errors
 from backend.figures.process import FigureJob, Job, LabelledFile, ReplayJob
 from backend.store.errors import Invalid
-from backend.store.runs import fingerprint
+from backend.store.runs import compute_fingerprint
 from ncfigures.catalogue import MEDIA_TYPES, FigureName, Format
 from ncfigures.options import FigureOptions, check_figure, split_list
 from ncfigures.provenance import read_provenance
@@ -99,17 +97,17 @@ async def _replay(context: AppContext, request: Request, run_ids: list[str]) -> 
 
 
 def _unique_ids(run_ids: list[str]) -> list[str]:
-    found = list(dict.fromkeys(run_ids))
-    if not 0 < len(found) <= MAX_RUNS:
-        raise Invalid(f"name 1 to {MAX_RUNS} runs, got {len(found)}")
-    return found
+    unique = list(dict.fromkeys(run_ids))
+    if not 0 < len(unique) <= MAX_RUNS:
+        raise Invalid(f"name 1 to {MAX_RUNS} runs, got {len(unique)}")
+    return unique
 
 
 async def _render(context: AppContext, request: Request, job: Job) -> LabelledFile:
     """Return a job's file from the figure process; equal requests share one result while the runs do not change."""
-    key = job.model_dump_json(), await asyncio.to_thread(fingerprint, context.store, job.runs)
+    key = job.model_dump_json(), await asyncio.to_thread(compute_fingerprint, context.store, job.runs)
     work = context.figure_queue.submit(key, queue_owner(), lambda: context.figure_process.make(job))
-    return await cancel_on_disconnect(request, work)
+    return await until_disconnect(work, request.receive)
 
 
 @router.post("/figures/origin", openapi_extra={"requestBody": {"content": {"application/octet-stream": {}}}})
@@ -117,5 +115,5 @@ async def provenance(request: Request) -> wire.FigureProvenance:
     """Read the provenance in a figure file, and the address of the page with the same view."""
     content = await request.body()
     with figure_errors():
-        found = await asyncio.to_thread(read_provenance, content)
-    return wire.FigureProvenance(address=found.address(), **found.model_dump())
+        origin = await asyncio.to_thread(read_provenance, content)
+    return wire.FigureProvenance(address=origin.address(), **origin.model_dump())

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
 
-from backend.api import run_views, views, wire
-from backend.api.routes.context import AppContext, ContextDep
-from backend.api.routes.encoding import EncodedRoute
-from backend.api.security.callers import require_scope
+from backend.api import run_groups, run_views, views, wire
+from backend.api.page_constants import MAX_PAGE_GROUPS, MAX_PAGE_RUNS
+from backend.api.routes.context import AppContext, ContextDep, EncodedRoute
+from backend.api.security.permissions import require_scope
 from backend.jobs import sweep
-from backend.store import bulk, query, run_filter, run_groups, run_queue, run_status, runs
+from backend.store import query, run_actions, run_filter, run_queue, runs
 from backend.store.errors import Invalid, Unusable
 from backend.store.runs import RunDraft
 from backend.store.validation import override_settings
@@ -44,7 +44,7 @@ def _queue_drafts(
     if not new:
         response.status_code = 200
     context.supervisor.wake()
-    return [run_views.run_wire(runs.get(context.store, run_id, deleted=True)) for run_id in run_ids]
+    return [run_views.run_to_wire(runs.get(context.store, run_id, deleted=True)) for run_id in run_ids]
 
 
 def _draft(context: AppContext, config: RunConfig, options: wire.LaunchOptions) -> RunDraft:
@@ -79,7 +79,7 @@ def clone(
     """Queue a copy of a run with some settings changed."""
     original = runs.get(context.store, run_id)
     try:
-        config = override_settings(runs.config_of(original), body.set)
+        config = override_settings(runs.parse_config(original), body.set)
     except ValueError as error:
         raise context.config_error(error) from error
     draft = replace(_draft(context, config, body), name=body.name or original.name, cloned_from=run_id)
@@ -90,20 +90,20 @@ def clone(
 @router.get("/runs")
 def listing(
     context: ContextDep,
-    status: wire.Status | None = None,
+    status: wire.RunStatus | None = None,
     q: Annotated[str, Query(max_length=500, description=run_filter.HELP)] = "",
     sort: Annotated[
         str, Query(max_length=100, description="a filter field; a leading - sorts in descending order")
     ] = "-created",
     cursor: Annotated[str | None, Query(max_length=1000)] = None,
     offset: Annotated[int, Query(ge=0, le=10_000_000, description="rows to skip, instead of a cursor")] = 0,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_RUNS)] = 100,
     deleted: Annotated[bool, Query(description="list deleted runs that can still be restored")] = False,
     runs: Annotated[str | None, Query(max_length=8000, description="only these ids, comma-separated")] = None,
 ) -> wire.RunPage:
     """List runs page by page, newest first by default."""
     only = None if runs is None else runs.split(",")
-    found = query.list_runs(
+    page = query.list_runs(
         context.store,
         status=status,
         q=q,
@@ -115,7 +115,7 @@ def listing(
         only=only,
     )
     return wire.RunPage(
-        items=[run_views.run_wire(row) for row in found.rows], next_cursor=found.next_cursor, total=found.total
+        items=[run_views.run_to_wire(row) for row in page.rows], next_cursor=page.next_cursor, total=page.total
     )
 
 
@@ -126,21 +126,22 @@ def bulk_action(context: ContextDep, body: wire.BulkRequest) -> wire.ItemList[wi
         raise Invalid("give either `runs` or a filter `q`")
     if body.action in ("delete", "restore"):
         require_scope("admin")
-    run_ids = body.runs if body.runs is not None else query.matching_ids(context.store, body.q or "", MAX_BULK_RUNS)
-    outcomes = bulk.apply_action(context.store, body.action, run_ids, body.value)
+    run_ids = (
+        body.runs if body.runs is not None else query.list_matching_ids(context.store, body.q or "", MAX_BULK_RUNS)
+    )
+    results = run_actions.apply_action(context.store, body.action, run_ids, body.value)
     context.supervisor.wake()
-    items = [wire.BulkResult(id=each.run_id, done=each.refusal is None, detail=each.refusal or "") for each in outcomes]
-    return wire.ItemList[wire.BulkResult](items=items)
+    return wire.list_of(wire.BulkResult, results)
 
 
 @router.get("/groups")
 def groups(context: ContextDep) -> wire.ItemList[wire.GroupSummary]:
     """List groups, newest first, with the number of runs by status."""
-    found: dict[str, wire.GroupSummary] = {}
+    summaries: dict[str, wire.GroupSummary] = {}
     for row in query.list_groups(context.store):
-        held = found.setdefault(row.group, wire.GroupSummary(group=row.group, created_at=row.first, runs={}))
-        held.runs[row.status] = row.runs
-    return wire.ItemList[wire.GroupSummary](items=list(found.values()))
+        summary = summaries.setdefault(row.group, wire.GroupSummary(group=row.group, created_at=row.first, runs={}))
+        summary.runs[row.status] = row.runs
+    return wire.ItemList[wire.GroupSummary](items=list(summaries.values()))
 
 
 @router.get("/folds")
@@ -151,12 +152,11 @@ def list_run_groups(
     keys: Annotated[
         str, Query(max_length=2000, description="metrics as SPLIT.KEY, comma-separated: train.nc1")
     ] = "train.nc1",
-    limit: Annotated[int, Query(ge=1, le=2000)] = 1000,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_GROUPS)] = 1000,
 ) -> wire.RunGroupPage:
     """Group runs by a shared field, or by everything except the seed."""
     metrics = [key for key in keys.split(",") if key]
-    found, total = run_groups.group_runs(context.store, by, q=q, keys=metrics, limit=limit)
-    return wire.RunGroupPage(items=[run_views.run_group_wire(group) for group in found], total=total)
+    return run_groups.group_runs(context.store, by, q=q, keys=metrics, limit=limit)
 
 
 @router.get("/sparklines")
@@ -168,14 +168,14 @@ def sparklines(
     points: Annotated[int, Query(ge=2, le=200)] = 40,
 ) -> wire.ItemList[wire.Sparkline]:
     """Return one metric of several runs over epochs, thinned to `points` values for small plots."""
-    items = views.sparklines(context.store, runs.split(","), key, split, points)
+    items = views.read_sparklines(context.store, runs.split(","), key, split, points)
     return wire.ItemList[wire.Sparkline](items=items)
 
 
 @router.get("/queue")
 def queue(context: ContextDep) -> wire.ItemList[wire.RunWire]:
     """List queued runs in the order in which they will start."""
-    items = [run_views.run_wire(row) for row in run_queue.list_waiting(context.store, limit=500)]
+    items = [run_views.run_to_wire(row) for row in run_queue.list_waiting(context.store, limit=500)]
     return wire.ItemList[wire.RunWire](items=items)
 
 
@@ -183,13 +183,13 @@ def queue(context: ContextDep) -> wire.ItemList[wire.RunWire]:
 def move(context: ContextDep, run_id: str, body: wire.QueueMove) -> wire.RunWire:
     """Move a queued run before another one (it takes that run's priority) or to the end of the queue."""
     run_queue.move_before(context.store, run_id, body.before)
-    return run_views.run_wire(runs.get(context.store, run_id))
+    return run_views.run_to_wire(runs.get(context.store, run_id))
 
 
 @router.get("/runs/{run_id}")
 def read(context: ContextDep, run_id: str) -> wire.RunWire:
     """Return one run."""
-    return run_views.run_wire(runs.get(context.store, run_id))
+    return run_views.run_to_wire(runs.get(context.store, run_id))
 
 
 @router.patch("/runs/{run_id}")
@@ -201,50 +201,50 @@ def change(context: ContextDep, run_id: str, body: wire.RunUpdate) -> wire.RunWi
         raise Invalid(f"{missing[0]} cannot be null; leave it out to keep it as it is")
     if changes:
         runs.update(context.store, run_id, changes)
-    return run_views.run_wire(runs.get(context.store, run_id))
+    return run_views.run_to_wire(runs.get(context.store, run_id))
 
 
 @router.delete("/runs/{run_id}", status_code=204)
 def delete(context: ContextDep, run_id: str) -> None:
     """Delete a run that has ended; POST …/restore undoes it for a week."""
-    run_status.delete(context.store, run_id)
+    run_actions.delete(context.store, run_id)
 
 
 @router.post("/runs/{run_id}/restore")
 def restore(context: ContextDep, run_id: str) -> wire.RunWire:
     """Restore a deleted run."""
-    run_status.restore(context.store, run_id)
-    return run_views.run_wire(runs.get(context.store, run_id))
+    run_actions.restore(context.store, run_id)
+    return run_views.run_to_wire(runs.get(context.store, run_id))
 
 
 @router.post("/runs/{run_id}/cancel", status_code=202)
 def cancel(context: ContextDep, run_id: str) -> wire.RunWire:
     """Request a run's cancellation; its measurements so far are kept."""
-    run_status.request_cancel(context.store, run_id)
+    run_actions.request_cancel(context.store, run_id)
     return _notify_and_read(context, run_id)
 
 
 @router.post("/runs/{run_id}/pause", status_code=202)
 def pause(context: ContextDep, run_id: str) -> wire.RunWire:
     """Request a pause: a running run saves a checkpoint and frees its device, a queued one is held."""
-    run_status.request_pause(context.store, run_id)
+    run_actions.request_pause(context.store, run_id)
     return _notify_and_read(context, run_id)
 
 
 @router.post("/runs/{run_id}/resume", status_code=202)
 def resume(context: ContextDep, run_id: str) -> wire.RunWire:
     """Queue a paused run again; it continues from its checkpoint."""
-    run_status.resume(context.store, run_id)
+    run_actions.resume(context.store, run_id)
     return _notify_and_read(context, run_id)
 
 
 @router.post("/runs/{run_id}/retry", status_code=202)
 def retry(context: ContextDep, run_id: str) -> wire.RunWire:
     """Queue a failed or cancelled run again; it continues from its newest checkpoint."""
-    run_status.retry(context.store, run_id)
+    run_actions.retry(context.store, run_id)
     return _notify_and_read(context, run_id)
 
 
 def _notify_and_read(context: AppContext, run_id: str) -> wire.RunWire:
     context.supervisor.wake()
-    return run_views.run_wire(runs.get(context.store, run_id))
+    return run_views.run_to_wire(runs.get(context.store, run_id))

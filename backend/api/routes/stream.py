@@ -9,9 +9,8 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Response
 
 from backend.api.page_constants import MAX_STREAMED_RUNS
-from backend.api.routes.context import ContextDep
-from backend.api.routes.encoding import EncodedRoute
-from backend.api.security.callers import current_caller
+from backend.api.routes.context import ContextDep, EncodedRoute
+from backend.api.security.permissions import current_caller
 from backend.api.stream import EventStream
 from backend.store import runs
 from backend.store.errors import Invalid
@@ -40,7 +39,7 @@ async def stream(
     run_ids = list(dict.fromkeys(filter(None, runs_.split(","))))
     if not 1 <= len(run_ids) <= MAX_STREAMED_RUNS:
         raise Invalid(f"`runs` must name 1 to {MAX_STREAMED_RUNS} runs, got {len(run_ids)}")
-    existing = await asyncio.to_thread(runs.last_seqs, context.store, run_ids)
+    existing = await asyncio.to_thread(runs.read_last_seqs, context.store, run_ids)
     for run_id in run_ids:
         if run_id not in existing:
             raise runs.not_found(run_id)

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backend.api.problems import problem
-from backend.api.security.callers import Caller, caller
-from backend.store import audit
+from backend.api.responses import problem_response
+from backend.api.security.permissions import Caller, caller
+from backend.store import access
 from backend.store.database import Store, Unreachable
 
 log = logging.getLogger("collapse.access")
@@ -35,7 +35,7 @@ class AuditMiddleware:
         current, began = caller.get(), time.perf_counter()
         if current is None:
             detail = "this request has no caller; send `Authorization: Bearer TOKEN` to the server's own address"
-            await problem(401, "Not logged in", detail)(scope, receive, send)
+            await problem_response(401, "Not logged in", detail)(scope, receive, send)
             return
         sent_status: int | None = None
         is_change = scope["method"] not in SAFE_METHODS and scope["path"] not in READ_ONLY_POSTS
@@ -64,7 +64,9 @@ class AuditMiddleware:
         match = re.match(r"/api/v1/runs/([0-9a-z]{1,16})(/|$)", path)
         run_id = match[1] if match else None
         try:
-            audit.record(self._store, current.name, current.token_id, f"{method} {path[:200]}", status, run_id=run_id)
+            access.record_action(
+                self._store, current.name, current.token_id, f"{method} {path[:200]}", status, run_id=run_id
+            )
         except Unreachable as error:
             log.warning(
                 "the audit log could not be written: %s", error, extra={"facts": {"who": current.name, "path": path}}

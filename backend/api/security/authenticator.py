@@ -19,9 +19,9 @@ from typing import Any
 import itsdangerous
 import sqlalchemy as sa
 
-from backend.api.security.callers import Caller
-from backend.store import sessions, tokens
-from backend.store.clock import now
+from backend.api.security.permissions import Caller
+from backend.store import access
+from backend.store.clock import ago, now
 from backend.store.database import Store, Unreachable
 from backend.store.scopes import OWNER
 
@@ -43,9 +43,9 @@ class Authenticator:
         if not token:
             raise ValueError("the server needs a token")
         self._token, self._store = token, store
-        self._token_digest = tokens.hash_secret(token)
+        self._token_digest = access.hash_secret(token)
         self._signer = itsdangerous.Signer(
-            sessions.signing_key(store), salt="session", key_derivation="hmac", digest_method=hashlib.sha256
+            access.read_signing_key(store), salt="session", key_derivation="hmac", digest_method=hashlib.sha256
         )
         self._cache: OrderedDict[tuple[str, str], tuple[float, Caller | None]] = OrderedDict()
 
@@ -55,10 +55,10 @@ class Authenticator:
             return Caller(OWNER, "admin")
 
         async def look_up() -> Caller | None:
-            row = await asyncio.to_thread(tokens.find, self._store, given)
+            row = await asyncio.to_thread(access.find_token, self._store, given)
             return None if row is None else Caller(row.name, row.scope, row.id, ends_at=row.expires_at)
 
-        return await self._lookup(("token", tokens.hash_secret(given)), look_up)
+        return await self._lookup(("token", access.hash_secret(given)), look_up)
 
     async def of_cookie(self, cookie: str) -> Caller | None:
         """Return the caller of a session cookie, or None if it is not signed by this server or has ended."""
@@ -67,8 +67,8 @@ class Authenticator:
             return None
 
         async def look_up() -> Caller | None:
-            row = (await asyncio.to_thread(sessions.find_open, self._store, [session])).get(session)
-            if row is not None and row.used_at < sessions.ago(sessions.USE_RESOLUTION):
+            row = (await asyncio.to_thread(access.find_open_sessions, self._store, [session])).get(session)
+            if row is not None and row.used_at < ago(access.USE_RESOLUTION):
                 await self._record_use([session])
             return self._of_session(row)
 
@@ -79,12 +79,12 @@ class Authenticator:
         old = None if cookie is None else self._session_digest(cookie)
         if old is not None:
             await self.log_out(old)
-        secret = await asyncio.to_thread(sessions.create, self._store, tokens.hash_secret(token), who.token_id)
+        secret = await asyncio.to_thread(access.create_session, self._store, access.hash_secret(token), who.token_id)
         return self._signer.sign(secret).decode()
 
     async def log_out(self, session: str) -> None:
         """End a session, by its digest."""
-        await asyncio.to_thread(sessions.end, self._store, session)
+        await asyncio.to_thread(access.end_session, self._store, session)
         self.forget()
 
     async def ended(self, callers: Iterable[Caller]) -> set[Caller]:
@@ -100,15 +100,15 @@ class Authenticator:
     async def _ended_sessions(self, callers: Mapping[str, Caller]) -> set[Caller]:
         if not callers:
             return set()
-        rows = await asyncio.to_thread(sessions.find_open, self._store, list(callers))
-        stale = [key for key, row in rows.items() if row.used_at < sessions.ago(sessions.USE_RESOLUTION)]
+        rows = await asyncio.to_thread(access.find_open_sessions, self._store, list(callers))
+        stale = [key for key, row in rows.items() if row.used_at < ago(access.USE_RESOLUTION)]
         if stale:
             await self._record_use(stale)
         return {who for key, who in callers.items() if self._of_session(rows.get(key)) is None}
 
     async def _ended_tokens(self, callers: Iterable[Caller]) -> set[Caller]:
         by_token = {who.token_id: who for who in callers if who.token_id is not None}
-        valid = await asyncio.to_thread(tokens.valid_ids, self._store, list(by_token)) if by_token else set()
+        valid = await asyncio.to_thread(access.find_valid_token_ids, self._store, list(by_token)) if by_token else set()
         return {who for token_id, who in by_token.items() if token_id not in valid}
 
     def forget(self) -> None:
@@ -117,14 +117,14 @@ class Authenticator:
 
     def _session_digest(self, cookie: str) -> str | None:
         try:
-            return tokens.hash_secret(self._signer.unsign(cookie).decode())
+            return access.hash_secret(self._signer.unsign(cookie).decode())
         except (itsdangerous.BadSignature, UnicodeDecodeError):
             return None
 
     def _of_session(self, row: sa.Row[Any] | None) -> Caller | None:
         if row is None:
             return None
-        ends_at = sessions.latest_end(row.created_at)
+        ends_at = access.latest_session_end(row.created_at)
         if row.token_id is not None:
             return Caller(row.name, row.scope, row.token_id, row.digest, min(ends_at, row.expires_at or ends_at))
         # Opened with the server's own token, which must be the current one.
@@ -143,7 +143,7 @@ class Authenticator:
 
     async def _record_use(self, digests: list[str]) -> None:
         try:
-            await asyncio.to_thread(sessions.record_use, self._store, digests)
+            await asyncio.to_thread(access.record_session_use, self._store, digests)
         except Unreachable as error:
             # The request is answered all the same, and the use is recorded with the next one.
             log.warning("the use of a session could not be stored: %s", error)

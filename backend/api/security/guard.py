@@ -13,11 +13,10 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backend.api.problems import problem
+from backend.api.responses import problem_response
 from backend.api.security.authenticator import RECHECK_S, Authenticator
-from backend.api.security.callers import Caller, caller
-from backend.api.security.headers import HEADERS, content_security_policy
 from backend.api.security.login import Login, scheme_of
+from backend.api.security.permissions import Caller, caller
 from backend.store.database import Unreachable
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
@@ -25,7 +24,7 @@ MAX_BODY_BYTES = 2 * 2**20
 IMPORT_PATH = "/api/v1/imports"
 
 
-def allowed_hosts(host: str, port: int, more: Iterable[str] = ()) -> frozenset[str]:
+def list_allowed_hosts(host: str, port: int, more: Iterable[str] = ()) -> frozenset[str]:
     """Return the accepted Host headers: the server's address, loopback names, and `more`."""
     names = {host, "127.0.0.1", "localhost", "[::1]"}
     return frozenset(f"{name}:{port}" for name in names) | frozenset(more)
@@ -43,26 +42,26 @@ class Guard:
     ) -> None:
         self._app, self._authenticator, self._login, self._hosts = app, authenticator, login, frozenset(hosts)
         self._import_bytes = import_bytes
-        self.policy = content_security_policy()
+        self.policy = make_content_security_policy()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         send_secured = self._with_headers(send, scope["path"]) if scope["type"] == "http" else send
-        found = await self._authenticate(scope)
-        if isinstance(found, Response):
+        answer = await self._authenticate(scope)
+        if isinstance(answer, Response):
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 4403})
                 return
-            await found(scope, receive, send_secured)
+            await answer(scope, receive, send_secured)
             return
-        reset_token = caller.set(found)
+        reset_token = caller.set(answer)
         try:
             if scope["type"] == "http":
                 await self._serve_http(scope, receive, send_secured)
             else:
-                await self._serve_websocket(found, scope, receive, send)
+                await self._serve_websocket(answer, scope, receive, send)
         finally:
             caller.reset(reset_token)
 
@@ -114,18 +113,20 @@ class Guard:
         host = headers.get("host", "")
         if host not in self._hosts:
             expected = ", ".join(sorted(self._hosts))
-            return problem(403, "Foreign Host", f"the Host header must be one of {expected}, got {host!r}")
+            return problem_response(403, "Foreign Host", f"the Host header must be one of {expected}, got {host!r}")
         origin = headers.get("origin")
         if origin is not None and origin not in {f"{scheme}://{name}" for name in self._hosts}:
-            return problem(403, "Foreign Origin", f"requests from {origin!r} are refused; use {scheme}://{host}")
+            return problem_response(
+                403, "Foreign Origin", f"requests from {origin!r} are refused; use {scheme}://{host}"
+            )
         # Browsers that send no Origin (for links and images) still send Sec-Fetch-Site.
         if scope["type"] == "http" and headers.get("sec-fetch-site") == "cross-site" and scope["method"] != "GET":
-            return problem(403, "Foreign Origin", "requests from another site are refused")
+            return problem_response(403, "Foreign Origin", "requests from another site are refused")
         length, limit = headers.get("content-length", "0"), self._body_limit(scope["path"])
         if not (length.isascii() and length.isdigit()) or len(length) > 15 or int(length) > limit:
             return _too_large(limit, length[:20])
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
-            return problem(400, "Not understood", "the URL must not contain NUL (%00); leave it out")
+            return problem_response(400, "Not understood", "the URL must not contain NUL (%00); leave it out")
         if scope["path"] in OPEN_PATHS:
             return None
         try:
@@ -135,7 +136,7 @@ class Guard:
                 "the database cannot be used just now, so that tokens and sessions cannot be looked up; server.log in "
                 "the data directory says what happened and what to do"
             )
-            return problem(503, "The store cannot be used", detail)
+            return problem_response(503, "The store cannot be used", detail)
 
     def _with_headers(self, send: Send, path: str) -> Send:
         headers = [*HEADERS, (b"content-security-policy", self.policy)]
@@ -152,4 +153,28 @@ class Guard:
 
 
 def _too_large(limit: int, length: str) -> Response:
-    return problem(413, "Body too large", f"a request body may have {limit} bytes here, got {length}; send less")
+    return problem_response(
+        413, "Body too large", f"a request body may have {limit} bytes here, got {length}; send less"
+    )
+
+
+HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+)
+
+
+def make_content_security_policy(script_hashes: Iterable[str] = ()) -> bytes:
+    """Return the policy: scripts of this server, and inline ones with a given hash.
+
+    Inline styles are allowed because Plotly and Mantine create style elements whose hashes are not known beforehand.
+    """
+    scripts = " ".join(script_hashes)
+    return (
+        f"default-src 'self'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data: blob:; worker-src 'self' blob:; connect-src 'self'; frame-ancestors 'none'; "
+        "base-uri 'self'; form-action 'self'; object-src 'none'"
+    ).encode()

@@ -12,142 +12,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backend.api.wire.access import AuditEntry, CallerWire, CreatedToken, TokenRequest, TokenWire
-    from backend.api.wire.arrays import TypedArray, from_typed, typed_array
-    from backend.api.wire.base import (
-        Item,
-        ItemList,
-        Number,
-        Problem,
-        Status,
-        Summary,
-        WireModel,
-    )
-    from backend.api.wire.catalogue import ConfigCheck, LaunchEstimate, LaunchPlan, MetricWire, PresetWire
-    from backend.api.wire.figures import FigureProvenance
-    from backend.api.wire.gc import (
-        EmptyTrashRequest,
-        EmptyTrashResult,
-        GcItem,
-        GcPlan,
-        GcRequest,
-        GcResult,
-        GcSkipped,
-        RestoreTrashRequest,
-        Trash,
-        TrashEntry,
-    )
-    from backend.api.wire.measurements import (
-        ArtifactWire,
-        EventPage,
-        GeometryWire,
-        MetricSeries,
-        Milestones,
-        ResourceSampleWire,
-        RunOverview,
-        SampleImages,
-        Sparkline,
-    )
-    from backend.api.wire.runs import (
-        AttemptWire,
-        BulkAction,
-        BulkRequest,
-        BulkResult,
-        CloneRequest,
-        GroupSummary,
-        LaunchOptions,
-        LaunchRequest,
-        MetricRangeWire,
-        Priority,
-        QueueMove,
-        RunGroupPage,
-        RunGroupWire,
-        RunId,
-        RunPage,
-        RunUpdate,
-        RunWire,
-        Seconds,
-        Sweep,
-        SweepRequest,
-    )
-    from backend.api.wire.system import Readiness, SystemStatus
-    from backend.jobs.doctor import CheckResult
-    from backend.store.validation import FieldError
+    from backend.api.wire.access import *  # noqa: F403
+    from backend.api.wire.base import *  # noqa: F403
+    from backend.api.wire.catalogue import *  # noqa: F403
+    from backend.api.wire.gc import *  # noqa: F403
+    from backend.api.wire.measurements import *  # noqa: F403
+    from backend.api.wire.runs import *  # noqa: F403
 
-__all__ = [
-    "ArtifactWire",
-    "AttemptWire",
-    "AuditEntry",
-    "BulkAction",
-    "BulkRequest",
-    "BulkResult",
-    "CallerWire",
-    "CheckResult",
-    "CloneRequest",
-    "ConfigCheck",
-    "CreatedToken",
-    "EmptyTrashRequest",
-    "EmptyTrashResult",
-    "EventPage",
-    "FieldError",
-    "FigureProvenance",
-    "GcItem",
-    "GcPlan",
-    "GcRequest",
-    "GcResult",
-    "GcSkipped",
-    "GeometryWire",
-    "GroupSummary",
-    "Item",
-    "ItemList",
-    "LaunchEstimate",
-    "LaunchOptions",
-    "LaunchPlan",
-    "LaunchRequest",
-    "MetricRangeWire",
-    "MetricSeries",
-    "MetricWire",
-    "Milestones",
-    "Number",
-    "PresetWire",
-    "Priority",
-    "Problem",
-    "QueueMove",
-    "Readiness",
-    "ResourceSampleWire",
-    "RestoreTrashRequest",
-    "RunGroupPage",
-    "RunGroupWire",
-    "RunId",
-    "RunOverview",
-    "RunPage",
-    "RunUpdate",
-    "RunWire",
-    "SampleImages",
-    "Seconds",
-    "Sparkline",
-    "Status",
-    "Summary",
-    "Sweep",
-    "SweepRequest",
-    "SystemStatus",
-    "TokenRequest",
-    "TokenWire",
-    "Trash",
-    "TrashEntry",
-    "TypedArray",
-    "WireModel",
-    "from_typed",
-    "typed_array",
-]
-MODULES = ("base", "arrays", "runs", "measurements", "catalogue", "system", "access", "gc", "figures")
+MODULES = ("base", "runs", "measurements", "catalogue", "access", "gc")
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
+    if not name.startswith("_"):
         for module in MODULES:
-            found = vars(import_module(f"{__name__}.{module}")).get(name)
-            if found is not None:
-                globals()[name] = found
-                return found
+            value = vars(import_module(f"{__name__}.{module}")).get(name)
+            if value is not None:
+                globals()[name] = value
+                return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Presets, metrics, the check of a config and the estimate of a launch."""
+"""Presets, metrics, the check of a config, the estimate of a launch, the machine and the server's readiness."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from backend.api.wire.base import Number, WireModel, example_config
+from backend.jobs.doctor import CheckResult as CheckResult
 from backend.store.validation import FieldError
 from ncengine.config import RunConfig
 
@@ -80,3 +81,29 @@ class LaunchEstimate(WireModel):
     """Runs that are queued or running."""
     slots: int
     """Number of runs the device takes at once."""
+
+
+class SystemStatus(WireModel):
+    """The machine's resources and the server's load."""
+
+    version: str
+    devices: list[str]
+    slots: dict[str, int]
+    """Number of runs at once by device."""
+    cores: int
+    memory_bytes: int
+    server_memory_bytes: int
+    disk_free_bytes: int
+    disk_full: bool
+    """Whether too little of the disk is free to start runs."""
+    running: int
+    queued: int
+    documentation: bool
+    """Whether the documentation is built and served at `/docs`."""
+
+
+class Readiness(WireModel):
+    """Whether the server can take runs, and its problems if not."""
+
+    ready: bool
+    problems: list[str]

@@ -1,11 +1,10 @@
-"""Wire models of a run's data: events, metrics over epochs, captures, artifacts, resource use."""
+"""Wire models of a run's data: events, metrics over epochs, captures, artifacts, resource use, origin of figures."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from backend.api.wire.arrays import TypedArray
-from backend.api.wire.base import Number, WireModel, example_config
+from backend.api.wire.base import Number, TypedArray, WireModel, example_config
 from backend.api.wire.runs import RunWire
 
 
@@ -142,3 +141,21 @@ class ResourceSampleWire(WireModel):
     memory_bytes: int
     gpu_percent: float | None
     gpu_memory_bytes: int | None
+
+
+class FigureProvenance(WireModel):
+    """Provenance of a figure file."""
+
+    address: str
+    """Path of the page with the same view."""
+    made_by: str
+    figure: str
+    format: str
+    runs: list[dict[str, Any]]
+    """Id, name, config hash, last_seq and versions of each run."""
+    options: dict[str, str]
+    epochs: list[float]
+    """Epochs of the captures shown."""
+    view_matrix: list[list[float]] | None
+    command: str
+    """The command that recreates the file."""

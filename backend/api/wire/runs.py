@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from backend.api.wire.base import Status, Summary, WireModel, example_config
+from backend.api.wire.base import RenamedModel, Summary, WireModel, example_config, named_in_json
+from backend.store.run_status import RunAction as RunAction
+from backend.store.run_status import RunStatus as RunStatus
 from backend.store.validation import Name, Tags
 from ncengine.config import RunConfig
 
@@ -41,7 +43,7 @@ class RunWire(WireModel):
     )
     id: str
     name: str
-    status: Status
+    status: RunStatus
     group: str | None
     tags: list[str]
     config: RunConfig
@@ -157,14 +159,11 @@ class Sweep(WireModel):
     items: list[RunWire]
 
 
-BulkAction = Literal["cancel", "pause", "resume", "retry", "delete", "restore", "tag", "untag", "group", "priority"]
-
-
 class BulkRequest(WireModel):
     """One action on several runs, given by ids or by a filter."""
 
     model_config = example_config(action="cancel", q="group:rates status:queued")
-    action: BulkAction
+    action: RunAction
     runs: Annotated[list[RunId], Field(max_length=10_000)] | None = None
     q: str | None = Field(default=None, min_length=1, max_length=500)
     value: Name | Priority | None = None
@@ -185,39 +184,41 @@ class GroupSummary(WireModel):
 
     group: str
     created_at: str
-    runs: dict[Status, int]
+    runs: dict[RunStatus, int]
     """Number of runs by status."""
 
 
-class MetricRangeWire(WireModel):
-    """Median and range of a metric over the runs of a group that have it."""
+class MetricRange(RenamedModel):
+    """Median, minimum and maximum of a number over the runs of a group that have it."""
 
     median: float
-    least: float
-    most: float
-    runs: int
+    min: float = named_in_json("least")
+    max: float = named_in_json("most")
+    count: int = named_in_json("runs")
+    """Number of runs."""
 
 
-class RunGroupWire(WireModel):
+class RunGroup(RenamedModel):
     """Runs grouped by a shared value, or by everything except the seed."""
 
     value: str | None
     """The shared value of the grouping field; null when grouped by seeds, or if the runs lack the field."""
-    runs: list[str]
+    run_ids: list[str] = named_in_json("runs")
     """Run ids, newest first."""
-    states: dict[Status, int]
+    status_counts: dict[RunStatus, int] = named_in_json("states")
+    """Number of runs by status."""
     created_at: str
     """Creation time of the newest run."""
     shared: dict[str, str | None]
     """Name, group, head, data, backbone and seed; null if they differ."""
-    spreads: dict[str, MetricRangeWire]
+    ranges: dict[str, MetricRange] = named_in_json("spreads")
     """Requested metrics by `SPLIT.KEY`, and `duration` in seconds."""
 
 
 class RunGroupPage(WireModel):
     """Groups of runs, ordered by their newest run; `total` is the number of groups."""
 
-    items: list[RunGroupWire]
+    items: list[RunGroup]
     total: int
 
 

@@ -39,7 +39,7 @@ def import_archive(store: Store, path: Path, max_bytes: int) -> ImportResult:
 
     The run keeps its id if that is free. An archive of a run that the store has already changes nothing.
     """
-    work = store.data_dir / "imports" / f"{runs.new_id()}.partial"
+    work = store.data_dir / "imports" / f"{runs.make_run_id()}.partial"
     work.mkdir(parents=True, mode=0o700)
     try:
         manifest = checks.unpack(path, work, max_bytes)
@@ -74,7 +74,7 @@ def _free_place(store: Store, archived_id: str) -> tuple[str, Path]:
     """
     run_id = archived_id
     while not _is_free(store, run_id) or (store.data_dir / "runs" / run_id).exists():
-        run_id = runs.new_id()
+        run_id = runs.make_run_id()
     return run_id, store.data_dir / "runs" / run_id
 
 
@@ -101,7 +101,7 @@ def _same_events(store: Store, run_id: str, work: Path) -> bool:
     lines = checks.read_lines(work)
     while page := list(itertools.islice(lines, 100)):
         first = page[0].event["seq"]
-        rows = event_log.after(store, run_id, first - 1, len(page))
+        rows = event_log.list_events(store, run_id, first - 1, len(page))
         stored = [{"seq": row.seq, "type": row.type, "at": row.at, "payload": row.payload} for row in rows]
         if stored != [line.event for line in page]:
             return False
@@ -117,7 +117,7 @@ def _insert_rows(
     store: Store, run_id: str, facts: ArchivedRun, manifest: ArchiveManifest, config: RunConfig, work: Path
 ) -> None:
     fields = {name: getattr(facts, name) for name in ArchivedRun.model_fields if name not in ("attempts", "artifacts")}
-    fields |= {"config": config.model_dump(mode="json"), "headline": runs.headline(fields["summary"])}
+    fields |= {"config": config.model_dump(mode="json"), "headline": runs.extract_headline(fields["summary"])}
     aggregators = {kind: curves.CurveAggregator(kind) for kind in curves.TYPES}
     kinds = {type_: kind for kind, type_ in curves.TYPES.items()}
     with store.writing() as connection:

@@ -38,7 +38,7 @@ def archive_run(store: Store, run_id: str) -> Iterator[bytes]:
     row = runs.get(store, run_id)
     if row.status in ("queued", "running"):
         raise Conflict(f"run {run_id} is {row.status}: pause it, or wait for its end, before it is put into an archive")
-    files = [each for kind in artifacts.KINDS for each in artifacts.rows(store, run_id, kind)]
+    files = [each for kind in artifacts.KINDS for each in artifacts.list_rows(store, run_id, kind)]
     if len(files) > MAX_PARTS - 3 or row.last_seq > MAX_EVENTS:
         raise Conflict(
             f"run {run_id} has {len(files):,} files and {row.last_seq:,} events, and an archive takes at most "
@@ -71,28 +71,28 @@ def _members(store: Store, row: sa.Row[Any], files: list[sa.Row[Any]]) -> Iterat
     facts = {name: getattr(row, name) for name in ArchivedRun.model_fields if name not in ("attempts", "artifacts")}
     facts["attempts"] = [
         {name: getattr(each, name) for name in ArchivedAttempt.model_fields}
-        for each in run_attempts.list_of_run(store, row.id)
+        for each in run_attempts.list_attempts(store, row.id)
     ]
     facts["artifacts"] = [{"kind": each.kind, "step": each.step, "seq": each.seq, "part": part} for each, part in named]
     yield hashed("run.json", iter([orjson.dumps(facts, option=orjson.OPT_INDENT_2)]), compressed=True)
     yield hashed("events.jsonl", _event_lines(store, row.id, row.last_seq), compressed=True)
     yield hashed("metrics.csv", iter([_metrics_csv(store, row.id)]), compressed=True)
     for each, part in named:
-        yield hashed(part, file_chunks(artifacts.resolve(store, each.path)), compressed=False)
+        yield hashed(part, file_chunks(artifacts.resolve_path(store, each.path)), compressed=False)
     manifest = {"format": FORMAT, "code_version": __version__, "run": row.id, "parts": parts}
     # Last, because the hash of each part is complete when it has been read.
     yield ZipMember("manifest.json", iter([orjson.dumps(manifest, option=orjson.OPT_INDENT_2)]), compressed=True)
 
 
 def _metrics_csv(store: Store, run_id: str) -> bytes:
-    found = curves.read(store, run_id, "epoch", sys.maxsize)
-    return curves.to_csv([int(epoch) for epoch in found.positions], found.values).encode()
+    stored = curves.read_curves(store, run_id, "epoch", sys.maxsize)
+    return curves.format_csv([int(epoch) for epoch in stored.positions], stored.values).encode()
 
 
 def _event_lines(store: Store, run_id: str, last_seq: int) -> Iterator[bytes]:
     seq = 0
     while seq < last_seq:
-        rows = event_log.after(store, run_id, seq, PAGE)
+        rows = event_log.list_events(store, run_id, seq, PAGE)
         facts = ({"seq": row.seq, "type": row.type, "at": row.at, "payload": row.payload} for row in rows)
         yield b"".join(orjson.dumps(fact) + b"\n" for fact in facts)
         seq = rows[-1].seq

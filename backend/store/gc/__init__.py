@@ -2,7 +2,8 @@
 
 plans.py      plans: their models and their rows in the database, valid for a day and for one use
 eligible.py   finds what can be removed now, and why the rest is skipped
-delete.py     checks the items of a plan again and moves them to the trash; completes an interrupted deletion
+delete.py     checks the items of a plan again and moves them to the trash
+interrupted.py  completes deletions that were interrupted
 trash.py      the folders of `DATA/trash`: manifests, contents, emptying
 restore.py    moves files and rows from the trash back
 rows.py       writes and reads database rows as JSON lines

@@ -9,10 +9,8 @@ and the files are in the trash, from which a restore moves them back.)
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -20,9 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from backend.store import run_folders
-from backend.store.clock import format_timestamp
 from backend.store.database import Store
-from backend.store.gc import eligible, files, plans, restore, rows, trash
+from backend.store.gc import eligible, files, interrupted, plans, restore, rows, trash
 from backend.store.gc.files import Ineligible
 from backend.store.gc.plans import (
     CleanupPlan,
@@ -41,7 +38,7 @@ Progress = Callable[[int, int], None]
 """Called with the number of items done and their total."""
 
 
-def delete(
+def execute_plan(
     store: Store,
     plan_id: str,
     *,
@@ -52,17 +49,17 @@ def delete(
 
     `stopped` is called between items. Raises NotFound or Conflict where the plan cannot be used.
     """
-    with trash.locked(store):
+    with trash.hold_lock(store):
         plan = plans.get(store, plan_id)
-        complete_interrupted(store)
+        interrupted.complete(store)
         checked: list[CheckedItem] = []
         for item in plan.items:
             if stopped():
-                return CleanupResult(moved=(), skipped=(), stopped=True)
+                return CleanupResult(items=(), skipped=(), stopped=True)
             checked.append(_check_item(store, item, len(checked)))
         plan = plans.claim(store, plan_id)
         done = _move_items(store, plan, checked, stopped, progress)
-        unregister_removed(store)
+        interrupted.unregister_removed_folders(store)
         trash.empty_expired(store)
         return done
 
@@ -70,7 +67,7 @@ def delete(
 def _move_items(
     store: Store, plan: CleanupPlan, checked: Sequence[CheckedItem], stopped: Callable[[], bool], progress: Progress
 ) -> CleanupResult:
-    results = [CleanupResult(moved=(), skipped=tuple(each.skipped)) for each in checked]
+    results = [CleanupResult(items=(), skipped=tuple(each.skipped)) for each in checked]
     movable = [each for each in checked if each.trashed is not None]
     if not movable:
         return merge_results(results)
@@ -148,10 +145,10 @@ def _move_item(store: Store, entry: TrashFolder, checked: CheckedItem) -> Cleanu
             done = _delete_strays(store, entry, checked)
     except Ineligible as error:
         return CleanupResult(
-            moved=(), skipped=(SkippedItem(kind=item.kind, run_id=item.run_id, path=None, reason=str(error)),)
+            items=(), skipped=(SkippedItem(kind=item.kind, run_id=item.run_id, path=None, reason=str(error)),)
         )
     if item.kind in ("deleted-run", "folder-without-run"):
-        remove_run_folder(store, str(item.run_id))
+        interrupted.remove_run_folder(store, str(item.run_id))
     elif item.kind == "unfinished-import":
         for name in {PurePosixPath(file.path).parts[1] for file in item.files}:
             files.remove_empty_folders(store.data_dir / "imports" / name)
@@ -161,7 +158,7 @@ def _move_item(store: Store, entry: TrashFolder, checked: CheckedItem) -> Cleanu
 def _result(item: PlannedItem, moved: Sequence[PlannedFile], skipped: Sequence[SkippedItem] = ()) -> CleanupResult:
     size = sum(file.size_bytes for file in moved)
     summary = (MovedItem(kind=item.kind, run_id=item.run_id, count=len(moved), size_bytes=size),)
-    return CleanupResult(moved=summary if moved or item.kind == "deleted-run" else (), skipped=tuple(skipped))
+    return CleanupResult(items=summary if moved or item.kind == "deleted-run" else (), skipped=tuple(skipped))
 
 
 def _delete_run(store: Store, entry: TrashFolder, checked: CheckedItem) -> CleanupResult:
@@ -170,7 +167,7 @@ def _delete_run(store: Store, entry: TrashFolder, checked: CheckedItem) -> Clean
     path = entry.rows(trashed) if trashed else None
     if trashed is None or path is None or item.run_id is None:
         raise Ineligible("nothing of it can be moved")
-    rows.write(path, rows.run_lines(store, item.run_id))
+    rows.write(path, rows.read_run_lines(store, item.run_id))
     try:
         with store.writing() as connection:
             _require_still_deleted(store, connection, item, next(rows.read(path), None))
@@ -193,7 +190,7 @@ def _require_still_deleted(store: Store, connection: Connection, item: PlannedIt
         raise Ineligible("the run was restored since the preview")
     if current.status not in ENDED or not rows.is_stored(current, line):
         raise Ineligible("the run changed since the preview")
-    if connection.execute(eligible.has_foreign_files(store, current.id)).first():
+    if connection.execute(eligible.select_foreign_files(store, current.id)).first():
         raise Ineligible(eligible.ELSEWHERE)
 
 
@@ -202,7 +199,7 @@ def _require_own_folder(store: Store, connection: Connection, item: PlannedItem)
     registered = run_folders.is_registered_in(connection, store, str(item.run_id))
     if item.files and not registered:
         raise Ineligible("this data directory does not have the run's folder registered any more")
-    present = files.files_below(store.data_dir, f"runs/{item.run_id}")
+    present = files.list_files(store.data_dir, f"runs/{item.run_id}")
     if not registered and present:
         raise Ineligible("this data directory did not register the run's folder")
     if present != sorted(file.path for file in item.files):
@@ -221,7 +218,7 @@ def _delete_artifacts(store: Store, entry: TrashFolder, checked: CheckedItem) ->
         of_run = sa.select(artifact).where(artifact.c.run_id == item.run_id)
         row_by_path = {row.path: row for row in connection.execute(of_run)}
     present = [file for file in trashed.files if file.path in row_by_path]
-    rows.write(path, (rows.line_of("artifact", row_by_path[file.path]) for file in present))
+    rows.write(path, (rows.make_line("artifact", row_by_path[file.path]) for file in present))
     moved: list[PlannedFile] = []
     skipped: list[SkippedItem] = []
     try:
@@ -286,7 +283,7 @@ def _require_no_writer(store: Store, connection: Connection, item: PlannedItem) 
     if item.kind == "folder-without-run":
         if current is not None:
             raise Ineligible("the run is in the database again")
-        if files.files_below(store.data_dir, f"runs/{item.run_id}") != sorted(file.path for file in item.files):
+        if files.list_files(store.data_dir, f"runs/{item.run_id}") != sorted(file.path for file in item.files):
             raise Ineligible("files came or went since the preview")
     elif current is None or current.status not in ENDED or current.deleted_at is not None:
         raise Ineligible("the run was queued again, deleted or removed since the preview")
@@ -307,51 +304,3 @@ def _move_files(store: Store, entry: TrashFolder, item: TrashedItem, selected: S
     except (Ineligible, OSError) as error:
         restore.restore_item(store, entry, item, undo=True)
         raise Ineligible(f"a file could not be moved to the trash, and nothing was removed: {error}") from error
-
-
-def complete_interrupted(store: Store) -> None:
-    """Move to the trash the files that a clean-up left in place because it was killed after it had deleted the rows.
-
-    The caller holds the lock of the trash.
-    """
-    for entry in trash.list_entries(store):
-        for item in entry.manifest.items:
-            if entry.has_rows(item):
-                _complete_item(store, entry, item)
-
-
-def _complete_item(store: Store, entry: TrashFolder, item: TrashedItem) -> None:
-    with store.reading() as connection:
-        current = connection.execute(sa.select(run.c.id).where(run.c.id == item.run_id)).one_or_none()
-        named = set(connection.execute(sa.select(artifact.c.path).where(artifact.c.run_id == item.run_id)).scalars())
-    if item.kind == "deleted-run" and current is not None:
-        return  # its rows were not deleted
-    for file in item.files:
-        # Only a file with the hash in the manifest; anything else is left.
-        if file.path not in named and restore.is_unchanged(store.data_dir, file.path, file):
-            path = files.resolve_inside(store.data_dir, file.path)
-            if restore.is_unchanged(entry.folder, f"files/{file.path}", file):
-                path.unlink()  # the move was interrupted: both names are this file
-            elif not os.path.lexists(entry.file(file.path)):
-                files.move(path, entry.file(file.path))
-    if item.kind == "deleted-run":
-        remove_run_folder(store, str(item.run_id))
-
-
-def remove_run_folder(store: Store, run_id: str) -> None:
-    """Remove the folder of a run, if it is empty, and its registration; do nothing where a link is in its path."""
-    try:
-        folder = files.resolve_inside(store.data_dir, f"runs/{run_id}")
-    except Ineligible:
-        return
-    if files.remove_empty_folders(folder):
-        run_folders.unregister(store, run_id)
-
-
-def unregister_removed(store: Store) -> None:
-    """Remove the registrations of folders whose run is removed too; a missing folder of an existing run is kept."""
-    with store.reading() as connection:
-        known = set(connection.execute(sa.select(run.c.id)).scalars())
-    # An import registers its folder shortly before it fills it, so younger registrations are kept.
-    for run_id in run_folders.registered(store, before=format_timestamp(datetime.now(UTC) - timedelta(days=1))) - known:
-        remove_run_folder(store, run_id)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
 from backend.store import artifacts, data_directory, query, run_folders
-from backend.store.clock import format_timestamp, now
+from backend.store.clock import ago, now
 from backend.store.database import Store
 from backend.store.errors import Invalid
 from backend.store.gc import files, plans
@@ -39,7 +39,7 @@ def find_eligible(store: Store, rules: CleanupRules) -> EligibleItems:
     """Return what can be removed now under the rules; change nothing."""
     items: list[PlannedItem] = []
     skipped: list[SkippedItem] = []
-    registered = run_folders.registered(store)
+    registered = run_folders.list_ids(store)
     for result in (
         *_deleted_runs(store, registered),
         *_files_without_row(store, registered),
@@ -53,7 +53,7 @@ def find_eligible(store: Store, rules: CleanupRules) -> EligibleItems:
     return EligibleItems(tuple(items), tuple(skipped))
 
 
-def has_foreign_files(store: Store, run_id: str) -> sa.Select[Any]:
+def select_foreign_files(store: Store, run_id: str) -> sa.Select[Any]:
     """Return the query for a file of the run that is in another data directory."""
     foreign = (artifact.c.directory_id.is_not(None), artifact.c.directory_id != store.directory_id)
     return sa.select(artifact.c.path).where(artifact.c.run_id == run_id, *foreign).limit(1)
@@ -61,11 +61,11 @@ def has_foreign_files(store: Store, run_id: str) -> sa.Select[Any]:
 
 def _deleted_runs(store: Store, registered: frozenset[str]) -> Iterator[PlannedItem | SkippedItem]:
     """Yield runs, as a whole, that were deleted a week ago and have all their files in this directory."""
-    before = format_timestamp(datetime.now(UTC) - timedelta(days=RESTORABLE_DAYS))
+    before = ago(timedelta(days=RESTORABLE_DAYS))
     old = sa.select(run.c.id, run.c.deleted_at).where(run.c.deleted_at < before, run.c.status.in_(ENDED))
     with store.reading() as connection:
         rows = list(connection.execute(old.order_by(run.c.deleted_at)))
-        foreign = {row.id for row in rows if connection.execute(has_foreign_files(store, row.id)).first()}
+        foreign = {row.id for row in rows if connection.execute(select_foreign_files(store, row.id)).first()}
         elsewhere = set(connection.execute(sa.select(run_folder.c.run_id)).scalars()) - registered
         with_files = set(connection.execute(sa.select(artifact.c.run_id).distinct()).scalars())
     for row in rows:
@@ -78,7 +78,7 @@ def _deleted_runs(store: Store, registered: frozenset[str]) -> Iterator[PlannedI
                     continue  # left to the directory that has its folder
                 if row.id in with_files or files.resolve_inside(store.data_dir, folder).exists():
                     raise Ineligible(f"this data directory did not register the folder {folder}")
-            planned = [files.plan_file(store.data_dir, path) for path in files.files_below(store.data_dir, folder)]
+            planned = [files.plan_file(store.data_dir, path) for path in files.list_files(store.data_dir, folder)]
             yield PlannedItem(kind="deleted-run", run_id=row.id, files=tuple(planned), deleted_at=row.deleted_at)
         except Ineligible as error:
             yield SkippedItem(kind="deleted-run", run_id=row.id, path=None, reason=str(error))
@@ -94,7 +94,7 @@ def _files_without_row(store: Store, registered: frozenset[str]) -> Iterator[Pla
         if row is not None and (row.status not in ENDED or row.deleted_at is not None):
             continue  # a worker may still write, or the folder is removed as a whole
         try:
-            paths = files.files_below(store.data_dir, folder)
+            paths = files.list_files(store.data_dir, folder)
             if row is None:
                 if not all(files.is_old(store.data_dir, path) for path in paths):
                     continue
@@ -128,12 +128,12 @@ def _unfinished_imports(store: Store) -> Iterator[PlannedItem | SkippedItem]:
         relative = f"imports/{name}"
         try:
             is_folder = files.resolve_inside(store.data_dir, relative).is_dir()
-            paths = files.files_below(store.data_dir, relative) if is_folder else [relative]
+            paths = files.list_files(store.data_dir, relative) if is_folder else [relative]
             if paths and all(files.is_old(store.data_dir, path) for path in paths):
                 planned = tuple(files.plan_file(store.data_dir, path) for path in paths)
                 yield PlannedItem(kind="unfinished-import", run_id=None, files=planned)
         except Ineligible as error:
-            path = files.readable(relative)
+            path = files.escape_undecodable(relative)
             yield SkippedItem(kind="unfinished-import", run_id=None, path=path, reason=str(error))
 
 
@@ -141,13 +141,13 @@ def _by_rule(store: Store, registered: frozenset[str], rules: CleanupRules) -> I
     """Yield the captures and checkpoints of finished runs that the rules select."""
     if rules.thin_geometry is None and not rules.checkpoints:
         return
-    for run_id in query.matching_ids(store, f"{rules.q} status:finished", MAX_RUNS):
+    for run_id in query.list_matching_ids(store, f"{rules.q} status:finished", MAX_RUNS):
         if run_id not in registered:
             continue
         if rules.thin_geometry is not None:
             yield from _artifacts(store, run_id, "captures", _between(store, run_id, rules.thin_geometry))
         if rules.checkpoints:
-            yield from _artifacts(store, run_id, "checkpoints", artifacts.rows(store, run_id, "checkpoint"))
+            yield from _artifacts(store, run_id, "checkpoints", artifacts.list_rows(store, run_id, "checkpoint"))
 
 
 def _between(store: Store, run_id: str, every: int) -> list[sa.Row[Any]]:
@@ -158,7 +158,7 @@ def _between(store: Store, run_id: str, every: int) -> list[sa.Row[Any]]:
         index_by_seq = {
             seq: index for index, seq in enumerate(connection.execute(made.order_by(event.c.seq)).scalars())
         }
-    captures = artifacts.rows(store, run_id, "geometry")[::-1]
+    captures = artifacts.list_rows(store, run_id, "geometry")[::-1]
     return [row for row in captures[:-1] if index_by_seq.get(row.seq, 0) % every]
 
 
@@ -192,7 +192,7 @@ def create_plan(store: Store, rules: CleanupRules) -> CleanupPlan:
         )
     eligible = find_eligible(store, rules)
     plan = CleanupPlan(
-        id=data_directory.new_id(),
+        id=data_directory.make_store_id(),
         directory_id=store.directory_id,
         created_at=now(),
         rules=rules,

@@ -23,10 +23,10 @@ class Ineligible(Exception):
     """A file or folder must not be removed; the message is the reason."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(readable(reason))
+        super().__init__(escape_undecodable(reason))
 
 
-def readable(text: str) -> str:
+def escape_undecodable(text: str) -> str:
     """Return text in which file names that are not UTF-8 are escaped, so that it can be encoded as JSON."""
     return text.encode("utf-8", "backslashreplace").decode()
 
@@ -82,7 +82,7 @@ def is_old(data_dir: Path, relative: str) -> bool:
     return max(status.st_mtime, status.st_ctime) < time.time() - MIN_AGE_S
 
 
-def files_below(data_dir: Path, relative: str) -> list[str]:
+def list_files(data_dir: Path, relative: str) -> list[str]:
     """Return the paths of the regular files in a folder, sorted; none where it is missing.
 
     Raises Ineligible where the folder is a link, or contains something other than folders and regular files.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.store.clock import format_timestamp, now
+from backend.store.clock import ago, format_timestamp, now
 from backend.store.database import Store
 from backend.store.errors import Conflict, NotFound
 from backend.store.models import directory, gc_plan
@@ -40,6 +40,18 @@ class GcRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ItemRecord(GcRecord):
+    """Base class of the records of an item: files that belong together."""
+
+    kind: ItemKind
+    run_id: str | None
+
+    @property
+    def what(self) -> str:
+        """The kind for people."""
+        return LABELS[self.kind]
+
+
 class PlannedFile(GcRecord):
     """A file at the time of the plan. Files with `artifact` have a row, which has their hash."""
 
@@ -52,35 +64,33 @@ class PlannedFile(GcRecord):
     sha256: str | None = None
 
 
-class PlannedItem(GcRecord):
+class PlannedItem(ItemRecord):
     """Files that are removed together: a deleted run whole, some files of a run, or files of no run."""
 
-    kind: ItemKind
-    run_id: str | None
     files: tuple[PlannedFile, ...]
     deleted_at: str | None = None
     """When a deleted run was deleted."""
+
+    @property
+    def count(self) -> int:
+        return len(self.files)
 
     @property
     def size_bytes(self) -> int:
         return sum(file.size_bytes for file in self.files)
 
 
-class SkippedItem(GcRecord):
+class SkippedItem(ItemRecord):
     """An item or file that is not removed, with the reason."""
 
-    kind: ItemKind
-    run_id: str | None
     path: str | None
     """The file, or None where the reason concerns all files of the item."""
     reason: str
 
 
-class MovedItem(GcRecord):
+class MovedItem(ItemRecord):
     """Number and size of the files of an item that were moved between the data directory and the trash."""
 
-    kind: ItemKind
-    run_id: str | None
     count: int
     size_bytes: int
 
@@ -112,13 +122,18 @@ class CleanupPlan(GcRecord):
 
     @property
     def count(self) -> int:
-        return sum(len(item.files) for item in self.items)
+        return sum(item.count for item in self.items)
+
+    @property
+    def expires_at(self) -> str:
+        """The time until which the plan can be used."""
+        return format_timestamp(datetime.fromisoformat(self.created_at) + timedelta(hours=VALID_HOURS))
 
 
 class CleanupResult(GcRecord):
     """Result of a clean-up or a restore."""
 
-    moved: tuple[MovedItem, ...]
+    items: tuple[MovedItem, ...]
     skipped: tuple[SkippedItem, ...]
     entry: str | None = None
     """Name of the folder in the trash to which the files were moved."""
@@ -127,11 +142,11 @@ class CleanupResult(GcRecord):
 
     @property
     def size_bytes(self) -> int:
-        return sum(item.size_bytes for item in self.moved)
+        return sum(item.size_bytes for item in self.items)
 
     @property
     def count(self) -> int:
-        return sum(item.count for item in self.moved)
+        return sum(item.count for item in self.items)
 
 
 def merge_results(
@@ -139,7 +154,7 @@ def merge_results(
 ) -> CleanupResult:
     """Return the results of several items as one."""
     return CleanupResult(
-        moved=tuple(moved for each in results for moved in each.moved),
+        items=tuple(item for each in results for item in each.items),
         skipped=tuple(skipped for each in results for skipped in each.skipped),
         entry=entry,
         stopped=stopped,
@@ -152,7 +167,7 @@ def save(store: Store, plan: CleanupPlan) -> None:
     items = {"items": content["items"], "skipped": content["skipped"]}
     row = {"id": plan.id, "directory_id": plan.directory_id, "created_at": plan.created_at, "rules": content["rules"]}
     with store.writing() as connection:
-        connection.execute(gc_plan.delete().where(gc_plan.c.created_at < _ago(hours=24 * KEPT_DAYS)))
+        connection.execute(gc_plan.delete().where(gc_plan.c.created_at < ago(timedelta(days=KEPT_DAYS))))
         connection.execute(gc_plan.insert().values(**row, items=items))
 
 
@@ -171,7 +186,7 @@ def get(store: Store, plan_id: str) -> CleanupPlan:
         )
     if row.deleted_at is not None:
         raise Conflict(f"clean-up plan {plan_id} was used at {row.deleted_at}; {PREVIEW_AGAIN}")
-    if row.created_at < _ago(hours=VALID_HOURS):
+    if row.created_at < ago(timedelta(hours=VALID_HOURS)):
         raise Conflict(f"clean-up plan {plan_id} was made at {row.created_at}, more than a day ago; {PREVIEW_AGAIN}")
     return _plan(row)
 
@@ -185,11 +200,6 @@ def claim(store: Store, plan_id: str) -> CleanupPlan:
     return plan if taken else get(store, plan_id)
 
 
-def expires_at(plan: CleanupPlan) -> str:
-    """Return the time until which a plan can be used."""
-    return format_timestamp(datetime.fromisoformat(plan.created_at) + timedelta(hours=VALID_HOURS))
-
-
 def _plan(row: sa.Row[Any]) -> CleanupPlan:
     return CleanupPlan(
         id=row.id,
@@ -199,7 +209,3 @@ def _plan(row: sa.Row[Any]) -> CleanupPlan:
         items=tuple(PlannedItem.model_validate(item) for item in row.items["items"]),
         skipped=tuple(SkippedItem.model_validate(item) for item in row.items["skipped"]),
     )
-
-
-def _ago(*, hours: float) -> str:
-    return format_timestamp(datetime.now(UTC) - timedelta(hours=hours))

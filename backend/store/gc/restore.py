@@ -23,7 +23,7 @@ from backend.store.gc.trash import TrashedFile, TrashedItem, TrashFolder
 from backend.store.models import artifact, run
 
 
-def restore(
+def restore_entries(
     store: Store,
     names: Sequence[str] | None,
     *,
@@ -35,7 +35,7 @@ def restore(
     Raises NotFound where there is no such entry.
     """
     results: list[CleanupResult] = []
-    with trash.locked(store):
+    with trash.hold_lock(store):
         entries = trash.find_entries(store, names)
         work = [(entry, item) for entry in entries for item in entry.manifest.items]
         # Whole runs first: files that were removed from a run before it was deleted need its row.
@@ -72,7 +72,7 @@ class RestoreProgress:
     def result(self) -> CleanupResult:
         moved = MovedItem(kind=self.item.kind, run_id=self.item.run_id, count=self.count, size_bytes=self.size_bytes)
         some = self.count or (self.item.kind == "deleted-run" and not self.skipped)
-        return CleanupResult(moved=(moved,) if some else (), skipped=tuple(self.skipped))
+        return CleanupResult(items=(moved,) if some else (), skipped=tuple(self.skipped))
 
 
 def restore_item(store: Store, entry: TrashFolder, item: TrashedItem, *, undo: bool = False) -> CleanupResult:
@@ -80,7 +80,7 @@ def restore_item(store: Store, entry: TrashFolder, item: TrashedItem, *, undo: b
     path = entry.rows(item) if entry.has_rows(item) else None
     present = [file for file in item.files if os.path.lexists(entry.file(file.path))]
     if path is None and not present:
-        return CleanupResult(moved=(), skipped=())  # it was not moved, or is restored already
+        return CleanupResult(items=(), skipped=())  # it was not moved, or is restored already
     state = RestoreProgress(item, undo)
     reason = _obstacle(store, item, path)
     if reason:

@@ -21,17 +21,17 @@ BATCH = 1000
 RowLine = Mapping[str, Any]
 
 
-def run_lines(store: Store, run_id: str) -> Iterator[RowLine]:
+def read_run_lines(store: Store, run_id: str) -> Iterator[RowLine]:
     """Yield every row of a run, that of the table `run` first; none where the run does not exist."""
     with store.reading() as connection:
         for name, table in TABLES.items():
             of_run = table.c.id if table is run else table.c.run_id
             query = sa.select(table).where(of_run == run_id).order_by(*table.primary_key.columns)
             for row in connection.execution_options(yield_per=BATCH).execute(query):
-                yield line_of(name, row)
+                yield make_line(name, row)
 
 
-def line_of(table: str, row: sa.Row[Any]) -> RowLine:
+def make_line(table: str, row: sa.Row[Any]) -> RowLine:
     """Return the line of a row."""
     # Column names are a string subclass of SQLAlchemy, which orjson does not accept.
     return {"table": table, "row": {str(column): value for column, value in row._mapping.items()}}

@@ -16,6 +16,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +27,7 @@ from backend.store.clock import format_timestamp
 from backend.store.database import Store
 from backend.store.errors import Conflict, NotFound, Unusable
 from backend.store.gc import files
-from backend.store.gc.plans import CleanupPlan, GcRecord, ItemKind, MovedItem, RelativePath
+from backend.store.gc.plans import CleanupPlan, GcRecord, ItemRecord, MovedItem, RelativePath
 from ncengine.files import atomic_write
 
 FOLDER = "trash"
@@ -49,11 +50,9 @@ class TrashedFile(GcRecord):
     step: int | None = None
 
 
-class TrashedItem(GcRecord):
+class TrashedItem(ItemRecord):
     """Files that are removed and restored together; `rows` is the name of the file with their database rows."""
 
-    kind: ItemKind
-    run_id: str | None
     files: tuple[TrashedFile, ...]
     rows: str | None
 
@@ -69,7 +68,7 @@ class TrashManifest(GcRecord):
     items: tuple[TrashedItem, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TrashFolder:
     """An entry of the trash: the folder of one clean-up, with its manifest."""
 
@@ -85,6 +84,14 @@ class TrashFolder:
         """When the entry expires."""
         return _timestamp_of(self.name) + timedelta(days=KEPT_DAYS)
 
+    @property
+    def created_at(self) -> str:
+        return self.manifest.created_at
+
+    @property
+    def expires_at(self) -> str:
+        return format_timestamp(self.expires)
+
     def file(self, path: str) -> Path:
         """Return the path of a file in the entry."""
         return self.folder / "files" / path
@@ -98,8 +105,9 @@ class TrashFolder:
         path = self.rows(item)
         return path is not None and path.exists()
 
-    def contents(self) -> list[MovedItem]:
-        """Return the items of which files or rows are in the entry."""
+    @cached_property
+    def items(self) -> list[MovedItem]:
+        """The items of which files or rows were in the entry when they were first asked for."""
         items = []
         for item in self.manifest.items:
             sizes = [size for file in item.files if (size := _size(self.file(file.path))) is not None]
@@ -107,14 +115,48 @@ class TrashFolder:
                 items.append(MovedItem(kind=item.kind, run_id=item.run_id, count=len(sizes), size_bytes=sum(sizes)))
         return items
 
+    @property
+    def count(self) -> int:
+        return sum(item.count for item in self.items)
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(item.size_bytes for item in self.items)
+
     def is_empty(self) -> bool:
         """Return whether neither files nor rows are left in the entry."""
         rows = any(self.has_rows(item) for item in self.manifest.items)
         return not rows and not any(os.path.lexists(self.file(f.path)) for i in self.manifest.items for f in i.files)
 
 
+@dataclass(frozen=True, slots=True)
+class TrashContents:
+    """The entries of the trash, newest first."""
+
+    items: list[TrashFolder]
+
+    @property
+    def digest(self) -> str:
+        """A hash of the contents, which identifies a preview of emptying them."""
+        contents = [[entry.name, [item.model_dump(mode="json") for item in entry.items]] for entry in self.items]
+        return hashlib.sha256(orjson.dumps(contents)).hexdigest()[:16]
+
+    @property
+    def count(self) -> int:
+        return sum(entry.count for entry in self.items)
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(entry.size_bytes for entry in self.items)
+
+
+def read_contents(store: Store) -> TrashContents:
+    """Return what is in the trash; raises Unusable where a manifest is invalid."""
+    return TrashContents(list_entries(store))
+
+
 @contextlib.contextmanager
-def locked(store: Store) -> Iterator[None]:
+def hold_lock(store: Store) -> Iterator[None]:
     """Hold the lock for moving files into or out of the trash; raises Conflict where another program holds it."""
     with (store.data_dir / LOCK).open("a") as stream:
         try:
@@ -195,25 +237,21 @@ def find_entries(store: Store, names: Sequence[str] | None) -> list[TrashFolder]
     return [entry for entry in entries if names is None or entry.name in names]
 
 
-def hash_entries(entries: Sequence[TrashFolder]) -> str:
-    """Return a hash of the contents of entries, which identifies a preview of emptying them."""
-    contents = [[entry.name, [item.model_dump(mode="json") for item in entry.contents()]] for entry in entries]
-    return hashlib.sha256(orjson.dumps(contents)).hexdigest()[:16]
+def empty_listed(store: Store, listed: str) -> TrashContents:
+    """Remove for good the entries that were listed with this digest, and return them.
 
-
-def empty(store: Store, listed: str) -> list[MovedItem]:
-    """Remove for good the entries that were listed with this hash; raises Conflict where the trash has changed."""
-    with locked(store):
-        entries = list_entries(store)
-        if hash_entries(entries) != listed:
+    Raises Conflict where the trash has changed.
+    """
+    with hold_lock(store):
+        contents = read_contents(store)
+        if contents.digest != listed:
             raise Conflict(
                 "the trash has changed since it was listed; look again (`collapse gc --empty-trash`, GET /api/v1/trash)"
             )
-        removed_items = [item for entry in entries for item in entry.contents()]
-        for entry in entries:
+        for entry in contents.items:
             discard(entry)
         remove_discarded(store)
-    return removed_items
+    return contents
 
 
 def empty_expired(store: Store, limit: int | None = None) -> bool:
