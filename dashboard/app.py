@@ -25,8 +25,6 @@ from dashboard.plots.charts import overview_groups
 
 ASSETS = Path(__file__).with_name("assets")
 APP_TITLE = "Collapse Lab"
-MAX_GROUP_RUNS = 200
-"""Runs that are read of a group to compare."""
 INDEX = """<!doctype html>
 <html lang="en">
   <head>
@@ -71,7 +69,7 @@ def create(api: FastAPI, client: AsyncClient) -> Dash:
         external_stylesheets=["/assets/style.css"],
         external_scripts=["/assets/js/callbacks.js", {"src": "/assets/js/main.mjs", "type": "module"}],
         suppress_callback_exceptions=True,
-        index_string=INDEX.replace("/*palette*/", shell.css_variables()).replace(
+        index_string=INDEX.replace("/*palette*/", shell.render_css_variables()).replace(
             "<!--constants-->", page_constants.script_element()
         ),
     )
@@ -88,7 +86,7 @@ def _register_shell(app: Dash, client: AsyncClient) -> None:
     @app.callback(Output(ids.DEVICE, "children"), Output(ids.DOCUMENTATION, "hidden"), Input(ids.MANTINE, "id"))
     async def show_system(_: str) -> tuple[str, bool]:
         status = await client(calls.system())
-        return shell.device_text(status), not status.documentation
+        return shell.format_devices(status), not status.documentation
 
     @app.callback(
         Output(ids.PAGE, "children"),
@@ -98,14 +96,14 @@ def _register_shell(app: Dash, client: AsyncClient) -> None:
         State(ids.URL, "search"),
     )
     async def show_page(path: str | None, search: str | None) -> Any:
-        target = await _landing_path(client) if path in (None, "/") else str(path)
-        page = await _page(client, target, search or "")
+        target = await _find_landing_path(client) if path in (None, "/") else str(path)
+        page = await _load_page(client, target, search or "")
         return page.content, f"{page.title} · {APP_TITLE}", target
 
     def clientside(function: str, *arguments: Any, **options: Any) -> None:
         app.clientside_callback(ClientsideFunction("collapse", function), *arguments, **options)
 
-    links = [Output(shell.link_id(path), "className") for path, _ in shell.PAGES]
+    links = [Output(ids.nav_link(path), "className") for path, _ in shell.PAGES]
     clientside("updateNavigation", *links, Input(ids.URL, "pathname"))
     clientside("updateTitle", Input(ids.PAGE_TITLE, "data"))
     clientside(
@@ -118,39 +116,39 @@ def _register_shell(app: Dash, client: AsyncClient) -> None:
     clientside("applyScheme", Output(ids.MANTINE, "forceColorScheme"), Input(ids.SCHEME, "data"))
 
 
-async def _landing_path(client: AsyncClient) -> str:
+async def _find_landing_path(client: AsyncClient) -> str:
     """Return the path that `/` leads to: the page of an active demonstration that is the only run, else the list."""
-    found = await client(calls.runs(limit=2))
-    only = found.items[0] if found.total == 1 else None
+    page = await client(calls.runs(limit=2))
+    only = page.items[0] if page.total == 1 else None
     is_live = only is not None and only.demonstration and only.status in ("queued", "running")
     return f"/runs/{only.id}" if only is not None and is_live else "/runs"
 
 
-async def _page(client: AsyncClient, path: str, search: str) -> Page:
+async def _load_page(client: AsyncClient, path: str, search: str) -> Page:
     if path == "/runs":
-        return Page(await _runs(client), "Runs")
+        return Page(await _load_runs(client), "Runs")
     if path == "/system":
         return Page(system.layout(await client(calls.me())), "System")
     if path == "/compare":
-        return Page(await _compare(client, search), "Compare")
+        return Page(await _load_compare(client, search), "Compare")
     if path == "/new":
-        return Page(await _new(client, search), "New run")
+        return Page(await _load_new(client, search), "New run")
     if path.startswith("/runs/"):
-        return await _run(client, path.removeprefix("/runs/").strip("/"))
+        return await _load_run(client, path.removeprefix("/runs/").strip("/"))
     content = [html.H1("Page not found"), html.P(f"There is no page at {path}.")]
     return Page(html.Div(content, className="panel empty"), "Page not found")
 
 
-async def _run(client: AsyncClient, run_id: str) -> Page:
+async def _load_run(client: AsyncClient, run_id: str) -> Page:
     try:
-        found, me = await client(calls.run(run_id)), await client(calls.me())
-        content = run.layout(found, await client(calls.metrics()), may_change=me.may_change)
-        return Page(content, found.name)
+        shown, me = await client(calls.run(run_id)), await client(calls.me())
+        content = run.layout(shown, await client(calls.metrics()), may_change=me.may_change)
+        return Page(content, shown.name)
     except ApiError as error:
         return Page(run.not_found(run_id, str(error)), "Run not found")
 
 
-async def _new(client: AsyncClient, search: str) -> Any:
+async def _load_new(client: AsyncClient, search: str) -> Any:
     if not (await client(calls.me())).may_change:
         return new.read_only()
     cloned = parse_qs(search.removeprefix("?")).get("clone")
@@ -164,15 +162,15 @@ async def _new(client: AsyncClient, search: str) -> Any:
         return run.not_found(cloned[0], str(error))
 
 
-async def _runs(client: AsyncClient) -> Any:
+async def _load_runs(client: AsyncClient) -> Any:
     schema, data = await client(calls.schema()), await client(calls.data())
-    columns = runs.columns(await client(calls.metrics()), schema)
-    vocabulary = runs.vocabulary(columns, await client(calls.presets()), await client(calls.groups()), data)
+    columns = runs.list_columns(await client(calls.metrics()), schema)
+    vocabulary = runs.build_vocabulary(columns, await client(calls.presets()), await client(calls.groups()), data)
     me = await client(calls.me())
     return runs.layout(columns, vocabulary, may_change=me.may_change, may_delete=me.scope == "admin")
 
 
-async def _compare(client: AsyncClient, search: str) -> Any:
+async def _load_compare(client: AsyncClient, search: str) -> Any:
     """Return the comparison of an address's runs: `runs` by id, then `groups` by name."""
     query = parse_qs(search.removeprefix("?"))
     chosen: list[wire.RunWire] = []
@@ -182,7 +180,7 @@ async def _compare(client: AsyncClient, search: str) -> Any:
                 chosen.append(await client(calls.run(run_id)))
         for group in ",".join(query.get("groups", [])).split(","):
             if group:
-                chosen += (await client(calls.runs(q=f'group:"{group}"', limit=MAX_GROUP_RUNS))).items
+                chosen += (await client(calls.runs(q=f'group:"{group}"', limit=page_constants.MAX_COMPARED_RUNS))).items
     except ApiError as error:
         return run.not_found("", str(error))
     metrics = await client(calls.metrics())

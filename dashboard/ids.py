@@ -98,6 +98,11 @@ TOKEN_CREATE = "token-create"
 TOKEN_CREATED = "token-created"
 
 
+def nav_link(path: str) -> str:
+    """Id of the top bar's link to a page."""
+    return f"nav{path.replace('/', '-')}"
+
+
 def queue_move(run_id: Any, position: Any) -> dict[str, Any]:
     """Id of a button that moves a queued run `up`, `first` or `last`."""
     return {"run": run_id, "position": position}

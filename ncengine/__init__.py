@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ncengine.measurement.result import Measurement as Measurement
     from ncengine.metrics import catalogue as catalogue
     from ncengine.milestones import time_to_collapse as time_to_collapse
+    from ncengine.plugins import load_plugins as load_plugins
     from ncengine.preset_configs import PRESETS as presets
     from ncengine.training.checkpoint import load_checkpoint as load_checkpoint
     from ncengine.training.checkpoint import save_checkpoint as save_checkpoint
@@ -56,6 +57,7 @@ _WHERE = {
     "RunConfig": ("ncengine.config", "RunConfig"),
     "load_checkpoint": ("ncengine.training.checkpoint", "load_checkpoint"),
     "save_checkpoint": ("ncengine.training.checkpoint", "save_checkpoint"),
+    "load_plugins": ("ncengine.plugins", "load_plugins"),
     "presets": ("ncengine.preset_configs", "PRESETS"),
     "run": ("ncengine.training.loop", "run"),
     # Imported by name only: the engine does not depend on the store.
@@ -76,6 +78,7 @@ __all__ = [
     "etf_weights",
     "load",
     "load_checkpoint",
+    "load_plugins",
     "measure",
     "nearest_etf",
     "polar",

@@ -20,6 +20,10 @@ F64 = npt.NDArray[np.float64]
 Symbol = Literal["ring", "dot", "diamond", "speck"]
 
 
+MIN_LOG_RATIO = 20.0
+"""Positive values that span a larger factor have a logarithmic axis."""
+
+
 @dataclass(frozen=True, slots=True)
 class Axis:
     """Axis title, scale, limits and tick labels."""

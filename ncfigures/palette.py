@@ -64,6 +64,8 @@ HEADS: dict[Theme, dict[str, str]] = {
 }
 LOW, HIGH = "#2166ac", "#b2182b"
 """The ends of the cosine heatmap's diverging scale; its middle is the panel's tint (`neutral`)."""
+MIN_COLOUR_RANGE: dict[str, float] = {"cos": 0.25, "angle": 15.0}
+"""Smallest half range of that scale around the ideal, in cosines or degrees: a collapsed run has neutral colours."""
 
 
 COLOURED_CLASSES = 30

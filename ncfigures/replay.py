@@ -180,9 +180,9 @@ def _run(group: ReplayGroup) -> dict[str, Any]:
         "captures": [
             {
                 "epoch": round(capture.epoch, 6),
-                "angle": _json_number(capture.smallest_angle_deg),
-                "off": _json_number(capture.mean_angle_error_deg),
-                "pair": list(capture.smallest_pair),
+                "smallest_angle_deg": _json_number(capture.smallest_angle_deg),
+                "mean_angle_error_deg": _json_number(capture.mean_angle_error_deg),
+                "smallest_pair": list(capture.smallest_pair),
             }
             for capture in captures
         ],
@@ -239,13 +239,15 @@ def _json_number(value: float) -> float | str:
 
 def _about(content: dict[str, Any]) -> str:
     """Return the footer of the page."""
-    runs = "; ".join(f"{run['id']}, {run['head']} head" for run in content["runs"])
-    text = f"Run {runs}." if len(content["runs"]) == 1 else f"Runs {runs}; scenes show the first seed of each."
-    text += f" Coordinates are rounded; the largest error is {content['error']:.1e} of the class means' mean norm."
+    runs = ", ".join(f"{run['id']} ({run['head']} head)" for run in content["runs"])
+    is_single = len(content["runs"]) == 1
+    text = f"Run {runs}." if is_single else f"Runs {runs}. Scenes show the first seed of each configuration."
+    text += f" Rounding error of coordinates: at most {content['error']:.1e} of the mean norm of the class means."
     left_out = sum(run["left_out"] for run in content["runs"])
     if left_out:
-        text += f" {left_out} captures in between are left out, so that the file stays small."
-    return text + " Keys: space plays, arrows step, home and end jump; drag turns the picture."
+        text += f" {left_out} captures are omitted to limit the file size."
+    keys = "Keyboard: space to play or pause, ← → for the previous or next capture, Home and End for the first or last."
+    return f"{text} {keys} Drag a scene to rotate it."
 
 
 def _theme_variables() -> str:

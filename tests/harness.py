@@ -61,7 +61,7 @@ def tiny(**changes: object) -> RunConfig:
     return RunConfig.model_validate(settings | changes)
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 60, what: str = "the condition") -> object:
+def wait_for(condition: Callable[[], object], seconds: float = 120, what: str = "the condition") -> object:
     """Return the condition's first true value, or fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

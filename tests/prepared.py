@@ -164,7 +164,7 @@ def connect(parent: str, environment: Mapping[str, str]) -> socket.socket | None
     if read_at_start(environment) != json.loads((folder / f"{parent}.json").read_text()):
         return None
     if _parents is not None and str(folder) == _parents.folder:
-        _parents.start()
+        _parents.start(parent)
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.connect(str(folder / parent))
@@ -191,11 +191,11 @@ def has_ended(parent: str, environment: Mapping[str, str]) -> RuntimeError:
 
 
 class Parents:
-    """The prepared parents of this process; they are started when a first process is to be forked."""
+    """The prepared parents of this process; each is started when a first process is to be forked from it."""
 
     def __init__(self) -> None:
         self.folder = tempfile.mkdtemp(prefix="collapse-prepared-")
-        self._lock, self._is_started = threading.Lock(), False
+        self._lock = threading.Lock()
         self._listeners: dict[str, socket.socket] = {}
         self._running: list[tuple[subprocess.Popen[bytes], int]] = []
         self._environment = dict(os.environ)
@@ -207,14 +207,12 @@ class Parents:
             variables = read_at_start({**self._environment, **parent.environment})
             Path(self.folder, f"{name}.json").write_text(json.dumps(variables))
 
-    def start(self) -> None:
-        """Start the parents, once; who connects waits until they have imported."""
+    def start(self, name: str) -> None:
+        """Start a parent, once, and for a service those of its workers and figures; who connects waits for imports."""
         with self._lock:
-            if self._is_started:
-                return
-            self._is_started = True
-            for name, parent in PARENTS.items():
-                self._start(name, parent)
+            for needed in list(PARENTS) if name == "service" else [name]:
+                if needed in self._listeners:
+                    self._start(needed, PARENTS[needed])
 
     def _start(self, name: str, parent: Parent) -> None:
         lifeline, kept = os.pipe()

@@ -15,10 +15,12 @@ from ncengine.config import RunConfig, with_overrides
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 JSON_KEY = re.compile(rb'"\s*:')
 """The end of a key in JSON text: counts keys without parsing."""
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Tags = Annotated[
-    list[Annotated[str, Field(min_length=1, max_length=50, pattern=r"^[^\x00-\x1f\x7f]*$")]], Field(max_length=50)
-]
+MAX_NAME_LENGTH = 200
+MAX_TAG_LENGTH = 50
+NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f]*$"
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH, pattern=NO_CONTROL_CHARACTERS)]
+Tag = Annotated[str, Field(min_length=1, max_length=MAX_TAG_LENGTH, pattern=NO_CONTROL_CHARACTERS)]
+Tags = Annotated[list[Tag], Field(max_length=50)]
 
 
 class FieldError(BaseModel):

@@ -47,20 +47,22 @@ class Field:
     """Its value decides which other fields apply."""
 
 
-def fields(schema: Mapping[str, Any], config: Mapping[str, Any], path: str) -> list[Field]:
+def list_fields(schema: Mapping[str, Any], config: Mapping[str, Any], path: str) -> list[Field]:
     """Return the fields of one property of RunConfig for the values in `config`; a part has several."""
     node = schema["properties"][path]
     if "$ref" in node or "oneOf" in node:
         value = config[path]
         part = _part(schema, node, value)
         kinds = _kinds(schema, node)
-        found = []
+        kind_fields = []
         if kinds:
             help_text = str(part.get("description", ""))
             title = node.get("title", path)
-            found.append(Field(f"{path}.name", title, help_text, "choice", value["name"], kinds, changes_fields=True))
+            kind_fields.append(
+                Field(f"{path}.name", title, help_text, "choice", value["name"], kinds, changes_fields=True)
+            )
         governing = {name for inner in part["properties"].values() for name in inner.get("applies_if", {})}
-        return found + [
+        return kind_fields + [
             replace(
                 _field(f"{path}.{name}", inner, value.get(name)),
                 changes_fields=name in governing,
@@ -85,8 +87,8 @@ def _applies(node: Mapping[str, Any], part: Mapping[str, Any]) -> bool:
 
 
 def _resolve(schema: Mapping[str, Any], reference: str) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = schema["$defs"][reference.rpartition("/")[2]]
-    return found
+    definition: Mapping[str, Any] = schema["$defs"][reference.rpartition("/")[2]]
+    return definition
 
 
 def _part(schema: Mapping[str, Any], node: Mapping[str, Any], value: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -117,26 +119,26 @@ def _field(path: str, node: Mapping[str, Any], value: Any) -> Field:
     return Field(path, title, help_text, "text", value)
 
 
-def settings(schema: Mapping[str, Any]) -> dict[str, str]:
+def list_settings(schema: Mapping[str, Any]) -> dict[str, str]:
     """Return the help of every setting by its dotted path, including kinds of parts."""
-    found: dict[str, str] = {}
+    help_texts: dict[str, str] = {}
     for path, node in schema["properties"].items():
         if "oneOf" in node:
-            found[f"{path}.name"] = node.get("title", path)
+            help_texts[f"{path}.name"] = node.get("title", path)
             parts = [_resolve(schema, reference) for reference in node["discriminator"]["mapping"].values()]
         elif "$ref" in node:
             parts = [_resolve(schema, node["$ref"])]
         else:
-            found[path] = node.get("description", node.get("title", path))
+            help_texts[path] = node.get("description", node.get("title", path))
             continue
         for part in parts:
             for name, inner in part["properties"].items():
                 if name != "name" and not inner.get("hidden"):
-                    found.setdefault(f"{path}.{name}", inner.get("description", inner.get("title", name)))
-    return found
+                    help_texts.setdefault(f"{path}.{name}", inner.get("description", inner.get("title", name)))
+    return help_texts
 
 
-def with_choices(
+def apply_choices(
     schema: Mapping[str, Any], config: Mapping[str, Any], chosen: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """Return the config with values of fields that change which fields apply, or None if the config has them already.
@@ -146,7 +148,7 @@ def with_choices(
     tree = {key: dict(inner) if isinstance(inner, Mapping) else inner for key, inner in config.items()}
     kinds = {path.removesuffix(".name"): kind for path, kind in chosen.items() if path.endswith(".name")}
     renamed = {part: kind for part, kind in kinds.items() if tree[part]["name"] != kind}
-    tree |= {part: defaults_of(schema, part, kind) for part, kind in renamed.items()}
+    tree |= {part: get_defaults(schema, part, kind) for part, kind in renamed.items()}
     for path, value in chosen.items():
         part, _, leaf = path.partition(".")
         if part not in renamed and leaf in tree[part]:
@@ -154,7 +156,7 @@ def with_choices(
     return None if tree == config else tree
 
 
-def defaults_of(schema: Mapping[str, Any], path: str, name: str) -> dict[str, Any]:
+def get_defaults(schema: Mapping[str, Any], path: str, name: str) -> dict[str, Any]:
     """Return a part of kind `name` with the schema's defaults."""
     part = _resolve(schema, schema["properties"][path]["discriminator"]["mapping"][name])
     return {key: inner.get("default") for key, inner in part["properties"].items()} | {"name": name}
@@ -194,14 +196,14 @@ def render(
     """Return the form's sections for a config."""
     sections = []
     for title, paths in SECTIONS:
-        found = [item for path in paths for item in fields(schema, config, path)]
+        shown_fields = [item for path in paths for item in list_fields(schema, config, path)]
         basic, advanced = (
-            [_component(item, class_names, devices) for item in found if item.is_advanced is which]
+            [_component(item, class_names, devices) for item in shown_fields if item.is_advanced is which]
             for which in (False, True)
         )
         parts: list[Any] = [html.Div(basic, className="fields")] if basic else []
         if advanced:
-            is_open = any(item.is_advanced and not item.is_default for item in found)
+            is_open = any(item.is_advanced and not item.is_default for item in shown_fields)
             content = [html.Summary(f"Advanced ({len(advanced)})"), html.Div(advanced, className="fields")]
             parts.append(html.Details(content, className="advanced", open=is_open))
         sections.append(html.Section([html.H2(title), *parts], className="panel form-section"))

@@ -9,7 +9,7 @@ from dash import dcc, html
 
 from backend.api import wire
 from dashboard import ids
-from dashboard.dialogs import guided_tour, keyboard_shortcuts
+from dashboard.dialogs.help import shortcuts_dialog, tour_dialog
 from ncfigures.palette import HEADS, TOKENS, Theme
 
 PAGES = (("/runs", "Runs"), ("/new", "New run"), ("/compare", "Compare"), ("/system", "System"))
@@ -23,7 +23,7 @@ DARK = [
 """Mantine's dark shades from text to body, from the palette of the rest of the page."""
 
 
-def css_variables() -> str:
+def render_css_variables() -> str:
     """Return the palette as CSS variables for both themes."""
 
     def block(theme: Theme) -> str:
@@ -36,12 +36,7 @@ def css_variables() -> str:
     )
 
 
-def link_id(path: str) -> str:
-    """Return the id of the top bar's link to a page."""
-    return f"nav{path.replace('/', '-')}"
-
-
-def device_text(system: wire.SystemStatus) -> str:
+def format_devices(system: wire.SystemStatus) -> str:
     """Return the devices of the server's machine that runs use."""
     gpus = [device for device in system.devices if device != "cpu"]
     return f"{len(gpus)} GPU" if gpus else f"CPU · {system.cores} cores"
@@ -49,13 +44,13 @@ def device_text(system: wire.SystemStatus) -> str:
 
 def layout() -> Any:
     """Return the application's layout; a callback fills it with the page of the address."""
-    links = [dcc.Link(label, href=path, className="nav-link", id=link_id(path)) for path, label in PAGES]
+    links = [dcc.Link(label, href=path, className="nav-link", id=ids.nav_link(path)) for path, label in PAGES]
     bar = html.Header(
         [
             dcc.Link(
                 [html.Img(src="/assets/mark.svg", alt="All runs", width=22, height=22), html.B("Collapse Lab")],
                 href="/runs",
-                className="mark",
+                className="brand",
             ),
             html.Nav(links, className="nav"),
             html.Span("", className="connection", **{"data-part": "connection", "aria-live": "polite"}),
@@ -93,8 +88,8 @@ def layout() -> Any:
             dcc.Store(id=ids.PAGE_TITLE),
             bar,
             html.Main(id=ids.PAGE, className="page"),
-            keyboard_shortcuts.dialog(),
-            guided_tour.dialog(),
+            shortcuts_dialog(),
+            tour_dialog(),
             html.Div(id=ids.TOAST, className="toast", hidden=True, role="status"),
         ],
         id=ids.MANTINE,

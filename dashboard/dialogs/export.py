@@ -181,27 +181,27 @@ def _choice(id: Any, data: list[tuple[str, str]]) -> Any:
     return _segments(id, [{"value": value, "label": label} for value, label in data], data[0][0])
 
 
-def figure_options(view_state: dict[str, Any], figure: FigureName, given: dict[str, Any]) -> FigureOptions:
+def collect_options(view_state: dict[str, Any], figure: FigureName, given: dict[str, Any]) -> FigureOptions:
     """Return a figure's options from the page's view and the dialog's fields, as far as they apply to the figure."""
     kind = FIGURES[figure]
-    found: dict[str, Any] = {}
+    chosen: dict[str, Any] = {}
     for name in ("epoch", "view", "classes", "camera", "unit"):
         if name in kind.options and view_state.get(name) not in (None, ""):
-            found[name] = view_state[name]
+            chosen[name] = view_state[name]
     for name, value in given.items():
         if name not in kind.options and name not in COMMON_OPTIONS:
             continue
         text = ",".join(value) if isinstance(value, list) else value
         if text not in (None, ""):
-            found[name] = text
-    if found.get("layers") == ",".join(LAYERS):
-        del found["layers"]
-    if "epochs" in found:
-        found.pop("epoch", None)
-    return parse_options(found)
+            chosen[name] = text
+    if chosen.get("layers") == ",".join(LAYERS):
+        del chosen["layers"]
+    if "epochs" in chosen:
+        chosen.pop("epoch", None)
+    return parse_options(chosen)
 
 
-def figure_urls(runs: Sequence[str], figure: str, format_: str, options: FigureOptions) -> tuple[str, str]:
+def build_urls(runs: Sequence[str], figure: str, format_: str, options: FigureOptions) -> tuple[str, str]:
     """Return the addresses of the preview and of the file."""
     query = {"runs": ",".join(runs), **options.non_default()}
     base = f"/api/v1/figures/{figure}"
@@ -218,7 +218,7 @@ async def _render(
 ) -> tuple[Any, ...]:
     """Return the addresses of preview and file, label, command, caption, snippet, notices, interactive figure."""
     try:
-        options = figure_options(view_state, figure, given)
+        options = collect_options(view_state, figure, given)
         interactive = await client(calls.plot(",".join(runs), figure, **options.non_default()))
         file = calls.figure(",".join(runs), figure, format_, **options.non_default())
         text = (await client(file)).decode() if format_ in TEXT_FORMATS else ""
@@ -230,7 +230,7 @@ async def _render(
         return ("", "#", no_update, "", "", "", str(error), no_update)
     # The latest epoch is resolved to a number: file, preview and command stay the same while the run continues.
     options = FigureOptions.model_validate(interactive["layout"]["meta"]["provenance"]["options"])
-    preview, save = figure_urls(runs, figure, format_, options)
+    preview, save = build_urls(runs, figure, format_, options)
     output = f"{figure}.{format_}"
     commands = [format_export_command(runs, figure, format_, options, output)]
     commands += [format_film_command(runs, options)] if figure == "geometry" else []
@@ -252,8 +252,8 @@ async def _render(
 async def _selected_runs(client: AsyncClient, runs: dict[str, Any], scope: str) -> list[str]:
     if scope == "own" or not runs["group"]:
         return list(runs["own"])
-    found = await client(calls.runs(q=f'group:"{runs["group"]}"', limit=200))
-    return [run.id for run in found.items if run.epoch > 0]
+    page = await client(calls.runs(q=f'group:"{runs["group"]}"', limit=page_constants.MAX_COMPARED_RUNS))
+    return [run.id for run in page.items if run.epoch > 0]
 
 
 def are_hidden(figure: FigureName, format_: str, names: Sequence[str]) -> list[bool]:
@@ -304,14 +304,14 @@ def _register_figure(app: Dash, client: AsyncClient) -> None:
         if view_state is None:
             return (no_update,) * len(OUTPUTS)
         if ctx.triggered_id == ids.EXPORT_CANCEL:
-            return (*UNCHANGED, *waiting("Cancelled. Change an option to try again."))
+            return (*UNCHANGED, *waiting_outputs("Cancelled. Change an option to try again."))
         chosen = await _selected_runs(client, runs, scope)
         given = {name["export"]: value for name, value in zip(names, values, strict=True)}
         try:
-            return (*await _render(client, view_state, figure, format_, chosen, given), *waiting(None))
+            return (*await _render(client, view_state, figure, format_, chosen, given), *waiting_outputs(None))
         except ApiError as error:
             wait = RetryWait.of(error.problem)
-            return (*UNCHANGED, *waiting(str(error) if wait is None else str(wait), wait))
+            return (*UNCHANGED, *waiting_outputs(str(error) if wait is None else str(wait), wait))
 
 
 def _register_visibility(app: Dash) -> None:
@@ -352,7 +352,7 @@ UNCHANGED = (no_update,) * 8
 """The figure's outputs, unchanged."""
 
 
-def waiting(text: str | None, wait: RetryWait | None = None) -> tuple[Any, ...]:
+def waiting_outputs(text: str | None, wait: RetryWait | None = None) -> tuple[Any, ...]:
     """Return the waiting text, what of it is hidden, and when the figure is requested again."""
     interval_ms = no_update if wait is None else int(1000 * wait.retry_after_s)
     return text or "", text is None, wait is None, wait is None, interval_ms

@@ -14,10 +14,9 @@ from dash import dcc, html
 from backend.api import wire
 from backend.api.run_groups import MAX_CONFIGURATIONS, Configuration, group_by_configuration
 from dashboard import ids
-from dashboard.components.explanations import explanation
-from dashboard.components.formatting import format_count, format_number
+from dashboard.components.formatting import format_count, format_number, format_percent
+from dashboard.components.panels import chart_grid, explanation, page_head, toggle
 from dashboard.dialogs import export
-from dashboard.pages.run import CHART_CONFIG
 from dashboard.plots.charts import READINGS, Group, compare_figure, difference_figure
 from ncengine.config.differences import config_differences
 from ncfigures.catalogue import DEFAULT_THRESHOLDS
@@ -33,13 +32,13 @@ MetricRange = tuple[float, float, float]
 """Median, minimum and maximum."""
 
 
-def final_range(configuration: Configuration, key: str, split: str) -> MetricRange | None:
+def compute_final_range(configuration: Configuration, key: str, split: str) -> MetricRange | None:
     """Return median, minimum and maximum of a final metric over runs; None if no run has it."""
     values = [float(run.summary[split][key]) for run in configuration.runs if key in run.summary.get(split, {})]
     return (median(values), min(values), max(values)) if values else None
 
 
-def best_indices(values: list[MetricRange | None], direction: str) -> set[int]:
+def find_best(values: list[MetricRange | None], direction: str) -> set[int]:
     """Return the indices with the best median; none if all are equal."""
     medians = {index: value[0] for index, value in enumerate(values) if value is not None}
     if len(set(medians.values())) < 2:
@@ -66,44 +65,44 @@ def empty() -> Any:
 
 def layout(runs: list[wire.RunWire], metrics: list[wire.MetricWire], groups: list[Group]) -> Any:
     """Return the page that compares runs; its script fills scenes and charts."""
-    found = group_by_configuration(runs)
-    if not found:
+    configurations = group_by_configuration(runs)
+    if not configurations:
         return empty()
     known = {metric.key: metric for metric in metrics}
-    seeds = max(len(configuration.runs) for configuration in found)
-    subtitle = format_count(len(found), "configuration")
+    seeds = max(len(configuration.runs) for configuration in configurations)
+    subtitle = format_count(len(configurations), "configuration")
     subtitle += f", up to {seeds} seeds: median and range" if seeds > 1 else ""
     described = [
         {"label": each.label, "head": each.head, "dash": each.dash, "runs": [run.id for run in each.runs]}
-        for each in found
+        for each in configurations
     ]
     return html.Div(
         [
-            html.Div(
-                [
-                    html.H1("Compare"),
-                    html.Span(subtitle, className="ink-2"),
-                    html.Button("Export figure", id=ids.EXPORT_OPEN, type="button", className="primary"),
-                ],
-                className="page-head",
+            page_head(
+                "Compare",
+                html.Span(subtitle, className="ink-2"),
+                html.Button("Export figure", id=ids.EXPORT_OPEN, type="button", className="primary"),
             ),
             html.Div(
-                [_scene(configuration, index) for index, configuration in enumerate(found)], className="compare-scenes"
+                [_scene(configuration, index) for index, configuration in enumerate(configurations)],
+                className="compare-scenes",
             ),
             _replay(),
-            _curves(found, groups),
-            html.Div([_times(found, known), *_difference(found)], className="system-grid"),
-            _final_metrics(found, known),
-            _settings(found),
-            export.modal([run for configuration in found for run in configuration.runs], metrics, "curves"),
+            _curves(configurations, groups),
+            html.Div([_times(configurations, known), *_difference(configurations)], className="system-grid"),
+            _final_metrics(configurations, known),
+            _settings(configurations),
+            export.modal([run for configuration in configurations for run in configuration.runs], metrics, "curves"),
         ],
         id=ids.COMPARE_PAGE,
         **{
             "data-page": "compare",
             "data-configurations": json.dumps(described),
-            "data-colours": json.dumps([class_colours(configuration.runs[0].classes) for configuration in found]),
+            "data-colours": json.dumps(
+                [class_colours(configuration.runs[0].classes) for configuration in configurations]
+            ),
             "data-charts": json.dumps(groups),
-            "data-names": json.dumps([configuration.runs[0].class_names for configuration in found]),
+            "data-names": json.dumps([configuration.runs[0].class_names for configuration in configurations]),
             "data-difference": json.dumps(difference_figure()),
         },
     )
@@ -122,10 +121,7 @@ def _scene(configuration: Configuration, index: int) -> Any:
 
 def _replay() -> Any:
     axes = [("epoch", "Epoch"), ("step", "Step"), ("time", "Time")]
-    buttons = [
-        html.Button(label, type="button", **{"data-by": key, "aria-pressed": str(key == "epoch").lower()})
-        for key, label in axes
-    ]
+    buttons = [toggle(label, key == "epoch", by=key) for key, label in axes]
     return html.Section(
         [
             html.Button("▶", type="button", className="play", title="Play (space)", **{"data-part": "play"}),
@@ -138,44 +134,20 @@ def _replay() -> Any:
     )
 
 
-def _curves(found: list[Configuration], groups: list[Group]) -> Any:
-    pressed = [
-        html.Button(
-            group["title"], type="button", **{"data-group": str(index), "aria-pressed": str(index == 0).lower()}
-        )
-        for index, group in enumerate(groups)
-    ]
-    cells = [
-        html.Div(
-            [
-                html.H3(chart["title"], title=chart.get("help", ""), **{"data-chart-title": str(index)}),
-                dcc.Graph(
-                    id=ids.compare_chart(index),
-                    figure=compare_figure(
-                        [
-                            (configuration.label, HEADS["light"][configuration.head], configuration.dash)
-                            for configuration in found
-                        ]
-                    ),
-                    config=CHART_CONFIG,
-                    style={"height": CHART_HEIGHT_PX},
-                    responsive=True,
-                ),
-            ]
-        )
-        for index, chart in enumerate(groups[0]["charts"])
-    ]
+def _curves(configurations: list[Configuration], groups: list[Group]) -> Any:
+    buttons = [toggle(group["title"], index == 0, group=str(index)) for index, group in enumerate(groups)]
+    lines = [(each.label, HEADS["light"][each.head], each.dash) for each in configurations]
     return html.Section(
         [
-            html.Div([html.Div(pressed, className="segments"), explanation("compare-curves")], className="panel-head"),
-            html.Div(cells, className="charts"),
+            html.Div([html.Div(buttons, className="segments"), explanation("compare-curves")], className="panel-head"),
+            chart_grid(groups[0]["charts"], ids.compare_chart, compare_figure(lines), CHART_HEIGHT_PX),
         ],
         className="panel compare-curves",
         **{"data-part": "curves"},
     )
 
 
-def _times(found: list[Configuration], known: dict[str, wire.MetricWire]) -> Any:
+def _times(configurations: list[Configuration], known: dict[str, wire.MetricWire]) -> Any:
     """Return the panel of the time to collapse; its script fills the bars."""
     metrics = [
         {"key": key, "label": known[key].label, "threshold": threshold, "direction": known[key].direction}
@@ -186,11 +158,11 @@ def _times(found: list[Configuration], known: dict[str, wire.MetricWire]) -> Any
             [
                 html.Span(configuration.label, className="time-name"),
                 html.Div(className="time-bar", style={"--bar": configuration.colour()}, **{"data-time": str(index)}),
-                html.Span("", className="time-words", **{"data-time-words": str(index)}),
+                html.Span("", className="time-text", **{"data-time-text": str(index)}),
             ],
             className="time-row",
         )
-        for index, configuration in enumerate(found)
+        for index, configuration in enumerate(configurations)
     ]
     return html.Section(
         [
@@ -209,56 +181,58 @@ def _head(title: str, options: str, explanation_name: str) -> Any:
     )
 
 
-def _difference(found: list[Configuration]) -> list[Any]:
+def _difference(configurations: list[Configuration]) -> list[Any]:
     """Return the panel of the difference of two configurations' cosines, if there are two; its script fills it."""
-    if len(found) < 2:
+    if len(configurations) < 2:
         return []
     panel = html.Section(
         [
             _head("Difference of cosines", "difference-options", "difference"),
             html.Div(className="difference", **{"data-part": "difference"}),
-            html.P("", className="ink-2", **{"data-part": "difference-words"}),
+            html.P("", className="ink-2", **{"data-part": "difference-text"}),
         ],
         className="panel facts",
     )
     return [panel]
 
 
-def _final_metrics(found: list[Configuration], known: dict[str, wire.MetricWire]) -> Any:
+def _final_metrics(configurations: list[Configuration], known: dict[str, wire.MetricWire]) -> Any:
     columns = [(key, split) for key in FINAL_METRICS for split in ("train", "test")]
-    ranges = {column: [final_range(configuration, *column) for configuration in found] for column in columns}
+    ranges = {
+        column: [compute_final_range(configuration, *column) for configuration in configurations] for column in columns
+    }
     ranges = {column: values for column, values in ranges.items() if any(values)}
-    best = {column: best_indices(values, known[column[0]].direction) for column, values in ranges.items()}
+    best = {column: find_best(values, known[column[0]].direction) for column, values in ranges.items()}
 
     def cell(column: tuple[str, str], index: int) -> Any:
         value = ranges[column][index]
         if value is None:
             return html.Td("")
         is_share = known[column[0]].share
-        middle, low, high = (format_number(part, is_share=is_share) for part in value)
+        middle, low, high = (format_percent(part, digits=2) if is_share else format_number(part) for part in value)
         shown_median: Any = html.B(middle, title="Best median") if index in best[column] else middle
-        value_range = html.Span(f" [{low}, {high}]", className="ink-2") if len(found[index].runs) > 1 else None
+        value_range = html.Span(f" [{low}, {high}]", className="ink-2") if len(configurations[index].runs) > 1 else None
         return html.Td([shown_median, value_range])
 
     head = html.Tr([html.Td(), *(html.Th(f"{known[key].label}, {split}", scope="col") for key, split in ranges)])
     rows = [
         html.Tr([html.Th(configuration.label, scope="row"), *(cell(column, index) for column in ranges)])
-        for index, configuration in enumerate(found)
+        for index, configuration in enumerate(configurations)
     ]
     table = html.Table([html.Thead(head), html.Tbody(rows)])
     return html.Section(
         [html.Div(html.H2("Final metrics: median [min, max]"), className="panel-head"), table],
         className="panel facts",
         tabIndex="0",
-        **{"data-part": "finals", "aria-label": "Final metrics"},
+        **{"data-part": "final-metrics", "aria-label": "Final metrics"},
     )
 
 
-def _settings(found: list[Configuration]) -> Any:
-    rows = config_differences([configuration.runs[0].config for configuration in found])
-    head = html.Tr([html.Td(), *(html.Th(configuration.label, scope="col") for configuration in found)])
+def _settings(configurations: list[Configuration]) -> Any:
+    rows = config_differences([configuration.runs[0].config for configuration in configurations])
+    head = html.Tr([html.Td(), *(html.Th(configuration.label, scope="col") for configuration in configurations)])
     body = [
-        html.Tr([html.Th(key, scope="row"), *(html.Td(_format_value(value)) for value in values)])
+        html.Tr([html.Th(key, scope="row"), *(html.Td(_format_setting(value)) for value in values)])
         for key, values in rows
     ]
     content = (
@@ -268,11 +242,11 @@ def _settings(found: list[Configuration]) -> Any:
         [html.Div(html.H2("Settings that differ"), className="panel-head"), content],
         className="panel facts",
         tabIndex="0",
-        **{"data-part": "differences", "aria-label": "Settings that differ"},
+        **{"data-part": "differing-settings", "aria-label": "Settings that differ"},
     )
 
 
-def _format_value(value: Any) -> str:
+def _format_setting(value: Any) -> str:
     if isinstance(value, list):
         return f"{len(value)} values" if len(value) > MAX_LISTED_VALUES else ", ".join(map(str, value))
     if isinstance(value, bool):

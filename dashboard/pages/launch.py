@@ -50,7 +50,7 @@ async def load_start(client: AsyncClient, key: str) -> Start:
     return Start(key, preset.title, preset.config.model_dump(mode="json"))
 
 
-def changes(config: Config, before: Config) -> Changes:
+def diff_settings(config: Config, before: Config) -> Changes:
     """Return the settings in which a config differs from `before`."""
     old, new = flatten_settings(before), flatten_settings(config)
     return {path: (old.get(path), value) for path, value in new.items() if old.get(path) != value}
@@ -82,7 +82,7 @@ def _parse_json(text: str) -> Any:
         return text
 
 
-def command(start: Start, different: Changes, grid: Grid, seeds: int) -> str:
+def format_command(start: Start, different: Changes, grid: Grid, seeds: int) -> str:
     """Return the command line that launches the same runs."""
     parts = [f"collapse run {start.key if start.run_id is None else 'config.json'}"]
     if start.run_id is None:
@@ -116,7 +116,7 @@ def _estimate_view(estimate: wire.LaunchEstimate) -> list[Any]:
     if estimate.wall_seconds is None:
         text = "No estimate: no similar run was measured on this machine. Its first epochs show how long it takes."
         return [html.P(html.B(runs)), html.P(text, **{"data-part": "estimate"}), queue]
-    duration = html.B(format_duration(estimate.wall_seconds))
+    duration = html.B(format_duration(max(1, estimate.wall_seconds)))
     lines = [html.P([f"{runs}, about ", duration], **{"data-part": "estimate"})]
     if estimate.memory_bytes:
         lines.append(html.P(["Memory: about ", html.B(format_bytes(estimate.memory_bytes)), " per run"]))
@@ -176,20 +176,20 @@ async def check(
     client: AsyncClient, start: Start, config: Config, seeds: Any, grid_text: str | None, paths: Sequence[str]
 ) -> Checked:
     """Check a config, its grid and seeds; `paths` are the fields that can show an error."""
-    found = await client(calls.check(config))
-    if found.config is not None:  # with numbers parsed; what own files contain is looked up again at launch
-        config = found.config.model_dump(mode="json")
+    result = await client(calls.check(config))
+    if result.config is not None:  # with numbers parsed; what own files contain is looked up again at launch
+        config = result.config.model_dump(mode="json")
         config["data"] |= {"found": None} if "found" in config["data"] else {}
-    errors = {error.path: error.message for error in found.errors}
+    errors = {error.path: error.message for error in result.errors}
     seed_count = seeds if isinstance(seeds, int) and seeds > 0 else 1
     grid, grid_error, estimate = await _estimate(client, None if errors else config, grid_text, seed_count)
-    different = changes(config, start.config)
+    different = diff_settings(config, start.config)
     runs = 1 if estimate is None else estimate.runs
     return Checked(
         config=config,
         field_errors=[errors.get(path, "") for path in paths],
-        summary=summary_view(found, estimate),
-        equivalent=equivalent_view(start, config, different, command(start, different, grid, seed_count)),
+        summary=summary_view(result, estimate),
+        equivalent=equivalent_view(start, config, different, format_command(start, different, grid, seed_count)),
         grid_error=grid_error,
         is_invalid=bool(errors or grid_error),
         launch_label="Launch" if runs == 1 else f"Launch {format_count(runs, 'run')}",
@@ -225,6 +225,6 @@ async def launch(
         await client(calls.sweep(config, group, grid=grid, seeds=seeds, name=name))
         return "/runs", f'?q=group:"{group}"'
     if start.run_id is not None:
-        overrides = {path: to for path, (_, to) in changes(config, start.config).items() if path != "data.found"}
+        overrides = {path: to for path, (_, to) in diff_settings(config, start.config).items() if path != "data.found"}
         return f"/runs/{(await client(calls.clone(start.run_id, overrides, name=name))).id}", ""
     return f"/runs/{(await client(calls.launch(config, name=name))).id}", ""

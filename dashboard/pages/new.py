@@ -6,7 +6,7 @@ The form is checked while one types, and its expected time and memory are shown 
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, TypedDict
 
 import dash_mantine_components as dmc
 from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update, set_props
@@ -15,7 +15,7 @@ from backend.api import wire
 from backend.client import ApiError, AsyncClient, calls
 from dashboard import ids
 from dashboard.components import form
-from dashboard.components.panels import message, plotly_preload
+from dashboard.components.panels import message, notice, page_head, plotly_preload
 from dashboard.pages import launch
 from dashboard.pages.launch import RUN_PREFIX, Config
 
@@ -26,15 +26,26 @@ PRESET_GROUPS = {"larger": "Larger", "paper": "Paper", "released-code": "Referen
 """Titles of the groups of presets that have no card."""
 GRID_HELP = "Every combination is run. One setting on each line, such as optimiser.lr=0.05, 0.1"
 
-# The form's fields by what they hold; callbacks read all of them at once.
-BASE = Input({"form": "base", "path": ALL}, "data")
-VALUES = Input({"form": "value", "path": ALL}, "value")
-SWITCHES = Input({"form": "value", "path": ALL}, "checked")
+# The fields of the form, all of which callbacks read at once: the config that the form was made from, values, switches.
+FORM_PARTS = {"bases": ("base", "data"), "values": ("value", "value"), "switches": ("value", "checked")}
 FIELD_IDS = State({"form": "value", "path": ALL}, "id")
+FORM_INPUTS = {
+    **{name: Input({"form": form, "path": ALL}, prop) for name, (form, prop) in FORM_PARTS.items()},
+    "fields": FIELD_IDS,
+}
+FORM_STATES = {
+    **{name: State({"form": form, "path": ALL}, prop) for name, (form, prop) in FORM_PARTS.items()},
+    "fields": FIELD_IDS,
+}
 
 
-def _as_state(dependency: Input) -> State:
-    return State(dependency.component_id, dependency.component_property)
+class FormState(TypedDict):
+    """What the form's components hold; `fields` are the ids of `values` and `switches`."""
+
+    bases: list[Config]
+    values: list[Any]
+    switches: list[bool | None]
+    fields: list[dict[str, str]]
 
 
 def layout(presets: list[wire.PresetWire], original: wire.RunWire | None = None) -> Any:
@@ -52,7 +63,7 @@ def layout(presets: list[wire.PresetWire], original: wire.RunWire | None = None)
             dcc.Store(id=ids.FORM_CONFIG),
             dcc.Store(id=ids.FORM_CHECKED),
             dcc.Store(id=ids.FORM_RECHECK),
-            html.Div([html.H1("New run"), html.Span(subtitle, className="ink-2")], className="page-head"),
+            page_head("New run", html.Span(subtitle, className="ink-2")),
             html.Div(cards, className="cards"),
             dmc.Select(
                 id=ids.FORM_MORE_PRESETS,
@@ -95,7 +106,7 @@ def _launch_panel() -> Any:
             html.Div(grid),
             dmc.Button("Launch", id=ids.FORM_LAUNCH, fullWidth=True),
             html.Div(id=ids.FORM_MESSAGE),
-            html.Div(id=ids.FORM_EQUIVALENT, className="same"),
+            html.Div(id=ids.FORM_EQUIVALENT, className="equivalent"),
         ],
         className="panel launch",
     )
@@ -104,15 +115,16 @@ def _launch_panel() -> Any:
 def read_only() -> Any:
     """Return the page for those whose token does not permit to launch runs."""
     text = "Your access token does not permit launching runs. Ask its creator for one with the scope Launch."
-    return html.Div(
-        [html.H1("Read-only access"), html.P(text), dcc.Link("All runs", href="/runs", className="link")],
-        className="panel empty",
-    )
+    return notice("Read-only access", text)
 
 
-def _field_values(fields: list[dict[str, str]], values: list[Any], switches: list[bool | None]) -> dict[str, Any]:
-    """Return the form's values by path: a switch's state, or a value."""
-    return {f["path"]: v if s is None else s for f, v, s in zip(fields, values, switches, strict=True)}
+def _read_form(state: FormState) -> Config | None:
+    """Return the config that the form holds; None while there is no form."""
+    if not state["bases"]:
+        return None
+    fields = zip(state["fields"], state["values"], state["switches"], strict=True)
+    values = {field["path"]: value if switch is None else switch for field, value, switch in fields}
+    return form.assemble(state["bases"][0], values)
 
 
 async def _render_form(client: AsyncClient, config: Config) -> list[Any]:
@@ -152,71 +164,55 @@ def _register_start(app: Dash) -> None:
 
 def _register_form(app: Dash, client: AsyncClient) -> None:
     @app.callback(
-        Output(ids.FORM, "children"),
-        Input(ids.FORM_PRESET, "data"),
-        Input({"form": "part", "path": ALL}, "value"),
-        State({"form": "part", "path": ALL}, "id"),
-        _as_state(BASE),
-        _as_state(VALUES),
-        _as_state(SWITCHES),
-        FIELD_IDS,
+        output=Output(ids.FORM, "children"),
+        inputs={
+            "key": Input(ids.FORM_PRESET, "data"),
+            "kinds": Input({"form": "part", "path": ALL}, "value"),
+            "parts": State({"form": "part", "path": ALL}, "id"),
+            "state": FORM_STATES,
+        },
         running=[(Output(ids.FORM, "disabled"), True, False)],  # input would be lost when the form is replaced
     )
-    async def update_form(
-        key: str,
-        kinds: list[str],
-        parts: list[dict[str, str]],
-        bases: list[Config],
-        values: list[Any],
-        switches: list[bool | None],
-        fields: list[dict[str, str]],
-    ) -> Any:
-        if not bases or ctx.triggered_id == ids.FORM_PRESET:
-            return await _render_form(client, (await launch.load_start(client, key)).config)
+    async def update_form(key: str, kinds: list[str], parts: list[dict[str, str]], state: FormState) -> Any:
         # From the form's values, not from the last check, which may still be running.
+        config = _read_form(state)
+        if config is None or ctx.triggered_id == ids.FORM_PRESET:
+            return await _render_form(client, (await launch.load_start(client, key)).config)
         choices = {part["path"]: kind for part, kind in zip(parts, kinds, strict=True)}
-        config = form.assemble(bases[0], _field_values(fields, values, switches))
         schema = await client(calls.schema())
-        updated = form.with_choices(schema, config, choices)
+        updated = form.apply_choices(schema, config, choices)
         return no_update if updated is None else await _render_form(client, updated)
 
 
 def _register_check(app: Dash, client: AsyncClient) -> None:
     @app.callback(
-        Output(ids.FORM_CHECKED, "data"),
-        Output(ids.FORM_CONFIG, "data"),
-        Output({"form": "problem", "path": ALL}, "children"),
-        Output(ids.FORM_SUMMARY, "children"),
-        Output(ids.FORM_EQUIVALENT, "children"),
-        Output(ids.FORM_GRID_PROBLEM, "children"),
-        Output(ids.FORM_LAUNCH, "disabled"),
-        Output(ids.FORM_LAUNCH, "children"),
-        Output(ids.FORM_MESSAGE, "children"),
-        BASE,
-        VALUES,
-        SWITCHES,
-        Input(ids.FORM_RECHECK, "data"),
-        Input(ids.FORM_SEEDS, "value"),
-        Input(ids.FORM_GRID, "value"),
-        FIELD_IDS,
-        State({"form": "problem", "path": ALL}, "id"),
-        State(ids.FORM_PRESET, "data"),
+        output=[
+            Output(ids.FORM_CHECKED, "data"),
+            Output(ids.FORM_CONFIG, "data"),
+            Output({"form": "problem", "path": ALL}, "children"),
+            Output(ids.FORM_SUMMARY, "children"),
+            Output(ids.FORM_EQUIVALENT, "children"),
+            Output(ids.FORM_GRID_PROBLEM, "children"),
+            Output(ids.FORM_LAUNCH, "disabled"),
+            Output(ids.FORM_LAUNCH, "children"),
+            Output(ids.FORM_MESSAGE, "children"),
+        ],
+        inputs={
+            "state": FORM_INPUTS,
+            "seeds": Input(ids.FORM_SEEDS, "value"),
+            "grid": Input(ids.FORM_GRID, "value"),
+            "_recheck": Input(ids.FORM_RECHECK, "data"),
+            "problems": State({"form": "problem", "path": ALL}, "id"),
+            "key": State(ids.FORM_PRESET, "data"),
+        },
         prevent_initial_call=True,
     )
     async def check(
-        bases: list[Config],
-        values: list[Any],
-        switches: list[bool | None],
-        _recheck: str | None,
-        seeds: Any,
-        grid: str | None,
-        fields: list[dict[str, str]],
-        problems: list[dict[str, str]],
-        key: str,
+        state: FormState, seeds: Any, grid: str | None, _recheck: str | None, problems: list[dict[str, str]], key: str
     ) -> Any:
-        if not bases:
+        config = _read_form(state)
+        if config is None:
             return no_update, no_update, [no_update] * len(problems), *[no_update] * 6
-        config = form.assemble(bases[0], _field_values(fields, values, switches))
         paths = [problem["path"] for problem in problems]
         result = await launch.check(client, await launch.load_start(client, key), config, seeds, grid, paths)
         return {"config": config, "seeds": seeds, "grid": grid}, *result
@@ -224,27 +220,18 @@ def _register_check(app: Dash, client: AsyncClient) -> None:
 
 def _register_recheck(app: Dash) -> None:
     @app.callback(
-        Input(ids.FORM_CHECKED, "data"),
-        _as_state(BASE),
-        _as_state(VALUES),
-        _as_state(SWITCHES),
-        FIELD_IDS,
-        State(ids.FORM_SEEDS, "value"),
-        State(ids.FORM_GRID, "value"),
+        inputs={
+            "checked": Input(ids.FORM_CHECKED, "data"),
+            "state": FORM_STATES,
+            "seeds": State(ids.FORM_SEEDS, "value"),
+            "grid": State(ids.FORM_GRID, "value"),
+        },
         prevent_initial_call=True,
     )
-    def recheck(
-        checked: Config,
-        bases: list[Config],
-        values: list[Any],
-        switches: list[bool | None],
-        fields: list[dict[str, str]],
-        seeds: Any,
-        grid: str | None,
-    ) -> None:
+    def recheck(checked: Config, state: FormState, seeds: Any, grid: str | None) -> None:
         """Check again if the form has changed since the check that has just ended."""
-        config = form.assemble(bases[0], _field_values(fields, values, switches)) if bases else None
-        if bases and {"config": config, "seeds": seeds, "grid": grid} != checked:
+        config = _read_form(state)
+        if config is not None and {"config": config, "seeds": seeds, "grid": grid} != checked:
             set_props(ids.FORM_RECHECK, {"data": uuid.uuid4().hex})
 
 

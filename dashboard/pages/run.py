@@ -12,13 +12,12 @@ from backend.api import wire
 from backend.api.page_constants import LAYERS, MAX_FRAME_CLASSES, MAX_ROTATION_CLASSES, VIEWS, Layer
 from backend.client import ApiError, AsyncClient, calls
 from dashboard import ids
-from dashboard.components.explanations import EXPLANATIONS, explanation
+from dashboard.components.panels import CHART_CONFIG, EXPLANATIONS, chart_grid, explanation, notice, toggle
 from dashboard.dialogs import export
 from dashboard.plots.charts import READINGS, Group, angles_figure, chart_figure, family_groups, overview_groups
 from dashboard.plots.details import confusion_figure, layers_figure, margins_figure, spectra_figure
 from ncfigures.palette import COLOURED_CLASSES, class_colours
 
-CHART_CONFIG = {"displayModeBar": False, "responsive": True, "scrollZoom": False}
 CHART_HEIGHT_PX, HEATMAP_HEIGHT_PX = 118, 236
 
 
@@ -78,11 +77,7 @@ def layout(run: wire.RunWire, metrics: list[wire.MetricWire], *, may_change: boo
 
 def not_found(run_id: str, reason: str) -> Any:
     """Return the page of a run that does not exist."""
-    return html.Div(
-        [html.H1("Run not found"), html.P(reason), dcc.Link("All runs", href="/runs", className="link")],
-        className="panel empty",
-        **{"data-missing": run_id},
-    )
+    return notice("Run not found", reason, **{"data-missing": run_id})
 
 
 def _header(run: wire.RunWire, *, may_change: bool) -> Any:
@@ -135,16 +130,6 @@ def _features_link(run: wire.RunWire) -> Any:
     )
 
 
-def _toggle(label: str, is_on: bool, *, title: str | None = None, **data: str) -> Any:
-    return html.Button(
-        label,
-        type="button",
-        title=title,
-        **{f"data-{key}": value for key, value in data.items()},
-        **{"aria-pressed": str(is_on).lower()},
-    )
-
-
 class Mode(NamedTuple):
     """What the large panel shows: an id in addresses (empty for the run's own view), its label and description."""
 
@@ -153,32 +138,32 @@ class Mode(NamedTuple):
     description: str
 
 
-def modes(run: wire.RunWire) -> list[Mode]:
+def list_modes(run: wire.RunWire) -> list[Mode]:
     """Return the modes of a run's large panel. The first is the run's own view."""
     own = {2: "Line", 3: "Triangle", 4: "Tetrahedron"}.get(run.classes, "Spherical")
     is_exact = run.classes <= 4
-    found = [Mode("", own, "Exact, without projection" if is_exact else "All vertices on a sphere, spread evenly")]
+    modes = [Mode("", own, "Exact, without projection" if is_exact else "All vertices on a sphere, spread evenly")]
     if not is_exact:
         # With more classes coordinates are sent in three dimensions: there is nothing to rotate through.
         has_tour = run.classes <= MAX_FRAME_CLASSES
-        found += [Mode(*view) for view in VIEWS if has_tour or view.id != "tour"]
-    found.append(Mode("angles", "Angles", "Cosines or angles between all class means"))
+        modes += [Mode(*view) for view in VIEWS if has_tour or view.id != "tour"]
+    modes.append(Mode("angles", "Angles", "Cosines or angles between all class means"))
     if run.config.measure.layers:
-        found.append(Mode("layers", "Layers", "Metrics of the measured hidden layers"))
-    return found
+        modes.append(Mode("layers", "Layers", "Metrics of the measured hidden layers"))
+    return modes
 
 
 def _layer_toggle(layer: Layer) -> Any:
-    return _toggle(layer.label, layer.visible, layer=layer.id, title=f"{layer.description} ({layer.shortcut})")
+    return toggle(layer.label, layer.visible, layer=layer.id, title=f"{layer.description} ({layer.shortcut})")
 
 
 def _scene(run: wire.RunWire) -> Any:
     layers = [layer for layer in LAYERS if layer.id != "turn" or run.classes <= MAX_ROTATION_CLASSES]
-    views = [_toggle(mode.label, mode.id == "", mode=mode.id, title=mode.description) for mode in modes(run)]
+    views = [toggle(mode.label, mode.id == "", mode=mode.id, title=mode.description) for mode in list_modes(run)]
     canvas = html.Div(
         [
-            html.Div(className="tip", hidden=True, **{"data-part": "tip"}),
-            html.Div(className="four", **{"data-part": "four"}),
+            html.Div(className="tooltip", hidden=True, **{"data-part": "tooltip"}),
+            html.Div(className="tetrahedron-classes", **{"data-part": "tetrahedron-classes"}),
         ],
         className="scene",
         **{"data-part": "canvas"},
@@ -205,7 +190,7 @@ def _scene(run: wire.RunWire) -> Any:
                     ),
                     html.Div(**{"data-part": "slider"}, className="slider"),
                     html.Span("", className="shown", **{"data-part": "shown-epoch"}),
-                    html.Button("Live", type="button", className="pill", **{"data-part": "follow"}),
+                    html.Button("Live", type="button", className="pill", **{"data-part": "latest"}),
                     html.Span("", className="error-text", role="alert", **{"data-part": "replay-note"}),
                 ],
                 className="replay",
@@ -265,9 +250,9 @@ def _figures(run: wire.RunWire) -> dict[str, Any]:
 
 def _details(run: wire.RunWire, *, may_change: bool) -> Any:
     """Return the tabs below the scene."""
-    tabs = [_toggle(label, index == 0, tab=tab) for index, (tab, label) in enumerate(TABS)]
+    tabs = [toggle(label, index == 0, tab=tab) for index, (tab, label) in enumerate(TABS)]
     explanations = [
-        html.Div(explanation(tab), hidden=True, **{"data-why": tab}) for tab, _ in TABS if tab in EXPLANATIONS
+        html.Div(explanation(tab), hidden=True, **{"data-explains": tab}) for tab, _ in TABS if tab in EXPLANATIONS
     ]
     details = {"role": "region", "aria-label": "Details", "aria-live": "polite"}
     config = html.Pre(json.dumps(run.config.model_dump(mode="json"), indent=2), className="log")
@@ -334,7 +319,7 @@ def _angles(run: wire.RunWire) -> Any:
                 [
                     html.H2("Cosines between class means"),
                     html.Div(
-                        [_toggle("Cosine", True, unit="cos"), _toggle("Angle", False, unit="angle")],
+                        [toggle("Cosine", True, unit="cos"), toggle("Angle", False, unit="angle")],
                         className="segments",
                     ),
                     explanation("angles"),
@@ -351,7 +336,7 @@ def _angles(run: wire.RunWire) -> Any:
                         style={"height": HEATMAP_HEIGHT_PX},
                         responsive=True,
                     ),
-                    html.Div(className="sentence", **{"data-part": "sentence"}),
+                    html.Div(className="angle-statistics", **{"data-part": "angle-statistics"}),
                 ],
                 className="angles-body",
             ),
@@ -363,35 +348,21 @@ def _angles(run: wire.RunWire) -> Any:
 
 def _curves(run: wire.RunWire, groups: list[Group], buttons: int) -> Any:
     """Return the charts; the first `buttons` groups have a button, all others are in a list."""
-    pressed = [_toggle(group["title"], index == 0, group=str(index)) for index, group in enumerate(groups[:buttons])]
+    pressed = [toggle(group["title"], index == 0, group=str(index)) for index, group in enumerate(groups[:buttons])]
     more = html.Div(**{"data-part": "more-metrics", "data-first": str(buttons)}, className="more")
-    cells = [
-        html.Div(
-            [
-                html.H3(chart["title"], title=chart.get("help", ""), **{"data-chart-title": str(index)}),
-                dcc.Graph(
-                    id=ids.chart(index),
-                    figure=chart_figure(run.config.epochs, run.id),
-                    config=CHART_CONFIG,
-                    style={"height": CHART_HEIGHT_PX},
-                    responsive=True,
-                ),
-            ]
-        )
-        for index, chart in enumerate(groups[0]["charts"])
-    ]
-    legend = html.P("— train ··· test - - ideal | terminal phase", className="ink-2 key")
+    figure = chart_figure(run.config.epochs, run.id)
+    legend = html.P("— train ··· test - - ideal | terminal phase", className="ink-2 chart-legend")
     return html.Section(
         [
             html.Div(
                 [
                     html.Div(pressed, className="segments"),
                     more,
-                    explanation("curves", html.Dl(**{"data-part": "curves-why"})),
+                    explanation("curves", html.Dl(**{"data-part": "curves-explanation"})),
                 ],
                 className="panel-head",
             ),
-            html.Div(cells, className="charts"),
+            chart_grid(groups[0]["charts"], ids.chart, figure, CHART_HEIGHT_PX),
             legend,
         ],
         className="panel",

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, TypedDict, get_args
+from typing import Any, NamedTuple, TypedDict, get_args
 
 import dash_ag_grid as dag
 from dash import dcc, html
 
 from backend.api import wire
+from backend.api.page_constants import MAX_NAME_LENGTH, MAX_TAG_LENGTH
 from dashboard import ids
-from dashboard.components.form import settings
-from dashboard.components.panels import plotly_preload
-from dashboard.dialogs import confirmation
+from dashboard.components.form import list_settings
+from dashboard.components.panels import page_head, plotly_preload, toggle
 
 GRID_THEME = (
     "themeQuartz.withParams({accentColor: 'var(--accent)', backgroundColor: 'var(--panel)',"
@@ -62,23 +62,62 @@ METRIC_TITLES = {
 }
 """Titles of the metrics that are shown by default."""
 SHOWN_METRICS = tuple(METRIC_TITLES)
-BULK_ACTIONS = (
-    ("pause", "Pause"),
-    ("resume", "Resume"),
-    ("cancel", "Cancel"),
-    ("retry", "Retry"),
-    ("tag", "Tag"),
-    ("untag", "Remove tag"),
-    ("group", "Set group"),
-    ("delete", "Delete"),
+
+
+class Question(NamedTuple):
+    """What a dialog asks before an action."""
+
+    title: str
+    text: str
+    confirm: str
+    """Label of the button that carries out the action."""
+    field: str | None = None
+    """Label of a text that is asked for, of up to `max_length` characters."""
+    max_length: int = 0
+
+
+class BulkAction(NamedTuple):
+    """An action on several runs: the API's name, its button's label, the start of the message when it is done."""
+
+    name: str
+    label: str
+    done: str
+    question: Question | None = None
+    """Asked before; without a field only if some of the runs may be active."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the script needs."""
+        return {"done": self.done, "question": self.question and self.question._asdict()}
+
+
+ADD_TAG = Question("Tag runs", "Runs can be filtered by their tags.", "Add tag", "Tag name", MAX_TAG_LENGTH)
+REMOVE_TAG = Question(
+    "Remove tag", "The tag is removed from the selected runs that have it.", "Remove tag", "Tag name", MAX_TAG_LENGTH
 )
-"""Actions on several runs, with the labels of their buttons."""
+SET_GROUP = Question(
+    "Set group", "Runs of a group can be listed and compared together.", "Set group", "Group name", MAX_NAME_LENGTH
+)
+DELETE_ACTIVE = Question(
+    "Delete active runs?",
+    "Some of these runs may be active. They are cancelled first. Undo restores what was measured, for a week.",
+    "Delete",
+)
+BULK_ACTIONS = (
+    BulkAction("pause", "Pause", "Pausing"),
+    BulkAction("resume", "Resume", "Queued"),
+    BulkAction("cancel", "Cancel", "Cancelling"),
+    BulkAction("retry", "Retry", "Queued"),
+    BulkAction("tag", "Tag", "Tagged", ADD_TAG),
+    BulkAction("untag", "Remove tag", "Tag removed from", REMOVE_TAG),
+    BulkAction("group", "Set group", "Group set for", SET_GROUP),
+    BulkAction("delete", "Delete", "Deleted", DELETE_ACTIVE),
+)
 GROUPINGS = (("", "Ungrouped"), ("seeds", "Group by seed"))
 """Groupings that have a button."""
 MORE_GROUPINGS = ("head", "dataset", "backbone", "group", "status", "optimiser.name", "optimiser.lr", "batch_size")
 
 
-def columns(metrics: list[wire.MetricWire], schema: Mapping[str, Any]) -> list[Column]:
+def list_columns(metrics: list[wire.MetricWire], schema: Mapping[str, Any]) -> list[Column]:
     """Return every column of the table: facts of a run, metrics by split, settings."""
     measured: list[Column] = []
     for metric in metrics:
@@ -100,13 +139,13 @@ def columns(metrics: list[wire.MetricWire], schema: Mapping[str, Any]) -> list[C
     measured.sort(key=lambda column: order.get(column["field"], len(order)))
     settings_columns: list[Column] = [
         {"field": path, "title": path, "kind": "number", "help": help_text, "width": 120, "sort": path}
-        for path, help_text in settings(schema).items()
+        for path, help_text in list_settings(schema).items()
         if path not in ("seed",)
     ]
     return [*LEADING_COLUMNS, *measured, *TRAILING_COLUMNS, *settings_columns]
 
 
-def vocabulary(
+def build_vocabulary(
     columns: list[Column], presets: list[wire.PresetWire], groups: list[wire.GroupSummary], data: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return what the filter completes: fields with their explanations, and values of the fields that have few."""
@@ -121,10 +160,10 @@ def vocabulary(
         "loss": sorted({config.loss.name for config in configs}),
         "group": [group.group for group in groups],
     }
-    return {"fields": list(_fields(columns)), "values": values}
+    return {"fields": list(_list_filter_fields(columns)), "values": values}
 
 
-def _fields(columns: list[Column]) -> Iterator[dict[str, str]]:
+def _list_filter_fields(columns: list[Column]) -> Iterator[dict[str, str]]:
     yield from (
         {"name": "status", "help": ", ".join(get_args(wire.RunStatus)), "sign": ":"},
         {"name": "name", "help": "Part of the name", "sign": ":"},
@@ -150,18 +189,13 @@ def _fields(columns: list[Column]) -> Iterator[dict[str, str]]:
 
 def layout(columns: list[Column], vocabulary: Mapping[str, Any], *, may_change: bool, may_delete: bool) -> Any:
     """Return the page; its script fetches the rows. Buttons that change runs are left out unless `may_change`."""
+    new_run = [dcc.Link("New run", href="/new", className="primary-link")] if may_change else []
     return html.Div(
         [
-            html.Div(
-                [
-                    html.H1("Runs"),
-                    html.Span("", className="ink-2", **{"data-part": "count", "aria-live": "polite"}),
-                    html.Div(
-                        [dcc.Link("New run", href="/new", className="primary-link")] if may_change else [],
-                        className="actions",
-                    ),
-                ],
-                className="page-head",
+            page_head(
+                "Runs",
+                html.Span("", className="ink-2", **{"data-part": "count", "aria-live": "polite"}),
+                html.Div(new_run, className="actions"),
             ),
             html.Div([_filter(), _grouping(columns), _column_chooser()], className="table-tools"),
             _selection(may_change, may_delete),
@@ -184,11 +218,16 @@ def layout(columns: list[Column], vocabulary: Mapping[str, Any], *, may_change: 
                 className="grid",
             ),
             _empty(may_change),
-            confirmation.dialog(),
+            _confirmation(),
             plotly_preload(),
         ],
         id=ids.RUNS_PAGE,
-        **{"data-page": "runs", "data-columns": json.dumps(columns), "data-vocabulary": json.dumps(vocabulary)},
+        **{
+            "data-page": "runs",
+            "data-columns": json.dumps(columns),
+            "data-vocabulary": json.dumps(vocabulary),
+            "data-actions": json.dumps({action.name: action.describe() for action in BULK_ACTIONS}),
+        },
     )
 
 
@@ -207,17 +246,12 @@ def _filter() -> Any:
 
 def _grouping(columns: list[Column]) -> Any:
     """Return the choice of what runs are grouped by."""
-    buttons = [
-        html.Button(label, type="button", **{"data-by": by, "aria-pressed": str(by == "").lower()})
-        for by, label in GROUPINGS
-    ]
+    buttons = [toggle(label, by == "", by=by) for by, label in GROUPINGS]
     fields = [*MORE_GROUPINGS, *(c["field"] for c in columns if c.get("sort") == c["title"])]
     return html.Div(
         [
             html.Div(buttons, className="segments", role="group", **{"aria-label": "Grouping"}),
-            html.Span(
-                **{"data-part": "more-folds", "data-fields": json.dumps(list(dict.fromkeys(fields)))},
-            ),
+            html.Span(**{"data-part": "more-groupings", "data-fields": json.dumps(list(dict.fromkeys(fields)))}),
         ],
         className="row",
     )
@@ -243,7 +277,7 @@ def _column_chooser() -> Any:
 
 def _selection(may_change: bool, may_delete: bool) -> Any:
     """Return the selection and the buttons of bulk actions."""
-    actions = [(action, label) for action, label in BULK_ACTIONS if may_change and (may_delete or action != "delete")]
+    actions = [each for each in BULK_ACTIONS if may_change and (may_delete or each.name != "delete")]
     return html.Div(
         [
             html.Span("", **{"data-part": "selected"}),
@@ -252,8 +286,8 @@ def _selection(may_change: bool, may_delete: bool) -> Any:
                 [
                     html.Button("Compare", className="quiet", disabled=True, **{"data-part": "compare"}),
                     *(
-                        html.Button(label, className="quiet", disabled=True, **{"data-bulk": action})
-                        for action, label in actions
+                        html.Button(action.label, className="quiet", disabled=True, **{"data-bulk": action.name})
+                        for action in actions
                     ),
                 ],
                 className="row",
@@ -272,4 +306,21 @@ def _empty(may_change: bool) -> Any:
         className="panel empty",
         hidden=True,
         **{"data-part": "empty"},
+    )
+
+
+def _confirmation() -> Any:
+    """Return the dialog that confirms a bulk action or asks for its value, closed; its script fills it."""
+    buttons = [
+        html.Button("Cancel", className="quiet", value="no"),
+        html.Button("", className="primary", value="yes", **{"data-part": "confirm-yes"}),
+    ]
+    content = [
+        html.H2("", **{"data-part": "confirm-title"}),
+        html.P("", **{"data-part": "confirm-text"}),
+        html.Div(**{"data-part": "confirm-field"}),
+        html.Div(buttons, className="actions"),
+    ]
+    return html.Dialog(
+        html.Form(content, method="dialog"), className="help", **{"data-part": "confirm", "aria-label": "Confirm"}
     )

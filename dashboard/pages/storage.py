@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import dash_mantine_components as dmc
 from dash import ALL, Dash, Input, Output, ctx, html, no_update
 
 from backend.api import wire
-from backend.client import ApiError, AsyncClient, calls
+from backend.client import AsyncClient, calls
 from dashboard import ids
-from dashboard.components.formatting import format_bytes, format_count, format_time
-from dashboard.components.panels import message, table
+from dashboard.components.formatting import format_bytes, format_files, format_time
+from dashboard.components.panels import message, show_result, table
 
 MAX_LISTED = 50
 """Items of a clean-up that are listed; others are counted."""
@@ -46,11 +47,6 @@ def content() -> list[Any]:
         html.Div(id=ids.STORAGE_RESULT),
         html.Div(id=ids.STORAGE_TRASH),
     ]
-
-
-def format_files(count: int, size_bytes: int) -> str:
-    """Return "12 files (2.8 MB)"."""
-    return f"{format_count(count, 'file')} ({format_bytes(size_bytes)})"
 
 
 def plan_view(plan: wire.GcPlan) -> Any:
@@ -120,10 +116,8 @@ def register(app: Dash, client: AsyncClient) -> None:
     async def preview(_clicks: int | None, thin: Any, checkpoints: bool | None, _result: Any) -> Any:
         if f"{ids.STORAGE_PREVIEW}.n_clicks" not in ctx.triggered_prop_ids:
             return None  # a field changed or the plan was used: it is no longer valid
-        try:
-            return plan_view(await client(calls.preview_gc(thin_geometry=thin or None, checkpoints=bool(checkpoints))))
-        except ApiError as error:
-            return message(str(error), is_error=True)
+        request = calls.preview_gc(thin_geometry=thin or None, checkpoints=bool(checkpoints))
+        return await show_result(client(request), plan_view)
 
     @app.callback(
         Output(ids.STORAGE_RESULT, "children"),
@@ -133,10 +127,7 @@ def register(app: Dash, client: AsyncClient) -> None:
     async def act(_clicks: list[int | None]) -> Any:
         if not ctx.triggered_id or not ctx.triggered[0]["value"]:
             return no_update
-        try:
-            return await _carry_out(client, ctx.triggered_id["storage"], ctx.triggered_id["target"])
-        except ApiError as error:
-            return message(str(error), is_error=True)
+        return await _carry_out(client, ctx.triggered_id["storage"], ctx.triggered_id["target"])
 
     @app.callback(
         Output(ids.STORAGE_TRASH, "children"),
@@ -150,8 +141,11 @@ def register(app: Dash, client: AsyncClient) -> None:
 async def _carry_out(client: AsyncClient, action: str, target: str) -> Any:
     """Carry out a button's action on its plan, entry or listing; return the result to show."""
     if action == "delete":
-        return result_view("Deleted", await client(calls.delete_plan(target)))
+        return await show_result(client(calls.delete_plan(target)), partial(result_view, "Deleted"))
     if action == "restore":
-        return result_view("Restored", await client(calls.restore_trash([target])))
-    emptied = await client(calls.empty_trash(target))
+        return await show_result(client(calls.restore_trash([target])), partial(result_view, "Restored"))
+    return await show_result(client(calls.empty_trash(target)), _emptied_view)
+
+
+def _emptied_view(emptied: wire.GcResult) -> Any:
     return message(f"Permanently deleted {format_files(emptied.count, emptied.size_bytes)}")

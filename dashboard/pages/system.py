@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,12 +10,11 @@ import dash_mantine_components as dmc
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from backend.api import wire
-from backend.client import ApiError, AsyncClient, calls
+from backend.client import AsyncClient, calls
 from backend.store.scopes import OWNER
 from dashboard import ids
-from dashboard.components.audit_text import describe_action
 from dashboard.components.formatting import format_bytes, format_time
-from dashboard.components.panels import message, panel, table
+from dashboard.components.panels import message, page_head, panel, show_result, table
 from dashboard.pages import storage
 
 REFRESH_INTERVAL_MS = 3000
@@ -25,6 +25,34 @@ EXPIRIES = {"": "No expiry", "86400": "1 day", "604800": "7 days", "2592000": "3
 """Labels of expiries, by seconds as text, which is what the field holds."""
 DEFAULT_EXPIRY = "2592000"
 DEFAULT_RECIPIENT = "co-author"
+API_PREFIX = "/api/v1"
+AUDIT_ACTIONS = (
+    ("POST /runs", "Launched run"),
+    ("POST /sweeps", "Launched sweep"),
+    ("POST /runs/{}/clone", "Cloned run"),
+    ("POST /runs/bulk", "Changed several runs"),
+    ("POST /runs/{}/move", "Moved run in queue"),
+    ("PATCH /runs/{}", "Edited run"),
+    ("DELETE /runs/{}", "Deleted run"),
+    ("POST /runs/{}/restore", "Restored run"),
+    ("POST /runs/{}/cancel", "Cancelled run"),
+    ("POST /runs/{}/pause", "Paused run"),
+    ("POST /runs/{}/resume", "Resumed run"),
+    ("POST /runs/{}/retry", "Retried run"),
+    ("POST /imports", "Imported archive"),
+    ("POST /tokens", "Created access token"),
+    ("DELETE /tokens/{}", "Revoked access token"),
+    ("POST /gc", "Previewed clean-up"),
+    ("POST /gc/{}/delete", "Deleted files"),
+    ("POST /trash/restore", "Restored files"),
+    ("POST /trash/empty", "Emptied trash"),
+    ("POST /logout", "Logged out"),
+    ("log in", "Logged in"),
+    ("token create {}", "Created access token"),
+    ("token revoke {}", "Revoked access token"),
+)
+"""Methods and paths below the prefix, and actions of the command line, with `{}` for an id; and their descriptions."""
+_AUDIT_PATTERNS = tuple((re.escape(route).replace(r"\{\}", "[^/]+"), text) for route, text in AUDIT_ACTIONS)
 
 
 def layout(me: wire.CallerWire) -> Any:
@@ -34,11 +62,10 @@ def layout(me: wire.CallerWire) -> Any:
     if me.scope == "admin":
         left += [_tokens_panel(), panel("Storage", *storage.content())]
         right += [_diagnostics_panel(), panel("Audit log", html.Div(id=ids.SYSTEM_AUDIT))]
-    head = [html.H1("System"), html.Span("", id=ids.SYSTEM_SUMMARY, className="ink-2")]
     return html.Div(
         [
             dcc.Interval(id=ids.SYSTEM_INTERVAL, interval=REFRESH_INTERVAL_MS),
-            html.Div(head, className="page-head"),
+            page_head("System", html.Span("", id=ids.SYSTEM_SUMMARY, className="ink-2")),
             html.Div(id=ids.SYSTEM_MESSAGE),
             html.Div([html.Div(column) for column in (left, right) if column], className="system-grid"),
         ],
@@ -46,15 +73,15 @@ def layout(me: wire.CallerWire) -> Any:
     )
 
 
-def caller_name(name: str, token_id: str | None) -> str:
-    """Return the name of whoever sent a request; names are free text, so that of a token has its id beside it."""
+def format_caller(name: str, token_id: str | None) -> str:
+    """Return the name of a request's caller; names of tokens are free text, so their ids are added."""
     if token_id is not None:
         return f"{name} ({token_id})"
     return "server token" if name == OWNER else name
 
 
 def _session(me: wire.CallerWire) -> Any:
-    facts = [["Logged in as", caller_name(me.name, me.token_id)], ["Scope", SCOPES[me.scope]]]
+    facts = [["Logged in as", format_caller(me.name, me.token_id)], ["Scope", SCOPES[me.scope]]]
     if me.ends_at is not None:
         facts.append(["Expires, UTC", format_time(me.ends_at)])
     log_out = dmc.Button("Log out", id=ids.SYSTEM_LOG_OUT, size="xs", variant="default") if me.has_session else None
@@ -158,7 +185,7 @@ def _move_buttons(run_id: str, index: int, count: int) -> Any:
     return html.Span(buttons, className="row")
 
 
-def successor(order: list[str], run_id: str, position: str) -> str | None:
+def find_successor(order: list[str], run_id: str, position: str) -> str | None:
     """Return the run before which a queued run is moved; None is the end. Raises ValueError if it is not queued."""
     index = order.index(run_id)
     if position == "last":
@@ -189,12 +216,18 @@ def tokens_view(tokens: list[wire.TokenWire]) -> Any:
     return table(["Recipient", "Scope", "Created, UTC", "Expires, UTC", ""], rows, "No additional tokens")
 
 
+def describe_action(action: str) -> str:
+    """Return the description of an action such as `POST /api/v1/runs/abc/cancel`, or the action itself if unknown."""
+    route = action.replace(f" {API_PREFIX}/", " /", 1)
+    return next((text for pattern, text in _AUDIT_PATTERNS if re.fullmatch(pattern, route)), action)
+
+
 def audit_view(entries: list[wire.AuditEntry]) -> Any:
     """Return the audit log, newest entries first."""
     rows = [
         [
             format_time(entry.at, seconds=True),
-            caller_name(entry.who, entry.token_id),
+            format_caller(entry.who, entry.token_id),
             html.Span(describe_action(entry.action), title=entry.action),
             entry.run_id or "",
             str(entry.status),
@@ -251,10 +284,7 @@ def _register_actions(app: Dash, client: AsyncClient) -> None:
     async def act(_moves: list[int | None], _revokes: list[int | None]) -> Any:
         if not ctx.triggered_id or not ctx.triggered[0]["value"]:
             return no_update
-        try:
-            return message(await _act(client, dict(ctx.triggered_id)))
-        except ApiError as error:
-            return message(str(error), is_error=True)
+        return await show_result(_act(client, dict(ctx.triggered_id)), message)
 
     @app.callback(
         Output(ids.TOKEN_CREATED, "children"),
@@ -267,13 +297,9 @@ def _register_actions(app: Dash, client: AsyncClient) -> None:
     async def create_token(clicks: int | None, name: str | None, scope: str, expiry: str | None) -> Any:
         if not clicks:
             return no_update
-        try:
-            seconds = int(expiry) if expiry else None
-            made = await client(calls.create_token(name or DEFAULT_RECIPIENT, scope, expires_in_s=seconds))
-        except ApiError as error:
-            return message(str(error), is_error=True)
-        notice = html.P("Copy this link now. It is not shown again.", className="ink-2")
-        return [notice, html.Pre(made.url, className="command"), dcc.Clipboard(content=made.url, title="Copy")]
+        seconds = int(expiry) if expiry else None
+        request = calls.create_token(name or DEFAULT_RECIPIENT, scope, expires_in_s=seconds)
+        return await show_result(client(request), _created_view)
 
     @app.callback(
         Output(ids.DIAGNOSTICS_RESULTS, "children"),
@@ -285,6 +311,11 @@ def _register_actions(app: Dash, client: AsyncClient) -> None:
         return diagnostics_view(await client(calls.doctor())) if clicks else no_update
 
 
+def _created_view(token: wire.CreatedToken) -> Any:
+    notice = html.P("Copy this link now. It is not shown again.", className="ink-2")
+    return [notice, html.Pre(token.url, className="command"), dcc.Clipboard(content=token.url, title="Copy")]
+
+
 async def _act(client: AsyncClient, button: dict[str, str]) -> str:
     """Revoke a token or move a queued run, as a button's id says; return the message to show."""
     if "token" in button:
@@ -292,7 +323,7 @@ async def _act(client: AsyncClient, button: dict[str, str]) -> str:
         return "Token revoked"
     order = [run.id for run in await client(calls.queue())]
     try:
-        before = successor(order, button["run"], button["position"])
+        before = find_successor(order, button["run"], button["position"])
     except ValueError:
         return "Run not moved: already started"
     await client(calls.move(button["run"], before))

@@ -5,6 +5,7 @@ Figures are dictionaries as Plotly.js reads them: `plotly.graph_objects` would c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypedDict
 
 from backend.api import wire
@@ -80,14 +81,14 @@ def overview_groups(metrics: list[wire.MetricWire]) -> list[Group]:
 
 def family_groups(metrics: list[wire.MetricWire]) -> list[Group]:
     """Return every metric of the catalogue in groups of up to four, by family."""
-    found: list[Group] = []
+    groups: list[Group] = []
     for family in dict.fromkeys(metric.family for metric in metrics):
         members = [metric for metric in metrics if metric.family == family]
         parts = [members[first : first + GROUP_SIZE] for first in range(0, len(members), GROUP_SIZE)]
         for number, part in enumerate(parts, start=1):
             name = family if len(parts) == 1 else f"{family}, {number} of {len(parts)}"
-            found.append({"name": name, "title": name, "charts": [_chart(metric) for metric in part]})
-    return found
+            groups.append({"name": name, "title": name, "charts": [_chart(metric) for metric in part]})
+    return groups
 
 
 def _chart(metric: wire.MetricWire) -> Chart:
@@ -122,7 +123,7 @@ def angles_figure(class_names: list[str], uirevision: str) -> dict[str, Any]:
         "ygap": 1 if is_named else 0,
         "colorbar": {"thickness": 10, "len": 0.9, "outlinewidth": 0, "x": 1.04, "tickfont": {"size": 11}},
     }
-    layout = _layout({"l": 56, "r": 8, "t": 4, "b": 52}, uirevision) | {
+    layout = make_layout({"l": 56, "r": 8, "t": 4, "b": 52}, uirevision=uirevision) | {
         "xaxis": {**axis, "tickangle": -90, "range": [-0.5, last]},
         "yaxis": {**axis, "scaleanchor": "x", "range": [last, -0.5]},
     }
@@ -138,7 +139,7 @@ def chart_figure(epochs: int, uirevision: str) -> dict[str, Any]:
         {**empty, "line": {"width": 1.5, "dash": "dot"}, "hovertemplate": template + "<extra>test</extra>"},
         {**empty, "line": {"width": 1, "dash": "dash"}, "hovertemplate": "ideal %{y:.3~g}<extra></extra>"},
     ]
-    layout = _layout({"l": 38, "r": 10, "t": 4, "b": 20}, uirevision) | {
+    layout = make_layout({"l": 38, "r": 10, "t": 4, "b": 20}, uirevision=uirevision) | {
         "hovermode": "x",
         # Hovering shows labels in all four charts: a line marks the epoch, and the labels are small.
         "hoverlabel": {"font": FONT, "namelength": 5},
@@ -157,7 +158,7 @@ def chart_figure(epochs: int, uirevision: str) -> dict[str, Any]:
     return {"data": lines, "layout": layout}
 
 
-def compare_figure(configurations: list[tuple[str, str, str]]) -> dict[str, Any]:
+def compare_figure(configurations: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
     """Return one chart of configurations (label, colour, dash), empty: for each its range as a band, and its median."""
     data: list[dict[str, Any]] = []
     for label, colour, dash in configurations:
@@ -169,7 +170,7 @@ def compare_figure(configurations: list[tuple[str, str, str]]) -> dict[str, Any]
             {**quiet, "fill": "tonexty", "fillcolor": band_colour(colour)},
             {**line, "name": label, "line": {"width": 1.7, "color": colour, "dash": dash}, "hovertemplate": template},
         ]
-    layout = _layout({"l": 44, "r": 12, "t": 6, "b": 24}, "compare") | {
+    layout = make_layout({"l": 44, "r": 12, "t": 6, "b": 24}, uirevision="compare") | {
         "hovermode": "x unified",
         "showlegend": False,
         "xaxis": {"showgrid": False, "zeroline": False},
@@ -190,7 +191,7 @@ def difference_figure() -> dict[str, Any]:
         "colorbar": {"thickness": 10, "outlinewidth": 0, "tickfont": {"size": 11}},
         "hovertemplate": "%{y}, %{x}: %{z:.3f}<extra></extra>",
     }
-    layout = _layout({"l": 56, "r": 8, "t": 6, "b": 52}, "difference") | {
+    layout = make_layout({"l": 56, "r": 8, "t": 6, "b": 52}, uirevision="difference") | {
         "xaxis": {**axis, "automargin": True, "constrain": "domain", "tickangle": -90},
         "yaxis": {**axis, "automargin": True, "constrain": "domain", "scaleanchor": "x", "autorange": "reversed"},
     }
@@ -203,6 +204,6 @@ def band_colour(colour: str) -> str:
     return f"rgba({red},{green},{blue},0.16)"
 
 
-def _layout(margin: dict[str, int], uirevision: str) -> dict[str, Any]:
-    colours = {"paper_bgcolor": TRANSPARENT, "plot_bgcolor": TRANSPARENT}
-    return {"margin": margin, "font": FONT, "uirevision": uirevision, **colours}
+def make_layout(margin: dict[str, int], **settings: Any) -> dict[str, Any]:
+    """Return a layout in the pages' font, without a background."""
+    return {"margin": margin, "font": FONT, "paper_bgcolor": TRANSPARENT, "plot_bgcolor": TRANSPARENT, **settings}

@@ -23,9 +23,6 @@ from ncfigures.figure_spec import (
 )
 from ncfigures.figures import seed_statistics as seeds
 
-LEAST_SPREAD = {"cos": 0.25, "angle": 15.0}
-"""Minimum half range of the colour scale around the ideal, so that a collapsed run has neutral colours."""
-
 
 def build_angles(request: FigureRequest) -> FigureSpec:
     """Return a heatmap for each group and epoch, all on one scale."""
@@ -40,7 +37,7 @@ def build_angles(request: FigureRequest) -> FigureSpec:
         values = cosines if unit == "cos" else _degrees(cosines)
         own = np.eye(len(values), dtype=bool) & (len(values) == len(capture.class_names))
         shown.append(np.where(own, math.nan, values))
-    spread = max(LEAST_SPREAD[unit], *(float(np.nanmax(np.abs(values - centre))) for values in shown))
+    spread = max(palette.MIN_COLOUR_RANGE[unit], *(float(np.nanmax(np.abs(values - centre))) for values in shown))
     ends = (palette.LOW, palette.HIGH) if unit == "cos" else (palette.HIGH, palette.LOW)
     digits = 2 if unit == "cos" else 0
     tick_labels = (

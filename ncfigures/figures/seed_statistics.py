@@ -13,12 +13,10 @@ import numpy.typing as npt
 
 from ncfigures import palette
 from ncfigures.figure_data import FigureRequest, MetricDescription, SeedGroup
-from ncfigures.figure_spec import F64, LegendEntry, LineSpec, ReferenceLine, TableCell
+from ncfigures.figure_spec import F64, MIN_LOG_RATIO, LegendEntry, LineSpec, ReferenceLine, TableCell
 from ncfigures.palette import Dash
 
 SPLIT_DASHES: dict[str, Dash] = {"train": "solid", "test": "dot"}
-LOG_FACTOR = 20.0
-"""Values that span a larger factor have a logarithmic axis."""
 IDEAL = LegendEntry("ideal", palette.TOKENS["light"]["ink-3"], "dash")
 
 
@@ -97,9 +95,9 @@ def choose_splits(request: FigureRequest) -> list[str]:
 
 
 def needs_log_axis(values: F64) -> bool:
-    """Return whether the finite values are positive and span more than a factor of LOG_FACTOR."""
+    """Return whether the finite values are positive and span more than a factor of MIN_LOG_RATIO."""
     finite = values[np.isfinite(values)]
-    return bool(len(finite) and (finite > 0).all() and finite.max() > LOG_FACTOR * finite.min())
+    return bool(len(finite) and (finite > 0).all() and finite.max() > MIN_LOG_RATIO * finite.min())
 
 
 def make_ideal_lines(metric: MetricDescription, *, log: bool, axis: Literal["x", "y"] = "y") -> list[ReferenceLine]:

@@ -74,26 +74,35 @@ def metrics_page() -> str:
     """Return the page of all metrics: texts of the catalogue, numbers and pictures of the runs."""
     runs = json.loads(VALUES.read_text())["runs"]
     lines = [METRICS_INTRODUCTION]
-    family = None
-    for spec in nc.catalogue():
-        if spec.family != family:
-            family = spec.family
-            lines.append(f"## {family}\n")
-        lines.append(_metric(spec, [moment["scalars"].get(spec.key) for moment in runs[run_of(spec.key)]]))
+    for family in dict.fromkeys(spec.family for spec in nc.catalogue()):
+        lines.append(f"## {family}\n")
+        lines += [
+            _metric(spec, [moment["scalars"].get(spec.key) for moment in runs[run_of(spec.key)]])
+            for spec in nc.catalogue()
+            if spec.family == family
+        ]
     return "\n".join(lines)
 
 
 def _metric(spec: Any, shown: list[float | None]) -> str:
     better = "low is better" if spec.direction == "low" else "high is better"
+    return (
+        f"### {spec.label}\n\n"
+        f"`{spec.key}` = `{spec.formula}`\n\n"
+        f"{spec.reading} Ideal: {ideal_text(spec)}; {better}; {'exact' if spec.exact else 'of kept samples'}. "
+        f"Source: {spec.source}.\n\n" + _picture(spec, shown)
+    )
+
+
+def _picture(spec: Any, shown: list[float | None]) -> str:
+    """Return a metric's picture with its words and numbers; nothing for a metric that has no drawing."""
+    if spec.key not in DRAWINGS:
+        return ""
     numbers = ", ".join(
         f"{name} {'absent' if value is None else format(value, '.3g')}"
         for name, value in zip(MOMENTS, shown, strict=True)
     )
     return (
-        f"### {spec.label}\n\n"
-        f"`{spec.key}` = `{spec.formula}`\n\n"
-        f"{spec.reading} Ideal: {ideal_text(spec)}; {better}; {'exact' if spec.exact else 'of kept samples'}. "
-        f"Source: {spec.source}.\n\n"
         f"![{spec.label} at three moments](../pictures/metrics/{spec.key}.png)\n\n"
         f"{words(DRAWINGS[spec.key], spec.key)} Here: {numbers}.\n"
     )

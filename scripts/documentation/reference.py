@@ -20,6 +20,7 @@ SECTIONS = {
     "training": "Training",
     "data": "Training",
     "milestones": "Training",
+    "plugins": "Training",
     "client": "Stored runs",
 }
 """Sections of the page, in order, by the module that a public name is from."""

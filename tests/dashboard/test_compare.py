@@ -52,14 +52,14 @@ def test_settings_that_differ_are_told_and_no_others():
 
 def test_finals_have_median_and_range_and_the_best_is_marked():
     found = group_by_configuration(of_heads())
-    values = [compare.final_range(entry, "nc1", "train") for entry in found]
+    values = [compare.compute_final_range(entry, "nc1", "train") for entry in found]
     assert values == [(2, 1, 3), (4, 2, 6)]
-    assert compare.best_indices(values, "low") == {0}
-    assert compare.best_indices(values, "high") == {1}
-    assert compare.best_indices([*values, values[0]], "low") == {0, len(values)}, "equals are marked alike"
-    assert compare.best_indices([values[0], None], "low") == set(), "one alone is not best"
-    assert compare.best_indices([values[0], values[0]], "low") == set(), "where all are equal none is best"
-    assert compare.final_range(found[0], "nc3", "train") is None
+    assert compare.find_best(values, "low") == {0}
+    assert compare.find_best(values, "high") == {1}
+    assert compare.find_best([*values, values[0]], "low") == {0, len(values)}, "equals are marked alike"
+    assert compare.find_best([values[0], None], "low") == set(), "one alone is not best"
+    assert compare.find_best([values[0], values[0]], "low") == set(), "where all are equal none is best"
+    assert compare.compute_final_range(found[0], "nc3", "train") is None
 
 
 @pytest.mark.parametrize("runs", [of_heads(), of_heads()[:1]])

@@ -20,9 +20,12 @@ from ncengine.preset_configs import PRESETS
 SCHEMA = RunConfig.model_json_schema()
 
 
+def all_fields(tree: dict) -> list[form.Field]:
+    return [field for _, names in form.SECTIONS for name in names for field in form.list_fields(SCHEMA, tree, name)]
+
+
 def paths(config: RunConfig) -> set[str]:
-    tree = config.model_dump(mode="json")
-    return {field.path for _, names in form.SECTIONS for name in names for field in form.fields(SCHEMA, tree, name)}
+    return {field.path for field in all_fields(config.model_dump(mode="json"))}
 
 
 def settings(config: RunConfig) -> set[str]:
@@ -67,13 +70,13 @@ def test_a_grid_is_read_line_by_line():
 
 def test_the_command_is_what_is_launched():
     preset = launch.Start("digits-nearest", "digits-nearest", {})
-    line = launch.command(preset, {"epochs": (20, 5)}, {"head.name": ["linear", "fixed-etf"]}, 3)
+    line = launch.format_command(preset, {"epochs": (20, 5)}, {"head.name": ["linear", "fixed-etf"]}, 3)
     assert line.replace(" \\\n  ", " ") == (
         "collapse run digits-nearest --set epochs=5 --grid head.name=linear,fixed-etf --seeds 3"
     )
     of_run = launch.Start("run:r1", "first", {})
     assert of_run.run_id == "r1"
-    assert launch.command(of_run, {"epochs": (20, 5)}, {}, 1) == "collapse run config.json"
+    assert launch.format_command(of_run, {"epochs": (20, 5)}, {}, 1) == "collapse run config.json"
 
 
 def words(parts: object) -> str:
@@ -105,7 +108,7 @@ def test_what_it_takes_is_said_before_the_launch():
     assert "Fix the highlighted fields" in words(launch.summary_view(wrong, None))
 
 
-REGISTRIES = (DATASETS, BACKBONES, HEADS, LOSSES)
+REGISTRIES = {"data": DATASETS, "backbone": BACKBONES, "head": HEADS, "loss": LOSSES}
 
 
 def kinds() -> list[tuple[str, str]]:
@@ -119,25 +122,24 @@ def kinds() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("part", "kind"), kinds())
 def test_every_setting_of_every_kind_has_a_field_and_no_other(part, kind):
     tree = RunConfig().model_dump(mode="json")
-    tree[part] = form.defaults_of(SCHEMA, part, kind)
-    model = next((registry[kind] for registry in REGISTRIES if kind in registry), None) or getattr(
-        config_module, SCHEMA["properties"][part]["discriminator"]["mapping"][kind].rpartition("/")[2]
-    )
+    tree[part] = form.get_defaults(SCHEMA, part, kind)
+    class_name = SCHEMA["properties"][part]["discriminator"]["mapping"][kind].rpartition("/")[2]
+    model = REGISTRIES[part][kind] if part in REGISTRIES else getattr(config_module, class_name)
     # Some kinds go together with no other, which is not looked at here.
     parts = {name: getattr(RunConfig(), name) for name in RunConfig.model_fields}
     built = RunConfig.model_construct(**(parts | {part: model.model_validate(tree[part])}))
-    found = {field.path for _, names in form.SECTIONS for name in names for field in form.fields(SCHEMA, tree, name)}
+    found = {field.path for field in all_fields(tree)}
     # The measurement has one kind, and so no choice of one.
     assert found == settings(built) - {"measure.name"}
 
 
 def test_a_setting_that_governs_others_brings_them():
     tree = RunConfig().model_dump(mode="json")
-    changed = form.with_choices(SCHEMA, tree, {"data.name": "fashion-mnist-mini", "data.label_noise": "pairwise"})
+    changed = form.apply_choices(SCHEMA, tree, {"data.name": "fashion-mnist-mini", "data.label_noise": "pairwise"})
     assert changed is not None
-    assert "data.noise_rate" in {field.path for field in form.fields(SCHEMA, changed, "data")}
-    assert form.with_choices(SCHEMA, changed, {"data.label_noise": "pairwise"}) is None
-    other = form.with_choices(SCHEMA, changed, {"data.name": "cifar10", "data.label_noise": "pairwise"})
+    assert "data.noise_rate" in {field.path for field in form.list_fields(SCHEMA, changed, "data")}
+    assert form.apply_choices(SCHEMA, changed, {"data.label_noise": "pairwise"}) is None
+    other = form.apply_choices(SCHEMA, changed, {"data.name": "cifar10", "data.label_noise": "pairwise"})
     assert other is not None
     assert other["data"] == Cifar10().model_dump(mode="json"), "another kind starts from its own defaults"
 
@@ -154,11 +156,9 @@ def test_lists_and_empty_numbers_come_back_as_what_they_are():
 
 def test_every_field_has_words():
     tree = RunConfig().model_dump(mode="json")
-    for _, names in form.SECTIONS:
-        for name in names:
-            for field in form.fields(SCHEMA, tree, name):
-                assert field.title
-                assert field.help, f"{field.path} has no help"
+    for field in all_fields(tree):
+        assert field.title
+        assert field.help, f"{field.path} has no help"
 
 
 def test_a_setting_that_means_nothing_is_not_shown():
@@ -170,18 +170,12 @@ def test_a_setting_that_means_nothing_is_not_shown():
 def test_what_the_form_holds_is_the_config(name):
     config = PRESETS[name]()
     tree = config.model_dump(mode="json")
-    held = {
-        field.path: field.value
-        for _, names in form.SECTIONS
-        for part in names
-        for field in form.fields(SCHEMA, tree, part)
-        if not field.changes_fields
-    }
+    held = {field.path: field.value for field in all_fields(tree) if not field.changes_fields}
     assert RunConfig.model_validate(form.assemble(tree, held)) == config
 
 
 def test_another_kind_starts_from_its_own_defaults():
-    part = form.defaults_of(SCHEMA, "optimiser", "adamw")
+    part = form.get_defaults(SCHEMA, "optimiser", "adamw")
     assert part == AdamW().model_dump(mode="json")
 
 
@@ -189,7 +183,7 @@ def test_the_command_makes_the_same_config():
     """What the page prints as `--set` gives the config that the form holds."""
     preset = PRESETS["fashion-nearest"]()
     wanted = with_overrides(preset, {"head.name": "linear", "head.bias": False, "optimiser.lr": 0.02, "epochs": 7})
-    different = launch.changes(wanted.model_dump(mode="json"), preset.model_dump(mode="json"))
+    different = launch.diff_settings(wanted.model_dump(mode="json"), preset.model_dump(mode="json"))
     from backend.cli.runs import load_config
 
     assignments = [f"{path}={launch.format_setting(to)}" for path, (_, to) in different.items()]

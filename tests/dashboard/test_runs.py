@@ -6,13 +6,13 @@ import json
 
 from backend.api.routes.catalogue import metrics, presets
 from backend.store import run_filter
-from dashboard.components.form import settings
+from dashboard.components.form import list_settings
 from dashboard.pages import runs
 from ncengine.config import RunConfig
 
 
 def known() -> list[runs.Column]:
-    return runs.columns(metrics().items, RunConfig.model_json_schema())
+    return runs.list_columns(metrics().items, RunConfig.model_json_schema())
 
 
 def test_every_column_can_be_sorted_by_what_it_is_named_after():
@@ -29,13 +29,13 @@ def test_every_column_can_be_sorted_by_what_it_is_named_after():
 
 
 def test_settings_are_those_of_the_schema():
-    found = settings(RunConfig.model_json_schema())
+    found = list_settings(RunConfig.model_json_schema())
     assert {"batch_size", "head.name", "head.delta", "optimiser.lr", "measure.every"} <= set(found)
     assert all(found.values()), "each has its help"
 
 
 def test_the_filter_completes_fields_that_it_understands():
-    words = runs.vocabulary(known(), presets().items, [], {"digits": {}})
+    words = runs.build_vocabulary(known(), presets().items, [], {"digits": {}})
     assert words["values"]["dataset"] == ["digits"]
     assert "nearest-etf" in words["values"]["head"]
     values = {"status": "running", "created": "2026-01-01"}

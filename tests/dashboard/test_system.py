@@ -7,18 +7,18 @@ import pytest
 from backend.api import wire
 from backend.api.routes import access, archives, catalogue, figures, gc, runs
 from backend.api.security.audit import READ_ONLY_POSTS, SAFE_METHODS
-from dashboard.components.audit_text import describe_action
 from dashboard.pages import storage, system
+from dashboard.pages.system import describe_action
 
 
 def test_where_a_queued_run_goes():
     order = ["a", "b", "c"]
-    assert system.successor(order, "c", "up") == "b"
-    assert system.successor(order, "c", "first") == "a"
-    assert system.successor(order, "a", "last") is None
-    assert system.successor(order, "a", "up") == "a"
+    assert system.find_successor(order, "c", "up") == "b"
+    assert system.find_successor(order, "c", "first") == "a"
+    assert system.find_successor(order, "a", "last") is None
+    assert system.find_successor(order, "a", "up") == "a"
     with pytest.raises(ValueError, match="x"):
-        system.successor(order, "x", "up")
+        system.find_successor(order, "x", "up")
 
 
 def test_the_audit_log_describes_every_request_that_changes_something():

@@ -24,7 +24,7 @@ def addresses(found: dict[str, str]) -> dict[str, tuple[str, str]]:
     chart = ".js-plotly-plot .main-svg"
     return {
         "runs": ("/runs", "a.row-link"),
-        "folds": ("/runs?by=seeds", "button.fold"),
+        "folds": ("/runs?by=seeds", "button.group-toggle"),
         "new": ("/new", "[data-field=epochs] input"),
         "clone": (f"/new?clone={found['few']}", "[data-field=epochs] input"),
         "compare": (f"/compare?runs={found['few']},{found['linear']}", ".difference .main-svg"),
@@ -128,10 +128,10 @@ def test_runs_are_found_folded_tagged_and_compared(filled, open_window):
     field.press("Escape")
     # Seeds fold into one row, which opens.
     page.get_by_role("button", name="Group by seed").click()
-    fold = page.locator("button.fold")
+    fold = page.locator("button.group-toggle")
     expect(fold).to_have_count(1)
     fold.click()
-    expect(page.locator("a.row-link.inside")).to_have_count(2)
+    expect(page.locator("a.row-link.member")).to_have_count(2)
     page.get_by_role("button", name="Ungrouped").click()
     # A column that was chosen is still there after a reload.
     page.locator(".columns summary").click()
@@ -217,7 +217,7 @@ def test_mistakes_are_marked_and_pictured_and_the_frame_s_own_turn_is_drawn(fill
     wait_for(lambda: "mistakes" in page.evaluate("() => location.search"), 5, "the layer in the address")
     box = page.locator(".scene canvas").first.bounding_box()
     assert box is not None
-    tip = page.locator('[data-part="tip"]')
+    tip = page.locator('[data-part="tooltip"]')
     for mark in page.evaluate(wrong)[:20]:
         page.mouse.move(box["x"] + mark["x"], box["y"] + mark["y"])
         if "predicted as" in (tip.text_content() or ""):

@@ -72,7 +72,7 @@ def test_a_comparison_turns_and_plays_together(filled, browser, tmp_path):
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(path.as_uri())
     expect(page.locator("article h2")).to_have_text(["few classes", "linear", "digits-fixed, 2 seeds"])
-    expect(page.locator('[data-part="keys"] span')).to_have_text(["few classes", "linear", "digits-fixed, 2 seeds"])
+    expect(page.locator('[data-part="legend"] span')).to_have_text(["few classes", "linear", "digits-fixed, 2 seeds"])
     wait_for(lambda: page.evaluate("() => replay.views.every((view) => view.scene.projection)"), 5, "three pictures")
     assert page.locator(".charts figure").first.locator(".band").count() == 1, "a range over two seeds"
     cameras = lambda: page.evaluate("() => replay.views.map((view) => view.scene.cameraText)")

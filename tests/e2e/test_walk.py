@@ -67,7 +67,7 @@ def test_an_empty_store_shows_its_demonstration_live_and_a_tour_of_the_page(star
     tour = page.locator("#tour")
     expect(tour).to_be_visible()
     for _ in range(7):
-        assert page.locator(".toured").count() == 1
+        assert page.locator(".tour-target").count() == 1
         tour.get_by_role("button", name="Next").click()
     tour.get_by_role("button", name="Done").click()
     expect(tour).to_be_hidden()
@@ -188,8 +188,8 @@ def test_the_page_shows_the_numbers_of_the_run(server, finished, open_window):
     assert np.isnan(heat.diagonal()).all()
     low, high = figure(page, "angles-graph", "data.0.zmin"), figure(page, "angles-graph", "data.0.zmax")
     assert (low + high) / 2 == pytest.approx(-1 / 9), "centred at −1/(K−1)"
-    expect(part(page, "sentence")).to_contain_text(f"{newest['facts']['smallest_angle_deg']:.1f}°")
-    expect(part(page, "sentence")).to_contain_text("Ideal 96.4°")
+    expect(part(page, "angle-statistics")).to_contain_text(f"{newest['facts']['smallest_angle_deg']:.1f}°")
+    expect(part(page, "angle-statistics")).to_contain_text("Ideal 96.4°")
     page.get_by_role("button", name="Angle", exact=True).click()
     centre = (figure(page, "angles-graph", "data.0.zmin") + figure(page, "angles-graph", "data.0.zmax")) / 2
     assert centre == pytest.approx(96.379, abs=1e-3)

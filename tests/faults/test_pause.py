@@ -83,7 +83,7 @@ def test_pause_resume_and_cancel_in_every_order(store, order):
 
 
 def test_a_time_limit_stops_with_a_checkpoint_and_can_be_raised(store):
-    (run_id,), _ = runs.create_many(store, [runs.RunDraft(tiny(epochs=100, device="cpu"), time_limit_s=1.0)])
+    (run_id,), _ = runs.create_many(store, [runs.RunDraft(tiny(epochs=60, device="cpu"), time_limit_s=1.0)])
     with supervising(store):
         wait_status(store, run_id, "failed")
         row = runs.get(store, run_id)

@@ -2,9 +2,8 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { captureIndexAt } from "../../dashboard/assets/js/model/playback.mjs";
-import { axisRange } from "../../dashboard/assets/js/offline/offline-chart.mjs";
+import { axisRange, curvePath, rangePath } from "../../dashboard/assets/js/offline/offline-chart.mjs";
 import { capturedEpochs, dequantise, splitCaptures } from "../../dashboard/assets/js/offline/offline-replay.mjs";
-import { curvePath, rangePath } from "../../dashboard/assets/js/offline/svg.mjs";
 
 const encoded = (values) => Buffer.from(Int16Array.from(values).buffer).toString("base64");
 

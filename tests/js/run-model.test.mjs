@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import test from "node:test";
-import {
-  formatAngle, formatCount, formatDuration, formatEpoch, formatNumber, formatPercent, formatSpeed, formatTime, formatValue,
-} from "../../dashboard/assets/js/core/formatting.mjs";
-import { mergeEvent } from "../../dashboard/assets/js/core/stream.mjs";
+import { statusAfter } from "../../dashboard/assets/js/core/constants.mjs";
+import { mergeEvent } from "../../dashboard/assets/js/core/api.mjs";
 import { applyEvent, createRun, hasCharts, loadOverview, secondsLeft } from "../../dashboard/assets/js/model/run-model.mjs";
-import { chartData, heatmapValues, needsLogAxis } from "../../dashboard/assets/js/panels/charts.mjs";
+import { needsLogAxis } from "../../dashboard/assets/js/core/arrays.mjs";
+import { chartData, heatmapValues } from "../../dashboard/assets/js/panels/charts.mjs";
 import { dataProgressText, progressText, statusText } from "../../dashboard/assets/js/panels/run-text.mjs";
-import { placeLabels } from "../../dashboard/assets/js/scene/label-placement.mjs";
+import { placeLabels } from "../../dashboard/assets/js/scene/marks.mjs";
 
 const at = (second) => new Date(1e12 + 1000 * second).toISOString();
 const epoch = (number, second, nc1 = 1 / number) => ({
@@ -30,6 +30,12 @@ test("events build the run's state", () => {
   assert.equal(run.status, "queued");
   applyEvent(run, { type: "RunFailed", seq: 6, error: "out of memory" });
   assert.equal(progressText(run, 0), "out of memory");
+});
+
+test("the status after an event is the server's", () => {
+  const { statuses } = JSON.parse(readFileSync(process.env.COLLAPSE_VECTORS, "utf8"));
+  assert.ok(statuses.length > 20);
+  for (const { status, event, after } of statuses) assert.equal(statusAfter(status, event), after, `${event} in ${status}`);
 });
 
 test("an overview and the events after it build the state that all events would", () => {
@@ -91,26 +97,6 @@ test("the time left follows the last epochs and counts down", () => {
   assert.equal(secondsLeft(run, Date.parse(at(14))), 22);
   assert.equal(progressText(run, Date.parse(at(4))), "epoch 2 of 10 · about 32 s left");
   assert.equal(statusText(run), "running 20 %");
-});
-
-test("formats of numbers and durations", () => {
-  assert.equal(formatDuration(34.4), "34 s");
-  assert.equal(formatDuration(130), "2 min 10 s");
-  assert.equal(formatDuration(11100), "3 h 5 min");
-  assert.equal(formatNumber(0.186321), "0.186");
-  assert.equal(formatNumber(0.00001234), "1.2e-5");
-  assert.equal(formatNumber(0), "0");
-  assert.equal(formatNumber(null), "");
-  assert.equal(formatPercent(0.9821), "98.2 %");
-});
-
-test("formats of counts, epochs, angles and times", () => {
-  assert.deepEqual([formatCount(1, "run"), formatCount(1200, "run")], ["1 run", "1,200 runs"]);
-  assert.deepEqual([formatEpoch(12), formatEpoch(12.25), formatEpoch(0.123456)], ["epoch 12", "epoch 12.25", "epoch 0.12"]);
-  assert.equal(formatAngle(96.379), "96.4°");
-  assert.equal(formatSpeed(5234), "5,200 samples/s");
-  assert.deepEqual([false, true].map((seconds) => formatTime("2026-01-01T10:20:30.5", { seconds })), ["2026-01-01 10:20", "2026-01-01 10:20:30"]);
-  assert.equal(formatValue({ median: 0.5, least: 0.25, most: 1, runs: 3 }, "share"), "50.0 % [25.0 %, 100.0 %]");
 });
 
 test("only the newest capture keeps its arrays, and known events are dropped", () => {

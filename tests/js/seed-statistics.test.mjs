@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { meanMatrix, median, medianAndRange, thresholdCrossing, thresholdCrossings, trainingSeconds, xAxes } from "../../dashboard/assets/js/model/seed-statistics.mjs";
+import { meanMatrix } from "../../dashboard/assets/js/core/arrays.mjs";
+import { median, medianAndRange, thresholdCrossing, thresholdCrossings, trainingSeconds, xAxes } from "../../dashboard/assets/js/model/seed-statistics.mjs";
 
 const run = (epochs, nc1, perEpoch = 10) => ({ measuredEpochs: epochs, series: { train: { nc1 } }, started: { steps_per_epoch: perEpoch } });
 

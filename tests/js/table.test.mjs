@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { apiUrl } from "../../dashboard/assets/js/core/api.mjs";
 import { complete } from "../../dashboard/assets/js/table/completions.mjs";
-import { formatValue } from "../../dashboard/assets/js/core/formatting.mjs";
-import { groupValue, rowStatusText, runValue, sortGroups, sparklinePoints, statusCountsText } from "../../dashboard/assets/js/table/run-rows.mjs";
+import { groupValue, rowStatusText, runValue, sortGroups, sparklinePoints, statusCountsText } from "../../dashboard/assets/js/table/cells.mjs";
 
 const run = {
   id: "r1", name: "first", status: "running", want: "run", epoch: 11, error: null, tags: ["a", "b c"], group: null, started_at: "2026-01-01T00:00:00+00:00", ended_at: null,
@@ -25,16 +24,6 @@ test("a status has what is requested of a run and why it failed", () => {
   assert.equal(rowStatusText({ ...run, want: "pause" }), "pausing");
   assert.equal(rowStatusText({ ...run, status: "failed", error: "out of memory" }), "failed: out of memory");
   assert.equal(statusCountsText({ finished: 2, running: 1 }), "2 finished, 1 running");
-});
-
-test("values are formatted by their kind, groups as median and range", () => {
-  assert.equal(formatValue(0.98765, "share"), "98.8 %");
-  assert.equal(formatValue(70, "duration"), "1 min 10 s");
-  assert.equal(formatValue(0.012345, "number"), "0.0123");
-  assert.equal(formatValue("2026-01-01T10:20:30", "time"), "2026-01-01 10:20");
-  assert.equal(formatValue(null, "number"), "");
-  assert.equal(formatValue({ median: 0.5, least: 0.25, most: 1, runs: 3 }, "number"), "0.5 [0.25, 1]");
-  assert.equal(formatValue({ median: 0.5, least: 0.5, most: 0.5, runs: 1 }, "number"), "0.5");
 });
 
 const group = (value, median) => ({ value, runs: ["a", "b"], states: { finished: 2 }, created_at: "2026", shared: { head: "linear", name: null }, spreads: median === null ? {} : { "train.nc1": { median, least: 0, most: 9, runs: 2 } } });

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from backend.api.page_constants import page_constants
+from backend.store.event_payloads import PAYLOADS
+from backend.store.run_status import STATUSES, TRANSITIONS, next_status
 from ncengine.geometry.projections import project_capture
 from ncengine.geometry.views import simplex_rows, tetrahedron_matrix
 from ncfigures.figure_spec import parse_camera
@@ -40,6 +42,12 @@ def vectors() -> dict[str, object]:
             "frames": [frame.tolist() for frame in frames],
             "rotated": (vertices @ frames[0].T @ frames[1]).tolist(),
         },
+        "statuses": [
+            {"status": status, "event": event, "after": next_status(status, event)}
+            for status in STATUSES
+            for event in PAYLOADS
+            if next_status(status, event) is not None
+        ],
         "tetrahedra": [
             {"classes": classes, "four": four, "matrix": tetrahedron_matrix(classes, four).tolist()}
             for classes, four in ((5, [0, 1, 2, 3]), (10, [7, 2, 9, 0]), (128, [3, 127, 64, 5]))
@@ -53,6 +61,12 @@ def vectors() -> dict[str, object]:
             "picture": (coordinates @ matrix).tolist(),
         },
     }
+
+
+def test_an_event_leads_to_one_status_whatever_was_before():
+    pairs = {(event, status) for after in TRANSITIONS.values() for event, status in after.items()}
+    assert page_constants()["status_after_event"] == dict(pairs)
+    assert len(dict(pairs)) == len(pairs)
 
 
 @pytest.mark.skipif(

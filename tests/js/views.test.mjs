@@ -3,10 +3,12 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
-import { cameraAxes, DEFAULT_CAMERA, dot, formatCamera, parseCamera, projectToScreen, rotateCamera, zoomCamera } from "../../dashboard/assets/js/scene/camera.mjs";
-import { rotatedVertices, vertexRotationDegrees } from "../../dashboard/assets/js/scene/frame-rotation.mjs";
+import { DEFAULT_CAMERA } from "../../dashboard/assets/js/core/constants.mjs";
+import { cameraAxes, dot, formatCamera, parseCamera, projectToScreen, rotateCamera, zoomCamera } from "../../dashboard/assets/js/scene/camera.mjs";
 import { arrayFromRows, project } from "../../dashboard/assets/js/core/arrays.mjs";
-import { GrandTour, helmertRows, interpolate, orthonormalize, pcaView, seededRandom, tetrahedronView } from "../../dashboard/assets/js/scene/views.mjs";
+import {
+  GrandTour, helmertRows, interpolate, orthonormalize, pcaView, rotatedVertices, seededRandom, tetrahedronView, vertexRotationDegrees,
+} from "../../dashboard/assets/js/scene/views.mjs";
 
 const vectors = JSON.parse(readFileSync(process.env.COLLAPSE_VECTORS, "utf8"));
 

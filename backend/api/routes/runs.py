@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Response
 
 from backend.api import run_groups, run_views, views, wire
+from backend.api.page_constants import MAX_PAGE_GROUPS, MAX_PAGE_RUNS
 from backend.api.routes.context import AppContext, ContextDep, EncodedRoute
 from backend.api.security.permissions import require_scope
 from backend.jobs import sweep
@@ -96,7 +97,7 @@ def listing(
     ] = "-created",
     cursor: Annotated[str | None, Query(max_length=1000)] = None,
     offset: Annotated[int, Query(ge=0, le=10_000_000, description="rows to skip, instead of a cursor")] = 0,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_RUNS)] = 100,
     deleted: Annotated[bool, Query(description="list deleted runs that can still be restored")] = False,
     runs: Annotated[str | None, Query(max_length=8000, description="only these ids, comma-separated")] = None,
 ) -> wire.RunPage:
@@ -151,7 +152,7 @@ def list_run_groups(
     keys: Annotated[
         str, Query(max_length=2000, description="metrics as SPLIT.KEY, comma-separated: train.nc1")
     ] = "train.nc1",
-    limit: Annotated[int, Query(ge=1, le=2000)] = 1000,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_GROUPS)] = 1000,
 ) -> wire.RunGroupPage:
     """Group runs by a shared field, or by everything except the seed."""
     metrics = [key for key in keys.split(",") if key]

@@ -20,7 +20,7 @@ window.dash_clientside = Object.assign({}, window.dash_clientside, {
     updateNavigation(path) {
       return ["/runs", "/new", "/compare", "/system"].map((page) => {
         const isCurrent = path?.startsWith(page) || (page === "/runs" && path === "/");
-        return isCurrent ? "nav-link here" : "nav-link";
+        return isCurrent ? "nav-link current" : "nav-link";
       });
     },
     /** Set the title of the browser's tab. */

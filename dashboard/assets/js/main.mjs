@@ -1,14 +1,11 @@
 // Starts and closes the scripts of pages as Dash mounts and removes their elements.
 
-import { listenForDownloads } from "./core/downloads.mjs";
-import { listenForFigureDrops } from "./core/figure-drop.mjs";
-import { KeyboardShortcuts } from "./core/keyboard.mjs";
-import { ReadinessBanner } from "./core/readiness.mjs";
+import { listenForDownloads, listenForFigureDrops } from "./core/files.mjs";
 import { ComparePage } from "./pages/compare-page.mjs";
-import { GuidedTour } from "./pages/guided-tour.mjs";
-import { listenForQueueDrags } from "./pages/queue-order.mjs";
+import { listenForQueueDrags } from "./pages/run-actions.mjs";
 import { RunPage } from "./pages/run-page.mjs";
 import { RunsPage } from "./pages/runs-page.mjs";
+import { GuidedTour, KeyboardShortcuts, showServerProblems } from "./pages/shell.mjs";
 
 const PAGE_CLASSES = { "run-page": RunPage, "compare-page": ComparePage, "runs-page": RunsPage };
 const tour = new GuidedTour();
@@ -30,12 +27,12 @@ function updatePage() {
 new MutationObserver(updatePage).observe(document.body, { childList: true, subtree: true });
 updatePage();
 new KeyboardShortcuts();
-new ReadinessBanner().begin();
+showServerProblems();
 listenForQueueDrags();
 listenForFigureDrops();
 listenForDownloads();
 
-/** For the export dialog's callback, for tests, and for whoever wants the numbers behind the picture. */
+/** What the export dialog's callback and tests read, and the numbers behind the picture. */
 window.collapseLab = {
   viewState: () => page?.viewState?.() ?? null,
   /** What the scene shows: [x, y, z] of vertices, means, weights and features, before the camera. */

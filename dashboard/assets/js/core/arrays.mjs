@@ -1,4 +1,6 @@
-// Plotly's typed arrays ({dtype, bdata, shape}) as numbers, and products of coordinates with a view's matrix.
+// Numbers and matrices: Plotly's typed arrays ({dtype, bdata, shape}) decoded to {data, rows, columns}, products, cosines.
+
+import { MIN_LOG_RATIO } from "./constants.mjs";
 
 const ARRAY_TYPES = { f4: Float32Array, i4: Int32Array, u1: Uint8Array };
 
@@ -35,4 +37,36 @@ export function axesFromRows(rows) {
 /** Convert a number that JSON may hold as "NaN", "Infinity" or "-Infinity"; null stays null. */
 export function toNumber(value) {
   return value === null || value === undefined ? null : Number(value);
+}
+
+/** The numbers among values that may be null, NaN or infinite. */
+export const finiteValues = (values) => values.filter((value) => value !== null && Number.isFinite(value));
+
+/** Whether values need a logarithmic axis: all positive, over more than the factor MIN_LOG_RATIO. */
+export function needsLogAxis(values) {
+  const finite = finiteValues(values);
+  return finite.length > 1 && Math.min(...finite) > 0 && Math.max(...finite) > MIN_LOG_RATIO * Math.min(...finite);
+}
+
+/** The cosine between row i of one matrix and row j of another; null where one of them is zero. */
+export function cosine(a, i, b, j) {
+  let [ab, aa, bb] = [0, 0, 0];
+  for (let c = 0; c < a.columns; c += 1) {
+    const [x, y] = [a.data[i * a.columns + c], b.data[j * b.columns + c]];
+    [ab, aa, bb] = [ab + x * y, aa + x * x, bb + y * y];
+  }
+  return aa && bb ? ab / Math.sqrt(aa * bb) : null;
+}
+
+/** The norm of a row. */
+export function rowNorm({ data, columns }, i) {
+  return Math.hypot(...data.subarray(i * columns, (i + 1) * columns));
+}
+
+/** The mean of matrices; null where their shapes differ. */
+export function meanMatrix(matrices) {
+  const [{ rows, columns }] = matrices;
+  if (matrices.some((each) => each.rows !== rows || each.columns !== columns)) return null;
+  const mean = (i) => matrices.reduce((sum, each) => sum + each.data[i], 0) / matrices.length;
+  return { data: Float32Array.from({ length: rows * columns }, (_, i) => mean(i)), rows, columns };
 }

@@ -71,7 +71,7 @@ export function navigate(href) {
   window.scrollTo(0, 0);
 }
 
-/** Tell Dash's Location about a change; otherwise it restores the address that it knows. */
+/** Notify Dash's Location of a change; otherwise it restores its own address. */
 function notifyDash() {
   window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
 }

@@ -1,5 +1,6 @@
 // Playback of a run's captures: which one is shown, and their arrays, fetched on demand and cached.
 
+import { fetchJson } from "../core/api.mjs";
 import { axesFromRows, decodeArray } from "../core/arrays.mjs";
 
 const CACHED_FRAMES = 600;
@@ -8,6 +9,7 @@ const PREFETCH_AHEAD = 8; // captures fetched in advance during playback
 const PLAYBACK_INTERVAL_MS = 90; // between two captures at speed 1
 export const TRAIL_CAPTURES = 8; // captures before the one shown whose class means make the trajectories
 export const SPEEDS = [0.5, 1, 2, 4];
+export const LARGE_STEP = 10; // captures that shift and an arrow key move by
 
 /** Index of the last capture at or before an epoch; the first where all are later; -1 where there is none. */
 export function captureIndexAt(captures, epoch) {
@@ -150,9 +152,7 @@ export class Playback {
     const serverView = this.getServerView();
     try {
       const address = capture.href + (serverView?.query ?? "") + (this.needsFrames() ? "&arrays=frame" : "");
-      const response = await fetch(address, { signal: this.signal });
-      if (!response.ok) throw new Error((await response.json()).detail);
-      const { arrays, facts, vertices } = await response.json();
+      const { arrays, facts, vertices } = await fetchJson(address, { signal: this.signal });
       Object.assign(capture, facts);
       return this.addFrame(capture.step, arrays, serverView && { key: serverView.key, vertices: axesFromRows(vertices) });
     } catch (error) {

@@ -1,8 +1,9 @@
 // The state of a run as a plain object, which events change.
 
+import { apiUrl } from "../core/api.mjs";
 import { decodeArray, toNumber } from "../core/arrays.mjs";
+import { statusAfter } from "../core/constants.mjs";
 
-const STATUS_AFTER_END = { RunFinished: "finished", RunCancelled: "cancelled", RunFailed: "failed" };
 const PACE_EPOCHS = 6; // epochs whose duration the remaining time is estimated from
 
 /** Create the state of a run of which nothing is known but its number of epochs. */
@@ -30,7 +31,7 @@ export function loadOverview(run, { run: row, seq, started, series, steps, captu
   };
   run.captures = Array.from(decodeArray(captures).data, (step) => {
     const epoch = step / stepsPerEpoch;
-    return { step, epoch, href: `/api/v1/runs/${row.id}/geometry?epoch=${epoch}` };
+    return { step, epoch, href: apiUrl(`/runs/${row.id}/geometry`, { epoch }) };
   });
   if (geometry) Object.assign(run.captures.at(-1), geometry.facts);
   loadNewestEvents(run, newest);
@@ -60,18 +61,18 @@ export function hasEvent(run, event) {
   return event.type === "StepMeasured" && event.step <= run.step;
 }
 
-/** How each type of event changes a run. */
+/** How each type of event changes a run, besides its status. */
 const REDUCERS = {
-  RunQueued: (run) => Object.assign(run, { status: "queued", error: null }),
-  RunStarted: (run, event) => Object.assign(run, { status: "running", started: event, dataProgress: null }),
-  Resumed: (run) => Object.assign(run, { status: "running", recentEpochs: [], remaining: null, dataProgress: null }),
+  RunQueued: (run) => Object.assign(run, { error: null }),
+  RunFailed: (run, event) => Object.assign(run, { error: event.error }),
+  RunStarted: (run, event) => Object.assign(run, { started: event, dataProgress: null }),
+  Resumed: (run) => Object.assign(run, { recentEpochs: [], remaining: null, dataProgress: null }),
   LogLine: (run, event) => {
     if (!event.text.includes("\n")) run.note = event.text; // a traceback is shown by the log alone
   },
-  DataProgressed: (run, event) => Object.assign(run, { status: "running", dataProgress: event }),
+  DataProgressed: (run, event) => Object.assign(run, { dataProgress: event }),
   SamplesPictured: (run) => Object.assign(run, { hasSampleImages: true }),
-  AttemptFailed: (run) => Object.assign(run, { status: "queued" }),
-  Paused: (run) => Object.assign(run, { status: "paused", dataProgress: null }),
+  Paused: (run) => Object.assign(run, { dataProgress: null }),
   GeometryCaptured: (run, { arrays: _, ...capture }) => run.captures.push(capture),
   EpochMeasured: addEpoch,
   StepMeasured: addStep,
@@ -81,12 +82,11 @@ const REDUCERS = {
 export function applyEvent(run, event) {
   run.seq = event.seq;
   if (hasEvent(run, event)) return;
-  if (event.type in STATUS_AFTER_END) Object.assign(run, { status: STATUS_AFTER_END[event.type], error: event.error ?? null });
-  else REDUCERS[event.type]?.(run, event);
+  run.status = statusAfter(run.status, event.type);
+  REDUCERS[event.type]?.(run, event);
 }
 
 function addEpoch(run, event) {
-  run.status = "running";
   run.epoch = event.epoch;
   run.terminalPhaseEpoch = event.terminal_phase;
   run.collapseLayer = event.collapse_layer ?? null;

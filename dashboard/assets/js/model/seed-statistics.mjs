@@ -96,11 +96,3 @@ export function trainingSeconds(run, epoch) {
   if (!speed) return null;
   return epoch > atEpoch ? total + ((epoch - atEpoch) * samplesPerEpoch) / speed : total;
 }
-
-/** The mean of matrices {data, rows, columns}; null where their shapes differ. */
-export function meanMatrix(matrices) {
-  const [{ rows, columns }] = matrices;
-  if (matrices.some((each) => each.rows !== rows || each.columns !== columns)) return null;
-  const mean = (i) => matrices.reduce((sum, each) => sum + each.data[i], 0) / matrices.length;
-  return { data: Float32Array.from({ length: rows * columns }, (_, i) => mean(i)), rows, columns };
-}

@@ -1,19 +1,58 @@
 // A chart of an offline replay: a metric of the runs over epochs, as an SVG picture.
 
-import { createElement } from "../core/dom.mjs";
+import { finiteValues, needsLogAxis } from "../core/arrays.mjs";
+import { createElement, createSvg } from "../core/dom.mjs";
 import { formatEpoch, formatNumber } from "../core/formatting.mjs";
-import { createSvg, curvePath, rangePath } from "./svg.mjs";
+
+const isFinite = (value) => value !== null && Number.isFinite(value);
+
+/**
+ * The path of a curve. Values that are not finite, or not positive on a logarithmic axis, interrupt it.
+ * @param {{xRange: number[], yRange: number[], isLog: boolean}} axes
+ * @param {{width, height, left, right, top, bottom}} box the picture's size and its margins in pixels
+ */
+export function curvePath(x, y, { xRange: [x0, x1], yRange: [y0, y1], isLog }, box) {
+  const toLinear = isLog ? Math.log10 : (value) => value;
+  const [low, high] = [toLinear(y0), toLinear(y1)];
+  const toX = (value) => box.left + ((value - x0) / (x1 - x0 || 1)) * (box.width - box.left - box.right);
+  const toY = (value) => box.height - box.bottom - ((toLinear(value) - low) / (high - low || 1)) * (box.height - box.top - box.bottom);
+  let isDrawing = false;
+  const parts = [];
+  for (let i = 0; i < x.length; i += 1) {
+    const hasValue = isFinite(y[i]) && (!isLog || y[i] > 0);
+    if (hasValue) parts.push(`${isDrawing ? "L" : "M"}${toX(x[i]).toFixed(1)} ${toY(y[i]).toFixed(1)}`);
+    isDrawing = hasValue;
+  }
+  return parts.join("");
+}
+
+/** The outline of a range: along the maximum and back along the minimum, split where values are missing. */
+export function rangePath(x, min, max, axes, box) {
+  const parts = [];
+  let from = 0;
+  for (let i = 0; i <= x.length; i += 1) {
+    const hasValue = i < x.length && [min[i], max[i]].every((value) => isFinite(value) && (!axes.isLog || value > 0));
+    if (hasValue) continue;
+    if (i - from > 1) {
+      const piece = (values) => values.slice(from, i);
+      const forth = curvePath(piece(x), piece(max), axes, box);
+      const back = curvePath(piece(x).reverse(), piece(min).reverse(), axes, box);
+      parts.push(`${forth}L${back.slice(1)}Z`);
+    }
+    from = i + 1;
+  }
+  return parts.join("");
+}
 
 const BOX = { width: 320, height: 150, left: 44, right: 8, top: 8, bottom: 20 };
-const MIN_LOG_RATIO = 20; // of the largest to the smallest value, for a logarithmic axis
 const MARGIN_SHARE = 0.05; // of a linear axis's range, above and below
 
 /** The range of an axis for all values, and whether it is logarithmic: all positive, over more than a factor of twenty. */
 export function axisRange(values) {
-  const finite = values.filter((value) => value !== null && Number.isFinite(value));
+  const finite = finiteValues(values);
   if (finite.length === 0) return { range: [0, 1], isLog: false };
   const [min, max] = [Math.min(...finite), Math.max(...finite)];
-  const isLog = min > 0 && max > MIN_LOG_RATIO * min;
+  const isLog = needsLogAxis(finite);
   const margin = isLog ? 0 : (max - min || Math.abs(max) || 1) * MARGIN_SHARE;
   return { range: [min - margin, max + margin], isLog };
 }

@@ -1,17 +1,15 @@
 // Runs as one file that works offline: scenes, a slider, cosines and curves, from data inside the page.
 
 import { COLOURS, LIMITS } from "../core/constants.mjs";
-import { createElement, cssReader, findPart, pressButton } from "../core/dom.mjs";
+import { createElement, createSvg, cssReader, findPart, pressButton, runShortcut } from "../core/dom.mjs";
 import { formatAngle, formatEpoch } from "../core/formatting.mjs";
-import { captureIndexAt, TRAIL_CAPTURES } from "../model/playback.mjs";
+import { captureIndexAt, LARGE_STEP, TRAIL_CAPTURES } from "../model/playback.mjs";
+import { heatmapValues } from "../panels/charts.mjs";
 import { Scene } from "../scene/scene.mjs";
 import { OfflineChart } from "./offline-chart.mjs";
-import { createSvg } from "./svg.mjs";
 
 const SPEEDS = [1, 2, 4, 8];
 const PLAYBACK_INTERVAL_MS = 250; // between two captures at speed 1
-const LARGE_STEP = 10; // captures that shift and an arrow key move by
-const MIN_COLOUR_RANGE = 0.25; // of cosines around the ideal
 const MARK_LABELS = { means: "class mean", weights: "classifier weights", features: "sample", vertices: "vertex" };
 
 /** Decode numbers that are rounded to 16-bit multiples of `scale`. */
@@ -39,12 +37,12 @@ class RunView {
     this.css = replay.css;
     const article = createElement("article", {}, isLabelled ? [createElement("h2", { textContent: run.label })] : []);
     const host = createElement("div", { className: "scene", "data-part": "scene" });
-    this.statistics = createElement("p", { "data-part": "sentence" });
+    this.statistics = createElement("p", { "data-part": "angle-statistics" });
     article.append(host, this.statistics);
     replay.part("scenes").append(article);
-    this.heatmap = createElement("canvas", { className: "heat", width: 300, height: 300, role: "img", "data-part": "heat" });
+    this.heatmap = createElement("canvas", { className: "heatmap", width: 300, height: 300, role: "img", "data-part": "heatmap" });
     const caption = isLabelled ? [createElement("figcaption", { textContent: run.label })] : [];
-    replay.part("heats").append(createElement("figure", {}, [this.heatmap, ...caption]));
+    replay.part("heatmaps").append(createElement("figure", {}, [this.heatmap, ...caption]));
     this.frames = this.decodeFrames();
     const callbacks = { onCameraMove: () => replay.syncCamera(this), onClick: (label) => replay.highlight(label), onHover: (mark) => replay.showMark(run, mark) };
     this.scene = new Scene(host, { colours: run.colours, css: this.css, callbacks });
@@ -65,9 +63,9 @@ class RunView {
   show(epoch) {
     const index = captureIndexAt(this.run.captures, epoch);
     const [capture, names] = [this.run.captures[index], this.run.class_names];
-    this.scene.show(this.frames[index], this.frames.slice(Math.max(0, index - TRAIL_CAPTURES), index), capture.pair);
-    const [smallest, ideal, error] = [capture.angle, this.run.ideal_deg, capture.off].map(formatAngle);
-    const text = `Smallest angle ${smallest}, ${names[capture.pair[0]]} and ${names[capture.pair[1]]}. Ideal ${ideal}. Mean angle error ${error}.`;
+    this.scene.show(this.frames[index], this.frames.slice(Math.max(0, index - TRAIL_CAPTURES), index), capture.smallest_pair);
+    const [smallest, ideal, error] = [capture.smallest_angle_deg, this.run.ideal_deg, capture.mean_angle_error_deg].map(formatAngle);
+    const text = `Smallest angle ${smallest}, ${names[capture.smallest_pair[0]]} and ${names[capture.smallest_pair[1]]}. Ideal ${ideal}. Mean angle error ${error}.`;
     const captured = formatEpoch(capture.epoch);
     const isEarlier = Math.abs(capture.epoch - epoch) > 1e-6;
     this.statistics.textContent = isEarlier ? `At ${captured}: ${text}` : text;
@@ -77,12 +75,11 @@ class RunView {
   }
 
   /** Draw the cosines between class means; the colours are centred on −1/(K−1). */
-  drawHeatmap({ data, rows }) {
+  drawHeatmap(cosines) {
     const { width } = this.heatmap;
     const context = this.heatmap.getContext("2d");
-    const cell = width / rows;
-    const centre = -1 / (this.run.class_names.length - 1);
-    const range = Math.max(MIN_COLOUR_RANGE, ...Array.from(data, (value, i) => (Math.floor(i / rows) === i % rows ? 0 : Math.abs(value - centre))));
+    const { z, centre, range } = heatmapValues(cosines, "cos", this.run.class_names.length);
+    const cell = width / z.length;
     const fill = (i, j, colour, opacity) => {
       context.globalAlpha = opacity;
       context.fillStyle = colour;
@@ -90,14 +87,12 @@ class RunView {
     };
     context.clearRect(0, 0, width, width);
     const neutral = this.css("neutral");
-    for (let i = 0; i < rows; i += 1) {
-      for (let j = 0; j < rows; j += 1) {
-        if (i === j) continue;
-        const share = (data[i * rows + j] - centre) / range;
-        fill(i, j, neutral, 1);
-        fill(i, j, share < 0 ? COLOURS.cosine_low : COLOURS.cosine_high, Math.min(1, Math.abs(share)));
-      }
-    }
+    z.forEach((row, i) => row.forEach((value, j) => {
+      if (value === null) return;
+      const share = (value - centre) / range;
+      fill(i, j, neutral, 1);
+      fill(i, j, share < 0 ? COLOURS.cosine_low : COLOURS.cosine_high, Math.min(1, Math.abs(share)));
+    }));
     context.globalAlpha = 1;
   }
 }
@@ -157,7 +152,7 @@ class OfflineReplay {
   }
 
   showMark(run, mark) {
-    this.part("hover").textContent = mark ? `${run.class_names[mark.label]}, ${MARK_LABELS[mark.kind] ?? mark.kind}` : "";
+    this.part("hovered-mark").textContent = mark ? `${run.class_names[mark.label]}, ${MARK_LABELS[mark.kind] ?? mark.kind}` : "";
   }
 
   togglePlay() {
@@ -200,14 +195,11 @@ class OfflineReplay {
   onKey(event) {
     if (event.target.tagName === "SELECT" || event.ctrlKey || event.metaKey) return;
     const distance = event.shiftKey ? LARGE_STEP : 1;
-    const actions = {
+    if (this.views.some((view) => view.scene.canvas === event.target)) return;
+    runShortcut(event, {
       " ": () => this.togglePlay(), ArrowLeft: () => this.show(this.index - distance), ArrowRight: () => this.show(this.index + distance),
       Home: () => this.show(0), End: () => this.show(this.epochs.length - 1),
-    };
-    const isOnScene = this.views.some((view) => view.scene.canvas === event.target);
-    if (!actions[event.key] || (event.key === " " && event.target.tagName === "BUTTON") || isOnScene) return;
-    event.preventDefault();
-    actions[event.key]();
+    });
   }
 
   /** The legend of the charts' lines. */
@@ -215,7 +207,7 @@ class OfflineReplay {
     for (const line of this.data.lines) {
       const sample = createSvg("svg", { viewBox: "0 0 26 8", "aria-hidden": "true" });
       sample.append(createSvg("path", { d: "M0 4H26", class: `line ${line.dash}`, style: `stroke:var(--${line.colour})` }));
-      this.part("keys").append(createElement("span", {}, [sample, line.label]));
+      this.part("legend").append(createElement("span", {}, [sample, line.label]));
     }
   }
 }

@@ -1,19 +1,17 @@
 // The comparison of configurations: a scene for each, with one camera and one position on the x axis for all; median
 // and range over seeds in the charts.
 
+import { ApiError, getJson, RunStream, showConnection } from "../core/api.mjs";
+import { needsLogAxis } from "../core/arrays.mjs";
 import { ENDED_STATUSES, LIMITS } from "../core/constants.mjs";
-import { createElement, cssReader, findPart, observeTheme, pressButton, setText, sleep } from "../core/dom.mjs";
-import { formatDuration, formatEpoch } from "../core/formatting.mjs";
-import { isTyping } from "../core/keyboard.mjs";
-import { RunStream, showConnection } from "../core/stream.mjs";
-import { Throttle } from "../core/throttle.mjs";
+import { createElement, cssReader, findPart, isTyping, observeTheme, pressButton, runShortcut, setText, Throttle, waitFor } from "../core/dom.mjs";
+import { formatEpoch, formatPosition } from "../core/formatting.mjs";
 import { readUrlState, writeUrlState } from "../core/url-state.mjs";
 import { captureIndexAt, Playback } from "../model/playback.mjs";
 import { applyEvent, createRun, hasEvent, loadOverview } from "../model/run-model.mjs";
 import { medianAndRange, xAxes } from "../model/seed-statistics.mjs";
-import { axesTheme, needsLogAxis } from "../panels/charts.mjs";
-import { AngleDifference } from "../panels/angle-difference.mjs";
-import { TimeToCollapse } from "../panels/time-to-collapse.mjs";
+import { axesTheme, plotlyElement, setChartTitles } from "../panels/charts.mjs";
+import { AngleDifference, TimeToCollapse } from "../panels/comparison.mjs";
 import { parseCamera } from "../scene/camera.mjs";
 import { Scene } from "../scene/scene.mjs";
 
@@ -24,7 +22,6 @@ const SLIDER_STEPS = 400;
 const TIME_GRID_STEPS = 300; // points of curves over seconds, an axis on which runs share no values
 const DRAW_INTERVAL_MS = 250;
 const URL_INTERVAL_MS = 300;
-const MOUNT_POLL_MS = 30;
 const MIN_AXIS_END = 1e-9;
 const BISECTION_STEPS = 40;
 const CHART_INDICES = [0, 1, 2, 3];
@@ -81,9 +78,8 @@ export class ComparePage {
 
   async begin() {
     await this.load();
-    const isMounted = () => window.Plotly && this.graphs().every((graph) => graph?._fullLayout);
-    while (!this.abort.signal.aborted && !isMounted()) await sleep(MOUNT_POLL_MS);
-    if (this.abort.signal.aborted) return;
+    const areMounted = () => window.Plotly && this.graphs().every((graph) => graph?._fullLayout);
+    if (!(await waitFor(areMounted, this.abort.signal))) return;
     if (this.initialCamera) for (const { scene } of this.configurations) scene.setCamera(this.initialCamera);
     this.updateTheme();
     this.seek(this.position);
@@ -92,7 +88,7 @@ export class ComparePage {
   }
 
   graphs() {
-    return CHART_INDICES.map((i) => document.getElementById(`compare-chart-${i}`)?.querySelector(".js-plotly-plot"));
+    return CHART_INDICES.map((i) => plotlyElement(`compare-chart-${i}`));
   }
 
   async load() {
@@ -101,9 +97,7 @@ export class ComparePage {
 
   async loadRun({ firstRun, scene, playback }, { id, model }) {
     try {
-      const response = await fetch(`/api/v1/runs/${id}/overview?points=${CURVE_POINTS}`, { signal: this.abort.signal });
-      if (!response.ok) return;
-      const overview = await response.json();
+      const overview = await getJson(`/runs/${id}/overview`, { points: CURVE_POINTS }, { signal: this.abort.signal });
       model.epochs = overview.run.config.epochs;
       model.batchSize = overview.run.config.batch_size;
       loadOverview(model, overview);
@@ -111,7 +105,7 @@ export class ComparePage {
       scene.begin(overview.started);
       if (overview.geometry) playback.addFrame(overview.geometry.step, overview.geometry.arrays);
     } catch (error) {
-      if (error.name !== "AbortError") throw error;
+      if (error.name !== "AbortError" && !(error instanceof ApiError)) throw error; // a deleted run stays empty
     }
   }
 
@@ -186,8 +180,7 @@ export class ComparePage {
   }
 
   formatX(x) {
-    if (this.axis === "time") return x < 10 ? `${x.toFixed(2)} s` : formatDuration(x);
-    return `${this.axis} ${Number(x.toFixed(this.axis === "epoch" ? 1 : 0))}`;
+    return formatPosition(this.axis, x);
   }
 
   updateTexts() {
@@ -248,12 +241,7 @@ export class ComparePage {
 
   updateChartTitles() {
     pressButton(this.root, "group", String(this.groupIndex));
-    this.root.querySelectorAll("[data-chart-title]").forEach((title, i) => {
-      const chart = this.groups[this.groupIndex].charts[i];
-      title.textContent = chart?.title ?? "";
-      title.title = chart?.help ?? "";
-      title.parentElement.style.visibility = chart?.key ? "" : "hidden";
-    });
+    setChartTitles(this.root, this.groups[this.groupIndex].charts, (chart) => Boolean(chart?.key));
   }
 
   updateTheme() {
@@ -302,12 +290,9 @@ export class ComparePage {
 
   onKey(event) {
     if (isTyping(event)) return;
-    const actions = {
+    runShortcut(event, {
       " ": () => this.togglePlay(), ArrowLeft: () => this.seek(this.position - PLAYBACK_SHARE), ArrowRight: () => this.seek(this.position + PLAYBACK_SHARE),
       Home: () => this.seek(0), End: () => this.seek(1),
-    };
-    if (!actions[event.key] || (event.target.closest("button, a") && event.key === " ")) return;
-    event.preventDefault();
-    actions[event.key]();
+    });
   }
 }

@@ -1,12 +1,9 @@
 // Controls of a run's page: the slider, the choice of four classes, the search for a class, buttons and keys.
 
 import { LAYERS } from "../core/constants.mjs";
-import { createElement } from "../core/dom.mjs";
-import { isTyping } from "../core/keyboard.mjs";
-import { SPEEDS } from "../model/playback.mjs";
-import { extendsSelection } from "../scene/camera-input.mjs";
-
-const LARGE_STEP = 10; // captures that shift and an arrow key move by
+import { createElement, isTyping, runShortcut } from "../core/dom.mjs";
+import { LARGE_STEP, SPEEDS } from "../model/playback.mjs";
+import { extendsSelection } from "../scene/camera.mjs";
 
 /** Create the slider over captures. */
 export function createSlider(page) {
@@ -34,7 +31,7 @@ export function createClassSelects(page) {
     });
     return select;
   });
-  page.part("four")?.replaceChildren(...selects);
+  page.part("tetrahedron-classes")?.replaceChildren(...selects);
   return selects;
 }
 
@@ -116,8 +113,5 @@ function onKey(page, event) {
       page.writeUrl();
     }])),
   };
-  const act = actions[event.key];
-  if (!act || (event.target.closest("button, a") && event.key === " ")) return;
-  event.preventDefault();
-  act();
+  runShortcut(event, actions);
 }

@@ -1,22 +1,17 @@
 // The page of one run. The server sends its layout; this fills it from the run's overview and its stream of events.
 
-import { sendJson } from "../core/api.mjs";
-import { DEFAULT_LAYERS, ENDED_STATUSES, LAYERS } from "../core/constants.mjs";
-import { createElement, cssReader, findPart, observeTheme, pressButton, setText, sleep } from "../core/dom.mjs";
-import { RunStream, showConnection } from "../core/stream.mjs";
-import { Throttle } from "../core/throttle.mjs";
-import { showToast } from "../core/toast.mjs";
+import { getJson, RunStream, sendJson, showConnection } from "../core/api.mjs";
+import { DEFAULT_LAYERS, ENDED_STATUSES, LAYERS, PROJECTED_VIEWS } from "../core/constants.mjs";
+import { createElement, cssReader, findPart, observeTheme, pressButton, setText, showToast, sleep, Throttle, waitFor } from "../core/dom.mjs";
 import { readUrlState, writeUrlState } from "../core/url-state.mjs";
 import { captureIndexAt, Playback } from "../model/playback.mjs";
 import { applyEvent, createRun, hasEvent, loadOverview } from "../model/run-model.mjs";
-import { SampleImages } from "../model/sample-images.mjs";
-import { axesTheme, drawHeatmap, highlightShapes } from "../panels/charts.mjs";
+import { axesTheme, drawHeatmap, drawLayerChart, highlightShapes, plotlyElement } from "../panels/charts.mjs";
 import { Curves } from "../panels/curves.mjs";
 import { Details } from "../panels/details.mjs";
-import { drawLayerChart } from "../panels/layer-chart.mjs";
 import { captureDescription, captureText, updateAngleStatistics, updateHeader, updateReadings } from "../panels/run-text.mjs";
 import { Scene } from "../scene/scene.mjs";
-import { tooltipLines } from "../scene/tooltips.mjs";
+import { SampleImages, tooltipLines } from "../scene/tooltips.mjs";
 import { bindControls, createClassSearch, createClassSelects, createSlider } from "./run-controls.mjs";
 
 const CURVE_POINTS = 1000; // at most, for each curve: more cannot be told apart on a screen
@@ -25,13 +20,11 @@ const URL_INTERVAL_MS = 300;
 const CLOCK_INTERVAL_MS = 1000;
 const PREFETCH_DELAY_MS = 1500;
 const RETRY_DELAY_MS = 1000;
-const MOUNT_POLL_MS = 30;
 const EPOCH_DECIMALS = 6; // in the address
 const TOOLTIP_MARGIN_PX = 8;
 const CHART_IDS = ["chart-0", "chart-1", "chart-2", "chart-3"];
 const HEATMAP_IDS = ["angles-graph", "large-angles-graph"];
 const FLAT_MODES = ["angles", "layers"]; // modes that show a chart in place of the scene
-const SERVER_VIEWS = ["pca", "tetrahedron"];
 
 /** The live page of a run. */
 export class RunPage {
@@ -98,9 +91,7 @@ export class RunPage {
     const { signal } = this.abort;
     while (!signal.aborted) {
       try {
-        const response = await fetch(`/api/v1/runs/${this.runId}/overview?points=${CURVE_POINTS}`, { signal });
-        if (!response.ok) throw new Error((await response.json()).detail);
-        return await response.json();
+        return await getJson(`/runs/${this.runId}/overview`, { points: CURVE_POINTS }, { signal });
       } catch (error) {
         if (error.name === "AbortError") return null;
         showConnection("reconnecting");
@@ -110,22 +101,18 @@ export class RunPage {
     return null;
   }
 
-  graph(id) {
-    return document.getElementById(id)?.querySelector(".js-plotly-plot");
-  }
-
   /** Wait for the charts, which Dash mounts some time after the page. */
   async chartsMounted() {
-    const isMounted = () => window.Plotly && ["angles-graph", ...CHART_IDS].every((id) => this.graph(id)?._fullLayout);
-    while (!this.abort.signal.aborted && !isMounted()) await sleep(MOUNT_POLL_MS);
+    const areMounted = () => window.Plotly && ["angles-graph", ...CHART_IDS].every((id) => plotlyElement(id)?._fullLayout);
+    await waitFor(areMounted, this.abort.signal);
   }
 
   begin() {
     this.hasBegun = true;
-    this.curves.begin(CHART_IDS.map((id) => this.graph(id)));
+    this.curves.begin(CHART_IDS.map((id) => plotlyElement(id)));
     for (const id of HEATMAP_IDS) {
-      this.graph(id)?.on("plotly_hover", ({ points }) => this.hoverCell(points[0]));
-      this.graph(id)?.on("plotly_unhover", () => this.highlight([]));
+      plotlyElement(id)?.on("plotly_hover", ({ points }) => this.hoverCell(points[0]));
+      plotlyElement(id)?.on("plotly_unhover", () => this.highlight([]));
     }
     this.curves.updateOptions();
     this.updateTheme();
@@ -237,7 +224,7 @@ export class RunPage {
   /** The view that the server must project captures to, or null: with many classes coordinates are sent in 3 dimensions. */
   serverView() {
     const { scene } = this;
-    if (!scene.isProjectedByServer || !SERVER_VIEWS.includes(this.mode)) return null;
+    if (!scene.isProjectedByServer || !PROJECTED_VIEWS.includes(this.mode)) return null;
     const classes = this.mode === "tetrahedron" ? `&classes=${scene.tetrahedronClasses}` : "";
     return { key: `${this.mode}${classes}`, query: `&view=${this.mode}${classes}` };
   }
@@ -292,7 +279,7 @@ export class RunPage {
     updateHeader(root, run, Date.now());
     const shownEpoch = captureText(run, capture);
     setText(this.part("shown-epoch"), shownEpoch);
-    setText(this.part("follow"), this.hasEnded ? "Latest" : isLive ? "Live" : "Go to live");
+    setText(this.part("latest"), this.hasEnded ? "Latest" : isLive ? "Live" : "Go to live");
     const play = this.part("play");
     play.textContent = isPlaying ? "❚❚" : "▶";
     play.setAttribute("aria-label", isPlaying ? "Pause playback" : "Play captures");
@@ -307,7 +294,7 @@ export class RunPage {
 
   drawAngles() {
     const { run, frame } = this;
-    const graph = this.graph("angles-graph");
+    const graph = plotlyElement("angles-graph");
     if (!frame || !graph || !run.started) return;
     drawHeatmap(graph, frame.cosines, this.unit, this.css, run.started.classes);
     graph.setAttribute("role", "img");
@@ -317,8 +304,8 @@ export class RunPage {
   }
 
   drawLargeCharts() {
-    if (this.mode === "layers") drawLayerChart(this.graph("layers-graph"), this.run, this.playback.capture?.epoch ?? null, this.css);
-    const graph = this.graph("large-angles-graph");
+    if (this.mode === "layers") drawLayerChart(plotlyElement("layers-graph"), this.run, this.playback.capture?.epoch ?? null, this.css);
+    const graph = plotlyElement("large-angles-graph");
     if (this.mode !== "angles" || !this.frame || !graph) return;
     drawHeatmap(graph, this.frame.cosines, this.unit, this.css, this.run.started.classes);
     window.Plotly.Plots.resize(graph);
@@ -328,7 +315,7 @@ export class RunPage {
     this.scene.updateColours();
     if (!this.hasBegun) return;
     for (const id of [...HEATMAP_IDS, "layers-graph"]) {
-      if (this.graph(id)) window.Plotly.relayout(this.graph(id), axesTheme(this.css));
+      if (plotlyElement(id)) window.Plotly.relayout(plotlyElement(id), axesTheme(this.css));
     }
     this.heatmapThrottle.flush();
     this.curves.draw();
@@ -338,7 +325,7 @@ export class RunPage {
   // ── highlighted classes ───────────────────────────────────────────────────────────────────────────────────────────
 
   showTooltip(mark) {
-    const tooltip = this.part("tip");
+    const tooltip = this.part("tooltip");
     this.hoveredMark = mark;
     tooltip.hidden = mark === null;
     if (mark !== null) {
@@ -364,7 +351,7 @@ export class RunPage {
       item.setAttribute("aria-pressed", String(this.pinnedLabels.includes(label)));
       item.classList.toggle("dim", highlighted.length > 0 && !highlighted.includes(label));
     }
-    const graph = this.graph("angles-graph");
+    const graph = plotlyElement("angles-graph");
     const key = highlighted.join();
     if (graph && this.run.started && key !== this.outlinedLabels && this.frame?.cosines.rows === this.names.length) {
       this.outlinedLabels = key;
@@ -430,14 +417,13 @@ export class RunPage {
     }
   }
 
-  /** What an export of this view needs: the capture shown, camera, layers, unit, view. */
+  /** What an export of this view needs: the capture shown, camera, unit, view. */
   viewState() {
     const { scene, playback } = this;
-    const layers = ["features", "classifier", "names"].filter((id) => scene.layers[id]);
-    const view = SERVER_VIEWS.includes(this.mode) ? this.mode : null;
+    const view = PROJECTED_VIEWS.includes(this.mode) ? this.mode : null;
     return {
-      run: this.runId, epoch: this.run.captures[playback.selectedIndex]?.epoch ?? null, camera: scene.cameraText, layers, unit: this.unit,
-      view, classes: view === "tetrahedron" ? scene.tetrahedronClasses.join(",") : null, own: this.run.started?.view ?? null,
+      epoch: this.run.captures[playback.selectedIndex]?.epoch ?? null, camera: scene.cameraText, unit: this.unit,
+      view, classes: view === "tetrahedron" ? scene.tetrahedronClasses.join(",") : null,
     };
   }
 }

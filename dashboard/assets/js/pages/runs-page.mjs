@@ -2,21 +2,15 @@
 
 import { getJson, sendJson } from "../core/api.mjs";
 import { LIMITS } from "../core/constants.mjs";
-import { createElement, findPart, pressButton, setText, sleep } from "../core/dom.mjs";
+import { createElement, findPart, pressButton, setText, showToast, waitFor } from "../core/dom.mjs";
 import { formatCount, formatInteger } from "../core/formatting.mjs";
-import { showToast } from "../core/toast.mjs";
 import { navigate, readUrlState, writeUrlState } from "../core/url-state.mjs";
-import { columnDefinitions, ColumnChooser } from "../table/columns.mjs";
+import { sortGroups } from "../table/cells.mjs";
+import { ColumnChooser, columnDefinitions } from "../table/columns.mjs";
 import { CompletionInput } from "../table/completions.mjs";
-import { sortGroups } from "../table/run-rows.mjs";
-import { BulkActions } from "./bulk-actions.mjs";
+import { BulkActions } from "./run-actions.mjs";
 
 const REFRESH_INTERVAL_MS = 2000;
-const MOUNT_POLL_MS = 30;
-const MAX_GROUPS = 2000;
-const MAX_MEMBERS = 500; // runs of an open group
-const SEEDS_PER_CONFIGURATION = 25; // rows that may be compared for each configuration that a comparison shows
-const GROUP_BUTTONS = ["", "seeds"]; // groupings that have a button; others are in a list
 
 /** The page of the list of runs. */
 export class RunsPage {
@@ -63,16 +57,14 @@ export class RunsPage {
 
   /** Wait for the grid, until it has its own data source, which asks Python; ours replaces it. */
   async gridMounted() {
-    while (!this.abort.signal.aborted) {
+    return waitFor(() => {
       try {
         const api = window.dash_ag_grid?.getApi("runs-grid");
-        if (api?.getGridOption("datasource")) return api;
+        return api?.getGridOption("datasource") ? api : null;
       } catch {
-        // not mounted yet
+        return null; // not mounted yet
       }
-      await sleep(MOUNT_POLL_MS);
-    }
-    return null;
+    }, this.abort.signal);
   }
 
   close() {
@@ -111,17 +103,17 @@ export class RunsPage {
 
   async fetchGroupRows(column, isDescending) {
     if (!this.groups) {
-      const query = { by: this.groupBy, q: this.query, keys: this.columns.shownMetrics().join(","), limit: MAX_GROUPS };
+      const query = { by: this.groupBy, q: this.query, keys: this.columns.shownMetrics().join(","), limit: LIMITS.page_groups };
       this.groups = await getJson("/folds", query, { signal: this.abort.signal });
-      for (const group of this.groups.items) group.id = `fold ${group.value ?? group.runs[0]}`;
+      for (const group of this.groups.items) group.id = `group ${group.value ?? group.runs[0]}`;
     }
     const sorted = column ? sortGroups(this.groups.items, column.field, isDescending, this.groupBy) : this.groups.items;
-    const rows = sorted.flatMap((group) => [group, ...(this.openGroups.get(group.id) ?? []).map((run) => ({ ...run, inside: true }))]);
+    const rows = sorted.flatMap((group) => [group, ...(this.openGroups.get(group.id) ?? []).map((run) => ({ ...run, isMember: true }))]);
     return { rows, total: rows.length };
   }
 
   fetchMembers(ids) {
-    const query = { runs: ids.slice(0, MAX_MEMBERS).join(","), limit: MAX_MEMBERS };
+    const query = { runs: ids.slice(0, LIMITS.page_runs).join(","), limit: LIMITS.page_runs };
     return getJson("/runs", query, { signal: this.abort.signal }).then((page) => page.items);
   }
 
@@ -180,7 +172,7 @@ export class RunsPage {
   }
 
   createGroupSelect() {
-    const place = this.part("more-folds");
+    const place = this.part("more-groupings");
     const options = JSON.parse(place.dataset.fields).map((field) => new Option(`Group by ${field}`, field));
     this.groupSelect = createElement("select", { "aria-label": "Group by a field" }, [new Option("Group by …", ""), ...options]);
     this.groupSelect.addEventListener("change", () => this.setGroupBy(this.groupSelect.value));
@@ -196,7 +188,8 @@ export class RunsPage {
 
   updateGroupButtons() {
     pressButton(this.root, "by", this.groupBy);
-    this.groupSelect.value = GROUP_BUTTONS.includes(this.groupBy) ? "" : this.groupBy;
+    const hasButton = this.root.querySelector(`button[data-by="${CSS.escape(this.groupBy)}"]`) !== null;
+    this.groupSelect.value = hasButton ? "" : this.groupBy;
   }
 
   /** Open a run's page, or show and hide a group's runs below it. */
@@ -246,7 +239,7 @@ export class RunsPage {
     selectAll.textContent = `Select all ${formatInteger(this.total)}`;
     for (const button of this.root.querySelectorAll("button[data-bulk]")) button.disabled = rows.length === 0;
     const compare = this.part("compare");
-    compare.disabled = rows.length === 0 || this.areAllSelected || rows.length > LIMITS.compared_configurations * SEEDS_PER_CONFIGURATION;
+    compare.disabled = rows.length === 0 || this.areAllSelected || rows.length > LIMITS.compared_runs;
     compare.textContent = rows.length ? `Compare ${rows.length}` : "Compare";
     const remove = this.root.querySelector('[data-bulk="delete"]');
     if (remove) remove.textContent = rows.length ? `Delete ${runCount}` : "Delete";
@@ -278,10 +271,10 @@ export class RunsPage {
     }
     const button = event.target.closest("button");
     if (!button) return;
-    const { by, bulk, part, fold } = button.dataset;
+    const { by, bulk, part, groupId } = button.dataset;
     if (by !== undefined) this.setGroupBy(by);
     else if (bulk) this.bulkActions.run(bulk);
-    else if (fold) this.open(this.groups?.items.find(({ id }) => id === fold) ?? { id: fold, runs: [] });
+    else if (groupId) this.open(this.groups?.items.find(({ id }) => id === groupId) ?? { id: groupId, runs: [] });
     else if (part === "compare") this.compare();
     else if (part === "demonstrate") this.startDemonstration();
     else if (part === "select-all") {

@@ -1,11 +1,9 @@
-// Fills the Plotly figures that the server sends: the heatmap of cosines and the charts of metrics over epochs.
+// Fills the Plotly figures that the server sends: the heatmap of cosines, metrics over epochs, metrics over layers.
 
-import { COLOURS } from "../core/constants.mjs";
-import { angleDegrees, formatAngle, formatNumber } from "../core/formatting.mjs";
+import { finiteValues, needsLogAxis } from "../core/arrays.mjs";
+import { COLOURS, MIN_COLOUR_RANGE } from "../core/constants.mjs";
+import { angleDegrees, formatAngle, formatDecimals, formatNumber } from "../core/formatting.mjs";
 
-// The colour scale never spans less than this around the ideal: the heatmap of a collapsed run is nearly uniform.
-const MIN_COLOUR_RANGE = { cos: 0.25, angle: 15 };
-const MIN_LOG_RATIO = 20; // of the largest to the smallest value, for a logarithmic axis
 const MAX_MINOR_TICK_DECADES = 1.8;
 const SHARE_AXIS_LIMITS = [-0.03, 1.03]; // without limits Plotly surrounds a constant curve with as much again
 
@@ -55,7 +53,7 @@ export function drawHeatmap(graph, cosines, unit, css, classCount) {
   }
   const isAngle = unit === "angle";
   const [low, high] = [centre - range, centre + range];
-  const tick = (value) => (isAngle ? formatAngle(value) : value.toFixed(2));
+  const tick = (value) => (isAngle ? formatAngle(value) : formatDecimals(value));
   const change = {
     z: [z], showscale: true, zmin: low, zmax: high, colorscale: [divergingScale(css)], reversescale: isAngle,
     "colorbar.tickvals": [[low, centre, high]],
@@ -65,15 +63,9 @@ export function drawHeatmap(graph, cosines, unit, css, classCount) {
   window.Plotly.restyle(graph, change, [0]);
 }
 
-/** Whether values need a logarithmic axis: all positive, over more than a factor of twenty. */
-export function needsLogAxis(values) {
-  const finite = values.filter((v) => v !== null && Number.isFinite(v));
-  return finite.length > 1 && finite.every((v) => v > 0) && Math.max(...finite) > MIN_LOG_RATIO * Math.min(...finite);
-}
-
 /** A logarithmic axis has minor ticks (1, 2, 5) unless its values span too many decades. */
 function logTicks(values) {
-  const finite = values.filter((v) => v !== null && Number.isFinite(v));
+  const finite = finiteValues(values);
   return Math.log10(Math.max(...finite) / Math.min(...finite)) > MAX_MINOR_TICK_DECADES ? 1 : "D2";
 }
 
@@ -86,6 +78,18 @@ export function chartData(run, chart) {
   // Without values there is no axis for the ideal; on a logarithmic axis there is no zero.
   const line = ideal === null || isLog || train.length === 0 ? [[], []] : [[0, run.epochs], [ideal, ideal]];
   return { x: [run.measuredEpochs, run.measuredEpochs, line[0]], y: [train, test, line[1]], isLog, ideal };
+}
+
+/** The Plotly element that Dash has mounted in a graph; null while it has not. */
+export const plotlyElement = (id) => document.getElementById(id)?.querySelector(".js-plotly-plot") ?? null;
+
+/** Set the titles of the four charts of a group; the place of a chart that `isShown` leaves out is empty. */
+export function setChartTitles(root, charts, isShown = Boolean) {
+  root.querySelectorAll("[data-chart-title]").forEach((title, i) => {
+    title.textContent = charts[i]?.title ?? "";
+    title.title = charts[i]?.help ?? "";
+    title.parentElement.style.visibility = isShown(charts[i]) ? "" : "hidden";
+  });
 }
 
 /** Index of the point nearest to an epoch, or -1. */
@@ -117,7 +121,7 @@ export function drawChart(graph, run, chart, css) {
   const [min, max] = chart.percent ? SHARE_AXIS_LIMITS : [null, null];
   window.Plotly.update(graph, { x, y, "line.color": [css("head"), css("head"), css("ink-3")] }, {
     "yaxis.type": isLog ? "log" : "linear", "yaxis.dtick": isLog ? logTicks(values) : null, "xaxis.range": [0, run.epochs],
-    "yaxis.autorange": true, "yaxis.showticklabels": values.some((v) => v !== null && Number.isFinite(v)),
+    "yaxis.autorange": true, "yaxis.showticklabels": finiteValues(values).length > 0,
     "yaxis.tickformat": chart.percent ? ".0%" : "", "yaxis.minallowed": min, "yaxis.maxallowed": max,
     shapes: terminalPhaseShapes(run, css), annotations: isLog && ideal !== null ? [idealAnnotation(ideal, css)] : [], ...axesTheme(css),
   });
@@ -142,4 +146,30 @@ export function axesTheme(css) {
     change[`${axis}.zerolinecolor`] = css("line");
   }
   return change;
+}
+
+const TRACES = [["nc1", "train"], ["nc1", "test"], ["ncc_accuracy", "train"], ["ncc_accuracy", "test"]];
+
+/** The layers that a run measured, in order, and a metric's values in each at or before an epoch (null: the latest). */
+export function layerValues(run, key, split, epoch) {
+  const prefix = split === "train" ? "layer:" : "layer-test:";
+  const layers = Object.keys(run.series).filter((name) => name.startsWith(prefix));
+  const index = epoch === null ? run.measuredEpochs.length - 1 : run.measuredEpochs.findLastIndex((each) => each <= epoch);
+  const values = [...layers, split].map((name) => run.series[name]?.[key]?.[index] ?? null);
+  return { names: [...layers.map((name) => name.slice(prefix.length)), "penultimate"], values };
+}
+
+/** Draw NC1 and nearest-class-mean accuracy over the layers; nothing where the run measured none. */
+export function drawLayerChart(graph, run, epoch, css) {
+  if (!graph || !Object.keys(run.series).some((name) => name.startsWith("layer:"))) return;
+  const traces = TRACES.map(([key, split]) => layerValues(run, key, split, epoch));
+  const isLog = needsLogAxis([...traces[0].values, ...traces[1].values]);
+  const colours = [css("head"), css("head"), css("ink"), css("ink")];
+  window.Plotly.update(
+    graph,
+    { x: traces.map(({ names }) => names), y: traces.map(({ values }) => values), "line.color": colours, "marker.color": colours },
+    // Names may look like numbers: without an explicit type an axis that was empty becomes numeric.
+    { "xaxis.type": "category", "yaxis.type": isLog ? "log" : "linear", ...axesTheme(css), "yaxis2.gridcolor": css("line") },
+  );
+  window.Plotly.Plots.resize(graph);
 }

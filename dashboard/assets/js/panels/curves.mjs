@@ -2,7 +2,7 @@
 
 import { createElement, findPart, pressButton } from "../core/dom.mjs";
 import { hasCharts } from "../model/run-model.mjs";
-import { drawChart, showHover } from "./charts.mjs";
+import { drawChart, setChartTitles, showHover } from "./charts.mjs";
 import { chartDescription } from "./run-text.mjs";
 
 /** A group of up to four charts of a run. */
@@ -66,12 +66,7 @@ export class Curves {
     pressButton(this.root, "group", String(index));
     const isListed = [...this.select.options].some((option) => option.value === String(index));
     this.select.value = isListed ? String(index) : "";
-    this.root.querySelectorAll("[data-chart-title]").forEach((title, i) => {
-      const chart = this.group.charts[i];
-      title.textContent = chart?.title ?? "";
-      title.title = chart?.help ?? "";
-      title.parentElement.style.visibility = chart ? "" : "hidden";
-    });
+    setChartTitles(this.root, this.group.charts);
     this.updateExplanations();
     this.draw();
     if (byUser) this.callbacks.onGroupChange();
@@ -84,7 +79,7 @@ export class Curves {
   /** Explain the charts that are shown: formula, source, how to read them. */
   updateExplanations() {
     const charts = this.group.charts.filter((chart) => chart?.title);
-    findPart(this.root, "curves-why")?.replaceChildren(...charts.flatMap((chart) => [
+    findPart(this.root, "curves-explanation")?.replaceChildren(...charts.flatMap((chart) => [
       createElement("dt", { textContent: chart.title }),
       createElement("dd", { textContent: chart.help ?? "As reported by the training steps." }),
     ]));

@@ -1,10 +1,11 @@
 // The tabs below the scene: what a capture has class by class, and the run's log, attempts and files. A tab is filled
 // when it is opened, and again when another capture is shown or an event concerns it.
 
+import { ApiError, apiUrl, fetchJson, fetchText } from "../core/api.mjs";
 import { decodeArray } from "../core/arrays.mjs";
-import { createElement, pressButton } from "../core/dom.mjs";
-import { angleDegrees, formatAngle, formatBytes, formatDuration, formatNumber, formatPercent, formatTime } from "../core/formatting.mjs";
-import { Throttle } from "../core/throttle.mjs";
+import { STATUS_AFTER_EVENT } from "../core/constants.mjs";
+import { createElement, pressButton, Throttle } from "../core/dom.mjs";
+import { angleDegrees, capitalize, formatAngle, formatBytes, formatDuration, formatNumber, formatPercent, formatTime } from "../core/formatting.mjs";
 import { nearestClass } from "../scene/tooltips.mjs";
 import { axesTheme } from "./charts.mjs";
 
@@ -77,10 +78,10 @@ function drawAttempts(page, { items }) {
   return tableOr(items, ["Attempt", "Device", "Process", "Started, UTC", "Duration", "Outcome"], toRow, "Queued: no attempt yet");
 }
 
-/** An attempt's outcome, which the service gives as the event that ended it: "RunFinished" reads "Finished". */
+/** An attempt's outcome: the reason why it failed, or the event that ended it, of which "RunFinished" reads "Finished". */
 function outcomeText(outcome) {
-  const labels = { RunFinished: "Finished", RunCancelled: "Cancelled", RunFailed: "Failed", Paused: "Paused" };
-  return outcome ? (labels[outcome] ?? outcome) : "Running";
+  const status = STATUS_AFTER_EVENT[outcome];
+  return status ? capitalize(status) : (outcome ?? "Running");
 }
 
 function drawFiles(page, { items }) {
@@ -119,7 +120,7 @@ export class Details {
     this.openTab = this.tab || (this.panel?.dataset.first ?? "");
     pressButton(this.page.root, "tab", this.openTab);
     for (const each of this.panel?.querySelectorAll("[data-static]") ?? []) each.hidden = each.dataset.static !== this.openTab;
-    for (const each of this.panel?.querySelectorAll("[data-why]") ?? []) each.hidden = each.dataset.why !== this.openTab;
+    for (const each of this.panel?.querySelectorAll("[data-explains]") ?? []) each.hidden = each.dataset.explains !== this.openTab;
     this.refresh.flush();
   }
 
@@ -158,12 +159,14 @@ export class Details {
   async load(tab, capture) {
     const { page } = this;
     const { signal } = page.abort;
-    const response = await fetch(tab.path ? `/api/v1/runs/${page.runId}${tab.path}` : `${capture.href}&arrays=${tab.arrays}`, { signal });
-    if (!response.ok) throw new Error((await response.json()).detail);
-    const content = await (tab.isText ? response.text() : response.json());
+    if (tab.path) return (tab.isText ? fetchText : fetchJson)(apiUrl(`/runs/${page.runId}${tab.path}`), { signal });
+    const fetchArrays = (names) => fetchJson(`${capture.href}&arrays=${names}`, { signal });
+    const content = await fetchArrays(tab.arrays);
     if (tab.testArrays && Object.keys(page.run.series.test ?? {}).length) {
-      const test = await fetch(`${capture.href}&arrays=${tab.testArrays}`, { signal });
-      if (test.ok) Object.assign(content.arrays, (await test.json()).arrays);
+      const test = await fetchArrays(tab.testArrays).catch((error) => {
+        if (!(error instanceof ApiError)) throw error; // the capture has none
+      });
+      Object.assign(content.arrays, test?.arrays);
     }
     return content;
   }

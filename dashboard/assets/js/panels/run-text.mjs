@@ -79,7 +79,7 @@ function angleStatistics(run, capture) {
 
 /** Update the statistics beside the heatmap. */
 export function updateAngleStatistics(root, run, capture) {
-  const place = findPart(root, "sentence");
+  const place = findPart(root, "angle-statistics");
   const lines = angleStatistics(run, capture);
   const content = JSON.stringify(lines);
   if (place.dataset.content === content) return;

@@ -1,7 +1,8 @@
-// The orthographic camera: the eye's position, the up direction and the zoom; it looks at the origin.
-// Its text is what the service's figures take: ex,ey,ez,ux,uy,uz,zoom.
+// The orthographic camera: the eye's position, the up direction and the zoom; it looks at the origin. Pointer, wheel and
+// keys move it. Its text is what the service's figures take: ex,ey,ez,ux,uy,uz,zoom.
 
-export const DEFAULT_CAMERA = Object.freeze({ eye: [1.25, 1.25, 0.8], up: [0, 0, 1], zoom: 1 });
+import { DEFAULT_CAMERA } from "../core/constants.mjs";
+
 const [MIN_ZOOM, MAX_ZOOM] = [0.25, 8];
 const TEXT_DECIMALS = 4;
 
@@ -57,4 +58,81 @@ export function projectToScreen([x, y, z], camera) {
     points.depth[i] = x[i] * back[0] + y[i] * back[1] + z[i] * back[2];
   }
   return points;
+}
+
+const DRAG_RADIANS_PER_PX = 0.008;
+const KEY_RADIANS = 0.12;
+const KEY_ZOOM = 1.15;
+const CLICK_MAX_MOVE_PX = 4;
+const [WHEEL_ZOOM_PER_PX, WHEEL_ZOOM_PER_LINE] = [0.0012, 0.03];
+
+/** Whether a click adds to the selection. */
+export const extendsSelection = (event) => event.shiftKey || event.ctrlKey || event.metaKey;
+
+/** Listen to the pointer, the wheel and the keys on a scene's canvas. */
+export function bindInput(scene, signal) {
+  bindPointer(scene, signal);
+  const { canvas } = scene;
+  const onWheel = (event) => {
+    event.preventDefault();
+    scene.setCamera(zoomCamera(scene.camera, Math.exp(-event.deltaY * (event.deltaMode ? WHEEL_ZOOM_PER_LINE : WHEEL_ZOOM_PER_PX))));
+  };
+  canvas.addEventListener("wheel", onWheel, { signal, passive: false });
+  canvas.addEventListener("dblclick", () => scene.setCamera({ ...DEFAULT_CAMERA }), { signal });
+  canvas.addEventListener("keydown", (event) => onKey(scene, event), { signal });
+}
+
+function bindPointer(scene, signal) {
+  const { canvas, callbacks } = scene;
+  const pointers = new Map(); // positions by pointer id
+  let movedPx = 0;
+  canvas.addEventListener("pointerdown", (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    pointers.set(event.pointerId, [event.clientX, event.clientY]);
+    movedPx = 0;
+  }, { signal });
+  canvas.addEventListener("pointermove", (event) => {
+    const before = pointers.get(event.pointerId);
+    if (!before) {
+      hover(scene, event);
+      return;
+    }
+    const [dx, dy] = [event.clientX - before[0], event.clientY - before[1]];
+    const other = [...pointers].find(([id]) => id !== event.pointerId)?.[1];
+    if (other) {
+      const distance = (at) => Math.hypot(at[0] - other[0], at[1] - other[1]) || 1;
+      scene.setCamera(zoomCamera(scene.camera, distance([event.clientX, event.clientY]) / distance(before)));
+    } else {
+      scene.setCamera(rotateCamera(scene.camera, dx * DRAG_RADIANS_PER_PX, dy * DRAG_RADIANS_PER_PX));
+    }
+    movedPx += Math.abs(dx) + Math.abs(dy);
+    pointers.set(event.pointerId, [event.clientX, event.clientY]);
+  }, { signal });
+  const onRelease = (event) => {
+    const isClick = pointers.delete(event.pointerId) && event.type === "pointerup" && movedPx < CLICK_MAX_MOVE_PX;
+    if (isClick) callbacks.onClick?.(scene.markAt(event)?.label ?? null, extendsSelection(event));
+  };
+  canvas.addEventListener("pointerup", onRelease, { signal });
+  canvas.addEventListener("pointercancel", onRelease, { signal });
+  canvas.addEventListener("pointerleave", () => callbacks.onHover?.(null), { signal });
+}
+
+function hover(scene, event) {
+  const mark = scene.markAt(event);
+  scene.canvas.style.cursor = mark ? "pointer" : "grab";
+  scene.callbacks.onHover?.(mark);
+}
+
+function onKey(scene, event) {
+  const { camera } = scene;
+  const actions = {
+    ArrowLeft: () => rotateCamera(camera, -KEY_RADIANS, 0), ArrowRight: () => rotateCamera(camera, KEY_RADIANS, 0),
+    ArrowUp: () => rotateCamera(camera, 0, -KEY_RADIANS), ArrowDown: () => rotateCamera(camera, 0, KEY_RADIANS),
+    "+": () => zoomCamera(camera, KEY_ZOOM), "=": () => zoomCamera(camera, KEY_ZOOM), "-": () => zoomCamera(camera, 1 / KEY_ZOOM),
+    0: () => ({ ...DEFAULT_CAMERA }),
+  };
+  if (!actions[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  event.stopPropagation();
+  scene.setCamera(actions[event.key]());
 }

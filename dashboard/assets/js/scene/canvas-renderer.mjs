@@ -3,8 +3,7 @@
 
 import { LIMITS } from "../core/constants.mjs";
 import { projectToScreen } from "./camera.mjs";
-import { placeLabels } from "./label-placement.mjs";
-import { blobStamp, dotStamp } from "./stamps.mjs";
+import { blobStamp, dotStamp, DRAW_MARK, markScale, placeLabels } from "./marks.mjs";
 
 const UNIT_SHARE = 0.345; // of the canvas's smaller side is one unit of coordinates at zoom 1
 const DIMMED_OPACITY = 0.1;
@@ -14,18 +13,11 @@ const DENSITY = { blobRadiusPx: 15, blobOpacity: 0.1, meanRadiusPx: 1.3, meanOpa
 const CROSS_RADIUS_PX = 3.5;
 const TRAJECTORY_SEGMENT = 3; // captures of a trajectory that share one opacity
 const TEXT = { charWidth: 6.3, lineHeight: 13 };
-const HIT_RADIUS_PX = 13;
-const SAMPLE_HIT_HANDICAP_PX = 4; // a large mark is preferred to a sample beside it
 
 const CIRCLE_STEPS = 64;
 const ANGLES = Float32Array.from({ length: CIRCLE_STEPS + 1 }, (_, i) => (2 * Math.PI * i) / CIRCLE_STEPS);
 const [COS, SIN, ZERO] = [ANGLES.map(Math.cos), ANGLES.map(Math.sin), new Float32Array(CIRCLE_STEPS + 1)];
 const GUIDE_CIRCLES = [[COS, SIN, ZERO], [ZERO, COS, SIN], [SIN, ZERO, COS]];
-
-/** The size of marks relative to ten classes: smaller where there are many. */
-export function markScale(classCount) {
-  return classCount <= LIMITS.named_classes ? 1 : classCount <= LIMITS.frame_classes ? 0.55 : 0.32;
-}
 
 /** The transformation from coordinates to pixels: the centre, and the pixels of one unit. */
 export function canvasTransform(width, height, zoom) {
@@ -93,17 +85,6 @@ function prepareDrawing(context, size, picture, camera, css) {
     isSingledOut: (label) => highlighted.includes(label) || closestPair.includes(label),
     isWrong: (i) => Boolean(layers.mistakes && predictions && predictions[i] !== labels[i]),
   };
-}
-
-/** Return the mark nearest to a place on the canvas within a radius, or null. */
-export function hitTest(marks, x, y, radiusPx = HIT_RADIUS_PX) {
-  let nearest = null;
-  let smallest = radiusPx;
-  for (const mark of marks) {
-    const distance = Math.hypot(mark.x - x, mark.y - y) + (mark.kind === "features" && !mark.wrong ? SAMPLE_HIT_HANDICAP_PX : 0);
-    if (distance < smallest) [nearest, smallest] = [mark, distance];
-  }
-  return nearest;
 }
 
 function tracePath(context, points) {
@@ -251,39 +232,6 @@ function drawMarks(drawing) {
     return { kind, index: i, label: i, x, y };
   });
 }
-
-const DRAW_MARK = {
-  vertices(context, x, y, size, colour) {
-    context.strokeStyle = colour;
-    context.lineWidth = Math.max(0.8, 1.6 * size);
-    context.beginPath();
-    context.arc(x, y, 9 * size, 0, 2 * Math.PI);
-    context.stroke();
-  },
-  weights(context, x, y, size, colour, css) {
-    const half = 6.2 * size;
-    context.fillStyle = colour;
-    context.strokeStyle = css("panel");
-    context.lineWidth = size;
-    context.beginPath();
-    context.moveTo(x, y - half);
-    context.lineTo(x + half, y);
-    context.lineTo(x, y + half);
-    context.lineTo(x - half, y);
-    context.closePath();
-    context.fill();
-    context.stroke();
-  },
-  means(context, x, y, size, colour, css) {
-    context.fillStyle = colour;
-    context.strokeStyle = css("panel");
-    context.lineWidth = 1.2 * size;
-    context.beginPath();
-    context.arc(x, y, 6.6 * size, 0, 2 * Math.PI);
-    context.fill();
-    context.stroke();
-  },
-};
 
 /** Crosses on misclassified samples, in the colour of the predicted class. */
 function drawMisclassified({ context, features, picture: { labels, predictions, layers, highlighted }, isWrong, colour, css }) {

@@ -1,13 +1,12 @@
 // The interactive 3D scene of a run: what is shown, camera, view and input. canvas-renderer.mjs draws it.
 
 import { arrayFromRows, project } from "../core/arrays.mjs";
-import { DEFAULT_LAYERS, LAYERS, LIMITS } from "../core/constants.mjs";
+import { DEFAULT_CAMERA, DEFAULT_LAYERS, LAYERS, LIMITS } from "../core/constants.mjs";
 import { createElement } from "../core/dom.mjs";
-import { bindInput } from "./camera-input.mjs";
-import { DEFAULT_CAMERA, formatCamera, parseCamera } from "./camera.mjs";
-import { hitTest, renderScene } from "./canvas-renderer.mjs";
-import { rotatedVertices, vertexRotationDegrees } from "./frame-rotation.mjs";
-import { GrandTour, interpolate, pcaView, tetrahedronView } from "./views.mjs";
+import { bindInput, formatCamera, parseCamera } from "./camera.mjs";
+import { renderScene } from "./canvas-renderer.mjs";
+import { hitTest } from "./marks.mjs";
+import { GrandTour, interpolate, pcaView, rotatedVertices, tetrahedronView, vertexRotationDegrees } from "./views.mjs";
 
 const VIEW_TRANSITION_MS = 450;
 const TOUCH_HIT_RADIUS_PX = 24;

@@ -1,21 +1,12 @@
-// Texts of the scene's tooltips.
+// Tooltips of the scene: their texts, and the images of training samples.
 
-import { angleDegrees, formatAngle } from "../core/formatting.mjs";
+import { getJson } from "../core/api.mjs";
+import { cosine, decodeArray, rowNorm } from "../core/arrays.mjs";
+import { angleDegrees, formatAngle, formatDecimals } from "../core/formatting.mjs";
 
-function cosine(a, i, b, j) {
-  let [ab, aa, bb] = [0, 0, 0];
-  for (let c = 0; c < a.columns; c += 1) {
-    const [x, y] = [a.data[i * a.columns + c], b.data[j * b.columns + c]];
-    [ab, aa, bb] = [ab + x * y, aa + x * x, bb + y * y];
-  }
-  return aa && bb ? ab / Math.sqrt(aa * bb) : null;
-}
+const IMAGE_SIZE_PX = 72;
 
 const formatCosineAsAngle = (cos) => formatAngle(angleDegrees(cos));
-
-function rowNorm({ data, columns }, i) {
-  return Math.hypot(...data.subarray(i * columns, (i + 1) * columns));
-}
 
 /** The class whose mean has the smallest angle to a class's mean, and the cosine; null where rows are blocks of classes. */
 export function nearestClass({ data, rows }, label, classCount) {
@@ -59,9 +50,54 @@ function classMeanLines({ index, label }, frame, started, isExact) {
   const lines = [`Class mean of ${started.class_names[label]}`];
   if (isExact) {
     const cos = cosine(frame.means, index, vertex, 0);
-    if (cos !== null) lines.push(`${formatCosineAsAngle(cos)} from its vertex`, `Relative norm ${rowNorm(frame.means, index).toFixed(2)}`);
+    if (cos !== null) lines.push(`${formatCosineAsAngle(cos)} from its vertex`, `Relative norm ${formatDecimals(rowNorm(frame.means, index))}`);
   }
   const nearest = nearestClass(frame.cosines, label, started.class_names.length);
   if (nearest) lines.push(`Nearest class: ${started.class_names[nearest.label]}, ${formatCosineAsAngle(nearest.cosine)}`);
   return lines;
+}
+
+/** Convert one image, a row of bytes by pixel and channel, to RGBA bytes. */
+export function imagePixels({ data, columns }, index, channels) {
+  const rgba = new Uint8ClampedArray((columns / channels) * 4).fill(255);
+  for (let i = 0; i < columns / channels; i += 1) {
+    for (let c = 0; c < 3; c += 1) rgba[4 * i + c] = data[index * columns + i * channels + (channels === 1 ? 0 : c)];
+  }
+  return rgba;
+}
+
+/** The images and true labels of a run's samples. */
+export class SampleImages {
+  /** @param {{signal: AbortSignal, onError: (text: string) => void}} options */
+  constructor(runId, run, { signal, onError }) {
+    Object.assign(this, { runId, run, signal, onError });
+  }
+
+  /**
+   * Return the image of a sample as a canvas and, under label noise, its true label. Empty while the images are being
+   * fetched; `onLoad` is called when they are there.
+   * @returns {{image?: HTMLCanvasElement, trueLabel?: number | null}}
+   */
+  get(index, onLoad) {
+    if (!this.run.hasSampleImages) return {};
+    if (!this.samples) {
+      this.request ??= this.fetch().then((samples) => {
+        this.samples = samples;
+        onLoad();
+      }).catch((error) => this.signal.aborted || this.onError(error.message));
+      return {};
+    }
+    const { images, height, width, channels, trueLabels } = this.samples;
+    if (index >= images.rows) return {};
+    const image = Object.assign(document.createElement("canvas"), { width, height });
+    image.getContext("2d").putImageData(new ImageData(imagePixels(images, index, channels), width, height), 0, 0);
+    const scale = IMAGE_SIZE_PX / Math.max(width, height);
+    Object.assign(image.style, { width: `${scale * width}px`, height: `${scale * height}px` });
+    return { image, trueLabel: trueLabels ? trueLabels.data[index] : null };
+  }
+
+  async fetch() {
+    const { images, height, width, channels, true_labels: trueLabels } = await getJson(`/runs/${this.runId}/samples`, {}, { signal: this.signal });
+    return { images: decodeArray(images), height, width, channels, trueLabels: trueLabels && decodeArray(trueLabels) };
+  }
 }

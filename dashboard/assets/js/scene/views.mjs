@@ -1,6 +1,8 @@
 // Views: matrices (K−1, 3), as rows of three numbers, that multiply coordinates in the ETF's frame. The spherical view and
 // the exact ones of K ≤ 4 are computed by the engine and sent with the run; the others have the same formulas there.
 
+import { angleDegrees } from "../core/formatting.mjs";
+
 /** Rows of the Helmert basis (N, K−1); the simplex's vertices are √(K/(K−1)) times these. */
 export function helmertRows(classCount, rows) {
   return rows.map((row) =>
@@ -87,9 +89,9 @@ export class GrandTour {
   }
 
   advance(seconds) {
-    const [kept, noise] = [Math.exp(-TOUR_DRIFT * seconds), this.randomDirection()];
-    const renewed = Math.sqrt(1 - kept * kept);
-    this.velocity = this.velocity.map((row, i) => row.map((v, c) => kept * v + renewed * noise[i][c]));
+    const [decay, noise] = [Math.exp(-TOUR_DRIFT * seconds), this.randomDirection()];
+    const noiseScale = Math.sqrt(1 - decay * decay);
+    this.velocity = this.velocity.map((row, i) => row.map((v, c) => decay * v + noiseScale * noise[i][c]));
     // Only the part of the velocity that leaves the frame's span turns the picture into new dimensions.
     const inside = [0, 1, 2].map((a) => [0, 1, 2].map((b) => this.frame.reduce((s, row, i) => s + row[a] * this.velocity[i][b], 0)));
     const tangent = this.velocity.map((row, i) => row.map((v, c) => v - [0, 1, 2].reduce((s, a) => s + this.frame[i][a] * inside[a][c], 0)));
@@ -102,4 +104,51 @@ export class GrandTour {
 export function interpolate(from, to, share) {
   const eased = share * share * (3 - 2 * share);
   return to.map((row, i) => row.map((v, c) => from[i][c] + (v - from[i][c]) * eased));
+}
+
+const rotatedVerticesCache = new WeakMap();
+
+/** RᵀQ (R, R) of two ETF frames R, Q (D, R): maps coordinates in Q to coordinates in R. */
+function frameRotation(to, from) {
+  const r = to.columns;
+  const data = new Float32Array(r * r);
+  for (let row = 0; row < to.rows; row += 1) {
+    for (let i = 0; i < r; i += 1) {
+      const v = to.data[row * r + i];
+      for (let j = 0; j < r; j += 1) data[i * r + j] += v * from.data[row * r + j];
+    }
+  }
+  return { data, rows: r, columns: r };
+}
+
+/** The vertices (K, R) of an earlier capture's nearest ETF in a later one's coordinates; what is outside is cut off. */
+export function rotatedVertices(vertices, earlier, later) {
+  if (earlier === later) return vertices;
+  if (!rotatedVerticesCache.has(later)) rotatedVerticesCache.set(later, new WeakMap());
+  const cache = rotatedVerticesCache.get(later);
+  if (!cache.has(earlier)) {
+    const rotation = frameRotation(later.etfFrame, earlier.etfFrame);
+    const [r, data] = [rotation.rows, new Float32Array(vertices.data.length)];
+    for (let k = 0; k < vertices.rows; k += 1) {
+      for (let i = 0; i < r; i += 1) {
+        let sum = 0;
+        for (let j = 0; j < r; j += 1) sum += rotation.data[i * r + j] * vertices.data[k * r + j];
+        data[k * r + i] = sum;
+      }
+    }
+    cache.set(earlier, { data, rows: vertices.rows, columns: r });
+  }
+  return cache.get(earlier);
+}
+
+/** The angle in degrees by which a class's vertex rotated between two captures. */
+export function vertexRotationDegrees(vertices, earlier, later, label) {
+  const before = rotatedVertices(vertices, earlier, later);
+  let [product, norm] = [0, 0];
+  for (let i = 0; i < vertices.columns; i += 1) {
+    const v = vertices.data[label * vertices.columns + i];
+    product += v * before.data[label * vertices.columns + i];
+    norm += v * v;
+  }
+  return angleDegrees(product / norm);
 }

@@ -2,8 +2,7 @@
 
 import { createElement, findPart } from "../core/dom.mjs";
 import { formatValue } from "../core/formatting.mjs";
-import { CELLS, sparklineKey } from "./cells.mjs";
-import { groupValue, runValue } from "./run-rows.mjs";
+import { CELLS, groupValue, runValue, sparklineKey } from "./cells.mjs";
 
 const STORAGE_KEY = "collapse-lab columns";
 const GROUPED_WIDTH_PX = 176; // of a column of numbers that shows a median with its range

@@ -1,52 +1,34 @@
-// Actions on several runs at once: asked for, confirmed where needed, undone where possible.
+// Actions on runs: on several of the list at once, and moves in the queue.
 
 import { sendJson } from "../core/api.mjs";
-import { createElement, setText } from "../core/dom.mjs";
+import { createElement, setText, showToast } from "../core/dom.mjs";
 import { formatCount } from "../core/formatting.mjs";
-import { showToast } from "../core/toast.mjs";
-
-/** Actions that ask for a value first. */
-const QUESTIONS = {
-  tag: { title: "Tag runs", text: "Runs can be filtered by their tags.", field: "Tag name", maxLength: 50, confirm: "Add tag" },
-  untag: { title: "Remove tag", text: "The tag is removed from the selected runs that have it.", field: "Tag name", maxLength: 50, confirm: "Remove tag" },
-  group: { title: "Set group", text: "Runs of a group can be listed and compared together.", field: "Group name", maxLength: 200, confirm: "Set group" },
-};
-const DELETE_ACTIVE = {
-  title: "Delete active runs?", confirm: "Delete",
-  text: "Some of these runs may be active. They are cancelled first. Undo restores what was measured, for a week.",
-};
-const DONE = {
-  pause: "Pausing", resume: "Queued", cancel: "Cancelling", retry: "Queued", delete: "Deleted", restore: "Restored", tag: "Tagged",
-  untag: "Tag removed from", group: "Group set for",
-};
 
 /** The bulk actions of the list of runs. */
 export class BulkActions {
   /** @param {import("./runs-page.mjs").RunsPage} page */
   constructor(page) {
     this.page = page;
+    /** The actions as the server describes them: the message when they are done, and what is asked before. */
+    this.actions = JSON.parse(page.root.dataset.actions);
   }
 
   /** Run an action on the selected runs: "pause", "resume", "cancel", "retry", "tag", "untag", "group" or "delete". */
-  async run(action) {
+  async run(name) {
     const { page } = this;
+    const { question, done: doneText } = this.actions[name];
     const selection = page.selection();
-    let value = null;
-    if (QUESTIONS[action]) {
-      value = await this.ask(QUESTIONS[action]);
-      if (!value) return;
-    }
-    if (action === "delete" && this.mayBeActive()) {
-      if (!(await this.ask(DELETE_ACTIVE))) return;
-      await this.request("cancel", selection, null);
-    }
-    const result = await this.request(action, selection, value);
+    const asks = question && (question.field || this.mayBeActive());
+    const value = asks ? await this.ask(question) : null;
+    if (asks && !value) return;
+    if (asks && name === "delete") await this.request("cancel", selection, null);
+    const result = await this.request(name, selection, question?.field ? value : null);
     if (!result) return;
     const { done, failure } = result;
-    const canUndo = action === "delete" && done.length > 0;
-    const text = done.length ? `${DONE[action]} ${formatCount(done.length, "run")}.` : "No runs were changed.";
+    const canUndo = name === "delete" && done.length > 0;
+    const text = done.length ? `${doneText} ${formatCount(done.length, "run")}.` : "No runs were changed.";
     showToast(`${text}${failure}`, canUndo ? { label: "Undo", onClick: () => this.undoDelete(done.map(({ id }) => id)) } : null);
-    if (action === "delete") page.api.deselectAll();
+    if (name === "delete") page.api.deselectAll();
   }
 
   mayBeActive() {
@@ -56,7 +38,7 @@ export class BulkActions {
 
   async undoDelete(runs) {
     const result = await this.request("restore", { runs }, null);
-    if (result) showToast(`${DONE.restore} ${formatCount(result.done.length, "run")}.${result.failure}`);
+    if (result) showToast(`Restored ${formatCount(result.done.length, "run")}.${result.failure}`);
   }
 
   /**
@@ -77,14 +59,14 @@ export class BulkActions {
   }
 
   /** Show the confirmation dialog; returns the value typed, true where none is asked for, or null if cancelled. */
-  ask({ title, text, field, maxLength, confirm }) {
+  ask({ title, text, field, max_length: maxLength, confirm }) {
     const { page } = this;
-    const dialog = page.part("ask");
-    setText(page.part("ask-title"), title);
-    setText(page.part("ask-words"), text);
-    setText(page.part("ask-yes"), confirm);
+    const dialog = page.part("confirm");
+    setText(page.part("confirm-title"), title);
+    setText(page.part("confirm-text"), text);
+    setText(page.part("confirm-yes"), confirm);
     const input = field ? createElement("input", { type: "text", maxLength, required: true, className: "field-input", placeholder: field, "aria-label": field }) : null;
-    page.part("ask-field").replaceChildren(...(input ? [input] : []));
+    page.part("confirm-field").replaceChildren(...(input ? [input] : []));
     dialog.querySelector('[value="no"]').formNoValidate = true;
     dialog.returnValue = "no";
     dialog.showModal();
@@ -94,4 +76,30 @@ export class BulkActions {
       dialog.addEventListener("close", () => resolve(answer()), { once: true });
     });
   }
+}
+
+const runAt = (event) => event.target.closest?.("[data-queued]")?.dataset.queued ?? null;
+
+/** Handle dragged rows of the queue. */
+export function listenForQueueDrags(target = document) {
+  let dragged = null;
+  target.addEventListener("dragstart", (event) => {
+    dragged = runAt(event);
+    if (dragged) event.dataTransfer.effectAllowed = "move";
+  });
+  target.addEventListener("dragover", (event) => {
+    if (dragged && event.target.closest?.(".queue")) event.preventDefault();
+  });
+  target.addEventListener("drop", async (event) => {
+    const [run, before] = [dragged, runAt(event)];
+    dragged = null;
+    if (!run || !event.target.closest?.(".queue") || before === run) return;
+    event.preventDefault();
+    try {
+      await sendJson("POST", `/runs/${run}/move`, { before });
+      showToast("Run moved");
+    } catch (error) {
+      showToast(error.message);
+    }
+  });
 }

@@ -1,8 +1,8 @@
-// Downloads and previews of files that take long to make: while the server is busy, the page shows how long it waits.
+// Files: downloads and previews that take long to make, and exported figures that are dropped on a page.
 
-import { ApiError, fetchWithRetry } from "./api.mjs";
-import { createElement } from "./dom.mjs";
-import { showToast } from "./toast.mjs";
+import { ApiError, apiUrl, fetchJson, fetchWithRetry } from "./api.mjs";
+import { createElement, showToast } from "./dom.mjs";
+import { navigate } from "./url-state.mjs";
 
 const LONG_WORK_PATHS = /^\/api\/v1\/(.*\/)?(figures\/|replay\.html|archive\.zip)/;
 const REVOKE_URL_AFTER_MS = 60_000;
@@ -60,4 +60,31 @@ export function listenForDownloads() {
     if (event.target.id === "export-preview" && event.target.getAttribute("src")) reloadPreview(event.target);
   };
   document.addEventListener("error", onError, true);
+}
+
+const holdsFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+
+async function openFigure(file) {
+  showToast(`Reading ${file.name}…`);
+  try {
+    const headers = { "content-type": "application/octet-stream" };
+    const origin = await fetchJson(apiUrl("/figures/origin"), { method: "POST", body: file, headers });
+    showToast(`${file.name}: ${origin.figure} of ${origin.runs.map((run) => run.name).join(", ")}, made by ${origin.made_by}`);
+    navigate(origin.address);
+  } catch (error) {
+    showToast(`Cannot open ${file.name}: ${error.message}`);
+  }
+}
+
+/** Handle files that are dropped anywhere on the page. */
+export function listenForFigureDrops() {
+  document.addEventListener("dragover", (event) => {
+    if (holdsFiles(event)) event.preventDefault(); // otherwise the browser leaves the page and opens the file
+  });
+  document.addEventListener("drop", (event) => {
+    if (!holdsFiles(event)) return;
+    event.preventDefault();
+    const [file] = event.dataTransfer.files;
+    if (file) openFigure(file);
+  });
 }

@@ -1,11 +1,73 @@
-// The heatmap of a comparison that shows how the cosines of two configurations differ.
+// The panels of a comparison: time to collapse, and the difference of two configurations' cosines.
 
+import { meanMatrix } from "../core/arrays.mjs";
+import { LIMITS } from "../core/constants.mjs";
 import { createElement, findPart } from "../core/dom.mjs";
 import { formatNumber } from "../core/formatting.mjs";
-import { LIMITS } from "../core/constants.mjs";
 import { captureIndexAt } from "../model/playback.mjs";
-import { meanMatrix } from "../model/seed-statistics.mjs";
+import { thresholdCrossings } from "../model/seed-statistics.mjs";
 import { axesTheme, divergingScale } from "./charts.mjs";
+
+/** The panel "Time to collapse" of a comparison. */
+export class TimeToCollapse {
+  /** @param {import("../pages/compare-page.mjs").ComparePage} page */
+  constructor(page, { metric, threshold }) {
+    this.page = page;
+    this.metrics = JSON.parse(findPart(page.root, "times").dataset.metrics);
+    this.select = createElement("select", { "aria-label": "Metric" }, this.metrics.map(({ key, label }) => new Option(label, key)));
+    if (this.metrics.some(({ key }) => key === metric)) this.select.value = metric;
+    this.input = createElement("input", { type: "number", step: "any", value: threshold ?? this.metric.threshold, "aria-label": "Threshold" });
+    this.select.addEventListener("change", () => {
+      this.input.value = this.metric.threshold;
+      this.onChange();
+    });
+    this.input.addEventListener("input", () => this.onChange());
+    this.sign = createElement("span");
+    findPart(page.root, "time-options").replaceChildren(this.select, this.sign, this.input);
+  }
+
+  get metric() {
+    return this.metrics.find(({ key }) => key === this.select.value);
+  }
+
+  onChange() {
+    this.draw();
+    this.page.writeUrl();
+  }
+
+  urlState() {
+    const threshold = Number(this.input.value);
+    return {
+      metric: this.select.value === this.metrics[0].key ? null : this.select.value,
+      threshold: threshold === this.metric.threshold ? null : threshold,
+    };
+  }
+
+  draw() {
+    const { page, metric: { key, direction } } = this;
+    this.sign.textContent = direction === "high" ? "≥" : "≤";
+    const toPercent = (x) => `${Math.min(100, (100 * x) / page.axisEnd).toFixed(2)}%`;
+    page.configurations.forEach(({ runs }, i) => {
+      const result = thresholdCrossings(runs.map(({ model }) => model), key, Number(this.input.value), direction, page.toX);
+      const bar = page.root.querySelector(`[data-time="${i}"]`);
+      const marks = result.runs > 1 ? result.crossings.map((x) => createStyled("u", { left: toPercent(x) })) : [];
+      bar.replaceChildren(...(result.median === null ? [] : [createStyled("i", { width: toPercent(result.median) }), ...marks]));
+      page.root.querySelector(`[data-time-text="${i}"]`).textContent = this.resultText(result);
+    });
+  }
+
+  resultText({ median, crossings, runs }) {
+    if (median === null) return "Not reached";
+    const missing = runs - crossings.length;
+    return this.page.formatX(median) + (missing ? `, ${missing}/${runs} not reached` : "");
+  }
+}
+
+function createStyled(tag, style) {
+  const element = createElement(tag);
+  Object.assign(element.style, style);
+  return element;
+}
 
 const MIN_COLOUR_BOUND = 0.05;
 
@@ -57,7 +119,7 @@ export class AngleDifference {
     const request = (this.request = {});
     const [a, b] = await Promise.all(pair.map((configuration) => this.fetchCosines(configuration)));
     if (request !== this.request || page.abort.signal.aborted) return;
-    const text = findPart(page.root, "difference-words");
+    const text = findPart(page.root, "difference-text");
     this.graph.hidden = !a || !b || a.rows !== b.rows;
     if (this.graph.hidden) {
       text.textContent = !a || !b ? "Waiting for captures of both configurations" : "Class counts differ";
