@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import ncengine as nc
 from benchmarks.report import Figure, side_by_side
 from ncengine.backbones.registry import BackboneConfig
-from ncengine.backbones.small_networks_config import CnnSmall
+from ncengine.backbones.small_networks import CnnSmall
 from ncengine.backbones.torchvision_models_config import ResNet18
 from ncengine.config import MeasureConfig, RunConfig, Sgd
 from ncengine.data import resolve_config

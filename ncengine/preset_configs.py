@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from ncengine.backbones.registry import BackboneConfig
-from ncengine.backbones.small_networks_config import CnnSmall, Mlp
+from ncengine.backbones.small_networks import CnnSmall, Mlp
 from ncengine.backbones.torchvision_models_config import ResNet18, ResNet50, Vgg13
 from ncengine.backbones.unconstrained_config import FreeFeaturesConfig
 from ncengine.config import (
@@ -27,8 +27,8 @@ from ncengine.config import (
     Stratified,
     with_overrides,
 )
-from ncengine.data.embedded_config import Digits, FashionMnistMini
-from ncengine.data.generated_config import Synthetic, Ufm
+from ncengine.data.embedded import Digits, FashionMnistMini
+from ncengine.data.generated import Synthetic, Ufm
 from ncengine.data.own_files_config import ImageNet
 from ncengine.data.public_datasets_config import Cifar10, Cifar100, FashionMnist, Mnist, Stl10
 from ncengine.data.registry import DatasetConfig

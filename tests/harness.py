@@ -25,9 +25,9 @@ import psutil
 from playwright.sync_api import Browser, Playwright
 
 from backend.store.database import Store
-from ncengine.backbones.small_networks_config import Mlp
+from ncengine.backbones.small_networks import Mlp
 from ncengine.config import MeasureConfig, RunConfig
-from ncengine.data.embedded_config import Digits
+from ncengine.data.embedded import Digits
 
 Result = TypeVar("Result")
 COLLAPSE = Path(sys.executable).with_name("collapse")

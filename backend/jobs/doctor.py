@@ -18,16 +18,21 @@ from backend.store import data_directory
 from backend.store.database import open_store
 from backend.store.errors import CollapseError
 from ncengine import __version__
-from ncengine.data.embedded_config import Digits, FashionMnistMini
+from ncengine.data.embedded import Digits, FashionMnistMini
 from ncengine.data.registry import DATASETS, DownloadedConfig
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "firefox")
 PROBE = """
 import torch, json
 from ncengine.config import RunConfig
-from ncengine.data import embedded
-datasets = {"fashion-mnist-mini": embedded.fashion_mnist_mini(), "digits": embedded.digits()}
-sizes = {name: [len(raw.train_labels), len(raw.test_labels)] for name, raw in datasets.items()}
+from ncengine.data.embedded import Digits, FashionMnistMini
+from ncengine.data.paths import DataPaths
+sizes = {}
+def read():
+    for data in (FashionMnistMini(), Digits()):
+        raw = yield from data.load(0, DataPaths())
+        sizes[data.name] = [len(raw.train_labels), len(raw.test_labels)]
+list(read())
 print(json.dumps({"torch": torch.__version__, "cuda": torch.cuda.is_available(), "sizes": sizes}))
 """
 

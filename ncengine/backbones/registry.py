@@ -41,8 +41,8 @@ class BackboneConfig(ComponentConfig):
 BACKBONES = ConfigRegistry(
     "collapse_lab.backbones",
     BackboneConfig,
-    "ncengine.backbones.small_networks_config:CnnSmall",
-    "ncengine.backbones.small_networks_config:Mlp",
+    "ncengine.backbones.small_networks:CnnSmall",
+    "ncengine.backbones.small_networks:Mlp",
     "ncengine.backbones.torchvision_models_config:ResNet18",
     "ncengine.backbones.torchvision_models_config:ResNet34",
     "ncengine.backbones.torchvision_models_config:ResNet50",

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from ncengine.backbones.registry import BACKBONES, BackboneConfig
-from ncengine.backbones.small_networks_config import CnnSmall
+from ncengine.backbones.small_networks import CnnSmall
 from ncengine.components import ConfigModel, UnknownComponent, one_of
 from ncengine.config.training import (
     MeasureConfig,
@@ -23,7 +23,7 @@ from ncengine.config.training import (
     Sgd,
     Stratified,
 )
-from ncengine.data.embedded_config import FashionMnistMini
+from ncengine.data.embedded import FashionMnistMini
 from ncengine.data.imbalance import class_counts
 from ncengine.data.registry import DATASETS, DatasetConfig, DatasetInfo, ImageConfig, is_own_data
 from ncengine.heads.nearest_etf_config import NearestETFHeadConfig

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from ncengine.data.embedded_config import DIGIT_NAMES, FASHION_NAMES
+from ncengine.data.embedded import DIGIT_NAMES, FASHION_NAMES
 from ncengine.data.registry import DatasetInfo, DownloadedConfig
 
 if TYPE_CHECKING:

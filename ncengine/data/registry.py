@@ -207,8 +207,8 @@ class OwnDataConfig(ImageConfig):
 DATASETS = ConfigRegistry(
     "collapse_lab.datasets",
     DatasetConfig,
-    "ncengine.data.embedded_config:FashionMnistMini",
-    "ncengine.data.embedded_config:Digits",
+    "ncengine.data.embedded:FashionMnistMini",
+    "ncengine.data.embedded:Digits",
     "ncengine.data.public_datasets_config:Mnist",
     "ncengine.data.public_datasets_config:FashionMnist",
     "ncengine.data.public_datasets_config:Kmnist",
@@ -221,8 +221,8 @@ DATASETS = ConfigRegistry(
     "ncengine.data.own_files_config:ImageNet",
     "ncengine.data.own_files_config:ImageFolder",
     "ncengine.data.own_files_config:Arrays",
-    "ncengine.data.generated_config:Synthetic",
-    "ncengine.data.generated_config:Ufm",
+    "ncengine.data.generated:Synthetic",
+    "ncengine.data.generated:Ufm",
 )
 """All data sets by name."""
 

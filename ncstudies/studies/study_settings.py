@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ncengine.config import Agd, ConstantSchedule, MeasureConfig, RunConfig, with_overrides
-from ncengine.data.embedded_config import Digits, FashionMnistMini
+from ncengine.data.embedded import Digits, FashionMnistMini
 from ncengine.data.public_datasets_config import Cifar10, Cifar100
 from ncengine.data.registry import DatasetConfig
 from ncengine.preset_configs import PAPER_DATA, PRESETS

@@ -35,7 +35,7 @@ from backend.store import (
 from backend.store.database import open_store
 from backend.store.errors import Unusable
 from backend.store.models import run
-from ncengine.backbones.small_networks_config import Mlp
+from ncengine.backbones.small_networks import Mlp
 from tests.conftest import SQLITE_FIRST
 from tests.faults.harness import LONG, owner, require_whole, status, supervising, wait_epoch, wait_status
 from tests.harness import end_workers, tiny, wait_for

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import ncengine as nc
-from ncengine.backbones import small_networks_config
+from ncengine.backbones import small_networks
 from ncengine.backbones import torchvision_models_config as cfg
 from ncengine.backbones.registry import BACKBONES
 from ncengine.backbones.torchvision_models import GreyAsColour
@@ -73,7 +73,7 @@ def test_free_features_are_the_parameters():
 
 
 def test_a_tapped_layer_is_averaged_over_positions():
-    network = small_networks_config.CnnSmall(features=5).build((1, 8, 8), 10).eval()
+    network = small_networks.CnnSmall(features=5).build((1, 8, 8), 10).eval()
     images = torch.randn(3, 1, 8, 8)
     with capture_outputs(network, ["2", "9"]) as held:
         network(images)

@@ -26,12 +26,12 @@ from sklearn.datasets import load_digits
 from torchvision import datasets
 
 import ncengine as nc
-from ncengine.backbones.small_networks_config import CnnSmall, Mlp
+from ncengine.backbones.small_networks import CnnSmall, Mlp
 from ncengine.config import RunConfig
-from ncengine.data import embedded, image_folder, public_datasets, resolve_config
+from ncengine.data import image_folder, public_datasets, resolve_config
 from ncengine.data.download import RemoteFile, fetch
-from ncengine.data.embedded_config import Digits
-from ncengine.data.generated_config import Synthetic
+from ncengine.data.embedded import Digits
+from ncengine.data.generated import Synthetic
 from ncengine.data.imbalance import class_counts
 from ncengine.data.loader import draw_rows, load, noisy_labels
 from ncengine.data.own_files_config import Arrays, ImageFolder
@@ -774,7 +774,7 @@ def test_true_labels_are_kept_beside_noisy_ones():
 
 
 def test_digits_are_those_of_scikit_learn():
-    bunch, raw = load_digits(), embedded.digits()
+    bunch, (_, raw) = load_digits(), drained(Digits().load(0, DataPaths()))
     images = np.round(bunch.images * (255 / 16)).astype(np.uint8)
     for label in range(10):
         own = images[bunch.target == label]

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 import ncengine as nc
 from ncengine.data import resolve_config
-from ncengine.data.embedded_config import FashionMnistMini
+from ncengine.data.embedded import FashionMnistMini
 from ncengine.data.loader import load
 from ncengine.data.ood import load_ood, to_shape
 from ncengine.milestones import collapse_layer, time_to_collapse

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from ncengine.backbones.small_networks_config import CnnSmall, Mlp
+from ncengine.backbones.small_networks import CnnSmall, Mlp
 from ncengine.backbones.torchvision_models_config import ResNet18
 from ncengine.backbones.unconstrained_config import FreeFeaturesConfig
 from ncengine.config import (

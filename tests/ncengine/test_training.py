@@ -20,7 +20,7 @@ import ncengine as nc
 from ncengine.config import MeasureConfig, with_overrides
 from ncengine.data import loader
 from ncengine.data.batch_order import balanced_rows, epoch_order
-from ncengine.data.embedded_config import FashionMnistMini
+from ncengine.data.embedded import FashionMnistMini
 from ncengine.data.paths import DataPaths
 from ncengine.data.registry import DATASETS
 from ncengine.events import STREAMED_ARRAYS
