@@ -141,3 +141,11 @@ def test_the_tests_that_a_table_names_are_there(package, least):
     }
     assert len(named) > least
     assert named <= there, f"not there: {', '.join(sorted(named - there))}"
+
+
+def test_the_files_that_the_architecture_names_are_there():
+    named = re.findall(
+        r"`((?:ncengine|ncfigures|ncstudies|backend|dashboard)/[\w/.]*)`", (ROOT / "docs/architecture.md").read_text()
+    )
+    assert len(named) > 8
+    assert [path for path in named if not (ROOT / path).exists()] == []

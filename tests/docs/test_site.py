@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx2
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -151,6 +152,9 @@ def test_a_server_has_the_documentation_and_its_search_works_offline(site, store
             page.get_by_label("Search the documentation").fill("nc3_distance")
             page.locator("#results a").first.click(timeout=PATIENCE_MS)
             expect(page).to_have_url(re.compile(r"/docs/reference/metrics\.html#"), timeout=PATIENCE_MS)
+            page.goto(f"{server.url}/docs/design/backend.html")
+            found = Axe().run(page).response["violations"]
+            assert [violation["id"] for violation in found] == []
             page.get_by_role("link", name="Dashboard", exact=True).click()
             link = page.get_by_role("link", name="Docs")
             expect(link).to_be_visible(timeout=PATIENCE_MS)

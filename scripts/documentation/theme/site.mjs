@@ -1,4 +1,4 @@
-/** Search of the documentation, over the index that MkDocs writes; and the link back to the dashboard, where there is one. */
+/** Search over the index that MkDocs writes, scrolling by keyboard, and the link back to the dashboard where there is one. */
 
 const MAX_RESULTS = 12;
 const SNIPPET_BEFORE = 60, SNIPPET_LENGTH = 180;
@@ -75,4 +75,7 @@ document.addEventListener("keydown", (event) => {
   }
 });
 document.addEventListener("click", (event) => { results.hidden ||= !query.form.contains(event.target); });
+for (const wide of document.querySelectorAll("main pre, main table")) {
+  if (wide.scrollWidth > wide.clientWidth) wide.tabIndex = 0;  // so that arrow keys scroll it
+}
 document.getElementById("application").hidden = !location.pathname.startsWith("/docs/");
