@@ -77,9 +77,10 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def started_anew() -> Iterator[None]:
     """Start every process as users do, with all of its imports, for a test of the start itself (tests/prepared.py)."""
-    monkeypatch.delenv(prepared.FOLDER, raising=False)
+    with prepared.started_anew():
+        yield
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -257,6 +257,17 @@ def use() -> None:
     _parents = Parents()
     atexit.register(_parents.close)
     subprocess.Popen = PreparedPopen  # type: ignore[misc]
+
+
+@contextlib.contextmanager
+def started_anew() -> Iterator[None]:
+    """Start every process as users do, and with it those that it starts itself."""
+    folder = os.environ.pop(FOLDER, None)
+    try:
+        yield
+    finally:
+        if folder is not None:
+            os.environ[FOLDER] = folder
 
 
 # ── in a prepared parent ────────────────────────────────────────────────────────────────────────────────────────────

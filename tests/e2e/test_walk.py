@@ -358,6 +358,8 @@ def test_a_lost_server_shows_and_heals(start_server, open_window):
     window = open_window(f"{server.url}/runs/{run_id}?token={server.token}", server.url)
     page = window.page
     wait_for(lambda: (shown_step(page) or 0) > 0, 40, "movement")
+    # Scripts of the charts that the page is loading while the server is away are not asked for again.
+    wait_for(lambda: figure(page, "chart-0", "data.0.x"), 40, "the charts")
     port = server.url.rpartition(":")[2]
     server.kill()
     expect(part(page, "connection")).to_have_text("Reconnecting…")

@@ -70,7 +70,7 @@ def test_pause_resume_and_cancel_in_every_order(store, order):
         for action in order.split("-"):
             with contextlib.suppress(Conflict):
                 calls[action](store, run_id)
-        ended = wait_status(store, run_id, "cancelled", seconds=20)
+        ended = wait_status(store, run_id, "cancelled", seconds=120)
         assert ended == "cancelled", "cancel wins over what is asked before and after"
         # And from there: retry, pause, resume, cancel, each when the one before has been done.
         run_actions.retry(store, run_id)
