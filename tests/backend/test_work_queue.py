@@ -22,6 +22,7 @@ from backend.api.work_queue import WorkQueue
 from backend.client import ApiError, AsyncClient, Client, calls
 from backend.store.database import open_store
 from backend.store.errors import TooManyRequests
+from tests import prepared
 from tests.big_store import train_here
 from tests.harness import COLLAPSE, ServerProcess, run_async, tiny, wait_for
 
@@ -178,7 +179,9 @@ def served(tmp_path_factory):
     store = open_store(data)
     run_id = train_here(store, tiny(), "drawn")
     store.close()
-    server = ServerProcess(data, "--no-demonstration", "--no-warm")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(prepared.FOLDER, raising=False)  # the figure process is looked for among the server's children
+        server = ServerProcess(data, "--no-demonstration", "--no-warm")
     with server.client() as http:
         http.get(f"/api/v1/runs/{run_id}/figures/curves.svg").raise_for_status()
     yield server, run_id
