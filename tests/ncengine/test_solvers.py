@@ -84,6 +84,9 @@ def test_products_that_suffice_are_used():
     """They give no singular values; the SVD does."""
     assert len(newton_schulz_factor(conditioned(20, 5, 10.0)).sigma_R) == 0
     assert len(newton_schulz_factor(conditioned(20, 5, 1e6)).sigma_R) == 5
+    matrix = conditioned(20, 5, 10.0)
+    assert len(SOLVERS["matmul"](matrix, matrix).sigma_R) == 0
+    assert len(SOLVERS["polar"](matrix, matrix).sigma_R) == 5
 
 
 @pytest.mark.parametrize("condition", [1e6, math.inf])
