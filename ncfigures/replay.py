@@ -201,7 +201,7 @@ def _line(group: ReplayGroup, split: str, shown: Sequence[str], *, several: bool
             statistics[key] = summarise_seeds([(curves.epochs, curves.values[split][key]) for curves in having])
     return {
         "label": group.label if several else split,
-        "colour": f"head-{group.head}" if several else "accent",
+        "colour": f"head-{palette.head_key(group.head)}" if several else "accent",
         "dash": group.dash if several else SPLIT_DASHES[split],
         "values": {key: _curve(curve) for key, curve in statistics.items()},
     }

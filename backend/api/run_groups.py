@@ -25,7 +25,7 @@ from backend.store.run_filter import Column, field_column, field_names, find_fie
 from backend.store.runs import HEADLINE
 from ncengine.config.differences import comparable_settings
 from ncengine.metrics import METRICS
-from ncfigures.palette import DASHES, Dash
+from ncfigures.palette import DASHES, Dash, head_key
 
 SEEDS = "seeds"
 SHARED_FIELDS = ("name", "group", "head", "data", "backbone", "seed")
@@ -120,7 +120,7 @@ class Configuration:
 
     def colour(self) -> str:
         """Return the CSS colour of the configuration's head, defined in both themes."""
-        return f"var(--head-{self.head})"
+        return f"var(--head-{head_key(self.head)})"
 
 
 def group_by_configuration(runs: Iterable[wire.RunWire]) -> list[Configuration]:
