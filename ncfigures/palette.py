@@ -59,7 +59,7 @@ TOKENS: dict[Theme, dict[str, str]] = {
         "neutral": "#1d2128",
     },
 }
-HEADS: dict[Theme, dict[str, str]] = {
+HEAD_COLOURS: dict[Theme, dict[str, str]] = {
     "light": {
         "nearest-etf": "#2457c5",
         "fixed-etf": "#c4561a",
@@ -95,9 +95,9 @@ LIGHTNESS, CHROMA = 0.68, 0.12
 
 
 def head_key(head: str) -> str:
-    """Return the key of a head's colour in `HEADS`: its name or, if that is not listed, one of the others."""
-    others = [key for key in HEADS["light"] if key.startswith("other-")]
-    return head if head in HEADS["light"] else others[zlib.crc32(head.encode()) % len(others)]
+    """Return the key of a head's colour in `HEAD_COLOURS`: its name or, if that is not listed, one of the others."""
+    others = [key for key in HEAD_COLOURS["light"] if key.startswith("other-")]
+    return head if head in HEAD_COLOURS["light"] else others[zlib.crc32(head.encode()) % len(others)]
 
 
 def class_colours(classes: int) -> list[str]:

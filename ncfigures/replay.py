@@ -254,7 +254,7 @@ def _theme_variables() -> str:
     """Return the colours of both themes as CSS variables."""
 
     def of(theme: palette.Theme) -> str:
-        heads = {f"head-{name}": colour for name, colour in palette.HEADS[theme].items()}
+        heads = {f"head-{name}": colour for name, colour in palette.HEAD_COLOURS[theme].items()}
         return "".join(f"--{name}:{colour};" for name, colour in (palette.TOKENS[theme] | heads).items())
 
     return f":root{{{of('light')}}}@media (prefers-color-scheme: dark){{:root{{{of('dark')}}}}}"

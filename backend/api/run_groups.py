@@ -124,15 +124,15 @@ class Configuration:
 
 
 def group_by_configuration(runs: Iterable[wire.RunWire]) -> list[Configuration]:
-    """Group runs by everything except the seed; configurations with the same head get different line dashes."""
+    """Group runs by everything except the seed; configurations of one colour get different line dashes."""
     groups: dict[str, list[wire.RunWire]] = {}
     for each in runs:
         groups.setdefault(json.dumps(comparable_settings(each.config), sort_keys=True), []).append(each)
     configurations: list[Configuration] = []
     for members in list(groups.values())[:MAX_CONFIGURATIONS]:
         head = members[0].config.head.name
-        same_head = sum(other.head == head for other in configurations)
+        same_colour = sum(head_key(other.head) == head_key(head) for other in configurations)
         label = members[0].name if len(members) == 1 else f"{members[0].name}, {len(members)} seeds"
         by_seed = tuple(sorted(members, key=lambda run: run.config.seed))
-        configurations.append(Configuration(label, head, DASHES[same_head % len(DASHES)], by_seed))
+        configurations.append(Configuration(label, head, DASHES[same_colour % len(DASHES)], by_seed))
     return configurations

@@ -10,7 +10,7 @@ from dash import dcc, html
 from backend.api import wire
 from dashboard import ids
 from dashboard.dialogs.help import shortcuts_dialog, tour_dialog
-from ncfigures.palette import HEADS, TOKENS, Theme
+from ncfigures.palette import HEAD_COLOURS, TOKENS, Theme
 
 PAGES = (("/runs", "Runs"), ("/new", "New run"), ("/compare", "Compare"), ("/system", "System"))
 BRAND = [
@@ -28,7 +28,7 @@ def render_css_variables() -> str:
 
     def block(theme: Theme) -> str:
         variables = "".join(f"--{name}:{value};" for name, value in TOKENS[theme].items())
-        return variables + "".join(f"--head-{name}:{value};" for name, value in HEADS[theme].items())
+        return variables + "".join(f"--head-{name}:{value};" for name, value in HEAD_COLOURS[theme].items())
 
     return (
         f":root{{{block('light')}color-scheme:light}}"

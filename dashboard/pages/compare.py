@@ -20,7 +20,7 @@ from dashboard.dialogs import export
 from dashboard.plots.charts import READINGS, Group, compare_figure, difference_figure
 from ncengine.config.differences import config_differences
 from ncfigures.catalogue import DEFAULT_THRESHOLDS
-from ncfigures.palette import HEADS, class_colours, head_key
+from ncfigures.palette import HEAD_COLOURS, class_colours, head_key
 
 CHART_HEIGHT_PX = 220
 MAX_LISTED_VALUES = 6
@@ -141,7 +141,7 @@ def _replay() -> Any:
 
 def _curves(configurations: list[Configuration], groups: list[Group]) -> Any:
     buttons = [toggle(group["title"], index == 0, group=str(index)) for index, group in enumerate(groups)]
-    lines = [(each.label, HEADS["light"][head_key(each.head)], each.dash) for each in configurations]
+    lines = [(each.label, HEAD_COLOURS["light"][head_key(each.head)], each.dash) for each in configurations]
     return html.Section(
         [
             html.Div([html.Div(buttons, className="segments"), explanation("compare-curves")], className="panel-head"),

@@ -85,7 +85,7 @@ def test_without_runs_the_page_leads_to_the_list():
 def test_every_head_has_a_colour_of_both_themes(head):
     key = palette.head_key(head)
     for theme in ("light", "dark"):
-        assert f"--head-{key}:{palette.HEADS[theme][key]};" in render_css_variables()
+        assert f"--head-{key}:{palette.HEAD_COLOURS[theme][key]};" in render_css_variables()
     assert key == head or key.startswith("other-")
 
 
