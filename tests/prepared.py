@@ -40,8 +40,8 @@ from backend.jobs.launcher import WORKER_ENVIRONMENT
 
 FOLDER = "TESTS_PREPARED"
 """The environment variable with the folder in which prepared parents listen; without it nothing is forked."""
-READ_AT_START = ("LD_", "PYTHON", "OMP_", "GOMP_", "MKL_", "OPENBLAS_", "KMP_", "CUDA_", "TORCH", "FAKETIME", "MPL")
-"""Beginnings of the variables that are read when a process starts or imports."""
+READ_AT_START = ("LD_", "PYTHON", "OMP_", "GOMP_", "MKL_", "OPENBLAS_", "CUDA_", "FAKETIME", "MPL")
+"""Beginnings of the variables that are read when a process starts or imports, and that torch does not set itself."""
 NUMBER = struct.Struct("i")
 
 

@@ -77,6 +77,13 @@ def test_a_variable_that_is_read_at_the_start_has_the_process_started(tmp_path, 
     assert process.returncode == 0
 
 
+def test_variables_that_torch_sets_once_it_compiles_change_nothing(monkeypatch):
+    for name in ("TORCHINDUCTOR_CACHE_DIR", "KMP_INIT_AT_FORK", "KMP_DUPLICATE_LIB_OK"):
+        monkeypatch.setenv(name, "x")
+    with subprocess.Popen([COLLAPSE, "--help"], stdout=subprocess.DEVNULL) as process:
+        assert is_forked(process)
+
+
 def test_a_test_of_the_start_itself_has_every_process_started(started_anew):
     with subprocess.Popen([COLLAPSE, "--help"], stdout=subprocess.DEVNULL) as process:
         assert not is_forked(process)
