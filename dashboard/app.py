@@ -165,7 +165,7 @@ async def _load_new(client: AsyncClient, search: str) -> Any:
 async def _load_runs(client: AsyncClient) -> Any:
     schema, data = await client(calls.schema()), await client(calls.data())
     columns = runs.list_columns(await client(calls.metrics()), schema)
-    vocabulary = runs.build_vocabulary(columns, await client(calls.presets()), await client(calls.groups()), data)
+    vocabulary = runs.build_vocabulary(columns, schema, await client(calls.groups()), data)
     me = await client(calls.me())
     return runs.layout(columns, vocabulary, may_change=me.may_change, may_delete=me.scope == "admin")
 

@@ -2,11 +2,11 @@
 
 A data set, backbone, head or loss is a config: a pydantic model with a constant `name` and a method that builds what it
 describes; a metric is a `MetricSpec`. They are declared in modules that load no torch: processes that never train read,
-validate and show configs. A registry names the modules, and is the only place that lists the components of a kind.
+validate and show configs. A registry names the modules, and is the only list of components that training needs.
 
 The JSON schema of a config contains what a form needs besides types: `applies_if` names the settings of the same part,
-and their values, for which a field is used; `late` marks fields that many kinds share, shown after a kind's own;
-`hidden` marks fields that no person fills in.
+and their values, for which a field is used; `late` marks fields that many components share, shown after a component's
+own; `hidden` marks fields that no person fills in.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class ConfigModel(DocumentedModel):
 class ComponentConfig(ConfigModel):
     """Config of a component; `name`, a constant of the subclass, says which one it is."""
 
-    if TYPE_CHECKING:  # a field of each subclass: declared here, it would precede the inherited fields in every table
+    # Every subclass declares the field `name`. Declared here as a field, it would come first in each table of settings.
+    if TYPE_CHECKING:
 
         @property
         def name(self) -> str: ...
@@ -51,7 +52,7 @@ class UnknownComponent(ComponentConfig):
 
 
 LATE: dict[str, Any] = {"late": True}
-"""Schema entry for a field that is shown after a kind's own settings."""
+"""Schema entry for a field that is shown after a component's own settings."""
 
 
 def applies_if(**settings: object) -> dict[str, Any]:
@@ -66,11 +67,11 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     """Components of one kind by name, in the order of their references.
 
     A reference is `"module:attribute"`, where the attribute is a component or a tuple of them. Modules are imported
-    when the registry is first read. `entry_points` is the group of entry points by which other packages add components.
+    when the registry is first read. Other packages add components by entry points of the group `entry_point_group`.
     """
 
-    def __init__(self, entry_points: str, references: tuple[str, ...], name_of: Callable[[Entry], str]) -> None:
-        self.entry_points = entry_points
+    def __init__(self, entry_point_group: str, references: tuple[str, ...], name_of: Callable[[Entry], str]) -> None:
+        self.entry_point_group = entry_point_group
         self._references, self._name_of = references, name_of
         self._entries: dict[str, Entry] = {}
         self._is_loaded = False
@@ -91,7 +92,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         for component in components if isinstance(components, tuple) else (components,):
             name = self._name_of(component)
             if name in self._entries or name in entries:
-                raise ValueError(f"{self.entry_points}: two components have the name {name!r}; rename one of them")
+                raise ValueError(f"{self.entry_point_group}: two components have the name {name!r}; rename one of them")
             entries[name] = component
         self._entries |= entries
         return list(entries)
@@ -123,10 +124,10 @@ Config = TypeVar("Config", bound=ComponentConfig)
 class ConfigRegistry(Registry[type[Config]]):
     """Config classes of one kind by their constant `name`."""
 
-    def __init__(self, entry_points: str, base: type[Config], *references: str) -> None:
-        super().__init__(entry_points, references, self._name)
+    def __init__(self, entry_point_group: str, base: type[Config], *references: str) -> None:
+        super().__init__(entry_point_group, references, self._name)
         self._base = base
-        self._unknown: type[ComponentConfig] = type(
+        self._unknown_class: type[ComponentConfig] = type(
             f"Unknown{base.__name__}",
             (UnknownComponent, base),
             {"__module__": base.__module__, "model_config": UnknownComponent.model_config},
@@ -134,17 +135,17 @@ class ConfigRegistry(Registry[type[Config]]):
 
     def _name(self, config: type[Config]) -> str:
         if not (isinstance(config, type) and issubclass(config, self._base)):
-            raise TypeError(f"{self.entry_points}: expected a subclass of {self._base.__name__}, got {config!r}")
+            raise TypeError(f"{self.entry_point_group}: expected a subclass of {self._base.__name__}, got {config!r}")
         return str(config.model_fields["name"].default)
 
     def union(self) -> Any:
         """Return the type of a config of any component, told apart by `name`."""
         return Annotated[Union[tuple(self.values())], Field(discriminator="name")]  # noqa: UP007
 
-    def unknown(self, value: object) -> ComponentConfig | None:
+    def parse_unknown(self, value: object) -> ComponentConfig | None:
         """Return the config of a component that this registry lacks, or None if the value names none or a known one."""
         name = value.get("name") if isinstance(value, Mapping) else None
-        return self._unknown.model_validate(value) if isinstance(name, str) and name not in self else None
+        return self._unknown_class.model_validate(value) if isinstance(name, str) and name not in self else None
 
 
 ALLOW_UNKNOWN = {"allow_unknown_components": True}
@@ -158,9 +159,10 @@ class FieldType:
         self,
         registry: Registry[Any],
         build: Callable[[], Any],
-        unknown: Callable[[object], object | None] = lambda _value: None,
+        parse_unknown: Callable[[object], object | None] = lambda _value: None,
     ) -> None:
-        self._registry, self._unknown = registry, unknown
+        self._registry, self._parse_unknown = registry, parse_unknown
+        # The number of components is the key: the adapter is built again after one was added.
         self._adapters = functools.lru_cache(maxsize=1)(lambda _size: TypeAdapter(build()))
 
     def _adapter(self) -> TypeAdapter[Any]:
@@ -168,7 +170,7 @@ class FieldType:
 
     def _validate(self, value: object, info: core_schema.ValidationInfo[Any]) -> object:
         if info.context is not None and info.context.get("allow_unknown_components"):
-            unknown = self._unknown(value)
+            unknown = self._parse_unknown(value)
             if unknown is not None:
                 return unknown
         return self._adapter().validate_python(value, context=info.context)
@@ -182,4 +184,4 @@ class FieldType:
 
 def one_of(registry: ConfigRegistry[Any]) -> FieldType:
     """Return the annotation of a field that takes the config of any component of a registry."""
-    return FieldType(registry, registry.union, registry.unknown)
+    return FieldType(registry, registry.union, registry.parse_unknown)

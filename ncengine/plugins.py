@@ -23,8 +23,8 @@ from ncengine.heads.registry import HEADS
 from ncengine.losses.registry import LOSSES
 from ncengine.metrics import METRICS
 
-ALL: tuple[Registry[Any], ...] = (DATASETS, BACKBONES, HEADS, LOSSES, METRICS)
-REGISTRIES = {registry.entry_points: registry for registry in ALL}
+_ALL: tuple[Registry[Any], ...] = (DATASETS, BACKBONES, HEADS, LOSSES, METRICS)
+REGISTRIES = {registry.entry_point_group: registry for registry in _ALL}
 """All registries by their group of entry points."""
 
 

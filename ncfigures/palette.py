@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import zlib
 from typing import Literal
 
 import numpy as np
@@ -58,10 +59,29 @@ TOKENS: dict[Theme, dict[str, str]] = {
         "neutral": "#1d2128",
     },
 }
-HEADS: dict[Theme, dict[str, str]] = {
-    "light": {"nearest-etf": "#2457c5", "fixed-etf": "#c4561a", "linear": "#6d7480", "learned-etf": "#1f7a4d"},
-    "dark": {"nearest-etf": "#7ea6ff", "fixed-etf": "#f09a5e", "linear": "#9aa2b0", "learned-etf": "#5cc391"},
+HEAD_COLOURS: dict[Theme, dict[str, str]] = {
+    "light": {
+        "nearest-etf": "#2457c5",
+        "fixed-etf": "#c4561a",
+        "linear": "#6d7480",
+        "learned-etf": "#1f7a4d",
+        "other-0": "#8a3fa0",
+        "other-1": "#0f7f8c",
+        "other-2": "#a3305c",
+        "other-3": "#6b6a00",
+    },
+    "dark": {
+        "nearest-etf": "#7ea6ff",
+        "fixed-etf": "#f09a5e",
+        "linear": "#9aa2b0",
+        "learned-etf": "#5cc391",
+        "other-0": "#c58be0",
+        "other-1": "#4fc3cf",
+        "other-2": "#ef7fa8",
+        "other-3": "#c4c04a",
+    },
 }
+"""Colours of heads; a head that is not listed has one of the last four (`head_key`)."""
 LOW, HIGH = "#2166ac", "#b2182b"
 """The ends of the cosine heatmap's diverging scale; its middle is the panel's tint (`neutral`)."""
 MIN_COLOUR_RANGE: dict[str, float] = {"cos": 0.25, "angle": 15.0}
@@ -72,6 +92,12 @@ COLOURED_CLASSES = 30
 """Classes up to which each has a colour of its own, and its name beside its mark."""
 LIGHTNESS, CHROMA = 0.68, 0.12
 """OKLCH lightness and chroma of even hues: readable on both themes, inside sRGB for every hue."""
+
+
+def head_key(head: str) -> str:
+    """Return the key of a head's colour in `HEAD_COLOURS`: its name or, if that is not listed, one of the others."""
+    others = [key for key in HEAD_COLOURS["light"] if key.startswith("other-")]
+    return head if head in HEAD_COLOURS["light"] else others[zlib.crc32(head.encode()) % len(others)]
 
 
 def class_colours(classes: int) -> list[str]:

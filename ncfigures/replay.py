@@ -201,7 +201,7 @@ def _line(group: ReplayGroup, split: str, shown: Sequence[str], *, several: bool
             statistics[key] = summarise_seeds([(curves.epochs, curves.values[split][key]) for curves in having])
     return {
         "label": group.label if several else split,
-        "colour": f"head-{group.head}" if several else "accent",
+        "colour": f"head-{palette.head_key(group.head)}" if several else "accent",
         "dash": group.dash if several else SPLIT_DASHES[split],
         "values": {key: _curve(curve) for key, curve in statistics.items()},
     }
@@ -254,7 +254,7 @@ def _theme_variables() -> str:
     """Return the colours of both themes as CSS variables."""
 
     def of(theme: palette.Theme) -> str:
-        heads = {f"head-{name}": colour for name, colour in palette.HEADS[theme].items()}
+        heads = {f"head-{name}": colour for name, colour in palette.HEAD_COLOURS[theme].items()}
         return "".join(f"--{name}:{colour};" for name, colour in (palette.TOKENS[theme] | heads).items())
 
     return f":root{{{of('light')}}}@media (prefers-color-scheme: dark){{:root{{{of('dark')}}}}}"

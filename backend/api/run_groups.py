@@ -25,7 +25,7 @@ from backend.store.run_filter import Column, field_column, field_names, find_fie
 from backend.store.runs import HEADLINE
 from ncengine.config.differences import comparable_settings
 from ncengine.metrics import METRICS
-from ncfigures.palette import DASHES, Dash
+from ncfigures.palette import DASHES, Dash, head_key
 
 SEEDS = "seeds"
 SHARED_FIELDS = ("name", "group", "head", "data", "backbone", "seed")
@@ -120,19 +120,19 @@ class Configuration:
 
     def colour(self) -> str:
         """Return the CSS colour of the configuration's head, defined in both themes."""
-        return f"var(--head-{self.head})"
+        return f"var(--head-{head_key(self.head)})"
 
 
 def group_by_configuration(runs: Iterable[wire.RunWire]) -> list[Configuration]:
-    """Group runs by everything except the seed; configurations with the same head get different line dashes."""
+    """Group runs by everything except the seed; configurations of one colour get different line dashes."""
     groups: dict[str, list[wire.RunWire]] = {}
     for each in runs:
         groups.setdefault(json.dumps(comparable_settings(each.config), sort_keys=True), []).append(each)
     configurations: list[Configuration] = []
     for members in list(groups.values())[:MAX_CONFIGURATIONS]:
         head = members[0].config.head.name
-        same_head = sum(other.head == head for other in configurations)
+        same_colour = sum(head_key(other.head) == head_key(head) for other in configurations)
         label = members[0].name if len(members) == 1 else f"{members[0].name}, {len(members)} seeds"
         by_seed = tuple(sorted(members, key=lambda run: run.config.seed))
-        configurations.append(Configuration(label, head, DASHES[same_head % len(DASHES)], by_seed))
+        configurations.append(Configuration(label, head, DASHES[same_colour % len(DASHES)], by_seed))
     return configurations

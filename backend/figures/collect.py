@@ -144,7 +144,7 @@ def describe_metrics(keys: Iterable[str], classes: int) -> dict[str, MetricDescr
             formula=METRICS[key].formula,
             source=METRICS[key].source,
             direction=METRICS[key].direction,
-            ideal=None if (ideal := METRICS[key].ideal) is None else ideal(classes),
+            ideal=None if (ideal := METRICS[key].ideal) is None or classes < 2 else ideal(classes),
             share=METRICS[key].share,
         )
         for key in keys

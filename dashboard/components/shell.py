@@ -10,7 +10,7 @@ from dash import dcc, html
 from backend.api import wire
 from dashboard import ids
 from dashboard.dialogs.help import shortcuts_dialog, tour_dialog
-from ncfigures.palette import HEADS, TOKENS, Theme
+from ncfigures.palette import HEAD_COLOURS, TOKENS, Theme
 
 PAGES = (("/runs", "Runs"), ("/new", "New run"), ("/compare", "Compare"), ("/system", "System"))
 BRAND = [
@@ -28,7 +28,7 @@ def render_css_variables() -> str:
 
     def block(theme: Theme) -> str:
         variables = "".join(f"--{name}:{value};" for name, value in TOKENS[theme].items())
-        return variables + "".join(f"--head-{name}:{value};" for name, value in HEADS[theme].items())
+        return variables + "".join(f"--head-{name}:{value};" for name, value in HEAD_COLOURS[theme].items())
 
     return (
         f":root{{{block('light')}color-scheme:light}}"
@@ -42,10 +42,10 @@ def format_devices(system: wire.SystemStatus) -> str:
     return f"{len(gpus)} GPU" if gpus else f"CPU · {system.cores} cores"
 
 
-def layout() -> Any:
-    """Return the application's layout; a callback fills it with the page of the address."""
+def _top_bar() -> Any:
+    """Return the bar with the pages, the connection, the device, and buttons for theme and shortcuts."""
     links = [dcc.Link(label, href=path, className="nav-link", id=ids.nav_link(path)) for path, label in PAGES]
-    bar = html.Header(
+    return html.Header(
         [
             dcc.Link(
                 [html.Img(src="/assets/mark.svg", alt="All runs", width=22, height=22), html.B("Collapse Lab")],
@@ -81,12 +81,16 @@ def layout() -> Any:
         ],
         className="top-bar",
     )
+
+
+def layout() -> Any:
+    """Return the application's layout; a callback fills it with the page of the address."""
     return dmc.MantineProvider(
         [
             dcc.Location(id=ids.URL, refresh="callback-nav"),
             dcc.Store(id=ids.SCHEME, storage_type="local"),
             dcc.Store(id=ids.PAGE_TITLE),
-            bar,
+            _top_bar(),
             html.Main(id=ids.PAGE, className="page"),
             shortcuts_dialog(),
             tour_dialog(),

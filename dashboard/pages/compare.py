@@ -20,7 +20,7 @@ from dashboard.dialogs import export
 from dashboard.plots.charts import READINGS, Group, compare_figure, difference_figure
 from ncengine.config.differences import config_differences
 from ncfigures.catalogue import DEFAULT_THRESHOLDS
-from ncfigures.palette import HEADS, class_colours
+from ncfigures.palette import HEAD_COLOURS, class_colours, head_key
 
 CHART_HEIGHT_PX = 220
 MAX_LISTED_VALUES = 6
@@ -73,7 +73,12 @@ def layout(runs: list[wire.RunWire], metrics: list[wire.MetricWire], groups: lis
     subtitle = format_count(len(configurations), "configuration")
     subtitle += f", up to {seeds} seeds: median and range" if seeds > 1 else ""
     described = [
-        {"label": each.label, "head": each.head, "dash": each.dash, "runs": [run.id for run in each.runs]}
+        {
+            "label": each.label,
+            "colour": f"head-{head_key(each.head)}",
+            "dash": each.dash,
+            "runs": [run.id for run in each.runs],
+        }
         for each in configurations
     ]
     return html.Div(
@@ -136,7 +141,7 @@ def _replay() -> Any:
 
 def _curves(configurations: list[Configuration], groups: list[Group]) -> Any:
     buttons = [toggle(group["title"], index == 0, group=str(index)) for index, group in enumerate(groups)]
-    lines = [(each.label, HEADS["light"][each.head], each.dash) for each in configurations]
+    lines = [(each.label, HEAD_COLOURS["light"][head_key(each.head)], each.dash) for each in configurations]
     return html.Section(
         [
             html.Div([html.Div(buttons, className="segments"), explanation("compare-curves")], className="panel-head"),

@@ -16,7 +16,7 @@ from dashboard.components.panels import CHART_CONFIG, EXPLANATIONS, chart_grid, 
 from dashboard.dialogs import export
 from dashboard.plots.charts import READINGS, Group, angles_figure, chart_figure, family_groups, overview_groups
 from dashboard.plots.details import confusion_figure, layers_figure, margins_figure, spectra_figure
-from ncfigures.palette import COLOURED_CLASSES, class_colours
+from ncfigures.palette import COLOURED_CLASSES, class_colours, head_key
 
 CHART_HEIGHT_PX, HEATMAP_HEIGHT_PX = 118, 236
 
@@ -61,7 +61,7 @@ def layout(run: wire.RunWire, metrics: list[wire.MetricWire], *, may_change: boo
             export.modal([run], metrics, "geometry"),
         ],
         id=ids.RUN_PAGE,
-        style={"--head": f"var(--head-{head})"},
+        style={"--head": f"var(--head-{head_key(head)})"},
         **{
             "data-run": run.id,
             "data-epochs": str(run.config.epochs),

@@ -146,18 +146,21 @@ def list_columns(metrics: list[wire.MetricWire], schema: Mapping[str, Any]) -> l
 
 
 def build_vocabulary(
-    columns: list[Column], presets: list[wire.PresetWire], groups: list[wire.GroupSummary], data: Mapping[str, Any]
+    columns: list[Column], schema: Mapping[str, Any], groups: list[wire.GroupSummary], data: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return what the filter completes: fields with their explanations, and values of the fields that have few."""
-    configs = [preset.config for preset in presets]
+
+    def kinds(part: str) -> list[str]:
+        return sorted(schema["properties"][part]["discriminator"]["mapping"])
+
     values = {
         "status": list(get_args(wire.RunStatus)),
         "dataset": sorted(data),
-        "head": sorted({config.head.name for config in configs}),
-        "backbone": sorted({config.backbone.name for config in configs}),
-        "optimiser.name": sorted({config.optimiser.name for config in configs}),
-        "schedule.name": sorted({config.schedule.name for config in configs}),
-        "loss": sorted({config.loss.name for config in configs}),
+        "head": kinds("head"),
+        "backbone": kinds("backbone"),
+        "optimiser.name": kinds("optimiser"),
+        "schedule.name": kinds("schedule"),
+        "loss": kinds("loss"),
         "group": [group.group for group in groups],
     }
     return {"fields": list(_list_filter_fields(columns)), "values": values}

@@ -22,7 +22,7 @@ class BackboneConfig(ComponentConfig):
     """Settings that all backbones share."""
 
     takes_vectors: ClassVar[bool] = False
-    """Whether samples may be vectors; all except `takes_indices` take images."""
+    """Whether samples may be vectors. Backbones take images, unless `takes_indices`."""
     takes_indices: ClassVar[bool] = False
     """Whether samples are the indices of free features, and nothing else."""
     has_only_linear_maps: ClassVar[bool] = True

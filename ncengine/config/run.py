@@ -33,7 +33,7 @@ from ncengine.losses.registry import LOSSES, LossConfig
 
 SAMPLE_PER_CLASS = 50
 """Training samples of each class that captures within the first epoch measure, and that `keep_features` stores."""
-KEPT_BYTES = 2 * 2**30
+MAX_FEATURE_BYTES = 2 * 2**30
 """Largest size of the features that one capture stores."""
 
 
@@ -85,7 +85,17 @@ class RunConfig(ConfigModel, defer_build=False):
         Of an unknown data set they are those of an empty one.
         """
         if isinstance(self.data, UnknownComponent):
-            return DatasetInfo(self.data.name, 0, 0, (), (), (), (), (), "unknown")
+            return DatasetInfo(
+                title=self.data.name,
+                train=0,
+                test=0,
+                shape=(),
+                class_names=(),
+                train_per_class=(),
+                mean=(),
+                std=(),
+                source="unknown",
+            )
         return self.data.info()
 
     @property
@@ -128,7 +138,7 @@ class RunConfig(ConfigModel, defer_build=False):
         if measure.keep_features == "none":
             return KeptFeatures(0, 0)
         epochs = sum(measure.measured(epoch, self.epochs) for epoch in range(1, self.epochs + 1))
-        row = 4 * self.backbone.features + 4
+        row = 4 * self.backbone.features + 4  # bytes: float32 features and an int32 label
         if measure.keep_features == "all":
             return KeptFeatures(row * (self.train_size + self.dataset_info.test), epochs)
         rows = sum(min(SAMPLE_PER_CLASS, count) for count in self.train_per_class)
@@ -145,11 +155,11 @@ class RunConfig(ConfigModel, defer_build=False):
         if unknown := self.unknown_components():
             raise ValueError(
                 f"{', '.join(unknown)} must be a known component; if it is one of a plugin, start the server with "
-                "--plugins PACKAGE"
+                "--plugins PACKAGE, or set COLLAPSE_PLUGINS=PACKAGE for other commands"
             )
 
     @model_validator(mode="after")
-    def _possible(self) -> Self:
+    def _require_consistent(self) -> Self:
         if self.unknown_components():
             return self
         _check_parts(self)
@@ -179,11 +189,12 @@ def _check_parts(config: RunConfig) -> None:
     if optimiser.name == "agd":
         if config.head.learns_bias:
             raise ValueError("head.bias must be off for agd, which has no step for biases; set head.bias=false")
-        if not config.backbone.has_only_linear_maps:
-            raise ValueError(
-                f"optimiser.name must be another than agd for {config.backbone.name}, of which not all parameters are "
-                "linear maps"
-            )
+        for part in (config.backbone, config.head):
+            if not part.has_only_linear_maps:
+                raise ValueError(
+                    f"optimiser.name must be another than agd for {part.name}, of which not all parameters are linear "
+                    "maps"
+                )
     if config.schedule.name == "multi-step":
         milestones = config.schedule.milestones
         if list(milestones) != sorted(set(milestones)) or milestones[0] < 1:
@@ -242,9 +253,9 @@ def _check_data(config: RunConfig) -> None:
     if config.measure.outside != "none" and len(info.shape) != 3:
         raise ValueError("measure.outside must be none for vectors: other data is brought to the shape of images")
     kept = config.kept_features.bytes
-    if kept > KEPT_BYTES:
+    if kept > MAX_FEATURE_BYTES:
         raise ValueError(
-            f"measure.keep_features must keep at most {KEPT_BYTES / 2**30:.0f} GiB a capture, got "
+            f"measure.keep_features must keep at most {MAX_FEATURE_BYTES / 2**30:.0f} GiB a capture, got "
             f"{kept / 2**30:.1f} GiB; set measure.keep_features=sample"
         )
     if config.batch_size > config.train_size:

@@ -164,15 +164,15 @@ class MeasureConfig(ConfigModel):
     """Names of modules of the backbone whose outputs are measured too, averaged over positions."""
     features: int = Field(default=250, ge=1, le=10_000, title="Features in a picture")
     """Training samples in each geometry capture, class-balanced; 64 KiB a capture is the upper limit."""
-    outside: Annotated[str, FieldType(DATASETS, _ood_type)] = Field(default="none", title="Other data, for NC5")
+    outside: Annotated[str, FieldType(DATASETS, _ood_type)] = Field(default="none", title="Out-of-distribution data")
     """A second data set as out-of-distribution data; its images are converted to the same shape. The run's own data
     set, with a choice of classes, means the classes left out."""
     outside_path: str = Field(
-        default="", max_length=4096, title="Path of other data", json_schema_extra=_applies_to(OwnDataConfig)
+        default="", max_length=4096, title="Path of these data", json_schema_extra=_applies_to(OwnDataConfig)
     )
     """Path of own images or arrays on the machine that trains, in a folder that the operator allows."""
     outside_download: bool = Field(
-        default=False, title="Download other data", json_schema_extra=_applies_to(DownloadedConfig)
+        default=False, title="Download these data", json_schema_extra=_applies_to(DownloadedConfig)
     )
     """Download the files once if this machine does not have them; off never opens a connection."""
     keep_features: Literal["none", "sample", "all"] = Field(default="none", title="Keep features")

@@ -19,7 +19,7 @@ from ncengine.data.array_readers import Array, ArrayReader, open_arrays
 from ncengine.data.own_files_config import Arrays
 from ncengine.data.paths import DataPaths
 from ncengine.data.raw_dataset import Labels, LoadResult, RawDataset
-from ncengine.data.registry import MAX_CLASSES, MAX_NAME, OwnDataInfo
+from ncengine.data.registry import MAX_CLASSES, MAX_NAME_LENGTH, OwnDataInfo
 
 MAX_SAMPLES = 10_000_000
 MAX_NAMES_BYTES = 2**24
@@ -127,8 +127,8 @@ def _require_fitting(
         raise ValueError("labels must be of at least 2 classes, got 1")
     if names is not None and len(names) != len(counts):
         raise ValueError(f"class_names must name the {len(counts)} classes, got {len(names)} names")
-    if names is not None and any(len(name) > MAX_NAME for name in names):
-        raise ValueError(f"class_names must have at most {MAX_NAME} characters each")
+    if names is not None and any(len(name) > MAX_NAME_LENGTH for name in names):
+        raise ValueError(f"class_names must have at most {MAX_NAME_LENGTH} characters each")
     shape = reader.describe(train).shape[1:]
     if test is not None and len(test_labels) and reader.describe(test).shape[1:] != shape:
         raise ValueError(f"test images must be {shape} as in training, got {reader.describe(test).shape[1:]}")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ncengine.data.paths import DataPaths
     from ncengine.data.raw_dataset import LoadResult
 
-MAX_CLASSES, MAX_NAME = 25_000, 500
+MAX_CLASSES, MAX_NAME_LENGTH = 25_000, 500
 """Largest number of classes, and of characters of a class's name."""
 
 
@@ -147,7 +147,7 @@ class DownloadedConfig(ImageConfig):
 class OwnDataInfo(ConfigModel):
     """Classes, counts and shape of own files, as `ncengine.data.resolve_config` read them."""
 
-    class_names: tuple[Annotated[str, Field(max_length=MAX_NAME)], ...] = Field(max_length=MAX_CLASSES)
+    class_names: tuple[Annotated[str, Field(max_length=MAX_NAME_LENGTH)], ...] = Field(max_length=MAX_CLASSES)
     train_per_class: tuple[Annotated[int, Field(ge=1, le=10**9)], ...]
     test: int = Field(ge=0, le=10**12)
     shape: tuple[Annotated[int, Field(ge=1, le=10**7)], ...] = Field(min_length=1, max_length=3)

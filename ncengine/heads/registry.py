@@ -20,6 +20,8 @@ class HeadConfig(ComponentConfig):
 
     is_etf: ClassVar[bool] = False
     """Whether the classifier is a simplex ETF, which needs d ≥ K − 1 features."""
+    has_only_linear_maps: ClassVar[bool] = True
+    """Whether all parameters besides a bias are linear maps, which automatic gradient descent needs."""
     temperature: float = Field(default=5.0, gt=0, le=1000, title="Temperature τ")
     """Features are scaled onto a sphere of radius τ."""
     normalise: bool = Field(default=True, title="Normalise features")
@@ -35,7 +37,7 @@ class HeadConfig(ComponentConfig):
         return self.model_dump(exclude={"name"})
 
     def build(self, features: int, classes: int, seed: int) -> Head:
-        """Return the head for features of dimension d and K classes; `seed` is of what it draws."""
+        """Return the head for features of dimension d and K classes; `seed` of its random initial values."""
         raise NotImplementedError(f"{type(self).__name__} must build its head")
 
 

@@ -1,33 +1,6 @@
-"""Neural-collapse metrics. A metric is a function and an entry in `SPECS` of its family; no torch is loaded here."""
+"""Neural-collapse metrics: pure functions of named statistics with their descriptions; no torch is loaded here."""
 
-from __future__ import annotations
-
-from operator import attrgetter
-
-from ncengine.components import Registry
-from ncengine.metrics.registry import MetricSpec
-
-METRICS: Registry[MetricSpec] = Registry(
-    "collapse_lab.metrics",
-    (
-        "ncengine.metrics.classification:SPECS",
-        "ncengine.metrics.nc1:SPECS",
-        "ncengine.metrics.nc2:SPECS",
-        "ncengine.metrics.nc3:SPECS",
-        "ncengine.metrics.nc4:SPECS",
-        "ncengine.metrics.margins:SPECS",
-        "ncengine.metrics.norms:SPECS",
-        "ncengine.metrics.ood:SPECS",
-        "ncengine.metrics.long_tail:SPECS",
-    ),
-    attrgetter("key"),
-)
-"""All metrics by key, in the order in which they are computed, stored and shown."""
-
-
-def catalogue() -> tuple[MetricSpec, ...]:
-    """Return the description of every metric: formula, direction, ideal, source and explanation."""
-    return tuple(METRICS.values())
-
+from ncengine.metrics.metric_spec import MetricSpec
+from ncengine.metrics.registry import METRICS, catalogue
 
 __all__ = ["METRICS", "MetricSpec", "catalogue"]

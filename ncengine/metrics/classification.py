@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ncengine.metrics.registry import MetricSpec, one, zero
+from ncengine.metrics.metric_spec import MetricSpec, one, zero
 from ncengine.metrics.samples import OverSamples, SampleBatch
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from ncengine.metrics.margins import batch_margins
+from ncengine.metrics.metric_spec import FromSamples, FromStatistics, MetricSpec
 from ncengine.metrics.pairs import OverPairs, PairStatistics, PairValues, reduce_pairs
-from ncengine.metrics.registry import FromSamples, FromStatistics, MetricSpec
 from ncengine.metrics.samples import OverSamples, SampleBatch, sample_batches
 from ncengine.metrics.statistics import SplitStatistics
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from ncengine.metrics.metric_spec import FromStatistics, MetricSpec, for_means_and_weights, one
 from ncengine.metrics.pairs import simplex_cosine
-from ncengine.metrics.registry import FromStatistics, MetricSpec, for_means_and_weights, one
 from ncengine.metrics.samples import OverSamples, SampleBatch
 from ncengine.metrics.vectors import CentredVectors
 

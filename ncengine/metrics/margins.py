@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ncengine.lazy_torch import torch
-from ncengine.metrics.registry import MetricSpec
+from ncengine.metrics.metric_spec import MetricSpec
 from ncengine.metrics.samples import OverSamples, SampleBatch
 from ncengine.metrics.vectors import CentredVectors
 

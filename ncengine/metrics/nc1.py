@@ -11,8 +11,8 @@ import math
 from typing import TYPE_CHECKING
 
 from ncengine.lazy_torch import torch
+from ncengine.metrics.metric_spec import FromSamples, FromStatistics, MetricSpec, one, zero
 from ncengine.metrics.pairs import OverPairs, PairStatistics, PairTile
-from ncengine.metrics.registry import FromSamples, FromStatistics, MetricSpec, one, zero
 from ncengine.metrics.spectra import numerical_rank
 from ncengine.metrics.statistics import SampleEstimate, SplitStatistics, WithinCovariance
 from ncengine.metrics.vectors import CentredVectors

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from ncengine.metrics.metric_spec import FromStatistics, MetricSpec, for_means_and_weights, from_vectors, zero
 from ncengine.metrics.pairs import OverPairs, PairStatistics, PairTile, simplex_cosine
-from ncengine.metrics.registry import FromStatistics, MetricSpec, for_means_and_weights, from_vectors, zero
 from ncengine.metrics.vectors import CentredVectors
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from ncengine.metrics.metric_spec import MetricSpec, from_means_and_weights, one, zero
 from ncengine.metrics.pairs import OverPairs, PairStatistics, PairTile
-from ncengine.metrics.registry import MetricSpec, from_means_and_weights, one, zero
 from ncengine.metrics.vectors import CentredVectors
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ncengine.metrics.registry import FromStatistics, MetricSpec, one, zero
+from ncengine.metrics.metric_spec import FromStatistics, MetricSpec, one, zero
 from ncengine.metrics.samples import OverSamples, SampleBatch
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ncengine.metrics.metric_spec import FromStatistics, MetricSpec, from_means_and_weights, zero
 from ncengine.metrics.nc2 import equinorm
-from ncengine.metrics.registry import FromStatistics, MetricSpec, from_means_and_weights, zero
 
 if TYPE_CHECKING:
     from ncengine.metrics.vectors import Vectors

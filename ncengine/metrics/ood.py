@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ncengine.lazy_torch import torch
-from ncengine.metrics.registry import FromSamples, FromStatistics, MetricSpec, one, zero
+from ncengine.metrics.metric_spec import FromSamples, FromStatistics, MetricSpec, one, zero
 from ncengine.metrics.statistics import OodFeatures, SampleEstimate, SplitStatistics
 
 if TYPE_CHECKING:

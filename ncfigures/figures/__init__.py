@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 
-from ncfigures.catalogue import FIGURES, FigureName
+from ncfigures.catalogue import FigureName
 from ncfigures.figure_data import FigureRequest
-from ncfigures.figure_spec import FigureSpec, LegendEntry, Panel, SummaryTable, TableCell
+from ncfigures.figure_spec import FigureSpec
 from ncfigures.figures.angles import build_angles, build_histogram
+from ncfigures.figures.composed import build_composed
 from ncfigures.figures.curves import build_curves, build_implicit, build_layers
 from ncfigures.figures.distributions import build_margins, build_spectra
 from ncfigures.figures.geometry import build_geometry
 from ncfigures.figures.summaries import build_costs, build_finals, build_times
-from ncfigures.options import parse_panels
 
 BUILDERS: dict[FigureName, Callable[[FigureRequest], FigureSpec]] = {
     "geometry": build_geometry,
@@ -37,36 +36,5 @@ BUILDERS: dict[FigureName, Callable[[FigureRequest], FigureSpec]] = {
 def build_figure_spec(request: FigureRequest) -> FigureSpec:
     """Return the spec of a request; raises FigureError if its data lacks what the figure needs."""
     if request.figure == "composed":
-        return composed(request, BUILDERS)
+        return build_composed(request, BUILDERS)
     return BUILDERS[request.figure](request)
-
-
-def composed(request: FigureRequest, single: Mapping[FigureName, Callable[[FigureRequest], FigureSpec]]) -> FigureSpec:
-    """Return the panels of several figures, lettered a, b, c in reading order."""
-    panels: list[Panel] = []
-    keys: dict[LegendEntry, None] = {}
-    captions: list[str] = []
-    notices: list[str] = []
-    rows: list[tuple[str, list[TableCell | None]]] = []
-    for name, options in parse_panels(request.options):
-        spec = single[name](replace(request, figure=name, options=options))
-        letters = [chr(ord("a") + len(panels) + place) for place in range(len(spec.panels))]
-        captions.append(f"({letters[0]}{'–' + letters[-1] if len(letters) > 1 else ''}) {spec.caption}")
-        for panel in spec.panels:
-            panels.append(panel if panel.title else replace(panel, title=FIGURES[name].short_title))
-        keys |= dict.fromkeys(spec.legend)
-        notices += spec.notices
-        for row, cells in spec.table.rows:
-            rows += [
-                (f"({letters[0]}) {row}, {column}", [each])
-                for column, each in zip(spec.table.columns, cells, strict=True)
-            ]
-    return FigureSpec(
-        panels=panels,
-        legend=list(keys),
-        caption=" ".join(captions),
-        table=SummaryTable("", ["value"], rows),
-        columns=2 if len(panels) in (2, 4) else 3 if len(panels) > 2 else 1,
-        notices=notices,
-        letters=True,
-    )

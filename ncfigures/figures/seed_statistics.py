@@ -76,7 +76,7 @@ def make_line(
         label=group.label if several else split,
         x=statistics.x,
         y=statistics.median,
-        colour=palette.HEADS["light"][group.head],
+        colour=palette.HEAD_COLOURS["light"][palette.head_key(group.head)],
         dash=group.dash if several else SPLIT_DASHES[split],
         low=low,
         high=high,
@@ -162,7 +162,7 @@ def mark_best(cells: Sequence[TableCell | None], direction: str) -> list[TableCe
 
 def choose_colours(request: FigureRequest) -> list[str]:
     """Return the colour of each group's head."""
-    return [palette.HEADS["light"][group.head] for group in request.groups]
+    return [palette.HEAD_COLOURS["light"][palette.head_key(group.head)] for group in request.groups]
 
 
 def format_seed_note(request: FigureRequest, mark: str = "shaded") -> str:

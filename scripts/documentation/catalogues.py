@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,10 @@ def ideal_text(spec: Any) -> str:
     few, many = spec.ideal(10), spec.ideal(100)
     if few == many:
         return f"{few:g}"
-    return {True: "K/(K−1)", False: "−1/(K−1)"}[few > 0]
+    for formula, value in (("K/(K−1)", lambda k: k / (k - 1)), ("−1/(K−1)", lambda k: -1 / (k - 1))):
+        if math.isclose(few, value(10)) and math.isclose(many, value(100)):
+            return formula
+    return f"{few:g} at K = 10, {many:g} at K = 100"
 
 
 def metrics_page() -> str:

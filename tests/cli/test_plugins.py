@@ -27,7 +27,7 @@ class Brier(LossConfig):
         return self.weight * (p - right).square().sum(1).mean()
 '''
 METRIC = """
-from ncengine.metrics.registry import FromStatistics, MetricSpec
+from ncengine.metrics.metric_spec import FromStatistics, MetricSpec
 
 SPECS = (MetricSpec(
     key="sample_count", label="Samples", symbol="N", formula="N", family="Norms", direction="high", ideal=None,

@@ -9,9 +9,12 @@ import pytest
 from backend.api import wire
 from backend.api.routes.catalogue import metrics
 from backend.api.run_groups import group_by_configuration
+from dashboard.components.shell import render_css_variables
 from dashboard.pages import compare
 from dashboard.plots.charts import compare_figure, overview_groups
 from ncengine.config.differences import config_differences
+from ncengine.heads.registry import HEADS
+from ncfigures import palette
 from tests.harness import tiny
 
 
@@ -76,3 +79,16 @@ def test_the_page_holds_what_its_script_needs(runs):
 
 def test_without_runs_the_page_leads_to_the_list():
     assert "Runs" in json.dumps(compare.layout([], [], []).to_plotly_json(), default=lambda part: part.to_plotly_json())
+
+
+@pytest.mark.parametrize("head", [*HEADS, "cosine", "of-a-plugin", "of-another"])
+def test_every_head_has_a_colour_of_both_themes(head):
+    key = palette.head_key(head)
+    for theme in ("light", "dark"):
+        assert f"--head-{key}:{palette.HEAD_COLOURS[theme][key]};" in render_css_variables()
+    assert key == head or key.startswith("other-")
+
+
+def test_heads_that_are_not_listed_share_few_colours_and_none_of_a_listed_one():
+    keys = {palette.head_key(f"head-{number}") for number in range(100)}
+    assert keys == {"other-0", "other-1", "other-2", "other-3"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from backend.api.routes.catalogue import metrics, presets
+from backend.api.routes.catalogue import metrics
 from backend.store import run_filter
 from dashboard.components.form import list_settings
 from dashboard.pages import runs
@@ -35,9 +35,10 @@ def test_settings_are_those_of_the_schema():
 
 
 def test_the_filter_completes_fields_that_it_understands():
-    words = runs.build_vocabulary(known(), presets().items, [], {"digits": {}})
+    words = runs.build_vocabulary(known(), RunConfig.model_json_schema(), [], {"digits": {}})
     assert words["values"]["dataset"] == ["digits"]
     assert "nearest-etf" in words["values"]["head"]
+    assert words["values"]["loss"] == ["cross-entropy", "mse"]
     values = {"status": "running", "created": "2026-01-01"}
     for field in words["fields"]:
         name, sign = field["name"], field["sign"]

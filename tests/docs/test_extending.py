@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "docs/extending"
 BLOCK = re.compile(r'```(?:python|text) title="([^"]+)"\n(.+?)```', re.S)
 END_OF_LIST = {
-    "ncengine/metrics/__init__.py": '\n    ),\n    attrgetter("key"),',
+    "ncengine/metrics/registry.py": '\n    ),\n    attrgetter("key"),',
     **{f"ncengine/{kind}/registry.py": '\n)\n"""All ' for kind in ("data", "backbones", "heads", "losses")},
 }
 """What follows the last line of each registry's list."""

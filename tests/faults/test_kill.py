@@ -194,7 +194,7 @@ def launched(server, **config):
 
 def test_a_server_killed_three_times_leaves_the_run_going_and_the_next_adopts_it(start_server):
     server = start_server(*QUIET)
-    run_id = launched(server, epochs=200)
+    run_id = launched(server, epochs=120)
     store, token = open_store(server.data), server.token
     worker = owner(store, run_id)
     assert worker is not None

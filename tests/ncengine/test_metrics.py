@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import ncengine as nc
 from ncengine.metrics import METRICS, classification, long_tail, margins, nc1, nc2, nc3, nc4, norms, ood, spectra
-from ncengine.metrics.registry import FromStatistics
+from ncengine.metrics.metric_spec import FromStatistics
 from tests.reference import formulas
 
 LONG_TAIL = {key for key, spec in METRICS.items() if spec.family == "Long tail"}

@@ -366,7 +366,7 @@ def test_seeds_are_their_median_and_their_range(kept):
     np.testing.assert_allclose(line.y, np.median(held, axis=0))
     np.testing.assert_allclose(line.low, held.min(axis=0))
     np.testing.assert_allclose(line.high, held.max(axis=0))
-    assert [line.colour, line.label] == [palette.HEADS["light"]["nearest-etf"], "for paper, 3 seeds"]
+    assert [line.colour, line.label] == [palette.HEAD_COLOURS["light"]["nearest-etf"], "for paper, 3 seeds"]
     rows = table_of(made(kept, "curves", "csv", ids=kept.heads, keys="nc1").decode())
     name = "for paper, 3 seeds train/nc1"
     np.testing.assert_allclose([float(row[f"{name} largest"]) for row in rows], held.max(axis=0), rtol=1e-6)

@@ -100,7 +100,8 @@ def test_the_dockerfile_fits_the_project():
         for name in source.split():
             assert (ROOT / name).exists(), name
     copied = set(re.findall(r"^COPY (\w+) \1$", DOCKERFILE, re.M))
-    assert copied == set(PACKAGES)
+    for_documentation = {"benchmarks", "docker", "docs", "scripts", "tests"}
+    assert copied == {*PACKAGES, *for_documentation}
     needed = {r.name: r.specifier for r in map(Requirement, PROJECT["dependencies"])}
     for text in re.findall(r'"(torch(?:vision)?[^"]*)"', DOCKERFILE):
         requirement = Requirement(text)

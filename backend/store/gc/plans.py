@@ -15,7 +15,7 @@ from backend.store.errors import Conflict, NotFound
 from backend.store.models import directory, gc_plan
 
 VALID_HOURS = 24
-KEPT_DAYS = 7
+PLAN_DAYS = 7
 """Age after which the row of a plan is removed, used or not."""
 PREVIEW_AGAIN = "preview again with `collapse gc` or POST /api/v1/gc"
 ItemKind = Literal[
@@ -167,7 +167,7 @@ def save(store: Store, plan: CleanupPlan) -> None:
     items = {"items": content["items"], "skipped": content["skipped"]}
     row = {"id": plan.id, "directory_id": plan.directory_id, "created_at": plan.created_at, "rules": content["rules"]}
     with store.writing() as connection:
-        connection.execute(gc_plan.delete().where(gc_plan.c.created_at < ago(timedelta(days=KEPT_DAYS))))
+        connection.execute(gc_plan.delete().where(gc_plan.c.created_at < ago(timedelta(days=PLAN_DAYS))))
         connection.execute(gc_plan.insert().values(**row, items=items))
 
 

@@ -34,7 +34,7 @@ FOLDER = "trash"
 LOCK = "gc.lock"
 MANIFEST = "manifest.json"
 EMPTYING = ".emptying-"
-KEPT_DAYS = 7
+TRASH_DAYS = 7
 """How long an entry is kept in the trash."""
 NAME = re.compile(r"^\d{8}T\d{6}Z-[0-9a-f]{16}$")
 log = logging.getLogger("collapse.gc")
@@ -82,7 +82,7 @@ class TrashFolder:
     @property
     def expires(self) -> datetime:
         """When the entry expires."""
-        return _timestamp_of(self.name) + timedelta(days=KEPT_DAYS)
+        return _timestamp_of(self.name) + timedelta(days=TRASH_DAYS)
 
     @property
     def created_at(self) -> str:
@@ -263,7 +263,7 @@ def empty_expired(store: Store, limit: int | None = None) -> bool:
     old = [entry for entry in list_entries(store) if entry.expires < now]
     for entry in old:
         discard(entry)
-        log.info("emptied %s of the trash, which was older than %d days", entry.name, KEPT_DAYS)
+        log.info("emptied %s of the trash, which was older than %d days", entry.name, TRASH_DAYS)
     return remove_discarded(store, limit)
 
 

@@ -224,7 +224,7 @@ export class ComparePage {
   drawCharts() {
     const end = this.axisEnd;
     const grid = this.axis === "time" ? Array.from({ length: TIME_GRID_STEPS + 1 }, (_, i) => (end * i) / TIME_GRID_STEPS) : null;
-    const colours = this.configurations.flatMap(({ head }) => Array(3).fill(this.css(`head-${head}`)));
+    const colours = this.configurations.flatMap(({ colour }) => Array(3).fill(this.css(colour)));
     const line = { color: this.css("accent"), width: 1, dash: "dot" };
     const shapes = this.position < 1 ? [{ type: "line", x0: this.shownX, x1: this.shownX, y0: 0, y1: 1, yref: "paper", line }] : [];
     this.graphs().forEach((graph, i) => {
