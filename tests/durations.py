@@ -15,6 +15,10 @@ LIMIT_S = 10.0
 LONG_TESTS = {
     "tests/docs/test_readme.py::test_the_commands_of_the_terminal_work_in_order": "every command of the README",
     "tests/docs/test_readme.py::test_the_python_works_in_order": "all Python of the README",
+    "tests/docs/test_site.py::test_every_link_leads": "builds the documentation",
+    "tests/docs/test_extending.py::test_the_tests_of_components": "a test run in a copy of the project",
+    "tests/docs/test_extending.py::test_the_examples_are_trained_with": "training in a copy of the project",
+    "tests/cli/test_plugins.py::test_a_server_trains": "two servers that import anew",
     "tests/faults/test_kill.py::test_kills_at_random_moments": "workers that import anew after each kill",
     "tests/faults/test_storage.py::test_a_database_locked_for_eight_seconds_costs_eight_seconds": "eight seconds",
     "tests/faults/test_storage.py::test_postgresql_restarted_in_mid_run": "two restarts of a real cluster",
@@ -26,6 +30,7 @@ LONG_TESTS = {
 LONGEST_FILES = (
     "tests/docs/test_site.py",
     "tests/docs/test_readme.py",
+    "tests/docs/test_extending.py",
     "tests/faults/test_storage.py",
     "tests/faults/test_database_gone.py",
     "tests/cli/test_cli.py",
