@@ -18,6 +18,7 @@ help:
 	@echo "make docs        build the documentation, which the server then has at /docs"
 	@echo "make lock        write requirements.lock again: exact versions and hashes of what make run installs"
 	@echo "make check       ruff, strict types, import contracts"
+	@echo "make clean       remove the installation and everything that was built"
 	@echo "make bench       measure speed; writes benchmarks/results/"
 
 # A stamp says what is installed: nothing is installed twice until pyproject.toml or the lock file changes. The lock file has an
@@ -47,7 +48,7 @@ $(VENV)/browser: $(VENV)/installed-dev
 	else $(BIN)/playwright install chromium; fi
 	@touch $@
 
-# Debian's package $(2) where $(1) does not find its programs, we may install it, and tests are skipped without it.
+# Install Debian's package $(2) if the command $(1) fails and we are root; otherwise the tests that need it are skipped.
 define debian
 	@if $(1); then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
@@ -65,7 +66,7 @@ $(VENV)/poppler: $(VENV)/installed-dev
 	$(call debian,command -v pdffonts >/dev/null 2>&1,poppler-utils)
 
 # The documentation is built once, in about five seconds, and the server works without it. `make docs` builds it again, with
-# warnings as errors (a quiet build counts none).
+# warnings as errors (with --quiet, MkDocs does not count warnings).
 $(SITE): | $(VENV)/installed
 	@$(BIN)/python -m mkdocs build --quiet || echo "The documentation could not be built; the server starts without it."
 

@@ -136,7 +136,7 @@ class PreparedPopen(subprocess.Popen):  # type: ignore[type-arg]
             with self._waitpid_lock:  # type: ignore[attr-defined]
                 if self.returncode is None:
                     status = os.read(self._status_fd, NUMBER.size)
-                    # As `subprocess` has it where nobody can say: here the parent has ended.
+                    # Without a status the parent has ended, and nobody knows it; `subprocess` returns 0 then.
                     self.returncode = NUMBER.unpack(status)[0] if status else 0
         return self.returncode is not None
 
@@ -358,6 +358,7 @@ def show_command_line(words: Sequence[str]) -> None:
     stat = Path("/proc/self/stat")
     if not stat.exists():
         return
+    # Fields `arg_start` and `arg_end` of proc(5).
     start, end = (int(field) for field in stat.read_text().rpartition(")")[2].split()[45:47])
     content = b"".join(word.encode() + b"\0" for word in words)
     if start and len(content) <= end - start:
