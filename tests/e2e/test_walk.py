@@ -134,6 +134,7 @@ def test_a_run_is_launched_from_the_form_and_followed(server, open_window):
     window = open_window(f"{server.url}/?token={server.token}", server.url)
     page = window.page
     page.get_by_role("link", name="New run").first.click()
+    expect(page.get_by_role("button", name="Launch")).to_be_enabled()  # the form was checked once, and so is complete
     page.get_by_role("button", name=re.compile("^digits-nearest")).click()
     features = page.locator('[data-field="backbone.features"]')
     epochs = page.locator('[data-field="epochs"] input')
