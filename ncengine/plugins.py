@@ -10,10 +10,10 @@ in a group of `REGISTRIES`. Nothing is loaded unless it is named: code of an ins
 
 from __future__ import annotations
 
-import re
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import Distribution, EntryPoint, distributions
+from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution, distributions
 from typing import Any
 
 from ncengine.backbones.registry import BACKBONES
@@ -56,34 +56,36 @@ def load_plugins(packages: Iterable[str]) -> tuple[Plugin, ...]:
     component whose name is taken.
     """
     for package in packages:
-        if _normalised(package) not in _LOADED:
-            _LOADED[_normalised(package)] = _load(package)
+        installed = _find_package(package)
+        if installed.name not in _LOADED:
+            _LOADED[installed.name] = Plugin(installed.name, installed.version, tuple(_add_components(installed)))
     return loaded_plugins()
 
 
-def _load(package: str) -> Plugin:
-    installed = {_normalised(each.name): each for each in distributions() if _entry_points(each)}
-    distribution = installed.get(_normalised(package))
-    if distribution is None:
-        raise PluginError(
-            f"no installed package {package!r} has entry points in {', '.join(REGISTRIES)}; "
-            f"packages with components: {', '.join(each.name for each in installed.values()) or 'none'}"
-        )
+def _find_package(name: str) -> Distribution:
+    """Return an installed package with components; raises PluginError if there is none of that name."""
+    with contextlib.suppress(PackageNotFoundError):
+        if _component_entry_points(installed := distribution(name)):
+            return installed
+    others = sorted({each.name for each in distributions() if _component_entry_points(each)})
+    raise PluginError(
+        f"no installed package {name!r} has entry points in {', '.join(REGISTRIES)}; "
+        f"packages with components: {', '.join(others) or 'none'}"
+    )
+
+
+def _add_components(installed: Distribution) -> list[str]:
+    """Add the components of a package to the registries, and return their names."""
     names: list[str] = []
-    for entry_point in _entry_points(distribution):
+    for entry_point in _component_entry_points(installed):
         try:
             names += REGISTRIES[entry_point.group].add(entry_point.load())
         except Exception as error:  # whatever a package raises while it is imported
             raise PluginError(
-                f"the plugin {package} cannot be loaded: {entry_point.value}: {type(error).__name__}: {error}"
+                f"the plugin {installed.name} cannot be loaded: {entry_point.value}: {type(error).__name__}: {error}"
             ) from error
-    return Plugin(distribution.name, distribution.version, tuple(names))
+    return names
 
 
-def _entry_points(distribution: Distribution) -> list[EntryPoint]:
-    return [each for each in distribution.entry_points if each.group in REGISTRIES]
-
-
-def _normalised(name: str) -> str:
-    """Return a package's name as PEP 503 compares it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+def _component_entry_points(installed: Distribution) -> list[EntryPoint]:
+    return [each for each in installed.entry_points if each.group in REGISTRIES]

@@ -63,7 +63,7 @@ class LongResponse(Response):
 
     async def send_body(self, send: Send) -> None:
         """Send the body, with its final message if it is complete."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must send its body")
 
 
 async def send_chunk(send: Send, chunk: bytes) -> None:
