@@ -40,7 +40,7 @@ def main() -> None:
         python = Path(folder) / "bin" / "python"
         subprocess.run([python, "-m", "pip", "install", "--quiet", UV], check=True)
         written = Path(folder) / "requirements.lock"
-        written.write_text(installed_versions())  # uv keeps what stands in its output where it fits
+        written.write_text(installed_versions())  # uv keeps the versions of its output file where they fit
         options = [f"--python={sys.executable}", *(f"--extra={extra}" for extra in EXTRAS)]
         subprocess.run(
             [python.with_name("uv"), *COMMAND.split(), *options, "--output-file", written, "pyproject.toml"],
